@@ -1,0 +1,38 @@
+"""From a result store to an answer.
+
+`open_store` opens what `pipeline` has written, `select` lists its trials, `critical_widths` turns
+them into the width at which success starts, `fit_laws` compares scaling laws for that width, and
+`success_counts` feeds the heat maps. The names load on first use, so that importing the package
+costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from analysis.query import select
+    from analysis.scaling import fit_laws
+    from analysis.stores import open_store
+    from analysis.transitions import critical_widths, success_counts
+
+__all__ = ["critical_widths", "fit_laws", "open_store", "select", "success_counts"]
+
+_HOMES = {
+    "critical_widths": "analysis.transitions",
+    "fit_laws": "analysis.scaling",
+    "open_store": "analysis.stores",
+    "select": "analysis.query",
+    "success_counts": "analysis.transitions",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'analysis' has no attribute {name!r}; it has {__all__}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

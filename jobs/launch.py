@@ -1,0 +1,103 @@
+"""Running a sweep for a person at a terminal: workers, a progress bar, a clean end.
+
+The dashboard's address and the bar go to stderr; the bar only where stderr is a terminal.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from pipeline import store as stores
+from pipeline.errors import InputError
+from pipeline.graph import Outcome, local_client, run
+from pipeline.sweep import Sweep
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+__all__ = ["check_target", "cluster", "report_run", "run_sweep"]
+
+
+def check_target(sweep: Sweep, path: Path) -> None:
+    """Make or check the store before any worker starts, so that a wrong path costs no wait."""
+    stores.open_or_create(path, sweep)
+
+
+@contextmanager
+def cluster(workers: int | None, scheduler: str | None) -> Iterator[Client]:
+    """Connect to a running scheduler, or start local workers, and say where the dashboard is."""
+    client = _connect(scheduler) if scheduler else local_client(workers)
+    try:
+        count = len(client.scheduler_info(n_workers=-1)["workers"])
+        plural = "" if count == 1 else "s"
+        click.echo(f"{count} worker{plural}, dashboard at {client.dashboard_link}", err=True)
+        yield client
+    finally:
+        client.close()
+
+
+def _connect(address: str) -> Client:
+    from distributed import Client
+
+    try:
+        client = Client(address, timeout=10)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"scheduler {address}: no Dask scheduler answers there ({type(error).__name__}); start "
+            "one with `dask scheduler`, or leave --scheduler out"
+        ) from None
+    return client
+
+
+def run_sweep(
+    sweep: Sweep, path: Path, client: Client, *, retry_failed: bool = False
+) -> Outcome:
+    """Run a sweep into its store with a bar of trials, trials/s and time left."""
+    from tqdm import tqdm
+
+    found = stores.counts(path)
+    waiting = found["pending"] + (found["failed"] if retry_failed else 0)
+    with tqdm(
+        desc=sweep.name,
+        total=sweep.trials,
+        initial=sweep.trials - waiting,
+        unit="trial",
+        disable=not sys.stderr.isatty(),
+        smoothing=0.1,
+    ) as bar:
+        try:
+            return run(
+                sweep,
+                path,
+                client,
+                retry_failed=retry_failed,
+                progress=lambda done, total: bar.update(done.trials) and None,
+            )
+        except KeyboardInterrupt:
+            bar.close()
+            click.echo(
+                f"\ninterrupted; {path} keeps what is done, the same command resumes", err=True
+            )
+            raise
+
+
+def report_run(path: Path, outcome: Outcome) -> int:
+    """Say what a run left and return the exit status: 1 where a trial has failed."""
+    found = stores.counts(path)
+    failed = found["failed"]
+    click.echo(
+        f"{path}: {found['done']} trials done, {failed} failed; {outcome.trials} computed now "
+        f"in {outcome.seconds:.1f} s of numerics",
+        err=True,
+    )
+    for message, times in stores.messages(path):
+        click.echo(f"  {times} x {message}", err=True)
+    if failed:
+        click.echo(f"`widthlaw query {path} \"status == 'failed'\"` lists them", err=True)
+    return 1 if failed else 0

@@ -1,0 +1,29 @@
+"""What can be wrong with the input: errors whose message is made for the person who has to mend it.
+
+Each message says what is wrong, where, what was found, what was expected and what would do. The
+command line prints it as it is, without a traceback, and exits with status 2.
+"""
+
+from __future__ import annotations
+
+__all__ = ["DataError", "InputError", "StoreError", "StoreFull", "SweepError"]
+
+
+class InputError(ValueError):
+    """Something handed to widthlaw cannot be used; nothing was touched."""
+
+
+class SweepError(InputError):
+    """A sweep file says something impossible; all its problems stand in one message."""
+
+
+class DataError(InputError):
+    """A data file cannot serve as a dataset."""
+
+
+class StoreError(InputError):
+    """A path holds no store, or a store that does not belong to what was asked."""
+
+
+class StoreFull(OSError):
+    """A store could not be written any further (disk full, quota, permission, lost mount)."""

@@ -1,0 +1,170 @@
+"""Blocks through Dask into the store, in a bounded window.
+
+The driver keeps a few tasks per worker in flight, whatever the size of the sweep: a task computes
+its blocks, writes each into the store as soon as it is done, and sends back three numbers. So
+nothing is held by a worker that could be lost with it, and the driver's memory does not grow with
+the number of trials.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from threadpoolctl import threadpool_limits
+
+from pipeline import store as stores
+from pipeline.blocks import Block, Status, compute_block, tasks
+from pipeline.sweep import Sweep
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+__all__ = ["Outcome", "local_client", "run", "run_task"]
+
+TASKS_PER_WORKER = 3
+"""In flight: one running, two waiting on the worker, so that it is never idle between tasks."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a task, or a whole run, did."""
+
+    trials: int = 0
+    failed: int = 0
+    seconds: float = 0.0
+
+    def __add__(self, other: Outcome) -> Outcome:
+        return Outcome(
+            self.trials + other.trials, self.failed + other.failed, self.seconds + other.seconds
+        )
+
+
+def run(
+    sweep: Sweep,
+    store: str | Path,
+    client: Client | None = None,
+    *,
+    retry_failed: bool = False,
+    progress: Callable[[Outcome, Outcome], None] | None = None,
+) -> Outcome:
+    """Fill the store of a sweep; what is there already is not computed again.
+
+    Parameters
+    ----------
+    sweep
+        What to compute.
+    store
+        Path of the store; made if nothing is there, resumed if it belongs to this sweep.
+    client
+        A Dask client whose workers reach the path; None computes in this process, block by block.
+    retry_failed
+        Compute blocks with failed trials again.
+    progress
+        Called with (this task, all so far) after every task.
+
+    Returns
+    -------
+    Outcome
+        Trials computed by this call, how many of them failed, and the seconds spent in numerics.
+
+    Raises
+    ------
+    StoreError
+        The path holds something else or another run holds the store.
+    StoreFull
+        The store could not be written any further; what is written stays valid.
+    """
+    path = str(Path(store).resolve())
+    stores.open_or_create(path, sweep)
+    total = Outcome()
+    with stores.exclusive(path):
+        stores.clean(path)
+        work = tasks(stores.todo(path, sweep, retry_failed))
+        for outcome in _here(sweep, path, work) if client is None else _window(
+            client, sweep, path, work
+        ):
+            total += outcome
+            if progress is not None:
+                progress(outcome, total)
+    return total
+
+
+def run_task(sweep: Sweep, path: str, blocks: list[Block]) -> Outcome:
+    """Compute and store some blocks, one BLAS thread; safe to run twice, or twice at once."""
+    total = Outcome()
+    with threadpool_limits(limits=1):
+        for block in blocks:
+            result = compute_block(sweep, block)
+            stores.write(path, sweep, block, result)
+            failed = int((result.status == Status.FAILED).sum())
+            total += Outcome(block.trials, failed, float(result.values["seconds"].sum()))
+    return total
+
+
+def _here(sweep: Sweep, path: str, work: Iterator[list[Block]]) -> Iterator[Outcome]:
+    return (run_task(sweep, path, blocks) for blocks in work)
+
+
+def _window(
+    client: Client, sweep: Sweep, path: str, work: Iterator[list[Block]]
+) -> Iterator[Outcome]:
+    """Keep `TASKS_PER_WORKER` tasks per thread in flight until the work is done."""
+    from distributed import as_completed
+
+    shared = client.scatter(sweep, broadcast=True, hash=False)
+    size = TASKS_PER_WORKER * max(1, sum(client.nthreads().values()))
+
+    def submit(blocks: list[Block]) -> object:
+        return client.submit(run_task, shared, path, blocks, pure=False, key=_key(blocks))
+
+    completed = as_completed([submit(blocks) for blocks in islice(work, size)], with_results=True)
+    try:
+        for future, outcome in completed:
+            future.release()
+            yield outcome
+            for blocks in islice(work, 1):
+                completed.add(submit(blocks))
+    finally:
+        client.cancel(list(completed.futures), force=True)
+
+
+def _key(blocks: list[Block]) -> tuple[str, tuple[int, ...], int]:
+    import uuid
+
+    first = blocks[0]
+    return (f"block-{uuid.uuid4().hex[:8]}", first.cell.index, first.start)
+
+
+def local_client(workers: int | None = None) -> Client:
+    """Start one-thread worker processes with one BLAS thread each on this machine.
+
+    Parameters
+    ----------
+    workers
+        Number of processes; the number of usable cores if None.
+
+    Returns
+    -------
+    distributed.Client
+        Closing it closes the workers.
+    """
+    import os
+
+    from distributed import Client, LocalCluster
+
+    cluster = LocalCluster(
+        n_workers=workers or len(os.sched_getaffinity(0)),
+        threads_per_worker=1,
+        host="127.0.0.1",
+        dashboard_address="127.0.0.1:0",
+        worker_dashboard_address=None,
+        memory_limit=0,
+        preload=["pipeline.worker"],
+    )
+    client = Client(cluster)
+    client._should_close_cluster = True
+    return client

@@ -1,0 +1,384 @@
+"""The generalised Marchenko-Pastur law of random features.
+
+Let the rows of ``Phi`` (k, n) be independent with second moment ``K`` (n, n), whose eigenvalues
+are ``lambda_1 ... lambda_n``.  As n and k grow together, the spectrum of ``Phi^T Phi / k`` tends to
+a law that depends on nothing but these eigenvalues and on k (Marchenko and Pastur 1967; Silverstein
+1995).  It predicts, without a free parameter, what Theorem 2 of Oymak bounds: ``sigma_min(Phi)``.
+
+The law lives on the curve on which
+
+    z(w) = w (1 + (1/k) sum lambda_i / (w - lambda_i)),        w = 1/u = -1/m(z),
+
+is real, m being the Stieltjes transform of the companion matrix ``Phi Phi^T / k``.  The left edge is
+a critical point of z on the real line below ``lambda_min``; the density and the distribution
+function are explicit on the part of the curve above the real line.
+
+Everything is computed from sums of positive terms.  The textbook forms subtract numbers that agree
+to nearly all digits when k is close to n or the spectrum is wide.  With ``t_i = lambda_i u - 1``:
+
+    edge condition    (1/k) sum (1 + 1/t_i)^2 = 1       becomes   sum (2 t_i + 1) / t_i^2 = k - n
+    edge              1/u - (1/k) sum lambda_i / t_i    becomes   (1 / (k u)) sum (1 + t_i) / t_i^2
+    curvature there   |z''(u)| / 2                      becomes   (1 / (k u^3)) sum (1 + t_i)^2 / t_i^3
+
+where the condition itself removes the cancellation.  The unknown is t, the smallest of the ``t_i``;
+the others are ``t_i = r_i - 1 + r_i t`` with ``r_i = lambda_i / lambda_min``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import brentq
+
+__all__ = [
+    "MEDIAN_SHIFT",
+    "critical_width",
+    "density",
+    "edge_and_scale",
+    "left_edge",
+    "median_least_eigenvalue",
+    "quantiles",
+    "tracy_widom_scale",
+]
+
+Floats = NDArray[np.float64]
+
+MEDIAN_SHIFT = 1.2686
+"""Minus the median of the Tracy-Widom law of real matrices (a test recomputes it)."""
+
+
+# ---- the left edge ---------------------------------------------------------------------------
+
+
+def left_edge(eigenvalues: ArrayLike, k: ArrayLike) -> Any:
+    """Left edge of the limiting spectrum of ``Phi^T Phi / k``.
+
+    The prediction for Theorem 2 is ``sigma_min(Phi) / sqrt(k) ~ sqrt(left_edge)``.  For
+    ``K = c I`` it is ``c (1 - sqrt(n / k))^2``.
+
+    Parameters
+    ----------
+    eigenvalues : (n,) eigenvalues of the population kernel K, in any order.
+    k : scalar or array of widths; need not be integers.
+
+    Returns
+    -------
+    float or array of the shape of `k`: 0 where ``k <= n``, and 0 for a degenerate spectrum
+    (``lambda_min <= n eps lambda_max``).
+
+    Raises
+    ------
+    ValueError : the eigenvalues are not a non-empty finite vector, or a width is not finite and > 0.
+    """
+    return edge_and_scale(eigenvalues, k)[0]
+
+
+def tracy_widom_scale(eigenvalues: ArrayLike, k: ArrayLike) -> Any:
+    """Scale s of the fluctuations of the least eigenvalue of ``Phi^T Phi / k``.
+
+    ``(edge - lambda_min) / s`` tends to the Tracy-Widom law of real matrices.  Arguments, shapes
+    and errors as for `left_edge`; 0 wherever the edge is.
+    """
+    return edge_and_scale(eigenvalues, k)[1]
+
+
+def median_least_eigenvalue(eigenvalues: ArrayLike, k: ArrayLike) -> Any:
+    """Predicted median of the least eigenvalue of ``Phi^T Phi / k`` at finite n.
+
+    The left edge, moved by the median of the Tracy-Widom law.  Arguments, shapes and errors as for
+    `left_edge`; 0 wherever the edge is.
+    """
+    edge, scale = edge_and_scale(eigenvalues, k)
+    return edge + MEDIAN_SHIFT * scale
+
+
+def edge_and_scale(eigenvalues: ArrayLike, k: ArrayLike) -> tuple[Any, Any]:
+    """`left_edge` and `tracy_widom_scale` from one solve; arguments and errors as there."""
+    spectrum = _spectrum(eigenvalues)
+    widths = _widths(k)
+    edge, scale = np.zeros(widths.shape), np.zeros(widths.shape)
+    wide = widths > spectrum.size
+    if not _degenerate(spectrum) and wide.any():
+        edge[wide], scale[wide] = _edge_and_scale(_Gaps(spectrum), widths[wide])
+    return edge[()], scale[()]
+
+
+def critical_width(
+    eigenvalues: ArrayLike, level: float = 0.25, *, finite_size: bool = False
+) -> float:
+    """Width at which the left edge is ``level * lambda_min(K)``.
+
+    ``level = (1/2)^2`` is the conclusion of Theorem 2, ``sigma_min >= sqrt(k) alpha / 2`` with
+    ``alpha^2 = lambda_min(K)``.  For ``K = c I`` the answer at that level is exactly ``4 n``.
+
+    Parameters
+    ----------
+    eigenvalues : (n,) eigenvalues of the population kernel K, in any order.
+    level : fraction of ``lambda_min`` to be reached, strictly between 0 and 1.
+    finite_size : ask it of the median of the least eigenvalue rather than of its limit, the edge.
+
+    Returns
+    -------
+    A real width above n; NaN for a degenerate spectrum, where alpha counts as zero.
+
+    Raises
+    ------
+    ValueError : `level` outside (0, 1), or eigenvalues not a non-empty finite vector.
+    """
+    if not 0.0 < level < 1.0:
+        raise ValueError(
+            f"critical_width: level is {level!r}, expected a number strictly between 0 and 1; "
+            "Theorem 2 with constant c asks for level = c**2"
+        )
+    spectrum = _spectrum(eigenvalues)
+    if _degenerate(spectrum):
+        return float("nan")
+    return _critical_width(_Gaps(spectrum), level, MEDIAN_SHIFT if finite_size else 0.0)
+
+
+# ---- the law itself ----------------------------------------------------------------------------
+
+
+def density(eigenvalues: ArrayLike, k: float, x: ArrayLike) -> Floats:
+    """Limiting density of the n eigenvalues of ``Phi^T Phi / k``, of total mass 1.
+
+    The atom at 0 (mass ``1 - k / n``) that exists for ``k < n`` is left out.
+
+    Parameters
+    ----------
+    eigenvalues : (n,) eigenvalues of the population kernel K; negative ones count as 0.
+    k : the width.
+    x : array of points.
+
+    Returns
+    -------
+    Array of the shape of `x`; 0 outside the support.
+
+    Raises
+    ------
+    ValueError : as for `left_edge`.
+    """
+    curve = _Curve(_spectrum(eigenvalues), float(_widths(k)))
+    points = np.asarray(x, dtype=np.float64)
+    values = np.zeros(points.shape)
+    inside = (points > 0.0) & (points < curve.right)
+    abscissae = _bisect(curve.position, points[inside], curve.left, curve.right)
+    values[inside] = curve.density(abscissae)
+    return values
+
+
+def quantiles(eigenvalues: ArrayLike, k: float, count: int | None = None) -> Floats:
+    """Quantiles ``(i - 1/2) / count`` of the limiting law of ``Phi^T Phi / k``, ascending.
+
+    With ``count = n``, the default, they are the deterministic equivalents of the n ordered
+    eigenvalues, outliers included: ``sqrt(k * quantiles)`` is what to lay over Figure 1.
+
+    Parameters
+    ----------
+    eigenvalues : (n,) eigenvalues of the population kernel K; negative ones count as 0.
+    k : the width.
+    count : how many; n by default.
+
+    Returns
+    -------
+    (count,) array, exactly 0 in the atom at 0 that exists for ``k < n``.
+
+    Raises
+    ------
+    ValueError : `count` below 1, or as for `left_edge`.
+    """
+    spectrum = _spectrum(eigenvalues)
+    count = spectrum.size if count is None else count
+    if count < 1:
+        raise ValueError(f"quantiles: count is {count}, expected at least 1")
+    curve = _Curve(spectrum, float(_widths(k)))
+    ranks = spectrum.size * (np.arange(count) + 0.5) / count
+    abscissae = _bisect(curve.rank, ranks, curve.left, curve.right)
+    return np.where(ranks > curve.atom, curve.position(abscissae), 0.0)
+
+
+# ---- solving for the edge ----------------------------------------------------------------------
+
+
+class _Gaps:
+    """A positive spectrum in units of its least eigenvalue: ``r_i`` and, uncancelled, ``r_i - 1``."""
+
+    def __init__(self, spectrum: Floats) -> None:
+        self.least = spectrum[0]
+        self.size = spectrum.size
+        self.ratio = spectrum / self.least
+        self.above = (spectrum - self.least) / self.least
+
+    def t(self, least: Floats) -> Floats:
+        """All ``t_i`` along a new last axis, given the least of them."""
+        return self.above + self.ratio * least[..., None]
+
+
+def _edge_and_scale(gaps: _Gaps, widths: Floats) -> tuple[Floats, Floats]:
+    least = _solve_condition(gaps, widths - gaps.size)
+    edge, scale = _edge_terms(gaps, least)
+    return edge / widths, scale / widths
+
+
+def _edge_terms(gaps: _Gaps, least: Floats) -> tuple[Floats, Floats]:
+    """Width times the edge and width times the Tracy-Widom scale, where ``t_min = least``."""
+    inverse = 1.0 / gaps.t(least)
+    ratio = 1.0 + inverse
+    first = np.sum(inverse * ratio, axis=-1)
+    third = np.sum(inverse * ratio * ratio, axis=-1)
+    per_u = gaps.least / (1.0 + least)
+    return per_u * first, per_u * np.cbrt(third)
+
+
+def _excess(gaps: _Gaps, least: Floats) -> Floats:
+    """``k - n`` as a function of t: the left side of the edge condition."""
+    inverse = 1.0 / gaps.t(least)
+    return np.sum(inverse * (2.0 + inverse), axis=-1)
+
+
+def _solve_condition(gaps: _Gaps, excess: Floats) -> Floats:
+    """The t at which ``h(t) = sum (2 t_i + 1) / t_i^2`` equals `excess`.
+
+    Newton's method on ``h^(-1/2)``.  Each term to the power -1/2 is increasing and concave in t, and
+    so is ``(sum g_i^-2)^(-1/2)`` in the g_i; hence the whole is increasing and concave, and from any
+    start below the root the steps rise to it, quadratically in the end, without a safeguard.
+    """
+    least = _start_below(gaps, excess)
+    for _ in range(100):
+        inverse = 1.0 / gaps.t(least)
+        value = np.sum(inverse * (2.0 + inverse), axis=-1)
+        slope = 2.0 * np.sum(inverse * inverse * (1.0 + inverse) * gaps.ratio, axis=-1)
+        step = 2.0 * value * (np.sqrt(value / excess) - 1.0) / slope
+        least = least + step
+        # The error left is of the order of the square of the step.
+        if np.all(np.abs(step) <= 1e-8 * least):
+            return least
+    raise ArithmeticError("left_edge: Newton's method did not settle in 100 steps; please report")
+
+
+def _start_below(gaps: _Gaps, excess: Floats) -> Floats:
+    """A point below the root: the j least terms are each at least the j-th, for every j."""
+    j = np.arange(1.0, gaps.size + 1.0)
+    m = excess[..., None]
+    root = (j + np.sqrt(j * (j + m))) / m
+    return np.max((root - gaps.above) / gaps.ratio, axis=-1)
+
+
+def _critical_width(gaps: _Gaps, level: float, shift: float) -> float:
+    """One root in log t: the width is explicit in t, and so are the edge and its scale."""
+
+    def width(log_t: float) -> float:
+        return gaps.size + float(_excess(gaps, np.asarray(np.exp(log_t))))
+
+    def surplus(log_t: float) -> float:
+        edge, scale = _edge_terms(gaps, np.asarray(np.exp(log_t)))
+        return float(edge + shift * scale) / (width(log_t) * gaps.least) - level
+
+    low, high = -1.0, 1.0
+    while surplus(low) < 0.0:
+        low -= 2.0
+    while surplus(high) > 0.0:
+        high += 2.0
+    return width(float(brentq(surplus, low, high, xtol=1e-15, rtol=1e-15)))
+
+
+# ---- the curve above the real line -------------------------------------------------------------
+
+
+class _Curve:
+    """The curve ``w = a + i b`` on which z(w) is real, as functions of its abscissa a.
+
+    For every real a there is one ``b >= 0``: the root of ``(1/k) sum lambda_i^2 / |w - lambda_i|^2
+    = 1``, or 0 where the sum stays below 1 (a gap of the support).  Both the position ``z`` and the
+    rank ``n F(z)`` increase with a.
+    """
+
+    def __init__(self, spectrum: Floats, width: float) -> None:
+        self.spectrum = np.maximum(spectrum, 0.0)
+        self.width = width
+        self.size = spectrum.size
+        largest = float(self.spectrum[-1])
+        # Outside these abscissae every term is at most k / n, so the sum cannot exceed k.
+        self.left = min(0.0, largest * (1.0 - np.sqrt(self.size / width)))
+        self.right = largest * (1.0 + np.sqrt(self.size / width)) ** 2
+        self.atom = self.size - min(float(width), float(np.count_nonzero(self.spectrum)))
+
+    def height_squared(self, a: Floats) -> Floats:
+        """``b^2``: Newton on the reciprocal of the sum, concave and increasing in ``b^2``."""
+        squares = self.spectrum**2
+        offsets = (a[:, None] - self.spectrum) ** 2
+        tiny = np.finfo(np.float64).tiny
+        height = np.maximum(np.max(squares / self.width - offsets, axis=1), tiny)
+        for _ in range(100):
+            terms = 1.0 / (offsets + height[:, None])
+            value = terms @ squares
+            slope = (terms * terms) @ squares
+            step = np.where(value > self.width, value * (value / self.width - 1.0) / slope, 0.0)
+            height = height + step
+            if np.all(step <= 1e-9 * height):
+                break
+        return np.where(height > tiny, height, 0.0)
+
+    def position(self, a: Floats) -> Floats:
+        """The real number z(w); a sum of positive terms on the curve."""
+        height = self.height_squared(a)
+        inverse = 1.0 / np.maximum(
+            (a[:, None] - self.spectrum) ** 2 + height[:, None], np.finfo(np.float64).tiny
+        )
+        real = np.where(height > 0.0, 0.0, 1.0 - inverse @ self.spectrum**2 / self.width)
+        return a * real + (a * a + height) * (inverse @ self.spectrum) / self.width
+
+    def rank(self, a: Floats) -> Floats:
+        """n times the distribution function: the integral of m dz, in closed form."""
+        b = np.sqrt(self.height_squared(a))[:, None]
+        offsets = a[:, None] - self.spectrum
+        squares = np.maximum(offsets**2 + b**2, np.finfo(np.float64).tiny)
+        angles = np.sum(np.arctan2(b, offsets), axis=1)
+        angles += (self.width - self.size) * np.arctan2(b[:, 0], a)
+        angles -= b[:, 0] * ((1.0 / squares) @ self.spectrum)
+        return self.size - angles / np.pi
+
+    def density(self, a: Floats) -> Floats:
+        """``(k / n) Im m / pi`` with ``m = -1/w``."""
+        height = self.height_squared(a)
+        return self.width * np.sqrt(height) / (self.size * np.pi * (a * a + height))
+
+
+def _bisect(
+    increasing: Callable[[Floats], Floats], targets: Floats, left: float, right: float
+) -> Floats:
+    """Abscissae at which an increasing function passes each target."""
+    low, high = np.full(targets.shape, left), np.full(targets.shape, right)
+    for _ in range(80):
+        middle = 0.5 * (low + high)
+        below = increasing(middle) < targets
+        low, high = np.where(below, middle, low), np.where(below, high, middle)
+    return 0.5 * (low + high)
+
+
+# ---- checked arguments -------------------------------------------------------------------------
+
+
+def _spectrum(eigenvalues: ArrayLike) -> Floats:
+    spectrum = np.sort(np.asarray(eigenvalues, dtype=np.float64), axis=-1)
+    if spectrum.ndim != 1 or spectrum.size == 0 or not np.all(np.isfinite(spectrum)):
+        raise ValueError(
+            f"eigenvalues: got an array of shape {spectrum.shape}, expected a non-empty vector of "
+            "finite numbers; pass the eigenvalues of the kernel K of one dataset"
+        )
+    return spectrum
+
+
+def _widths(k: ArrayLike) -> Floats:
+    widths = np.asarray(k, dtype=np.float64)
+    if not np.all(np.isfinite(widths) & (widths > 0.0)):
+        raise ValueError(f"k: got {k!r}, expected finite widths above 0")
+    return widths
+
+
+def _degenerate(spectrum: Floats) -> bool:
+    """Whether alpha counts as zero: the least eigenvalue is lost in rounding."""
+    return bool(spectrum[0] <= spectrum.size * np.finfo(np.float64).eps * spectrum[-1])

@@ -1,0 +1,219 @@
+"""Singular values of random features Phi = phi(W X^T), shape (k, n), one hidden unit per row.
+
+`singular_values` is the plain SVD. `NestedFeatures` serves a whole axis of widths in one pass: the
+rows of one W are drawn in fixed panels, their products are added to a growing Gram matrix, and at
+each width only its two extreme eigenvalues are computed, by Lanczos: the largest from the matrix
+itself, the smallest from the inverse of the matrix shifted to just below where random matrix theory
+expects it. The theory is a hint that saves steps: a wrong one costs time, never digits.
+
+A Gram matrix has the squares of the singular values, and with them half the digits. Where
+sigma_min/sigma_max is small the SVD of Phi is taken instead (`GRAM_LIMIT`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import blas, eigvalsh_tridiagonal, lapack
+
+from pipeline.activations import apply
+
+__all__ = ["GRAM_LIMIT", "PANEL", "NestedFeatures", "descending_singular_values", "singular_values"]
+
+Array = NDArray[np.float64]
+
+PANEL = 64
+"""Rows of W per panel. Panels are always computed whole and added in order, so that no bit of a
+result depends on which widths were asked for."""
+
+GRAM_LIMIT = 1e-7
+"""Least lambda_min/lambda_max of a Gram matrix that is trusted: its eigenvalues are good to about
+eps * lambda_max, so sigma_min keeps nine digits."""
+
+TOLERANCE = 1e-11
+"""Relative residual at which a Lanczos value is accepted; the value itself is far closer."""
+
+STEPS = 80
+"""More than Lanczos needs; beyond them the SVD decides."""
+
+
+def descending_singular_values(Phi: Array) -> Array:
+    """Return the n singular values of Phi, shape (k, n), exactly 0 beyond the k-th where k < n.
+
+    Raises
+    ------
+    FloatingPointError
+        Phi is not finite.
+    """
+    _check_finite(Phi)
+    values = np.zeros(Phi.shape[1])
+    values[: min(Phi.shape)] = np.linalg.svd(Phi, compute_uv=False)
+    return values
+
+
+def singular_values(W: Array, X: Array, activation: str) -> Array:
+    """Return the singular values of Phi = phi(W X^T), descending.
+
+    Parameters
+    ----------
+    W : ndarray, shape (k, d)
+        Input weights.
+    X : ndarray, shape (n, d)
+        Inputs.
+    activation
+        A key of `pipeline.activations.ACTIVATIONS`.
+
+    Returns
+    -------
+    ndarray, shape (n,)
+        Exactly 0 beyond the k-th where k < n: the last one is sigma_min of the paper.
+    """
+    W, X = np.asarray(W, dtype=np.float64), np.asarray(X, dtype=np.float64)
+    if W.ndim != 2 or X.ndim != 2 or W.shape[1] != X.shape[1]:
+        raise ValueError(
+            f"got W of shape {W.shape} and X of shape {X.shape}, expected (k, d) and (n, d)"
+        )
+    return descending_singular_values(apply(activation, W @ X.T))
+
+
+def _check_finite(Phi: Array) -> None:
+    if not np.isfinite(Phi).all():
+        raise FloatingPointError("features are not finite: the inputs overflow in phi(W X^T)")
+
+
+class NestedFeatures:
+    """The random features of one seed, grown to any number of rows.
+
+    Parameters
+    ----------
+    X : ndarray, shape (n, d)
+        Inputs.
+    activation
+        A key of `pipeline.activations.ACTIVATIONS`.
+    weights
+        The stream of the rows of W, used by this object alone.
+    """
+
+    def __init__(self, X: Array, activation: str, weights: np.random.Generator) -> None:
+        self._Xt = np.ascontiguousarray(X.T)
+        self._activation = activation
+        self._weights = weights
+        self._panels: list[Array] = []
+        n = X.shape[0]
+        self._gram = np.zeros((n, n), order="F")  # lower triangle of the whole panels added so far
+        self._added = 0
+
+    def features(self, k: int) -> Array:
+        """Return the first k rows of Phi, shape (k, n)."""
+        panels = [self._panel(index) for index in range(-(-k // PANEL))]
+        return np.concatenate(panels)[:k]
+
+    def gram(self, k: int) -> Array:
+        """Return the lower triangle of Phi^T Phi at width k, shape (n, n), Fortran order.
+
+        Widths come in nondecreasing order.
+        """
+        whole, rest = divmod(k, PANEL)
+        if whole < self._added:
+            raise ValueError(f"got width {k} after {self._added * PANEL} rows, expected growing ones")
+        while self._added < whole:
+            self._gram = _add(self._gram, self._panel(self._added))
+            self._added += 1
+        gram = self._gram.copy(order="F")
+        return _add(gram, self._panel(whole)[:rest]) if rest else gram
+
+    def extremes(self, k: int, floor: float = 0.0) -> tuple[float, float]:
+        """Return (sigma_min, sigma_max) of Phi at width k.
+
+        Parameters
+        ----------
+        k
+            Width; not less than in the calls before.
+        floor
+            A guess, best slightly too low, at the smallest eigenvalue of Phi^T Phi / k.
+
+        Returns
+        -------
+        tuple of float
+            To nine digits; sigma_min is exactly 0 where k < n.
+        """
+        gram = self.gram(k)
+        n = len(gram)
+        largest = _lanczos(lambda x: blas.dsymv(1.0, gram, x, lower=1), n)
+        if k < n and np.isfinite(largest):
+            return 0.0, float(np.sqrt(largest))
+        smallest = _smallest(gram, k * floor)
+        if not smallest >= GRAM_LIMIT * largest:  # nan too, where either did not converge
+            values = descending_singular_values(self.features(k))
+            return float(values[-1]), float(values[0])
+        return float(np.sqrt(smallest)), float(np.sqrt(largest))
+
+    def _panel(self, index: int) -> Array:
+        while len(self._panels) <= index:
+            W = self._weights.standard_normal((PANEL, self._Xt.shape[0]))
+            panel = apply(self._activation, W @ self._Xt)
+            _check_finite(panel)
+            self._panels.append(panel)
+        return self._panels[index]
+
+
+def _add(gram: Array, panel: Array) -> Array:
+    """Add panel^T panel to the lower triangle of `gram`, in place."""
+    return np.asarray(blas.dsyrk(1.0, panel.T, beta=1.0, c=gram, lower=1, overwrite_c=1))
+
+
+def _smallest(gram: Array, shift: float) -> float:
+    """Smallest eigenvalue, by Lanczos on the inverse of `gram - shift`; nan where that fails.
+
+    A Cholesky factorisation that succeeds proves that the shift lies below the spectrum; if the
+    guess was too high there is none, and the unshifted matrix serves.
+    """
+    n = len(gram)
+    for below in (shift, 0.0) if shift > 0 else (0.0,):
+        shifted = gram.copy(order="F")
+        shifted.ravel(order="K")[:: n + 1] -= below
+        factor, info = lapack.dpotrf(shifted, lower=1, clean=0, overwrite_a=1)
+        if info == 0:
+            inverse = _lanczos(lambda x: lapack.dpotrs(factor, x, lower=1)[0], n)  # noqa: B023
+            return below + 1 / inverse
+    return np.nan
+
+
+def _lanczos(product: Callable[[Array], Array], n: int) -> float:
+    """Largest eigenvalue of a symmetric positive operator on R^n; nan where it does not converge.
+
+    Full reorthogonalisation: for some dozens of steps it is cheap, and no ghost can appear.
+    """
+    steps = min(n, STEPS)
+    basis = np.empty((steps + 1, n))
+    basis[0] = _start(n)
+    diagonal, beside = np.empty(steps), np.empty(steps)
+    for step in range(steps):
+        grown = product(basis[step])
+        diagonal[step] = grown @ basis[step]
+        known = basis[: step + 1]
+        grown -= (known @ grown) @ known
+        grown -= (known @ grown) @ known
+        beside[step] = np.sqrt(grown @ grown)
+        if step >= 3 and step % 2 == 0 or step == steps - 1 or beside[step] == 0:
+            value, last = _top_ritz(diagonal[: step + 1], beside[:step])
+            if beside[step] * last <= TOLERANCE * value or step == n - 1:
+                return value
+        basis[step + 1] = grown / beside[step]
+    return np.nan
+
+
+def _top_ritz(diagonal: Array, beside: Array) -> tuple[float, float]:
+    """Largest eigenvalue of the tridiagonal matrix and the last component of its vector."""
+    if len(diagonal) == 1:
+        return float(diagonal[0]), 1.0
+    values, vectors, info = lapack.dstev(diagonal, beside)
+    return float(values[-1]), abs(float(vectors[-1, -1]))
+
+
+def _start(n: int) -> Array:
+    """A fixed vector in general position: of no trial's stream, the same for every trial."""
+    vector = np.random.Generator(np.random.Philox(key=n)).standard_normal(n)
+    return vector / np.linalg.norm(vector)

@@ -1,0 +1,373 @@
+"""The store: one Zarr v3 group per sweep, dense named dimensions, plain `xarray.open_zarr` reads it.
+
+`create` writes the whole template (arrays, coordinates, attributes, the excluded places) under a
+temporary name and publishes it by a rename, so a store is there whole or not at all. A block then is
+the only writer of its chunks: `write` puts results first and `status` last, so a block that was cut
+off at any moment is still pending and is computed again, to the same bits. Done is a status, never
+"not NaN" and never "the chunk exists".
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+from zarr.codecs import Crc32cCodec, ZstdCodec
+
+from pipeline.blocks import (
+    Block,
+    BlockResult,
+    Status,
+    blocks,
+    estimated_seconds,
+    seeds_per_block,
+    variables,
+)
+from pipeline.errors import StoreError, StoreFull
+from pipeline.provenance import provenance
+from pipeline.sweep import Sweep, parse_sweep
+
+__all__ = [
+    "FORMAT_VERSION",
+    "check_store",
+    "clean",
+    "counts",
+    "create",
+    "exclusive",
+    "messages",
+    "open_or_create",
+    "stored_sweep",
+    "todo",
+    "write",
+]
+
+FORMAT_VERSION = 1
+"""Of the layout on disk: dimensions, names, codecs, attributes."""
+
+FORMAT = "widthlaw"
+
+
+# ---- reading what a path holds
+
+
+def check_store(path: str | Path) -> dict[str, Any]:
+    """Return the attributes of the store at `path`.
+
+    Raises
+    ------
+    StoreError
+        There is no store at that path, or it is of another format version.
+    """
+    if not Path(path).exists():
+        raise StoreError(f"store {path}: not found; `widthlaw run SWEEP -o {path}` would make one")
+    try:
+        attributes = dict(zarr.open_group(str(path), mode="r", zarr_format=3).attrs)
+    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError) as error:
+        raise StoreError(
+            f"store {path}: holds no Zarr v3 group ({type(error).__name__}); "
+            "give the path of a store that `widthlaw run` made, or a new path"
+        ) from None
+    if attributes.get("format") != FORMAT:
+        raise StoreError(f"store {path}: a Zarr group, but not widthlaw's; give another path")
+    if attributes.get("format_version") != FORMAT_VERSION:
+        raise StoreError(
+            f"store {path}: format version {attributes.get('format_version')}, expected "
+            f"{FORMAT_VERSION}; read it with the widthlaw that wrote it "
+            f"({attributes.get('provenance', {}).get('packages', {}).get('widthlaw')}), "
+            "or run the sweep into a new path"
+        )
+    return attributes
+
+
+def stored_sweep(path: str | Path) -> Sweep:
+    """Return the sweep that the store at `path` was made for."""
+    attributes = check_store(path)
+    folder = Path(attributes["sweep_folder"])
+    return parse_sweep(attributes["sweep"], f"sweep of store {path}", folder)
+
+
+def counts(path: str | Path) -> dict[str, int]:
+    """Return the number of trials by status, in the words of `Status.MEANINGS`."""
+    check_store(path)
+    status = np.asarray(zarr.open_group(str(path), mode="r")["status"])
+    found = np.bincount(status.ravel(), minlength=len(Status.MEANINGS))
+    return {word: int(count) for word, count in zip(Status.MEANINGS, found, strict=True)}
+
+
+def messages(path: str | Path, limit: int = 5) -> list[tuple[str, int]]:
+    """Return the most frequent messages of failed trials, with their numbers."""
+    group = zarr.open_group(str(path), mode="r")
+    failed = np.asarray(group["status"]) == Status.FAILED
+    if not failed.any():
+        return []
+    found, times = np.unique(np.asarray(group["message"])[failed].astype(str), return_counts=True)
+    order = np.argsort(-times)[:limit]
+    return [(str(found[place]), int(times[place])) for place in order]
+
+
+# ---- making a store
+
+
+def open_or_create(path: str | Path, sweep: Sweep) -> None:
+    """Make the store of a sweep, or check that the one at `path` belongs to it.
+
+    Raises
+    ------
+    StoreError
+        The path holds something else, a store of another sweep, or cannot be written.
+    """
+    if not Path(path).exists():
+        create(path, sweep)
+        return
+    attributes = check_store(path)
+    if attributes["identity"] != sweep.identity:
+        raise StoreError(f"store {path}: belongs to another sweep: {_difference(attributes, sweep)}")
+    stored = stored_sweep(path)
+    for axis in (*sweep.axes, "width", "seeds"):
+        if getattr(stored, axis) != getattr(sweep, axis):
+            raise StoreError(
+                f"store {path}: made for other extents: its {axis} is "
+                f"{_short(getattr(stored, axis))}, this sweep's {_short(getattr(sweep, axis))}; "
+                "give a new path with -o"
+            )
+    if not os.access(path, os.W_OK):
+        raise StoreError(f"store {path}: no permission to write; copy it to a place of your own")
+
+
+def _difference(attributes: dict[str, Any], sweep: Sweep) -> str:
+    stored, asked = attributes["identity_fields"], sweep.identity_fields
+    parts = [
+        f"its {key} is {_short(stored.get(key))}, this sweep's {_short(asked[key])}"
+        for key in asked
+        if stored.get(key) != asked[key]
+    ]
+    return "; ".join(parts) + "; give a new path with -o"
+
+
+def _short(value: object) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def create(path: str | Path, sweep: Sweep, seeds_per_chunk: int | None = None) -> None:
+    """Write the template of a sweep's store and publish it at `path` by a rename.
+
+    Parameters
+    ----------
+    path
+        Where nothing is yet.
+    sweep
+        What the store is for.
+    seeds_per_chunk
+        Extent of chunks along `seed`; by estimated cost if None.
+    """
+    path = Path(path)
+    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.new")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write_template(draft, sweep, seeds_per_chunk or seeds_per_block(sweep))
+        draft.rename(path)
+    except OSError as error:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise StoreError(
+            f"store {path}: cannot be made ({error.strerror or error}); "
+            "give a path with -o on a disk that has room and that you may write to"
+        ) from None
+
+
+def _write_template(path: Path, sweep: Sweep, seeds: int) -> None:
+    group = zarr.create_group(str(path), zarr_format=3, attributes=_attributes(sweep))
+    sizes = dict(zip(sweep.dims, sweep.shape, strict=True)) | {"index": max(sweep.n)}
+    chunks = {axis: 1 for axis in sweep.axes} | {"seed": seeds}
+
+    def array(name: str, dims: tuple[str, ...], dtype: Any, fill: Any, **attributes: Any) -> Any:
+        return group.create_array(
+            name,
+            shape=tuple(sizes[dim] for dim in dims),
+            chunks=tuple(min(chunks.get(dim, sizes[dim]), sizes[dim]) for dim in dims),
+            dtype=dtype,
+            fill_value=fill,
+            dimension_names=dims,
+            compressors=[ZstdCodec(level=1), Crc32cCodec()],
+            attributes=attributes,
+        )
+
+    for name, (dims, values, attributes) in _coordinates(sweep).items():
+        text = values.dtype.kind in "UO"
+        data = np.array(values, dtype=object) if text else values
+        fill: Any = "" if text else values.dtype.type(0)
+        zarr_array = group.create_array(
+            name,
+            shape=values.shape,
+            chunks=values.shape,
+            dtype=str if text else values.dtype,
+            fill_value=fill,
+            dimension_names=dims,
+            attributes=attributes,
+        )
+        zarr_array[...] = data
+    for variable in variables(sweep):
+        dims = _dims(sweep, variable.dims)
+        told = {"long_name": variable.long_name, "units": variable.units}
+        if "width" in dims:
+            told["coordinates"] = "k"
+        array(variable.name, dims, "float64", np.nan, **told)
+    array("message", sweep.dims, str, "", long_name="why the trial failed", units="1")
+    status = array(
+        "status",
+        sweep.dims,
+        "int8",
+        0,
+        long_name="outcome of the trial",
+        units="1",
+        coordinates="k",
+        flag_values=list(range(len(Status.MEANINGS))),
+        flag_meanings=" ".join(Status.MEANINGS),
+    )
+    for index in sweep.excluded():
+        status[index] = np.full(sweep.shape[-2:], Status.EXCLUDED, dtype=np.int8)
+
+
+def _dims(sweep: Sweep, own: tuple[str, ...]) -> tuple[str, ...]:
+    width = ("width",) if "width" in own else ()
+    return (*sweep.axes, *width, "seed", *(dim for dim in own if dim != "width"))
+
+
+def _attributes(sweep: Sweep) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "name": sweep.name,
+        "experiment": sweep.experiment,
+        "nested": int(sweep.nested),
+        "identity": sweep.identity,
+        "identity_fields": sweep.identity_fields,
+        "sweep": sweep.text,
+        "sweep_folder": sweep.folder,
+        "activation": list(sweep.activation),
+        "dataset": [spec.kind for spec in sweep.dataset],
+        "estimated_seconds": estimated_seconds(sweep),
+        "provenance": provenance(),
+    }
+
+
+Coordinate = tuple[tuple[str, ...], NDArray[Any], dict[str, str]]
+
+
+def _coordinates(sweep: Sweep) -> dict[str, Coordinate]:
+    meaning = {
+        "activation": ("activation function phi", "1"),
+        "dataset": ("kind of the inputs X", "1"),
+        "angle": ("rotation angle of near-duplicate rows", "rad"),
+        "d": ("input dimension", "1"),
+        "n": ("number of samples", "1"),
+    }
+    found: dict[str, Coordinate] = {}
+    for axis in sweep.axes:
+        values = [spec.kind for spec in sweep.dataset] if axis == "dataset" else getattr(sweep, axis)
+        long_name, units = meaning[axis]
+        found[axis] = ((axis,), np.array(values), {"long_name": long_name, "units": units})
+    unit = {"k": "k", "k_per_n": "k / n", "kd_per_n": "k d / n"}[sweep.width_unit]
+    whole = sweep.width_unit == "k"
+    width = np.array(sweep.width, dtype=np.int64 if whole else np.float64)
+    found["width"] = (("width",), width, {"long_name": f"width, as {unit}", "units": "1"})
+    found["seed"] = (("seed",), np.array(sweep.seeds), {"long_name": "seed", "units": "1"})
+    index = np.arange(max(sweep.n))
+    found["index"] = (("index",), index, {"long_name": "rank of a value", "units": "1"})
+    found["k"] = _k_coordinate(sweep)
+    return found
+
+
+def _k_coordinate(sweep: Sweep) -> Coordinate:
+    """k over (n, d, width), as far as it varies."""
+    full = np.array([[sweep.k(d, n) for d in sweep.d] for n in sweep.n])
+    told = {"long_name": "width k: number of hidden units", "units": "1"}
+    if sweep.width_unit == "k":
+        return ("width",), full[0, 0], told
+    if sweep.width_unit == "k_per_n":
+        return ("n", "width"), full[:, 0], told
+    return ("n", "d", "width"), full, told
+
+
+# ---- filling it
+
+
+def todo(path: str | Path, sweep: Sweep, retry_failed: bool = False) -> Iterator[Block]:
+    """Go through the blocks that have pending trials (or failed ones, to be retried)."""
+    array = zarr.open_group(str(path), mode="r")["status"]
+    assert isinstance(array, zarr.Array)
+    status = np.asarray(array)
+    wanted = [Status.PENDING, Status.FAILED] if retry_failed else [Status.PENDING]
+    for block in blocks(sweep, array.chunks[-1]):
+        if np.isin(status[block.cell.index][:, block.start : block.stop], wanted).any():
+            yield block
+
+
+def write(path: str | Path, sweep: Sweep, block: Block, result: BlockResult) -> None:
+    """Write one block, `status` last; the block is the only writer of its chunks.
+
+    Raises
+    ------
+    StoreFull
+        The store cannot take it; the block is left pending.
+    """
+    group = _open_arrays(str(path))
+    seeds = slice(block.start, block.stop)
+    at = block.cell.index
+    try:
+        for variable in variables(sweep):
+            region = (*at, slice(None), seeds) if "width" in variable.dims else (*at, seeds)
+            group[variable.name][region] = result.values[variable.name]
+        group["message"][(*at, slice(None), seeds)] = result.message  # no chunk where all are ""
+        group["status"][(*at, slice(None), seeds)] = result.status
+    except OSError as error:
+        clean(path)
+        raise StoreFull(error.errno or errno.EIO, f"{error.strerror or error}", str(path)) from None
+
+
+@lru_cache(maxsize=8)
+def _open_arrays(path: str) -> dict[str, Any]:
+    """The arrays of a store, opened once per process: metadata never changes while it is filled."""
+    return dict(zarr.open_group(path, mode="r+").arrays())
+
+
+def clean(path: str | Path) -> None:
+    """Remove what a killed or failed write left beside the chunks."""
+    for leftover in Path(path).rglob("*.partial"):
+        leftover.unlink(missing_ok=True)
+
+
+@contextmanager
+def exclusive(path: str | Path) -> Iterator[None]:
+    """Hold the store for one run; the lock ends with the process, however it ends.
+
+    Raises
+    ------
+    StoreError
+        Another run holds it.
+    """
+    import fcntl
+
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StoreError(
+                f"store {path}: another run is filling it; wait for it, or watch it with "
+                f"`widthlaw status {path}`"
+            ) from None
+        yield
+    finally:
+        os.close(handle)
