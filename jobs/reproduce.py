@@ -127,5 +127,5 @@ def _asked_cells(widths: xr.Dataset) -> Iterator[xr.Dataset]:
     stacked = widths.stack(cell=("dataset", "angle", "d", "n"))
     for place in range(stacked.sizes["cell"]):
         cell = stacked.isel(cell=place)
-        if int(cell.trials) > 0:
+        if str(cell.outcome.item()) != "empty":
             yield cell

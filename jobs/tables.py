@@ -38,7 +38,7 @@ CELL_COLUMNS = [
     "k_edge_finite",
     "alpha",
     "seeds",
-    "trials",
+    "pending",
 ]
 
 
@@ -172,7 +172,7 @@ def print_fit(path: Path, threshold: float, form: str | None) -> bool:
         print_frame(cells.round(4), None)
         click.echo("\nlaws, by AICc")
         if laws is not None:
-            print_frame(laws.round(4), None)
+            print_frame(_compact(laws), None)
         click.echo(verdict)
     pending = counts(path)["pending"]
     if pending:
@@ -183,7 +183,30 @@ def print_fit(path: Path, threshold: float, form: str | None) -> bool:
 def _cell_frame(widths: xr.Dataset) -> pd.DataFrame:
     """One row per cell that the sweep asked for."""
     frame = widths[CELL_COLUMNS].to_dataframe().reset_index()
-    return frame[frame["trials"] > 0].drop(columns="trials")
+    return frame[(frame["outcome"] != "empty") | (frame["pending"] > 0)]
+
+
+def _compact(laws: pd.DataFrame) -> pd.DataFrame:
+    """The columns of the laws that a terminal has room for; JSON has them all."""
+    groups = list(laws.columns[: laws.columns.get_loc("law")])
+    shown = laws[[*groups, "formula", "constant"]].copy()
+    shown["constant"] = [f"{value:.3g}" for value in laws["constant"]]
+    shown["exponents"] = [_exponents(row) for _, row in laws.iterrows()]
+    shown["rms"] = laws["rms_log_residual"].round(3)
+    shown["delta AICc"] = laws["delta_aicc"].round(1)
+    shown["weight"] = laws["weight"].round(3)
+    shown["rms, largest n left out"] = laws["error_largest_n"].round(3)
+    return shown
+
+
+def _exponents(law: pd.Series[Any]) -> str:
+    """`a = 1.01 [0.98, 1.04]` for each exponent that was fitted."""
+    known = [name for name in ("n", "d", "alpha") if law[f"exponent_{name}"] == law[f"exponent_{name}"]]
+    return ", ".join(
+        f"{name}^{law[f'exponent_{name}']:.2f} "
+        f"[{law[f'exponent_{name}_low']:.2f}, {law[f'exponent_{name}_high']:.2f}]"
+        for name in known
+    )
 
 
 def _plain(frame: pd.DataFrame) -> list[Record]:

@@ -22,8 +22,9 @@ __all__ = ["SHARED_VARIABLES", "SeedResult", "SeedTrial", "Variable", "kernel_se
 
 Array = NDArray[np.float64]
 
-SAFETY = 4.0
-"""Tracy-Widom scales that the guess at the smallest eigenvalue stays below the edge."""
+SAFETY = 3.0
+"""Tracy-Widom scales that the guess at the smallest eigenvalue stays below the edge: one in a
+hundred is too high, and costs a second factorisation."""
 
 
 @dataclass(frozen=True)
