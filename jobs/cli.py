@@ -8,7 +8,6 @@ answers at once.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +16,6 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from distributed import Client
 
 __all__ = ["main"]
 

@@ -55,9 +55,7 @@ def _connect(address: str) -> Client:
     return client
 
 
-def run_sweep(
-    sweep: Sweep, path: Path, client: Client, *, retry_failed: bool = False
-) -> Outcome:
+def run_sweep(sweep: Sweep, path: Path, client: Client, *, retry_failed: bool = False) -> Outcome:
     """Run a sweep into its store with a bar of trials, trials/s and time left."""
     from tqdm import tqdm
 

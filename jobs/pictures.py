@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from analysis import open_store
 from analysis.figures import FIGURES, kinds_for, save
+
+from analysis import open_store
 from pipeline.errors import InputError
 
 __all__ = ["draw_store"]
 
 FORMATS = (".png", ".svg")
-VECTOR_OR_PIXELS = (*FORMATS, ".pdf")
+ENDINGS = (*FORMATS, ".pdf")
 
 
 def draw_store(
@@ -37,20 +38,24 @@ def draw_store(
             f"plot {store}: no figure {kind!r} of a store of {ds.attrs['experiment']}; "
             f"expected one of {', '.join(suited)}"
         )
-    one_file = output is not None and output.suffix != ""
-    if one_file and (kind is None or output.suffix not in VECTOR_OR_PIXELS):
-        raise InputError(
-            f"plot -o {output}: one file needs --kind and an ending of "
-            f"{', '.join(VECTOR_OR_PIXELS)}; or give a folder"
-        )
-    folder = store.resolve().parent if output is None else output
     written = []
     for name in [kind] if kind else suited:
         figure = FIGURES[name].draw(ds, threshold)
-        stem = folder / f"{store.resolve().stem}-{name}"
-        files = [output] if one_file else [stem.with_name(stem.name + end) for end in FORMATS]
-        for file in files:
+        for file in _files(store.resolve(), name, output, alone=kind is not None):
             file.parent.mkdir(parents=True, exist_ok=True)
             save(figure, file)
             written.append(file)
     return written
+
+
+def _files(store: Path, name: str, output: Path | None, alone: bool) -> list[Path]:
+    """Where one figure goes: the file that was named, or PNG and SVG in a folder."""
+    if output is not None and output.suffix:
+        if not alone or output.suffix not in ENDINGS:
+            raise InputError(
+                f"plot -o {output}: one file needs --kind and an ending of "
+                f"{', '.join(ENDINGS)}; or give a folder"
+            )
+        return [output]
+    folder = store.parent if output is None else output
+    return [folder / f"{store.stem}-{name}{ending}" for ending in FORMATS]

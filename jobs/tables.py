@@ -60,15 +60,15 @@ def aligned(records: list[Record]) -> str:
     """Lay records out in columns, numbers to the right."""
     if not records:
         return "(nothing)"
-    columns = [
-        [name, *(_text(record[name]) for record in records)] for name in records[0]
-    ]
+    columns = [[name, *(_text(record[name]) for record in records)] for name in records[0]]
     numeric = [
         all(isinstance(record[name], int | float) for record in records) for name in records[0]
     ]
     sides = [
-        [cell.rjust(max(map(len, column))) if right else cell.ljust(max(map(len, column)))
-         for cell in column]
+        [
+            cell.rjust(max(map(len, column))) if right else cell.ljust(max(map(len, column)))
+            for cell in column
+        ]
         for column, right in zip(columns, numeric, strict=True)
     ]
     return "\n".join("  ".join(row).rstrip() for row in zip(*sides, strict=True))
@@ -156,12 +156,12 @@ def print_fit(path: Path, threshold: float, form: str | None) -> bool:
 
     widths = critical_widths(open_store(path), threshold)
     cells = _cell_frame(widths)
+    laws: pd.DataFrame | None = None
     try:
-        laws, verdict = fit_laws(widths), ""
-    except ValueError as error:
-        laws, verdict = None, str(error)
-    else:
+        laws = fit_laws(widths)
         verdict = distinguishable(laws)
+    except ValueError as error:
+        verdict = str(error)
     if form == "csv":
         print_frame(cells, form)
     elif form == "json":
@@ -201,7 +201,9 @@ def _compact(laws: pd.DataFrame) -> pd.DataFrame:
 
 def _exponents(law: pd.Series[Any]) -> str:
     """`a = 1.01 [0.98, 1.04]` for each exponent that was fitted."""
-    known = [name for name in ("n", "d", "alpha") if law[f"exponent_{name}"] == law[f"exponent_{name}"]]
+    known = [
+        name for name in ("n", "d", "alpha") if law[f"exponent_{name}"] == law[f"exponent_{name}"]
+    ]
     return ", ".join(
         f"{name}^{law[f'exponent_{name}']:.2f} "
         f"[{law[f'exponent_{name}_low']:.2f}, {law[f'exponent_{name}_high']:.2f}]"

@@ -154,9 +154,7 @@ def _timed_seed(sweep: Sweep, cell: Cell, seed: int) -> SeedResult:
         result = EXPERIMENTS[sweep.experiment].run_seed(trial)
     except Exception as error:  # before the first width: all widths of the seed have failed
         sizes = {"width": len(cell.widths), "index": trial.index_size}
-        empty = {
-            v.name: np.full([sizes[dim] for dim in v.dims], np.nan) for v in variables(sweep)
-        }
+        empty = {v.name: np.full([sizes[dim] for dim in v.dims], np.nan) for v in variables(sweep)}
         result = SeedResult(empty, [describe(error)] * len(cell.widths))
     result.values["seconds"] = np.array(time.perf_counter() - began)
     return result

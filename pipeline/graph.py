@@ -84,8 +84,8 @@ def run(
     with stores.exclusive(path):
         stores.clean(path)
         work = tasks(stores.todo(path, sweep, retry_failed))
-        for outcome in _here(sweep, path, work) if client is None else _window(
-            client, sweep, path, work
+        for outcome in (
+            _here(sweep, path, work) if client is None else _window(client, sweep, path, work)
         ):
             total += outcome
             if progress is not None:
@@ -154,9 +154,9 @@ def local_client(workers: int | None = None) -> Client:
     """
     import os
 
-    from distributed import Client, LocalCluster
+    from distributed import Client
 
-    cluster = LocalCluster(
+    return Client(
         n_workers=workers or len(os.sched_getaffinity(0)),
         threads_per_worker=1,
         host="127.0.0.1",
@@ -165,6 +165,3 @@ def local_client(workers: int | None = None) -> Client:
         memory_limit=0,
         preload=["pipeline.worker"],
     )
-    client = Client(cluster)
-    client._should_close_cluster = True
-    return client

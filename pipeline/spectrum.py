@@ -119,7 +119,9 @@ class NestedFeatures:
         """
         whole, rest = divmod(k, PANEL)
         if whole < self._added:
-            raise ValueError(f"got width {k} after {self._added * PANEL} rows, expected growing ones")
+            raise ValueError(
+                f"got width {k} after {self._added * PANEL} rows, expected growing ones"
+            )
         while self._added < whole:
             self._gram = _add(self._gram, self._panel(self._added))
             self._added += 1

@@ -72,7 +72,8 @@ def check_store(path: str | Path) -> dict[str, Any]:
     if not Path(path).exists():
         raise StoreError(f"store {path}: not found; `widthlaw run SWEEP -o {path}` would make one")
     try:
-        attributes = dict(zarr.open_group(str(path), mode="r", zarr_format=3).attrs)
+        group = zarr.open_group(str(path), mode="r", zarr_format=3)
+        attributes: dict[str, Any] = dict(group.attrs)
     except (FileNotFoundError, NotADirectoryError, ValueError, KeyError) as error:
         raise StoreError(
             f"store {path}: holds no Zarr v3 group ({type(error).__name__}); "
@@ -132,7 +133,9 @@ def open_or_create(path: str | Path, sweep: Sweep) -> None:
         return
     attributes = check_store(path)
     if attributes["identity"] != sweep.identity:
-        raise StoreError(f"store {path}: belongs to another sweep: {_difference(attributes, sweep)}")
+        raise StoreError(
+            f"store {path}: belongs to another sweep: {_difference(attributes, sweep)}"
+        )
     stored = stored_sweep(path)
     for axis in (*sweep.axes, "width", "seeds"):
         if getattr(stored, axis) != getattr(sweep, axis):
@@ -189,7 +192,7 @@ def create(path: str | Path, sweep: Sweep, seeds_per_chunk: int | None = None) -
 def _write_template(path: Path, sweep: Sweep, seeds: int) -> None:
     group = zarr.create_group(str(path), zarr_format=3, attributes=_attributes(sweep))
     sizes = dict(zip(sweep.dims, sweep.shape, strict=True)) | {"index": max(sweep.n)}
-    chunks = {axis: 1 for axis in sweep.axes} | {"seed": seeds}
+    chunks = dict.fromkeys(sweep.axes, 1) | {"seed": seeds}
 
     def array(name: str, dims: tuple[str, ...], dtype: Any, fill: Any, **attributes: Any) -> Any:
         return group.create_array(
@@ -262,7 +265,7 @@ def _attributes(sweep: Sweep) -> dict[str, Any]:
     }
 
 
-Coordinate = tuple[tuple[str, ...], NDArray[Any], dict[str, str]]
+Coordinate = tuple[tuple[str, ...], NDArray[Any], dict[str, Any]]
 
 
 def _coordinates(sweep: Sweep) -> dict[str, Coordinate]:
@@ -275,7 +278,9 @@ def _coordinates(sweep: Sweep) -> dict[str, Coordinate]:
     }
     found: dict[str, Coordinate] = {}
     for axis in sweep.axes:
-        values = [spec.kind for spec in sweep.dataset] if axis == "dataset" else getattr(sweep, axis)
+        values = (
+            [spec.kind for spec in sweep.dataset] if axis == "dataset" else getattr(sweep, axis)
+        )
         long_name, units = meaning[axis]
         found[axis] = ((axis,), np.array(values), {"long_name": long_name, "units": units})
     unit = {"k": "k", "k_per_n": "k / n", "kd_per_n": "k d / n"}[sweep.width_unit]

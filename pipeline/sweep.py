@@ -378,11 +378,15 @@ def _width_axis(
 
 
 def _check_distinct(key: str, values: list[Any], problems: list[str]) -> None:
-    twice = sorted({value for value in values if values.count(value) > 1}) if len(
-        set(values)
-    ) < len(values) else []
+    twice = (
+        sorted({value for value in values if values.count(value) > 1})
+        if len(set(values)) < len(values)
+        else []
+    )
     if twice:
-        problems.append(f"{key}: {twice[0]!r} stands twice, expected distinct values; leave one out")
+        problems.append(
+            f"{key}: {twice[0]!r} stands twice, expected distinct values; leave one out"
+        )
 
 
 def _check_dataset(item: _Dataset, problems: list[str]) -> None:
@@ -403,7 +407,7 @@ def _check_dataset(item: _Dataset, problems: list[str]) -> None:
     if item.kind == "file" and item.path is None:
         problems.append('dataset.path: a file dataset needs one; write path = "rows.npy"')
     if item.kind != "file" and (item.path is not None or item.normalise):
-        problems.append(f"dataset: path and normalise belong to kind = \"file\", not {item.kind!r}")
+        problems.append(f'dataset: path and normalise belong to kind = "file", not {item.kind!r}')
 
 
 def _input_dimension(
@@ -437,7 +441,9 @@ def _check_grid(sweep: Sweep, problems: list[str]) -> None:
     for spec in sweep.dataset:
         kind = KINDS[spec.kind]
         if min(sweep.d) < kind.least_d:
-            problems.append(f"d: got {min(sweep.d)}, but {spec.kind} need d of {kind.least_d} or more")
+            problems.append(
+                f"d: got {min(sweep.d)}, but {spec.kind} need d of {kind.least_d} or more"
+            )
         odd = [n for n in sweep.n if n % kind.multiple]
         if odd and (len(sweep.dataset) == 1 or len(odd) == len(sweep.n)):
             problems.append(
@@ -447,7 +453,9 @@ def _check_grid(sweep: Sweep, problems: list[str]) -> None:
     for d, n in itertools.product(sweep.d, sweep.n):
         widths = sweep.k(d, n)
         if widths and widths[0] < 1:
-            problems.append(f"width: {sweep.width[0]} gives k = 0 at d = {d}, n = {n}; expected k >= 1")
+            problems.append(
+                f"width: {sweep.width[0]} gives k = 0 at d = {d}, n = {n}; expected k >= 1"
+            )
         for (first, second), k in zip(itertools.pairwise(sweep.width), widths, strict=False):
             if widths[sweep.width.index(second)] == k:
                 problems.append(
@@ -491,7 +499,9 @@ def _nearest_name(name: str, names: Any) -> str:
 def _problem(detail: Any) -> str:
     """One line for one of pydantic's findings: where, what was found, what was expected."""
     place = [part for part in detail["loc"] if not _is_variant(part)]
-    where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).lstrip(".")
+    where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).lstrip(
+        "."
+    )
     if detail["type"] == "extra_forbidden":
         known = _known_keys(place[:-1])
         return f"{where}: unknown key{_nearest_name(str(place[-1]), known)}; known are {', '.join(known)}"

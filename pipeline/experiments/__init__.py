@@ -32,8 +32,13 @@ class Experiment(Protocol):
     VARIABLES: Sequence[Variable]
     UNIT_NORM: bool
 
-    def run_seed(self, trial: SeedTrial, /) -> SeedResult: ...
-    def seconds(self, n: int, d: int, widths: Sequence[int], /) -> float: ...
+    def run_seed(self, trial: SeedTrial, /) -> SeedResult:
+        """Run all widths of one seed."""
+        ...
+
+    def seconds(self, n: int, d: int, widths: Sequence[int], /) -> float:
+        """Estimate the time of `run_seed` on one core."""
+        ...
 
 
 EXPERIMENTS: Mapping[str, Experiment] = MappingProxyType(

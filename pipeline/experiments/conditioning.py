@@ -15,6 +15,7 @@ from pipeline.experiments.features import (
     SHARED_VARIABLES,
     SeedResult,
     SeedTrial,
+    Variable,
     kernel_seconds,
     run_widths,
 )
@@ -22,7 +23,7 @@ from pipeline.spectrum import NestedFeatures
 
 __all__ = ["UNIT_NORM", "VARIABLES", "run_seed", "seconds"]
 
-VARIABLES = SHARED_VARIABLES
+VARIABLES: Sequence[Variable] = SHARED_VARIABLES
 UNIT_NORM = True
 
 

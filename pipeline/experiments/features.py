@@ -18,7 +18,14 @@ from pipeline.datasets import DatasetSpec, draw
 from pipeline.spectrum import NestedFeatures
 from pipeline.streams import Role, stream
 
-__all__ = ["SHARED_VARIABLES", "SeedResult", "SeedTrial", "Variable", "kernel_seconds", "run_widths"]
+__all__ = [
+    "SHARED_VARIABLES",
+    "SeedResult",
+    "SeedTrial",
+    "Variable",
+    "kernel_seconds",
+    "run_widths",
+]
 
 Array = NDArray[np.float64]
 

@@ -23,7 +23,7 @@ from pipeline.spectrum import NestedFeatures, descending_singular_values
 
 __all__ = ["UNIT_NORM", "VARIABLES", "run_seed", "seconds"]
 
-VARIABLES = (
+VARIABLES: Sequence[Variable] = (
     *SHARED_VARIABLES,
     Variable("singular_values", ("width", "index"), "singular values of Phi, descending"),
 )
