@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import ast
 import difflib
-import math
 import operator
 from collections.abc import Callable, Sequence
 from typing import Any

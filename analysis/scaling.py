@@ -130,8 +130,9 @@ def distinguishable(laws: pd.DataFrame) -> str:
         (below 4) and those clearly worse. AICc ranks laws; it does not say that the best is true.
     """
     groups = list(laws.columns[: laws.columns.get_loc("law")])
-    return " ".join(_sentence(t, dict(zip(groups, key, strict=True))) for key, t in
-                    _split(laws, groups))
+    return " ".join(
+        _sentence(t, dict(zip(groups, key, strict=True))) for key, t in _split(laws, groups)
+    )
 
 
 # --- from widths to points ---------------------------------------------------------------------
@@ -277,16 +278,21 @@ def _fit(model: _Model, table: pd.DataFrame) -> _Fit:
 
     def cost(log_tau: float) -> float:
         variance = s**2 + np.exp(2 * log_tau)
-        return -_log_likelihood(y - model.predict(_solve(model, table, variance), table)[0],
-                                variance)
+        return -_log_likelihood(y - model.predict(_solve(model, table, variance), table)[0], variance)
 
     log_tau = _minimise(cost, np.log(_FLOOR) / 2, np.log(np.ptp(y) + 10))
     variance = s**2 + np.exp(2 * log_tau)
     theta = _solve(model, table, variance)
     mean, jacobian = model.predict(theta, table)
     residuals = y - mean
-    return _Fit(model, theta, float(np.exp(log_tau)), _covariance(jacobian, residuals, variance),
-                residuals, _log_likelihood(residuals, variance))
+    return _Fit(
+        model,
+        theta,
+        float(np.exp(log_tau)),
+        _covariance(jacobian, residuals, variance),
+        residuals,
+        _log_likelihood(residuals, variance),
+    )
 
 
 def _minimise(cost: Callable[[float], float], low: float, high: float) -> float:
@@ -295,8 +301,7 @@ def _minimise(cost: Callable[[float], float], low: float, high: float) -> float:
     costs = [cost(x) for x in grid]
     best = int(np.argmin(costs))
     around = grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)]
-    polished = optimize.minimize_scalar(cost, bounds=around, method="bounded",
-                                        options={"xatol": 1e-9})
+    polished = optimize.minimize_scalar(cost, bounds=around, method="bounded", options={"xatol": 1e-9})
     return float(polished.x if polished.fun < costs[best] else grid[best])
 
 
@@ -360,8 +365,21 @@ def _fit_group(table: pd.DataFrame, key: dict[Any, Any]) -> pd.DataFrame:
 
 
 _EXPONENTS = [f"exponent_{v}{end}" for v in _VARIABLES for end in ("", "_low", "_high")]
-_COLUMNS = ["law", "formula", "constant", *_EXPONENTS, "scatter", "rms_log_residual", "aicc",
-            "delta_aicc", "weight", "error_largest_n", "error_left_out_d", "points", "note"]
+_COLUMNS = [
+    "law",
+    "formula",
+    "constant",
+    *_EXPONENTS,
+    "scatter",
+    "rms_log_residual",
+    "aicc",
+    "delta_aicc",
+    "weight",
+    "error_largest_n",
+    "error_left_out_d",
+    "points",
+    "note",
+]
 
 
 def _row(name: str, formula: str, model: _Model, table: pd.DataFrame) -> dict[str, Any]:

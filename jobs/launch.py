@@ -79,9 +79,7 @@ def run_sweep(sweep: Sweep, path: Path, client: Client, *, retry_failed: bool = 
             )
         except KeyboardInterrupt:
             bar.close()
-            click.echo(
-                f"\ninterrupted; {path} keeps what is done, the same command resumes", err=True
-            )
+            click.echo(f"\ninterrupted; {path} keeps what is done, the same command resumes", err=True)
             raise
 
 

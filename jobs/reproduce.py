@@ -40,9 +40,7 @@ def reproduce(output: Path, full: bool, workers: int | None, scheduler: str | No
         launch.check_target(sweep, stores[sweep.name])
     with launch.cluster(workers, scheduler) as client:
         codes = [
-            launch.report_run(
-                stores[sweep.name], launch.run_sweep(sweep, stores[sweep.name], client)
-            )
+            launch.report_run(stores[sweep.name], launch.run_sweep(sweep, stores[sweep.name], client))
             for sweep in sweeps
         ]
     pictures = [file for store in stores.values() for file in draw_store(store, output=output)]

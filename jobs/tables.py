@@ -61,9 +61,7 @@ def aligned(records: list[Record]) -> str:
     if not records:
         return "(nothing)"
     columns = [[name, *(_text(record[name]) for record in records)] for name in records[0]]
-    numeric = [
-        all(isinstance(record[name], int | float) for record in records) for name in records[0]
-    ]
+    numeric = [all(isinstance(record[name], int | float) for record in records) for name in records[0]]
     sides = [
         [
             cell.rjust(max(map(len, column))) if right else cell.ljust(max(map(len, column)))
@@ -201,9 +199,7 @@ def _compact(laws: pd.DataFrame) -> pd.DataFrame:
 
 def _exponents(law: pd.Series[Any]) -> str:
     """`a = 1.01 [0.98, 1.04]` for each exponent that was fitted."""
-    known = [
-        name for name in ("n", "d", "alpha") if law[f"exponent_{name}"] == law[f"exponent_{name}"]
-    ]
+    known = [name for name in ("n", "d", "alpha") if law[f"exponent_{name}"] == law[f"exponent_{name}"]]
     return ", ".join(
         f"{name}^{law[f'exponent_{name}']:.2f} "
         f"[{law[f'exponent_{name}_low']:.2f}, {law[f'exponent_{name}_high']:.2f}]"

@@ -154,9 +154,7 @@ def load_rows(path: str, normalise: bool = False) -> Array:
     """
     file = Path(path)
     if not file.is_file():
-        raise DataError(
-            f"data file {path}: not found; dataset.path is taken from the sweep's folder"
-        )
+        raise DataError(f"data file {path}: not found; dataset.path is taken from the sweep's folder")
     if file.suffix not in _READERS:
         raise DataError(f"data file {path}: got the ending {file.suffix!r}, expected .npy or .csv")
     rows = _READERS[file.suffix](file)

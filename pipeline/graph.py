@@ -109,9 +109,7 @@ def _here(sweep: Sweep, path: str, work: Iterator[list[Block]]) -> Iterator[Outc
     return (run_task(sweep, path, blocks) for blocks in work)
 
 
-def _window(
-    client: Client, sweep: Sweep, path: str, work: Iterator[list[Block]]
-) -> Iterator[Outcome]:
+def _window(client: Client, sweep: Sweep, path: str, work: Iterator[list[Block]]) -> Iterator[Outcome]:
     """Keep `TASKS_PER_WORKER` tasks per thread in flight until the work is done."""
     from distributed import as_completed
 

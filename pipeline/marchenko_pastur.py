@@ -106,9 +106,7 @@ def edge_and_scale(eigenvalues: ArrayLike, k: ArrayLike) -> tuple[Any, Any]:
     return edge[()], scale[()]
 
 
-def critical_width(
-    eigenvalues: ArrayLike, level: float = 0.25, *, finite_size: bool = False
-) -> float:
+def critical_width(eigenvalues: ArrayLike, level: float = 0.25, *, finite_size: bool = False) -> float:
     """Width at which the left edge is ``level * lambda_min(K)``.
 
     ``level = (1/2)^2`` is the conclusion of Theorem 2, ``sigma_min >= sqrt(k) alpha / 2`` with

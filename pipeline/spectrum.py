@@ -119,9 +119,7 @@ class NestedFeatures:
         """
         whole, rest = divmod(k, PANEL)
         if whole < self._added:
-            raise ValueError(
-                f"got width {k} after {self._added * PANEL} rows, expected growing ones"
-            )
+            raise ValueError(f"got width {k} after {self._added * PANEL} rows, expected growing ones")
         while self._added < whole:
             self._gram = _add(self._gram, self._panel(self._added))
             self._added += 1
@@ -212,7 +210,7 @@ def _top_ritz(diagonal: Array, beside: Array) -> tuple[float, float]:
     """Largest eigenvalue of the tridiagonal matrix and the last component of its vector."""
     if len(diagonal) == 1:
         return float(diagonal[0]), 1.0
-    values, vectors, info = lapack.dstev(diagonal, beside)
+    values, vectors, _ = lapack.dstev(diagonal, beside)
     return float(values[-1]), abs(float(vectors[-1, -1]))
 
 

@@ -133,9 +133,7 @@ def open_or_create(path: str | Path, sweep: Sweep) -> None:
         return
     attributes = check_store(path)
     if attributes["identity"] != sweep.identity:
-        raise StoreError(
-            f"store {path}: belongs to another sweep: {_difference(attributes, sweep)}"
-        )
+        raise StoreError(f"store {path}: belongs to another sweep: {_difference(attributes, sweep)}")
     stored = stored_sweep(path)
     for axis in (*sweep.axes, "width", "seeds"):
         if getattr(stored, axis) != getattr(sweep, axis):
@@ -278,9 +276,7 @@ def _coordinates(sweep: Sweep) -> dict[str, Coordinate]:
     }
     found: dict[str, Coordinate] = {}
     for axis in sweep.axes:
-        values = (
-            [spec.kind for spec in sweep.dataset] if axis == "dataset" else getattr(sweep, axis)
-        )
+        values = [spec.kind for spec in sweep.dataset] if axis == "dataset" else getattr(sweep, axis)
         long_name, units = meaning[axis]
         found[axis] = ((axis,), np.array(values), {"long_name": long_name, "units": units})
     unit = {"k": "k", "k_per_n": "k / n", "kd_per_n": "k d / n"}[sweep.width_unit]

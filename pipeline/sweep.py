@@ -266,8 +266,9 @@ def load_sweep(path_or_name: str | Path) -> Sweep:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
+        meant = _nearest_name(str(path_or_name), bundled)
         raise SweepError(
-            f"sweep {path_or_name}: neither a file nor a bundled sweep{_nearest_name(str(path_or_name), bundled)}"
+            f"sweep {path_or_name}: neither a file nor a bundled sweep{meant}"
             f"; bundled are {', '.join(bundled)}"
         ) from None
     except (OSError, UnicodeDecodeError) as error:
@@ -384,9 +385,7 @@ def _check_distinct(key: str, values: list[Any], problems: list[str]) -> None:
         else []
     )
     if twice:
-        problems.append(
-            f"{key}: {twice[0]!r} stands twice, expected distinct values; leave one out"
-        )
+        problems.append(f"{key}: {twice[0]!r} stands twice, expected distinct values; leave one out")
 
 
 def _check_dataset(item: _Dataset, problems: list[str]) -> None:
@@ -441,9 +440,7 @@ def _check_grid(sweep: Sweep, problems: list[str]) -> None:
     for spec in sweep.dataset:
         kind = KINDS[spec.kind]
         if min(sweep.d) < kind.least_d:
-            problems.append(
-                f"d: got {min(sweep.d)}, but {spec.kind} need d of {kind.least_d} or more"
-            )
+            problems.append(f"d: got {min(sweep.d)}, but {spec.kind} need d of {kind.least_d} or more")
         odd = [n for n in sweep.n if n % kind.multiple]
         if odd and (len(sweep.dataset) == 1 or len(odd) == len(sweep.n)):
             problems.append(
@@ -453,9 +450,7 @@ def _check_grid(sweep: Sweep, problems: list[str]) -> None:
     for d, n in itertools.product(sweep.d, sweep.n):
         widths = sweep.k(d, n)
         if widths and widths[0] < 1:
-            problems.append(
-                f"width: {sweep.width[0]} gives k = 0 at d = {d}, n = {n}; expected k >= 1"
-            )
+            problems.append(f"width: {sweep.width[0]} gives k = 0 at d = {d}, n = {n}; expected k >= 1")
         for (first, second), k in zip(itertools.pairwise(sweep.width), widths, strict=False):
             if widths[sweep.width.index(second)] == k:
                 problems.append(
@@ -499,12 +494,12 @@ def _nearest_name(name: str, names: Any) -> str:
 def _problem(detail: Any) -> str:
     """One line for one of pydantic's findings: where, what was found, what was expected."""
     place = [part for part in detail["loc"] if not _is_variant(part)]
-    where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).lstrip(
-        "."
-    )
+    where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).lstrip(".")
     if detail["type"] == "extra_forbidden":
         known = _known_keys(place[:-1])
-        return f"{where}: unknown key{_nearest_name(str(place[-1]), known)}; known are {', '.join(known)}"
+        return (
+            f"{where}: unknown key{_nearest_name(str(place[-1]), known)}; known are {', '.join(known)}"
+        )
     if detail["type"] == "missing":
         return f"{where}: missing, this key is needed"
     said = detail["msg"].removeprefix("Value error, ").removeprefix("Input should be ")

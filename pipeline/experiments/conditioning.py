@@ -32,9 +32,7 @@ def run_seed(trial: SeedTrial, /) -> SeedResult:
     return run_widths(trial, VARIABLES, _extremes)
 
 
-def _extremes(
-    features: NestedFeatures, k: int, floor: float
-) -> dict[str, NDArray[np.float64] | float]:
+def _extremes(features: NestedFeatures, k: int, floor: float) -> dict[str, NDArray[np.float64] | float]:
     sigma_min, sigma_max = features.extremes(k, floor)
     return {"sigma_min": sigma_min, "sigma_max": sigma_max}
 

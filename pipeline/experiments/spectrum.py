@@ -35,9 +35,7 @@ def run_seed(trial: SeedTrial, /) -> SeedResult:
     return run_widths(trial, VARIABLES, _spectrum)
 
 
-def _spectrum(
-    features: NestedFeatures, k: int, floor: float
-) -> dict[str, NDArray[np.float64] | float]:
+def _spectrum(features: NestedFeatures, k: int, floor: float) -> dict[str, NDArray[np.float64] | float]:
     values = descending_singular_values(features.features(k))
     return {"singular_values": values, "sigma_max": values[0], "sigma_min": values[-1]}
 
