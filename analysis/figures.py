@@ -37,7 +37,7 @@ __all__ = [
     "stress_figure",
 ]
 
-STYLE: dict[str, Any] = {
+STYLE: Any = {
     "axes.spines.right": False,
     "axes.spines.top": False,
     "axes.titlesize": 10,

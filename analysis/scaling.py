@@ -403,7 +403,7 @@ def _row(name: str, formula: str, model: _Model, table: pd.DataFrame) -> dict[st
 def _exponents(fit: _Fit) -> dict[str, float]:
     """Exponents with 95% intervals of Student's distribution."""
     freedom = len(fit.residuals) - len(fit.theta)
-    out = {}
+    out: dict[str, float] = {}
     for i, name in enumerate(fit.model.names[1:], start=1):
         arm = np.inf
         if freedom > 0:

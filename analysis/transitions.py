@@ -28,7 +28,7 @@ failed and excluded trials are none, and the first two are counted beside the es
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -352,9 +352,9 @@ def _estimate(
     interval: tuple[float, float] = (np.nan, np.nan),
 ) -> _Estimate:
     """From log widths to widths."""
-    values = np.exp([location, *interval])
+    k50, k50_low, k50_high = (float(np.exp(place)) for place in (location, *interval))
     low, high = (float(np.exp(end)) for end in bracket)
-    return _Estimate(*map(float, values), bracket_low=low, bracket_high=high, outcome=outcome)
+    return _Estimate(k50, k50_low, k50_high, bracket_low=low, bracket_high=high, outcome=outcome)
 
 
 def _separated_interval(log_k: Floats, successes: Floats, trials: Floats) -> tuple[float, float]:
@@ -377,7 +377,7 @@ def _percentiles(locations: Floats, confidence: float, seeds: int) -> tuple[floa
     return float(low), float(high)
 
 
-def _crossing(won: Bools, log_k: Floats, confidence: float) -> dict[str, float]:
+def _crossing(won: Bools, log_k: Floats, confidence: float) -> dict[str, Any]:
     """Median over seeds of the first width from which a seed always succeeds; won (seed, width)."""
     names = ("k_crossing", "k_crossing_low", "k_crossing_high")
     if not len(won):
