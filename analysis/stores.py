@@ -35,5 +35,5 @@ def open_store(path: str | Path) -> xr.Dataset:
         Where `path` is no store, or one that this version cannot read.
     """
     check_store(path)
-    ds: xr.Dataset = xr.open_zarr(path, consolidated=False)
+    ds: xr.Dataset = xr.open_zarr(path)
     return ds

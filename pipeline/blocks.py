@@ -151,7 +151,8 @@ def _timed_seed(sweep: Sweep, cell: Cell, seed: int) -> SeedResult:
     )
     began = time.perf_counter()
     try:
-        result = EXPERIMENTS[sweep.experiment].run_seed(trial)
+        with np.errstate(all="ignore"):  # what is not finite is found and stored, not warned of
+            result = EXPERIMENTS[sweep.experiment].run_seed(trial)
     except Exception as error:  # before the first width: all widths of the seed have failed
         sizes = {"width": len(cell.widths), "index": trial.index_size}
         empty = {v.name: np.full([sizes[dim] for dim in v.dims], np.nan) for v in variables(sweep)}

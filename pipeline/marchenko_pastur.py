@@ -245,14 +245,17 @@ def _solve_condition(gaps: _Gaps, excess: Floats) -> Floats:
     start below the root the steps rise to it, quadratically in the end, without a safeguard.
     """
     least = _start_below(gaps, excess)
+    settled = np.zeros(least.shape, dtype=bool)
     for _ in range(100):
         inverse = 1.0 / gaps.t(least)
         value = np.sum(inverse * (2.0 + inverse), axis=-1)
         slope = 2.0 * np.sum(inverse * inverse * (1.0 + inverse) * gaps.ratio, axis=-1)
         step = 2.0 * value * (np.sqrt(value / excess) - 1.0) / slope
-        least = least + step
+        # A width that has settled stays put, so that its bits do not depend on the other widths.
+        least = np.where(settled, least, least + step)
         # The error left is of the order of the square of the step.
-        if np.all(np.abs(step) <= 1e-8 * least):
+        settled |= np.abs(step) <= 1e-8 * least
+        if settled.all():
             return least
     raise ArithmeticError("left_edge: Newton's method did not settle in 100 steps; please report")
 

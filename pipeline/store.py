@@ -14,6 +14,7 @@ import json
 import os
 import shutil
 import uuid
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -238,6 +239,9 @@ def _write_template(path: Path, sweep: Sweep, seeds: int) -> None:
     )
     for index in sweep.excluded():
         status[index] = np.full(sweep.shape[-2:], Status.EXCLUDED, dtype=np.int8)
+    with warnings.catch_warnings():  # a convention that xarray reads, not yet in the specification
+        warnings.simplefilter("ignore")
+        zarr.consolidate_metadata(str(path))
 
 
 def _dims(sweep: Sweep, own: tuple[str, ...]) -> tuple[str, ...]:

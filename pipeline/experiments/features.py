@@ -120,7 +120,10 @@ def run_widths(
         [""] * len(trial.widths),
     )
     X = trial.inputs()
-    eigenvalues = kernels.kernel_eigenvalues(kernels.kernel_matrix(X, trial.activation))
+    K = kernels.kernel_matrix(X, trial.activation)
+    if not np.isfinite(K).all():
+        raise FloatingPointError("the kernel is not finite: the inputs overflow in phi")
+    eigenvalues = kernels.kernel_eigenvalues(K)
     edges, scales = marchenko_pastur.edge_and_scale(eigenvalues, np.array(trial.widths))
     floors = np.maximum(edges - SAFETY * scales, 0)
     result.values["alpha"][...] = kernels.alpha_from_eigenvalues(eigenvalues)

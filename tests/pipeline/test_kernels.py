@@ -129,7 +129,7 @@ def test_a_zero_row_has_no_features(activation: str) -> None:
 
 
 def test_rows_too_steep_for_the_series_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"norm above .* expected smaller rows"):
+    with pytest.raises(ValueError, match=r"norm above .* normalise the rows"):
         kernel_matrix(np.array([[300.0, 0.0], [0.0, 1.0]]), "tanh")
 
 

@@ -1,0 +1,88 @@
+"""Laws fitted to critical widths that were made from a known law."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from analysis.scaling import distinguishable, fit_laws
+
+N = np.array([50, 100, 200, 400, 800])
+D = np.array([10, 20, 40])
+ALPHA = 0.9 * np.exp(-0.1 * np.sqrt(N)[None, :]) * np.sqrt(D)[:, None] / 7
+
+
+def widths(k50: np.ndarray, error: float = 0.01, outcome: str = "fitted") -> xr.Dataset:
+    dims = ("d", "n")
+    return xr.Dataset(
+        {
+            "k50": (dims, k50),
+            "k50_low": (dims, k50 * np.exp(-1.96 * error)),
+            "k50_high": (dims, k50 * np.exp(1.96 * error)),
+            "outcome": (dims, np.full(k50.shape, outcome)),
+            "alpha": (dims, ALPHA),
+        },
+        {"d": D, "n": N},
+    )
+
+
+LAWS = {
+    "n": lambda n, d, a: 2.1 * n,
+    "n log n": lambda n, d, a: 0.5 * n * np.log(n),
+    "n/alpha^2": lambda n, d, a: 0.03 * n / a**2,
+    "n log n/alpha^2": lambda n, d, a: 0.03 * n * np.log(n) / a**2,
+    "n/d": lambda n, d, a: 30 * n / d,
+    "n^2/d": lambda n, d, a: 3 * n**2 / d,
+    "n^4/d^3": lambda n, d, a: 3.0 * n.astype(float) ** 4 / d**3,
+}
+
+
+def noisy(law: str, error: float = 0.01) -> np.ndarray:
+    exact = LAWS[law](N[None, :], D[:, None], ALPHA) * np.ones_like(ALPHA)
+    return exact * np.exp(error * np.random.default_rng(0).standard_normal(exact.shape))
+
+
+@pytest.mark.parametrize("law", LAWS)
+def test_the_true_law_ranks_first(law: str) -> None:
+    laws = fit_laws(widths(noisy(law)))
+    assert laws.iloc[0]["law"] == law
+    assert laws.iloc[0]["rms_log_residual"] < 0.02
+
+
+def test_the_constant_is_recovered() -> None:
+    assert fit_laws(widths(noisy("n"))).iloc[0]["constant"] == pytest.approx(2.1, rel=0.01)
+
+
+def test_the_width_inside_the_logarithm_is_solved_for() -> None:
+    k = np.full(ALPHA.shape, 1e4)
+    for _ in range(200):
+        k = 0.05 * N * np.log(N) * np.log(k) / ALPHA**2
+    laws = fit_laws(widths(k)).set_index("law")
+    assert laws.loc["n log n log k/alpha^2", "constant"] == pytest.approx(0.05, rel=1e-6)
+    assert laws.loc["n log n log k/alpha^2", "rms_log_residual"] < 1e-6
+
+
+def test_free_exponents_cover_the_truth() -> None:
+    free = fit_laws(widths(noisy("n^2/d"))).set_index("law").loc["free"]
+    assert free["exponent_n_low"] <= 2 <= free["exponent_n_high"]
+    assert free["exponent_d_low"] <= -1 <= free["exponent_d_high"]
+    assert free["exponent_alpha_low"] <= 0 <= free["exponent_alpha_high"]
+
+
+def test_cells_without_a_critical_width_do_not_enter() -> None:
+    given = widths(noisy("n"))
+    given["outcome"][0, :] = "censored"
+    given["k50"][0, :] = np.nan
+    assert (fit_laws(given)["points"] == N.size * (D.size - 1)).all()
+
+
+def test_too_few_points_are_refused() -> None:
+    with pytest.raises(ValueError, match="expected at least 3 cells"):
+        fit_laws(widths(noisy("n")).isel(d=[0], n=[0, 1]))
+
+
+def test_laws_that_differ_by_a_constant_alone_cannot_be_told_apart() -> None:
+    sentence = distinguishable(fit_laws(widths(noisy("n")).isel(d=[1])))
+    assert "cannot tell it from" in sentence
+    assert "n/d" in sentence

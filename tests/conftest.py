@@ -1,0 +1,101 @@
+"""What tests of several folders share: sweeps from a few lines, equality to the bit, the command."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+from distributed import Client
+
+import pipeline
+from pipeline.sweep import Sweep, parse_sweep
+
+SWEEP = """
+name = "small"
+experiment = "conditioning"
+entropy = 7
+dataset = { kind = "sphere" }
+d = [3, 5]
+n = [6, 12]
+width = { k_per_n = [1.5, 2.0, 4.0] }
+seeds = 8
+"""
+
+
+def bits(array: xr.DataArray) -> np.ndarray:
+    """Bytes of the values, so that NaN equals NaN and 0.0 is not -0.0."""
+    values = np.ascontiguousarray(array.values)
+    return values.view(f"u{values.itemsize}") if values.dtype.kind == "f" else values
+
+
+def equal_stores(first: str | Path | xr.Dataset, second: str | Path | xr.Dataset) -> None:
+    """Assert equal bits of all coordinates and results: not of timings, not of provenance."""
+    one, two = (
+        (given if isinstance(given, xr.Dataset) else xr.open_zarr(given)).drop_vars("seconds")
+        for given in (first, second)
+    )
+    assert set(one.variables) == set(two.variables)
+    for name in one.variables:
+        assert one[name].dims == two[name].dims, name
+        np.testing.assert_array_equal(bits(one[name]), bits(two[name]), err_msg=str(name))
+
+
+@pytest.fixture(scope="session")
+def assert_equal_stores() -> Callable[..., None]:
+    return equal_stores
+
+
+@pytest.fixture(scope="session")
+def make_sweep() -> Callable[..., Sweep]:
+    """A sweep of a dozen milliseconds, with any of its keys replaced: values are TOML."""
+
+    def make(folder: Path | None = None, **keys: Any) -> Sweep:
+        return parse_sweep(replaced(keys), folder=folder)
+
+    return make
+
+
+def replaced(keys: dict[str, Any]) -> str:
+    lines = [line for line in SWEEP.split("\n") if line.split(" = ")[0] not in keys]
+    return "\n".join([*lines, *(f"{key} = {value}" for key, value in keys.items()), ""])
+
+
+@pytest.fixture
+def write_sweep(tmp_path: Path) -> Callable[..., Path]:
+    """The file of such a sweep."""
+
+    def write(**keys: Any) -> Path:
+        file = tmp_path / "sweep.toml"
+        file.write_text(replaced(keys))
+        return file
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def command() -> str:
+    """The console script of the environment that runs the tests."""
+    return str(Path(sys.executable).with_name("widthlaw"))
+
+
+@pytest.fixture(scope="session")
+def widthlaw(command: str) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run the console script to its end."""
+
+    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+        line = [command, *map(str, arguments)]
+        return subprocess.run(line, capture_output=True, text=True, timeout=300, check=False)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def two_workers() -> Iterator[Client]:
+    with pipeline.local_client(2) as client:
+        yield client
