@@ -22,6 +22,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from pipeline.errors import InputError
+
 __all__ = ["FUNCTIONS", "QueryError", "evaluate", "select"]
 
 MAX_LENGTH = 1000
@@ -63,7 +65,7 @@ _ALLOWED = (
 _STATUS = {0: "pending", 1: "done", 2: "failed", 3: "diverged", 4: "excluded"}
 
 
-class QueryError(ValueError):
+class QueryError(InputError):
     """An expression or a column list that cannot be answered."""
 
 

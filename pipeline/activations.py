@@ -1,7 +1,10 @@
 """The activations phi, elementwise in float64.
 
-`ACTIVATIONS` is the register: a new activation is one line here, and one in `pipeline.kernels` that
-says what its kernel is.
+`ACTIVATIONS` is the register: a new activation is one line here. Its kernel is then integrated,
+unless `pipeline.kernels.KERNELS` has a closed form for it; one with a kink needs that second line.
+
+The functions stand where the time of a sweep goes, so they work in place and are built from the
+ufuncs that NumPy vectorises, where these lose no digits.
 """
 
 from __future__ import annotations
@@ -23,7 +26,21 @@ LEAKY_SLOPE = 0.01
 
 def _softplus(z: Array) -> Array:
     # max(z, 0) + log(1 + e^-|z|) neither overflows nor loses the small values
-    return np.asarray(np.maximum(z, 0) + np.log1p(np.exp(-np.abs(z))))
+    bent = np.abs(z)
+    np.negative(bent, out=bent)
+    np.exp(bent, out=bent)
+    np.log1p(bent, out=bent)
+    np.maximum(z, 0, out=z)
+    return np.add(z, bent, out=z)
+
+
+def _sigmoid(z: Array) -> Array:
+    # a third of the time of scipy.special.expit; where e^-z overflows, 1/inf = 0 is right
+    np.negative(z, out=z)
+    with np.errstate(over="ignore"):
+        np.exp(z, out=z)
+    z += 1
+    return np.reciprocal(z, out=z)
 
 
 ACTIVATIONS = MappingProxyType[str, Callable[[Array], Array]](
@@ -40,8 +57,8 @@ ACTIVATIONS = MappingProxyType[str, Callable[[Array], Array]](
         "sin": lambda z: np.sin(z, out=z),
         "tanh": lambda z: np.tanh(z, out=z),
         "softplus": _softplus,
-        "gelu": lambda z: np.asarray(z * special.ndtr(z)),
-        "sigmoid": lambda z: np.asarray(special.expit(z, out=z)),
+        "gelu": lambda z: np.multiply(z, special.ndtr(z), out=z),
+        "sigmoid": _sigmoid,
     }
 )
 
@@ -67,18 +84,24 @@ def check_activation(name: str) -> None:
 
 
 def apply(activation: str, z: Array) -> Array:
-    """Return phi(z).
+    """Return phi(z), the random features of Theorem 2 for z = W X^T.
 
     Parameters
     ----------
     activation
         A key of `ACTIVATIONS`.
     z : ndarray of float64
-        Pre-activations, of any shape; may be overwritten.
+        Pre-activations, of any shape. Writable: they may be overwritten, so pass a copy of what is
+        still needed.
 
     Returns
     -------
-    ndarray, shape of z
+    ndarray of float64, shape of z
+
+    Raises
+    ------
+    ValueError
+        The activation is unknown.
     """
     check_activation(activation)
     return ACTIVATIONS[activation](z)

@@ -8,6 +8,7 @@ the number of trials.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -18,6 +19,7 @@ from threadpoolctl import threadpool_limits
 
 from pipeline import store as stores
 from pipeline.blocks import Block, Status, compute_block, tasks
+from pipeline.errors import StoreFull
 from pipeline.sweep import Sweep
 
 if TYPE_CHECKING:
@@ -36,10 +38,14 @@ class Outcome:
     trials: int = 0
     failed: int = 0
     seconds: float = 0.0
+    full: str = ""  # why the store took no more
 
     def __add__(self, other: Outcome) -> Outcome:
         return Outcome(
-            self.trials + other.trials, self.failed + other.failed, self.seconds + other.seconds
+            self.trials + other.trials,
+            self.failed + other.failed,
+            self.seconds + other.seconds,
+            self.full or other.full,
         )
 
 
@@ -88,6 +94,8 @@ def run(
             _here(sweep, path, work) if client is None else _window(client, sweep, path, work)
         ):
             total += outcome
+            if total.full:
+                raise StoreFull(errno.EIO, total.full, str(store))
             if progress is not None:
                 progress(outcome, total)
     return total
@@ -99,7 +107,10 @@ def run_task(sweep: Sweep, path: str, blocks: list[Block]) -> Outcome:
     with threadpool_limits(limits=1):
         for block in blocks:
             result = compute_block(sweep, block)
-            stores.write(path, sweep, block, result)
+            try:
+                stores.write(path, sweep, block, result)
+            except StoreFull as error:  # as data: an exception would make Dask print a traceback
+                return total + Outcome(full=str(error.strerror))
             failed = int((result.status == Status.FAILED).sum())
             total += Outcome(block.trials, failed, float(result.values["seconds"].sum()))
     return total

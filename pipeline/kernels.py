@@ -162,7 +162,7 @@ NODES = np.arange(0.01, 13, 0.02)
 
 WEIGHTS = 0.02 * np.exp(-(NODES**2) / 2) * np.sqrt(2 / np.pi)
 
-CHUNK = 32
+CHUNK = 16
 LONGEST_SERIES = 16384
 TAIL = 1e-13
 

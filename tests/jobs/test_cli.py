@@ -1,0 +1,153 @@
+"""The command line as a person meets it: exit codes, one-line errors, a clean interrupt."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+
+import pytest
+
+from pipeline import store
+
+COMMANDS = ["run", "status", "query", "fit", "plot", "sweeps", "reproduce"]
+
+
+def test_help_names_every_command(widthlaw) -> None:
+    told = widthlaw("--help")
+    assert told.returncode == 0
+    assert all(name in told.stdout for name in COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help(widthlaw, name) -> None:
+    told = widthlaw(name, "--help")
+    assert told.returncode == 0
+    assert told.stdout.startswith("Usage: widthlaw")
+
+
+def test_bundled_sweeps_are_listed(widthlaw) -> None:
+    names = {record["sweep"] for record in json.loads(widthlaw("sweeps", "--json").stdout)}
+    assert {"figure1", "spectrum-evolution", "theorem2", "alpha-stress", "tiny"} <= names
+
+
+def test_a_sweep_runs_and_is_asked(widthlaw, write_sweep, tmp_path) -> None:
+    path = tmp_path / "small.zarr"
+    ran = widthlaw("run", write_sweep(n="[6, 12, 24]"), "-o", path, "--workers", 2)
+    assert ran.returncode == 0, ran.stderr
+    assert "dashboard at http://127.0.0.1" in ran.stderr
+    assert ran.stdout == ""
+    assert widthlaw("status", path).returncode == 0
+    rows = widthlaw("query", path, "n == 12 and seed < 2", "--columns", "sigma_min", "--csv").stdout
+    assert len(rows.splitlines()) == 1 + 2 * 3 * 2
+    assert len(json.loads(widthlaw("query", path, "n == 6", "--json", "--limit", 4).stdout)) == 4
+    fitted = widthlaw("fit", path, "--json")
+    assert fitted.returncode == 0, fitted.stderr
+    assert len(json.loads(fitted.stdout)["critical_widths"]) == 6
+    drawn = widthlaw("plot", path, "-o", tmp_path / "pictures")
+    assert drawn.returncode == 0, drawn.stderr
+    assert {file.suffix for file in (tmp_path / "pictures").iterdir()} == {".png", ".svg"}
+    again = widthlaw("run", tmp_path / "sweep.toml", "-o", path)
+    assert "0 computed now" in again.stderr
+
+
+def test_a_dry_run_touches_nothing(widthlaw, write_sweep, tmp_path) -> None:
+    told = widthlaw("run", write_sweep(), "-o", tmp_path / "a.zarr", "--dry-run")
+    assert told.returncode == 0
+    assert "trials" in told.stdout
+    assert not (tmp_path / "a.zarr").exists()
+
+
+def test_an_incomplete_store_exits_with_three(widthlaw, make_sweep, tmp_path) -> None:
+    store.create(tmp_path / "a.zarr", make_sweep())
+    assert widthlaw("status", tmp_path / "a.zarr").returncode == 3
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (("run", "teorem2"), "did you mean 'theorem2'"),
+        (("run", "tiny", "-o", "{tmp}/folder"), "holds no Zarr v3 group"),
+        (("status", "{tmp}/nothing.zarr"), "not found"),
+        (("query", "{tmp}/small.zarr", "sigma_mim > 0"), "sigma_min"),
+        (("query", "{tmp}/small.zarr", "__import__('os')"), "__import__"),
+        (("plot", "{tmp}/small.zarr", "--kind", "spectrum"), "expected one of phase, laws, ratios"),
+        (("run", "tiny", "-o", "{tmp}/small.zarr"), "belongs to another sweep"),
+        (
+            ("run", "tiny", "-o", "{tmp}/t.zarr", "--scheduler", "tcp://127.0.0.1:1"),
+            "no Dask scheduler",
+        ),
+        (("run", "tiny", "--workers", "0"), "--workers"),
+    ],
+)
+def test_wrong_input_exits_with_two_and_says_why(widthlaw, make_sweep, tmp_path, line, said) -> None:
+    (tmp_path / "folder").mkdir()
+    store.create(tmp_path / "small.zarr", make_sweep())
+    told = widthlaw(*(str(word).replace("{tmp}", str(tmp_path)) for word in line))
+    assert told.returncode == 2, told.stderr
+    assert said in told.stderr
+    assert "Traceback" not in told.stderr
+
+
+def test_debug_shows_where(widthlaw) -> None:
+    assert "Traceback" in widthlaw("--debug", "run", "nothing").stderr
+
+
+def test_an_interrupt_ends_cleanly_and_the_same_command_resumes(
+    command, widthlaw, write_sweep, tmp_path, assert_equal_stores
+) -> None:
+    sweep, path = write_sweep(n="[60, 80]", seeds=400), tmp_path / "a.zarr"
+    line = [command, "run", str(sweep), "-o", str(path), "--workers", "2"]
+    run = subprocess.Popen(line, start_new_session=True, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not (path.exists() and store.counts(path)["done"]):
+        assert run.poll() is None
+        assert time.monotonic() < deadline
+    os.killpg(run.pid, signal.SIGINT)
+    said = run.communicate(timeout=60)[1]
+    assert run.returncode == 130
+    assert "the same command resumes" in said
+    assert "Traceback" not in said
+    assert store.counts(path)["done"] > 0
+    assert widthlaw("run", sweep, "-o", path).returncode == 0
+    assert widthlaw("run", sweep, "-o", tmp_path / "b.zarr").returncode == 0
+    assert_equal_stores(path, tmp_path / "b.zarr")
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 2 MB, where mounting is permitted."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)]
+    try:
+        subprocess.run(mount, check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("mounting a tmpfs is not permitted here")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_full_disk_stops_with_one_line_and_the_store_resumes_elsewhere(
+    small_disk, widthlaw, write_sweep, tmp_path, assert_equal_stores
+) -> None:
+    sweep = write_sweep(n="[6, 60]", seeds=3000)
+    stopped = widthlaw("run", sweep, "-o", small_disk / "a.zarr", "--workers", 2)
+    assert stopped.returncode == 1, stopped.stderr
+    assert "stopped writing" in stopped.stderr
+    assert "Traceback" not in stopped.stderr
+    assert not list(small_disk.rglob("*.partial"))
+    shutil.copytree(small_disk / "a.zarr", tmp_path / "a.zarr")
+    assert widthlaw("run", sweep, "-o", tmp_path / "a.zarr").returncode == 0
+    assert widthlaw("run", sweep, "-o", tmp_path / "b.zarr").returncode == 0
+    assert_equal_stores(tmp_path / "a.zarr", tmp_path / "b.zarr")
+
+
+def test_a_read_only_disk_is_refused(small_disk, widthlaw) -> None:
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    told = widthlaw("run", "tiny", "-o", small_disk / "a.zarr")
+    assert told.returncode == 2
+    assert "cannot be made (Read-only file system)" in told.stderr
