@@ -26,7 +26,7 @@ LEAKY_SLOPE = 0.01
 
 def _softplus(z: Array) -> Array:
     # max(z, 0) + log(1 + e^-|z|) neither overflows nor loses the small values
-    bent = np.abs(z)
+    bent = np.asarray(np.abs(z))
     np.negative(bent, out=bent)
     np.exp(bent, out=bent)
     np.log1p(bent, out=bent)
@@ -78,7 +78,7 @@ def check_activation(name: str) -> None:
     """
     if name in ACTIVATIONS:
         return
-    close = difflib.get_close_matches(str(name), list(ACTIVATIONS), n=1)
+    close = difflib.get_close_matches(str(name).lower(), list(ACTIVATIONS), n=1)
     meant = f" (did you mean {close[0]!r}?)" if close else ""
     raise ValueError(f"got {name!r}{meant}, expected one of {', '.join(ACTIVATIONS)}")
 
