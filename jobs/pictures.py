@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from analysis.figures import FIGURES, kinds_for, save
-
 from analysis import open_store
+from analysis.figures import FIGURES, kinds_for, save
 from pipeline.errors import InputError
 
 __all__ = ["draw_store"]
