@@ -64,6 +64,7 @@ _VARIABLES = {
     "successes": ("successful trials", "1"),
 }
 
+_READ = ("status", "k", "sigma_min", "alpha", "kernel_eigenvalues")
 _MAX_NEWTON = 100
 _MAX_HALVINGS = 40
 
@@ -112,6 +113,8 @@ def critical_widths(
         For a `success` that is not boolean.
     """
     _check_parameters(threshold, confidence, resamples)
+    # Read once what is used several times below: a chunk is a file.
+    ds = ds[[name for name in _READ if name in ds]].compute()
     succeeded, counted = _outcomes(ds, threshold, success)
     cells = succeeded.dims[:-2]
     k = ds.k.broadcast_like(succeeded.isel(seed=0, drop=True)).transpose(*cells, "width")

@@ -189,9 +189,11 @@ def fit(stores: Sequence[Path], threshold: float, form: str | None) -> None:
 @threshold_option
 def plot(store: Path, kind: str | None, output: Path | None, threshold: float) -> None:
     """Draw the figures of STORE as PNG and SVG, or one as -o FILE in the format of its ending."""
+    from analysis import open_store
+    from analysis.figures import Study
     from jobs.pictures import draw_store
 
-    for file in draw_store(store, kind, output, threshold):
+    for file in draw_store(Study(open_store(store), threshold), store, kind, output):
         click.echo(file)
 
 

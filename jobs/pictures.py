@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from analysis import open_store
-from analysis.figures import FIGURES, kinds_for, save
+from analysis.figures import FIGURES, Study, kinds_for, save
 from pipeline.errors import InputError
 
 __all__ = ["draw_store"]
@@ -15,31 +14,30 @@ ENDINGS = (*FORMATS, ".pdf")
 
 
 def draw_store(
-    store: Path, kind: str | None = None, output: Path | None = None, threshold: float = 0.5
+    study: Study, store: Path, kind: str | None = None, output: Path | None = None
 ) -> list[Path]:
     """Draw a store and return the files written.
 
     Parameters
     ----------
+    study
+        The opened store, with the threshold that success is measured by.
     store
-        Path of the store.
+        Path of the store, after which the files are named.
     kind
         A key of `FIGURES`; all that suit the store if None.
     output
         A file (with `kind`), or a folder; the folder of the store if None.
-    threshold
-        Success is sigma_min / sqrt(k) >= threshold * alpha.
     """
-    ds = open_store(store)
-    suited = kinds_for(ds)
+    suited = kinds_for(study.ds)
     if kind is not None and kind not in suited:
         raise InputError(
-            f"plot {store}: no figure {kind!r} of a store of {ds.attrs['experiment']}; "
+            f"plot {store}: no figure {kind!r} of a store of {study.ds.attrs['experiment']}; "
             f"expected one of {', '.join(suited)}"
         )
     written = []
     for name in [kind] if kind else suited:
-        figure = FIGURES[name].draw(ds, threshold)
+        figure = FIGURES[name].draw(study)
         for file in _files(store.resolve(), name, output, alone=kind is not None):
             file.parent.mkdir(parents=True, exist_ok=True)
             save(figure, file)

@@ -1,0 +1,50 @@
+"""The pictures of a store: each a function from a `Study` to a matplotlib Figure.
+
+`FIGURES` is the register: a new figure is a function in the file of its subject and a line here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import xarray as xr
+from matplotlib.figure import Figure
+
+from analysis.figures.spectrum import evolution_figure, spectrum_figure
+from analysis.figures.style import Study, save
+from analysis.figures.transition import laws_figure, phase_figure, ratios_figure, stress_figure
+
+__all__ = ["FIGURES", "Picture", "Study", "kinds_for", "save"]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A kind of figure: how it is drawn, and which stores it suits."""
+
+    draw: Callable[[Study], Figure]
+    suits: Callable[[xr.Dataset], bool]
+
+
+def _is(ds: xr.Dataset, experiment: str) -> bool:
+    return bool(ds.attrs.get("experiment") == experiment)
+
+
+FIGURES = MappingProxyType(
+    {
+        "spectrum": Picture(spectrum_figure, lambda ds: _is(ds, "spectrum") and ds.sizes["width"] == 1),
+        "evolution": Picture(
+            evolution_figure, lambda ds: _is(ds, "spectrum") and ds.sizes["width"] > 1
+        ),
+        "phase": Picture(phase_figure, lambda ds: _is(ds, "conditioning")),
+        "laws": Picture(laws_figure, lambda ds: _is(ds, "conditioning")),
+        "ratios": Picture(ratios_figure, lambda ds: _is(ds, "conditioning")),
+        "stress": Picture(stress_figure, lambda ds: _is(ds, "conditioning") and "angle" in ds.dims),
+    }
+)
+
+
+def kinds_for(ds: xr.Dataset) -> list[str]:
+    """Return the kinds of figure that suit a store."""
+    return [kind for kind, picture in FIGURES.items() if picture.suits(ds)]

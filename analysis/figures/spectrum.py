@@ -1,0 +1,115 @@
+"""Figures of singular values: Figure 1 of the paper, and how the spectrum moves with n, k and d."""
+
+from __future__ import annotations
+
+import matplotlib as mpl
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from analysis.figures.style import (
+    COLOURS,
+    LINES,
+    MARKERS,
+    STYLE,
+    Study,
+    grid_of,
+    panels_of,
+    series_look,
+)
+from pipeline import marchenko_pastur
+
+__all__ = ["evolution_figure", "spectrum_figure"]
+
+
+def spectrum_figure(study: Study) -> Figure:
+    """Figure 1: the singular values of Phi, with what random matrix theory predicts on top.
+
+    Each n is stretched to the longest axis, as in the paper; the first seed is drawn. The thin line
+    is the deterministic equivalent, the ring at the end the predicted sigma_min = sqrt(k edge).
+    """
+    panels = [(name, part) for name, part in panels_of(study.ds) if (part.status == 1).any()]
+    with mpl.rc_context(STYLE):
+        figure, grid = grid_of(max(1, len(panels)), width=5.2, height=4.2)
+        for axes, (name, part) in zip(grid[0], panels, strict=False):
+            _draw_spectra(axes, part.isel(d=0, width=0, seed=0))
+            d, k = int(part.d[0]), int(part.k.values.ravel()[0])
+            axes.set_title(
+                f"{name or 'spectrum of Φ'}: d = {d}, k = {k}; 1 + d outliers, then the bulk"
+            )
+        return figure
+
+
+def _draw_spectra(axes: Axes, ds: xr.Dataset) -> None:
+    longest = int(ds.n.max())
+    for place, n in enumerate(ds.n.values):
+        cell = ds.sel(n=n)
+        values, k = cell.singular_values.values[:n], float(cell.k)
+        rank = np.arange(1, n + 1) * longest / n
+        colour = COLOURS[place % len(COLOURS)]
+        line = LINES[place % len(LINES)]
+        axes.plot(rank, values, color=colour, linestyle=line, linewidth=2, label=f"n = {n}")
+        if not np.isfinite(values).all():
+            continue
+        expected = marchenko_pastur.quantiles(cell.kernel_eigenvalues.values[:n], k)[::-1]
+        axes.plot(rank, np.sqrt(k * np.maximum(expected, 0)), color="black", linewidth=0.7, zorder=3)
+        end = np.sqrt(k * float(cell.edge))
+        axes.plot([longest], [end], clip_on=False, markersize=8, markerfacecolor="white", zorder=4,
+                  linestyle="none", color=colour, marker=MARKERS[place % len(MARKERS)])  # fmt: skip
+    axes.plot([], [], color="black", linewidth=0.7, label="deterministic equivalent")
+    axes.plot([], [], "o", color="black", markerfacecolor="white", label="predicted σ_min = √(k·edge)")
+    axes.set(yscale="log", xlabel=f"rank, stretched to {longest}", ylabel="singular value of Φ")
+    axes.legend(ncols=2)
+
+
+def evolution_figure(study: Study) -> Figure:
+    """How outliers, bulk and edges of the spectrum move with n, with k/n and with d."""
+    _, part = next(panels_of(study.ds))
+    d, n, width = (part[dim].values[len(part[dim]) // 2] for dim in ("d", "n", "width"))
+    cuts = {
+        "n": (part.sel(d=d, width=width), f"d = {d}, k = {width:g} n"),
+        "width": (part.sel(d=d, n=n), f"d = {d}, n = {n}"),
+        "d": (part.sel(n=n, width=width), f"n = {n}, k = {width:g} n"),
+    }
+    labels = {
+        "n": "samples n",
+        "width": part.width.attrs.get("long_name", "width"),
+        "d": "input dimension d",
+    }
+    with mpl.rc_context(STYLE):
+        figure, grid = grid_of(3)
+        for axes, (dim, (cut, where)) in zip(grid[0], cuts.items(), strict=True):
+            _draw_levels(axes, cut, dim)
+            axes.set(xscale="log", yscale="log", xlabel=labels[dim], title=where)
+            ticks = cut[dim].values
+            axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks], minor=False)
+            axes.set_xticks([], minor=True)
+        grid[0, 0].set_ylabel("singular value of Φ / √k, median over seeds")
+        handles, names = grid[0, 0].get_legend_handles_labels()
+        figure.legend(handles, names, loc="outside lower center", ncols=len(names))
+        return figure
+
+
+def _draw_levels(axes: Axes, cut: xr.Dataset, dim: str) -> None:
+    points = [_levels(cut.sel({dim: value})) for value in cut[dim].values]
+    for place, name in enumerate(points[0]):
+        heights = [level[name] for level in points]
+        predicted = name.startswith("√edge")
+        look = {"color": "black", "linestyle": "--"} if predicted else series_look(place)
+        axes.plot(cut[dim].values, heights, label=name, linewidth=1.4, markersize=5, **look)
+
+
+def _levels(cell: xr.Dataset) -> dict[str, float]:
+    """Heights of the parts of one cell's spectrum, in units of sqrt(k)."""
+    n, d = int(cell.n), int(cell.d)
+    values = np.median(cell.singular_values.values[:, :n] / np.sqrt(float(cell.k)), axis=0)
+    outliers, bulk = values[1 : d + 1], values[d + 1 :]
+    return {
+        "σ_max": float(values[0]),
+        "d outliers, median": float(np.median(outliers)),
+        "bulk, top": float(bulk[0]) if len(bulk) else np.nan,
+        "bulk, median": float(np.median(bulk)) if len(bulk) else np.nan,
+        "σ_min": float(values[-1]),
+        "√edge, predicted σ_min": float(np.sqrt(np.median(cell.edge.values))),
+    }

@@ -1,0 +1,121 @@
+"""What every figure shares: colours, markers, panels, and intervals drawn as bars.
+
+Figures are built without pyplot, so that drawing one leaves no state behind. Colours are Okabe and
+Ito's, told apart by the colour-blind; markers and line styles differ as well, so that they read in
+grey.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from analysis.transitions import critical_widths
+
+__all__ = [
+    "COLOURS",
+    "LINES",
+    "MARKERS",
+    "MOST_PANELS",
+    "STYLE",
+    "Study",
+    "error_bars",
+    "grid_of",
+    "located",
+    "panels_of",
+    "save",
+    "series_look",
+]
+
+STYLE: Any = {
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "axes.labelsize": 10,
+    "figure.constrained_layout.use": True,
+    "font.size": 9,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "savefig.dpi": 160,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "widthlaw",
+}
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
+MOST_PANELS = 12
+PANEL_DIMS = ("activation", "dataset", "angle")
+LOCATED = ("fitted", "separated")
+
+
+def grid_of(columns: int, rows: int = 1, width: float = 4.2, height: float = 3.6) -> Any:
+    """A figure and its grid of axes."""
+    figure = Figure(figsize=(width * columns, height * rows))
+    return figure, figure.subplots(rows, columns, squeeze=False)
+
+
+def series_look(place: int) -> dict[str, Any]:
+    """Colour and marker of the place-th series."""
+    return {"color": COLOURS[place % len(COLOURS)], "marker": MARKERS[place % len(MARKERS)]}
+
+
+def panels_of(ds: xr.Dataset) -> Iterator[tuple[str, xr.Dataset]]:
+    """The parts of a Dataset along the axes that are no numbers of the law, with their names."""
+    dims = [dim for dim in PANEL_DIMS if dim in ds.dims]
+    if not dims:
+        yield "", ds
+        return
+    stacked = ds.stack(panel=dims)
+    for place in range(stacked.sizes["panel"]):
+        names = stacked.panel.values[place]
+        part = ds.sel(dict(zip(dims, names, strict=True)))
+        words = [
+            f"angle {at:g}" if dim == "angle" else str(at) for dim, at in zip(dims, names, strict=True)
+        ]
+        yield ", ".join(words), part
+
+
+@dataclass(frozen=True)
+class Study:
+    """A store with its critical widths, which several figures share and only some need."""
+
+    ds: xr.Dataset
+    threshold: float = 0.5
+
+    @cached_property
+    def widths(self) -> xr.Dataset:
+        """`critical_widths` of the store, computed at the first use."""
+        return critical_widths(self.ds, self.threshold)
+
+
+def located(cells: xr.Dataset) -> Any:
+    """Which cells have a critical width to draw."""
+    return np.isin(cells.outcome.values.astype(str), LOCATED)
+
+
+def error_bars(axes: Axes, x: Any, cells: xr.Dataset, scale: Any = 1.0, **look: Any) -> None:
+    """Critical widths with their intervals; an end that the data do not give is left open."""
+    at = located(cells)
+    k50 = np.where(at, cells.k50.values, np.nan) * scale
+    low, high = cells.k50_low.values * scale, cells.k50_high.values * scale
+    below = np.where(np.isfinite(low) & at, k50 - low, 0)
+    above = np.where(np.isfinite(high) & at, high - k50, 0)
+    axes.errorbar(
+        x, k50, yerr=np.maximum([below, above], 0), linestyle="none", capsize=2, markersize=5, **look
+    )
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure in the format of the path's ending."""
+    with mpl.rc_context(STYLE):
+        figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
