@@ -12,14 +12,12 @@ sigma_min/sigma_max is small the SVD of Phi is taken instead (`GRAM_LIMIT`).
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import lru_cache
-
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import blas, lapack
+from scipy.linalg import blas
 
 from pipeline.activations import apply
+from pipeline.lanczos import largest_eigenvalue, smallest_eigenvalue
 
 __all__ = ["GRAM_LIMIT", "PANEL", "NestedFeatures", "descending_singular_values", "singular_values"]
 
@@ -32,13 +30,6 @@ result depends on which widths were asked for."""
 GRAM_LIMIT = 1e-7
 """Least lambda_min/lambda_max of a Gram matrix that is trusted: its eigenvalues are good to about
 eps * lambda_max, so sigma_min keeps nine digits."""
-
-TOLERANCE = 1e-8
-"""Relative residual at which a Lanczos value is accepted. It bounds the error, which is in fact of
-the order of its square over the gap to the next eigenvalue."""
-
-STEPS = 80
-"""More than Lanczos needs; beyond them the SVD decides."""
 
 
 def descending_singular_values(Phi: Array) -> Array:
@@ -142,13 +133,12 @@ class NestedFeatures:
             To nine digits; sigma_min is exactly 0 where k < n.
         """
         gram = self.gram(k)
-        n = len(gram)
-        largest = _lanczos(lambda x: blas.dsymv(1.0, gram, x, lower=1), n)
-        if k < n and np.isfinite(largest):
+        largest = largest_eigenvalue(gram)
+        if k < len(gram) and np.isfinite(largest):
             return 0.0, float(np.sqrt(largest))
-        smallest = _smallest(gram, k * floor)
+        smallest = smallest_eigenvalue(gram, k * floor)
         if np.isnan(smallest) and floor > 0:  # the guess was too high
-            smallest = _smallest(self.gram(k), 0.0)
+            smallest = smallest_eigenvalue(self.gram(k))
         if not smallest >= GRAM_LIMIT * largest:  # nan too, where either did not converge
             values = descending_singular_values(self.features(k))
             return float(values[-1]), float(values[0])
@@ -166,56 +156,3 @@ class NestedFeatures:
 def _add(gram: Array, panel: Array) -> Array:
     """Add panel^T panel to the lower triangle of `gram`, in place."""
     return np.asarray(blas.dsyrk(1.0, panel.T, beta=1.0, c=gram, lower=1, overwrite_c=1))
-
-
-def _smallest(gram: Array, shift: float) -> float:
-    """Smallest eigenvalue, by Lanczos on the inverse of `gram - shift`; nan where that fails.
-
-    A Cholesky factorisation that succeeds proves that the shift lies below the spectrum. The matrix
-    is overwritten.
-    """
-    n = len(gram)
-    gram.ravel(order="K")[:: n + 1] -= shift
-    factor, info = lapack.dpotrf(gram, lower=1, clean=0, overwrite_a=1)
-    if info:
-        return np.nan
-    inverse = _lanczos(lambda x: lapack.dpotrs(factor, x, lower=1)[0], n)
-    return shift + 1 / inverse
-
-
-def _lanczos(product: Callable[[Array], Array], n: int) -> float:
-    """Largest eigenvalue of a symmetric positive operator on R^n; nan where it does not converge.
-
-    Full reorthogonalisation: for some dozens of steps it is cheap, and no ghost can appear.
-    """
-    steps = min(n, STEPS)
-    basis = np.empty((steps + 1, n))
-    basis[0] = _start(n)
-    diagonal, beside = np.empty(steps), np.empty(steps)
-    for step in range(steps):
-        grown = product(basis[step])
-        diagonal[step] = grown @ basis[step]
-        known = basis[: step + 1]
-        grown -= (known @ grown) @ known
-        grown -= (known @ grown) @ known
-        beside[step] = np.sqrt(grown @ grown)
-        value, last = _top_ritz(diagonal[: step + 1], beside[:step])
-        if beside[step] * last <= TOLERANCE * value or step == n - 1:
-            return value
-        basis[step + 1] = grown / beside[step]
-    return np.nan
-
-
-def _top_ritz(diagonal: Array, beside: Array) -> tuple[float, float]:
-    """Largest eigenvalue of the tridiagonal matrix and the last component of its vector."""
-    if len(diagonal) == 1:
-        return float(diagonal[0]), 1.0
-    values, vectors, _ = lapack.dstev(diagonal, beside)
-    return float(values[-1]), abs(float(vectors[-1, -1]))
-
-
-@lru_cache(maxsize=32)
-def _start(n: int) -> Array:
-    """A fixed vector in general position: of no trial's stream, the same for every trial."""
-    vector = np.random.Generator(np.random.Philox(key=n)).standard_normal(n)
-    return vector / np.linalg.norm(vector)

@@ -29,9 +29,10 @@ __all__ = [
 
 Array = NDArray[np.float64]
 
-SAFETY = 3.0
-"""Tracy-Widom scales that the guess at the smallest eigenvalue stays below the edge: one in a
-hundred is too high, and costs a second factorisation."""
+SHARE, SCALES = 0.9, 4.0
+"""The guess at the smallest eigenvalue stays below both this share of the edge, for the bias of the
+limit where n/d is large, and this many Tracy-Widom scales, for chance where n is small. A guess that
+is too high costs a second factorisation; a lower one costs steps. Measured for n of 100 to 800."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,7 @@ def run_widths(
         raise FloatingPointError("the kernel is not finite: the inputs overflow in phi")
     eigenvalues = kernels.kernel_eigenvalues(K)
     edges, scales = marchenko_pastur.edge_and_scale(eigenvalues, np.array(trial.widths))
-    floors = np.maximum(edges - SAFETY * scales, 0)
+    floors = np.clip(edges - SCALES * scales, 0, SHARE * edges)
     result.values["alpha"][...] = kernels.alpha_from_eigenvalues(eigenvalues)
     result.values["kernel_eigenvalues"][: trial.n] = eigenvalues
     result.values["edge"][:] = edges

@@ -66,14 +66,14 @@ def test_a_wrong_guess_costs_no_digits(guess: float) -> None:
 def test_the_gram_matrix_keeps_nine_digits_down_to_the_crossover(ratio: float) -> None:
     """A Gram matrix just above the limit, of known singular values."""
     assert ratio**2 > GRAM_LIMIT
-    from pipeline.spectrum import _smallest
+    from pipeline.lanczos import smallest_eigenvalue
 
     rng = np.random.default_rng(3)
     U = np.linalg.qr(rng.standard_normal((300, 80)))[0]
     V = np.linalg.qr(rng.standard_normal((80, 80)))[0]
     sigma = np.geomspace(1, ratio, 80)
     Phi = U * sigma @ V.T
-    found = np.sqrt(_smallest(np.asfortranarray(Phi.T @ Phi), 0.0))
+    found = np.sqrt(smallest_eigenvalue(np.asfortranarray(Phi.T @ Phi), 0.0))
     assert found == pytest.approx(ratio, rel=1e-9)
 
 
