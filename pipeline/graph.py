@@ -21,6 +21,7 @@ from pipeline import store as stores
 from pipeline.blocks import Block, Status, compute_block, tasks
 from pipeline.errors import StoreFull
 from pipeline.sweep import Sweep
+from pipeline.worker import keep_freed_memory
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -104,6 +105,7 @@ def run(
 def run_task(sweep: Sweep, path: str, blocks: list[Block]) -> Outcome:
     """Compute and store some blocks, one BLAS thread; safe to run twice, or twice at once."""
     total = Outcome()
+    keep_freed_memory()
     with threadpool_limits(limits=1):
         for block in blocks:
             result = compute_block(sweep, block)
