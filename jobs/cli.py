@@ -121,7 +121,7 @@ def run(
     """Fill the store of SWEEP; the same command again resumes."""
     from jobs import launch
     from jobs.tables import plan_records, print_records
-    from pipeline.sweep import load_sweep
+    from pipeline.sweep_file import load_sweep
 
     loaded = load_sweep(sweep)
     path = store or Path(f"{loaded.name}.zarr")

@@ -22,7 +22,8 @@ from analysis.scaling import distinguishable
 from jobs import launch
 from jobs.pictures import draw_store
 from jobs.tables import aligned
-from pipeline.sweep import Sweep, load_sweep
+from pipeline.sweep import Sweep
+from pipeline.sweep_file import load_sweep
 
 __all__ = ["PAPER", "reproduce"]
 

@@ -81,7 +81,7 @@ def _text(value: object) -> str:
 def sweep_records() -> list[Record]:
     """One record per bundled sweep; the first comment of its file says what it is for."""
     from pipeline.blocks import estimated_seconds
-    from pipeline.sweep import bundled_sweeps, load_sweep
+    from pipeline.sweep_file import bundled_sweeps, load_sweep
 
     records = []
     for name, file in bundled_sweeps().items():

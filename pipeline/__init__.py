@@ -1,10 +1,10 @@
 """From a sweep file to a filled store.
 
-The journey of one trial: a TOML file becomes a validated `Sweep` (`sweep`); the sweep is cut into
-`Block`s, runs of seeds of one cell (`blocks`); Dask hands blocks to workers in a bounded window
-(`graph`); an experiment turns each seed into named numbers (`experiments`), from streams that depend
-on the trial's coordinates alone (`streams`); the block is the only writer of its chunks in the
-store, status last (`store`); and `xarray.open_zarr` reads it.
+The journey of one trial: a TOML file becomes a validated `Sweep` (`sweep_file`, `sweep`), which is
+cut into `Block`s, runs of seeds of one cell (`blocks`); Dask hands blocks to workers in a bounded
+window (`graph`); an experiment turns each seed into named numbers (`experiments`), from streams that
+depend on the trial's coordinates alone (`streams`); the block is the only writer of its chunks in
+the store, status last (`store`); and `xarray.open_zarr` reads it.
 
 Glossary: *n, d, k* samples, input dimension, width. *Phi* = phi(W X^T), shape (k, n), the random
 features. *Gram matrix* Phi^T Phi, (n, n). *K* = E[phi(Xg) phi(Xg)^T], the population kernel; *alpha*
@@ -18,13 +18,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pipeline.graph import local_client, run
-    from pipeline.sweep import Sweep, load_sweep
+    from pipeline.sweep import Sweep
+    from pipeline.sweep_file import load_sweep
 
 __all__ = ["Sweep", "load_sweep", "local_client", "run"]
 
 _HOME = {
     "Sweep": "pipeline.sweep",
-    "load_sweep": "pipeline.sweep",
+    "load_sweep": "pipeline.sweep_file",
     "local_client": "pipeline.graph",
     "run": "pipeline.graph",
 }

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import DataError
 
-__all__ = ["KINDS", "DatasetSpec", "Kind", "draw", "load_rows", "rows_digest"]
+__all__ = ["KINDS", "DatasetSpec", "Kind", "draw", "file_rows", "read_rows", "rows_digest"]
 
 Array = NDArray[np.float64]
 
@@ -37,12 +37,15 @@ class DatasetSpec:
         Rotation angles in radians, for kinds that have one; an axis of the store.
     path, normalise
         The user's file of rows, and whether each row is scaled to unit norm.
+    digest
+        SHA-256 of the numbers in the file (`rows_digest`), by which a change of it is noticed.
     """
 
     kind: str
     angle: tuple[float, ...] = ()
     path: str | None = None
     normalise: bool = False
+    digest: str = ""
 
 
 def _sphere(rng: np.random.Generator, n: int, d: int) -> Array:
@@ -121,8 +124,7 @@ def draw(
     """
     kind = KINDS[spec.kind]
     if spec.kind == "file":
-        assert spec.path is not None
-        rows = load_rows(spec.path, spec.normalise)
+        rows = file_rows(spec)
         return rows[rng.permutation(len(rows))[:n]]
     if kind.rows is not None:
         return kind.rows(rng, n, d)
@@ -131,16 +133,8 @@ def draw(
 
 
 @lru_cache(maxsize=4)
-def load_rows(path: str, normalise: bool = False) -> Array:
-    """Read the user's rows from a .npy or .csv file.
-
-    Parameters
-    ----------
-    path
-        The file; .npy holds one 2-D array of numbers, .csv one sample per line (a first line of
-        column names is passed over).
-    normalise
-        Scale every row to unit norm.
+def file_rows(spec: DatasetSpec) -> Array:
+    """Return all rows of a `file` dataset, read once per process.
 
     Returns
     -------
@@ -149,8 +143,50 @@ def load_rows(path: str, normalise: bool = False) -> Array:
     Raises
     ------
     DataError
-        The file is missing, of another kind, ragged, not numeric, not finite, empty, or has a zero
-        row that cannot be normalised.
+        As `read_rows`; or the file is not what it was when the sweep was read, or it has a row of
+        zeros that cannot be normalised.
+    """
+    assert spec.path is not None
+    rows = read_rows(spec.path)
+    if rows_digest(rows) != spec.digest:
+        raise DataError(
+            f"data file {spec.path}: changed since the sweep was read; restore it and run again with "
+            "--retry-failed, or run the sweep into a new store"
+        )
+    if spec.normalise:
+        norms = np.linalg.norm(rows, axis=1)
+        if not norms.all():
+            raise DataError(
+                f"data file {spec.path}: sample {int(np.argmin(norms))} is all zeros and cannot be "
+                "normalised; drop it, or set normalise = false"
+            )
+        rows = _unit(rows)
+    rows.flags.writeable = False
+    return rows
+
+
+def rows_digest(rows: Array) -> str:
+    """Return the SHA-256 of rows: the identity of a data file, wherever it lies."""
+    return hashlib.sha256(repr(rows.shape).encode() + rows.tobytes()).hexdigest()
+
+
+def read_rows(path: str) -> Array:
+    """Read the user's rows from a .npy or .csv file.
+
+    Parameters
+    ----------
+    path
+        The file; .npy holds one 2-D array of numbers, .csv one sample per line (a first line of
+        column names is passed over).
+
+    Returns
+    -------
+    ndarray, shape (samples, d)
+
+    Raises
+    ------
+    DataError
+        The file is missing, of another kind, ragged, not numeric, not finite or empty.
     """
     file = Path(path)
     if not file.is_file():
@@ -164,22 +200,7 @@ def load_rows(path: str, normalise: bool = False) -> Array:
             f"data file {path}: sample {sample}, column {column} is {rows[sample, column]}, "
             "expected finite numbers; drop or fill that sample"
         )
-    if normalise:
-        norms = np.linalg.norm(rows, axis=1)
-        if not norms.all():
-            raise DataError(
-                f"data file {path}: sample {int(np.argmin(norms))} is all zeros and cannot be "
-                "normalised; drop it, or set normalise = false"
-            )
-        rows = _unit(rows)
-    rows.flags.writeable = False
     return rows
-
-
-def rows_digest(path: str) -> str:
-    """Return the SHA-256 of the numbers in the file: its identity, wherever the file lies."""
-    rows = load_rows(path)
-    return hashlib.sha256(repr(rows.shape).encode() + rows.tobytes()).hexdigest()
 
 
 def _read_npy(file: Path) -> Array:

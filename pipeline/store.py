@@ -37,7 +37,7 @@ from pipeline.blocks import (
 )
 from pipeline.errors import StoreError, StoreFull
 from pipeline.provenance import provenance
-from pipeline.sweep import Sweep, parse_sweep
+from pipeline.sweep import Sweep
 
 __all__ = [
     "FORMAT_VERSION",
@@ -48,7 +48,6 @@ __all__ = [
     "exclusive",
     "messages",
     "open_or_create",
-    "stored_sweep",
     "todo",
     "write",
 ]
@@ -92,13 +91,6 @@ def check_store(path: str | Path) -> dict[str, Any]:
     return attributes
 
 
-def stored_sweep(path: str | Path) -> Sweep:
-    """Return the sweep that the store at `path` was made for."""
-    attributes = check_store(path)
-    folder = Path(attributes["sweep_folder"])
-    return parse_sweep(attributes["sweep"], f"sweep of store {path}", folder)
-
-
 def counts(path: str | Path) -> dict[str, int]:
     """Return the number of trials by status, in the words of `Status.MEANINGS`."""
     check_store(path)
@@ -135,13 +127,13 @@ def open_or_create(path: str | Path, sweep: Sweep) -> None:
     attributes = check_store(path)
     if attributes["identity"] != sweep.identity:
         raise StoreError(f"store {path}: belongs to another sweep: {_difference(attributes, sweep)}")
-    stored = stored_sweep(path)
-    for axis in (*sweep.axes, "width", "seeds"):
-        if getattr(stored, axis) != getattr(sweep, axis):
+    group = zarr.open_group(str(path), mode="r")
+    for name, (_, asked, _) in _coordinates(sweep).items():
+        stored = np.asarray(group[name])
+        if not np.array_equal(stored, asked):
             raise StoreError(
-                f"store {path}: made for other extents: its {axis} is "
-                f"{_short(getattr(stored, axis))}, this sweep's {_short(getattr(sweep, axis))}; "
-                "give a new path with -o"
+                f"store {path}: made for other extents: its {name} is {_short(stored.tolist())}, "
+                f"this sweep's {_short(asked.tolist())}; give a new path with -o"
             )
     if not os.access(path, os.W_OK):
         raise StoreError(f"store {path}: no permission to write; copy it to a place of your own")

@@ -14,7 +14,8 @@ import xarray as xr
 from distributed import Client
 
 import pipeline
-from pipeline.sweep import Sweep, parse_sweep
+from pipeline.sweep import Sweep
+from pipeline.sweep_file import parse_sweep
 
 SWEEP = """
 name = "small"

@@ -41,5 +41,5 @@ def seconds(n: int, d: int, widths: Sequence[int], /) -> float:
     """Estimated time of one seed: rows of Phi, growing Gram matrix, and two eigenvalues per width."""
     rows = max(widths)
     grow = rows * n * (3e-9 + 4e-11 * n + 1e-10 * d)
-    per_width = 2.5e-4 + 2e-6 * n + 2.0e-8 * n**2
+    per_width = 2e-4 + 5e-9 * n**2 + 6e-12 * n**3
     return kernel_seconds(n, widths) + grow + len(widths) * per_width

@@ -153,4 +153,4 @@ def describe(error: Exception) -> str:
 
 def kernel_seconds(n: int, widths: Sequence[int]) -> float:
     """Estimated time of a seed's X, K, its eigenvalues and the edges."""
-    return 6e-4 + 5e-8 * n**2 + 1.2e-10 * n**3 + 3e-7 * n * len(widths)
+    return 3e-4 + 2e-8 * n**2 + 6e-11 * n**3 + (1.2e-5 + 3e-8 * n) * len(widths)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import SweepError
-from pipeline.sweep import bundled_sweeps, load_sweep, parse_sweep
+from pipeline.sweep_file import bundled_sweeps, load_sweep, parse_sweep
 
 
 @pytest.mark.parametrize(

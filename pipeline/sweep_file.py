@@ -1,0 +1,375 @@
+"""From a TOML file to a validated Sweep.
+
+`load_sweep` reads a file (or a bundled sweep by its name) and refuses what cannot be computed, all
+problems in one message: where, what was found, what was expected, what would do.
+"""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+import math
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictFloat, StrictInt
+from pydantic import ValidationError as PydanticError
+
+from pipeline.activations import check_activation
+from pipeline.datasets import KINDS, DatasetSpec, file_rows, read_rows, rows_digest
+from pipeline.errors import DataError, SweepError
+from pipeline.sweep import Sweep
+
+__all__ = ["bundled_sweeps", "load_sweep", "parse_sweep"]
+
+
+def _listed(value: object) -> object:
+    return value if isinstance(value, list) else [value]
+
+
+_Size = Annotated[StrictInt, Field(ge=1)]
+_Positive = Annotated[StrictFloat | StrictInt, Field(gt=0, allow_inf_nan=False)]
+_Axis = Annotated[list[_Size], BeforeValidator(_listed), Field(min_length=1)]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _Range(_Table):
+    """Evenly or geometrically spaced widths, ends included."""
+
+    start: _Positive
+    stop: _Positive
+    num: _Size
+    spacing: Literal["geometric", "linear"] = "geometric"
+
+    def values(self) -> list[float]:
+        space = np.geomspace if self.spacing == "geometric" else np.linspace
+        # Twelve digits: a label that a person can type, the same on every platform.
+        return [float(f"{value:.12g}") for value in space(self.start, self.stop, self.num)]
+
+
+class _Width(_Table):
+    k: _Range | list[_Size] | None = None
+    k_per_n: _Range | list[_Positive] | None = None
+    kd_per_n: _Range | list[_Positive] | None = None
+
+
+class _Dataset(_Table):
+    kind: str
+    angle: Annotated[list[_Positive], BeforeValidator(_listed)] = []
+    path: str | None = None
+    normalise: bool = False
+
+
+class _File(_Table):
+    """The keys of a sweep file."""
+
+    name: Annotated[str, Field(min_length=1)]
+    experiment: str
+    entropy: Annotated[StrictInt, Field(ge=0)] = 0
+    activation: Annotated[list[str], BeforeValidator(_listed), Field(min_length=1)] = ["relu"]
+    dataset: Annotated[list[_Dataset], BeforeValidator(_listed), Field(min_length=1)]
+    d: _Axis = []
+    n: _Axis
+    width: _Width | list[_Size]
+    seeds: _Size | list[Annotated[StrictInt, Field(ge=0)]]
+    nested: bool = True
+
+
+def bundled_sweeps() -> dict[str, Path]:
+    """Return the sweeps that come with widthlaw, name to file."""
+    import importlib.resources
+
+    folder = Path(str(importlib.resources.files("jobs") / "sweeps"))
+    return {file.stem: file for file in sorted(folder.glob("*.toml"))}
+
+
+def load_sweep(path_or_name: str | Path) -> Sweep:
+    """Read a sweep from a TOML file, or a bundled sweep by its name.
+
+    Parameters
+    ----------
+    path_or_name
+        A file, or the name of a bundled sweep such as ``theorem2``.
+
+    Returns
+    -------
+    Sweep
+
+    Raises
+    ------
+    SweepError
+        With every problem of the file: where, what was found, what was expected, what would do.
+    """
+    path = Path(path_or_name)
+    bundled = bundled_sweeps()
+    if not path.is_file() and str(path_or_name) in bundled:
+        path = bundled[str(path_or_name)]
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        meant = _nearest_name(str(path_or_name), bundled)
+        raise SweepError(
+            f"sweep {path_or_name}: neither a file nor a bundled sweep{meant}"
+            f"; bundled are {', '.join(bundled)}"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SweepError(f"sweep {path_or_name}: cannot be read ({error})") from None
+    return parse_sweep(text, str(path), folder=path.parent)
+
+
+def parse_sweep(text: str, where: str = "sweep", folder: Path | None = None) -> Sweep:
+    """Make a Sweep of the text of a TOML file.
+
+    Parameters
+    ----------
+    text
+        The sweep, as TOML.
+    where
+        How messages name the file.
+    folder
+        Where relative paths of data files start; the working folder if None.
+    """
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SweepError(f"{where}: not valid TOML: {error}") from None
+    try:
+        file = _File.model_validate(document)
+    except PydanticError as error:
+        raise SweepError(_listing(where, [_problem(detail) for detail in error.errors()])) from None
+    problems: list[str] = []
+    sweep = _assemble(file, document, text, folder or Path(), problems)
+    if problems or sweep is None:
+        raise SweepError(_listing(where, problems))
+    return sweep
+
+
+def _assemble(
+    file: _File, document: dict[str, Any], text: str, folder: Path, problems: list[str]
+) -> Sweep | None:
+    """Turn the file's keys into a Sweep, adding to `problems` what does not go together."""
+    unit, width = _width_axis(file, problems)
+    seeds = tuple(range(file.seeds)) if isinstance(file.seeds, int) else tuple(file.seeds)
+    for key, values in (("activation", file.activation), ("d", file.d), ("n", file.n)):
+        _check_distinct(key, list(values), problems)
+    _check_distinct("seeds", list(seeds), problems)
+    _check_distinct("dataset", [item.kind for item in file.dataset], problems)
+    for name in file.activation:
+        try:
+            check_activation(name)
+        except ValueError as error:
+            problems.append(f"activation: {error}")
+    for item in file.dataset:
+        _check_dataset(item, problems)
+    if not seeds:
+        problems.append("seeds: got an empty list, expected a count or a list of seeds")
+    if problems:
+        return None
+    try:
+        datasets = tuple(_dataset_spec(item, folder) for item in file.dataset)
+        d = _input_dimension(file, datasets, problems)
+    except DataError as error:
+        problems.append(f"dataset.path: {error}")
+        return None
+    axes = [
+        *(["activation"] if isinstance(document.get("activation"), list) else []),
+        *(["dataset"] if isinstance(document["dataset"], list) else []),
+        *(["angle"] if any(spec.angle for spec in datasets) else []),
+        *("d", "n"),
+    ]
+    sweep = Sweep(
+        name=file.name,
+        experiment=file.experiment,
+        entropy=file.entropy,
+        activation=tuple(file.activation),
+        dataset=datasets,
+        d=d,
+        n=tuple(file.n),
+        width_unit=unit,
+        width=width,
+        seeds=seeds,
+        nested=file.nested,
+        axes=tuple(axes),
+        text=text,
+        folder=str(folder.resolve()),
+    )
+    if not problems:
+        _check_grid(sweep, problems)
+        _check_experiment(sweep, problems)
+    return sweep
+
+
+def _dataset_spec(item: _Dataset, folder: Path) -> DatasetSpec:
+    angles = tuple(sorted(float(angle) for angle in item.angle))
+    if item.path is None:
+        return DatasetSpec(item.kind, angles)
+    path = str((folder / item.path).resolve())
+    return DatasetSpec(item.kind, angles, path, item.normalise, rows_digest(read_rows(path)))
+
+
+def _width_axis(
+    file: _File, problems: list[str]
+) -> tuple[Literal["k", "k_per_n", "kd_per_n"], tuple[float, ...]]:
+    table = _Width(k=file.width) if isinstance(file.width, list) else file.width
+    given = [key for key in ("k", "k_per_n", "kd_per_n") if getattr(table, key) is not None]
+    if len(given) != 1:
+        got = " and ".join(given) or "none of them"
+        problems.append(f"width: got {got}, expected exactly one of k, k_per_n, kd_per_n; keep one")
+        return "k", ()
+    unit: Any = given[0]
+    spec = getattr(table, unit)
+    values = spec.values() if isinstance(spec, _Range) else [float(value) for value in spec]
+    if not values:
+        problems.append(f"width.{unit}: got an empty list, expected at least one width")
+    _check_distinct(f"width.{unit}", values, problems)
+    return unit, tuple(sorted(values))
+
+
+def _check_distinct(key: str, values: list[Any], problems: list[str]) -> None:
+    twice = (
+        sorted({value for value in values if values.count(value) > 1})
+        if len(set(values)) < len(values)
+        else []
+    )
+    if twice:
+        problems.append(f"{key}: {twice[0]!r} stands twice, expected distinct values; leave one out")
+
+
+def _check_dataset(item: _Dataset, problems: list[str]) -> None:
+    kind = KINDS.get(item.kind)
+    if kind is None:
+        problems.append(
+            f"dataset.kind: got {item.kind!r}{_nearest_name(item.kind, KINDS)}"
+            f", expected one of {', '.join(KINDS)}"
+        )
+        return
+    if kind.rotations and not item.angle:
+        problems.append(f"dataset.angle: {item.kind} need one, in radians; write angle = [0.1]")
+    if item.angle and not kind.rotations:
+        problems.append(f"dataset.angle: a {item.kind} dataset has no angle; leave the key out")
+    if any(angle > math.pi for angle in item.angle):
+        problems.append("dataset.angle: expected radians between 0 and pi")
+    _check_distinct("dataset.angle", list(item.angle), problems)
+    if item.kind == "file" and item.path is None:
+        problems.append('dataset.path: a file dataset needs one; write path = "rows.npy"')
+    if item.kind != "file" and (item.path is not None or item.normalise):
+        problems.append(f'dataset: path and normalise belong to kind = "file", not {item.kind!r}')
+
+
+def _input_dimension(
+    file: _File, datasets: tuple[DatasetSpec, ...], problems: list[str]
+) -> tuple[int, ...]:
+    """The d axis; the rows of a data file say it where the sweep does not."""
+    d = tuple(file.d)
+    for spec in datasets:
+        if spec.path is None:
+            continue
+        samples, columns = file_rows(spec).shape
+        d = d or (columns,)
+        if d != (columns,):
+            problems.append(f"d: got {list(d)}, but the rows of {spec.path} have {columns} columns")
+        if max(file.n) > samples:
+            problems.append(
+                f"n: got {max(file.n)}, but {spec.path} has {samples} samples and they are drawn "
+                f"without replacement; expected n up to {samples}"
+            )
+    if not d and not problems:
+        problems.append("d: missing, expected the input dimension; write d = [20]")
+    return d
+
+
+def _check_grid(sweep: Sweep, problems: list[str]) -> None:
+    """What only the whole grid can tell: cells that a dataset cannot form, widths that coincide."""
+    for spec in sweep.dataset:
+        kind = KINDS[spec.kind]
+        if min(sweep.d) < kind.least_d:
+            problems.append(f"d: got {min(sweep.d)}, but {spec.kind} need d of {kind.least_d} or more")
+        odd = [n for n in sweep.n if n % kind.multiple]
+        if odd and (len(sweep.dataset) == 1 or len(odd) == len(sweep.n)):
+            problems.append(
+                f"n: got {odd[0]}, but {spec.kind} need a multiple of {kind.multiple}; "
+                f"{odd[0] - odd[0] % kind.multiple + kind.multiple} would do"
+            )
+    for d, n in itertools.product(sweep.d, sweep.n):
+        widths = sweep.k(d, n)
+        if widths and widths[0] < 1:
+            problems.append(f"width: {sweep.width[0]} gives k = 0 at d = {d}, n = {n}; expected k >= 1")
+        for (first, second), k in zip(itertools.pairwise(sweep.width), widths, strict=False):
+            if widths[sweep.width.index(second)] == k:
+                problems.append(
+                    f"width: {first} and {second} both give k = {k} at d = {d}, n = {n}; "
+                    "expected distinct widths, take fewer or wider apart"
+                )
+                break
+
+
+def _check_experiment(sweep: Sweep, problems: list[str]) -> None:
+    from pipeline.experiments import EXPERIMENTS  # the numerics, not needed to read a store
+
+    experiment = EXPERIMENTS.get(sweep.experiment)
+    if experiment is None:
+        problems.append(
+            f"experiment: got {sweep.experiment!r}{_nearest_name(sweep.experiment, EXPERIMENTS)}"
+            f", expected one of {', '.join(EXPERIMENTS)}"
+        )
+        return
+    for spec in sweep.dataset if experiment.UNIT_NORM else ():
+        if not _has_unit_norm(spec):
+            problems.append(
+                f"dataset: {sweep.experiment} (Theorem 2) is about rows of unit norm, and those of "
+                f"a {spec.kind} dataset are not; "
+                + ("set normalise = true" if spec.path else 'take kind = "sphere"')
+            )
+
+
+def _has_unit_norm(spec: DatasetSpec) -> bool:
+    if spec.path is None:
+        return KINDS[spec.kind].unit_norm
+    norms = np.linalg.norm(file_rows(spec), axis=1)
+    return bool(np.allclose(norms, 1, rtol=0, atol=1e-6))
+
+
+def _nearest_name(name: str, names: Any) -> str:
+    close = difflib.get_close_matches(name, list(names), n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def _problem(detail: Any) -> str:
+    """One line for one of pydantic's findings: where, what was found, what was expected."""
+    place = [part for part in detail["loc"] if not _is_variant(part)]
+    where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).lstrip(".")
+    if detail["type"] == "extra_forbidden":
+        known = _known_keys(place[:-1])
+        return (
+            f"{where}: unknown key{_nearest_name(str(place[-1]), known)}; known are {', '.join(known)}"
+        )
+    if detail["type"] == "missing":
+        return f"{where}: missing, this key is needed"
+    said = detail["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    if detail["type"] == "too_short":
+        said = "at least one value"
+    return f"{where}: got {detail['input']!r}, expected {said}"
+
+
+def _is_variant(part: object) -> bool:
+    # pydantic names the branch of a union in its path: `_Range`, `list[...]`, `int`
+    return isinstance(part, str) and (part[:1] == "_" or "[" in part or part in ("int", "float"))
+
+
+def _known_keys(place: list[Any]) -> list[str]:
+    tables: dict[str, type[BaseModel]] = {"dataset": _Dataset, "width": _Width}
+    names = [part for part in place if isinstance(part, str)]
+    table = _File if not names else _Range if len(names) > 1 else tables.get(names[0], _File)
+    return list(table.model_fields)
+
+
+def _listing(where: str, problems: list[str]) -> str:
+    distinct = list(dict.fromkeys(problems))
+    if len(distinct) == 1:
+        return f"{where}: {distinct[0]}"
+    return f"{where}: {len(distinct)} problems" + "".join(f"\n  {problem}" for problem in distinct)
