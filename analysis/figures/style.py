@@ -18,6 +18,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from analysis.transitions import critical_widths
 
@@ -30,8 +31,11 @@ __all__ = [
     "Study",
     "error_bars",
     "grid_of",
+    "line",
     "located",
+    "log_ordinate",
     "panels_of",
+    "sample_ticks",
     "save",
     "series_look",
 ]
@@ -79,10 +83,15 @@ def panels_of(ds: xr.Dataset) -> Iterator[tuple[str, xr.Dataset]]:
     for place in range(stacked.sizes["panel"]):
         names = stacked.panel.values[place]
         part = ds.sel(dict(zip(dims, names, strict=True)))
-        words = [
-            f"angle {at:g}" if dim == "angle" else str(at) for dim, at in zip(dims, names, strict=True)
-        ]
-        yield ", ".join(words), part
+        words = [_word(dim, at) for dim, at in zip(dims, names, strict=True)]
+        yield ", ".join(filter(None, words)), part
+
+
+def _word(dim: str, at: Any) -> str:
+    """A place on a dimension in words; an angle of 0 stands for data that have none."""
+    if dim != "angle":
+        return str(at)
+    return f"angle {at:g}" if at else ""
 
 
 @dataclass(frozen=True)
@@ -113,6 +122,35 @@ def error_bars(axes: Axes, x: Any, cells: xr.Dataset, scale: Any = 1.0, **look: 
     axes.errorbar(
         x, k50, yerr=np.maximum([below, above], 0), linestyle="none", capsize=2, markersize=5, **look
     )
+
+
+def line(axes: Axes, x: Any, y: Any, **look: Any) -> None:
+    """A line through the points that are there: a gap in a dense cube is no gap in a law."""
+    there = np.isfinite(y)
+    axes.plot(np.asarray(x)[there], np.asarray(y)[there], **look)
+
+
+def sample_ticks(axes: Axes, n: Any) -> None:
+    """A logarithmic axis of n with a tick at every value and a label where there is room."""
+    values = np.unique(np.asarray(n, dtype=float))
+    axes.set_xscale("log")
+    room = np.log(values[-1] / values[0]) / 14
+    labels, last = [], -np.inf
+    for at in np.log(values):
+        labels.append(f"{np.exp(at):.0f}" if at - last >= room else "")
+        last = at if labels[-1] else last
+    axes.set_xticks(values, labels)
+    axes.set_xticks([], minor=True)
+    axes.set_xlabel("samples n")
+
+
+def log_ordinate(axes: Axes) -> None:
+    """A logarithmic ordinate, labelled at 1, 2 and 5 of every decade, or evenly where it is short."""
+    axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    axes.yaxis.set_major_locator(MaxNLocator(6) if high < 5 * low else LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def save(figure: Figure, path: Path) -> None:

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Any
 
 import matplotlib as mpl
-import matplotlib.ticker
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
@@ -22,8 +21,11 @@ from analysis.figures.style import (
     Study,
     error_bars,
     grid_of,
+    line,
     located,
+    log_ordinate,
     panels_of,
+    sample_ticks,
     series_look,
 )
 from analysis.scaling import fit_laws
@@ -124,7 +126,7 @@ def _draw_laws(axes: Axes, widths: xr.Dataset) -> None:
         cells = widths.sel(d=d)
         look = series_look(place)
         moved = n * np.exp(spread[place])  # side by side, so that no interval hides another
-        axes.plot(moved, cells.k_edge_finite, color=look["color"], linestyle=":", linewidth=1.2)
+        line(axes, moved, cells.k_edge_finite, color=look["color"], linestyle=":", linewidth=1.2)
         error_bars(axes, moved, cells, label=f"measured, d = {d}", **look)
     axes.plot([], [], color="grey", linestyle=":", label="predicted, no fitted parameter")
     for place, (label, heights) in enumerate(_law_lines(widths)):
@@ -137,9 +139,9 @@ def _draw_laws(axes: Axes, widths: xr.Dataset) -> None:
             label=label,
             zorder=0,
         )
-    axes.set(xscale="log", yscale="log", xlabel="samples n", ylabel="critical width k*")
-    axes.set_xticks(n, [f"{value:g}" for value in n])
-    axes.set_xticks([], minor=True)
+    axes.set_ylabel("critical width k*")
+    log_ordinate(axes)
+    sample_ticks(axes, [n for n in widths.n.values if located(widths.sel(n=n)).any()])
     axes.legend()
 
 
@@ -178,25 +180,13 @@ def ratios_figure(study: Study) -> Figure:
             for axes, scale in zip(grid[0], scales, strict=True):
                 look = series_look(place)
                 error_bars(axes, n, cells, scale, label=name, **look)
-                axes.plot(
-                    n,
-                    np.where(located(cells), cells.k50, np.nan) * scale,
-                    color=look["color"],
-                    linewidth=0.8,
-                )
+                k50 = np.where(located(cells), cells.k50, np.nan)
+                line(axes, n, k50 * scale, color=look["color"], linewidth=0.8)
         titles = ("k* / n", "k* / (n log n)", "k* α² / (n log n)")
-        ticks = study.ds.n.values
         for axes, title in zip(grid[0], titles, strict=True):
-            axes.set(
-                xscale="log", xlabel="samples n", ylabel=title, title=f"flat if k* ∝ {_inverse(title)}"
-            )
-            axes.set_xticks(ticks, [str(tick) for tick in ticks], rotation=90 if len(ticks) > 4 else 0)
-            axes.set_xticks([], minor=True)
-            axes.set_yscale("log")
-            axes.yaxis.set_major_formatter("{x:.3g}")
-            axes.yaxis.set_minor_formatter(
-                "{x:.3g}" if _short_range(axes) else mpl.ticker.NullFormatter()
-            )
+            axes.set(ylabel=title, title=f"flat if k* ∝ {_inverse(title)}")
+            log_ordinate(axes)
+            sample_ticks(axes, study.ds.n.values)
         handles, names = grid[0, 0].get_legend_handles_labels()
         if names:
             figure.legend(handles, names, loc="outside lower center", ncols=min(6, len(names)))
@@ -205,11 +195,6 @@ def ratios_figure(study: Study) -> Figure:
 
 def _inverse(ratio: str) -> str:
     return {"k* / n": "n", "k* / (n log n)": "n log n"}.get(ratio, "n log n / α²")
-
-
-def _short_range(axes: Axes) -> bool:
-    low, high = axes.get_ylim()
-    return bool(high / low < 5)
 
 
 def stress_figure(study: Study) -> Figure:
@@ -233,14 +218,14 @@ def stress_figure(study: Study) -> Figure:
             )
             error_bars(against, cells.k_edge_finite.values / cells.n.values, cells, 1 / cells.n.values,
                         label=_tally(str(name), cells), **look)  # fmt: skip
-        ends = np.array([1.5, 4.0])
+        predicted = (widths.k_edge_finite / widths.n).values
+        ends = np.array([np.nanmin(predicted), np.nanmax(predicted)]) * [0.95, 1.05]
         against.plot(ends, ends, color="0.35", linewidth=1, label="measured = predicted")
         fall.set(xscale="log", yscale="log", xlabel="angle between neighbouring rows (rad)",
                  ylabel="α", title="Near-duplicate rows make α small")  # fmt: skip
-        against.set(yscale="log", xlabel="predicted k*/n (edge, finite size)", ylabel="measured k*/n",
+        against.set(xlabel="predicted k*/n (edge, finite size)", ylabel="measured k*/n",
                     title="Structured data leave the prediction of the edge")  # fmt: skip
-        against.yaxis.set_major_formatter("{x:g}")
-        against.yaxis.set_minor_formatter(mpl.ticker.NullFormatter())
+        log_ordinate(against)
         fall.legend()
         against.legend()
         return figure
