@@ -35,6 +35,8 @@ def draw_store(
             f"plot {store}: no figure {kind!r} of a store of {study.ds.attrs['experiment']}; "
             f"expected one of {', '.join(suited)}"
         )
+    if not (study.ds.status == 1).any():
+        raise InputError(f"plot {store}: no trial is done yet; `widthlaw run` fills a store")
     written = []
     for name in [kind] if kind else suited:
         figure = FIGURES[name].draw(study)

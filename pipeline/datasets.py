@@ -154,13 +154,13 @@ def file_rows(spec: DatasetSpec) -> Array:
             "--retry-failed, or run the sweep into a new store"
         )
     if spec.normalise:
-        norms = np.linalg.norm(rows, axis=1)
-        if not norms.all():
+        largest = np.abs(rows).max(axis=1, keepdims=True)
+        if not largest.all():
             raise DataError(
-                f"data file {spec.path}: sample {int(np.argmin(norms))} is all zeros and cannot be "
+                f"data file {spec.path}: sample {int(np.argmin(largest))} is all zeros and cannot be "
                 "normalised; drop it, or set normalise = false"
             )
-        rows = _unit(rows)
+        rows = _unit(rows / largest)  # squares of huge or tiny numbers leave the range of floats
     rows.flags.writeable = False
     return rows
 
@@ -208,7 +208,9 @@ def _read_npy(file: Path) -> Array:
         array = np.load(file, allow_pickle=False)
     except (ValueError, EOFError, OSError) as error:
         raise DataError(f"data file {file}: not a .npy array of numbers ({error})") from None
-    if not isinstance(array, np.ndarray) or array.dtype.kind not in "iufb":
+    if not isinstance(array, np.ndarray):
+        raise DataError(f"data file {file}: got an archive of arrays, expected one array of numbers")
+    if array.dtype.kind not in "iufb":
         raise DataError(f"data file {file}: got {array.dtype} values, expected real numbers")
     if array.ndim != 2 or array.size == 0:
         raise DataError(
@@ -247,7 +249,7 @@ def _is_number(field: str) -> bool:
         float(field)
     except ValueError:
         return False
-    return True
+    return "_" not in field  # Python reads 1_0 as 10
 
 
 _READERS: dict[str, Callable[[Path], Array]] = {".npy": _read_npy, ".csv": _read_csv}

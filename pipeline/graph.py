@@ -9,7 +9,7 @@ the number of trials.
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -91,14 +91,17 @@ def run(
     with stores.exclusive(path):
         stores.clean(path)
         work = tasks(stores.todo(path, sweep, retry_failed))
-        for outcome in (
-            _here(sweep, path, work) if client is None else _window(client, sweep, path, work)
-        ):
-            total += outcome
-            if total.full:
-                raise StoreFull(errno.EIO, total.full, str(store))
-            if progress is not None:
-                progress(outcome, total)
+        outcomes = _here(sweep, path, work) if client is None else _window(client, sweep, path, work)
+        try:
+            for outcome in outcomes:
+                total += outcome
+                if total.full:
+                    raise StoreFull(errno.EIO, total.full, str(store))
+                if progress is not None:
+                    progress(outcome, total)
+        finally:
+            outcomes.close()
+            stores.clean(path)
     return total
 
 
@@ -118,11 +121,14 @@ def run_task(sweep: Sweep, path: str, blocks: list[Block]) -> Outcome:
     return total
 
 
-def _here(sweep: Sweep, path: str, work: Iterator[list[Block]]) -> Iterator[Outcome]:
-    return (run_task(sweep, path, blocks) for blocks in work)
+def _here(sweep: Sweep, path: str, work: Iterator[list[Block]]) -> Generator[Outcome, None, None]:
+    for blocks in work:
+        yield run_task(sweep, path, blocks)
 
 
-def _window(client: Client, sweep: Sweep, path: str, work: Iterator[list[Block]]) -> Iterator[Outcome]:
+def _window(
+    client: Client, sweep: Sweep, path: str, work: Iterator[list[Block]]
+) -> Generator[Outcome, None, None]:
     """Keep `TASKS_PER_WORKER` tasks per thread in flight until the work is done."""
     from distributed import as_completed
 

@@ -15,6 +15,7 @@ import os
 import shutil
 import uuid
 import warnings
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -105,9 +106,7 @@ def messages(path: str | Path, limit: int = 5) -> list[tuple[str, int]]:
     failed = np.asarray(group["status"]) == Status.FAILED
     if not failed.any():
         return []
-    found, times = np.unique(np.asarray(group["message"])[failed].astype(str), return_counts=True)
-    order = np.argsort(-times)[:limit]
-    return [(str(found[place]), int(times[place])) for place in order]
+    return Counter(np.asarray(group["message"])[failed].tolist()).most_common(limit)
 
 
 # ---- making a store
@@ -329,7 +328,6 @@ def write(path: str | Path, sweep: Sweep, block: Block, result: BlockResult) -> 
         group["message"][(*at, slice(None), seeds)] = result.message  # no chunk where all are ""
         group["status"][(*at, slice(None), seeds)] = result.status
     except OSError as error:
-        clean(path)
         raise StoreFull(error.errno or errno.EIO, f"{error.strerror or error}", str(path)) from None
 
 

@@ -76,7 +76,7 @@ class _File(_Table):
     d: _Axis = []
     n: _Axis
     width: _Width | list[_Size]
-    seeds: _Size | list[Annotated[StrictInt, Field(ge=0)]]
+    seeds: _Size | list[Annotated[StrictInt, Field(ge=0, lt=2**32)]]
     nested: bool = True
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import matplotlib as mpl
 import numpy as np
 import xarray as xr
@@ -12,6 +14,7 @@ from analysis.figures.style import (
     COLOURS,
     LINES,
     MARKERS,
+    MOST_PANELS,
     STYLE,
     Study,
     grid_of,
@@ -29,16 +32,30 @@ def spectrum_figure(study: Study) -> Figure:
     Each n is stretched to the longest axis, as in the paper; the first seed is drawn. The thin line
     is the deterministic equivalent, the ring at the end the predicted sigma_min = sqrt(k edge).
     """
-    panels = [(name, part) for name, part in panels_of(study.ds) if (part.status == 1).any()]
+    parts = [
+        (name, part.sel(d=d))
+        for name, part in panels_of(study.ds)
+        for d in part.d.values
+        if (part.status.sel(d=d) == 1).any()
+    ][:MOST_PANELS]
+    columns = min(3, max(1, len(parts)))
     with mpl.rc_context(STYLE):
-        figure, grid = grid_of(max(1, len(panels)), width=5.2, height=4.2)
-        for axes, (name, part) in zip(grid[0], panels, strict=False):
-            _draw_spectra(axes, part.isel(d=0, width=0, seed=0))
-            d, k = int(part.d[0]), int(part.k.values.ravel()[0])
-            axes.set_title(
-                f"{name or 'spectrum of Φ'}: d = {d}, k = {k}; 1 + d outliers, then the bulk"
-            )
+        figure, grid = grid_of(columns, -(-max(1, len(parts)) // columns), width=5.2, height=4.2)
+        for axes, (name, part) in zip(grid.ravel(), parts, strict=False):
+            _draw_spectra(axes, part.isel(width=0, seed=0))
+            axes.set_title(f"{name or 'spectrum of Φ'}: d = {int(part.d)}, {_width(study.ds, 0)}; "
+                           "1 + d outliers, then the bulk")  # fmt: skip
+        for axes in grid.ravel()[len(parts) :]:
+            axes.set_axis_off()
         return figure
+
+
+def _width(ds: xr.Dataset, place: int) -> str:
+    """A place of the width axis in words, in the unit that the sweep gives widths in."""
+    unit = {"k": "k = {}", "k / n": "k = {} n", "k d / n": "k = {} n/d"}
+    return unit[ds.width.attrs["long_name"].removeprefix("width, as ")].format(
+        f"{ds.width.values[place]:g}"
+    )
 
 
 def _draw_spectra(axes: Axes, ds: xr.Dataset) -> None:
@@ -64,31 +81,37 @@ def _draw_spectra(axes: Axes, ds: xr.Dataset) -> None:
 
 
 def evolution_figure(study: Study) -> Figure:
-    """How outliers, bulk and edges of the spectrum move with n, with k/n and with d."""
-    _, part = next(panels_of(study.ds))
-    d, n, width = (part[dim].values[len(part[dim]) // 2] for dim in ("d", "n", "width"))
-    cuts = {
-        "n": (part.sel(d=d, width=width), f"d = {d}, k = {width:g} n"),
-        "width": (part.sel(d=d, n=n), f"d = {d}, n = {n}"),
-        "d": (part.sel(n=n, width=width), f"n = {n}, k = {width:g} n"),
-    }
-    labels = {
-        "n": "samples n",
-        "width": part.width.attrs.get("long_name", "width"),
-        "d": "input dimension d",
-    }
+    """How outliers, bulk and edges of the spectrum move with n, with k and with d.
+
+    One row of axes for every panel; in each, one coordinate moves and the two others stay in the
+    middle of the grid.
+    """
+    parts = [(name, part) for name, part in panels_of(study.ds) if (part.status == 1).any()]
+    parts = parts[: MOST_PANELS // 3]
     with mpl.rc_context(STYLE):
-        figure, grid = grid_of(3)
-        for axes, (dim, (cut, where)) in zip(grid[0], cuts.items(), strict=True):
-            _draw_levels(axes, cut, dim)
-            axes.set(xscale="log", yscale="log", xlabel=labels[dim], title=where)
-            ticks = cut[dim].values
-            axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks], minor=False)
-            axes.set_xticks([], minor=True)
-        grid[0, 0].set_ylabel("singular value of Φ / √k, median over seeds")
+        figure, grid = grid_of(3, max(1, len(parts)))
+        for row, (name, part) in zip(grid, parts, strict=False):
+            _draw_cuts(row, name, part)
         handles, names = grid[0, 0].get_legend_handles_labels()
-        figure.legend(handles, names, loc="outside lower center", ncols=len(names))
+        figure.legend(handles, names, loc="outside lower center", ncols=max(1, len(names)))
         return figure
+
+
+def _draw_cuts(row: Any, name: str, part: xr.Dataset) -> None:
+    d, n, place = (part[dim].values[len(part[dim]) // 2] for dim in ("d", "n", "width"))
+    k = _width(part, len(part.width) // 2)
+    cuts = {
+        "n": (part.sel(d=d, width=place), f"d = {d}, {k}", "samples n"),
+        "width": (part.sel(d=d, n=n), f"d = {d}, n = {n}", part.width.attrs["long_name"]),
+        "d": (part.sel(n=n, width=place), f"n = {n}, {k}", "input dimension d"),
+    }
+    for axes, (dim, (cut, where, label)) in zip(row, cuts.items(), strict=True):
+        _draw_levels(axes, cut, dim)
+        axes.set(xscale="log", yscale="log", xlabel=label, title=", ".join(filter(None, [name, where])))
+        axes.set_ylabel("singular value of Φ / √k, median over seeds")
+        ticks = cut[dim].values
+        axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks], minor=False)
+        axes.set_xticks([], minor=True)
 
 
 def _draw_levels(axes: Axes, cut: xr.Dataset, dim: str) -> None:
@@ -107,7 +130,7 @@ def _levels(cell: xr.Dataset) -> dict[str, float]:
     outliers, bulk = values[1 : d + 1], values[d + 1 :]
     return {
         "σ_max": float(values[0]),
-        "d outliers, median": float(np.median(outliers)),
+        "d outliers, median": float(np.median(outliers)) if len(outliers) else np.nan,
         "bulk, top": float(bulk[0]) if len(bulk) else np.nan,
         "bulk, median": float(np.median(bulk)) if len(bulk) else np.nan,
         "σ_min": float(values[-1]),

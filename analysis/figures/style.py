@@ -37,6 +37,7 @@ __all__ = [
     "panels_of",
     "sample_ticks",
     "save",
+    "say",
     "series_look",
 ]
 
@@ -151,6 +152,12 @@ def log_ordinate(axes: Axes) -> None:
     axes.yaxis.set_major_locator(MaxNLocator(6) if high < 5 * low else LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+def say(axes: Axes, words: str) -> None:
+    """Words in the place of a picture that there is nothing for."""
+    axes.set_axis_off()
+    axes.text(0.5, 0.5, words, ha="center", va="center", transform=axes.transAxes, wrap=True)
 
 
 def save(figure: Figure, path: Path) -> None:

@@ -26,6 +26,7 @@ from analysis.figures.style import (
     log_ordinate,
     panels_of,
     sample_ticks,
+    say,
     series_look,
 )
 from analysis.scaling import fit_laws
@@ -58,6 +59,8 @@ def phase_figure(study: Study) -> Figure:
             axes.set_title(title)
         for axes in grid.ravel()[len(parts) :]:
             axes.set_axis_off()
+        if not parts:
+            say(grid[0, 0], f"no success to count: {_tally('cells', widths)}")
         if mesh is not None:
             figure.colorbar(
                 mesh, ax=grid, label=f"share of seeds with σ_min/√k ≥ {study.threshold:g} α", shrink=0.8
@@ -77,7 +80,7 @@ def _draw_phase(axes: Axes, part: xr.Dataset) -> Any:
         cell = part.sel(n=n)
         k = np.broadcast_to(cell.k.values, cell.share.shape).astype(float)
         middle = np.sqrt(k[1:] * k[:-1])
-        first, last = (middle[0], middle[-1]) if len(middle) else (k[0] * 1.05, k[0] * 1.05)
+        first, last = (middle[0], middle[-1]) if len(middle) else (k[0] * 1.05, k[0] / 1.05)
         edges = np.concatenate([[k[0] ** 2 / first], middle, [k[-1] ** 2 / last]])
         mesh = axes.pcolormesh(
             [place - 0.5, place + 0.5],
@@ -116,6 +119,8 @@ def laws_figure(study: Study) -> Figure:
             )
         for axes in grid.ravel()[len(panels) :]:
             axes.set_axis_off()
+        if not panels:
+            say(grid[0, 0], f"no critical width to draw: {_tally('cells', study.widths)}")
         return figure
 
 
@@ -187,6 +192,8 @@ def ratios_figure(study: Study) -> Figure:
             axes.set(ylabel=title, title=f"flat if k* ∝ {_inverse(title)}")
             log_ordinate(axes)
             sample_ticks(axes, study.ds.n.values)
+        if not parts:
+            say(grid[0, 1], f"no critical width to draw: {_tally('cells', study.widths)}")
         handles, names = grid[0, 0].get_legend_handles_labels()
         if names:
             figure.legend(handles, names, loc="outside lower center", ncols=min(6, len(names)))
