@@ -23,6 +23,7 @@ import pandas as pd
 import xarray as xr
 
 from pipeline.errors import InputError
+from pipeline.status import Status
 
 __all__ = ["FUNCTIONS", "QueryError", "evaluate", "select"]
 
@@ -62,7 +63,7 @@ _ALLOWED = (
     "and the functions " + ", ".join(FUNCTIONS)
 )
 
-_STATUS = {0: "pending", 1: "done", 2: "failed", 3: "diverged", 4: "excluded"}
+_STATUS = {int(status): status.word for status in Status}
 
 
 class QueryError(InputError):

@@ -35,12 +35,13 @@ import numpy.typing as npt
 import xarray as xr
 from scipy import special, stats
 
+from pipeline.status import Status
+
 __all__ = ["OUTCOMES", "critical_widths", "logistic_fit", "success_counts"]
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
-PENDING, DONE, FAILED, DIVERGED = 0, 1, 2, 3
 OUTCOMES = ("fitted", "separated", "censored", "unordered", "degenerate", "empty")
 
 _VARIABLES = {
@@ -113,6 +114,8 @@ def critical_widths(
         For a `success` that is not boolean.
     """
     _check_parameters(threshold, confidence, resamples)
+    if not isinstance(ds, xr.Dataset):
+        raise TypeError(f"got {type(ds).__name__}, expected a Dataset; analysis.open_store gives one")
     # Read once what is used several times below: a chunk is a file.
     ds = ds[[name for name in _READ if name in ds]].compute()
     succeeded, counted = _outcomes(ds, threshold, success)
@@ -314,7 +317,7 @@ def _cell(
     if not nested:
         return estimate
     whole = tried.all(axis=1)
-    return estimate._replace(**_crossing(won[whole] > 0, log_k, confidence))
+    return estimate._replace(**_crossing(won[whole] > 0, k[order], confidence))
 
 
 def _draws(seeds: int, resamples: int, entropy: int) -> Floats:
@@ -380,27 +383,29 @@ def _percentiles(locations: Floats, confidence: float, seeds: int) -> tuple[floa
     return float(low), float(high)
 
 
-def _crossing(won: Bools, log_k: Floats, confidence: float) -> dict[str, Any]:
+def _crossing(won: Bools, k: npt.NDArray[np.int64], confidence: float) -> dict[str, Any]:
     """Median over seeds of the first width from which a seed always succeeds; won (seed, width)."""
     names = ("k_crossing", "k_crossing_low", "k_crossing_high")
     if not len(won):
         return dict.fromkeys(names, np.nan)
     # A seed that never fails crosses below the grid, one that ends failing above it.
-    padded = np.concatenate([[-np.inf], log_k[1:], [np.inf]])
+    padded = np.concatenate([[0.0], k[1:], [np.inf]])
     crossings = np.sort(padded[_last(~won) + 1])
-    middle = crossings[(len(won) - 1) // 2], crossings[len(won) // 2]
-    median = sum(middle) / 2 if np.isfinite(middle).all() else np.nan
+    below, above = crossings[(len(won) - 1) // 2], crossings[len(won) // 2]
+    median = np.nan
+    if below > 0 and np.isfinite(above):
+        median = below if below == above else np.sqrt(below * above)
     rank = int(stats.binom.ppf((1 - confidence) / 2, len(won), 0.5))
-    ends = np.concatenate([[-np.inf], crossings, [np.inf]])[[rank, len(won) + 1 - rank]]
-    return dict(zip(names, map(float, np.exp([median, *ends])), strict=True))
+    ends = np.concatenate([[0.0], crossings, [np.inf]])[[rank, len(won) + 1 - rank]]
+    return dict(zip(names, map(float, [median, *ends]), strict=True))
 
 
 # --- reading the store -------------------------------------------------------------------------
 
 
 def _check_parameters(threshold: float, confidence: float, resamples: int) -> None:
-    if not (np.isfinite(threshold) and threshold > 0):
-        raise ValueError(f"threshold: got {threshold}; expected a positive number, such as 0.5")
+    if not 0 < threshold < 1:
+        raise ValueError(f"threshold: got {threshold}; expected between 0 and 1, such as 0.5")
     if not 0 < confidence < 1:
         raise ValueError(f"confidence: got {confidence}; expected between 0 and 1, such as 0.95")
     if resamples < 1:
@@ -412,13 +417,13 @@ def _outcomes(
 ) -> tuple[xr.DataArray, xr.DataArray]:
     """Which trials succeeded and which count: booleans (cells..., width, seed), loaded."""
     _require(ds, ["status", "k"] if success is not None else ["status", "k", "sigma_min", "alpha"])
-    counted = ds.status.isin([DONE, DIVERGED])
+    counted = ds.status.isin([Status.DONE, Status.DIVERGED])
     if success is None:
         success = ds.sigma_min / np.sqrt(ds.k) >= threshold * ds.alpha
         counted = counted & (ds.alpha != 0)
     elif success.dtype != bool:
         raise TypeError(f"success: got dtype {success.dtype}; expected booleans, one for a trial")
-    success, counted = xr.broadcast(success & (ds.status == DONE), counted)
+    success, counted = xr.broadcast(success & (ds.status == Status.DONE), counted)
     own = [dim for dim in ds.status.dims if dim not in ("width", "seed")]
     more = [dim for dim in success.dims if dim not in ds.status.dims]
     dims = (*own, *more, "width", "seed")
@@ -445,7 +450,7 @@ def _rows(array: xr.DataArray) -> npt.NDArray[np.generic]:
 
 def _any_zero_alpha(ds: xr.Dataset, succeeded: xr.DataArray) -> xr.DataArray:
     """Cells in which a trial that has run met an alpha of exactly 0."""
-    ran = ds.status.isin([DONE, DIVERGED])
+    ran = ds.status.isin([Status.DONE, Status.DIVERGED])
     zero = ((ds.alpha == 0) & ran).any(["width", "seed"])
     return zero.transpose(*succeeded.dims[:-2]).reset_coords(drop=True).compute()
 
@@ -488,12 +493,12 @@ def _with_summaries(
 ) -> xr.Dataset:
     """Add the counts, the median alpha and the predicted widths."""
     over = ["width", "seed"]
-    ran = ds.status.isin([DONE, DIVERGED]).any("width").compute()
+    ran = ds.status.isin([Status.DONE, Status.DIVERGED]).any("width").compute()
     out["seeds"] = counted.any("width").sum("seed")
     out["trials"] = counted.sum(over)
     status = ds.status.reset_coords(drop=True)
-    out["pending"] = (status == PENDING).sum(over).compute()
-    out["failed"] = (status == FAILED).sum(over).compute()
+    out["pending"] = (status == Status.PENDING).sum(over).compute()
+    out["failed"] = (status == Status.FAILED).sum(over).compute()
     if "alpha" in ds:
         alpha = ds.alpha.compute().where(ran).median("seed")
         out["alpha"] = alpha.transpose(*ran.dims[:-1]).reset_coords(drop=True)

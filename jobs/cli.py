@@ -7,6 +7,7 @@ answers at once.
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,6 +54,9 @@ class _Commands(click.Group):
             code = INTERRUPTED
         except KeyboardInterrupt:
             code = INTERRUPTED
+        except BrokenPipeError:  # `widthlaw query ... | head`
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            code = 0
         except click.ClickException as error:
             error.show()
             code = error.exit_code
@@ -95,6 +99,7 @@ def main(debug: bool) -> None:
 
 
 @main.command()
+@csv_option
 @json_option
 def sweeps(form: str | None) -> None:
     """List the bundled sweeps."""
@@ -128,7 +133,8 @@ def run(
     if dry_run:
         print_records(plan_records(loaded, path), None)
         return
-    launch.check_target(loaded, path)
+    if launch.is_complete(loaded, path, retry_failed):
+        sys.exit(launch.report_run(path))
     with launch.cluster(workers, scheduler) as client:
         outcome = launch.run_sweep(loaded, path, client, retry_failed=retry_failed)
     sys.exit(launch.report_run(path, outcome))
@@ -136,6 +142,7 @@ def run(
 
 @main.command()
 @click.argument("store", type=STORE)
+@csv_option
 @json_option
 def status(store: Path, form: str | None) -> None:
     """Show how many trials of STORE are done, failed and pending."""
@@ -172,12 +179,11 @@ def query(
 def fit(stores: Sequence[Path], threshold: float, form: str | None) -> None:
     """Fit the critical width of every cell of STORES, and rank the laws.
 
-    With --csv the critical widths are printed alone.
+    With --csv the critical widths are printed alone; of several stores --json is a list.
     """
-    from jobs.tables import print_fit
+    from jobs.tables import print_fits
 
-    complete = [print_fit(store, threshold, form) for store in stores]
-    sys.exit(0 if all(complete) else INCOMPLETE)
+    sys.exit(0 if print_fits(stores, threshold, form) else INCOMPLETE)
 
 
 @main.command()

@@ -21,12 +21,18 @@ from pipeline.sweep import Sweep
 if TYPE_CHECKING:
     from distributed import Client
 
-__all__ = ["check_target", "cluster", "report_run", "run_sweep"]
+__all__ = ["cluster", "is_complete", "report_run", "run_sweep"]
 
 
-def check_target(sweep: Sweep, path: Path) -> None:
-    """Make or check the store before any worker starts, so that a wrong path costs no wait."""
-    stores.open_or_create(path, sweep)
+def is_complete(sweep: Sweep, path: Path, retry_failed: bool = False) -> bool:
+    """Check that a path can take a sweep, before any worker starts; tell whether it has it all."""
+    stores.check_target(path, sweep)
+    return path.exists() and _waiting(path, retry_failed) == 0
+
+
+def _waiting(path: Path, retry_failed: bool) -> int:
+    found = stores.counts(path)
+    return found["pending"] + (found["failed"] if retry_failed else 0)
 
 
 @contextmanager
@@ -35,6 +41,10 @@ def cluster(workers: int | None, scheduler: str | None) -> Iterator[Client]:
     client = _connect(scheduler) if scheduler else local_client(workers)
     try:
         count = len(client.scheduler_info(n_workers=-1)["workers"])
+        if not count:
+            raise InputError(
+                f"scheduler {scheduler}: has no workers; start one with `dask worker {scheduler}`"
+            )
         plural = "" if count == 1 else "s"
         click.echo(f"{count} worker{plural}, dashboard at {client.dashboard_link}", err=True)
         yield client
@@ -47,7 +57,7 @@ def _connect(address: str) -> Client:
 
     try:
         client = Client(address, timeout=10)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError, ImportError, RuntimeError) as error:
         raise InputError(
             f"scheduler {address}: no Dask scheduler answers there ({type(error).__name__}); start "
             "one with `dask scheduler`, or leave --scheduler out"
@@ -59,8 +69,8 @@ def run_sweep(sweep: Sweep, path: Path, client: Client, *, retry_failed: bool = 
     """Run a sweep into its store with a bar of trials, trials/s and time left."""
     from tqdm import tqdm
 
-    found = stores.counts(path)
-    waiting = found["pending"] + (found["failed"] if retry_failed else 0)
+    stores.open_or_create(path, sweep)
+    waiting = _waiting(path, retry_failed)
     with tqdm(
         desc=sweep.name,
         total=sweep.trials,
@@ -83,13 +93,14 @@ def run_sweep(sweep: Sweep, path: Path, client: Client, *, retry_failed: bool = 
             raise
 
 
-def report_run(path: Path, outcome: Outcome) -> int:
+def report_run(path: Path, outcome: Outcome | None = None) -> int:
     """Say what a run left and return the exit status: 1 where a trial has failed."""
     found = stores.counts(path)
     failed = found["failed"]
+    now = outcome or Outcome()
     click.echo(
-        f"{path}: {found['done']} trials done, {failed} failed; {outcome.trials} computed now "
-        f"in {outcome.seconds:.1f} s of numerics",
+        f"{path}: {found['done']} trials done, {failed} failed; {now.trials} computed now "
+        f"in {now.seconds:.1f} s of numerics",
         err=True,
     )
     for message, times in stores.messages(path):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from analysis.figures import FIGURES, Study, kinds_for, save
 from pipeline.errors import InputError
+from pipeline.status import Status
 
 __all__ = ["draw_store"]
 
@@ -35,14 +36,20 @@ def draw_store(
             f"plot {store}: no figure {kind!r} of a store of {study.ds.attrs['experiment']}; "
             f"expected one of {', '.join(suited)}"
         )
-    if not (study.ds.status == 1).any():
+    if not (study.ds.status == Status.DONE).any():
         raise InputError(f"plot {store}: no trial is done yet; `widthlaw run` fills a store")
     written = []
     for name in [kind] if kind else suited:
         figure = FIGURES[name].draw(study)
         for file in _files(store.resolve(), name, output, alone=kind is not None):
-            file.parent.mkdir(parents=True, exist_ok=True)
-            save(figure, file)
+            try:
+                file.parent.mkdir(parents=True, exist_ok=True)
+                save(figure, file)
+            except OSError as error:
+                raise InputError(
+                    f"plot -o {output}: cannot write {file} ({error.strerror or error}); "
+                    "give a file or a folder that may be written"
+                ) from None
             written.append(file)
     return written
 

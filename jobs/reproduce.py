@@ -6,7 +6,7 @@ the stores just filled, and what is predicted without a fitted parameter.
 
 from __future__ import annotations
 
-import dataclasses
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +23,7 @@ from jobs import launch
 from jobs.pictures import draw_store
 from jobs.tables import aligned
 from pipeline.sweep import Sweep
-from pipeline.sweep_file import load_sweep
+from pipeline.sweep_file import load_sweep, parse_sweep
 
 __all__ = ["PAPER", "reproduce"]
 
@@ -39,7 +39,7 @@ def reproduce(output: Path, full: bool, workers: int | None, scheduler: str | No
     sweeps = [_sweep(name, full) for name in PAPER]
     stores = {sweep.name: output / f"{sweep.name}.zarr" for sweep in sweeps}
     for sweep in sweeps:
-        launch.check_target(sweep, stores[sweep.name])
+        launch.is_complete(sweep, stores[sweep.name])
     with launch.cluster(workers, scheduler) as client:
         codes = [
             launch.report_run(stores[sweep.name], launch.run_sweep(sweep, stores[sweep.name], client))
@@ -63,8 +63,8 @@ def _sweep(name: str, full: bool) -> Sweep:
     sweep = load_sweep(name)
     if not full:
         return sweep
-    seeds = tuple(range(FULL_FACTOR * len(sweep.seeds)))
-    return dataclasses.replace(sweep, seeds=seeds)
+    text = re.sub(r"(?m)^seeds = .*$", f"seeds = {FULL_FACTOR * len(sweep.seeds)}", sweep.text)
+    return parse_sweep(text, name)
 
 
 def _claims(studies: dict[str, Study]) -> Iterator[Row]:

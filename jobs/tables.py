@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "aligned",
     "plan_records",
-    "print_fit",
+    "print_fits",
     "print_frame",
     "print_records",
     "status_records",
@@ -146,36 +148,63 @@ def print_frame(frame: pd.DataFrame, form: str | None) -> None:
         click.echo(frame.to_string(index=False) if len(frame) else "(no trial)")
 
 
-def print_fit(path: Path, threshold: float, form: str | None) -> bool:
-    """Print critical widths and laws of a store; return whether all its trials were there."""
-    from analysis import critical_widths, fit_laws, open_store
-    from analysis.scaling import distinguishable
+def print_fits(paths: Sequence[Path], threshold: float, form: str | None) -> bool:
+    """Print critical widths and laws of stores; return whether all their trials were there."""
     from pipeline.store import counts
 
-    widths = critical_widths(open_store(path), threshold)
-    cells = _cell_frame(widths)
-    laws: pd.DataFrame | None = None
-    try:
-        laws = fit_laws(widths)
-        verdict = distinguishable(laws)
-    except ValueError as error:
-        verdict = str(error)
-    if form == "csv":
-        print_frame(cells, form)
-    elif form == "json":
-        parts = {"store": str(path), "critical_widths": _plain(cells), "verdict": verdict}
-        click.echo(json.dumps(parts | {"laws": [] if laws is None else _plain(laws)}, indent=2))
+    fits = [_Fit.of(path, threshold) for path in paths]
+    if form == "json":
+        records = [fit.record() for fit in fits]
+        click.echo(json.dumps(records[0] if len(records) == 1 else records, indent=2))
+    elif form == "csv":
+        import pandas as pd
+
+        frames = [fit.cells.assign(store=str(fit.path)) for fit in fits]
+        whole = pd.concat(frames, ignore_index=True)
+        print_frame(whole if len(fits) > 1 else whole.drop(columns="store"), form)
     else:
-        click.echo(f"{path}: critical widths at sigma_min/sqrt(k) >= {threshold:g} alpha")
-        print_frame(cells.round(4), None)
+        for fit in fits:
+            fit.show(threshold)
+    pending = {path: counts(path)["pending"] for path in paths}
+    for path, number in pending.items():
+        if number:
+            click.echo(f"{path}: {number} trials pending; fitted with what is there", err=True)
+    return not any(pending.values())
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """The critical widths of a store, one row per cell, and the laws where there are enough."""
+
+    path: Path
+    cells: pd.DataFrame
+    laws: pd.DataFrame | None
+    verdict: str
+
+    @classmethod
+    def of(cls, path: Path, threshold: float) -> _Fit:
+        from analysis import critical_widths, fit_laws, open_store
+        from analysis.scaling import distinguishable
+
+        widths = critical_widths(open_store(path), threshold)
+        try:
+            laws = fit_laws(widths)
+        except ValueError as error:
+            return cls(path, _cell_frame(widths), None, str(error))
+        return cls(path, _cell_frame(widths), laws, distinguishable(laws))
+
+    def record(self) -> Record:
+        laws = [] if self.laws is None else _plain(self.laws)
+        parts = {"store": str(self.path), "critical_widths": _plain(self.cells)}
+        return parts | {"verdict": self.verdict, "laws": laws}
+
+    def show(self, threshold: float) -> None:
+        click.echo(f"{self.path}: critical widths at sigma_min/sqrt(k) >= {threshold:g} alpha")
+        print_frame(self.cells.round(4), None)
         click.echo("\nlaws, by AICc")
-        if laws is not None:
-            print_frame(_compact(laws), None)
-        click.echo(verdict)
-    pending = counts(path)["pending"]
-    if pending:
-        click.echo(f"{path}: {pending} trials pending; fitted with what is there", err=True)
-    return pending == 0
+        if self.laws is not None:
+            print_frame(_compact(self.laws), None)
+        click.echo(self.verdict)
 
 
 def _cell_frame(widths: xr.Dataset) -> pd.DataFrame:

@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 
 from pipeline.experiments import EXPERIMENTS, SeedResult, SeedTrial, Variable
 from pipeline.experiments.features import describe
+from pipeline.status import Status
 from pipeline.sweep import Cell, Sweep
 
 __all__ = [
     "Block",
     "BlockResult",
-    "Status",
     "blocks",
     "compute_block",
     "estimated_seconds",
@@ -38,13 +38,6 @@ SECONDS = Variable("seconds", (), "time of all widths of one seed on one core", 
 LONGEST_BLOCK = 30.0
 TASK_SECONDS = 1.0
 TASKS_PER_SWEEP = 64
-
-
-class Status:
-    """The outcome of a trial, as stored."""
-
-    PENDING, DONE, FAILED, DIVERGED, EXCLUDED = range(5)
-    MEANINGS = ("pending", "done", "failed", "diverged", "excluded")
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,12 @@ from typing import TYPE_CHECKING
 from threadpoolctl import threadpool_limits
 
 from pipeline import store as stores
-from pipeline.blocks import Block, Status, compute_block, tasks
+from pipeline.blocks import Block, compute_block, tasks
 from pipeline.errors import StoreFull
+from pipeline.status import Status
 from pipeline.sweep import Sweep
-from pipeline.worker import keep_freed_memory
+from pipeline.sweep_file import load_sweep
+from pipeline.worker import settle
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -51,7 +53,7 @@ class Outcome:
 
 
 def run(
-    sweep: Sweep,
+    sweep: Sweep | str | Path,
     store: str | Path,
     client: Client | None = None,
     *,
@@ -63,7 +65,7 @@ def run(
     Parameters
     ----------
     sweep
-        What to compute.
+        What to compute: a Sweep, or what `load_sweep` takes.
     store
         Path of the store; made if nothing is there, resumed if it belongs to this sweep.
     client
@@ -85,6 +87,8 @@ def run(
     StoreFull
         The store could not be written any further; what is written stays valid.
     """
+    if not isinstance(sweep, Sweep):
+        sweep = load_sweep(sweep)
     path = str(Path(store).resolve())
     stores.open_or_create(path, sweep)
     total = Outcome()
@@ -106,24 +110,28 @@ def run(
 
 
 def run_task(sweep: Sweep, path: str, blocks: list[Block]) -> Outcome:
-    """Compute and store some blocks, one BLAS thread; safe to run twice, or twice at once."""
+    """Compute and store some blocks on a worker; safe to run twice, or twice at once."""
+    settle()
+    return _fill(sweep, path, blocks)
+
+
+def _fill(sweep: Sweep, path: str, blocks: list[Block]) -> Outcome:
     total = Outcome()
-    keep_freed_memory()
-    with threadpool_limits(limits=1):
-        for block in blocks:
-            result = compute_block(sweep, block)
-            try:
-                stores.write(path, sweep, block, result)
-            except StoreFull as error:  # as data: an exception would make Dask print a traceback
-                return total + Outcome(full=str(error.strerror))
-            failed = int((result.status == Status.FAILED).sum())
-            total += Outcome(block.trials, failed, float(result.values["seconds"].sum()))
+    for block in blocks:
+        result = compute_block(sweep, block)
+        try:
+            stores.write(path, sweep, block, result)
+        except StoreFull as error:  # as data: an exception would make Dask print a traceback
+            return total + Outcome(full=str(error.strerror))
+        failed = int((result.status == Status.FAILED).sum())
+        total += Outcome(block.trials, failed, float(result.values["seconds"].sum()))
     return total
 
 
 def _here(sweep: Sweep, path: str, work: Iterator[list[Block]]) -> Generator[Outcome, None, None]:
-    for blocks in work:
-        yield run_task(sweep, path, blocks)
+    with threadpool_limits(limits=1):
+        for blocks in work:
+            yield _fill(sweep, path, blocks)
 
 
 def _window(
@@ -169,12 +177,11 @@ def local_client(workers: int | None = None) -> Client:
     distributed.Client
         Closing it closes the workers.
     """
-    import os
-
+    from dask.system import CPU_COUNT
     from distributed import Client
 
     return Client(
-        n_workers=workers or len(os.sched_getaffinity(0)),
+        n_workers=workers or CPU_COUNT,
         threads_per_worker=1,
         host="127.0.0.1",
         dashboard_address="127.0.0.1:0",

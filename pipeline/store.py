@@ -30,7 +30,6 @@ from zarr.codecs import Crc32cCodec, ZstdCodec
 from pipeline.blocks import (
     Block,
     BlockResult,
-    Status,
     blocks,
     estimated_seconds,
     seeds_per_block,
@@ -38,11 +37,13 @@ from pipeline.blocks import (
 )
 from pipeline.errors import StoreError, StoreFull
 from pipeline.provenance import provenance
+from pipeline.status import Status
 from pipeline.sweep import Sweep
 
 __all__ = [
     "FORMAT_VERSION",
     "check_store",
+    "check_target",
     "clean",
     "counts",
     "create",
@@ -93,20 +94,43 @@ def check_store(path: str | Path) -> dict[str, Any]:
 
 
 def counts(path: str | Path) -> dict[str, int]:
-    """Return the number of trials by status, in the words of `Status.MEANINGS`."""
+    """Return the number of trials by status, in words."""
     check_store(path)
-    status = np.asarray(zarr.open_group(str(path), mode="r")["status"])
-    found = np.bincount(status.ravel(), minlength=len(Status.MEANINGS))
-    return {word: int(count) for word, count in zip(Status.MEANINGS, found, strict=True)}
+    status = _read(path, "status")
+    found = np.bincount(status.ravel(), minlength=len(Status))
+    return {status.word: int(found[status]) for status in Status}
 
 
 def messages(path: str | Path, limit: int = 5) -> list[tuple[str, int]]:
     """Return the most frequent messages of failed trials, with their numbers."""
-    group = zarr.open_group(str(path), mode="r")
-    failed = np.asarray(group["status"]) == Status.FAILED
+    failed = _read(path, "status") == Status.FAILED
     if not failed.any():
         return []
-    return Counter(np.asarray(group["message"])[failed].tolist()).most_common(limit)
+    return Counter(_read(path, "message")[failed].tolist()).most_common(limit)
+
+
+def _read(path: str | Path, name: str) -> NDArray[Any]:
+    """One array of a store, whole."""
+    array = _array(path, name)
+    with _damage(path, name):
+        return np.asarray(array)
+
+
+def _array(path: str | Path, name: str) -> zarr.Array[Any]:
+    with _damage(path, name):
+        return zarr.open_array(f"{path}/{name}", mode="r")
+
+
+@contextmanager
+def _damage(path: str | Path, name: str) -> Iterator[None]:
+    """Say which array of which store cannot be read."""
+    try:
+        yield
+    except (FileNotFoundError, ValueError, RuntimeError) as error:
+        raise StoreError(
+            f"store {path}: its {name} cannot be read ({str(error).splitlines()[0]}): the store is "
+            "damaged; run the sweep into a new path, or bring back a copy"
+        ) from None
 
 
 # ---- making a store
@@ -120,13 +144,33 @@ def open_or_create(path: str | Path, sweep: Sweep) -> None:
     StoreError
         The path holds something else, a store of another sweep, or cannot be written.
     """
+    check_target(path, sweep)
     if not Path(path).exists():
         create(path, sweep)
+
+
+def check_target(path: str | Path, sweep: Sweep) -> None:
+    """Check that `path` could take the results of a sweep; nothing is touched.
+
+    Raises
+    ------
+    StoreError
+        The path holds something else, a store of another sweep, or cannot be written.
+    """
+    if not Path(path).exists():
+        _check_room(Path(path))
         return
     attributes = check_store(path)
     if attributes["identity"] != sweep.identity:
         raise StoreError(f"store {path}: belongs to another sweep: {_difference(attributes, sweep)}")
     group = zarr.open_group(str(path), mode="r")
+    metadata: Any = _array(path, "status").metadata
+    stored_dims = tuple(metadata.dimension_names)
+    if stored_dims != sweep.dims:
+        raise StoreError(
+            f"store {path}: its dimensions are {', '.join(stored_dims)}, this sweep's "
+            f"{', '.join(sweep.dims)} (a list makes an axis); give a new path with -o"
+        )
     for name, (_, asked, _) in _coordinates(sweep).items():
         stored = np.asarray(group[name])
         if not np.array_equal(stored, asked):
@@ -136,6 +180,16 @@ def open_or_create(path: str | Path, sweep: Sweep) -> None:
             )
     if not os.access(path, os.W_OK):
         raise StoreError(f"store {path}: no permission to write; copy it to a place of your own")
+
+
+def _check_room(path: Path) -> None:
+    """Refuse a new path whose nearest folder takes no files."""
+    parent = next(folder for folder in path.absolute().parents if folder.exists())
+    if not (parent.is_dir() and os.access(parent, os.W_OK)):
+        raise StoreError(
+            f"store {path}: cannot be made in {parent}, which is no folder that may be written; "
+            "give a path with -o on a disk that has room and that you may write to"
+        )
 
 
 def _difference(attributes: dict[str, Any], sweep: Sweep) -> str:
@@ -172,11 +226,12 @@ def create(path: str | Path, sweep: Sweep, seeds_per_chunk: int | None = None) -
         _write_template(draft, sweep, seeds_per_chunk or seeds_per_block(sweep))
         draft.rename(path)
     except OSError as error:
-        shutil.rmtree(draft, ignore_errors=True)
         raise StoreError(
             f"store {path}: cannot be made ({error.strerror or error}); "
             "give a path with -o on a disk that has room and that you may write to"
         ) from None
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
 
 
 def _write_template(path: Path, sweep: Sweep, seeds: int) -> None:
@@ -225,8 +280,8 @@ def _write_template(path: Path, sweep: Sweep, seeds: int) -> None:
         long_name="outcome of the trial",
         units="1",
         coordinates="k",
-        flag_values=list(range(len(Status.MEANINGS))),
-        flag_meanings=" ".join(Status.MEANINGS),
+        flag_values=[int(status) for status in Status],
+        flag_meanings=" ".join(status.word for status in Status),
     )
     for index in sweep.excluded():
         status[index] = np.full(sweep.shape[-2:], Status.EXCLUDED, dtype=np.int8)
@@ -250,7 +305,6 @@ def _attributes(sweep: Sweep) -> dict[str, Any]:
         "identity": sweep.identity,
         "identity_fields": sweep.identity_fields,
         "sweep": sweep.text,
-        "sweep_folder": sweep.folder,
         "activation": list(sweep.activation),
         "dataset": [spec.kind for spec in sweep.dataset],
         "estimated_seconds": estimated_seconds(sweep),
@@ -301,9 +355,7 @@ def _k_coordinate(sweep: Sweep) -> Coordinate:
 
 def todo(path: str | Path, sweep: Sweep, retry_failed: bool = False) -> Iterator[Block]:
     """Go through the blocks that have pending trials (or failed ones, to be retried)."""
-    array = zarr.open_group(str(path), mode="r")["status"]
-    assert isinstance(array, zarr.Array)
-    status = np.asarray(array)
+    array, status = _array(path, "status"), _read(path, "status")
     wanted = [Status.PENDING, Status.FAILED] if retry_failed else [Status.PENDING]
     for block in blocks(sweep, array.chunks[-1]):
         if np.isin(status[block.cell.index][:, block.start : block.stop], wanted).any():

@@ -61,8 +61,8 @@ class Sweep:
         the file gives a list, `angle` where a dataset has one, then `d` and `n`.
     width_unit
         What the numbers of `width` are: `k`, `k_per_n` or `kd_per_n`.
-    text, folder
-        The file as written, and where its relative paths start.
+    text
+        The file as written.
     """
 
     name: str
@@ -78,7 +78,6 @@ class Sweep:
     nested: bool
     axes: tuple[str, ...]
     text: str = ""
-    folder: str = "."
 
     @cached_property
     def angle(self) -> tuple[float, ...]:

@@ -9,12 +9,23 @@ from __future__ import annotations
 import difflib
 import itertools
 import math
+import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictFloat, StrictInt
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    StrictBool,
+    StrictInt,
+    Tag,
+)
 from pydantic import ValidationError as PydanticError
 
 from pipeline.activations import check_activation
@@ -29,8 +40,28 @@ def _listed(value: object) -> object:
     return value if isinstance(value, list) else [value]
 
 
-_Size = Annotated[StrictInt, Field(ge=1)]
-_Positive = Annotated[StrictFloat | StrictInt, Field(gt=0, allow_inf_nan=False)]
+def _number(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError("a number")
+    return float(value)
+
+
+def _file_name(value: str) -> str:
+    if not re.fullmatch(r"\w[\w .-]*", value):
+        raise ValueError("letters, digits, dots and dashes: the store is named after it")
+    return value
+
+
+def _variant(name: str) -> str:
+    """How pydantic names a branch of a union in its path; no key of a file looks like it."""
+    return f"|{name}|"
+
+
+_Size = Annotated[StrictInt, Field(ge=1, le=2**31 - 1)]
+_Samples = Annotated[StrictInt, Field(ge=1, le=10**6)]
+_Seed = Annotated[StrictInt, Field(ge=0, lt=2**32)]
+_Count = Annotated[StrictInt, Field(ge=1, le=10**7)]
+_Positive = Annotated[float, BeforeValidator(_number), Field(gt=0, le=1e6, allow_inf_nan=False)]
 _Axis = Annotated[list[_Size], BeforeValidator(_listed), Field(min_length=1)]
 
 
@@ -43,7 +74,7 @@ class _Range(_Table):
 
     start: _Positive
     stop: _Positive
-    num: _Size
+    num: Annotated[StrictInt, Field(ge=2, le=10**4)]
     spacing: Literal["geometric", "linear"] = "geometric"
 
     def values(self) -> list[float]:
@@ -52,32 +83,48 @@ class _Range(_Table):
         return [float(f"{value:.12g}") for value in space(self.start, self.stop, self.num)]
 
 
+_Widths = Annotated[
+    Annotated[_Range, Tag(_variant("range"))] | Annotated[list[_Positive], Tag(_variant("list"))],
+    Discriminator(lambda value: _variant("range" if isinstance(value, dict | _Range) else "list")),
+]
+_WholeWidths = Annotated[
+    Annotated[_Range, Tag(_variant("range"))] | Annotated[list[_Size], Tag(_variant("list"))],
+    Discriminator(lambda value: _variant("range" if isinstance(value, dict | _Range) else "list")),
+]
+
+
 class _Width(_Table):
-    k: _Range | list[_Size] | None = None
-    k_per_n: _Range | list[_Positive] | None = None
-    kd_per_n: _Range | list[_Positive] | None = None
+    k: _WholeWidths | None = None
+    k_per_n: _Widths | None = None
+    kd_per_n: _Widths | None = None
 
 
 class _Dataset(_Table):
     kind: str
     angle: Annotated[list[_Positive], BeforeValidator(_listed)] = []
     path: str | None = None
-    normalise: bool = False
+    normalise: StrictBool = False
 
 
 class _File(_Table):
     """The keys of a sweep file."""
 
-    name: Annotated[str, Field(min_length=1)]
+    name: Annotated[str, AfterValidator(_file_name)]
     experiment: str
     entropy: Annotated[StrictInt, Field(ge=0)] = 0
     activation: Annotated[list[str], BeforeValidator(_listed), Field(min_length=1)] = ["relu"]
     dataset: Annotated[list[_Dataset], BeforeValidator(_listed), Field(min_length=1)]
     d: _Axis = []
-    n: _Axis
-    width: _Width | list[_Size]
-    seeds: _Size | list[Annotated[StrictInt, Field(ge=0, lt=2**32)]]
-    nested: bool = True
+    n: Annotated[list[_Samples], BeforeValidator(_listed), Field(min_length=1)]
+    width: Annotated[
+        Annotated[_Width, Tag(_variant("table"))] | Annotated[list[_Size], Tag(_variant("list"))],
+        Discriminator(lambda value: _variant("list" if isinstance(value, list) else "table")),
+    ]
+    seeds: Annotated[
+        Annotated[_Count, Tag(_variant("count"))] | Annotated[list[_Seed], Tag(_variant("list"))],
+        Discriminator(lambda value: _variant("list" if isinstance(value, list) else "count")),
+    ]
+    nested: StrictBool = True
 
 
 def bundled_sweeps() -> dict[str, Path]:
@@ -133,6 +180,15 @@ def parse_sweep(text: str, where: str = "sweep", folder: Path | None = None) -> 
         How messages name the file.
     folder
         Where relative paths of data files start; the working folder if None.
+
+    Returns
+    -------
+    Sweep
+
+    Raises
+    ------
+    SweepError
+        With every problem of the text.
     """
     try:
         document = tomllib.loads(text)
@@ -141,7 +197,9 @@ def parse_sweep(text: str, where: str = "sweep", folder: Path | None = None) -> 
     try:
         file = _File.model_validate(document)
     except PydanticError as error:
-        raise SweepError(_listing(where, [_problem(detail) for detail in error.errors()])) from None
+        raise SweepError(
+            _listing(where, [_problem(detail, document) for detail in error.errors()])
+        ) from None
     problems: list[str] = []
     sweep = _assemble(file, document, text, folder or Path(), problems)
     if problems or sweep is None:
@@ -196,7 +254,6 @@ def _assemble(
         nested=file.nested,
         axes=tuple(axes),
         text=text,
-        folder=str(folder.resolve()),
     )
     if not problems:
         _check_grid(sweep, problems)
@@ -224,6 +281,8 @@ def _width_axis(
     unit: Any = given[0]
     spec = getattr(table, unit)
     values = spec.values() if isinstance(spec, _Range) else [float(value) for value in spec]
+    if unit == "k":  # a range of k is a range of whole numbers
+        values = [float(math.floor(value + 0.5)) for value in values]
     if not values:
         problems.append(f"width.{unit}: got an empty list, expected at least one width")
     _check_distinct(f"width.{unit}", values, problems)
@@ -249,11 +308,13 @@ def _check_dataset(item: _Dataset, problems: list[str]) -> None:
         )
         return
     if kind.rotations and not item.angle:
-        problems.append(f"dataset.angle: {item.kind} need one, in radians; write angle = [0.1]")
+        problems.append(
+            f"dataset.angle: missing, a {item.kind} dataset needs one, in radians; write angle = [0.1]"
+        )
     if item.angle and not kind.rotations:
         problems.append(f"dataset.angle: a {item.kind} dataset has no angle; leave the key out")
     if any(angle > math.pi for angle in item.angle):
-        problems.append("dataset.angle: expected radians between 0 and pi")
+        problems.append(f"dataset.angle: got {max(item.angle):g}, expected radians between 0 and pi")
     _check_distinct("dataset.angle", list(item.angle), problems)
     if item.kind == "file" and item.path is None:
         problems.append('dataset.path: a file dataset needs one; write path = "rows.npy"')
@@ -288,24 +349,34 @@ def _check_grid(sweep: Sweep, problems: list[str]) -> None:
     for spec in sweep.dataset:
         kind = KINDS[spec.kind]
         if min(sweep.d) < kind.least_d:
-            problems.append(f"d: got {min(sweep.d)}, but {spec.kind} need d of {kind.least_d} or more")
+            problems.append(
+                f"d: got {min(sweep.d)}, but a {spec.kind} dataset needs d of {kind.least_d} or more"
+            )
         odd = [n for n in sweep.n if n % kind.multiple]
         if odd and (len(sweep.dataset) == 1 or len(odd) == len(sweep.n)):
             problems.append(
-                f"n: got {odd[0]}, but {spec.kind} need a multiple of {kind.multiple}; "
+                f"n: got {odd[0]}, but a {spec.kind} dataset needs a multiple of {kind.multiple}; "
                 f"{odd[0] - odd[0] % kind.multiple + kind.multiple} would do"
             )
+    lost = [n for n in sweep.n if all(n % KINDS[spec.kind].multiple for spec in sweep.dataset)]
+    if lost and len(sweep.dataset) > 1:
+        problems.append(f"n: got {lost[0]}, which none of the datasets can form; leave it out")
     for d, n in itertools.product(sweep.d, sweep.n):
         widths = sweep.k(d, n)
-        if widths and widths[0] < 1:
-            problems.append(f"width: {sweep.width[0]} gives k = 0 at d = {d}, n = {n}; expected k >= 1")
-        for (first, second), k in zip(itertools.pairwise(sweep.width), widths, strict=False):
-            if widths[sweep.width.index(second)] == k:
+        at = f"at d = {d}, n = {n}"
+        if widths[0] < 1 or widths[-1] >= 2**31:
+            wrong = 0 if widths[0] < 1 else -1
+            problems.append(
+                f"width: {sweep.width[wrong]:g} gives k = {widths[wrong]} {at}; expected 1 <= k < 2^31"
+            )
+            break
+        for (first, k), (second, next_k) in itertools.pairwise(zip(sweep.width, widths, strict=True)):
+            if k == next_k:
                 problems.append(
-                    f"width: {first} and {second} both give k = {k} at d = {d}, n = {n}; "
-                    "expected distinct widths, take fewer or wider apart"
+                    f"width: {first:g} and {second:g} both give k = {k} {at}; expected distinct "
+                    "widths, take fewer or wider apart"
                 )
-                break
+                return
 
 
 def _check_experiment(sweep: Sweep, problems: list[str]) -> None:
@@ -339,9 +410,11 @@ def _nearest_name(name: str, names: Any) -> str:
     return f" (did you mean {close[0]!r}?)" if close else ""
 
 
-def _problem(detail: Any) -> str:
+def _problem(detail: Any, document: dict[str, Any]) -> str:
     """One line for one of pydantic's findings: where, what was found, what was expected."""
-    place = [part for part in detail["loc"] if not _is_variant(part)]
+    place = [part for part in detail["loc"] if not str(part).startswith("|")]
+    if place[1:2] == [0] and not isinstance(document.get(place[0]), list):
+        del place[1]  # a single value was read as a list of one
     where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).lstrip(".")
     if detail["type"] == "extra_forbidden":
         known = _known_keys(place[:-1])
@@ -353,12 +426,13 @@ def _problem(detail: Any) -> str:
     said = detail["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     if detail["type"] == "too_short":
         said = "at least one value"
+    if detail["type"] in ("model_type", "model_attributes_type", "dict_type"):
+        known = _known_keys([*place, ""] if place[0] == "width" and len(place) > 1 else place)
+        said = f"a table with keys of {', '.join(known)}"
+    if detail["type"] == "list_type":
+        said = "a list, such as [1.5, 2, 4], or a table with start, stop and num"
+        said = said if place[0] == "width" else "a list"
     return f"{where}: got {detail['input']!r}, expected {said}"
-
-
-def _is_variant(part: object) -> bool:
-    # pydantic names the branch of a union in its path: `_Range`, `list[...]`, `int`
-    return isinstance(part, str) and (part[:1] == "_" or "[" in part or part in ("int", "float"))
 
 
 def _known_keys(place: list[Any]) -> list[str]:

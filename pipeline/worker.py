@@ -1,6 +1,6 @@
 """What a worker process is told: by every task, and by this machine's workers as they start.
 
-Every task asks the allocator to keep what is freed. Dask sets glibc to give memory back to the
+Every worker asks the allocator to keep what is freed. Dask sets glibc to give memory back to the
 system at once, so that each temporary array of a trial is mapped and faulted in anew: a third of the
 time of a sweep of small matrices.
 
@@ -15,15 +15,24 @@ from __future__ import annotations
 import ctypes
 import logging
 import signal
-from functools import cache
 
-__all__ = ["dask_setup", "keep_freed_memory"]
+from threadpoolctl import threadpool_limits
+
+__all__ = ["dask_setup", "keep_freed_memory", "settle"]
 
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 KEPT = 32 * 2**20  # bytes; the most that glibc accepts for arrays outside mappings of their own
 
 
-@cache
+def settle() -> None:
+    """Prepare this worker process for good: one BLAS thread, and freed memory is kept.
+
+    A limit that ended with each task would be lifted under the feet of a task in another thread.
+    """
+    threadpool_limits(limits=1)
+    keep_freed_memory()
+
+
 def keep_freed_memory() -> None:
     """Serve arrays of up to 32 MiB from memory freed before; nothing happens without glibc."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)

@@ -22,6 +22,7 @@ from analysis.figures.style import (
     series_look,
 )
 from pipeline import marchenko_pastur
+from pipeline.status import Status
 
 __all__ = ["evolution_figure", "spectrum_figure"]
 
@@ -36,7 +37,7 @@ def spectrum_figure(study: Study) -> Figure:
         (name, part.sel(d=d))
         for name, part in panels_of(study.ds)
         for d in part.d.values
-        if (part.status.sel(d=d) == 1).any()
+        if (part.status.sel(d=d) == Status.DONE).any()
     ][:MOST_PANELS]
     columns = min(3, max(1, len(parts)))
     with mpl.rc_context(STYLE):
@@ -86,7 +87,7 @@ def evolution_figure(study: Study) -> Figure:
     One row of axes for every panel; in each, one coordinate moves and the two others stay in the
     middle of the grid.
     """
-    parts = [(name, part) for name, part in panels_of(study.ds) if (part.status == 1).any()]
+    parts = [(name, part) for name, part in panels_of(study.ds) if (part.status == Status.DONE).any()]
     parts = parts[: MOST_PANELS // 3]
     with mpl.rc_context(STYLE):
         figure, grid = grid_of(3, max(1, len(parts)))

@@ -89,6 +89,9 @@ def test_a_run_with_failed_trials_exits_with_one_and_counts_them(failed) -> None
     assert found["failed"] > 0 < found["done"]
     assert ran.returncode == 1
     assert f"{found['done']} trials done, {found['failed']} failed" in ran.stderr
+    assert "not finite" in ran.stderr
+    assert "lists them" in ran.stderr
+    assert store.messages(path)[0][1] == found["failed"]
     assert "Traceback" not in ran.stderr
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import warnings
 
 import numpy as np
@@ -11,8 +12,9 @@ import zarr
 
 import pipeline
 from pipeline import store
-from pipeline.blocks import Status, blocks, compute_block, seeds_per_block, variables
+from pipeline.blocks import blocks, compute_block, seeds_per_block, variables
 from pipeline.errors import StoreError, StoreFull
+from pipeline.status import Status
 
 
 @pytest.fixture
@@ -163,3 +165,21 @@ def test_a_million_trials_leave_at_most_twenty_thousand_files(make_sweep) -> Non
     cut = list(blocks(sweep, seeds_per_block(sweep)))
     assert len(cut) * (len(variables(sweep)) + 1) <= 20_000
     assert max(block.seconds for block in cut) <= 60
+
+
+def test_one_value_and_a_list_of_one_are_different_layouts(make_sweep, tmp_path) -> None:
+    store.create(tmp_path / "scalar.zarr", make_sweep())
+    with pytest.raises(StoreError, match=r"its dimensions are d, n, width, seed, this sweep's activ"):
+        store.check_target(tmp_path / "scalar.zarr", make_sweep(activation="['relu']"))
+
+
+def test_a_check_of_a_new_path_touches_nothing(make_sweep, tmp_path) -> None:
+    store.check_target(tmp_path / "deep" / "new.zarr", make_sweep())
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_store_without_its_status_is_damaged(make_sweep, tmp_path) -> None:
+    store.create(tmp_path / "a.zarr", make_sweep())
+    shutil.rmtree(tmp_path / "a.zarr" / "status")
+    with pytest.raises(StoreError, match="its status cannot be read"):
+        store.counts(tmp_path / "a.zarr")

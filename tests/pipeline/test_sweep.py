@@ -34,17 +34,38 @@ from pipeline.sweep_file import bundled_sweeps, load_sweep, parse_sweep
         ({"width": "{ k_per_n = [] }"}, ["width.k_per_n: got an empty list"]),
         ({"width": "{ k_per_n = [nan] }"}, ["width.k_per_n"]),
         ({"width": "{ k_per_n = [-1.0] }"}, ["width.k_per_n", "greater than 0"]),
-        ({"width": "{ k_per_n = [2.0, 2.01] }"}, ["2.0 and 2.01 both give k = 12", "distinct widths"]),
-        ({"width": "{ k_per_n = [0.01] }"}, ["gives k = 0", "expected k >= 1"]),
+        ({"width": "{ k_per_n = [2.0, 2.01] }"}, ["2 and 2.01 both give k = 12", "distinct widths"]),
+        ({"width": "{ k_per_n = [0.01] }"}, ["gives k = 0", "expected 1 <= k"]),
         ({"activation": "'rellu'"}, ["activation: got 'rellu'", "did you mean 'relu'"]),
         ({"experiment": "'spectrun'"}, ["experiment: got 'spectrun'", "did you mean 'spectrum'"]),
         ({"dataset": "{ kind = 'spere' }"}, ["dataset.kind: got 'spere'", "did you mean 'sphere'"]),
         ({"dataset": "{ kind = 'gaussian' }"}, ["Theorem 2", "unit norm", "sphere"]),
-        ({"dataset": "{ kind = 'pairs' }"}, ["dataset.angle: pairs need one"]),
+        ({"dataset": "{ kind = 'pairs' }"}, ["dataset.angle: missing, a pairs dataset needs one"]),
         ({"dataset": "{ kind = 'pairs', angle = [0.1] }", "n": "[7]"}, ["n: got 7", "8 would do"]),
         ({"dataset": "{ kind = 'triples', angle = [0.1] }", "n": "[7]"}, ["n: got 7", "9 would do"]),
         ({"dataset": "{ kind = 'sphere', angle = [0.1] }"}, ["a sphere dataset has no angle"]),
-        ({"dataset": "{ kind = 'circle' }", "d": "[1]"}, ["d: got 1", "need d of 2 or more"]),
+        ({"dataset": "{ kind = 'circle' }", "d": "[1]"}, ["d: got 1", "needs d of 2 or more"]),
+        ({"dataset": "{ kind = 'pairs', angle = ['x'] }"}, ["angle[0]: got 'x', expected a number"]),
+        ({"dataset": "'sphere'"}, ["dataset: got 'sphere', expected a table with keys of kind, angle"]),
+        ({"_foo": "1"}, ["_foo: unknown key"]),
+        ({"int": "1"}, ["int: unknown key"]),
+        ({"name": "'../up'"}, ["name: got '../up'", "the store is named after it"]),
+        ({"nested": "'no'"}, ["nested: got 'no'", "valid boolean"]),
+        ({"seeds": "1000000000000"}, ["seeds: got 1000000000000, expected less than or equal to"]),
+        ({"seeds": "[4294967296]"}, ["seeds[0]: got 4294967296", "less than 4294967296"]),
+        ({"n": "[10000000000]"}, ["n[0]: got 10000000000"]),
+        ({"d": "[1000000000000000000000]"}, ["d[0]: got 1000000000000000000000"]),
+        ({"width": "{ k_per_n = [1e300] }"}, ["width.k_per_n[0]: got 1e+300"]),
+        ({"width": "{ k_per_n = { start = 1, stop = 2, num = 10000000000 } }"}, ["k_per_n.num: got"]),
+        ({"width": "{ k_per_n = 2.0 }"}, ["width.k_per_n: got 2.0, expected a list"]),
+        ({"width": "{ k_per_n = [1e6] }", "n": "[100000]"}, ["gives k = 100000000000", "k < 2^31"]),
+        (
+            {
+                "dataset": "[{ kind = 'pairs', angle = 0.1 }, { kind = 'triples', angle = 0.1 }]",
+                "n": "[7, 6]",
+            },
+            ["n: got 7, which none of the datasets can form"],
+        ),
         ({"dataset": "{ kind = 'file' }"}, ["dataset.path: a file dataset needs one"]),
         ({"dataset": "{ kind = 'file', path = 'none.npy' }"}, ["none.npy: not found"]),
     ],
@@ -171,3 +192,17 @@ def test_a_file_says_its_dimension_and_its_size(make_sweep, tmp_path) -> None:
         make_sweep(folder=tmp_path, dataset=table, n="[6]", d="[4]")
     with pytest.raises(SweepError, match="normalise = true"):
         make_sweep(folder=tmp_path, dataset="{ kind = 'file', path = 'rows.npy' }", n="[6]", d="[5]")
+
+
+def test_each_mistake_is_one_line(make_sweep) -> None:
+    """A value that could be one of several types is not held against each of them."""
+    for change in ({"width": "{ k_per_n = [-1.0] }"}, {"seeds": "0"}, {"width": "'wide'"}):
+        with pytest.raises(SweepError) as refused:
+            make_sweep(**change)
+        assert "\n" not in str(refused.value), str(refused.value)
+        assert "_Width" not in str(refused.value)
+
+
+def test_a_range_of_k_has_whole_labels(make_sweep) -> None:
+    sweep = make_sweep(width="{ k = { start = 11, stop = 40, num = 9 } }")
+    assert sweep.width == sweep.k(3, 6) == (11, 13, 15, 18, 21, 25, 29, 34, 40)
