@@ -119,7 +119,8 @@ def test_a_run_that_is_stopped_leaves_nothing_in_flight_and_resumes(
     wait_for_cancelled_tasks(two_workers)
     done = store.counts(path)["done"]
     assert 0 < done < sweep.trials
-    assert pipeline.run(sweep, path, two_workers).trials == sweep.trials - done
+    # A task that was running when it was cancelled may still end, and save the resumed run a block.
+    assert pipeline.run(sweep, path, two_workers).trials <= sweep.trials - done
     pipeline.run(sweep, tmp_path / "b.zarr")
     assert_equal_stores(path, tmp_path / "b.zarr")
 
@@ -137,7 +138,8 @@ def test_a_store_that_takes_no_more_ends_the_run_with_its_reason(
     assert in_flight(two_workers) == 0
     wait_for_cancelled_tasks(two_workers)
     (path / "edge" / "c").unlink()
-    assert pipeline.run(sweep, path, two_workers).trials == sweep.trials
+    pipeline.run(sweep, path, two_workers)
+    assert store.counts(path)["done"] == sweep.trials
 
 
 # ---- threads
