@@ -302,10 +302,7 @@ def _check_distinct(key: str, values: list[Any], problems: list[str]) -> None:
 def _check_dataset(item: _Dataset, problems: list[str]) -> None:
     kind = KINDS.get(item.kind)
     if kind is None:
-        problems.append(
-            f"dataset.kind: got {item.kind!r}{_nearest_name(item.kind, KINDS)}"
-            f", expected one of {', '.join(KINDS)}"
-        )
+        problems.append(_not_one_of("dataset.kind", item.kind, KINDS))
         return
     if kind.rotations and not item.angle:
         problems.append(
@@ -384,10 +381,7 @@ def _check_experiment(sweep: Sweep, problems: list[str]) -> None:
 
     experiment = EXPERIMENTS.get(sweep.experiment)
     if experiment is None:
-        problems.append(
-            f"experiment: got {sweep.experiment!r}{_nearest_name(sweep.experiment, EXPERIMENTS)}"
-            f", expected one of {', '.join(EXPERIMENTS)}"
-        )
+        problems.append(_not_one_of("experiment", sweep.experiment, EXPERIMENTS))
         return
     for spec in sweep.dataset if experiment.UNIT_NORM else ():
         if not _has_unit_norm(spec):
@@ -403,6 +397,10 @@ def _has_unit_norm(spec: DatasetSpec) -> bool:
         return KINDS[spec.kind].unit_norm
     norms = np.linalg.norm(file_rows(spec), axis=1)
     return bool(np.allclose(norms, 1, rtol=0, atol=1e-6))
+
+
+def _not_one_of(key: str, name: str, names: Any) -> str:
+    return f"{key}: got {name!r}{_nearest_name(name, names)}, expected one of {', '.join(names)}"
 
 
 def _nearest_name(name: str, names: Any) -> str:

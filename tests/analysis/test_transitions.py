@@ -7,7 +7,8 @@ import pytest
 import statsmodels.api as sm
 import xarray as xr
 
-from analysis.transitions import critical_widths, logistic_fit, success_counts
+from analysis.logistic import logistic_fit
+from analysis.transitions import critical_widths, success_counts
 
 K = np.unique(np.geomspace(100, 400, 24).astype(int))
 TRUTH = 200.0
