@@ -6,8 +6,9 @@ time of a sweep of small matrices.
 
 A local worker leaves Ctrl-C and the last word to the driver. A terminal sends the interrupt to all
 processes of the run. The driver answers it: it cancels what waits and closes the workers; a worker
-that took it as well would only print a traceback. Likewise a worker that warns of work cancelled
-under it would only bury the driver's one line.
+that took it as well would only print a traceback. Likewise a worker that tells of work cancelled
+under it, or of a scheduler that no longer answers its heartbeat, would only bury the driver's one
+line; the error of a task reaches the driver as the task's result.
 """
 
 from __future__ import annotations
@@ -42,6 +43,6 @@ def keep_freed_memory() -> None:
 
 
 def dask_setup(worker: object) -> None:
-    """Ignore SIGINT in this worker process, and log errors alone."""
-    logging.getLogger("distributed").setLevel(logging.ERROR)
+    """Ignore SIGINT in this worker process, and log nothing but what ends it."""
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
