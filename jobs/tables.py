@@ -102,9 +102,9 @@ def sweep_records() -> list[Record]:
 
 def plan_records(sweep: Sweep, path: Path) -> list[Record]:
     """What a run of the sweep would do."""
-    from pipeline.blocks import blocks, estimated_seconds, seeds_per_block, tasks, variables
+    from pipeline.blocks import block_shape, blocks, estimated_seconds, tasks, variables
 
-    cut = list(blocks(sweep, seeds_per_block(sweep)))
+    cut = list(blocks(sweep, *block_shape(sweep)))
     plan = {
         "store": str(path),
         "exists": path.exists(),

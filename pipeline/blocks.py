@@ -1,5 +1,6 @@
 """The unit of work: a block is a run of seeds of one cell, and one set of whole chunks of the store.
 
+It has all widths of the cell, or, where one seed of independent widths would take too long, some.
 Blocks are sized by the estimated cost of the dearest cell, so that none takes long; tasks group
 cheap blocks until they are worth the scheduler's attention. Computing a block knows nothing of Dask
 or Zarr: it returns named arrays, and a seed that raises is an outcome like any other.
@@ -10,30 +11,31 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.experiments import EXPERIMENTS, SeedResult, SeedTrial, Variable
-from pipeline.experiments.features import describe
+from pipeline.experiments import EXPERIMENTS, Experiment, SeedResult, SeedTrial, Variable
+from pipeline.experiments.trial import blank, describe
 from pipeline.status import Status
 from pipeline.sweep import Cell, Sweep
 
 __all__ = [
     "Block",
     "BlockResult",
+    "block_shape",
     "blocks",
     "compute_block",
     "estimated_seconds",
-    "seed_seconds",
-    "seeds_per_block",
     "tasks",
     "variables",
 ]
 
 SECONDS = Variable("seconds", (), "time of all widths of one seed on one core", "s")
 """A timing, not a result: two stores are equal whatever it says."""
+
+TRIAL_SECONDS = Variable("seconds", ("width",), "time of the trial on one core", "s")
 
 LONGEST_BLOCK = 30.0
 TASK_SECONDS = 1.0
@@ -42,9 +44,16 @@ TASKS_PER_SWEEP = 64
 
 @dataclass(frozen=True)
 class Block:
-    """Seeds [start, stop) of the seed axis, in one cell, all widths."""
+    """Seeds [start, stop) of the seed axis in one cell, from the `first` width on.
+
+    Attributes
+    ----------
+    cell
+        With the widths of this block alone.
+    """
 
     cell: Cell
+    first: int
     start: int
     stop: int
     seconds: float
@@ -53,6 +62,16 @@ class Block:
     def trials(self) -> int:
         """Number of trials."""
         return len(self.cell.widths) * (self.stop - self.start)
+
+    @property
+    def widths(self) -> slice:
+        """Its places on the width axis."""
+        return slice(self.first, self.first + len(self.cell.widths))
+
+    @property
+    def seeds(self) -> slice:
+        """Its places on the seed axis."""
+        return slice(self.start, self.stop)
 
 
 @dataclass
@@ -64,39 +83,62 @@ class BlockResult:
     message: NDArray[np.object_]
 
 
+def _experiment(sweep: Sweep) -> Experiment:
+    return EXPERIMENTS[sweep.experiment]
+
+
 def variables(sweep: Sweep) -> tuple[Variable, ...]:
     """Return the result variables of a sweep, the timing last."""
-    return (*EXPERIMENTS[sweep.experiment].VARIABLES, SECONDS)
+    experiment = _experiment(sweep)
+    return (*experiment.variables, TRIAL_SECONDS if experiment.independent else SECONDS)
 
 
-def seed_seconds(sweep: Sweep, cell: Cell) -> float:
+def _seed_seconds(sweep: Sweep, cell: Cell) -> float:
     """Estimated time of one seed of one cell on one core."""
-    return EXPERIMENTS[sweep.experiment].seconds(cell.n, cell.d, cell.widths)
+    return _experiment(sweep).seconds(cell, sweep.descent)
 
 
 def estimated_seconds(sweep: Sweep) -> float:
     """Estimated time of the whole sweep on one core."""
-    return len(sweep.seeds) * sum(seed_seconds(sweep, cell) for cell in sweep.cells())
+    return len(sweep.seeds) * sum(_seed_seconds(sweep, cell) for cell in sweep.cells())
 
 
-def seeds_per_block(sweep: Sweep) -> int:
-    """Return how many seeds make a block: also the extent of a chunk along `seed`.
+def block_shape(sweep: Sweep) -> tuple[int, int]:
+    """Return how many widths and seeds make a block: also the extents of a chunk.
 
     The dearest cell decides. A short sweep is cut finely enough to fill the cores to its end, a long
-    one in blocks of `LONGEST_BLOCK` seconds at most.
+    one in blocks of `LONGEST_BLOCK` seconds at most, down to a single trial where that is possible.
     """
-    dearest = max(seed_seconds(sweep, cell) for cell in sweep.cells())
+    costs = {cell: _seed_seconds(sweep, cell) for cell in sweep.cells()}
+    dearest = max(costs.values())
     target = min(LONGEST_BLOCK, max(TASK_SECONDS, estimated_seconds(sweep) / TASKS_PER_SWEEP))
-    return max(1, min(len(sweep.seeds), int(target / dearest)))
+    widths = len(sweep.width)
+    if dearest > target and _experiment(sweep).independent:
+        # The cell that is dearest as a whole need not have the dearest run of widths: take all.
+        while widths > 1 and max(_dearest_run(sweep, cell, widths) for cell in costs) > target:
+            widths = -(-widths // 2)
+        dearest = target
+    return widths, max(1, min(len(sweep.seeds), int(target / dearest)))
 
 
-def blocks(sweep: Sweep, seeds: int) -> Iterator[Block]:
-    """Go through all blocks of `seeds` seeds, in the order of the store."""
+def _dearest_run(sweep: Sweep, cell: Cell, widths: int) -> float:
+    return max(_seed_seconds(sweep, part) for _, part in _parts(cell, widths))
+
+
+def _parts(cell: Cell, widths: int) -> Iterator[tuple[int, Cell]]:
+    """Cut a cell along its widths: (place of the first, the cell with the part alone)."""
+    for first in range(0, len(cell.widths), widths):
+        yield first, replace(cell, widths=cell.widths[first : first + widths])
+
+
+def blocks(sweep: Sweep, widths: int, seeds: int) -> Iterator[Block]:
+    """Go through all blocks of so many widths and seeds, in the order of the store."""
     for cell in sweep.cells():
-        seconds = seed_seconds(sweep, cell)
-        for start in range(0, len(sweep.seeds), seeds):
-            stop = min(start + seeds, len(sweep.seeds))
-            yield Block(cell, start, stop, seconds * (stop - start))
+        for first, part in _parts(cell, widths):
+            seconds = _seed_seconds(sweep, part)
+            for start in range(0, len(sweep.seeds), seeds):
+                stop = min(start + seeds, len(sweep.seeds))
+                yield Block(part, first, start, stop, seconds * (stop - start))
 
 
 def tasks(todo: Iterable[Block]) -> Iterator[list[Block]]:
@@ -117,38 +159,29 @@ def compute_block(sweep: Sweep, block: Block) -> BlockResult:
     Returns
     -------
     BlockResult
-        Arrays of shape ([widths,] seeds[, index]).
+        Arrays of shape ([widths,] seeds[, inner]).
     """
-    seeds = [_timed_seed(sweep, block.cell, seed) for seed in sweep.seeds[block.start : block.stop]]
+    seeds = [_timed_seed(sweep, block.cell, seed) for seed in sweep.seeds[block.seeds]]
     values = {}
     for variable in variables(sweep):
         axis = 1 if "width" in variable.dims else 0
         values[variable.name] = np.stack([seed.values[variable.name] for seed in seeds], axis=axis)
     message = np.array([seed.messages for seed in seeds], dtype=object).T
-    status = np.where(message == "", Status.DONE, Status.FAILED).astype(np.int8)
+    status = np.array([seed.statuses for seed in seeds], dtype=np.int8).T
     return BlockResult(values, status, message)
 
 
 def _timed_seed(sweep: Sweep, cell: Cell, seed: int) -> SeedResult:
-    trial = SeedTrial(
-        entropy=sweep.entropy,
-        nested=sweep.nested,
-        activation=cell.activation,
-        dataset=cell.dataset,
-        angle=cell.angle,
-        d=cell.d,
-        n=cell.n,
-        widths=cell.widths,
-        seed=seed,
-        index_size=max(sweep.n),
-    )
+    sizes = {dim: len(values) for dim, values in sweep.inner.items()} | {"width": len(cell.widths)}
+    trial = SeedTrial(sweep.entropy, sweep.nested, cell, seed, sizes, sweep.descent)
     began = time.perf_counter()
     try:
         with np.errstate(all="ignore"):  # what is not finite is found and stored, not warned of
-            result = EXPERIMENTS[sweep.experiment].run_seed(trial)
+            result = _experiment(sweep).run_seed(trial)
     except Exception as error:  # before the first width: all widths of the seed have failed
-        sizes = {"width": len(cell.widths), "index": trial.index_size}
-        empty = {v.name: np.full([sizes[dim] for dim in v.dims], np.nan) for v in variables(sweep)}
-        result = SeedResult(empty, [describe(error)] * len(cell.widths))
-    result.values["seconds"] = np.array(time.perf_counter() - began)
+        result = blank(trial, variables(sweep))
+        result.statuses = [Status.FAILED] * len(cell.widths)
+        result.messages = [describe(error)] * len(cell.widths)
+    if not _experiment(sweep).independent:
+        result.values["seconds"] = np.array(time.perf_counter() - began)
     return result

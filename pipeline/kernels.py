@@ -21,7 +21,14 @@ from scipy import linalg
 
 from pipeline.activations import LEAKY_SLOPE, apply, check_activation
 
-__all__ = ["KERNELS", "alpha", "alpha_from_eigenvalues", "kernel_eigenvalues", "kernel_matrix"]
+__all__ = [
+    "KERNELS",
+    "alpha",
+    "alpha_from_eigenvalues",
+    "deep_kernel",
+    "kernel_eigenvalues",
+    "kernel_matrix",
+]
 
 Array = NDArray[np.float64]
 
@@ -267,6 +274,32 @@ def kernel_matrix(X: ArrayLike, activation: str) -> Array:
     check_activation(activation)
     kernel = KERNELS.get(activation, partial(_quadrature, activation))
     return kernel(_Rows(rows))
+
+
+def deep_kernel(X: ArrayLike, activation: str, depth: int) -> Array:
+    """Return the kernel of the last of `depth` hidden layers, in the limit of infinite width.
+
+    The first layer has N(0, 1) weights, later ones N(0, 2/k): their pre-activations have covariance
+    2 K, K being the kernel of the layer below. The rows of a square root of it stand for X.
+
+    Parameters
+    ----------
+    X : array_like, shape (n, d)
+        Inputs, one sample per row.
+    activation
+        A key of `pipeline.activations.ACTIVATIONS`.
+    depth
+        Number of hidden layers, 1 or more; 1 is `kernel_matrix`.
+
+    Returns
+    -------
+    ndarray, shape (n, n)
+    """
+    K = kernel_matrix(X, activation)
+    for _ in range(depth - 1):
+        values, vectors = linalg.eigh(2 * K)
+        K = kernel_matrix(vectors * np.sqrt(np.maximum(values, 0)), activation)
+    return K
 
 
 def kernel_eigenvalues(K: Array) -> Array:

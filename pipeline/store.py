@@ -30,9 +30,9 @@ from zarr.codecs import Crc32cCodec, ZstdCodec
 from pipeline.blocks import (
     Block,
     BlockResult,
+    block_shape,
     blocks,
     estimated_seconds,
-    seeds_per_block,
     variables,
 )
 from pipeline.errors import StoreError, StoreFull
@@ -217,13 +217,14 @@ def create(path: str | Path, sweep: Sweep, seeds_per_chunk: int | None = None) -
     sweep
         What the store is for.
     seeds_per_chunk
-        Extent of chunks along `seed`; by estimated cost if None.
+        Extent of chunks along `seed`, all widths in one; by estimated cost if None.
     """
     path = Path(path)
     draft = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.new")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _write_template(draft, sweep, seeds_per_chunk or seeds_per_block(sweep))
+        shape = (len(sweep.width), seeds_per_chunk) if seeds_per_chunk else block_shape(sweep)
+        _write_template(draft, sweep, *shape)
         draft.rename(path)
     except OSError as error:
         raise StoreError(
@@ -234,10 +235,11 @@ def create(path: str | Path, sweep: Sweep, seeds_per_chunk: int | None = None) -
         shutil.rmtree(draft, ignore_errors=True)
 
 
-def _write_template(path: Path, sweep: Sweep, seeds: int) -> None:
+def _write_template(path: Path, sweep: Sweep, widths: int, seeds: int) -> None:
     group = zarr.create_group(str(path), zarr_format=3, attributes=_attributes(sweep))
-    sizes = dict(zip(sweep.dims, sweep.shape, strict=True)) | {"index": max(sweep.n)}
-    chunks = dict.fromkeys(sweep.axes, 1) | {"seed": seeds}
+    inner = {dim: len(values) for dim, values in sweep.inner.items()}
+    sizes = dict(zip(sweep.dims, sweep.shape, strict=True)) | inner
+    chunks = dict.fromkeys(sweep.axes, 1) | {"width": widths, "seed": seeds}
 
     def array(name: str, dims: tuple[str, ...], dtype: Any, fill: Any, **attributes: Any) -> Any:
         return group.create_array(
@@ -271,7 +273,14 @@ def _write_template(path: Path, sweep: Sweep, seeds: int) -> None:
         if "width" in dims:
             told["coordinates"] = "k"
         array(variable.name, dims, "float64", np.nan, **told)
-    array("message", sweep.dims, str, "", long_name="why the trial failed", units="1")
+    array(
+        "message",
+        sweep.dims,
+        str,
+        "",
+        long_name="what is to be said of the trial: why it failed",
+        units="1",
+    )
     status = array(
         "status",
         sweep.dims,
@@ -312,6 +321,13 @@ def _attributes(sweep: Sweep) -> dict[str, Any]:
     }
 
 
+_INNER = {
+    "index": "rank of a value",
+    "tolerance": "relative loss to be reached, ||r||^2 / ||r0||^2",
+    "step": "gradient descent steps",
+    "multiple": "residual at the start, in multiples of the largest that is certified",
+}
+
 Coordinate = tuple[tuple[str, ...], NDArray[Any], dict[str, Any]]
 
 
@@ -320,6 +336,8 @@ def _coordinates(sweep: Sweep) -> dict[str, Coordinate]:
         "activation": ("activation function phi", "1"),
         "dataset": ("kind of the inputs X", "1"),
         "angle": ("rotation angle of near-duplicate rows", "rad"),
+        "trained": ("weights that are trained", "1"),
+        "depth": ("number of hidden layers", "1"),
         "d": ("input dimension", "1"),
         "n": ("number of samples", "1"),
     }
@@ -333,8 +351,10 @@ def _coordinates(sweep: Sweep) -> dict[str, Coordinate]:
     width = np.array(sweep.width, dtype=np.int64 if whole else np.float64)
     found["width"] = (("width",), width, {"long_name": f"width, as {unit}", "units": "1"})
     found["seed"] = (("seed",), np.array(sweep.seeds), {"long_name": "seed", "units": "1"})
-    index = np.arange(max(sweep.n))
-    found["index"] = (("index",), index, {"long_name": "rank of a value", "units": "1"})
+    used = {dim for variable in variables(sweep) for dim in variable.dims}
+    for dim, values in sweep.inner.items():
+        if dim in used:
+            found[dim] = ((dim,), np.array(values), {"long_name": _INNER[dim], "units": "1"})
     found["k"] = _k_coordinate(sweep)
     return found
 
@@ -357,8 +377,8 @@ def todo(path: str | Path, sweep: Sweep, retry_failed: bool = False) -> Iterator
     """Go through the blocks that have pending trials (or failed ones, to be retried)."""
     array, status = _array(path, "status"), _read(path, "status")
     wanted = [Status.PENDING, Status.FAILED] if retry_failed else [Status.PENDING]
-    for block in blocks(sweep, array.chunks[-1]):
-        if np.isin(status[block.cell.index][:, block.start : block.stop], wanted).any():
+    for block in blocks(sweep, *array.chunks[-2:]):
+        if np.isin(status[block.cell.index][block.widths, block.seeds], wanted).any():
             yield block
 
 
@@ -371,14 +391,13 @@ def write(path: str | Path, sweep: Sweep, block: Block, result: BlockResult) -> 
         The store cannot take it; the block is left pending.
     """
     group = _open_arrays(str(path))
-    seeds = slice(block.start, block.stop)
-    at = block.cell.index
+    trials = (*block.cell.index, block.widths, block.seeds)
     try:
         for variable in variables(sweep):
-            region = (*at, slice(None), seeds) if "width" in variable.dims else (*at, seeds)
+            region = trials if "width" in variable.dims else (*block.cell.index, block.seeds)
             group[variable.name][region] = result.values[variable.name]
-        group["message"][(*at, slice(None), seeds)] = result.message  # no chunk where all are ""
-        group["status"][(*at, slice(None), seeds)] = result.status
+        group["message"][trials] = result.message  # no chunk where all are ""
+        group["status"][trials] = result.status
     except OSError as error:
         raise StoreFull(error.errno or errno.EIO, f"{error.strerror or error}", str(path)) from None
 

@@ -20,6 +20,11 @@ class Role(IntEnum):
 
     DATA = 0
     WEIGHTS = 1
+    LABELS = 2
+    HIDDEN = 3
+    START = 4
+    TEACHER = 5
+    TEST = 6
 
 
 def stream(

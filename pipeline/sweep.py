@@ -16,22 +16,56 @@ import itertools
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from fractions import Fraction
 from functools import cached_property
 from typing import Any, Literal
 
 from pipeline.datasets import KINDS, DatasetSpec
 
-__all__ = ["NUMERICS_VERSION", "Cell", "Sweep"]
+__all__ = ["NUMERICS_VERSION", "Cell", "Descent", "Sweep"]
 
 NUMERICS_VERSION = 1
 """Raised whenever a change of the numerics moves stored values; part of a sweep's identity."""
 
 
+MARKS_PER_DECADE = 8
+"""Steps at which a loss curve is kept, on a logarithmic grid."""
+
+
+@dataclass(frozen=True)
+class Descent:
+    """How far gradient descent goes.
+
+    Attributes
+    ----------
+    steps
+        The budget of a trial.
+    tolerances
+        Of the relative loss ||r||^2 / ||r0||^2, descending; a trial ends when the last is met.
+    step_size
+        In units of 1 / lambda_max(J0 J0^T).
+    multiples
+        Of the certified residual, ascending, for Theorem 1.
+    """
+
+    steps: int
+    tolerances: tuple[float, ...]
+    step_size: float
+    multiples: tuple[float, ...] = (1.0,)
+
+    @property
+    def marks(self) -> tuple[int, ...]:
+        """Steps from 1 to the budget, evenly spaced in the logarithm, whole and distinct."""
+        top = max(1, self.steps)
+        decades = math.log10(top)
+        places = range(math.floor(decades * MARKS_PER_DECADE) + 1)
+        return tuple(sorted({*(round(10 ** (i / MARKS_PER_DECADE)) for i in places), top}))
+
+
 @dataclass(frozen=True)
 class Cell:
-    """One (activation, dataset, angle, d, n) of a sweep, with all its widths.
+    """One (activation, dataset, angle, trained, depth, d, n) of a sweep, with all its widths.
 
     Attributes
     ----------
@@ -48,6 +82,8 @@ class Cell:
     d: int
     n: int
     widths: tuple[int, ...]
+    trained: str = "input"
+    depth: int = 1
 
 
 @dataclass(frozen=True)
@@ -58,9 +94,17 @@ class Sweep:
     ----------
     axes
         The names of the leading dimensions, in the store's order: `activation` and `dataset` where
-        the file gives a list, `angle` where a dataset has one, then `d` and `n`.
+        the file gives a list, `angle` where a dataset has one, `trained` and `depth` where the file
+        gives a list, then `d` and `n`.
     width_unit
         What the numbers of `width` are: `k`, `k_per_n` or `kd_per_n`.
+    even
+        Whether k is rounded up to an even number, so that the signs of v balance.
+    trained, depth
+        Weights that are trained, and numbers of hidden layers; () where the experiment has no such
+        choice.
+    descent
+        None for experiments that do not descend.
     text
         The file as written.
     """
@@ -78,6 +122,10 @@ class Sweep:
     nested: bool
     axes: tuple[str, ...]
     text: str = ""
+    even: bool = False
+    trained: tuple[str, ...] = ()
+    depth: tuple[int, ...] = ()
+    descent: Descent | None = None
 
     @cached_property
     def angle(self) -> tuple[float, ...]:
@@ -95,6 +143,18 @@ class Sweep:
         """Extents of `dims`."""
         return (*(len(getattr(self, axis)) for axis in self.axes), len(self.width), len(self.seeds))
 
+    @cached_property
+    def inner(self) -> dict[str, tuple[float, ...]]:
+        """Coordinates of the dimensions that a variable can have beyond `dims`."""
+        inner: dict[str, tuple[float, ...]] = {"index": tuple(range(max(self.n)))}
+        if self.descent is None:
+            return inner
+        return inner | {
+            "tolerance": self.descent.tolerances,
+            "step": self.descent.marks,
+            "multiple": self.descent.multiples,
+        }
+
     @property
     def trials(self) -> int:
         """Trials that the sweep asks for, excluded places not counted."""
@@ -103,7 +163,8 @@ class Sweep:
     def k(self, d: int, n: int) -> tuple[int, ...]:
         """Return the width k at each place of the width axis, shape (widths,)."""
         scale = {"k": Fraction(1), "k_per_n": Fraction(n), "kd_per_n": Fraction(n, d)}
-        return tuple(_nearest(ratio, scale[self.width_unit]) for ratio in self.width)
+        widths = (_nearest(ratio, scale[self.width_unit]) for ratio in self.width)
+        return tuple(k + k % 2 for k in widths) if self.even else tuple(widths)
 
     def cells(self) -> Iterator[Cell]:
         """Go through the cells of the sweep in the order of the store."""
@@ -131,12 +192,15 @@ class Sweep:
                 continue
             activation = self.activation[at.get("activation", 0)]
             own_angle = angle if spec.angle else None
-            yield Cell(index, activation, spec, own_angle, d, n, self.k(d, n))
+            trained = self.trained[at.get("trained", 0)] if self.trained else "input"
+            depth = self.depth[at.get("depth", 0)] if self.depth else 1
+            widths = self.k(d, n)
+            yield Cell(index, activation, spec, own_angle, d, n, widths, trained, depth)
 
     @cached_property
     def identity_fields(self) -> dict[str, Any]:
         """What decides a trial's value: not the extents of the axes, the name or provenance."""
-        return {
+        fields: dict[str, Any] = {
             "activation": list(self.activation),
             "dataset": [_dataset_identity(spec) for spec in self.dataset],
             "entropy": self.entropy,
@@ -144,6 +208,12 @@ class Sweep:
             "nested": self.nested,
             "numerics_version": NUMERICS_VERSION,
         }
+        for name in ("trained", "depth"):
+            if getattr(self, name):
+                fields[name] = list(getattr(self, name))
+        if self.descent is not None:
+            fields["descent"] = {key: _listed(value) for key, value in asdict(self.descent).items()}
+        return fields
 
     @cached_property
     def identity(self) -> str:
@@ -154,6 +224,11 @@ class Sweep:
 def _nearest(ratio: float, scale: Fraction) -> int:
     # repr gives the decimal that the user wrote: 1.1 * 200 is 220, never 220.00000000000003.
     return math.floor(Fraction(repr(ratio)) * scale + Fraction(1, 2))
+
+
+def _listed(value: object) -> object:
+    """As JSON gives it back."""
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _dataset_identity(spec: DatasetSpec) -> dict[str, Any]:

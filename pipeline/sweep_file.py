@@ -12,7 +12,7 @@ import math
 import re
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from pydantic import (
@@ -31,7 +31,10 @@ from pydantic import ValidationError as PydanticError
 from pipeline.activations import check_activation
 from pipeline.datasets import KINDS, DatasetSpec, file_rows, read_rows, rows_digest
 from pipeline.errors import DataError, SweepError
-from pipeline.sweep import Sweep
+from pipeline.sweep import Descent, Sweep
+
+if TYPE_CHECKING:
+    from pipeline.experiments import Experiment
 
 __all__ = ["bundled_sweeps", "load_sweep", "parse_sweep"]
 
@@ -62,6 +65,7 @@ _Samples = Annotated[StrictInt, Field(ge=1, le=10**6)]
 _Seed = Annotated[StrictInt, Field(ge=0, lt=2**32)]
 _Count = Annotated[StrictInt, Field(ge=1, le=10**7)]
 _Positive = Annotated[float, BeforeValidator(_number), Field(gt=0, le=1e6, allow_inf_nan=False)]
+_Depth = Annotated[StrictInt, Field(ge=1, le=16)]
 _Axis = Annotated[list[_Size], BeforeValidator(_listed), Field(min_length=1)]
 
 
@@ -106,6 +110,13 @@ class _Dataset(_Table):
     normalise: StrictBool = False
 
 
+class _Descent(_Table):
+    steps: Annotated[StrictInt, Field(ge=0, le=10**9)] = 20_000
+    tolerances: Annotated[list[_Positive], BeforeValidator(_listed), Field(min_length=1)] = [1e-2, 1e-4]
+    step_size: _Positive = 1.0
+    multiples: Annotated[list[_Positive], BeforeValidator(_listed), Field(min_length=1)] = [1.0]
+
+
 class _File(_Table):
     """The keys of a sweep file."""
 
@@ -116,15 +127,21 @@ class _File(_Table):
     dataset: Annotated[list[_Dataset], BeforeValidator(_listed), Field(min_length=1)]
     d: _Axis = []
     n: Annotated[list[_Samples], BeforeValidator(_listed), Field(min_length=1)]
-    width: Annotated[
-        Annotated[_Width, Tag(_variant("table"))] | Annotated[list[_Size], Tag(_variant("list"))],
-        Discriminator(lambda value: _variant("list" if isinstance(value, list) else "table")),
-    ]
+    width: (
+        Annotated[
+            Annotated[_Width, Tag(_variant("table"))] | Annotated[list[_Size], Tag(_variant("list"))],
+            Discriminator(lambda value: _variant("list" if isinstance(value, list) else "table")),
+        ]
+        | None
+    ) = None
     seeds: Annotated[
         Annotated[_Count, Tag(_variant("count"))] | Annotated[list[_Seed], Tag(_variant("list"))],
         Discriminator(lambda value: _variant("list" if isinstance(value, list) else "count")),
     ]
     nested: StrictBool = True
+    trained: Annotated[list[str], BeforeValidator(_listed)] = []
+    depth: Annotated[list[_Depth], BeforeValidator(_listed)] = []
+    descent: _Descent | None = None
 
 
 def bundled_sweeps() -> dict[str, Path]:
@@ -211,10 +228,18 @@ def _assemble(
     file: _File, document: dict[str, Any], text: str, folder: Path, problems: list[str]
 ) -> Sweep | None:
     """Turn the file's keys into a Sweep, adding to `problems` what does not go together."""
-    unit, width = _width_axis(file, problems)
+    experiment = _experiment(file, problems)
+    if experiment is None:
+        return None
+    unit, width = _width_axis(file, experiment, problems)
+    descent = _descent(file, experiment, problems)
+    trained = _choices("trained", file.trained, experiment.trained, file.experiment, problems)
+    depth = tuple(file.depth) or ((1,) if experiment.deep else ())
+    if file.depth and not experiment.deep:
+        problems.append(f"depth: {file.experiment} has one hidden layer; leave the key out")
     seeds = tuple(range(file.seeds)) if isinstance(file.seeds, int) else tuple(file.seeds)
-    for key, values in (("activation", file.activation), ("d", file.d), ("n", file.n)):
-        _check_distinct(key, list(values), problems)
+    for key in ("activation", "trained", "depth", "d", "n"):
+        _check_distinct(key, list(getattr(file, key)), problems)
     _check_distinct("seeds", list(seeds), problems)
     _check_distinct("dataset", [item.kind for item in file.dataset], problems)
     for name in file.activation:
@@ -222,6 +247,12 @@ def _assemble(
             check_activation(name)
         except ValueError as error:
             problems.append(f"activation: {error}")
+            continue
+        if experiment.activations is not None and name not in experiment.activations:
+            problems.append(
+                f"activation: got {name!r}, which {file.experiment} cannot train through; expected one "
+                f"of {', '.join(experiment.activations)}"
+            )
     for item in file.dataset:
         _check_dataset(item, problems)
     if not seeds:
@@ -235,9 +266,9 @@ def _assemble(
         problems.append(f"dataset.path: {error}")
         return None
     axes = [
-        *(["activation"] if isinstance(document.get("activation"), list) else []),
-        *(["dataset"] if isinstance(document["dataset"], list) else []),
+        *(key for key in ("activation", "dataset") if isinstance(document.get(key), list)),
         *(["angle"] if any(spec.angle for spec in datasets) else []),
+        *(key for key in ("trained", "depth") if isinstance(document.get(key), list)),
         *("d", "n"),
     ]
     sweep = Sweep(
@@ -254,11 +285,63 @@ def _assemble(
         nested=file.nested,
         axes=tuple(axes),
         text=text,
+        even=experiment.balanced,
+        trained=trained,
+        depth=depth,
+        descent=descent,
     )
     if not problems:
         _check_grid(sweep, problems)
-        _check_experiment(sweep, problems)
+        if experiment.unit_norm:
+            _check_unit_norm(sweep, problems)
     return sweep
+
+
+def _experiment(file: _File, problems: list[str]) -> Experiment | None:
+    from pipeline.experiments import EXPERIMENTS  # the numerics, not needed to read a store
+
+    if file.experiment not in EXPERIMENTS:
+        problems.append(_not_one_of("experiment", file.experiment, EXPERIMENTS))
+        return None
+    return EXPERIMENTS[file.experiment]
+
+
+def _choices(
+    key: str, given: list[str], known: tuple[str, ...], experiment: str, problems: list[str]
+) -> tuple[str, ...]:
+    """The values of a key that only some experiments have; the first known one if none is given."""
+    if given and not known:
+        problems.append(f"{key}: {experiment} has no such choice; leave the key out")
+    for value in given if known else ():
+        if value not in known:
+            problems.append(_not_one_of(key, value, known))
+    return tuple(given) or known[:1]
+
+
+def _descent(file: _File, experiment: Experiment, problems: list[str]) -> Descent | None:
+    """The [descent] table, its tolerances from coarse to fine."""
+    from pipeline.descent.loop import LEAST_TOLERANCE
+
+    if not experiment.descends:
+        if file.descent is not None:
+            problems.append(f"descent: {file.experiment} does not descend; leave the table out")
+        return None
+    table = file.descent or _Descent()
+    for key in ("tolerances", "multiples"):
+        _check_distinct(f"descent.{key}", list(getattr(table, key)), problems)
+    for tolerance in table.tolerances:
+        if tolerance >= 1:
+            problems.append(
+                f"descent.tolerances: got {tolerance:g}, but the relative loss starts at 1; "
+                "expected values below 1, such as 1e-2"
+            )
+        if tolerance < LEAST_TOLERANCE:
+            problems.append(
+                f"descent.tolerances: got {tolerance:g}, which float64 cannot reach; expected "
+                f"{LEAST_TOLERANCE:g} or more (a relative residual of {LEAST_TOLERANCE**0.5:g})"
+            )
+    tolerances = tuple(sorted(table.tolerances, reverse=True))
+    return Descent(table.steps, tolerances, table.step_size, tuple(sorted(table.multiples)))
 
 
 def _dataset_spec(item: _Dataset, folder: Path) -> DatasetSpec:
@@ -270,8 +353,15 @@ def _dataset_spec(item: _Dataset, folder: Path) -> DatasetSpec:
 
 
 def _width_axis(
-    file: _File, problems: list[str]
+    file: _File, experiment: Experiment, problems: list[str]
 ) -> tuple[Literal["k", "k_per_n", "kd_per_n"], tuple[float, ...]]:
+    if experiment.widthless:
+        if file.width is not None:
+            problems.append(f"width: {file.experiment} has no hidden units; leave the key out")
+        return "k", (1.0,)
+    if file.width is None:
+        problems.append("width: missing, this key is needed")
+        return "k", ()
     table = _Width(k=file.width) if isinstance(file.width, list) else file.width
     given = [key for key in ("k", "k_per_n", "kd_per_n") if getattr(table, key) is not None]
     if len(given) != 1:
@@ -283,6 +373,14 @@ def _width_axis(
     values = spec.values() if isinstance(spec, _Range) else [float(value) for value in spec]
     if unit == "k":  # a range of k is a range of whole numbers
         values = [float(math.floor(value + 0.5)) for value in values]
+    if unit == "k" and experiment.balanced:
+        odd = [int(value) for value in values if value % 2]
+        if odd and not isinstance(spec, _Range):
+            problems.append(
+                f"width.k: got {odd[0]}, but the output weights are +-1/sqrt(k), as many of either "
+                f"sign; expected even widths, such as {odd[0] + 1}"
+            )
+        values = [value + value % 2 for value in values]
     if not values:
         problems.append(f"width.{unit}: got an empty list, expected at least one width")
     _check_distinct(f"width.{unit}", values, problems)
@@ -376,14 +474,8 @@ def _check_grid(sweep: Sweep, problems: list[str]) -> None:
                 return
 
 
-def _check_experiment(sweep: Sweep, problems: list[str]) -> None:
-    from pipeline.experiments import EXPERIMENTS  # the numerics, not needed to read a store
-
-    experiment = EXPERIMENTS.get(sweep.experiment)
-    if experiment is None:
-        problems.append(_not_one_of("experiment", sweep.experiment, EXPERIMENTS))
-        return
-    for spec in sweep.dataset if experiment.UNIT_NORM else ():
+def _check_unit_norm(sweep: Sweep, problems: list[str]) -> None:
+    for spec in sweep.dataset:
         if not _has_unit_norm(spec):
             problems.append(
                 f"dataset: {sweep.experiment} (Theorem 2) is about rows of unit norm, and those of "
@@ -434,7 +526,7 @@ def _problem(detail: Any, document: dict[str, Any]) -> str:
 
 
 def _known_keys(place: list[Any]) -> list[str]:
-    tables: dict[str, type[BaseModel]] = {"dataset": _Dataset, "width": _Width}
+    tables: dict[str, type[BaseModel]] = {"dataset": _Dataset, "width": _Width, "descent": _Descent}
     names = [part for part in place if isinstance(part, str)]
     table = _File if not names else _Range if len(names) > 1 else tables.get(names[0], _File)
     return list(table.model_fields)

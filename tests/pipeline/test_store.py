@@ -12,7 +12,7 @@ import zarr
 
 import pipeline
 from pipeline import store
-from pipeline.blocks import blocks, compute_block, seeds_per_block, variables
+from pipeline.blocks import block_shape, blocks, compute_block, variables
 from pipeline.errors import StoreError, StoreFull
 from pipeline.status import Status
 
@@ -162,7 +162,7 @@ def test_a_million_trials_leave_at_most_twenty_thousand_files(make_sweep) -> Non
         seeds=5300,
     )
     assert sweep.trials > 1_000_000
-    cut = list(blocks(sweep, seeds_per_block(sweep)))
+    cut = list(blocks(sweep, *block_shape(sweep)))
     assert len(cut) * (len(variables(sweep)) + 1) <= 20_000
     assert max(block.seconds for block in cut) <= 60
 

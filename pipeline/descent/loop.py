@@ -1,0 +1,266 @@
+"""Full-batch gradient descent, compiled: one loop for every layer and depth.
+
+The loss is half the squared residual, L = ||y - f||^2 / 2. One pass over the network gives the
+residual and the derivatives; matrix products go to BLAS, all else is done a row at a time while the
+row is in cache. The loop stops as soon as the last tolerance is met, and at divergence: a residual
+that is not finite, or a relative loss above `DIVERGED`. A mere increase is none, since ReLU raises
+its loss on many steps while it still falls.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from pipeline.compiled import compiled, entry
+from pipeline.descent.network import Network
+from pipeline.descent.rows import activate, code_of
+
+__all__ = ["DIVERGED", "LEAST_TOLERANCE", "Training", "train"]
+
+Array = NDArray[np.float64]
+
+DIVERGED = 1e6
+"""Relative loss beyond which descent is given up."""
+
+LEAST_TOLERANCE = 1e-26
+"""Relative loss ||r||^2 / ||r0||^2 that float64 reaches: residuals are rounded at about 1e-14."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """What one descent came to.
+
+    Attributes
+    ----------
+    steps_to_tolerance
+        (tolerances,) the first step at which the relative loss ||r||^2 / ||r0||^2 is at or below
+        each tolerance; inf where no step was.
+    curve
+        (marks,) relative loss at the marked steps; NaN after the last step taken.
+    steps
+        Updates made.
+    loss_initial, loss_final
+        ||r||^2 before the first and after the last of them.
+    distance
+        ||theta - theta0|| over the trained weights.
+    diverged
+        Whether the loss left all bounds.
+    rate_ratio, path_ratio
+        Left over right side of (4) and of (5), the worst of all steps from the first on; NaN unless
+        they were watched.
+    last_ratio
+        Residual of the last step over that of the one before.
+    """
+
+    steps_to_tolerance: Array
+    curve: Array
+    steps: int
+    loss_initial: float
+    loss_final: float
+    distance: float
+    diverged: bool
+    rate_ratio: float
+    path_ratio: float
+    last_ratio: float
+
+
+def train(
+    network: Network,
+    X: Array,
+    y: Array,
+    step_size: float,
+    steps: int,
+    tolerances: ArrayLike,
+    marks: ArrayLike = (),
+    alpha: float = 0.0,
+) -> Training:
+    """Run gradient descent (2) on the trained weights of a network, in place.
+
+    Parameters
+    ----------
+    network
+        Its weights are overwritten by those of the last step.
+    X, y
+        Inputs (n, d) and labels (n,).
+    step_size
+        eta.
+    steps
+        The most updates to make.
+    tolerances
+        Of the relative loss, in any order; the loop ends when the least is met.
+    marks
+        Steps at which to keep the loss, ascending.
+    alpha
+        Of Assumption 1; above 0 the two sides of (4) and (5) are compared at every step.
+
+    Returns
+    -------
+    Training
+    """
+    wanted = np.asarray(tolerances, dtype=np.float64)
+    order = np.argsort(-wanted, kind="stable")
+    reached, curve, counts, numbers = _descend(
+        np.ascontiguousarray(X),
+        np.ascontiguousarray(X.T),
+        np.ascontiguousarray(y),
+        network.W,
+        network.hidden,
+        network.v,
+        code_of(network.activation),
+        network.trains_hidden,
+        network.trains_output,
+        float(step_size),
+        int(steps),
+        wanted[order],
+        np.asarray(marks, dtype=np.int64),
+        float(alpha),
+    )
+    in_order = np.empty_like(reached)
+    in_order[order] = reached
+    taken, diverged = counts
+    first, last, distance, rate, path, ratio = numbers
+    return Training(
+        in_order, curve, int(taken), first, last, distance, bool(diverged), rate, path, ratio
+    )
+
+
+@entry
+def _descend(  # type: ignore[no-untyped-def]
+    X, X_T, y, W, hidden, v, code, trains_hidden, trains_output, eta, steps, tolerances, marks, alpha
+):
+    k, n, above = W.shape[0], X.shape[0], hidden.shape[0]
+    reached, curve = np.full(tolerances.size, np.inf), np.full(marks.size, np.nan)
+    W0, hidden0, v0 = W.copy(), hidden.copy(), v.copy()
+    slopes, features = np.empty((above + 1, k, n)), np.empty((above + 1, k, n))
+    back, G, H = np.empty((k, n)), np.empty(W.shape), np.empty((k, k))
+    residual = np.empty(n)
+    first, loss, before = 0.0, 0.0, 0.0
+    met, mark, taken, diverged = 0, 0, 0, 0
+    rate_ratio, path_ratio, bound = np.nan, np.nan, 1.0
+    for step in range(steps + 1):
+        taken, before = step, loss
+        loss = _forward(X_T, y, W, hidden, v, code, trains_output, slopes, features, residual)
+        if step == 0:
+            first = before = loss
+        while met < tolerances.size and loss <= tolerances[met] * first:
+            reached[met] = step
+            met += 1
+        while mark < marks.size and marks[mark] <= step:
+            curve[mark] = loss / first if first > 0 else 0.0
+            mark += 1
+        if not loss <= DIVERGED * first:
+            diverged = 1
+            break
+        if alpha > 0 and step > 0:
+            bound *= 1 - eta * alpha**2 / 4
+            gone = np.sqrt(_apart(W, W0, hidden, hidden0, v, v0))
+            norm, start = np.sqrt(loss), np.sqrt(first)
+            rate_ratio = max(0.0 if step == 1 else rate_ratio, norm / (bound * start))
+            path_ratio = max(0.0 if step == 1 else path_ratio, (alpha / 5 * gone + norm) / start)
+        if met == tolerances.size or step == steps:
+            break
+        _update(
+            X, W, hidden, v, trains_hidden, trains_output, eta, slopes, features, residual, back, G, H
+        )
+    distance = np.sqrt(_apart(W, W0, hidden, hidden0, v, v0))
+    last_ratio = np.sqrt(loss / before) if before > 0 else 0.0
+    return (
+        reached,
+        curve,
+        (taken, diverged),
+        (first, loss, distance, rate_ratio, path_ratio, last_ratio),
+    )
+
+
+@compiled
+def _forward(X_T, y, W, hidden, v, code, keeps, slopes, features, residual):  # type: ignore[no-untyped-def]
+    """Fill derivatives, features and f - y; return its square.
+
+    The last layer's features are summed up at once and kept only where v is trained.
+    """
+    last = hidden.shape[0]
+    for layer in range(last + 1):
+        z = slopes[layer]
+        if layer == 0:
+            np.dot(W, X_T, z)
+        else:
+            np.dot(hidden[layer - 1], features[layer - 1], z)
+        if layer < last:
+            for unit in range(z.shape[0]):
+                activate(code, z[unit], features[layer, unit])
+    residual[:] = -y
+    for unit in range(v.size):
+        a = features[last, unit] if keeps else features[last, 0]
+        activate(code, slopes[last, unit], a)
+        _add(residual, v[unit], a)
+    loss = 0.0
+    for i in range(residual.size):
+        loss += residual[i] * residual[i]
+    return loss
+
+
+@compiled
+def _update(  # type: ignore[no-untyped-def]
+    X, W, hidden, v, trains_hidden, trains_output, eta, slopes, features, residual, back, G, H
+):
+    """One step against the gradient, from the last layer to the first."""
+    last = hidden.shape[0]
+    if trains_hidden:
+        for unit in range(v.size):
+            _scale(slopes[last, unit], v[unit], residual)
+    if trains_output:
+        for unit in range(v.size):
+            v[unit] -= eta * _product(features[last, unit], residual)
+    if not trains_hidden:
+        return
+    for layer in range(last, 0, -1):
+        above = hidden[layer - 1]
+        np.dot(above.T, slopes[layer], back)
+        np.dot(slopes[layer], features[layer - 1].T, H)
+        for unit in range(v.size):
+            _add(above[unit], -eta, H[unit])
+            _scale(slopes[layer - 1, unit], 1.0, back[unit])
+    np.dot(slopes[0], X, G)
+    for unit in range(v.size):
+        _add(W[unit], -eta, G[unit])
+
+
+@compiled
+def _apart(W, W0, hidden, hidden0, v, v0):  # type: ignore[no-untyped-def]
+    """Squared distance of all weights from where they began."""
+    total = _square_apart(W.reshape(-1), W0.reshape(-1)) + _square_apart(v, v0)
+    return total + _square_apart(hidden.reshape(-1), hidden0.reshape(-1))
+
+
+# Loops over whole slices from 0 on: numba can then use the processor's vectors.
+
+
+@compiled
+def _square_apart(a, b):  # type: ignore[no-untyped-def]
+    total = 0.0
+    for i in range(a.size):
+        total += (a[i] - b[i]) * (a[i] - b[i])
+    return total
+
+
+@compiled
+def _add(a, factor, b):  # type: ignore[no-untyped-def]
+    for i in range(a.size):
+        a[i] += factor * b[i]
+
+
+@compiled
+def _scale(a, factor, b):  # type: ignore[no-untyped-def]
+    for i in range(a.size):
+        a[i] *= factor * b[i]
+
+
+@compiled
+def _product(a, b):  # type: ignore[no-untyped-def]
+    total = 0.0
+    for i in range(a.size):
+        total += a[i] * b[i]
+    return total

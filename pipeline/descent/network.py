@@ -1,0 +1,154 @@
+"""A network of L hidden layers of width k, f(x) = v^T phi(W_L ... phi(W_1 x)), and its Jacobian.
+
+L = 1 is the paper's (3). Which weights are trained, and so what theta is, the network knows:
+`output` trains v, `input` all hidden weights, `both` everything. The parameters stand in the order
+W, the other hidden layers, v, each row by row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.compiled import entry
+from pipeline.descent.rows import activate, code_of
+
+__all__ = ["TRAINED", "Network", "balanced"]
+
+Array = NDArray[np.float64]
+
+TRAINED = ("output", "input", "both")
+
+
+def balanced(k: int) -> Array:
+    """Output weights +1/sqrt(k), -1/sqrt(k) in turn, as many of either, shape (k,)."""
+    if k % 2:
+        raise ValueError(f"k: got {k}, expected an even width: as many weights of either sign")
+    return np.resize([1.0, -1.0], k) / np.sqrt(k)
+
+
+@dataclass
+class Network:
+    """Weights, and which of them are trained.
+
+    Attributes
+    ----------
+    activation
+        A key of `pipeline.descent.rows.SMOOTHNESS`.
+    W
+        (k, d) weights of the first hidden layer.
+    hidden
+        (L - 1, k, k) weights of the others.
+    v
+        (k,) output weights.
+    trained
+        One of `TRAINED`.
+    """
+
+    activation: str
+    W: Array
+    hidden: Array
+    v: Array
+    trained: str = "input"
+
+    @property
+    def trains_hidden(self) -> bool:
+        """Whether W and the other hidden layers are parameters."""
+        return self.trained != "output"
+
+    @property
+    def trains_output(self) -> bool:
+        """Whether v is a parameter."""
+        return self.trained != "input"
+
+    @property
+    def parameters(self) -> int:
+        """Number of trained weights."""
+        inner = self.W.size + self.hidden.size
+        return inner * self.trains_hidden + self.v.size * self.trains_output
+
+    def outputs(self, X: Array) -> Array:
+        """f(x_i), shape (n,)."""
+        return self.v @ self.features(X)
+
+    def features(self, X: Array) -> Array:
+        """Phi of the last hidden layer, shape (k, n)."""
+        return self._layers(X)[0][-1]
+
+    def dead_samples(self, X: Array) -> int:
+        """Samples at which no unit of the last hidden layer is active: no descent moves them."""
+        return int((self._layers(X)[1][-1] == 0).all(axis=0).sum())
+
+    def copy(self) -> Network:
+        """Return a network with weights of its own."""
+        return replace(self, W=self.W.copy(), hidden=self.hidden.copy(), v=self.v.copy())
+
+    def moved(self, by: Array) -> Network:
+        """Return the network with its trained weights moved by a vector of shape (parameters,)."""
+        other, taken = self.copy(), 0
+        weights = [
+            *(["W", "hidden"] if self.trains_hidden else []),
+            *(["v"] if self.trains_output else []),
+        ]
+        for name in weights:
+            array = getattr(other, name)
+            array += by[taken : taken + array.size].reshape(array.shape)
+            taken += array.size
+        return other
+
+    def jacobian(self, X: Array) -> Array:
+        """J, the derivatives of the outputs in the trained weights, shape (n, parameters)."""
+        features, signals = self._signals(X)
+        n, blocks = len(X), []
+        if self.trains_hidden:
+            pairs = zip(signals, [X.T, *features[:-1]], strict=True)
+            blocks += [np.einsum("ki,ji->ikj", signal, below).reshape(n, -1) for signal, below in pairs]
+        if self.trains_output:
+            blocks.append(features[-1].T)
+        return np.concatenate(blocks, axis=1)
+
+    def tangent_kernel(self, X: Array) -> Array:
+        """J J^T, the empirical neural tangent kernel, shape (n, n), without J."""
+        features, signals = self._signals(X)
+        K = features[-1].T @ features[-1] if self.trains_output else np.zeros((len(X), len(X)))
+        if self.trains_hidden:
+            for signal, below in zip(signals, [X.T, *features[:-1]], strict=True):
+                K += (signal.T @ signal) * (below.T @ below)
+        return K
+
+    def tangent_extremes(self, X: Array) -> tuple[float, float]:
+        """Least and largest eigenvalue of J J^T; the least is 0 below n parameters."""
+        values = np.linalg.eigvalsh(self.tangent_kernel(X))
+        least = 0.0 if self.parameters < len(X) else max(float(values[0]), 0.0)
+        return least, float(values[-1])
+
+    def _layers(self, X: Array) -> tuple[list[Array], list[Array]]:
+        """phi and phi' of every hidden layer, each (k, n)."""
+        features: list[Array] = []
+        slopes: list[Array] = []
+        below = np.ascontiguousarray(X.T)
+        for weights in (self.W, *self.hidden):
+            slope = weights @ below
+            below = np.empty_like(slope)
+            _activate_all(code_of(self.activation), slope, below)
+            slopes.append(slope)
+            features.append(below)
+        return features, slopes
+
+    def _signals(self, X: Array) -> tuple[list[Array], list[Array]]:
+        """Features, and the derivative of f in every pre-activation, (k, n) for each layer."""
+        features, slopes = self._layers(X)
+        signal = self.v[:, None] * slopes[-1]
+        signals = [signal]
+        for weights, slope in zip(self.hidden[::-1], slopes[-2::-1], strict=True):
+            signal = (weights.T @ signal) * slope
+            signals.insert(0, signal)
+        return features, signals
+
+
+@entry
+def _activate_all(code, z, a):  # type: ignore[no-untyped-def]
+    for unit in range(z.shape[0]):
+        activate(code, z[unit], a[unit])

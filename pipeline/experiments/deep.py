@@ -1,0 +1,68 @@
+"""Depth: conditioning of the last layer's features, and descent, with L hidden layers of width k.
+
+The kernel of L layers is the recursion of one: features of the layer below, scaled by the variance
+2/k of the weights above, are the inputs of the next.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.descent.network import TRAINED
+from pipeline.experiments import input as input_layer
+from pipeline.experiments.training import TRAINING, descend_width, descent_seconds, initial_network
+from pipeline.experiments.trial import Measured, SeedResult, SeedTrial, Variable, blank, visit_widths
+from pipeline.kernels import alpha_from_eigenvalues, deep_kernel, kernel_eigenvalues
+from pipeline.marchenko_pastur import left_edge
+from pipeline.spectrum import descending_singular_values
+from pipeline.sweep import Cell, Descent
+
+__all__ = ["EXPERIMENT"]
+
+VARIABLES = (
+    *TRAINING,
+    Variable("sigma_min", ("width",), "n-th largest singular value of the last features at the start"),
+    Variable("sigma_max", ("width",), "largest singular value of the last features at the start"),
+    Variable("kernel_alpha", ("width",), "root of the least eigenvalue of the kernel of L layers"),
+    Variable("edge", ("width",), "predicted smallest eigenvalue of Phi^T Phi / k, from that kernel"),
+)
+
+
+def _run_seed(trial: SeedTrial) -> SeedResult:
+    X, y = trial.inputs(), trial.signs()
+    eigenvalues = kernel_eigenvalues(deep_kernel(X, trial.cell.activation, trial.cell.depth))
+
+    def one_width(place: int, k: int) -> Measured:
+        found = descend_width(trial, X, y, k)[0]
+        start = _conditioning(initial_network(trial, k).features(X), eigenvalues)
+        return replace(found, values={**found.values, **start})
+
+    return visit_widths(trial, blank(trial, VARIABLES), one_width)
+
+
+def _conditioning(Phi: NDArray[np.float64], eigenvalues: NDArray[np.float64]) -> dict[str, float]:
+    sigma = descending_singular_values(Phi)
+    return {
+        "sigma_min": float(sigma[-1]),
+        "sigma_max": float(sigma[0]),
+        "kernel_alpha": float(alpha_from_eigenvalues(eigenvalues)),
+        "edge": float(left_edge(eigenvalues, len(Phi))),
+    }
+
+
+def _seconds(cell: Cell, descent: Descent | None) -> float:
+    singular = sum(3e-4 + 1.8e-10 * k * cell.n * min(k, cell.n) for k in cell.widths)
+    return descent_seconds(cell, descent) + singular + cell.depth * 1e-9 * cell.n**3
+
+
+EXPERIMENT = replace(
+    input_layer.EXPERIMENT,
+    variables=VARIABLES,
+    run_seed=_run_seed,
+    seconds=_seconds,
+    trained=("both", *(name for name in TRAINED if name != "both")),
+    deep=True,
+)

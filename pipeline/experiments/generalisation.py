@@ -1,0 +1,81 @@
+"""Generalisation: does the gap between test and training loss go as Gamma / sqrt(n)?
+
+Labels come from a teacher, a network of the same kind with `TEACHER_UNITS` hidden units. Gamma is
+||theta_T - theta_0||. Losses are squared errors, clipped at `CLIP`, averaged; the test set is fresh.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.activations import apply
+from pipeline.datasets import draw
+from pipeline.experiments import input as input_layer
+from pipeline.experiments.training import TRAINING, descend_width, descent_seconds
+from pipeline.experiments.trial import Measured, SeedResult, SeedTrial, Variable, blank, visit_widths
+from pipeline.streams import Role
+from pipeline.sweep import Cell, Descent
+
+__all__ = ["EXPERIMENT"]
+
+Array = NDArray[np.float64]
+
+TEACHER_UNITS, TEST_SAMPLES, CLIP = 8, 2000, 1.0
+
+VARIABLES = (
+    *TRAINING,
+    Variable("train_loss", ("width",), f"mean squared error on the samples, clipped at {CLIP:g}"),
+    Variable("test_loss", ("width",), f"mean squared error on fresh samples, clipped at {CLIP:g}"),
+)
+
+
+def _run_seed(trial: SeedTrial) -> SeedResult:
+    cell = trial.cell
+    if cell.dataset.kind == "file":
+        raise ValueError("a file dataset has no fresh samples to test on; take sphere or gaussian")
+    X = trial.inputs()
+    fresh = draw(cell.dataset, trial.stream(Role.TEST), _test_samples(cell), cell.d, cell.angle)
+    y, answers = _teach(trial, X), _teach(trial, fresh)
+
+    def one_width(place: int, k: int) -> Measured:
+        found, network = descend_width(trial, X, y, k)
+        losses = {
+            "train_loss": _clipped(network.outputs(X) - y),
+            "test_loss": _clipped(network.outputs(fresh) - answers),
+        }
+        return Measured({**found.values, **losses}, found.status)
+
+    return visit_widths(trial, blank(trial, VARIABLES), one_width)
+
+
+def _test_samples(cell: Cell) -> int:
+    """A number that every kind of dataset can form."""
+    return TEST_SAMPLES - TEST_SAMPLES % 6
+
+
+def _teach(trial: SeedTrial, X: Array) -> Array:
+    """Labels of order 1, shape (len(X),)."""
+    rng = trial.stream(Role.TEACHER)
+    W = rng.standard_normal((TEACHER_UNITS, trial.cell.d))
+    signs = np.resize([1.0, -1.0], TEACHER_UNITS)
+    return signs @ apply(trial.cell.activation, W @ X.T) / np.sqrt(TEACHER_UNITS)
+
+
+def _clipped(error: Array) -> float:
+    return float(np.minimum(error**2, CLIP).mean())
+
+
+def _seconds(cell: Cell, descent: Descent | None) -> float:
+    return descent_seconds(cell, descent) + len(cell.widths) * 2e-8 * TEST_SAMPLES * max(cell.widths)
+
+
+EXPERIMENT = replace(
+    input_layer.EXPERIMENT,
+    variables=VARIABLES,
+    run_seed=_run_seed,
+    seconds=_seconds,
+    trained=("input", "both"),
+)

@@ -1,0 +1,65 @@
+"""Descent on the output layer from v0 = 0, exact after any number of steps (Section IV).
+
+The loss comes from the singular values of Phi, so budgets of a million steps cost nothing. Below n
+units the relative loss stays near 1 - k/n for random signs; above, descent tends to the
+pseudo-inverse solution, the shortest one.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pipeline.descent.output import modes
+from pipeline.experiments.training import CURVE, DESCENT, closed_form
+from pipeline.experiments.trial import (
+    Experiment,
+    Measured,
+    SeedResult,
+    SeedTrial,
+    Variable,
+    blank,
+    visit_widths,
+)
+from pipeline.spectrum import NestedFeatures
+from pipeline.sweep import Cell, Descent
+
+__all__ = ["EXPERIMENT"]
+
+VARIABLES = (
+    *DESCENT,
+    Variable("sigma_min", ("width",), "n-th largest singular value of Phi"),
+    Variable("sigma_max", ("width",), "largest singular value of Phi"),
+    Variable("distance_ratio", ("width",), "||v_T|| / ||v_pseudo-inverse||"),
+    Variable("solution_error", ("width",), "||v_T - v_pseudo-inverse|| / ||v_pseudo-inverse||"),
+    CURVE,
+)
+
+
+def _run_seed(trial: SeedTrial) -> SeedResult:
+    X, y = trial.inputs(), trial.signs()
+    descent = trial.descent
+    assert descent is not None
+
+    def one_width(place: int, k: int) -> Measured:
+        found = modes(NestedFeatures(X, trial.cell.activation, trial.weights(k)).features(k), -y)
+        eta = descent.step_size / found.sigma[0] ** 2 if found.sigma.size else descent.step_size
+        outcome = closed_form(found, descent, eta)
+        shortest = found.shortest if found.sigma.size else np.nan
+        more = {
+            "sigma_min": found.sigma[-1] if found.sigma.size == trial.n else 0.0,
+            "sigma_max": found.sigma[0] if found.sigma.size else 0.0,
+            "distance_ratio": outcome.values["distance"] / shortest,
+            "solution_error": found.left_to_go(descent.steps, eta) / shortest,
+        }
+        return Measured({**outcome.values, **more}, outcome.status)
+
+    return visit_widths(trial, blank(trial, VARIABLES), one_width)
+
+
+def _seconds(cell: Cell, descent: Descent | None) -> float:
+    """One SVD with vectors for each width, and some dozens of evaluations of the loss."""
+    per_width = (1e-3 + 1e-5 * cell.n + 6e-10 * k * cell.n * min(k, cell.n) for k in cell.widths)
+    return 1e-3 + sum(per_width)
+
+
+EXPERIMENT = Experiment(VARIABLES, _run_seed, _seconds, independent=True, descends=True)

@@ -1,0 +1,138 @@
+"""Theorem 1: certify, then check (4) and (5) at every step, at the certified residual and beyond.
+
+Labels are y = f(theta_0) + epsilon u with a random direction u, ||u|| = 1, and epsilon the largest
+certified residual or a multiple of it; where every residual is certified, the unit is sqrt(n), the
+size of random signs. The step size is 1/beta^2. A ratio is the left side of (4) or (5) over the
+right: at most 1 where the theorem applies. Descent is followed while the residual stands above its
+rounding. Where alpha is 0 nothing is certified and nothing is run: epsilon is 0.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import linalg
+
+from pipeline.descent.certificates import Certificate, certify
+from pipeline.descent.loop import train
+from pipeline.descent.network import TRAINED, Network
+from pipeline.descent.rows import SMOOTHNESS
+from pipeline.experiments.training import initial_network, step_seconds
+from pipeline.experiments.trial import (
+    Experiment,
+    Measured,
+    SeedResult,
+    SeedTrial,
+    Variable,
+    blank,
+    visit_widths,
+)
+from pipeline.streams import Role
+from pipeline.sweep import Cell, Descent
+
+__all__ = ["EXPERIMENT"]
+
+Array = NDArray[np.float64]
+
+PER_MULTIPLE = ("width", "multiple")
+
+VARIABLES = (
+    Variable("jacobian_alpha", ("width",), "alpha of Assumption 1: half of sigma_min(J0)"),
+    Variable("beta", ("width",), "beta of Assumption 2: bound on ||J||"),
+    Variable("radius", ("width",), "largest radius R of Assumption 3; inf where J does not move"),
+    Variable("epsilon", ("width",), "largest certified residual, alpha R / 5; sqrt(n) if R is inf"),
+    Variable("certified", ("width",), "1 where the constants are proven; 0: measured, or alpha = 0"),
+    Variable("rate_ratio", PER_MULTIPLE, "left over right side of (4), the worst of all steps"),
+    Variable("path_ratio", PER_MULTIPLE, "left over right side of (5), the worst of all steps"),
+    Variable("distance", PER_MULTIPLE, "distance travelled, ||theta_T - theta_0||"),
+    Variable("lower_ratio", PER_MULTIPLE, "lower bound (||r0|| - ||r_T||) / beta over the distance"),
+    Variable("upper_ratio", PER_MULTIPLE, "distance over the upper bound 5 ||r0|| / alpha"),
+    Variable("shortest_ratio", PER_MULTIPLE, "distance over the linearised shortest, ||J0^+ r0||"),
+    Variable("relative_loss", PER_MULTIPLE, "||r_T||^2 / ||r0||^2 after the last step"),
+    Variable("steps", PER_MULTIPLE, "steps taken"),
+)
+
+ROUNDING = 100 * np.finfo(np.float64).eps
+"""Of the outputs' scale: residuals below it are not compared."""
+
+
+def _run_seed(trial: SeedTrial) -> SeedResult:
+    X = trial.inputs()
+    u = trial.stream(Role.LABELS).standard_normal(trial.n)
+    u /= np.linalg.norm(u)
+
+    def one_width(place: int, k: int) -> Measured:
+        network = initial_network(trial, k)
+        found = certify(network, X, direction=u)
+        epsilon = found.residual if np.isfinite(found.radius) else np.sqrt(trial.n)
+        constants = {
+            "jacobian_alpha": found.alpha,
+            "beta": found.beta,
+            "radius": found.radius if found.alpha > 0 else 0.0,
+            "epsilon": epsilon if found.alpha > 0 else 0.0,
+            "certified": float(found.rigorous and found.alpha > 0),
+        }
+        if found.alpha == 0:
+            return Measured(constants, message="no certificate: alpha = 0, J0 is singular")
+        assert trial.descent is not None
+        shortest = _linearised_shortest(network.jacobian(X), u)
+        sizes = [multiple * epsilon for multiple in trial.descent.multiples]
+        ratios = [_follow(network, X, size * u, found, trial.descent) for size in sizes]
+        for ratio, size in zip(ratios, sizes, strict=True):
+            ratio["shortest_ratio"] = ratio["distance"] / (size * shortest)
+        columns = {name: np.array([ratio[name] for ratio in ratios]) for name in ratios[0]}
+        return Measured({**constants, **columns})
+
+    return visit_widths(trial, blank(trial, VARIABLES), one_width)
+
+
+def _follow(
+    network: Network, X: Array, residual: Array, found: Certificate, descent: Descent
+) -> dict[str, float]:
+    """Descend from theta_0 on labels at a given residual, comparing both sides at every step."""
+    start = np.linalg.norm(residual)
+    y = network.outputs(X) + residual
+    scale = np.linalg.norm(np.abs(network.v) @ np.abs(network.features(X))) + np.linalg.norm(y)
+    least = max(descent.tolerances[-1], (ROUNDING * scale / start) ** 2)
+    moving = network.copy()
+    done = train(moving, X, y, found.step_size, descent.steps, [least], alpha=found.alpha)
+    last = np.sqrt(done.loss_final)
+    return {
+        "rate_ratio": done.rate_ratio,
+        "path_ratio": done.path_ratio,
+        "distance": done.distance,
+        "lower_ratio": (start - last) / found.beta / done.distance,
+        "upper_ratio": done.distance / (5 * start / found.alpha),
+        "relative_loss": done.loss_final / done.loss_initial,
+        "steps": float(done.steps),
+    }
+
+
+def _linearised_shortest(J: Array, u: Array) -> float:
+    """||J^+ u||, the least distance at which the linearised outputs move by u."""
+    R = np.linalg.qr(J.T, mode="r")
+    return float(np.linalg.norm(linalg.solve_triangular(R, u, trans="T")))
+
+
+def _seconds(cell: Cell, descent: Descent | None) -> float:
+    assert descent is not None
+    n, total = cell.n, 1e-3
+    for k in cell.widths:
+        p = k * cell.d + (cell.depth - 1) * k * k + k
+        svd = 3e-10 * n * p * min(n, p) * (2 + len(descent.multiples)) * (1 if cell.depth == 1 else 30)
+        steps = len(descent.multiples) * descent.steps
+        total += svd + steps * (step_seconds(cell, k) + 5e-10 * p)
+    return total
+
+
+EXPERIMENT = Experiment(
+    VARIABLES,
+    _run_seed,
+    _seconds,
+    independent=True,
+    descends=True,
+    balanced=True,
+    trained=("input", *(name for name in TRAINED if name != "input")),
+    deep=True,
+    activations=tuple(SMOOTHNESS),
+)

@@ -1,0 +1,175 @@
+"""What the experiments on trained networks share: a network's start, its descent, its cost.
+
+W has N(0, 1) entries, later layers N(0, 2/k), v = +-1/sqrt(k) in turn, labels are random signs; the
+step size is c / lambda_max(J0 J0^T). Where only v is trained the outcome is exact and costs no steps.
+Widths are independent of each other, though with nested widths a narrower W is part of a wider one.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.descent import output
+from pipeline.descent.loop import DIVERGED, train
+from pipeline.descent.network import Network, balanced
+from pipeline.experiments.trial import Measured, SeedTrial, Variable
+from pipeline.status import Status
+from pipeline.streams import Role
+from pipeline.sweep import Cell, Descent
+
+__all__ = [
+    "CURVE",
+    "DESCENT",
+    "descend_width",
+    "descent_seconds",
+    "initial_network",
+    "parameters_of",
+    "step_seconds",
+]
+
+Array = NDArray[np.float64]
+
+CURVE_SEEDS = 4
+"""Seeds below this number keep their loss curves."""
+
+DESCENT = (
+    Variable(
+        "steps_to_tolerance",
+        ("width", "tolerance"),
+        "first step with relative loss at or below the tolerance; inf where none in the budget",
+    ),
+    Variable("loss_initial", ("width",), "squared residual ||r||^2 at the start"),
+    Variable("loss_final", ("width",), "squared residual ||r||^2 after the last step"),
+    Variable("steps", ("width",), "steps taken"),
+    Variable("step_size", ("width",), "step size eta"),
+    Variable("distance", ("width",), "distance travelled, ||theta_T - theta_0||"),
+)
+
+CURVE = Variable("loss_curve", ("width", "step"), "relative loss ||r||^2 / ||r0||^2, of seeds 0 to 3")
+
+TRAINING = (
+    *DESCENT,
+    Variable("parameters", ("width",), "number of trained weights"),
+    Variable("ntk_min", ("width",), "least eigenvalue of the empirical NTK J0 J0^T"),
+    Variable("ntk_max", ("width",), "largest eigenvalue of the empirical NTK J0 J0^T"),
+    Variable("dead_samples", ("width",), "samples at which no unit is active at the start"),
+    CURVE,
+)
+
+
+def initial_network(trial: SeedTrial, k: int, trained: str | None = None) -> Network:
+    """Draw the network of one width at its start."""
+    cell = trial.cell
+    W = trial.weights(k).standard_normal((k, cell.d))
+    hidden = trial.stream(Role.HIDDEN, k).standard_normal((cell.depth - 1, k, k)) * np.sqrt(2 / k)
+    return Network(cell.activation, W, hidden, balanced(k), trained or cell.trained)
+
+
+def descend_width(trial: SeedTrial, X: Array, y: Array, k: int) -> tuple[Measured, Network]:
+    """Train the network of one width; return what it left and the trained network."""
+    descent = trial.descent
+    assert descent is not None
+    network = initial_network(trial, k)
+    least, largest = network.tangent_extremes(X)
+    start = {
+        "parameters": network.parameters,
+        "ntk_min": least,
+        "ntk_max": largest,
+        "dead_samples": network.dead_samples(X),
+    }
+    eta = descent.step_size / largest if largest > 0 else descent.step_size
+    if network.trained == "output":
+        found = closed_form(output.modes(network.features(X), network.outputs(X) - y), descent, eta)
+    else:
+        found = _iterated(network, X, y, descent, eta)
+    curve = {} if trial.seed < CURVE_SEEDS else {"loss_curve": np.nan}
+    return Measured({**start, **found.values, **curve}, found.status), network
+
+
+def _iterated(network: Network, X: Array, y: Array, descent: Descent, eta: float) -> Measured:
+    done = train(network, X, y, eta, descent.steps, descent.tolerances, descent.marks)
+    values = {
+        "steps_to_tolerance": done.steps_to_tolerance,
+        "loss_initial": done.loss_initial,
+        "loss_final": done.loss_final,
+        "steps": done.steps,
+        "step_size": eta,
+        "distance": done.distance,
+        "loss_curve": done.curve,
+    }
+    return Measured(values, Status.DIVERGED if done.diverged else Status.DONE)
+
+
+def closed_form(modes: output.Modes, descent: Descent, eta: float) -> Measured:
+    """What descent on v comes to after the whole budget, from the modes of its residual."""
+    first = float(modes.squared_residual([0], eta)[0])
+    last = float(modes.squared_residual([descent.steps], eta)[0])
+    curve = modes.squared_residual(descent.marks, eta)
+    values = {
+        "steps_to_tolerance": modes.steps_to(descent.tolerances, eta, descent.steps),
+        "loss_initial": first,
+        "loss_final": last,
+        "steps": descent.steps,
+        "step_size": eta,
+        "distance": modes.travelled(descent.steps, eta),
+        "loss_curve": curve / first if first > 0 else np.zeros_like(curve),
+    }
+    bounded = last <= DIVERGED * first
+    return Measured(values, Status.DONE if bounded else Status.DIVERGED)
+
+
+# ---- cost
+
+PER_STEP, PER_FLOP = 4e-7, 2.1e-11
+PER_UNIT = {
+    "relu": 5e-10,
+    "leaky_relu": 6e-10,
+    "softplus": 1.2e-8,
+    "tanh": 1.3e-8,
+    "erf": 1.5e-8,
+    "gelu": 1.9e-8,
+    "sigmoid": 1.2e-8,
+    "linear": 4e-10,
+}
+"""Seconds for phi and phi' of one unit at one sample, measured."""
+
+
+def parameters_of(cell: Cell, k: int) -> int:
+    """Number of trained weights of a network of width k."""
+    inner = k * cell.d + (cell.depth - 1) * k * k
+    return inner * (cell.trained != "output") + k * (cell.trained != "input")
+
+
+def step_seconds(cell: Cell, k: int) -> float:
+    """Estimated time of one step on one core."""
+    flops = 4.0 * cell.n * k * cell.d + 6.0 * (cell.depth - 1) * cell.n * k * k
+    return PER_STEP + PER_FLOP * flops + cell.depth * cell.n * k * PER_UNIT[cell.activation]
+
+
+def expected_steps(cell: Cell, k: int, descent: Descent) -> float:
+    """Steps that a trial is expected to take.
+
+    Below about one and a half parameters for each sample the last tolerance is out of reach and the
+    whole budget is spent; beyond, the number of steps falls with a power of that ratio.
+    """
+    ratio = parameters_of(cell, k) / cell.n
+    decades = -np.log10(descent.tolerances[-1])
+    return float(min(descent.steps, STEPS_AT_TWO * decades * (2 / ratio) ** STEPS_FALL))
+
+
+STEPS_AT_TWO, STEPS_FALL = 1000.0, 2.0
+
+
+def descent_seconds(cell: Cell, descent: Descent | None) -> float:
+    """Estimated time of all widths of one seed on one core."""
+    assert descent is not None
+    return sum(_width_seconds(cell, k, descent) for k in cell.widths) + 1e-3
+
+
+def _width_seconds(cell: Cell, k: int, descent: Descent) -> float:
+    n = cell.n
+    start = 4e-4 + 4e-11 * (n**2 * (k + cell.d) * cell.depth) + 1.2e-10 * n**3
+    if cell.trained == "output":
+        return start + 2e-4 + 3e-10 * n * k * min(n, k)
+    return start + step_seconds(cell, k) * expected_steps(cell, k, descent)
