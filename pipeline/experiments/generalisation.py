@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pipeline.activations import apply
 from pipeline.datasets import draw
 from pipeline.experiments import input as input_layer
-from pipeline.experiments.training import TRAINING, descend_width, descent_seconds
+from pipeline.experiments.training import TRAINING, descend_width, width_seconds
 from pipeline.experiments.trial import Measured, SeedResult, SeedTrial, Variable, blank, visit_widths
 from pipeline.streams import Role
 from pipeline.sweep import Cell, Descent
@@ -23,7 +23,7 @@ __all__ = ["EXPERIMENT"]
 
 Array = NDArray[np.float64]
 
-TEACHER_UNITS, TEST_SAMPLES, CLIP = 8, 2000, 1.0
+TEACHER_UNITS, TEACHER_STEPS, TEST_SAMPLES, CLIP = 8, 300, 2000, 1.0
 
 VARIABLES = (
     *TRAINING,
@@ -69,7 +69,10 @@ def _clipped(error: Array) -> float:
 
 
 def _seconds(cell: Cell, descent: Descent | None) -> float:
-    return descent_seconds(cell, descent) + len(cell.widths) * 2e-8 * TEST_SAMPLES * max(cell.widths)
+    """A teacher's labels are met in some hundreds of steps, whatever the width."""
+    assert descent is not None
+    steps = min(descent.steps, TEACHER_STEPS)
+    return sum(width_seconds(cell, k, steps) + 2e-8 * TEST_SAMPLES * k for k in cell.widths)
 
 
 EXPERIMENT = replace(

@@ -26,6 +26,7 @@ __all__ = [
     "initial_network",
     "parameters_of",
     "step_seconds",
+    "width_seconds",
 ]
 
 Array = NDArray[np.float64]
@@ -148,28 +149,30 @@ def step_seconds(cell: Cell, k: int) -> float:
 
 
 def expected_steps(cell: Cell, k: int, descent: Descent) -> float:
-    """Steps that a trial is expected to take.
+    """Steps that a trial on random signs is expected to take; a fit to measured medians.
 
-    Below about one and a half parameters for each sample the last tolerance is out of reach and the
-    whole budget is spent; beyond, the number of steps falls with a power of that ratio.
+    Below one parameter for each sample the budget is spent. Beyond, the tail of the loss falls like a
+    power of the step, the slower the more samples there are for each dimension; with v trained too,
+    its large eigenvalue makes the steps of one hidden layer shorter.
     """
     ratio = parameters_of(cell, k) / cell.n
-    decades = -np.log10(descent.tolerances[-1])
-    return float(min(descent.steps, STEPS_AT_TWO * decades * (2 / ratio) ** STEPS_FALL))
-
-
-STEPS_AT_TWO, STEPS_FALL = 1000.0, 2.0
+    if ratio < 1:
+        return float(descent.steps)
+    tail = (1e-2 / descent.tolerances[-1]) ** 0.5 * max(1.0, cell.n / (10 * cell.d)) ** 2
+    both = 4.0 if cell.trained == "both" and cell.depth == 1 else 1.0
+    return float(min(descent.steps, 500 * both * tail * (1 + 4 / ratio**2)))
 
 
 def descent_seconds(cell: Cell, descent: Descent | None) -> float:
     """Estimated time of all widths of one seed on one core."""
     assert descent is not None
-    return sum(_width_seconds(cell, k, descent) for k in cell.widths) + 1e-3
+    return 1e-3 + sum(width_seconds(cell, k, expected_steps(cell, k, descent)) for k in cell.widths)
 
 
-def _width_seconds(cell: Cell, k: int, descent: Descent) -> float:
+def width_seconds(cell: Cell, k: int, steps: float) -> float:
+    """Estimated time of one width of one seed that takes so many steps."""
     n = cell.n
     start = 4e-4 + 4e-11 * (n**2 * (k + cell.d) * cell.depth) + 1.2e-10 * n**3
     if cell.trained == "output":
         return start + 2e-4 + 3e-10 * n * k * min(n, k)
-    return start + step_seconds(cell, k) * expected_steps(cell, k, descent)
+    return start + step_seconds(cell, k) * steps
