@@ -16,7 +16,7 @@ from typing import NamedTuple
 from pipeline.activations import LEAKY_SLOPE
 from pipeline.compiled import compiled
 
-__all__ = ["SMOOTHNESS", "Smoothness", "activate", "code_of"]
+__all__ = ["SLOPES", "SMOOTHNESS", "Smoothness", "activate", "code_of"]
 
 
 class Smoothness(NamedTuple):
@@ -54,6 +54,10 @@ SMOOTHNESS = MappingProxyType(
 )
 
 
+SLOPES = (0.0, LEAKY_SLOPE)
+"""phi'(z) for z < 0 of the rectifiers, which are the first codes."""
+
+
 def code_of(activation: str) -> int:
     """Return the number by which compiled code knows an activation."""
     return list(SMOOTHNESS).index(activation)
@@ -63,9 +67,9 @@ def code_of(activation: str) -> int:
 def activate(code, z, a):  # type: ignore[no-untyped-def]
     """`a` = phi(z), then z = phi'(z), for the activation of that place in `SMOOTHNESS`."""
     if code == 0:
-        _rectify(z, a, 0.0)
+        _rectify(z, a, SLOPES[0])
     elif code == 1:
-        _rectify(z, a, LEAKY_SLOPE)
+        _rectify(z, a, SLOPES[1])
     elif code == 2:
         _softplus(z, a)
     elif code == 3:

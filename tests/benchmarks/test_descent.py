@@ -1,0 +1,169 @@
+"""One step of gradient descent against its floor, the two matrix products, and against autodiff.
+
+The floor runs the same products, W X^T and its counterpart for the gradient, in the same BLAS. Every
+figure is the best of several runs, so that other work on the machine disturbs the ratios little.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+
+import numba
+import numpy as np
+import pytest
+import xarray as xr
+from threadpoolctl import threadpool_limits
+
+import pipeline
+from pipeline.descent.loop import train
+from pipeline.descent.network import Network, balanced
+from pipeline.sweep_file import bundled_sweeps, parse_sweep
+
+SEEDS = int(os.environ.get("WIDTHLAW_BENCHMARK_DESCENT_SEEDS", "2"))
+WORKERS = 2
+REPEATS = 7
+
+
+@numba.njit
+def products(W, X_T, D, X, Z, G, times):
+    for _ in range(times):
+        np.dot(W, X_T, Z)
+        np.dot(D, X, G)
+
+
+def best(seconds: Callable[[], float]) -> float:
+    seconds()  # compile, and fill the caches
+    return min(seconds() for _ in range(REPEATS))
+
+
+def problem(n: int, d: int, k: int) -> tuple[Network, np.ndarray, np.ndarray, float]:
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((n, d))
+    X /= np.linalg.norm(X, axis=1, keepdims=True)
+    network = Network("relu", rng.standard_normal((k, d)), np.empty((0, k, k)), balanced(k))
+    return network, X, rng.choice([-1.0, 1.0], n), 1 / network.tangent_extremes(X)[1]
+
+
+def floor_seconds(n: int, d: int, k: int, steps: int) -> float:
+    rng = np.random.default_rng(1)
+    W, X, D = (rng.standard_normal(shape) for shape in ((k, d), (n, d), (k, n)))
+    arrays = (W, np.ascontiguousarray(X.T), D, X, np.empty((k, n)), np.empty((k, d)))
+
+    def run() -> float:
+        began = time.perf_counter()
+        products(*arrays, steps)
+        return (time.perf_counter() - began) / steps
+
+    return best(run)
+
+
+def our_seconds(n: int, d: int, k: int, steps: int) -> float:
+    network, X, y, eta = problem(n, d, k)
+
+    def run() -> float:
+        moving = network.copy()
+        began = time.perf_counter()
+        taken = train(moving, X, y, eta, steps, [1e-26]).steps
+        return (time.perf_counter() - began) / taken
+
+    return best(run)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    with threadpool_limits(limits=1):
+        yield
+
+
+@pytest.mark.benchmark
+@pytest.mark.parametrize(("n", "d", "k", "bound"), [(100, 10, 12, 2.5), (400, 20, 40, 2.0)])
+def test_a_step_stays_near_its_two_matrix_products(n, d, k, bound) -> None:
+    steps = 4_000_000 // (n * k)
+    ours, floor = our_seconds(n, d, k, steps), floor_seconds(n, d, k, steps)
+    print(f"\nn={n}, d={d}, k={k}: {ours * 1e6:.2f} us a step, products {floor * 1e6:.2f} us")
+    print(f"step / floor: {ours / floor:.2f} (bound {bound})")
+    assert ours <= bound * floor
+
+
+@pytest.mark.benchmark
+def test_a_step_beats_a_jitted_jax_loop() -> None:
+    jax = pytest.importorskip("jax")
+    jax.config.update("jax_enable_x64", True)
+    network, X, y, eta = problem(100, 10, 12)
+    v = network.v
+
+    def loss(W):
+        return 0.5 * jax.numpy.sum((v @ jax.nn.relu(W @ X.T) - y) ** 2)
+
+    steps = 5000
+    descend = jax.jit(
+        lambda W: jax.lax.fori_loop(0, steps, lambda _, at: at - eta * jax.grad(loss)(at), W)
+    )
+
+    def run() -> float:
+        began = time.perf_counter()
+        descend(network.W).block_until_ready()
+        return (time.perf_counter() - began) / steps
+
+    theirs, ours = best(run), our_seconds(100, 10, 12, steps)
+    print(
+        f"\nJAX {theirs * 1e6:.2f} us, ours {ours * 1e6:.2f} us: {theirs / ours:.1f} times (bound 2.5)"
+    )
+    assert theirs >= 2.5 * ours
+
+
+@pytest.mark.benchmark
+def test_a_step_beats_a_pytorch_autograd_loop() -> None:
+    torch = pytest.importorskip("torch")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    network, X, y, eta = problem(100, 10, 12)
+    inputs, labels, v = (torch.tensor(array) for array in (X, y, network.v))
+    steps = 500
+
+    def run() -> float:
+        W = torch.tensor(network.W, requires_grad=True)
+        optimiser = torch.optim.SGD([W], lr=eta)
+        began = time.perf_counter()
+        for _ in range(steps):
+            optimiser.zero_grad()
+            loss = 0.5 * ((torch.relu(inputs @ W.T) @ v - labels) ** 2).sum()
+            loss.backward()
+            optimiser.step()
+        return (time.perf_counter() - began) / steps
+
+    theirs, ours = best(run), our_seconds(100, 10, 12, 5000)
+    torch.set_num_threads(threads)
+    ratio = theirs / ours
+    print(f"\nPyTorch {theirs * 1e6:.1f} us, ours {ours * 1e6:.2f} us: {ratio:.0f} times (bound 40)")
+    assert theirs >= 40 * ours
+
+
+def warm() -> None:
+    """Import and compile what a trial needs: start-up, not efficiency."""
+    import pipeline.graph  # noqa: F401
+
+    our_seconds(4, 2, 2, 10)
+
+
+@pytest.mark.benchmark
+def test_descents_of_unlike_length_fill_the_cores(tmp_path) -> None:
+    text = bundled_sweeps()["input-layer"].read_text()
+    seeds = next(line for line in text.splitlines() if line.startswith("seeds"))
+    sweep = parse_sweep(text.replace(seeds, f"seeds = {SEEDS}"))
+    with pipeline.local_client(WORKERS) as client:
+        client.run(warm)
+        began = time.perf_counter()
+        pipeline.run(sweep, tmp_path / "a.zarr", client)
+        wall = time.perf_counter() - began
+    ds = xr.open_zarr(tmp_path / "a.zarr")
+    numerics = float(ds.seconds.sum())
+    efficiency = numerics / (wall * WORKERS)
+    print(
+        f"\n{sweep.trials} trials of {float(ds.seconds.min()):.3f} to {float(ds.seconds.max()):.2f} s"
+    )
+    print(f"in {wall:.1f} s on {WORKERS} workers: efficiency {efficiency:.3f} (bound 0.85)")
+    print(f"estimated {ds.attrs['estimated_seconds']:.0f} core-seconds, took {numerics:.0f}")
+    assert efficiency >= 0.85
