@@ -98,8 +98,9 @@ def report_run(path: Path, outcome: Outcome | None = None) -> int:
     found = stores.counts(path)
     failed = found["failed"]
     now = outcome or Outcome()
+    diverged = f", {found['diverged']} diverged" if found["diverged"] else ""
     click.echo(
-        f"{path}: {found['done']} trials done, {failed} failed; {now.trials} computed now "
+        f"{path}: {found['done']} trials done, {failed} failed{diverged}; {now.trials} computed now "
         f"in {now.seconds:.1f} s of numerics",
         err=True,
     )
