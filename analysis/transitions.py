@@ -2,7 +2,7 @@
 
 Every cell (a combination of everything but `width` and `seed`) holds a table of outcomes: did the
 trial of this width and this seed succeed? The critical width `k50` is where success has
-probability 1/2 under a binomial logistic curve in log k.
+probability 1/2 under a binomial logistic curve in log k. What success means is said in `success`.
 
 With nested widths one seed's outcomes share one weight matrix, and in any case one data set, so
 they are not independent: an interval from the binomial likelihood covers far too little. Seeds
@@ -22,12 +22,14 @@ A cell is fitted only where its data determine a curve; `outcome` says what it w
 - `degenerate`: a seed's alpha is 0, and success measured against alpha has no meaning.
 - `empty`: no trial is done yet.
 
-Trials are read by their status. A diverged trial is an outcome, a failure to train; pending,
-failed and excluded trials are none, and the first two are counted beside the estimate.
+Trials are read by their status. A diverged trial is an outcome, a failure to train, whatever
+tolerance it met before; pending, failed and excluded trials are none, and the first two are counted
+beside the estimate.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -36,6 +38,7 @@ import xarray as xr
 from scipy import stats
 
 from analysis.logistic import logistic_fit
+from analysis.success import Rule, outcomes, rule_for, zero_alpha
 from pipeline.status import Status
 
 __all__ = ["OUTCOMES", "critical_widths", "success_counts"]
@@ -66,13 +69,12 @@ _VARIABLES = {
     "successes": ("successful trials", "1"),
 }
 
-_READ = ("status", "k", "sigma_min", "alpha", "kernel_eigenvalues")
-
 
 def critical_widths(
     ds: xr.Dataset,
     threshold: float = 0.5,
     *,
+    budgets: Sequence[int] | None = None,
     success: xr.DataArray | None = None,
     confidence: float = 0.95,
     resamples: int = 1000,
@@ -83,12 +85,20 @@ def critical_widths(
     Parameters
     ----------
     ds
-        An opened store: `status` (..., d, n, width, seed), the coordinate `k`, and, unless
-        `success` is given, `sigma_min` and `alpha`.
+        An opened store: `status` (..., d, n, width, seed), the coordinate `k`, and what success is
+        read from: `steps_to_tolerance` (..., tolerance) of a sweep that descends, or else
+        `sigma_min` and `alpha`.
     threshold
-        A trial succeeds where sigma_min / sqrt(k) >= threshold * alpha.
+        Of conditioning: a trial succeeds where sigma_min / sqrt(k) >= threshold * alpha. It plays
+        no part where trials descend.
+    budgets
+        Of descent: a trial succeeds where its relative loss came to the tolerance in so many steps.
+        `tolerance` and `budget` become dims of the cells; without budgets the whole budget of the
+        store is meant, and `budget` is an attribute.
     success
-        Booleans to use in place of that rule; dims beyond those of `status` become cells.
+        Booleans to use in place of these rules; dims beyond those of `status` become cells. The
+        features of a store that descends are judged by, for example,
+        `success=ds.sigma_min / np.sqrt(ds.k) >= 0.5 * ds.kernel_alpha`.
     confidence
         Level of the intervals: of k50 by the expanded percentile bootstrap over seeds (exact for
         the mean of a normal sample), of `k_crossing` by order statistics.
@@ -103,54 +113,66 @@ def critical_widths(
         at 10%), `bracket_low`, `bracket_high`, `outcome`, `k_crossing` with its interval (nested
         sweeps only, from seeds whose widths are all counted; it sits up to one grid step above
         the crossing), `seeds`, `trials`, `pending`, `failed`; `alpha` where the store has it;
-        `k_edge` and `k_edge_finite` where it has kernel eigenvalues and the default rule is used.
+        `k_edge` and `k_edge_finite` where it has kernel eigenvalues and conditioning is the rule.
+        The attribute `rule` says in words what success was. One tolerance is picked with
+        `.sel({"tolerance": 1e-2})`: `.sel(tolerance=...)` is a setting of xarray's own.
 
     Raises
     ------
     ValueError
         For a variable that is missing or a parameter out of range.
     TypeError
-        For a `success` that is not boolean.
+        For a `ds` that is no Dataset, or a `success` that is not boolean.
     """
-    _check_parameters(threshold, confidence, resamples)
-    if not isinstance(ds, xr.Dataset):
-        raise TypeError(f"got {type(ds).__name__}, expected a Dataset; analysis.open_store gives one")
+    _check_parameters(confidence, resamples)
+    rule = rule_for(ds, threshold, budgets, success)
     # Read once what is used several times below: a chunk is a file.
-    ds = ds[[name for name in _READ if name in ds]].compute()
-    succeeded, counted = _outcomes(ds, threshold, success)
+    predicted = ["kernel_eigenvalues"] if rule.threshold is not None else []
+    ds = _loaded(ds, rule, "alpha", *predicted)
+    succeeded, counted = outcomes(ds, rule)
     cells = succeeded.dims[:-2]
     k = ds.k.broadcast_like(succeeded.isel(seed=0, drop=True)).transpose(*cells, "width")
     nested = bool(ds.attrs.get("nested", 0))
-    degenerate = _any_zero_alpha(ds, succeeded) if success is None else None
     estimates = [
         _cell(s, c, row, nested, confidence, resamples, entropy)
         for s, c, row in zip(_rows(succeeded), _rows(counted), _rows(k), strict=True)
     ]
-    out = _assemble(estimates, succeeded, confidence, resamples, nested, threshold, success is None)
-    if degenerate is not None:
-        out = _blank_degenerate(out, degenerate)
-    return _with_summaries(out, ds, counted, threshold if success is None else None)
+    out = _assemble(estimates, succeeded, confidence, resamples, nested, rule)
+    if rule.threshold is not None:
+        out = _blank_degenerate(out, zero_alpha(ds, succeeded))
+    return _with_summaries(out, ds, counted, rule.threshold)
 
 
 def success_counts(
-    ds: xr.Dataset, threshold: float = 0.5, *, success: xr.DataArray | None = None
+    ds: xr.Dataset,
+    threshold: float = 0.5,
+    *,
+    budgets: Sequence[int] | None = None,
+    success: xr.DataArray | None = None,
 ) -> xr.Dataset:
     """Successes and counted trials of every width, for heat maps.
 
     Parameters
     ----------
-    ds, threshold, success
+    ds, threshold, budgets, success
         As for `critical_widths`.
 
     Returns
     -------
     xarray.Dataset
         `successes` and `trials`, integers over (cells, width). Trials whose alpha is 0 count in
-        neither: their success is undefined.
+        neither where success is measured against alpha: it is undefined.
     """
-    succeeded, counted = _outcomes(ds, threshold, success)
+    rule = rule_for(ds, threshold, budgets, success)
+    succeeded, counted = outcomes(_loaded(ds, rule), rule)
     counts = {"successes": succeeded.sum("seed"), "trials": counted.sum("seed")}
-    return _described(xr.Dataset(counts, attrs={"threshold": threshold}))
+    return _described(xr.Dataset(counts, attrs=rule.attrs))
+
+
+def _loaded(ds: xr.Dataset, rule: Rule, *more: str) -> xr.Dataset:
+    """What a rule is read from, in memory, with what else of `more` there is."""
+    names = dict.fromkeys(["status", "k", *rule.reads, *more])
+    return ds[[name for name in names if name in ds]].compute()
 
 
 # --- curves: rows of counts over one set of widths ------------------------------------------
@@ -337,42 +359,11 @@ def _crossing(won: Bools, k: npt.NDArray[np.int64], confidence: float) -> dict[s
 # --- reading the store -------------------------------------------------------------------------
 
 
-def _check_parameters(threshold: float, confidence: float, resamples: int) -> None:
-    if not 0 < threshold < 1:
-        raise ValueError(f"threshold: got {threshold}; expected between 0 and 1, such as 0.5")
+def _check_parameters(confidence: float, resamples: int) -> None:
     if not 0 < confidence < 1:
         raise ValueError(f"confidence: got {confidence}; expected between 0 and 1, such as 0.95")
     if resamples < 1:
         raise ValueError(f"resamples: got {resamples}; expected at least 1, better 1000")
-
-
-def _outcomes(
-    ds: xr.Dataset, threshold: float, success: xr.DataArray | None
-) -> tuple[xr.DataArray, xr.DataArray]:
-    """Which trials succeeded and which count: booleans (cells..., width, seed), loaded."""
-    _require(ds, ["status", "k"] if success is not None else ["status", "k", "sigma_min", "alpha"])
-    counted = ds.status.isin([Status.DONE, Status.DIVERGED])
-    if success is None:
-        success = ds.sigma_min / np.sqrt(ds.k) >= threshold * ds.alpha
-        counted = counted & (ds.alpha != 0)
-    elif success.dtype != bool:
-        raise TypeError(f"success: got dtype {success.dtype}; expected booleans, one for a trial")
-    success, counted = xr.broadcast(success & (ds.status == Status.DONE), counted)
-    own = [dim for dim in ds.status.dims if dim not in ("width", "seed")]
-    more = [dim for dim in success.dims if dim not in ds.status.dims]
-    dims = (*own, *more, "width", "seed")
-    # `k` is known for every trial but belongs to the cells' grid, not to the outcomes.
-    ready = [a.transpose(*dims).reset_coords(drop=True).compute() for a in (success, counted)]
-    return ready[0], ready[1]
-
-
-def _require(ds: xr.Dataset, names: list[str]) -> None:
-    missing = [name for name in names if name not in ds]
-    if missing:
-        raise ValueError(
-            f"the data have no {', '.join(missing)}; they have {sorted(map(str, ds.variables))}. "
-            "Open a store of a conditioning sweep, or pass `success` for another experiment"
-        )
 
 
 def _rows(array: xr.DataArray) -> npt.NDArray[np.generic]:
@@ -380,13 +371,6 @@ def _rows(array: xr.DataArray) -> npt.NDArray[np.generic]:
     kept = 2 if "seed" in array.dims else 1
     values: npt.NDArray[np.generic] = array.values.reshape(-1, *array.shape[-kept:])
     return values
-
-
-def _any_zero_alpha(ds: xr.Dataset, succeeded: xr.DataArray) -> xr.DataArray:
-    """Cells in which a trial that has run met an alpha of exactly 0."""
-    ran = ds.status.isin([Status.DONE, Status.DIVERGED])
-    zero = ((ds.alpha == 0) & ran).any(["width", "seed"])
-    return zero.transpose(*succeeded.dims[:-2]).reset_coords(drop=True).compute()
 
 
 # --- building the answer -----------------------------------------------------------------------
@@ -398,8 +382,7 @@ def _assemble(
     confidence: float,
     resamples: int,
     nested: bool,
-    threshold: float,
-    default_rule: bool,
+    rule: Rule,
 ) -> xr.Dataset:
     cells, shape = succeeded.dims[:-2], succeeded.shape[:-2]
     columns = zip(_Estimate._fields, zip(*estimates, strict=True), strict=True)
@@ -411,8 +394,7 @@ def _assemble(
         "nested": int(nested),
         "interval_method": "expanded percentile bootstrap over seeds",
     }
-    rule = {"threshold": threshold} if default_rule else {}
-    return xr.Dataset(variables, coords, attrs | rule)
+    return xr.Dataset(variables, coords, attrs | rule.attrs)
 
 
 def _blank_degenerate(out: xr.Dataset, degenerate: xr.DataArray) -> xr.Dataset:

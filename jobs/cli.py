@@ -38,7 +38,15 @@ threshold_option = click.option(
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
     default=0.5,
     show_default=True,
-    help="Success is sigma_min / sqrt(k) >= THRESHOLD * alpha.",
+    help="Success is sigma_min / sqrt(k) >= THRESHOLD * alpha, where no trial descends.",
+)
+budget_option = click.option(
+    "--budget",
+    "budgets",
+    type=click.IntRange(min=0),
+    multiple=True,
+    metavar="STEPS",
+    help="Success is a loss at each tolerance within STEPS; may be repeated.  [default: all steps]",
 )
 
 
@@ -174,16 +182,17 @@ def query(
 @main.command()
 @click.argument("stores", type=STORE, nargs=-1, required=True)
 @threshold_option
+@budget_option
 @csv_option
 @json_option
-def fit(stores: Sequence[Path], threshold: float, form: str | None) -> None:
+def fit(stores: Sequence[Path], threshold: float, budgets: tuple[int, ...], form: str | None) -> None:
     """Fit the critical width of every cell of STORES, and rank the laws.
 
     With --csv the critical widths are printed alone; of several stores --json is a list.
     """
     from jobs.tables import print_fits
 
-    sys.exit(0 if print_fits(stores, threshold, form) else INCOMPLETE)
+    sys.exit(0 if print_fits(stores, threshold, budgets or None, form) else INCOMPLETE)
 
 
 @main.command()
@@ -193,13 +202,24 @@ def fit(stores: Sequence[Path], threshold: float, form: str | None) -> None:
     "-o", "--output", type=STORE, help="File, or folder for several.  [default: beside STORE]"
 )
 @threshold_option
-def plot(store: Path, kind: str | None, output: Path | None, threshold: float) -> None:
+@budget_option
+def plot(
+    store: Path, kind: str | None, output: Path | None, threshold: float, budgets: tuple[int, ...]
+) -> None:
     """Draw the figures of STORE as PNG and SVG, or one as -o FILE in the format of its ending."""
     from analysis import open_store
     from analysis.figures import Study
     from jobs.pictures import draw_store
+    from pipeline.errors import InputError
 
-    for file in draw_store(Study(open_store(store), threshold), store, kind, output):
+    study = Study(open_store(store), threshold, budgets or None)
+    files = draw_store(study, store, kind, output)
+    if not files:
+        raise InputError(
+            f"plot {store}: no figure suits a store of {study.ds.attrs['experiment']}; "
+            "`widthlaw query` lists its trials"
+        )
+    for file in files:
         click.echo(file)
 
 

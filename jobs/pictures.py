@@ -22,7 +22,7 @@ def draw_store(
     Parameters
     ----------
     study
-        The opened store, with the threshold that success is measured by.
+        The opened store, with the threshold or the budgets that success is measured by.
     store
         Path of the store, after which the files are named.
     kind
@@ -34,7 +34,7 @@ def draw_store(
     if kind is not None and kind not in suited:
         raise InputError(
             f"plot {store}: no figure {kind!r} of a store of {study.ds.attrs['experiment']}; "
-            f"expected one of {', '.join(suited)}"
+            f"expected one of {', '.join(suited) or '(none suits it)'}"
         )
     if not (study.ds.status == Status.DONE).any():
         raise InputError(f"plot {store}: no trial is done yet; `widthlaw run` fills a store")

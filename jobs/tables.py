@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -148,11 +149,13 @@ def print_frame(frame: pd.DataFrame, form: str | None) -> None:
         click.echo(frame.to_string(index=False) if len(frame) else "(no trial)")
 
 
-def print_fits(paths: Sequence[Path], threshold: float, form: str | None) -> bool:
+def print_fits(
+    paths: Sequence[Path], threshold: float, budgets: tuple[int, ...] | None, form: str | None
+) -> bool:
     """Print critical widths and laws of stores; return whether all their trials were there."""
     from pipeline.store import counts
 
-    fits = [_Fit.of(path, threshold) for path in paths]
+    fits = [_Fit.of(path, threshold, budgets) for path in paths]
     if form == "json":
         records = [fit.record() for fit in fits]
         click.echo(json.dumps(records[0] if len(records) == 1 else records, indent=2))
@@ -164,7 +167,7 @@ def print_fits(paths: Sequence[Path], threshold: float, form: str | None) -> boo
         print_frame(whole if len(fits) > 1 else whole.drop(columns="store"), form)
     else:
         for fit in fits:
-            fit.show(threshold)
+            fit.show()
     pending = {path: counts(path)["pending"] for path in paths}
     for path, number in pending.items():
         if number:
@@ -177,40 +180,57 @@ class _Fit:
     """The critical widths of a store, one row per cell, and the laws where there are enough."""
 
     path: Path
+    rule: str
     cells: pd.DataFrame
     laws: pd.DataFrame | None
     verdict: str
 
     @classmethod
-    def of(cls, path: Path, threshold: float) -> _Fit:
+    def of(cls, path: Path, threshold: float, budgets: tuple[int, ...] | None) -> _Fit:
         from analysis import critical_widths, fit_laws, open_store
         from analysis.scaling import distinguishable
+        from pipeline.errors import InputError
 
-        widths = critical_widths(open_store(path), threshold)
+        ds = open_store(path)
         try:
-            laws = fit_laws(widths)
+            widths = critical_widths(ds, threshold, budgets=budgets)
+        except InputError as error:
+            raise InputError(f"fit {path}: {error}") from None
+        known = path, str(widths.attrs["rule"]), _cell_frame(widths)
+        try:
+            with warnings.catch_warnings(record=True) as notes:
+                warnings.simplefilter("always", UserWarning)
+                laws = fit_laws(widths)
         except ValueError as error:
-            return cls(path, _cell_frame(widths), None, str(error))
-        return cls(path, _cell_frame(widths), laws, distinguishable(laws))
+            return cls(*known, None, str(error))
+        for note in notes:
+            click.echo(f"{path}: {note.message}", err=True)
+        return cls(*known, laws, distinguishable(laws))
 
     def record(self) -> Record:
         laws = [] if self.laws is None else _plain(self.laws)
-        parts = {"store": str(self.path), "critical_widths": _plain(self.cells)}
+        parts = {"store": str(self.path), "rule": self.rule, "critical_widths": _plain(self.cells)}
         return parts | {"verdict": self.verdict, "laws": laws}
 
-    def show(self, threshold: float) -> None:
-        click.echo(f"{self.path}: critical widths at sigma_min/sqrt(k) >= {threshold:g} alpha")
-        print_frame(self.cells.round(4), None)
+    def show(self) -> None:
+        click.echo(f"{self.path}: critical widths at {self.rule}")
+        print_frame(_legible(self.cells), None)
         click.echo("\nlaws, by AICc")
         if self.laws is not None:
-            print_frame(_compact(self.laws), None)
+            print_frame(_legible(_compact(self.laws)), None)
         click.echo(self.verdict)
 
 
 def _cell_frame(widths: xr.Dataset) -> pd.DataFrame:
     """One row per cell that the sweep asked for."""
-    frame = widths[CELL_COLUMNS].to_dataframe().reset_index()
+    frame = widths[[name for name in CELL_COLUMNS if name in widths]].to_dataframe().reset_index()
     return frame[(frame["outcome"] != "empty") | (frame["pending"] > 0)]
+
+
+def _legible(frame: pd.DataFrame) -> pd.DataFrame:
+    """Four decimals, but a tolerance as it was written: 1e-8 is not 0."""
+    written = {"tolerance": [f"{at:g}" for at in frame["tolerance"]]} if "tolerance" in frame else {}
+    return frame.round(4).assign(**written)
 
 
 def _compact(laws: pd.DataFrame) -> pd.DataFrame:

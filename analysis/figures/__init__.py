@@ -12,8 +12,16 @@ from types import MappingProxyType
 import xarray as xr
 from matplotlib.figure import Figure
 
+from analysis.figures.descent import curves_figure, depth_figure, layers_figure
 from analysis.figures.spectrum import evolution_figure, spectrum_figure
 from analysis.figures.style import Study, save
+from analysis.figures.theory import (
+    certificate_figure,
+    generalisation_figure,
+    proof_figure,
+    regression_figure,
+)
+from analysis.figures.thresholds import budget_figure, thresholds_figure
 from analysis.figures.transition import laws_figure, phase_figure, ratios_figure, stress_figure
 
 __all__ = ["FIGURES", "Picture", "Study", "kinds_for", "save"]
@@ -31,16 +39,30 @@ def _is(ds: xr.Dataset, experiment: str) -> bool:
     return bool(ds.attrs.get("experiment") == experiment)
 
 
+def _has_thresholds(ds: xr.Dataset) -> bool:
+    """Whether descent was run at several widths and several n."""
+    return "steps_to_tolerance" in ds and ds.sizes["width"] > 1 and ds.sizes["n"] > 1
+
+
 FIGURES = MappingProxyType(
     {
         "spectrum": Picture(spectrum_figure, lambda ds: _is(ds, "spectrum") and ds.sizes["width"] == 1),
         "evolution": Picture(
             evolution_figure, lambda ds: _is(ds, "spectrum") and ds.sizes["width"] > 1
         ),
-        "phase": Picture(phase_figure, lambda ds: _is(ds, "conditioning")),
-        "laws": Picture(laws_figure, lambda ds: _is(ds, "conditioning")),
+        "phase": Picture(phase_figure, lambda ds: _is(ds, "conditioning") or _has_thresholds(ds)),
+        "laws": Picture(laws_figure, lambda ds: _is(ds, "conditioning") or _has_thresholds(ds)),
         "ratios": Picture(ratios_figure, lambda ds: _is(ds, "conditioning")),
         "stress": Picture(stress_figure, lambda ds: _is(ds, "conditioning") and "angle" in ds.dims),
+        "curves": Picture(curves_figure, lambda ds: "loss_curve" in ds),
+        "budget": Picture(budget_figure, lambda ds: _is(ds, "input") or _is(ds, "output")),
+        "thresholds": Picture(thresholds_figure, lambda ds: _is(ds, "input")),
+        "layers": Picture(layers_figure, lambda ds: _is(ds, "joint")),
+        "depth": Picture(depth_figure, lambda ds: _is(ds, "deep")),
+        "certificate": Picture(certificate_figure, lambda ds: _is(ds, "theorem1")),
+        "proof": Picture(proof_figure, lambda ds: _is(ds, "theorem2-proof")),
+        "generalisation": Picture(generalisation_figure, lambda ds: _is(ds, "generalisation")),
+        "regression": Picture(regression_figure, lambda ds: _is(ds, "linear")),
     }
 )
 

@@ -7,6 +7,7 @@ grey.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,7 +21,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
-from analysis.transitions import critical_widths
+from analysis.transitions import critical_widths, success_counts
 
 __all__ = [
     "COLOURS",
@@ -39,6 +40,7 @@ __all__ = [
     "save",
     "say",
     "series_look",
+    "signs",
 ]
 
 STYLE: Any = {
@@ -59,7 +61,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#0
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 MOST_PANELS = 12
-PANEL_DIMS = ("activation", "dataset", "angle")
+PANEL_DIMS = ("activation", "dataset", "angle", "trained", "depth", "tolerance", "budget")
 LOCATED = ("fitted", "separated")
 
 
@@ -77,35 +79,57 @@ def series_look(place: int) -> dict[str, Any]:
 def panels_of(ds: xr.Dataset) -> Iterator[tuple[str, xr.Dataset]]:
     """The parts of a Dataset along the axes that are no numbers of the law, with their names."""
     dims = [dim for dim in PANEL_DIMS if dim in ds.dims]
-    if not dims:
-        yield "", ds
-        return
-    stacked = ds.stack(panel=dims)
-    for place in range(stacked.sizes["panel"]):
-        names = stacked.panel.values[place]
-        part = ds.sel(dict(zip(dims, names, strict=True)))
-        words = [_word(dim, at) for dim, at in zip(dims, names, strict=True)]
-        yield ", ".join(filter(None, words)), part
+    for place in itertools.product(*(ds[dim].values for dim in dims)):
+        at = dict(zip(dims, place, strict=True))
+        yield ", ".join(filter(None, itertools.starmap(_word, at.items()))), ds.sel(at)
+
+
+_TRAINED = {"output": "v trained", "input": "W trained", "both": "v and W trained"}
 
 
 def _word(dim: str, at: Any) -> str:
     """A place on a dimension in words; an angle of 0 stands for data that have none."""
-    if dim != "angle":
-        return str(at)
-    return f"angle {at:g}" if at else ""
+    if dim == "angle":
+        return f"angle {at:g}" if at else ""
+    if dim == "tolerance":
+        return f"loss ≤ {at:g}"
+    if dim == "budget":
+        return f"{at:,} steps"
+    if dim == "depth":
+        return f"depth {at}"
+    return _TRAINED.get(str(at), str(at)) if dim == "trained" else str(at)
+
+
+def signs(rule: str) -> str:
+    """A rule of success as a figure writes it."""
+    for word, sign in _SIGNS.items():
+        rule = rule.replace(word, sign)
+    return rule
+
+
+_SIGNS = {"sigma_min": "σ_min", "sqrt(k)": "√k", ">=": "≥", "<=": "≤", "alpha": "α"}
 
 
 @dataclass(frozen=True)
 class Study:
-    """A store with its critical widths, which several figures share and only some need."""
+    """A store with its critical widths, which several figures share and only some need.
+
+    `threshold` is the one of conditioning, `budgets` those of descent, as `critical_widths` has them.
+    """
 
     ds: xr.Dataset
     threshold: float = 0.5
+    budgets: tuple[int, ...] | None = None
 
     @cached_property
     def widths(self) -> xr.Dataset:
         """`critical_widths` of the store, computed at the first use."""
-        return critical_widths(self.ds, self.threshold)
+        return critical_widths(self.ds, self.threshold, budgets=self.budgets)
+
+    @cached_property
+    def counts(self) -> xr.Dataset:
+        """`success_counts` of the store, computed at the first use."""
+        return success_counts(self.ds, self.threshold, budgets=self.budgets)
 
 
 def located(cells: xr.Dataset) -> Any:

@@ -5,11 +5,12 @@ All of them read the critical widths of one `Study`; the heat map reads the coun
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from textwrap import fill
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -28,9 +29,9 @@ from analysis.figures.style import (
     sample_ticks,
     say,
     series_look,
+    signs,
 )
-from analysis.scaling import fit_laws
-from analysis.transitions import success_counts
+from analysis.scaling import LAWS, fit_laws
 
 __all__ = ["laws_figure", "phase_figure", "ratios_figure", "stress_figure"]
 
@@ -39,16 +40,15 @@ SHOWN_LAWS = 3
 
 def phase_figure(study: Study) -> Figure:
     """Share of successes over (n, k), with the fitted critical width and the predicted one."""
-    counts = success_counts(study.ds, study.threshold)
-    share = (counts.successes / counts.trials.where(counts.trials > 0)).compute()
-    widths = study.widths
+    counts, widths = study.counts, study.widths
+    share = counts.successes / counts.trials.where(counts.trials > 0)
     parts = [
         (f"{name}{', ' if name else ''}d = {d}", part.sel(d=d))
         for name, part in panels_of(widths.assign(share=share, k=study.ds.k))
         for d in widths.d.values
         if part.share.sel(d=d).notnull().any()
     ]
-    left = len(parts) - MOST_PANELS
+    total = len(parts)
     parts = parts[:MOST_PANELS]
     columns = min(4, max(1, len(parts)))
     with mpl.rc_context(STYLE):
@@ -56,20 +56,28 @@ def phase_figure(study: Study) -> Figure:
         mesh = None
         for axes, (title, part) in zip(grid.ravel(), parts, strict=False):
             mesh = _draw_phase(axes, part)
-            axes.set_title(title)
+            axes.set_title(_wrapped(title, 36))
         for axes in grid.ravel()[len(parts) :]:
             axes.set_axis_off()
         if not parts:
             say(grid[0, 0], f"no success to count: {_tally('cells', widths)}")
         if mesh is not None:
-            figure.colorbar(
-                mesh, ax=grid, label=f"share of seeds with σ_min/√k ≥ {study.threshold:g} α", shrink=0.8
-            )
+            label = fill(f"share of seeds with {signs(widths.attrs['rule'])}", 40)
+            figure.colorbar(mesh, ax=grid, label=label, shrink=0.8)
             handles, names = grid[0, 0].get_legend_handles_labels()
             figure.legend(handles, names, loc="outside lower center", ncols=3)
-        if left > 0:
-            figure.suptitle(f"{left} more panels are not drawn; select fewer cells", fontsize=9)
+        if total > MOST_PANELS:
+            figure.suptitle(_more(total), fontsize=9)
         return figure
+
+
+def _wrapped(title: str, width: int) -> str:
+    """Lines that break between the parts of a panel's name, never within one."""
+    return fill(title.replace(" ", "\u00a0").replace(",\u00a0", ", "), width).replace("\u00a0", " ")
+
+
+def _more(panels: int) -> str:
+    return f"{panels - MOST_PANELS} more panels are not drawn; select fewer cells"
 
 
 def _draw_phase(axes: Axes, part: xr.Dataset) -> Any:
@@ -92,8 +100,9 @@ def _draw_phase(axes: Axes, part: xr.Dataset) -> Any:
         )
     at = np.arange(len(columns))
     chosen = part.sel(n=columns)
-    axes.plot(at, chosen.k_edge_finite, "w--", linewidth=2.4)
-    axes.plot(at, chosen.k_edge_finite, "k--", linewidth=1.2, label="predicted (edge, finite size)")
+    if "k_edge_finite" in chosen:  # a prediction of conditioning; descent has none
+        axes.plot(at, chosen.k_edge_finite, "w--", linewidth=2.4)
+        axes.plot(at, chosen.k_edge_finite, "k--", linewidth=1.2, label="predicted (edge, finite size)")
     error_bars(
         axes, at, chosen, color="white", marker="o", markeredgecolor="black", label="fitted k*, 95%"
     )
@@ -104,9 +113,10 @@ def _draw_phase(axes: Axes, part: xr.Dataset) -> Any:
 
 def laws_figure(study: Study) -> Figure:
     """Critical width against n for every d, with the prediction and the best candidate laws."""
-    panels = [(name, part) for name, part in panels_of(study.widths) if located(part).any()][
-        :MOST_PANELS
-    ]
+    panels = [(name, part) for name, part in panels_of(study.widths) if located(part).any()]
+    total = len(panels)
+    panels = panels[:MOST_PANELS]
+    about = f"Critical width: {signs(study.widths.attrs['rule'])} in half of the trials"
     columns = min(3, max(1, len(panels)))
     alone = len(panels) <= 1
     with mpl.rc_context(STYLE):
@@ -114,58 +124,71 @@ def laws_figure(study: Study) -> Figure:
         figure, grid = grid_of(columns, -(-max(1, len(panels)) // columns), *size)
         for axes, (name, part) in zip(grid.ravel(), panels, strict=False):
             _draw_laws(axes, part)
-            axes.set_title(
-                name or f"Critical width: σ_min(Φ)/√k ≥ {study.threshold:g} α in half of the trials"
-            )
+            axes.set_title(_wrapped(name, 46) or fill(about, 70))
         for axes in grid.ravel()[len(panels) :]:
             axes.set_axis_off()
         if not panels:
             say(grid[0, 0], f"no critical width to draw: {_tally('cells', study.widths)}")
+        if any(name for name, _ in panels):
+            lines = [about] + [_more(total)] * (total > MOST_PANELS)
+            figure.suptitle("\n".join(fill(words, 24 + 36 * columns) for words in lines), fontsize=10)
         return figure
 
 
 def _draw_laws(axes: Axes, widths: xr.Dataset) -> None:
     n = widths.n.values.astype(float)
     spread = np.linspace(-0.012, 0.012, len(widths.d)) if len(widths.d) > 1 else [0.0]
+    predicted = "k_edge_finite" in widths
     for place, d in enumerate(widths.d.values):
         cells = widths.sel(d=d)
         look = series_look(place)
         moved = n * np.exp(spread[place])  # side by side, so that no interval hides another
-        line(axes, moved, cells.k_edge_finite, color=look["color"], linestyle=":", linewidth=1.2)
+        if predicted:
+            line(axes, moved, cells.k_edge_finite, color=look["color"], linestyle=":", linewidth=1.2)
         error_bars(axes, moved, cells, label=f"measured, d = {d}", **look)
-    axes.plot([], [], color="grey", linestyle=":", label="predicted, no fitted parameter")
+    if predicted:
+        axes.plot([], [], color="grey", linestyle=":", label="predicted, no fitted parameter")
     for place, (label, heights) in enumerate(_law_lines(widths)):
-        axes.plot(
-            n,
-            heights,
-            color="0.35",
-            linewidth=1,
-            linestyle=LINES[place % len(LINES)],
-            label=label,
-            zorder=0,
-        )
+        _draw_law(axes, n, heights, label, LINES[place % len(LINES)])
     axes.set_ylabel("critical width k*")
     log_ordinate(axes)
     sample_ticks(axes, [n for n in widths.n.values if located(widths.sel(n=n)).any()])
     axes.legend()
 
 
-def _law_lines(widths: xr.Dataset) -> list[tuple[str, Any]]:
-    """The best laws in n alone, through their fitted constants, with their distance in AICc."""
-    shapes: dict[str, Callable[[Any], Any]] = {"n": lambda n: n, "n log n": lambda n: n * np.log(n)}
+def _draw_law(axes: Axes, n: Any, heights: dict[int, Any], label: str, style: Any) -> None:
+    """One grey line for a law in n alone, or one in the colour of each d."""
+    for place, row in heights.items():
+        colour = "0.35" if place < 0 else series_look(place)["color"]
+        axes.plot(n, row, color=colour, linewidth=1, linestyle=style, label=label, zorder=0)
+        label = "_"  # said once
+
+
+def _law_lines(widths: xr.Dataset) -> list[tuple[str, dict[int, Any]]]:
+    """The best laws through their fitted constants, with their distance in AICc, and their heights.
+
+    Conditioning has laws in n alone, at place -1. Descent on W is compared with counts of weights as
+    well, which hold d: they have heights for the place of every d at which a width was measured.
+    """
+    measured = [place for place, d in enumerate(widths.d.values) if located(widths.sel(d=d)).any()]
+    names = ["n", "n log n"]
+    if "alpha" not in widths and len(measured) > 1:
+        names += ["n/d", "n^2/d", "n^4/d^3"]
     try:
         laws = fit_laws(widths)
     except ValueError:  # too few points: the measured ones stand alone
         return []
-    n = widths.n.values.astype(float)
     lines = []
-    for _, law in laws.iterrows():
-        if law["law"] in shapes:
-            label = f"{law['constant']:.2f} {law['law']}"
-            if np.isfinite(law["delta_aicc"]):
-                label += f"  (ΔAICc {law['delta_aicc']:.1f})"
-            lines.append((label, law["constant"] * shapes[law["law"]](n)))
-    return lines[:SHOWN_LAWS]
+    for _, law in laws[laws["law"].isin(names)].head(SHOWN_LAWS).iterrows():
+        label = f"{law['constant']:.3g} {law['law']}"
+        if np.isfinite(law["delta_aicc"]):
+            label += f"  (ΔAICc {law['delta_aicc']:.1f})"
+        heights = {}
+        for place in measured if "d" in law["law"] else [-1]:
+            sizes = pd.DataFrame({"n": widths.n.values, "d": widths.d.values[place]})
+            heights[place] = law["constant"] * np.exp(LAWS[law["law"]].log_shape(sizes))
+        lines.append((label, heights))
+    return lines
 
 
 def ratios_figure(study: Study) -> Figure:

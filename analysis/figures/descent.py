@@ -1,0 +1,206 @@
+"""Figures of trained networks: losses step by step, which weights to train, and depth."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from analysis.budgets import budget_of
+from analysis.figures.parts import (
+    TRAINED,
+    grid_of_parts,
+    legend_below,
+    log_abscissa,
+    mark_critical,
+    parts_of,
+    shades,
+    width_words,
+    with_axes,
+)
+from analysis.figures.style import MOST_PANELS, STYLE, Study, grid_of, say, series_look
+from analysis.transitions import critical_widths, success_counts
+from pipeline.status import Status
+
+__all__ = ["curves_figure", "depth_figure", "layers_figure"]
+
+MOST_CURVES, MOST_SEEDS = 6, 4
+TOLERANCE_LINES = ("-", "--")
+
+
+def curves_figure(study: Study) -> Figure:
+    """Relative loss against steps for a few widths; thin lines are seeds, grey lines tolerances.
+
+    A line ends where its trial ended. Where all trials have one width, the lines are values of n.
+    """
+    along = "width" if study.ds.sizes["width"] > 1 else "n"
+    parts = parts_of(study.ds, along)
+    with mpl.rc_context(STYLE):
+        figure, axes = grid_of_parts(len(parts), 3)
+        for place, (name, part) in zip(axes, parts, strict=False):
+            _draw_curves(place, part.compute(), along)
+            place.set_title(name)
+        legend_below(figure, *axes[: len(parts)], columns=MOST_CURVES + 2)
+        return figure
+
+
+def _draw_curves(axes: Axes, part: xr.Dataset, along: str) -> None:
+    values = part[along].values
+    chosen = np.unique(np.linspace(0, len(values) - 1, MOST_CURVES).round().astype(int))
+    peak = 1.0
+    for place, colour in zip(chosen, shades(len(chosen)), strict=True):
+        cell = part.isel({along: place}).squeeze()
+        label: str | None = width_words(part, along, values[place])
+        for seed in range(min(MOST_SEEDS, cell.sizes["seed"])):
+            steps, loss = _whole_curve(cell.isel(seed=seed))
+            if len(loss):
+                peak = max(peak, float(loss.max()))
+                axes.plot(steps, loss, color=colour, linewidth=0.9, label=label)
+                label = None
+    for place, tolerance in enumerate(part.tolerance.values):
+        label = None if place else "tolerance"
+        axes.axhline(tolerance, color="0.65", linewidth=0.8, zorder=0, label=label)
+    axes.set(xscale="log", yscale="log", xlabel="steps of gradient descent")
+    axes.set_ylabel("relative loss ‖r‖² / ‖r₀‖²")
+    # A diverging trial would flatten all others, and a closed form goes on far below the tolerances.
+    axes.set_ylim(part.tolerance.values.min() / 5, 1.6 * min(peak, 100))
+
+
+def _whole_curve(trial: xr.Dataset) -> tuple[Any, Any]:
+    """Steps and losses of a trial that kept its curve, with the end, which falls between two marks."""
+    kept = np.isfinite(trial.loss_curve.values) & (trial.loss_curve.values > 0)
+    steps, loss = trial.step.values[kept].astype(float), trial.loss_curve.values[kept]
+    end, last = float(trial.steps), float(trial.loss_final / trial.loss_initial)
+    if len(steps) and end > steps[-1] and np.isfinite(last) and last > 0:
+        steps, loss = np.append(steps, end), np.append(loss, last)
+    return steps, loss
+
+
+# ---- which weights to train
+
+
+def layers_figure(study: Study) -> Figure:
+    """Share of successes with v, W or both trained, by number of weights and by width.
+
+    Solid lines and full markers are the finest tolerance, the others the coarsest; markers are critical
+    widths with their intervals.
+    """
+    ds = with_axes(study.ds, "trained")
+    parts = parts_of(ds, "trained")
+    rows = max(1, min(len(parts), MOST_PANELS // 2))
+    with mpl.rc_context(STYLE):
+        figure, grid = grid_of(2, rows, width=5.0, height=3.6)
+        for row, (name, part) in zip(grid, parts, strict=False):
+            shares = _Shares(part, "trained")
+            for axes, unit in zip(row, ("parameters", "k"), strict=True):
+                shares.draw(axes, unit, TRAINED)
+                axes.set_title(name)
+        if not parts:
+            say(grid[0, 0], "no trial is done yet")
+        legend_below(figure, grid[0, 0], columns=3)
+        return figure
+
+
+class _Shares:
+    """Shares of successes of one cell for every place on an axis, with the critical widths."""
+
+    def __init__(self, part: xr.Dataset, along: str) -> None:
+        self.part, self.along, self.n = part.compute(), along, float(part.n)
+        self.budget = budget_of(part)
+        counts = success_counts(self.part)
+        self.share = counts.successes / counts.trials.where(counts.trials > 0)
+        self.widths = critical_widths(self.part)
+
+    def draw(self, axes: Axes, unit: str, words: Any) -> None:
+        """Lines over k or over the number of trained weights, both in units of n."""
+        for place, at in enumerate(self.part[self.along].values):
+            cell = self.part.sel({self.along: at})
+            k = np.broadcast_to(cell.k.values, cell.width.shape).astype(float)
+            x = (cell.parameters.max("seed").values if unit == "parameters" else k) / self.n
+            look = series_look(place)
+            for style, tolerance in self._tolerances():
+                share = self.share.sel({self.along: at, "tolerance": tolerance})
+                found = self.widths.sel({self.along: at, "tolerance": tolerance})
+                label = f"{words[at]}, relative loss ≤ {tolerance:g}"
+                axes.plot(x, share, linestyle=style, color=look["color"], linewidth=1.3)
+                look["markerfacecolor"] = look["color"] if style == "-" else "white"
+                mark_critical(axes, found, k, x, **look)
+                axes.plot([], [], linestyle=style, label=label, **look)
+        axes.axvline(1, color="0.65", linewidth=0.8, zorder=0)
+        axes.axhline(0.5, color="0.85", linewidth=0.8, zorder=0)
+        name = "trained weights p / n" if unit == "parameters" else "width k / n"
+        axes.set(xscale="log", xlabel=name, ylim=(-0.04, 1.04))
+        axes.set_ylabel(f"share of seeds, {self.budget:,} steps")
+        self.crop(axes, unit)
+        log_abscissa(axes)
+
+    def crop(self, axes: Axes, unit: str) -> None:
+        """Leave out the widths beyond which every trial of every series succeeds."""
+        short = (self.share < 1).any(
+            [dim for dim in self.share.dims if dim not in (self.along, "width")]
+        )
+        weights = self.part.parameters.max("seed")
+        x = ((weights if unit == "parameters" else self.part.k) / self.n).broadcast_like(short)
+        low, high = float(x.min()), float(x.where(short).max())
+        if np.isfinite(high):
+            axes.set_xlim(low / 1.2, min(high * 4, float(x.max()) * 1.2))
+
+    def _tolerances(self) -> list[tuple[str, float]]:
+        values = self.part.tolerance.values
+        chosen = [values[-1], values[0]] if len(values) > 1 else [values[-1]]
+        return list(zip(TOLERANCE_LINES, chosen, strict=False))
+
+
+# ---- depth
+
+
+def depth_figure(study: Study) -> Figure:
+    """Training and conditioning by number of hidden layers L.
+
+    Left and middle: share of successes over k and over the number of trained weights. Right: sigma_min
+    of the last features over the kernel's alpha, median and range of the seeds, and the prediction of
+    the edge (dashed), which takes the layers below as infinitely wide.
+    """
+    ds = with_axes(study.ds, "depth")
+    parts = parts_of(ds, "depth")
+    rows = max(1, min(len(parts), MOST_PANELS // 3))
+    words = {int(depth): f"L = {depth}" for depth in ds.depth.values}
+    with mpl.rc_context(STYLE):
+        figure, grid = grid_of(3, rows, width=4.2, height=3.6)
+        for row, (name, part) in zip(grid, parts, strict=False):
+            shares = _Shares(part, "depth")
+            shares.draw(row[0], "k", words)
+            shares.draw(row[1], "parameters", words)
+            _draw_conditioning(row[2], part.compute())
+            for axes, what in zip(row, ("by width", "by weights", "last features"), strict=True):
+                axes.set_title(", ".join(filter(None, [name, what])))
+        if not parts:
+            say(grid[0, 0], "no trial is done yet")
+        legend_below(figure, grid[0, 0], grid[0, 2], columns=4)
+        return figure
+
+
+def _draw_conditioning(axes: Axes, part: xr.Dataset) -> None:
+    n = float(part.n)
+    for place, depth in enumerate(part.depth.values):
+        cell = part[["sigma_min", "kernel_alpha", "edge", "status"]].sel(depth=depth)
+        cell = cell.where(cell.status == Status.DONE)
+        ratio = cell.sigma_min / np.sqrt(cell.k) / cell.kernel_alpha
+        edge = np.sqrt(cell.edge) / cell.kernel_alpha
+        # Below n units sigma_min is 0 by its definition, which says nothing of depth.
+        wide = part.k.values > n
+        x, look = part.k.values[wide] / n, series_look(place)
+        low, middle, high = (
+            getattr(ratio, what)("seed").values[wide] for what in ("min", "median", "max")
+        )
+        axes.fill_between(x, low, high, color=look["color"], alpha=0.2, linewidth=0)
+        axes.plot(x, middle, linewidth=1.3, markersize=5, **look)
+        axes.plot(x, edge.median("seed").values[wide], linestyle="--", color=look["color"], linewidth=1)
+    axes.plot([], [], color="grey", linestyle="--", label="predicted edge")
+    axes.axhline(0.5, color="0.65", linewidth=0.8, zorder=0)
+    axes.set(xscale="log", xlabel="width k / n", ylabel="σ_min(Φ_L) / (√k α_L)", ylim=(0, 1))
+    log_abscissa(axes)

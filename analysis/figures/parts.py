@@ -1,0 +1,159 @@
+"""The parts of a store that get a panel each, and the words for them."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
+
+from analysis.figures.style import MOST_PANELS, grid_of, located, say
+from pipeline.status import Status
+
+__all__ = [
+    "TRAINED",
+    "grid_of_parts",
+    "is_beyond",
+    "legend_below",
+    "log_abscissa",
+    "mark_beyond",
+    "mark_critical",
+    "parts_of",
+    "shades",
+    "width_words",
+    "with_axes",
+]
+
+CELL_DIMS = ("activation", "dataset", "angle", "trained", "depth", "d", "n")
+TRAINED = {"output": "v trained", "input": "W trained", "both": "v and W trained"}
+UNITS = {"k": "k", "k / n": "k/n", "k d / n": "kd/n"}
+RAN = (Status.DONE, Status.DIVERGED)
+
+
+def parts_of(ds: xr.Dataset, *kept: str) -> list[tuple[str, xr.Dataset]]:
+    """The cells of a Dataset that have anything to draw, named; the kept dims stay in each part."""
+    dims = [dim for dim in CELL_DIMS if dim in ds.dims and dim not in kept]
+    parts = []
+    for places in itertools.product(*(ds[dim].values for dim in dims)):
+        part = ds.sel(dict(zip(dims, places, strict=True)))
+        if _has_any(part):
+            words = (_word(dim, at) for dim, at in zip(dims, places, strict=True))
+            parts.append((", ".join(filter(None, words)), part))
+    return parts
+
+
+def _has_any(part: xr.Dataset) -> bool:
+    if "status" in part:
+        return bool(part.status.isin(RAN).any())
+    return not bool((part.outcome == "empty").all())
+
+
+def _word(dim: str, at: Any) -> str:
+    """A place on a dimension in words; an angle of 0 stands for data that have none."""
+    if dim == "angle":
+        return f"angle {at:g}" if at else ""
+    if dim == "trained":
+        return TRAINED[str(at)]
+    if dim == "depth":
+        return f"L = {at}"
+    return f"{dim} = {at}" if dim in ("d", "n") else str(at)
+
+
+def with_axes(ds: xr.Dataset, *dims: str) -> xr.Dataset:
+    """A Dataset in which axes of one place, which a store leaves out, are dims again."""
+    for dim in dims:
+        if dim not in ds.dims:
+            defaults = {"activation": ds.attrs.get("activation", [""]), "depth": [1]}
+            found = ds.attrs.get("identity_fields", {}).get(dim, defaults.get(dim, [""]))
+            ds = ds.expand_dims({dim: [found[0]]})
+    return ds
+
+
+def grid_of_parts(count: int, across: int, width: float = 3.5, height: float = 3.1) -> Any:
+    """A figure, and axes for so many parts, at most `MOST_PANELS`; it says how many are left out."""
+    shown = max(1, min(count, MOST_PANELS))
+    columns = min(across, shown)
+    if columns == 1:  # a legend below needs room
+        width = max(width, 5.6)
+    figure, grid = grid_of(columns, -(-shown // columns), width, height)
+    for axes in grid.ravel()[shown:]:
+        axes.set_axis_off()
+    if count > shown:
+        words = f"{count - shown} more panels are not drawn; select fewer cells"
+        figure.suptitle(words, fontsize=9)
+    if not count:
+        say(grid[0, 0], "no trial is done yet")
+    return figure, grid.ravel()
+
+
+def shades(count: int) -> list[Any]:
+    """Colours from dark to light, told apart in grey."""
+    return [mpl.colormaps["viridis"](place) for place in np.linspace(0, 0.88, count)]
+
+
+def width_words(ds: xr.Dataset, dim: str, at: float) -> str:
+    """A place of the width axis, in the unit that the sweep gives widths in, or of another axis."""
+    if dim != "width":
+        return f"{dim} = {at:g}"
+    unit = ds.width.attrs.get("long_name", "width, as k").removeprefix("width, as ")
+    return f"{UNITS[unit]} = {at:.3g}"
+
+
+def legend_below(figure: Figure, *sources: Axes, columns: int = 7) -> None:
+    """One legend for all panels, below them, with every name once."""
+    found: dict[str, Any] = {}
+    for axes in sources:
+        for handle, name in zip(*axes.get_legend_handles_labels(), strict=True):
+            found.setdefault(name, handle)
+    if not found:
+        return
+    longest = 0.075 * max(map(len, found)) + 0.55  # inches, with the handle
+    room = max(1, int(figure.get_figwidth() / longest))
+    figure.legend(
+        list(found.values()),
+        list(found),
+        loc="outside lower center",
+        ncols=min(columns, room, len(found)),
+    )
+
+
+def log_abscissa(axes: Axes) -> None:
+    """A logarithmic abscissa, labelled at 1, 2 and 5 of every decade where it is short."""
+    low, high = axes.get_xlim()
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 100 * low else (1,)))
+    axes.xaxis.set_major_formatter("{x:,g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def mark_critical(axes: Axes, cell: xr.Dataset, k: Any, x: Any, **look: Any) -> None:
+    """A critical width with its interval, at half of the trials; k is mapped to x as the widths are."""
+    if not located(cell):
+        return
+    ends = np.array([float(cell.k50_low), float(cell.k50), float(cell.k50_high)])
+    known = np.clip(np.where(ends > 0, ends, k[0]), k[0], k[-1])
+    low, middle, high = np.exp(np.interp(np.log(known), np.log(k), np.log(x)))
+    axes.errorbar(
+        [middle], [0.5], xerr=[[middle - low], [high - middle]], capsize=3, markersize=7, zorder=4,
+        linestyle="none", markeredgecolor="black", **look,
+    )  # fmt: skip
+
+
+def is_beyond(cells: xr.Dataset) -> Any:
+    """Which cells have their critical width beyond the widest width of the grid."""
+    return (cells.outcome.values == "censored") & np.isinf(cells.bracket_high.values)
+
+
+def mark_beyond(axes: Axes, x: Any, cells: xr.Dataset, scale: Any = 1.0, **look: Any) -> None:
+    """Hollow triangles at the widest width of the grid where even that is too narrow."""
+    beyond = is_beyond(cells)
+    if beyond.any():
+        heights = (cells.bracket_low.values * scale)[beyond]
+        look = {"linestyle": "none", "marker": "^", "markerfacecolor": "none", **look}
+        axes.plot(np.asarray(x)[beyond], heights, **look)
+        axes.plot([], [], **{**look, "color": "grey"}, label="beyond the widest")
