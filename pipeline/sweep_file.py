@@ -250,7 +250,7 @@ def _assemble(
             continue
         if experiment.activations is not None and name not in experiment.activations:
             problems.append(
-                f"activation: got {name!r}, which {file.experiment} cannot train through; expected one "
+                f"activation: got {name!r}, which {file.experiment} cannot take; expected one "
                 f"of {', '.join(experiment.activations)}"
             )
     for item in file.dataset:

@@ -25,6 +25,9 @@ Array = NDArray[np.float64]
 DIVERGED = 1e6
 """Relative loss beyond which descent is given up."""
 
+LARGEST = np.finfo(np.float64).max
+"""A loss above it, also the first one, is no number to descend from."""
+
 LEAST_TOLERANCE = 1e-26
 """Relative loss ||r||^2 / ||r0||^2 that float64 reaches: residuals are rounded at about 1e-14."""
 
@@ -145,15 +148,15 @@ def _descend(  # type: ignore[no-untyped-def]
         loss = _forward(X_T, y, W, hidden, v, code, trains_output, slopes, features, residual)
         if step == 0:
             first = before = loss
+        if not loss <= min(DIVERGED * first, LARGEST):
+            diverged = 1
+            break
         while met < tolerances.size and loss <= tolerances[met] * first:
             reached[met] = step
             met += 1
         while mark < marks.size and marks[mark] <= step:
             curve[mark] = loss / first if first > 0 else 0.0
             mark += 1
-        if not loss <= DIVERGED * first:
-            diverged = 1
-            break
         if alpha > 0 and step > 0:
             bound *= 1 - eta * alpha**2 / 4
             gone = np.sqrt(_apart(W, W0, hidden, hidden0, v, v0))

@@ -45,21 +45,24 @@ class Modes:
         size = max(1, AT_ONCE // max(1, self.sigma.size))
         for start in range(0, t.size, size):
             part = slice(start, start + size)
-            out[part] = (self.along**2 * self._shrunk(t[part], 2.0, step_size)).sum(axis=1)
+            shrunk = self._shrunk(t[part], 2.0, step_size)
+            with np.errstate(over="ignore"):
+                out[part] = _times(shrunk, self.along**2).sum(axis=1)
         return out + self.beyond**2
 
     def travelled(self, steps: int, step_size: float) -> float:
         """||v_t - v_0||."""
+        x = step_size * self.sigma**2
         left = self._shrunk(np.array([float(steps)]), 1.0, step_size)[0]
-        over = step_size * self.sigma**2 > 1
-        gone = 1 - np.where(over, (-1.0) ** steps, 1.0) * left
-        precise = -np.expm1(steps * np.log1p(-np.where(over, 0.0, step_size * self.sigma**2)))
-        return float(np.linalg.norm(np.where(over, gone, precise) * self.along / self.sigma))
+        signed = np.where((x > 1) & (steps % 2 == 1), -left, left)
+        slow = np.minimum(x, 0.5)  # where 1 - left would cancel
+        gone = np.where(x < 0.5, -np.expm1(steps * np.log1p(-slow)), 1 - signed)
+        return float(np.linalg.norm(_times(gone, self.along / self.sigma)))
 
     def left_to_go(self, steps: int, step_size: float) -> float:
         """||v_t - v_infinity||, to the solution that is nearest to v_0."""
         left = self._shrunk(np.array([float(steps)]), 1.0, step_size)[0]
-        return float(np.linalg.norm(left * self.along / self.sigma))
+        return float(np.linalg.norm(_times(left, self.along / self.sigma)))
 
     @property
     def shortest(self) -> float:
@@ -102,6 +105,12 @@ class Modes:
         return np.where(t[:, None] == 0, 1.0, shrunk)
 
 
+def _times(factors: Array, along: Array) -> Array:
+    """The product, 0 along modes that are not excited, however fast they grow."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.where(along == 0, 0.0, factors * along)
+
+
 def modes(Phi: Array, residual: Array) -> Modes:
     """Diagonalise descent on v.
 
@@ -113,7 +122,7 @@ def modes(Phi: Array, residual: Array) -> Modes:
         f - y at v_0, shape (n,).
     """
     _, sigma, right = np.linalg.svd(Phi, full_matrices=False)
-    kept = sigma > max(Phi.shape) * np.finfo(float).eps * sigma[0]
+    kept = sigma > max(Phi.shape) * np.finfo(float).eps * sigma.max(initial=0.0)
     right = right[kept]
     along = right @ residual
     beyond = residual - right.T @ along if len(right) < len(residual) else np.zeros(1)
@@ -149,18 +158,27 @@ def residual_norm(
         whole or negative.
     """
     features, labels = np.asarray(Phi, dtype=np.float64), np.asarray(y, dtype=np.float64)
-    counts = np.atleast_1d(np.asarray(steps))
+    counts = _counts(steps)
     if features.ndim != 2 or labels.shape != features.shape[1:]:
         raise ValueError(
             f"Phi and y: got shapes {features.shape} and {labels.shape}, expected (k, n) and (n,)"
         )
     if not (np.isfinite(features).all() and np.isfinite(labels).all()):
         raise ValueError("Phi and y: got values that are not finite, expected finite numbers")
-    if counts.ndim != 1 or not np.all((counts >= 0) & (counts == np.floor(counts))):
-        raise ValueError(f"steps: got {steps!r}, expected whole numbers of 0 or more in one dimension")
     if step_size is not None and not 0 < step_size < np.inf:
         raise ValueError(f"step_size: got {step_size}, expected a positive number")
     found = modes(features, -labels)
     if step_size is None:
         step_size = 1 / found.sigma[0] ** 2 if found.sigma.size else 1.0
     return np.sqrt(found.squared_residual(counts, step_size))
+
+
+def _counts(steps: ArrayLike) -> Array:
+    try:
+        counts = np.atleast_1d(np.asarray(steps, dtype=np.float64))
+    except (TypeError, ValueError):
+        counts = np.array([np.nan])
+    whole = np.isfinite(counts) & (counts >= 0) & (counts == np.floor(counts))
+    if counts.ndim != 1 or not whole.all():
+        raise ValueError(f"steps: got {steps!r}, expected whole numbers of 0 or more in one dimension")
+    return counts

@@ -33,7 +33,7 @@ VARIABLES = (
     Variable("limit_error", ("width",), "||theta_T - theta_inf|| / ||theta_inf - theta_0||"),
     Variable("distance_ratio", ("width",), "||theta_T - theta_0|| / ||X^+ (y - X theta_0)||"),
     Variable("length_ratio", ("width",), "||theta_T - theta_0|| / ||X^+ y||, the distance as printed"),
-    Variable("rate", ("width",), "||r_T|| / ||r_(T-1)||, residuals within the range of X"),
+    Variable("rate", ("width",), "||r_T|| / ||r_(T-1)||, for n <= d"),
     Variable("rate_predicted", ("width",), "1 - eta sigma_min(X)^2, over the nonzero sigma"),
     CURVE,
 )

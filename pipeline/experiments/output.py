@@ -43,7 +43,7 @@ def _run_seed(trial: SeedTrial) -> SeedResult:
     def one_width(place: int, k: int) -> Measured:
         found = modes(NestedFeatures(X, trial.cell.activation, trial.weights(k)).features(k), -y)
         eta = descent.step_size / found.sigma[0] ** 2 if found.sigma.size else descent.step_size
-        outcome = closed_form(found, descent, eta)
+        outcome = closed_form(found, descent, eta, whole=True)
         shortest = found.shortest if found.sigma.size else np.nan
         more = {
             "sigma_min": found.sigma[-1] if found.sigma.size == trial.n else 0.0,

@@ -4,7 +4,8 @@ Labels are y = f(theta_0) + epsilon u with a random direction u, ||u|| = 1, and 
 certified residual or a multiple of it; where every residual is certified, the unit is sqrt(n), the
 size of random signs. The step size is 1/beta^2. A ratio is the left side of (4) or (5) over the
 right: at most 1 where the theorem applies. Descent is followed while the residual stands above its
-rounding. Where alpha is 0 nothing is certified and nothing is run: epsilon is 0.
+rounding; where it diverges, beyond the certificate, the ratios are inf. Where alpha is 0 nothing is
+certified and nothing is run: epsilon is 0.
 """
 
 from __future__ import annotations
@@ -81,7 +82,13 @@ def _run_seed(trial: SeedTrial) -> SeedResult:
         for ratio, size in zip(ratios, sizes, strict=True):
             ratio["shortest_ratio"] = ratio["distance"] / (size * shortest)
         columns = {name: np.array([ratio[name] for ratio in ratios]) for name in ratios[0]}
-        return Measured({**constants, **columns})
+        lost = [
+            f"{multiple:g}"
+            for multiple, worst in zip(trial.descent.multiples, columns["path_ratio"], strict=True)
+            if np.isinf(worst)
+        ]
+        said = f"descent diverged at {', '.join(lost)} times epsilon" if lost else ""
+        return Measured({**constants, **columns}, message=said)
 
     return visit_widths(trial, blank(trial, VARIABLES), one_width)
 
@@ -98,8 +105,8 @@ def _follow(
     done = train(moving, X, y, found.step_size, descent.steps, [least], alpha=found.alpha)
     last = np.sqrt(done.loss_final)
     return {
-        "rate_ratio": done.rate_ratio,
-        "path_ratio": done.path_ratio,
+        "rate_ratio": np.inf if done.diverged else done.rate_ratio,
+        "path_ratio": np.inf if done.diverged else done.path_ratio,
         "distance": done.distance,
         "lower_ratio": (start - last) / found.beta / done.distance,
         "upper_ratio": done.distance / (5 * start / found.alpha),

@@ -102,19 +102,22 @@ def _iterated(network: Network, X: Array, y: Array, descent: Descent, eta: float
     return Measured(values, Status.DIVERGED if done.diverged else Status.DONE)
 
 
-def closed_form(modes: output.Modes, descent: Descent, eta: float) -> Measured:
-    """What descent on v comes to after the whole budget, from the modes of its residual."""
+def closed_form(modes: output.Modes, descent: Descent, eta: float, whole: bool = False) -> Measured:
+    """What descent on v comes to: at the last tolerance, as in the loop, or after the whole budget."""
     first = float(modes.squared_residual([0], eta)[0])
-    last = float(modes.squared_residual([descent.steps], eta)[0])
-    curve = modes.squared_residual(descent.marks, eta)
+    reached = modes.steps_to(descent.tolerances, eta, descent.steps)
+    taken = descent.steps if whole or np.isinf(reached[-1]) else int(reached[-1])
+    last = float(modes.squared_residual([taken], eta)[0])
+    marks = np.array(descent.marks)
+    curve = modes.squared_residual(marks, eta) / first if first > 0 else np.zeros(len(marks))
     values = {
-        "steps_to_tolerance": modes.steps_to(descent.tolerances, eta, descent.steps),
+        "steps_to_tolerance": reached,
         "loss_initial": first,
         "loss_final": last,
-        "steps": descent.steps,
+        "steps": taken,
         "step_size": eta,
-        "distance": modes.travelled(descent.steps, eta),
-        "loss_curve": curve / first if first > 0 else np.zeros_like(curve),
+        "distance": modes.travelled(taken, eta),
+        "loss_curve": np.where(marks <= taken, curve, np.nan),
     }
     bounded = last <= DIVERGED * first
     return Measured(values, Status.DONE if bounded else Status.DIVERGED)

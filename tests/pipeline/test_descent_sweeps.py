@@ -46,7 +46,7 @@ def sweep_with(old: str = "", new: str = ""):
         ("[1e-1, 1e-2]", "[1e-30]", ["got 1e-30", "float64 cannot reach", "1e-26 or more"]),
         ("steps = 60", "step_size = 0", ["descent.step_size: got 0"]),
         ("{ k = [4, 8, 16] }", "{ k = [4, 9] }", ["width.k: got 9", "even widths, such as 10"]),
-        ('"relu"', '"cos"', ["activation: got 'cos'", "cannot train through", "softplus"]),
+        ('"relu"', '"cos"', ["activation: got 'cos'", "input cannot take", "softplus"]),
         ('"input"', '"conditioning"', ["descent: conditioning does not descend"]),
         ("seeds = 3", "seeds = 3\ndepth = [2]", ["depth: input has one hidden layer"]),
         (

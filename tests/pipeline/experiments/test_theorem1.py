@@ -1,0 +1,95 @@
+"""Theorem 1: wherever it applies, both of its inequalities hold at every step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from pipeline.experiments.training import initial_network
+from pipeline.status import Status
+
+Run = Callable[..., list]
+
+ACTIVATIONS = '["relu", "leaky_relu", "softplus", "tanh", "gelu", "erf"]'
+
+
+def test_certified_descent_obeys_the_theorem(run_cells: Run) -> None:
+    descent = {"steps": 400, "tolerances": "[1e-12]", "multiples": "[0.1, 1.0]"}
+    keys = {"activation": ACTIVATIONS, "trained": '["input", "output", "both"]'}
+    cells = run_cells("theorem1", descent, d=6, n=5, width="[20, 200]", seeds=2, **keys)
+    assert len(cells) == 18
+    for cell in cells:
+        assert (cell.status == Status.DONE).all()
+        certified = cell.values["certified"] == 1
+        assert certified[1].all()
+        # rounding: a residual that starts at 1e-6 of the outputs is known to ten digits
+        for name in ("rate_ratio", "path_ratio", "lower_ratio", "upper_ratio"):
+            ratios = cell.values[name][certified]
+            assert (ratios > 0).all()
+            assert (ratios <= 1 + 1e-7).all(), (name, cell.cell.activation, cell.cell.trained)
+        assert (cell.values["relative_loss"][certified] < 1).all()
+
+
+def test_constants_are_those_of_the_start(run_cells: Run) -> None:
+    descent = {"steps": 20, "multiples": "[1.0, 10.0]"}
+    keys = {"trained": '["input", "output", "both"]'}
+    for cell in run_cells("theorem1", descent, d=6, n=5, width="[40, 100]", seeds=2, **keys):
+        for place, k in enumerate(cell.cell.widths):
+            for seed, trial in enumerate(cell.trials):
+                found = {name: value[place, seed] for name, value in cell.values.items()}
+                J = initial_network(trial, k).jacobian(trial.inputs())
+                sigma = np.linalg.svd(J, compute_uv=False)
+                assert found["jacobian_alpha"] == pytest.approx(sigma[-1] / 2, rel=1e-9)
+                assert found["beta"] >= sigma[0] * (1 - 1e-12)
+                if cell.cell.trained == "output":
+                    assert found["radius"] == np.inf
+                    assert found["epsilon"] == np.sqrt(5)
+                else:
+                    assert found["epsilon"] == pytest.approx(
+                        found["jacobian_alpha"] * found["radius"] / 5, rel=1e-12
+                    )
+
+
+def test_the_output_layer_travels_the_linearised_shortest_distance(run_cells: Run) -> None:
+    descent = {"steps": 100_000, "tolerances": "[1e-20]"}
+    (cell,) = run_cells("theorem1", descent, trained='"output"', d=6, n=5, width="[60]")
+    np.testing.assert_allclose(cell.values["shortest_ratio"], 1, atol=1e-6)
+
+
+def test_at_a_small_residual_the_input_layer_does_so_too(run_cells: Run) -> None:
+    descent = {"steps": 100_000, "tolerances": "[1e-10]", "multiples": "[0.01]"}
+    (cell,) = run_cells("theorem1", descent, activation='"tanh"', d=6, n=4, width="[60]", seeds=2)
+    np.testing.assert_allclose(cell.values["shortest_ratio"], 1, atol=1e-3)
+
+
+@pytest.mark.parametrize("trained", ["input", "output", "both"])
+@pytest.mark.parametrize("activation", ["relu", "softplus", "tanh"])
+def test_where_alpha_is_zero_nothing_is_certified_and_nothing_run(
+    run_cells: Run, activation: str, trained: str
+) -> None:
+    """An even number of points of the circle: every point has its opposite."""
+    keys = {"activation": f'"{activation}"', "trained": f'"{trained}"'}
+    (cell,) = run_cells(
+        "theorem1", {"steps": 10}, dataset='{ kind = "circle" }', d=2, n=8, width="[60]", **keys
+    )
+    assert (cell.status == Status.DONE).all()
+    assert all("no certificate" in message for message in cell.message.ravel())
+    for name in ("jacobian_alpha", "radius", "epsilon", "certified"):
+        assert (cell.values[name] == 0).all()
+    assert np.isnan(cell.values["rate_ratio"]).all()
+
+
+def test_fewer_weights_than_samples_certify_nothing(run_cells: Run) -> None:
+    (cell,) = run_cells("theorem1", {"steps": 10}, trained='"output"', d=6, n=12, width="[4]")
+    assert all("no certificate" in message for message in cell.message.ravel())
+
+
+def test_deeper_networks_are_measured_and_not_certified(run_cells: Run) -> None:
+    keys = {"activation": '"softplus"', "depth": "[2, 3]", "trained": '"both"'}
+    for cell in run_cells("theorem1", {"steps": 50}, d=6, n=4, width="[20]", seeds=2, **keys):
+        assert (cell.status == Status.DONE).all()
+        assert (cell.values["certified"] == 0).all()
+        assert (cell.values["epsilon"] > 0).all()
+        assert np.isfinite(cell.values["rate_ratio"]).all()
