@@ -106,7 +106,8 @@ def _draw_phase(axes: Axes, part: xr.Dataset) -> Any:
     error_bars(
         axes, at, chosen, color="white", marker="o", markeredgecolor="black", label="fitted k*, 95%"
     )
-    axes.set(yscale="log", xlabel="samples n", ylabel="width k")
+    axes.set(xlabel="samples n", ylabel="width k")
+    log_ordinate(axes)
     axes.set_xticks(at, [str(n) for n in columns])
     return mesh
 

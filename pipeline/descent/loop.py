@@ -195,7 +195,8 @@ def _forward(X_T, y, W, hidden, v, code, keeps, slopes, features, residual):  # 
         if layer < last:
             for unit in range(z.shape[0]):
                 activate(code, z[unit], features[layer, unit])
-    residual[:] = -y
+    for i in range(residual.size):
+        residual[i] = -y[i]  # -y as a whole would allocate at every step
     if code < len(SLOPES) and not keeps:
         _add_rectified(residual, v, slopes[last], SLOPES[code])
     else:
