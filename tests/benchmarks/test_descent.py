@@ -106,7 +106,7 @@ def test_a_step_beats_a_jitted_jax_loop() -> None:
         return (step < steps) & (relative > tolerances[-1]) & (relative <= 1e6)
 
     def step_on(state):
-        step, W, relative, reached = state
+        step, W, _, reached = state
         now, gradient = both(W)
         reached = jnp.where((now / first <= tolerances) & jnp.isinf(reached), step, reached)
         return step + 1, W - eta * gradient, now / first, reached
