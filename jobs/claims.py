@@ -342,7 +342,7 @@ def _stress(study: Study) -> Iterator[Row]:
             verdict = f"the edge predicts {edge:.0f}"
         yield _row(
             f"structured data ({where}): alpha = {float(cell.alpha):.2e}",
-            f"k* = {_width(cell)}" if _located(cell) else _width(cell),
+            f"k* = {_width(cell)}" if _located(cell) else str(cell.outcome.item()),
             verdict,
         )
 

@@ -66,7 +66,8 @@ def reproduce(output: Path, full: bool, workers: int | None, scheduler: str | No
     rows = list(claims(studies))
     click.echo(_told(rows))
     (output / "claims.csv").write_text(_as_csv(rows))
-    click.echo(f"\nlaws of theorem2: {distinguishable(fit_laws(studies['theorem2'].widths))}")
+    for name in ("theorem2", "input-layer"):
+        click.echo(f"\nlaws of {name}: {distinguishable(fit_laws(studies[name].widths))}")
     click.echo(f"{time.perf_counter() - began:.0f} s", err=True)
     return max(codes)
 

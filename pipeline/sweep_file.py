@@ -6,142 +6,34 @@ problems in one message: where, what was found, what was expected, what would do
 
 from __future__ import annotations
 
-import difflib
 import itertools
 import math
-import re
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Discriminator,
-    Field,
-    StrictBool,
-    StrictInt,
-    Tag,
-)
 from pydantic import ValidationError as PydanticError
 
 from pipeline.activations import check_activation
 from pipeline.datasets import KINDS, DatasetSpec, file_rows, read_rows, rows_digest
 from pipeline.errors import DataError, SweepError
 from pipeline.sweep import Descent, Sweep
+from pipeline.sweep_tables import (
+    DatasetTable,
+    DescentTable,
+    File,
+    Range,
+    Width,
+    nearest_name,
+    not_one_of,
+    problem,
+)
 
 if TYPE_CHECKING:
     from pipeline.experiments import Experiment
 
 __all__ = ["bundled_sweeps", "load_sweep", "parse_sweep"]
-
-
-def _listed(value: object) -> object:
-    return value if isinstance(value, list) else [value]
-
-
-def _number(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError("a number")
-    return float(value)
-
-
-def _file_name(value: str) -> str:
-    if not re.fullmatch(r"\w[\w .-]*", value):
-        raise ValueError("letters, digits, dots and dashes: the store is named after it")
-    return value
-
-
-def _variant(name: str) -> str:
-    """How pydantic names a branch of a union in its path; no key of a file looks like it."""
-    return f"|{name}|"
-
-
-_Size = Annotated[StrictInt, Field(ge=1, le=2**31 - 1)]
-_Samples = Annotated[StrictInt, Field(ge=1, le=10**6)]
-_Seed = Annotated[StrictInt, Field(ge=0, lt=2**32)]
-_Count = Annotated[StrictInt, Field(ge=1, le=10**7)]
-_Positive = Annotated[float, BeforeValidator(_number), Field(gt=0, le=1e6, allow_inf_nan=False)]
-_Depth = Annotated[StrictInt, Field(ge=1, le=16)]
-_Axis = Annotated[list[_Size], BeforeValidator(_listed), Field(min_length=1)]
-
-
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class _Range(_Table):
-    """Evenly or geometrically spaced widths, ends included."""
-
-    start: _Positive
-    stop: _Positive
-    num: Annotated[StrictInt, Field(ge=2, le=10**4)]
-    spacing: Literal["geometric", "linear"] = "geometric"
-
-    def values(self) -> list[float]:
-        space = np.geomspace if self.spacing == "geometric" else np.linspace
-        # Twelve digits: a label that a person can type, the same on every platform.
-        return [float(f"{value:.12g}") for value in space(self.start, self.stop, self.num)]
-
-
-_Widths = Annotated[
-    Annotated[_Range, Tag(_variant("range"))] | Annotated[list[_Positive], Tag(_variant("list"))],
-    Discriminator(lambda value: _variant("range" if isinstance(value, dict | _Range) else "list")),
-]
-_WholeWidths = Annotated[
-    Annotated[_Range, Tag(_variant("range"))] | Annotated[list[_Size], Tag(_variant("list"))],
-    Discriminator(lambda value: _variant("range" if isinstance(value, dict | _Range) else "list")),
-]
-
-
-class _Width(_Table):
-    k: _WholeWidths | None = None
-    k_per_n: _Widths | None = None
-    kd_per_n: _Widths | None = None
-
-
-class _Dataset(_Table):
-    kind: str
-    angle: Annotated[list[_Positive], BeforeValidator(_listed)] = []
-    path: str | None = None
-    normalise: StrictBool = False
-
-
-class _Descent(_Table):
-    steps: Annotated[StrictInt, Field(ge=0, le=10**9)] = 20_000
-    tolerances: Annotated[list[_Positive], BeforeValidator(_listed), Field(min_length=1)] = [1e-2, 1e-4]
-    step_size: _Positive = 1.0
-    multiples: Annotated[list[_Positive], BeforeValidator(_listed), Field(min_length=1)] = [1.0]
-
-
-class _File(_Table):
-    """The keys of a sweep file."""
-
-    name: Annotated[str, AfterValidator(_file_name)]
-    experiment: str
-    entropy: Annotated[StrictInt, Field(ge=0)] = 0
-    activation: Annotated[list[str], BeforeValidator(_listed), Field(min_length=1)] = ["relu"]
-    dataset: Annotated[list[_Dataset], BeforeValidator(_listed), Field(min_length=1)]
-    d: _Axis = []
-    n: Annotated[list[_Samples], BeforeValidator(_listed), Field(min_length=1)]
-    width: (
-        Annotated[
-            Annotated[_Width, Tag(_variant("table"))] | Annotated[list[_Size], Tag(_variant("list"))],
-            Discriminator(lambda value: _variant("list" if isinstance(value, list) else "table")),
-        ]
-        | None
-    ) = None
-    seeds: Annotated[
-        Annotated[_Count, Tag(_variant("count"))] | Annotated[list[_Seed], Tag(_variant("list"))],
-        Discriminator(lambda value: _variant("list" if isinstance(value, list) else "count")),
-    ]
-    nested: StrictBool = True
-    trained: Annotated[list[str], BeforeValidator(_listed)] = []
-    depth: Annotated[list[_Depth], BeforeValidator(_listed)] = []
-    descent: _Descent | None = None
 
 
 def bundled_sweeps() -> dict[str, Path]:
@@ -176,7 +68,7 @@ def load_sweep(path_or_name: str | Path) -> Sweep:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        meant = _nearest_name(str(path_or_name), bundled)
+        meant = nearest_name(str(path_or_name), bundled)
         raise SweepError(
             f"sweep {path_or_name}: neither a file nor a bundled sweep{meant}"
             f"; bundled are {', '.join(bundled)}"
@@ -212,10 +104,10 @@ def parse_sweep(text: str, where: str = "sweep", folder: Path | None = None) -> 
     except tomllib.TOMLDecodeError as error:
         raise SweepError(f"{where}: not valid TOML: {error}") from None
     try:
-        file = _File.model_validate(document)
+        file = File.model_validate(document)
     except PydanticError as error:
         raise SweepError(
-            _listing(where, [_problem(detail, document) for detail in error.errors()])
+            _listing(where, [problem(detail, document) for detail in error.errors()])
         ) from None
     problems: list[str] = []
     sweep = _assemble(file, document, text, folder or Path(), problems)
@@ -225,7 +117,7 @@ def parse_sweep(text: str, where: str = "sweep", folder: Path | None = None) -> 
 
 
 def _assemble(
-    file: _File, document: dict[str, Any], text: str, folder: Path, problems: list[str]
+    file: File, document: dict[str, Any], text: str, folder: Path, problems: list[str]
 ) -> Sweep | None:
     """Turn the file's keys into a Sweep, adding to `problems` what does not go together."""
     experiment = _experiment(file, problems)
@@ -297,11 +189,11 @@ def _assemble(
     return sweep
 
 
-def _experiment(file: _File, problems: list[str]) -> Experiment | None:
+def _experiment(file: File, problems: list[str]) -> Experiment | None:
     from pipeline.experiments import EXPERIMENTS  # the numerics, not needed to read a store
 
     if file.experiment not in EXPERIMENTS:
-        problems.append(_not_one_of("experiment", file.experiment, EXPERIMENTS))
+        problems.append(not_one_of("experiment", file.experiment, EXPERIMENTS))
         return None
     return EXPERIMENTS[file.experiment]
 
@@ -314,11 +206,11 @@ def _choices(
         problems.append(f"{key}: {experiment} has no such choice; leave the key out")
     for value in given if known else ():
         if value not in known:
-            problems.append(_not_one_of(key, value, known))
+            problems.append(not_one_of(key, value, known))
     return tuple(given) or known[:1]
 
 
-def _descent(file: _File, experiment: Experiment, problems: list[str]) -> Descent | None:
+def _descent(file: File, experiment: Experiment, problems: list[str]) -> Descent | None:
     """The [descent] table, its tolerances from coarse to fine."""
     from pipeline.descent.loop import LEAST_TOLERANCE
 
@@ -326,7 +218,7 @@ def _descent(file: _File, experiment: Experiment, problems: list[str]) -> Descen
         if file.descent is not None:
             problems.append(f"descent: {file.experiment} does not descend; leave the table out")
         return None
-    table = file.descent or _Descent()
+    table = file.descent or DescentTable()
     for key in ("tolerances", "multiples"):
         _check_distinct(f"descent.{key}", list(getattr(table, key)), problems)
     for tolerance in table.tolerances:
@@ -344,7 +236,7 @@ def _descent(file: _File, experiment: Experiment, problems: list[str]) -> Descen
     return Descent(table.steps, tolerances, table.step_size, tuple(sorted(table.multiples)))
 
 
-def _dataset_spec(item: _Dataset, folder: Path) -> DatasetSpec:
+def _dataset_spec(item: DatasetTable, folder: Path) -> DatasetSpec:
     angles = tuple(sorted(float(angle) for angle in item.angle))
     if item.path is None:
         return DatasetSpec(item.kind, angles)
@@ -353,7 +245,7 @@ def _dataset_spec(item: _Dataset, folder: Path) -> DatasetSpec:
 
 
 def _width_axis(
-    file: _File, experiment: Experiment, problems: list[str]
+    file: File, experiment: Experiment, problems: list[str]
 ) -> tuple[Literal["k", "k_per_n", "kd_per_n"], tuple[float, ...]]:
     if experiment.widthless:
         if file.width is not None:
@@ -362,7 +254,7 @@ def _width_axis(
     if file.width is None:
         problems.append("width: missing, this key is needed")
         return "k", ()
-    table = _Width(k=file.width) if isinstance(file.width, list) else file.width
+    table = Width(k=file.width) if isinstance(file.width, list) else file.width
     given = [key for key in ("k", "k_per_n", "kd_per_n") if getattr(table, key) is not None]
     if len(given) != 1:
         got = " and ".join(given) or "none of them"
@@ -370,12 +262,12 @@ def _width_axis(
         return "k", ()
     unit: Any = given[0]
     spec = getattr(table, unit)
-    values = spec.values() if isinstance(spec, _Range) else [float(value) for value in spec]
+    values = spec.values() if isinstance(spec, Range) else [float(value) for value in spec]
     if unit == "k":  # a range of k is a range of whole numbers
         values = [float(math.floor(value + 0.5)) for value in values]
     if unit == "k" and experiment.balanced:
         odd = [int(value) for value in values if value % 2]
-        if odd and not isinstance(spec, _Range):
+        if odd and not isinstance(spec, Range):
             problems.append(
                 f"width.k: got {odd[0]}, but the output weights are +-1/sqrt(k), as many of either "
                 f"sign; expected even widths, such as {odd[0] + 1}"
@@ -397,10 +289,10 @@ def _check_distinct(key: str, values: list[Any], problems: list[str]) -> None:
         problems.append(f"{key}: {twice[0]!r} stands twice, expected distinct values; leave one out")
 
 
-def _check_dataset(item: _Dataset, problems: list[str]) -> None:
+def _check_dataset(item: DatasetTable, problems: list[str]) -> None:
     kind = KINDS.get(item.kind)
     if kind is None:
-        problems.append(_not_one_of("dataset.kind", item.kind, KINDS))
+        problems.append(not_one_of("dataset.kind", item.kind, KINDS))
         return
     if kind.rotations and not item.angle:
         problems.append(
@@ -418,7 +310,7 @@ def _check_dataset(item: _Dataset, problems: list[str]) -> None:
 
 
 def _input_dimension(
-    file: _File, datasets: tuple[DatasetSpec, ...], problems: list[str]
+    file: File, datasets: tuple[DatasetSpec, ...], problems: list[str]
 ) -> tuple[int, ...]:
     """The d axis; the rows of a data file say it where the sweep does not."""
     d = tuple(file.d)
@@ -489,47 +381,6 @@ def _has_unit_norm(spec: DatasetSpec) -> bool:
         return KINDS[spec.kind].unit_norm
     norms = np.linalg.norm(file_rows(spec), axis=1)
     return bool(np.allclose(norms, 1, rtol=0, atol=1e-6))
-
-
-def _not_one_of(key: str, name: str, names: Any) -> str:
-    return f"{key}: got {name!r}{_nearest_name(name, names)}, expected one of {', '.join(names)}"
-
-
-def _nearest_name(name: str, names: Any) -> str:
-    close = difflib.get_close_matches(name, list(names), n=1)
-    return f" (did you mean {close[0]!r}?)" if close else ""
-
-
-def _problem(detail: Any, document: dict[str, Any]) -> str:
-    """One line for one of pydantic's findings: where, what was found, what was expected."""
-    place = [part for part in detail["loc"] if not str(part).startswith("|")]
-    if place[1:2] == [0] and not isinstance(document.get(place[0]), list):
-        del place[1]  # a single value was read as a list of one
-    where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).lstrip(".")
-    if detail["type"] == "extra_forbidden":
-        known = _known_keys(place[:-1])
-        return (
-            f"{where}: unknown key{_nearest_name(str(place[-1]), known)}; known are {', '.join(known)}"
-        )
-    if detail["type"] == "missing":
-        return f"{where}: missing, this key is needed"
-    said = detail["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-    if detail["type"] == "too_short":
-        said = "at least one value"
-    if detail["type"] in ("model_type", "model_attributes_type", "dict_type"):
-        known = _known_keys([*place, ""] if place[0] == "width" and len(place) > 1 else place)
-        said = f"a table with keys of {', '.join(known)}"
-    if detail["type"] == "list_type":
-        said = "a list, such as [1.5, 2, 4], or a table with start, stop and num"
-        said = said if place[0] == "width" else "a list"
-    return f"{where}: got {detail['input']!r}, expected {said}"
-
-
-def _known_keys(place: list[Any]) -> list[str]:
-    tables: dict[str, type[BaseModel]] = {"dataset": _Dataset, "width": _Width, "descent": _Descent}
-    names = [part for part in place if isinstance(part, str)]
-    table = _File if not names else _Range if len(names) > 1 else tables.get(names[0], _File)
-    return list(table.model_fields)
 
 
 def _listing(where: str, problems: list[str]) -> str:

@@ -56,7 +56,9 @@ FIGURES = MappingProxyType(
         "stress": Picture(stress_figure, lambda ds: _is(ds, "conditioning") and "angle" in ds.dims),
         "curves": Picture(curves_figure, lambda ds: "loss_curve" in ds),
         "budget": Picture(budget_figure, lambda ds: _is(ds, "input") or _is(ds, "output")),
-        "thresholds": Picture(thresholds_figure, lambda ds: _is(ds, "input")),
+        "thresholds": Picture(
+            thresholds_figure, lambda ds: _is(ds, "input") and ds.sizes["d"] * ds.sizes["n"] > 1
+        ),
         "layers": Picture(layers_figure, lambda ds: _is(ds, "joint")),
         "depth": Picture(depth_figure, lambda ds: _is(ds, "deep")),
         "certificate": Picture(certificate_figure, lambda ds: _is(ds, "theorem1")),

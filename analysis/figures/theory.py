@@ -51,6 +51,11 @@ def certificate_figure(study: Study) -> Figure:
     ds = with_axes(study.ds.compute(), *CASES)
     columns = parts_of(ds, *({*map(str, ds.dims)} - {"activation", "depth"}))[: MOST_PANELS // 2]
     worst = worst_ratios(ds)
+    if not np.isfinite(ds.path_ratio).any():
+        with mpl.rc_context(STYLE):
+            figure = Figure(figsize=(6.4, 3.6))
+            say(figure.subplots(), "no trial has a certificate: α = 0, J₀ is singular")
+            return figure
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(max(9.0, 3.0 * len(columns)), 9.5))
         halves: Any = figure.subfigures(2, 1, height_ratios=[1.3, 1])  # margins of their own

@@ -434,3 +434,11 @@ def test_the_generalisation_figure_draws_means_and_the_fitted_slope(descents, dr
         words = " ".join(text.get_text() for text in axes.get_legend().get_texts())
         assert f"slope {fit['slope']:.2f}".replace("-", "−") in words
         assert "slope −1/2" in words
+
+
+def test_trials_without_a_certificate_are_told_in_words(tmp_path, make_sweep) -> None:
+    keys = STORES["theorem1"] | {"dataset": "{ kind = 'circle' }", "d": "[2]", "n": "[8]"}
+    pipeline.run(make_sweep(**keys), tmp_path / "circle.zarr")
+    figure = FIGURES["certificate"].draw(Study(open_store(tmp_path / "circle.zarr")))
+    (axes,) = figure.axes
+    assert "no trial has a certificate" in axes.texts[0].get_text()
