@@ -122,8 +122,8 @@ def _strip(axes: Axes, x: Any, values: Any, full: Any, look: dict[str, Any]) -> 
 
 def _fit_height(row: Any) -> None:
     """One ordinate for a row: from the least ratio to just above the ceiling."""
-    drawn = [line.get_ydata() for axes in row for line in axes.lines]
-    least = min((float(np.min(heights)) for heights in drawn if len(heights)), default=0.8)
+    drawn = np.concatenate([line.get_ydata() for axes in row for line in axes.lines])
+    least = float(np.min(drawn, initial=0.8, where=np.isfinite(drawn)))
     row[0].set_ylim(least - 0.02, CEILING + 0.07)
 
 

@@ -438,7 +438,13 @@ def test_the_generalisation_figure_draws_means_and_the_fitted_slope(descents, dr
 
 def test_trials_without_a_certificate_are_told_in_words(tmp_path, make_sweep) -> None:
     keys = STORES["theorem1"] | {"dataset": "{ kind = 'circle' }", "d": "[2]", "n": "[8]"}
-    pipeline.run(make_sweep(**keys), tmp_path / "circle.zarr")
-    figure = FIGURES["certificate"].draw(Study(open_store(tmp_path / "circle.zarr")))
-    (axes,) = figure.axes
+    for name, depth in (("none", "1"), ("some", "[1, 2]")):
+        pipeline.run(make_sweep(**(keys | {"depth": depth})), tmp_path / f"{name}.zarr")
+    none, some = (
+        FIGURES["certificate"].draw(Study(open_store(tmp_path / f"{name}.zarr")))
+        for name in ("none", "some")
+    )
+    (axes,) = none.axes
     assert "no trial has a certificate" in axes.texts[0].get_text()
+    words = [text.get_text() for axes in some.axes for text in axes.texts]
+    assert any("trials without a certificate" in text for text in words), words
