@@ -15,6 +15,7 @@ import xarray as xr
 from scipy import special
 
 from analysis import critical_widths, fit_laws
+from analysis.budgets import budget_of
 from analysis.figures import Study
 from analysis.generalisation import gap_slope
 from pipeline.status import Status
@@ -181,7 +182,7 @@ def _input(study: Study) -> Iterator[Row]:
 
 
 def _budget(study: Study) -> Iterator[Row]:
-    top = int(study.ds.attrs["identity_fields"]["descent"]["steps"])
+    top = budget_of(study.ds)
     budgets = [top // 10, top // 3, top]
     widths = critical_widths(study.ds, budgets=budgets)
     d, n = int(widths.d.item()), int(widths.n.item())

@@ -9,7 +9,9 @@ the store, status last (`store`); and `xarray.open_zarr` reads it.
 Glossary: *n, d, k* samples, input dimension, width. *Phi* = phi(W X^T), shape (k, n), the random
 features. *Gram matrix* Phi^T Phi, (n, n). *K* = E[phi(Xg) phi(Xg)^T], the population kernel; *alpha*
 the root of its smallest eigenvalue. *edge* the predicted smallest eigenvalue of Phi^T Phi / k.
-*Trial* one (d, n, width, seed); *cell* all widths and seeds of one (d, n).
+*J* the Jacobian of the outputs in the trained weights, (n, p); *J J^T* the empirical NTK. *r* = f - y
+the residual; *relative loss* ||r||^2 / ||r0||^2. *Budget* the steps that a descent may take. *Trial*
+one (d, n, width, seed); *cell* all widths and seeds of one (d, n).
 """
 
 from __future__ import annotations

@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 
 from analysis.budgets import budget_of
 from analysis.figures.parts import (
-    TRAINED,
     grid_of_parts,
     legend_below,
     log_abscissa,
@@ -22,7 +21,7 @@ from analysis.figures.parts import (
     width_words,
     with_axes,
 )
-from analysis.figures.style import MOST_PANELS, STYLE, Study, grid_of, say, series_look
+from analysis.figures.style import MOST_PANELS, STYLE, TRAINED, Study, grid_of, say, series_look
 from analysis.transitions import critical_widths, success_counts
 from pipeline.status import Status
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import Any
 
 import matplotlib as mpl
@@ -12,11 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from analysis.figures.style import MOST_PANELS, grid_of, located, say
+from analysis.figures.style import MOST_PANELS, grid_of, located, parts_along, say
 from pipeline.status import Status
 
 __all__ = [
-    "TRAINED",
     "grid_of_parts",
     "is_beyond",
     "legend_below",
@@ -30,38 +28,20 @@ __all__ = [
 ]
 
 CELL_DIMS = ("activation", "dataset", "angle", "trained", "depth", "d", "n")
-TRAINED = {"output": "v trained", "input": "W trained", "both": "v and W trained"}
 UNITS = {"k": "k", "k / n": "k/n", "k d / n": "kd/n"}
 RAN = (Status.DONE, Status.DIVERGED)
 
 
 def parts_of(ds: xr.Dataset, *kept: str) -> list[tuple[str, xr.Dataset]]:
     """The cells of a Dataset that have anything to draw, named; the kept dims stay in each part."""
-    dims = [dim for dim in CELL_DIMS if dim in ds.dims and dim not in kept]
-    parts = []
-    for places in itertools.product(*(ds[dim].values for dim in dims)):
-        part = ds.sel(dict(zip(dims, places, strict=True)))
-        if _has_any(part):
-            words = (_word(dim, at) for dim, at in zip(dims, places, strict=True))
-            parts.append((", ".join(filter(None, words)), part))
-    return parts
+    dims = [dim for dim in CELL_DIMS if dim not in kept]
+    return [(name, part) for name, part in parts_along(ds, dims) if _has_any(part)]
 
 
 def _has_any(part: xr.Dataset) -> bool:
     if "status" in part:
         return bool(part.status.isin(RAN).any())
     return not bool((part.outcome == "empty").all())
-
-
-def _word(dim: str, at: Any) -> str:
-    """A place on a dimension in words; an angle of 0 stands for data that have none."""
-    if dim == "angle":
-        return f"angle {at:g}" if at else ""
-    if dim == "trained":
-        return TRAINED[str(at)]
-    if dim == "depth":
-        return f"L = {at}"
-    return f"{dim} = {at}" if dim in ("d", "n") else str(at)
 
 
 def with_axes(ds: xr.Dataset, *dims: str) -> xr.Dataset:

@@ -8,7 +8,7 @@ grey.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -29,6 +29,7 @@ __all__ = [
     "MARKERS",
     "MOST_PANELS",
     "STYLE",
+    "TRAINED",
     "Study",
     "error_bars",
     "grid_of",
@@ -36,6 +37,7 @@ __all__ = [
     "located",
     "log_ordinate",
     "panels_of",
+    "parts_along",
     "sample_ticks",
     "save",
     "say",
@@ -63,6 +65,7 @@ LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 MOST_PANELS = 12
 PANEL_DIMS = ("activation", "dataset", "angle", "trained", "depth", "tolerance", "budget")
 LOCATED = ("fitted", "separated")
+TRAINED = {"output": "v trained", "input": "W trained", "both": "v and W trained"}
 
 
 def grid_of(columns: int, rows: int = 1, width: float = 4.2, height: float = 3.6) -> Any:
@@ -76,15 +79,17 @@ def series_look(place: int) -> dict[str, Any]:
     return {"color": COLOURS[place % len(COLOURS)], "marker": MARKERS[place % len(MARKERS)]}
 
 
-def panels_of(ds: xr.Dataset) -> Iterator[tuple[str, xr.Dataset]]:
-    """The parts of a Dataset along the axes that are no numbers of the law, with their names."""
-    dims = [dim for dim in PANEL_DIMS if dim in ds.dims]
-    for place in itertools.product(*(ds[dim].values for dim in dims)):
-        at = dict(zip(dims, place, strict=True))
+def parts_along(ds: xr.Dataset, dims: Iterable[str]) -> Iterator[tuple[str, xr.Dataset]]:
+    """The parts of a Dataset along those of the dims that it has, with their names."""
+    there = [dim for dim in dims if dim in ds.dims]
+    for place in itertools.product(*(ds[dim].values for dim in there)):
+        at = dict(zip(there, place, strict=True))
         yield ", ".join(filter(None, itertools.starmap(_word, at.items()))), ds.sel(at)
 
 
-_TRAINED = {"output": "v trained", "input": "W trained", "both": "v and W trained"}
+def panels_of(ds: xr.Dataset) -> Iterator[tuple[str, xr.Dataset]]:
+    """The parts of a Dataset along the axes that are no numbers of the law, with their names."""
+    return parts_along(ds, PANEL_DIMS)
 
 
 def _word(dim: str, at: Any) -> str:
@@ -95,9 +100,10 @@ def _word(dim: str, at: Any) -> str:
         return f"loss ≤ {at:g}"
     if dim == "budget":
         return f"{at:,} steps"
-    if dim == "depth":
-        return f"depth {at}"
-    return _TRAINED.get(str(at), str(at)) if dim == "trained" else str(at)
+    if dim == "trained":
+        return TRAINED[str(at)]
+    known = {"depth": "L", "d": "d", "n": "n"}
+    return f"{known[dim]} = {at}" if dim in known else str(at)
 
 
 def signs(rule: str) -> str:

@@ -12,10 +12,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
 from analysis.certificates import applies, worst_ratios
-from analysis.figures.parts import TRAINED, legend_below, parts_of, with_axes
+from analysis.figures.parts import legend_below, parts_of, with_axes
 from analysis.figures.style import (
     MOST_PANELS,
     STYLE,
+    TRAINED,
     Study,
     error_bars,
     grid_of,
