@@ -157,12 +157,6 @@ def _assemble(
     except DataError as error:
         problems.append(f"dataset.path: {error}")
         return None
-    axes = [
-        *(key for key in ("activation", "dataset") if isinstance(document.get(key), list)),
-        *(["angle"] if any(spec.angle for spec in datasets) else []),
-        *(key for key in ("trained", "depth") if isinstance(document.get(key), list)),
-        *("d", "n"),
-    ]
     sweep = Sweep(
         name=file.name,
         experiment=file.experiment,
@@ -175,7 +169,7 @@ def _assemble(
         width=width,
         seeds=seeds,
         nested=file.nested,
-        axes=tuple(axes),
+        axes=_axes(document, datasets),
         text=text,
         even=experiment.balanced,
         trained=trained,
@@ -187,6 +181,16 @@ def _assemble(
         if experiment.unit_norm:
             _check_unit_norm(sweep, problems)
     return sweep
+
+
+def _axes(document: dict[str, Any], datasets: tuple[DatasetSpec, ...]) -> tuple[str, ...]:
+    """The leading dimensions: a list makes an axis of what may also be a single value."""
+    return (
+        *(key for key in ("activation", "dataset") if isinstance(document.get(key), list)),
+        *(["angle"] if any(spec.angle for spec in datasets) else []),
+        *(key for key in ("trained", "depth") if isinstance(document.get(key), list)),
+        *("d", "n"),
+    )
 
 
 def _experiment(file: File, problems: list[str]) -> Experiment | None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from pipeline.descent.loop import train
 from pipeline.descent.network import Network
-from pipeline.experiments.training import CURVE, DESCENT, PER_STEP
+from pipeline.experiments.training import CURVE, DESCENT, PER_STEP, told
 from pipeline.experiments.trial import (
     Experiment,
     Measured,
@@ -22,7 +22,6 @@ from pipeline.experiments.trial import (
     blank,
     visit_widths,
 )
-from pipeline.status import Status
 from pipeline.streams import Role
 from pipeline.sweep import Cell, Descent
 
@@ -54,21 +53,16 @@ def _regress(trial: SeedTrial) -> Measured:
     end = network.W[0]
     limit = start + inverse @ (y - X @ start)  # theta^dagger + Pi_null theta_0
     shortest = np.linalg.norm(limit - start)
+    found = told(done, eta)
     values = {
-        "steps_to_tolerance": done.steps_to_tolerance,
-        "loss_initial": done.loss_initial,
-        "loss_final": done.loss_final,
-        "steps": done.steps,
-        "step_size": eta,
-        "distance": done.distance,
-        "loss_curve": done.curve,
+        **found.values,
         "limit_error": np.linalg.norm(end - limit) / shortest,
         "distance_ratio": done.distance / shortest,
         "length_ratio": done.distance / np.linalg.norm(inverse @ y),
         "rate": done.last_ratio,
         "rate_predicted": max(abs(1 - eta * sigma[0] ** 2), abs(1 - eta * sigma[-1] ** 2)),
     }
-    return Measured(values, Status.DIVERGED if done.diverged else Status.DONE)
+    return Measured(values, found.status)
 
 
 def _pseudo_inverse(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.descent import output
-from pipeline.descent.loop import DIVERGED, train
+from pipeline.descent.loop import DIVERGED, Training, train
 from pipeline.descent.network import Network, balanced
 from pipeline.experiments.trial import Measured, SeedTrial, Variable
 from pipeline.status import Status
@@ -26,6 +26,7 @@ __all__ = [
     "initial_network",
     "parameters_of",
     "step_seconds",
+    "told",
     "width_seconds",
 ]
 
@@ -89,7 +90,11 @@ def descend_width(trial: SeedTrial, X: Array, y: Array, k: int) -> tuple[Measure
 
 
 def _iterated(network: Network, X: Array, y: Array, descent: Descent, eta: float) -> Measured:
-    done = train(network, X, y, eta, descent.steps, descent.tolerances, descent.marks)
+    return told(train(network, X, y, eta, descent.steps, descent.tolerances, descent.marks), eta)
+
+
+def told(done: Training, eta: float) -> Measured:
+    """What a descent leaves in the store."""
     values = {
         "steps_to_tolerance": done.steps_to_tolerance,
         "loss_initial": done.loss_initial,
