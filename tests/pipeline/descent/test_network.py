@@ -55,7 +55,9 @@ def test_jacobian_equals_finite_differences(
         np.testing.assert_allclose(J[:, place], difference, atol=3e-9)
 
 
-def compare(plain: SimpleNamespace, derivatives: Callable[..., list[np.ndarray]]) -> None:
+def assert_equal_jacobians(
+    plain: SimpleNamespace, derivatives: Callable[..., list[np.ndarray]]
+) -> None:
     """Hold the Jacobian of every activation and depth against derivatives in W, hidden.., v."""
     for activation, depth in itertools.product(NAMES, DEPTHS):
         network, (X, _) = plain.start(activation, depth), plain.data()
@@ -95,7 +97,7 @@ def test_jacobian_equals_that_of_pytorch(plain: SimpleNamespace) -> None:
         rows = [torch.autograd.grad(out, weights, retain_graph=True) for out in weights[-1] @ below]
         return [np.stack([row[place].numpy() for row in rows]) for place in range(len(weights))]
 
-    compare(plain, derivatives)
+    assert_equal_jacobians(plain, derivatives)
 
 
 def test_jacobian_equals_that_of_jax(plain: SimpleNamespace) -> None:
@@ -123,7 +125,7 @@ def test_jacobian_equals_that_of_jax(plain: SimpleNamespace) -> None:
             W, hidden, v = jax.jacobian(outputs, (0, 1, 2))(*weights)
         return [np.asarray(part) for part in (W, *hidden, v)]
 
-    compare(plain, derivatives)
+    assert_equal_jacobians(plain, derivatives)
 
 
 @pytest.mark.parametrize("trained", TRAINED)

@@ -36,7 +36,9 @@ def test_every_experiment_is_looked_at() -> None:
     assert set(SMALL) == set(EXPERIMENTS)
 
 
-def equal(sweep: Sweep, part: BlockResult, whole: BlockResult, widths: slice, seeds: slice) -> None:
+def assert_equal(
+    sweep: Sweep, part: BlockResult, whole: BlockResult, widths: slice, seeds: slice
+) -> None:
     for variable in variables(sweep):
         if variable.name == "seconds":
             continue
@@ -62,7 +64,7 @@ def test_blocks_of_one_are_parts_of_the_whole(sweep_text: Text, experiment: str,
     widths = 1 if EXPERIMENTS[experiment].independent else len(sweep.width)
     parts = list(blocks(sweep, widths, 1))
     for block in reversed(parts):
-        equal(sweep, compute_block(sweep, block), whole, block.widths, block.seeds)
+        assert_equal(sweep, compute_block(sweep, block), whole, block.widths, block.seeds)
 
 
 @pytest.mark.parametrize("experiment", SMALL)
@@ -73,7 +75,7 @@ def test_a_sweep_of_one_trial_is_part_of_a_larger_sweep(sweep_text: Text, experi
     alone = keys | ({"width": f"[{last}]"} if "width" in keys else {})
     small = parse_sweep(sweep_text(experiment, descent, **alone, seeds="[2]"))
     widths = slice(len(large.width) - 1, len(large.width))
-    equal(small, whole_of(small), whole_of(large), widths, slice(2, 3))
+    assert_equal(small, whole_of(small), whole_of(large), widths, slice(2, 3))
 
 
 @pytest.mark.parametrize("experiment", SMALL)
@@ -81,7 +83,7 @@ def test_the_same_bits_twice(sweep_text: Text, experiment: str) -> None:
     keys, descent = SMALL[experiment]
     sweep = parse_sweep(sweep_text(experiment, descent, **keys))
     everything = slice(None)
-    equal(sweep, whole_of(sweep), whole_of(sweep), everything, everything)
+    assert_equal(sweep, whole_of(sweep), whole_of(sweep), everything, everything)
 
 
 @pytest.mark.parametrize("experiment", ["input", "joint", "deep", "generalisation", "output", "linear"])
