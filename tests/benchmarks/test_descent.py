@@ -3,8 +3,9 @@
 `WIDTHLAW_BENCHMARK_DESCENT_SEEDS=8 python -m pytest -m benchmark -s tests/benchmarks` runs the whole
 input-layer sweep.
 
-The floor runs the same products, W X^T and its counterpart for the gradient, in the same BLAS. Every
-figure is the best of several runs, so that other work on the machine disturbs the ratios little.
+The floor runs the same products, W X^T and its counterpart for the gradient, in the same BLAS. What is
+compared is run in turn, many times, and every figure is the best of its runs: other work on the machine
+then slows both sides, or neither.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from pipeline.sweep_file import bundled_sweeps, parse_sweep
 
 SEEDS = int(os.environ.get("WIDTHLAW_BENCHMARK_DESCENT_SEEDS", "2"))
 WORKERS = 2
-REPEATS = 7
+REPEATS = 25
 
 
 @numba.njit
@@ -36,9 +37,13 @@ def products(W, X_T, D, X, Z, G, times):
         np.dot(D, X, G)
 
 
-def best(seconds: Callable[[], float]) -> float:
-    seconds()  # compile, and fill the caches
-    return min(seconds() for _ in range(REPEATS))
+def best_in_turn(*runs: Callable[[], float]) -> list[float]:
+    """Best seconds of each of several runs, all of them in every round."""
+    for run in runs:
+        run()  # compile, and fill the caches
+    return [
+        min(seconds) for seconds in zip(*([run() for run in runs] for _ in range(REPEATS)), strict=True)
+    ]
 
 
 def problem(n: int, d: int, k: int) -> tuple[Network, np.ndarray, np.ndarray, float]:
@@ -49,7 +54,8 @@ def problem(n: int, d: int, k: int) -> tuple[Network, np.ndarray, np.ndarray, fl
     return network, X, rng.choice([-1.0, 1.0], n), 1 / network.tangent_extremes(X)[1]
 
 
-def floor_seconds(n: int, d: int, k: int, steps: int) -> float:
+def floor(n: int, d: int, k: int, steps: int) -> Callable[[], float]:
+    """A run of the two matrix products alone, which gives its seconds a step."""
     rng = np.random.default_rng(1)
     W, X, D = (rng.standard_normal(shape) for shape in ((k, d), (n, d), (k, n)))
     arrays = (W, np.ascontiguousarray(X.T), D, X, np.empty((k, n)), np.empty((k, d)))
@@ -59,10 +65,11 @@ def floor_seconds(n: int, d: int, k: int, steps: int) -> float:
         products(*arrays, steps)
         return (time.perf_counter() - began) / steps
 
-    return best(run)
+    return run
 
 
-def our_seconds(n: int, d: int, k: int, steps: int) -> float:
+def ours(n: int, d: int, k: int, steps: int) -> Callable[[], float]:
+    """A run of descent as trials do it."""
     network, X, y, eta = problem(n, d, k)
 
     def run() -> float:
@@ -71,7 +78,7 @@ def our_seconds(n: int, d: int, k: int, steps: int) -> float:
         taken = train(moving, X, y, eta, steps, [1e-26]).steps
         return (time.perf_counter() - began) / taken
 
-    return best(run)
+    return run
 
 
 @pytest.fixture(autouse=True)
@@ -83,16 +90,19 @@ def one_thread():
 @pytest.mark.benchmark
 @pytest.mark.parametrize(("n", "d", "k", "bound"), [(100, 10, 12, 2.5), (400, 20, 40, 2.0)])
 def test_a_step_stays_near_its_two_matrix_products(n, d, k, bound) -> None:
-    steps = 4_000_000 // (n * k)
-    ours, floor = our_seconds(n, d, k, steps), floor_seconds(n, d, k, steps)
-    print(f"\nn={n}, d={d}, k={k}: {ours * 1e6:.2f} us a step, products {floor * 1e6:.2f} us")
-    print(f"step / floor: {ours / floor:.2f} (bound {bound})")
-    assert ours <= bound * floor
+    size = n, d, k, 4_000_000 // (n * k)
+    step, products_alone = best_in_turn(ours(*size), floor(*size))
+    print(f"\nn={n}, d={d}, k={k}: {step * 1e6:.2f} us a step, products {products_alone * 1e6:.2f} us")
+    print(f"step / floor: {step / products_alone:.2f} (bound {bound})")
+    assert step <= bound * products_alone
 
 
 @pytest.mark.benchmark
 def test_a_step_beats_a_jitted_jax_loop() -> None:
-    """JAX does the same job: it looks at the loss of every step and ends at a tolerance."""
+    """JAX does the same job: it looks at the loss of every step and ends at a tolerance.
+
+    The bound is out of reach of any descent whose products are BLAS's where these alone miss it.
+    """
     jax = pytest.importorskip("jax")
     jax.config.update("jax_enable_x64", True)
     jnp = jax.numpy
@@ -121,12 +131,15 @@ def test_a_step_beats_a_jitted_jax_loop() -> None:
         jax.block_until_ready(descend(network.W))
         return (time.perf_counter() - began) / steps
 
-    theirs, ours = best(run), our_seconds(100, 10, 12, steps)
-    floor = floor_seconds(100, 10, 12, steps)
-    ratio, most = theirs / ours, theirs / floor
-    print(f"\nJAX {theirs * 1e6:.2f} us, ours {ours * 1e6:.2f} us: {ratio:.1f} times (aim 2.5)")
+    size = 100, 10, 12, steps
+    theirs, step, products_alone = best_in_turn(run, ours(*size), floor(*size))
+    ratio, most = theirs / step, theirs / products_alone
+    print(f"\nJAX {theirs * 1e6:.2f} us, ours {step * 1e6:.2f} us: {ratio:.1f} times (bound 2.5)")
     print(f"the matrix products alone would be {most:.1f} times faster than JAX")
-    assert theirs >= 1.5 * ours
+    assert step < theirs
+    if most < 2.5:
+        pytest.xfail(f"{ratio:.1f} times faster, not 2.5; BLAS's products alone would be {most:.1f}")
+    assert theirs >= 2.5 * step
 
 
 @pytest.mark.benchmark
@@ -149,18 +162,18 @@ def test_a_step_beats_a_pytorch_autograd_loop() -> None:
             optimiser.step()
         return (time.perf_counter() - began) / steps
 
-    theirs, ours = best(run), our_seconds(100, 10, 12, 5000)
+    theirs, step = best_in_turn(run, ours(100, 10, 12, 5000))
     torch.set_num_threads(threads)
-    ratio = theirs / ours
-    print(f"\nPyTorch {theirs * 1e6:.1f} us, ours {ours * 1e6:.2f} us: {ratio:.0f} times (bound 40)")
-    assert theirs >= 40 * ours
+    ratio = theirs / step
+    print(f"\nPyTorch {theirs * 1e6:.1f} us, ours {step * 1e6:.2f} us: {ratio:.0f} times (bound 40)")
+    assert theirs >= 40 * step
 
 
 def warm() -> None:
     """Import and compile what a trial needs: start-up, not efficiency."""
     import pipeline.graph  # noqa: F401
 
-    our_seconds(4, 2, 2, 10)
+    ours(4, 2, 2, 10)()
 
 
 @pytest.mark.benchmark
