@@ -16,9 +16,13 @@ _CASES = ("activation", "trained", "depth", "multiple")
 
 
 def applies(ds: xr.Dataset) -> xr.DataArray:
-    """Where the theorem applies, proven: a certified trial, at a residual within its certificate."""
+    """Where the theorem applies, proven, and can be seen to hold or not.
+
+    A certified trial, at a residual within its certificate; and above its rounding, where descent has
+    been followed.
+    """
     within = (ds.multiple <= 1) | np.isinf(ds.radius)
-    return (ds.certified == 1) & (ds.status == Status.DONE) & within
+    return (ds.certified == 1) & (ds.status == Status.DONE) & within & (ds.steps > 0)
 
 
 def worst_ratios(ds: xr.Dataset) -> xr.Dataset:
@@ -32,7 +36,7 @@ def worst_ratios(ds: xr.Dataset) -> xr.Dataset:
         `proven`, those to which the theorem applies; `violations`, proven trials that break a bound
         (one that has no ratio at all breaks it).
     """
-    ds = ds[[*BOUNDS, "certified", "radius", "jacobian_alpha", "status"]].compute()
+    ds = ds[[*BOUNDS, "certified", "radius", "jacobian_alpha", "status", "steps"]].compute()
     over = [dim for dim in ds.rate_ratio.dims if dim not in _CASES]
     proven, done = applies(ds), ds.status == Status.DONE
     kept = xr.ones_like(proven)

@@ -28,6 +28,9 @@ __all__ = ["Rule", "outcomes", "rule_for", "zero_alpha"]
 
 _STEPS = "steps_to_tolerance"
 
+THRESHOLD = 0.5
+"""Of sigma_min / sqrt(k) over alpha: what Theorem 2 guarantees."""
+
 
 @dataclass(frozen=True)
 class Rule:
@@ -52,7 +55,7 @@ class Rule:
 
 def rule_for(
     ds: xr.Dataset,
-    threshold: float = 0.5,
+    threshold: float | None = None,
     budgets: Sequence[int] | None = None,
     success: xr.DataArray | None = None,
 ) -> Rule:
@@ -73,7 +76,13 @@ def rule_for(
     if not isinstance(ds, xr.Dataset):
         raise TypeError(f"got {type(ds).__name__}, expected a Dataset; analysis.open_store gives one")
     _require(ds, ("status", "k"))
-    if success is None and _STEPS in ds:
+    descends = success is None and _STEPS in ds
+    if threshold is not None and (descends or success is not None):
+        raise InputError(
+            f"threshold: it measures sigma_min against alpha, and {_source(ds)} is judged by "
+            f"{f'{_STEPS} within a budget' if descends else 'success as given'}; leave it out"
+        )
+    if descends:
         return _within_budget(ds, budgets)
     if budgets is not None:
         raise InputError(
@@ -85,7 +94,7 @@ def rule_for(
             raise TypeError(f"success: got dtype {success.dtype}; expected booleans, one for a trial")
         return Rule("success as given", (), lambda _: success)
     _require(ds, ("sigma_min", "alpha"), f", nor {_STEPS} of a sweep that descends")
-    return _well_conditioned(threshold)
+    return _well_conditioned(THRESHOLD if threshold is None else threshold)
 
 
 def _well_conditioned(threshold: float) -> Rule:

@@ -72,7 +72,7 @@ _VARIABLES = {
 
 def critical_widths(
     ds: xr.Dataset,
-    threshold: float = 0.5,
+    threshold: float | None = None,
     *,
     budgets: Sequence[int] | None = None,
     success: xr.DataArray | None = None,
@@ -89,8 +89,8 @@ def critical_widths(
         read from: `steps_to_tolerance` (..., tolerance) of a sweep that descends, or else
         `sigma_min` and `alpha`.
     threshold
-        Of conditioning: a trial succeeds where sigma_min / sqrt(k) >= threshold * alpha. It plays
-        no part where trials descend.
+        Of conditioning: a trial succeeds where sigma_min / sqrt(k) >= threshold * alpha; 1/2, as
+        in Theorem 2, if None. Refused where success is something else.
     budgets
         Of descent: a trial succeeds where its relative loss came to the tolerance in so many steps.
         `tolerance` and `budget` become dims of the cells; without budgets the whole budget of the
@@ -145,7 +145,7 @@ def critical_widths(
 
 def success_counts(
     ds: xr.Dataset,
-    threshold: float = 0.5,
+    threshold: float | None = None,
     *,
     budgets: Sequence[int] | None = None,
     success: xr.DataArray | None = None,

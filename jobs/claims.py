@@ -105,21 +105,21 @@ def _regression(study: Study) -> Iterator[Row]:
 
 
 def _theorem1(study: Study) -> Iterator[Row]:
-    ds = study.ds.load().isel(width=slice(None))
+    ds = study.ds.load()
     done = ds.status == Status.DONE
     proven = (ds.certified == 1) & done
     for place, multiple in enumerate(ds.multiple.values):
         at = ds.isel(multiple=place)
         told = "the certified residual" if multiple == 1 else f"{multiple:g} times it"
         for name, words in (("rate_ratio", "(4)"), ("path_ratio", "(5)")):
-            worst = at[name].values[proven.values]
+            worst = at[name].values[(proven & (at.steps > 0)).values]
             yield _row(
                 f"Theorem 1 {words} at every step, at {told}",
                 f"left over right side {_range(worst)}",
                 _of(worst <= 1) + ("" if multiple == 1 else ", beyond the certificate"),
             )
     first = ds.isel(multiple=0)
-    held = proven.values
+    held = (proven & (first.steps > 0)).values
     ended = held & (first.relative_loss < 1e-6).values
     ratio = first.shortest_ratio.values[ended]
     low, high = first.lower_ratio.values[held], first.upper_ratio.values[held]

@@ -36,9 +36,8 @@ scheduler_option = click.option(
 threshold_option = click.option(
     "--threshold",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    default=0.5,
-    show_default=True,
-    help="Success is sigma_min / sqrt(k) >= THRESHOLD * alpha, where no trial descends.",
+    help="Success is sigma_min / sqrt(k) >= THRESHOLD * alpha; where trials descend it is refused."
+    "  [default: 0.5]",
 )
 budget_option = click.option(
     "--budget",
@@ -185,7 +184,9 @@ def query(
 @budget_option
 @csv_option
 @json_option
-def fit(stores: Sequence[Path], threshold: float, budgets: tuple[int, ...], form: str | None) -> None:
+def fit(
+    stores: Sequence[Path], threshold: float | None, budgets: tuple[int, ...], form: str | None
+) -> None:
     """Fit the critical width of every cell of STORES, and rank the laws.
 
     With --csv the critical widths are printed alone; of several stores --json is a list.
@@ -204,7 +205,11 @@ def fit(stores: Sequence[Path], threshold: float, budgets: tuple[int, ...], form
 @threshold_option
 @budget_option
 def plot(
-    store: Path, kind: str | None, output: Path | None, threshold: float, budgets: tuple[int, ...]
+    store: Path,
+    kind: str | None,
+    output: Path | None,
+    threshold: float | None,
+    budgets: tuple[int, ...],
 ) -> None:
     """Draw the figures of STORE as PNG and SVG, or one as -o FILE in the format of its ending."""
     from analysis import open_store

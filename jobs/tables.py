@@ -150,7 +150,7 @@ def print_frame(frame: pd.DataFrame, form: str | None) -> None:
 
 
 def print_fits(
-    paths: Sequence[Path], threshold: float, budgets: tuple[int, ...] | None, form: str | None
+    paths: Sequence[Path], threshold: float | None, budgets: tuple[int, ...] | None, form: str | None
 ) -> bool:
     """Print critical widths and laws of stores; return whether all their trials were there."""
     from pipeline.store import counts
@@ -186,7 +186,7 @@ class _Fit:
     verdict: str
 
     @classmethod
-    def of(cls, path: Path, threshold: float, budgets: tuple[int, ...] | None) -> _Fit:
+    def of(cls, path: Path, threshold: float | None, budgets: tuple[int, ...] | None) -> _Fit:
         from analysis import critical_widths, fit_laws, open_store
         from analysis.scaling import distinguishable
         from pipeline.errors import InputError

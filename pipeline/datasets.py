@@ -83,6 +83,7 @@ class Kind:
 
     rotations: tuple[int, ...] = ()  # of each base point, in units of the sweep's angle
     unit_norm: bool = True
+    fresh: bool = True  # another draw has other samples
     least_d: int = 1
     rows: Callable[[np.random.Generator, int, int], Array] | None = None
 
@@ -95,10 +96,10 @@ class Kind:
 KINDS = {
     "sphere": Kind(rows=_sphere),
     "gaussian": Kind(rows=_gaussian, unit_norm=False),
-    "circle": Kind(rows=_circle, least_d=2),
+    "circle": Kind(rows=_circle, fresh=False, least_d=2),
     "pairs": Kind(rotations=(0, 1), least_d=2),
     "triples": Kind(rotations=(-1, 0, 1), least_d=2),
-    "file": Kind(unit_norm=False),
+    "file": Kind(unit_norm=False, fresh=False),
 }
 
 

@@ -4,14 +4,14 @@ A kernel is a function of the rows' norms and of the angles between them. `KERNE
 closed forms; an activation without one is integrated, by Hermite series, which asks of it only that
 it be analytic. Rows need not have unit norm.
 
-For near-duplicate rows the angle comes from the difference of the unit rows, since rho near 1 has
-lost it to rounding: the kernels with a kink see the angle itself, not its square.
+For near-duplicate rows rho and the angle come from the difference of the unit rows, since an inner
+product near 1 has lost it to rounding: duplicate rows have rho = 1 exactly, and the kernels with a kink
+see the angle itself, not its square.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from functools import cached_property, partial
 from types import MappingProxyType
 
@@ -33,16 +33,12 @@ __all__ = [
 Array = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
 class _Rows:
     """The geometry of the rows of X that a kernel is a function of."""
 
-    X: Array
-
-    @cached_property
-    def norms(self) -> Array:
-        """Norms of the rows, shape (n,)."""
-        return np.asarray(np.linalg.norm(self.X, axis=1))
+    def __init__(self, X: Array) -> None:
+        self.norms = np.asarray(np.linalg.norm(X, axis=1))
+        self._unit = X / np.where(self.norms > 0, self.norms, 1)[:, None]
 
     @cached_property
     def variance(self) -> Array:
@@ -51,10 +47,14 @@ class _Rows:
 
     @cached_property
     def cosine(self) -> Array:
-        """rho, shape (n, n), exactly 1 on the diagonal."""
+        """rho, shape (n, n), exactly 1 on the diagonal and for duplicate rows, -1 for opposite ones."""
         rho = self._unit @ self._unit.T  # NumPy sees the transpose: syrk, exactly symmetric
         np.clip(rho, -1, 1, out=rho)
         np.fill_diagonal(rho, 1)
+        for i, j in self._nearly_parallel(rho):
+            sign = np.sign(rho[i, j])
+            apart = np.linalg.norm(self._unit[i] - sign[:, None] * self._unit[j], axis=1)
+            rho[i, j] = rho[j, i] = sign * (1 - apart**2 / 2)
         return np.asarray(rho)
 
     @cached_property
@@ -66,23 +66,41 @@ class _Rows:
     def angle(self) -> Array:
         """theta = arccos(rho), shape (n, n), to full relative accuracy near 0 and pi."""
         theta = np.arccos(self.cosine)
-        first, second = divmod(np.flatnonzero(np.abs(self.cosine) > NEARLY_PARALLEL), len(theta))
-        first, second = first[first < second], second[first < second]
-        step = max(1, 1_000_000 // self.X.shape[1])  # bounds the memory of many close rows
-        for start in range(0, len(first), step):
-            i, j = first[start : start + step], second[start : start + step]
-            theta[i, j] = theta[j, i] = self._close_angle(i, j)
+        for i, j in self._nearly_parallel(self.cosine):
+            a, b = self._unit[i], self._unit[j]
+            apart, against = np.linalg.norm(a - b, axis=1), np.linalg.norm(a + b, axis=1)
+            theta[i, j] = theta[j, i] = 2 * np.arctan2(apart, against)
         return np.asarray(theta)
 
-    def _close_angle(self, i: NDArray[np.intp], j: NDArray[np.intp]) -> Array:
-        a, b = self._unit[i], self._unit[j]
-        apart = np.linalg.norm(a - b, axis=1)
-        against = np.linalg.norm(a + b, axis=1)
-        return np.asarray(2 * np.arctan2(apart, against))
+    def _nearly_parallel(self, rho: Array) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+        """Go through the pairs i < j of close or nearly opposite rows, some at a time."""
+        first, second = divmod(np.flatnonzero(np.abs(rho) > NEARLY_PARALLEL), len(rho))
+        first, second = first[first < second], second[first < second]
+        step = max(1, 1_000_000 // self._unit.shape[1])  # bounds the memory of many close rows
+        for start in range(0, len(first), step):
+            yield first[start : start + step], second[start : start + step]
+
+
+class _Covariance(_Rows):
+    """The same of rows that are known by their inner products alone."""
+
+    def __init__(self, C: Array) -> None:
+        self._C = C
+        self.norms = np.sqrt(np.diagonal(C))
 
     @cached_property
-    def _unit(self) -> Array:
-        return np.asarray(self.X / np.where(self.norms > 0, self.norms, 1)[:, None])
+    def cosine(self) -> Array:
+        """rho, as of rows."""
+        square = np.outer(np.diagonal(self._C), np.diagonal(self._C))
+        rho = self._C / np.sqrt(np.where(square > 0, square, 1))  # of a square: exact for duplicates
+        np.clip(rho, -1, 1, out=rho)
+        np.fill_diagonal(rho, 1)
+        return np.asarray(rho)
+
+    @cached_property
+    def angle(self) -> Array:
+        """theta; what rounding has left of it near 0 and pi."""
+        return np.asarray(np.arccos(self.cosine))
 
 
 NEARLY_PARALLEL = 0.99
@@ -272,15 +290,18 @@ def kernel_matrix(X: ArrayLike, activation: str) -> Array:
             + ", expected finite numbers of shape (n, d), one sample per row"
         )
     check_activation(activation)
-    kernel = KERNELS.get(activation, partial(_quadrature, activation))
-    return kernel(_Rows(rows))
+    return _kernel(_Rows(rows), activation)
+
+
+def _kernel(rows: _Rows, activation: str) -> Array:
+    return KERNELS.get(activation, partial(_quadrature, activation))(rows)
 
 
 def deep_kernel(X: ArrayLike, activation: str, depth: int) -> Array:
     """Return the kernel of the last of `depth` hidden layers, in the limit of infinite width.
 
     The first layer has N(0, 1) weights, later ones N(0, 2/k): their pre-activations have covariance
-    2 K, K being the kernel of the layer below. The rows of a square root of it stand for X.
+    2 K, K being the kernel of the layer below.
 
     Parameters
     ----------
@@ -297,8 +318,7 @@ def deep_kernel(X: ArrayLike, activation: str, depth: int) -> Array:
     """
     K = kernel_matrix(X, activation)
     for _ in range(depth - 1):
-        values, vectors = linalg.eigh(2 * K)
-        K = kernel_matrix(vectors * np.sqrt(np.maximum(values, 0)), activation)
+        K = _kernel(_Covariance(2 * K), activation)
     return K
 
 

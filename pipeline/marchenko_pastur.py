@@ -364,7 +364,7 @@ def _bisect(
 
 
 def _spectrum(eigenvalues: ArrayLike) -> Floats:
-    spectrum = np.sort(np.asarray(eigenvalues, dtype=np.float64), axis=-1)
+    spectrum = np.sort(np.atleast_1d(np.asarray(eigenvalues, dtype=np.float64)), axis=-1)
     if spectrum.ndim != 1 or spectrum.size == 0 or not np.all(np.isfinite(spectrum)):
         raise ValueError(
             f"eigenvalues: got an array of shape {spectrum.shape}, expected a non-empty vector of "

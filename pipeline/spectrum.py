@@ -62,12 +62,21 @@ def singular_values(W: Array, X: Array, activation: str) -> Array:
     -------
     ndarray, shape (n,)
         Exactly 0 beyond the k-th where k < n: the last one is sigma_min of the paper.
+
+    Raises
+    ------
+    ValueError
+        Shapes that do not fit together, values that are not finite, an unknown activation.
+    FloatingPointError
+        W X^T or phi of it leaves the range of floats.
     """
     W, X = np.asarray(W, dtype=np.float64), np.asarray(X, dtype=np.float64)
     if W.ndim != 2 or X.ndim != 2 or W.shape[1] != X.shape[1]:
         raise ValueError(
             f"got W of shape {W.shape} and X of shape {X.shape}, expected (k, d) and (n, d)"
         )
+    if not (np.isfinite(W).all() and np.isfinite(X).all()):
+        raise ValueError("W and X: got values that are not finite, expected finite numbers")
     return descending_singular_values(apply(activation, W @ X.T))
 
 

@@ -390,7 +390,7 @@ def write(path: str | Path, sweep: Sweep, block: Block, result: BlockResult) -> 
     StoreFull
         The store cannot take it; the block is left pending.
     """
-    group = _open_arrays(str(path))
+    group = _open_arrays(str(path), _made(path))
     trials = (*block.cell.index, block.widths, block.seeds)
     try:
         for variable in variables(sweep):
@@ -403,9 +403,15 @@ def write(path: str | Path, sweep: Sweep, block: Block, result: BlockResult) -> 
 
 
 @lru_cache(maxsize=8)
-def _open_arrays(path: str) -> dict[str, Any]:
+def _open_arrays(path: str, made: tuple[int, int]) -> dict[str, Any]:
     """The arrays of a store, opened once per process: metadata never changes while it is filled."""
     return dict(zarr.open_group(path, mode="r+").arrays())
+
+
+def _made(path: str | Path) -> tuple[int, int]:
+    """What tells a store from another one that was at its path before: they are made by a rename."""
+    found = os.stat(path)
+    return found.st_ino, os.stat(f"{path}/zarr.json").st_mtime_ns
 
 
 def clean(path: str | Path) -> None:

@@ -147,6 +147,11 @@ def _assemble(
             )
     for item in file.dataset:
         _check_dataset(item, problems)
+        if experiment.tests and item.kind in KINDS and not KINDS[item.kind].fresh:
+            problems.append(
+                f"dataset.kind: got {item.kind!r}, which has no fresh samples for {file.experiment} to "
+                f"test on; expected one of {', '.join(name for name in KINDS if KINDS[name].fresh)}"
+            )
     if not seeds:
         problems.append("seeds: got an empty list, expected a count or a list of seeds")
     if problems:

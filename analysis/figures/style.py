@@ -124,7 +124,7 @@ class Study:
     """
 
     ds: xr.Dataset
-    threshold: float = 0.5
+    threshold: float | None = None
     budgets: tuple[int, ...] | None = None
 
     @cached_property

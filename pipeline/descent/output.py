@@ -38,22 +38,25 @@ class Modes:
     along: Array
     beyond: float
 
-    def squared_residual(self, steps: ArrayLike, step_size: float) -> Array:
-        """||r_t||^2 after each number of steps, shape (len(steps),)."""
+    def residual(self, steps: ArrayLike, step_size: float) -> Array:
+        """||r_t|| after each number of steps, shape (len(steps),)."""
         t = np.asarray(steps, dtype=np.float64)
         out = np.empty(t.size)
         size = max(1, AT_ONCE // max(1, self.sigma.size))
         for start in range(0, t.size, size):
             part = slice(start, start + size)
-            shrunk = self._shrunk(t[part], 2.0, step_size)
-            with np.errstate(over="ignore"):
-                out[part] = _times(shrunk, self.along**2).sum(axis=1)
-        return out + self.beyond**2
+            out[part] = _row_norms(_times(self._shrunk(t[part], step_size), self.along))
+        return np.hypot(out, self.beyond)
+
+    def squared_residual(self, steps: ArrayLike, step_size: float) -> Array:
+        """||r_t||^2 after each number of steps, shape (len(steps),)."""
+        with np.errstate(over="ignore"):
+            return np.square(self.residual(steps, step_size))
 
     def travelled(self, steps: int, step_size: float) -> float:
         """||v_t - v_0||."""
         x = step_size * self.sigma**2
-        left = self._shrunk(np.array([float(steps)]), 1.0, step_size)[0]
+        left = self._shrunk(np.array([float(steps)]), step_size)[0]
         signed = np.where((x > 1) & (steps % 2 == 1), -left, left)
         slow = np.minimum(x, 0.5)  # where 1 - left would cancel
         gone = np.where(x < 0.5, -np.expm1(steps * np.log1p(-slow)), 1 - signed)
@@ -61,7 +64,7 @@ class Modes:
 
     def left_to_go(self, steps: int, step_size: float) -> float:
         """||v_t - v_infinity||, to the solution that is nearest to v_0."""
-        left = self._shrunk(np.array([float(steps)]), 1.0, step_size)[0]
+        left = self._shrunk(np.array([float(steps)]), step_size)[0]
         return float(np.linalg.norm(_times(left, self.along / self.sigma)))
 
     @property
@@ -96,12 +99,12 @@ class Modes:
             low, high = (low, middle) if reached else (middle + 1, high)
         return float(low)
 
-    def _shrunk(self, t: Array, power: float, step_size: float) -> Array:
-        """|1 - eta sigma^2|^(power t), shape (steps, m)."""
+    def _shrunk(self, t: Array, step_size: float) -> Array:
+        """|1 - eta sigma^2|^t, shape (steps, m)."""
         x = step_size * self.sigma**2
         with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
             logs = np.where(x < 1, np.log1p(-np.minimum(x, 1)), np.log(np.maximum(x, 1) - 1))
-            shrunk = np.exp(power * np.multiply.outer(t, logs))
+            shrunk = np.exp(np.multiply.outer(t, logs))
         return np.where(t[:, None] == 0, 1.0, shrunk)
 
 
@@ -109,6 +112,13 @@ def _times(factors: Array, along: Array) -> Array:
     """The product, 0 along modes that are not excited, however fast they grow."""
     with np.errstate(over="ignore", invalid="ignore"):
         return np.where(along == 0, 0.0, factors * along)
+
+
+def _row_norms(rows: Array) -> Array:
+    """Euclidean norms of rows whose squares may leave the range of floats."""
+    largest = np.abs(rows).max(axis=1, initial=0.0)
+    scale = np.where((largest > 0) & np.isfinite(largest), largest, 1.0)
+    return scale * np.linalg.norm(rows / scale[:, None], axis=1)
 
 
 def modes(Phi: Array, residual: Array) -> Modes:
@@ -167,10 +177,11 @@ def residual_norm(
         raise ValueError("Phi and y: got values that are not finite, expected finite numbers")
     if step_size is not None and not 0 < step_size < np.inf:
         raise ValueError(f"step_size: got {step_size}, expected a positive number")
-    found = modes(features, -labels)
+    scale = np.abs(labels).max(initial=0.0) or 1.0  # descent is linear in y
+    found = modes(features, -labels / scale)
     if step_size is None:
         step_size = 1 / found.sigma[0] ** 2 if found.sigma.size else 1.0
-    return np.sqrt(found.squared_residual(counts, step_size))
+    return scale * found.residual(counts, step_size)
 
 
 def _counts(steps: ArrayLike) -> Array:

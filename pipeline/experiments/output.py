@@ -44,7 +44,7 @@ def _run_seed(trial: SeedTrial) -> SeedResult:
         found = modes(NestedFeatures(X, trial.cell.activation, trial.weights(k)).features(k), -y)
         eta = descent.step_size / found.sigma[0] ** 2 if found.sigma.size else descent.step_size
         outcome = closed_form(found, descent, eta, whole=True)
-        shortest = found.shortest if found.sigma.size else np.nan
+        shortest = found.shortest or np.nan  # 0 where no v does better than v = 0
         more = {
             "sigma_min": found.sigma[-1] if found.sigma.size == trial.n else 0.0,
             "sigma_max": found.sigma[0] if found.sigma.size else 0.0,

@@ -102,6 +102,7 @@ EXPERIMENT = Experiment(
     _run_seed,
     gram_seconds,
     unit_norm=True,
-    # (6) needs |phi(z)| <= max(1, |z|), which holds for all but the square
+    # (6) holds where |phi(z)| <= |z|, or <= 1, or phi is 1-Lipschitz and E phi(g)^2 <= 1: one of them
+    # is true of all but the square
     activations=tuple(name for name in ACTIVATIONS if name != "square"),
 )

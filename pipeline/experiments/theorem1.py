@@ -4,8 +4,9 @@ Labels are y = f(theta_0) + epsilon u with a random direction u, ||u|| = 1, and 
 certified residual or a multiple of it; where every residual is certified, the unit is sqrt(n), the
 size of random signs. The step size is 1/beta^2. A ratio is the left side of (4) or (5) over the
 right: at most 1 where the theorem applies. Descent is followed while the residual stands above its
-rounding; where it diverges, beyond the certificate, the ratios are inf. Where alpha is 0 nothing is
-certified and nothing is run: epsilon is 0.
+rounding: no step is taken, and there are no ratios, where it begins below. Where descent diverges,
+beyond the certificate, the ratios are inf. Where alpha is 0 nothing is certified and nothing is run:
+epsilon is 0.
 """
 
 from __future__ import annotations
@@ -53,6 +54,8 @@ VARIABLES = (
     Variable("steps", PER_MULTIPLE, "steps taken"),
 )
 
+RATIOS = ("rate_ratio", "path_ratio", "lower_ratio", "upper_ratio", "shortest_ratio")
+
 ROUNDING = 100 * np.finfo(np.float64).eps
 """Of the outputs' scale: residuals below it are not compared."""
 
@@ -80,15 +83,19 @@ def _run_seed(trial: SeedTrial) -> SeedResult:
         sizes = [multiple * epsilon for multiple in trial.descent.multiples]
         ratios = [_follow(network, X, size * u, found, trial.descent) for size in sizes]
         for ratio, size in zip(ratios, sizes, strict=True):
-            ratio["shortest_ratio"] = ratio["distance"] / (size * shortest)
+            if ratio["steps"]:
+                ratio["shortest_ratio"] = ratio["distance"] / (size * shortest)
         columns = {name: np.array([ratio[name] for ratio in ratios]) for name in ratios[0]}
-        lost = [
-            f"{multiple:g}"
-            for multiple, worst in zip(trial.descent.multiples, columns["path_ratio"], strict=True)
-            if np.isinf(worst)
+        multiples = np.array(trial.descent.multiples)
+        said = [
+            f"{what} at {', '.join(f'{multiple:g}' for multiple in multiples[where])} times epsilon"
+            for what, where in (
+                ("descent diverged", np.isinf(columns["path_ratio"])),
+                ("nothing to follow", columns["steps"] == 0),
+            )
+            if where.any()
         ]
-        said = f"descent diverged at {', '.join(lost)} times epsilon" if lost else ""
-        return Measured({**constants, **columns}, message=said)
+        return Measured({**constants, **columns}, message="; ".join(said))
 
     return visit_widths(trial, blank(trial, VARIABLES), one_width)
 
@@ -101,6 +108,8 @@ def _follow(
     y = network.outputs(X) + residual
     scale = np.linalg.norm(np.abs(network.v) @ np.abs(network.features(X))) + np.linalg.norm(y)
     least = max(descent.tolerances[-1], (ROUNDING * scale / start) ** 2)
+    if least >= 1 or descent.steps == 0:
+        return dict.fromkeys(RATIOS, np.nan) | {"distance": 0.0, "relative_loss": 1.0, "steps": 0.0}
     moving = network.copy()
     done = train(moving, X, y, found.step_size, descent.steps, [least], alpha=found.alpha)
     last = np.sqrt(done.loss_final)

@@ -139,6 +139,8 @@ class Experiment:
         Values of the key `trained` that it takes, the default first; () where there is no such key.
     deep
         It takes the key `depth`.
+    tests
+        It draws fresh samples to test on, which a dataset must have.
     widthless
         It has no hidden units: `width` is left out.
     activations
@@ -154,6 +156,7 @@ class Experiment:
     balanced: bool = False
     trained: tuple[str, ...] = ()
     deep: bool = False
+    tests: bool = False
     widthless: bool = False
     activations: tuple[str, ...] | None = None
 

@@ -341,6 +341,16 @@ def test_a_proven_trial_that_breaks_a_bound_is_counted(descents) -> None:
     assert int(worst_ratios(ds).violations.sum()) == 1
 
 
+def test_a_trial_that_was_not_followed_proves_nothing(descents) -> None:
+    ds = descents["theorem1"].ds.compute().copy(deep=True)
+    at = {"activation": 0, "trained": 0, "depth": 0, "seed": 0, "width": -1, "multiple": 0}
+    before = int(worst_ratios(ds).proven.sum())
+    ds.steps[at], ds.path_ratio[at] = 0, np.nan
+    after = worst_ratios(ds)
+    assert int(after.proven.sum()) == before - 1
+    assert int(after.violations.sum()) == 0
+
+
 def test_the_proof_figure_sets_the_sufficient_beside_the_measured_width(descents, drawn) -> None:
     study = descents["proof"]
     steps = proof_steps(study.ds, study.widths).squeeze()

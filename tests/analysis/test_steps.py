@@ -115,11 +115,16 @@ def test_without_budgets_the_whole_budget_of_the_store_is_meant(ds, widths) -> N
     assert whole.attrs["rule"] == "relative loss <= tolerance within budget (20000 steps)"
 
 
-def test_the_threshold_plays_no_part_and_nothing_of_conditioning_is_said(ds) -> None:
-    one, other = (critical_widths(ds, threshold, resamples=20) for threshold in (0.2, 0.8))
-    assert one.identical(other)
-    assert "threshold" not in one.attrs
-    assert not {"alpha", "k_edge", "k_edge_finite"} & set(one)
+def test_a_threshold_of_conditioning_is_refused(ds) -> None:
+    with pytest.raises(InputError, match=r"threshold: .* steps_to_tolerance .* leave it out"):
+        critical_widths(ds, 0.5)
+    with pytest.raises(InputError, match=r"threshold: .* success as given; leave it out"):
+        critical_widths(ds, 0.5, success=ds.status == 1)
+
+
+def test_nothing_of_conditioning_is_said(widths) -> None:
+    assert "threshold" not in widths.attrs
+    assert not {"alpha", "k_edge", "k_edge_finite"} & set(widths)
 
 
 def test_a_diverged_trial_failed_whatever_it_met_before(ds) -> None:

@@ -9,7 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.activations import activation_names, apply
-from pipeline.kernels import alpha, kernel_eigenvalues, kernel_matrix
+from pipeline.kernels import (
+    alpha,
+    alpha_from_eigenvalues,
+    deep_kernel,
+    kernel_eigenvalues,
+    kernel_matrix,
+)
 
 NORMS = [(1.0, 1.0, 0.3), (10.0, 10.0, 0.9), (1e-3, 10.0, 0.5), (10.0, 3.0, -0.99), (1e-3, 2e-3, -0.4)]
 
@@ -119,6 +125,33 @@ def test_alpha_of_an_odd_circle_is_positive(n: int) -> None:
 def test_alpha_of_duplicate_rows_is_exactly_zero(activation: str) -> None:
     X = np.random.default_rng(7).standard_normal((6, 20))
     assert alpha(np.vstack([X, X[:1]]), activation) == 0.0
+
+
+def rows_of_any_norm(count: int) -> list[np.ndarray]:
+    rng = np.random.default_rng(8)
+    rows = [rng.standard_normal(rng.integers(1, 40)) for _ in range(count)]
+    return [x * rng.uniform(1e-3, 10) / np.linalg.norm(x) for x in rows]
+
+
+@pytest.mark.parametrize("activation", activation_names())
+def test_alpha_of_two_equal_rows_is_exactly_zero_whatever_they_are(activation: str) -> None:
+    for x in rows_of_any_norm(100):
+        assert alpha([x, x], activation) == 0.0
+
+
+@pytest.mark.parametrize("activation", ["abs", "square", "cos", "sign", "erf", "linear", "sin", "tanh"])
+def test_alpha_of_opposite_rows_is_exactly_zero_where_phi_is_even_or_odd(activation: str) -> None:
+    for x in rows_of_any_norm(100):
+        assert alpha([x, -x], activation) == 0.0
+
+
+@pytest.mark.parametrize("activation", activation_names())
+def test_duplicate_rows_stay_duplicate_in_deeper_kernels(activation: str) -> None:
+    for x in rows_of_any_norm(20):
+        for depth in (2, 3):
+            assert (
+                alpha_from_eigenvalues(kernel_eigenvalues(deep_kernel([x, x], activation, depth))) == 0
+            )
 
 
 @pytest.mark.parametrize("activation", ["step", "sign", "relu", "tanh", "erf", "sin"])

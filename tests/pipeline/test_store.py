@@ -178,6 +178,18 @@ def test_a_check_of_a_new_path_touches_nothing(make_sweep, tmp_path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_a_path_can_hold_one_store_after_another_in_one_process(
+    make_sweep, tmp_path, assert_equal_stores
+) -> None:
+    path = tmp_path / "a.zarr"
+    for seeds, n in ((4, "[5]"), (3, "[5]"), (3, "[6]")):
+        sweep, fresh = make_sweep(seeds=seeds, n=n), tmp_path / f"{seeds}{n}.zarr"
+        pipeline.run(sweep, path)
+        pipeline.run(sweep, fresh)
+        assert_equal_stores(path, fresh)
+        shutil.rmtree(path)
+
+
 def test_a_store_without_its_status_is_damaged(make_sweep, tmp_path) -> None:
     store.create(tmp_path / "a.zarr", make_sweep())
     shutil.rmtree(tmp_path / "a.zarr" / "status")

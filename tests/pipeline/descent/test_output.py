@@ -56,6 +56,15 @@ def test_residuals_are_powers_of_a_matrix(k: int, n: int, t: int, c: float, seed
     assert residual_norm(Phi, y, [t], eta)[0] == pytest.approx(truth, rel=1e-9, abs=1e-12)
 
 
+def test_a_residual_is_known_as_far_as_floats_reach() -> None:
+    found = residual_norm([[2.0]], [1.0], [330, 400, 700], 1.0)
+    truth = [float(mp.mpf(3) ** t) for t in (330, 400)]
+    np.testing.assert_allclose(found[:2], truth, rtol=1e-12)
+    assert found[2] == np.inf
+    np.testing.assert_array_equal(residual_norm([[2.0]], [1e200], [0, 1, 5]), [1e200, 0, 0])
+    np.testing.assert_array_equal(residual_norm([[2.0]], [0.0], [0, 7]), [0, 0])
+
+
 @pytest.mark.parametrize("c", [1.0, 1.9, 2.0000001])
 def test_a_million_steps_are_exact(c: float) -> None:
     U, _ = np.linalg.qr(np.random.default_rng(1).standard_normal((6, 4)))

@@ -83,6 +83,16 @@ def test_too_large_a_step_is_stored_as_diverged(run_cells: Run) -> None:
     assert (cell.values["loss_final"] > 1e6 * cell.values["loss_initial"]).all()
 
 
+def test_labels_that_no_weights_can_fit_are_an_outcome(run_cells: Run, tmp_path) -> None:
+    np.save(tmp_path / "rows.npy", np.array([[1.0, 0.0], [1.0, 0.0]]))
+    dataset = f'{{ kind = "file", path = "{tmp_path / "rows.npy"}" }}'
+    (cell,) = run_cells("output", {"steps": 50}, dataset=dataset, n=2, width="[4]", seeds=8)
+    assert (cell.status == Status.DONE).all()
+    opposite = np.array([trial.signs().sum() == 0 for trial in cell.trials])
+    assert opposite.any()
+    np.testing.assert_allclose(cell.values["loss_final"][0, opposite], 2, rtol=1e-14)
+
+
 def test_a_budget_of_no_steps_travels_nowhere(run_cells: Run) -> None:
     (cell,) = run_cells("output", {"steps": 0}, d=8, n=10, width="[4, 31]", seeds=20)
     assert (cell.status == Status.DONE).all()

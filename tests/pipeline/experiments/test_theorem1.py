@@ -81,6 +81,28 @@ def test_where_alpha_is_zero_nothing_is_certified_and_nothing_run(
     assert np.isnan(cell.values["rate_ratio"]).all()
 
 
+@pytest.mark.parametrize("trained", ["input", "both"])
+def test_a_residual_below_its_rounding_is_not_followed(run_cells: Run, trained: str) -> None:
+    descent = {"steps": 50, "multiples": "[1.0, 1e9]"}
+    keys = {"trained": f'"{trained}"', "dataset": '{ kind = "pairs", angle = [1e-6] }'}
+    (cell,) = run_cells("theorem1", descent, d=8, n=10, width="[40]", seeds=4, **keys)
+    found = {name: value[0] for name, value in cell.values.items()}
+    assert (found["certified"] == 1).all()
+    assert (found["steps"][:, 0] == 0).all()
+    assert (found["steps"][:, 1] > 0).all()
+    for name in ("rate_ratio", "path_ratio", "lower_ratio", "upper_ratio", "shortest_ratio"):
+        assert np.isnan(found[name][:, 0]).all()
+        assert not np.isnan(found[name][:, 1]).any()
+    assert all("nothing to follow at 1 times epsilon" in message for message in cell.message[0])
+
+
+def test_a_budget_of_no_steps_compares_nothing(run_cells: Run) -> None:
+    (cell,) = run_cells("theorem1", {"steps": 0}, d=6, n=5, width="[40]")
+    assert (cell.status == Status.DONE).all()
+    assert (cell.values["steps"] == 0).all()
+    assert np.isnan(cell.values["rate_ratio"]).all()
+
+
 def test_fewer_weights_than_samples_certify_nothing(run_cells: Run) -> None:
     (cell,) = run_cells("theorem1", {"steps": 10}, trained='"output"', d=6, n=12, width="[4]")
     assert all("no certificate" in message for message in cell.message.ravel())

@@ -9,6 +9,7 @@ import pytest
 from scipy import integrate, special
 
 from pipeline.datasets import draw
+from pipeline.errors import SweepError
 from pipeline.experiments.training import initial_network
 from pipeline.kernels import deep_kernel, kernel_matrix
 from pipeline.status import Status
@@ -221,9 +222,10 @@ def test_labels_are_the_teachers_and_the_test_is_on_fresh_samples(
                 assert 0 <= found[name] <= 1
 
 
-def test_a_file_has_no_fresh_samples(run_cells: Run, tmp_path) -> None:
+@pytest.mark.parametrize("kind", ["file", "circle"])
+def test_a_dataset_without_fresh_samples_is_refused(run_cells: Run, tmp_path, kind: str) -> None:
     np.save(tmp_path / "rows.npy", np.random.default_rng(0).standard_normal((20, 3)))
-    dataset = f'{{ kind = "file", path = "{tmp_path / "rows.npy"}" }}'
-    (cell,) = run_cells("generalisation", {"steps": 5}, dataset=dataset, n=12, width="[10]")
-    assert (cell.status == Status.FAILED).all()
-    assert "no fresh samples" in cell.message[0, 0]
+    path = f', path = "{tmp_path / "rows.npy"}"' if kind == "file" else ""
+    dataset = f'{{ kind = "{kind}"{path} }}'
+    with pytest.raises(SweepError, match=f"got '{kind}', which has no fresh samples .* sphere"):
+        run_cells("generalisation", {"steps": 5}, dataset=dataset, d=3, n=12, width="[10]")
