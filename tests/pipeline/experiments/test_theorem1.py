@@ -81,10 +81,9 @@ def test_where_alpha_is_zero_nothing_is_certified_and_nothing_run(
     assert np.isnan(cell.values["rate_ratio"]).all()
 
 
-@pytest.mark.parametrize("trained", ["input", "both"])
-def test_a_residual_below_its_rounding_is_not_followed(run_cells: Run, trained: str) -> None:
-    descent = {"steps": 50, "multiples": "[1.0, 1e9]"}
-    keys = {"trained": f'"{trained}"', "dataset": '{ kind = "pairs", angle = [1e-6] }'}
+def test_a_residual_below_its_rounding_is_not_followed(run_cells: Run) -> None:
+    descent = {"steps": 50, "multiples": "[1.0, 1e6]"}
+    keys = {"trained": '"both"', "dataset": '{ kind = "pairs", angle = [1e-6] }'}
     (cell,) = run_cells("theorem1", descent, d=8, n=10, width="[40]", seeds=4, **keys)
     found = {name: value[0] for name, value in cell.values.items()}
     assert (found["certified"] == 1).all()
