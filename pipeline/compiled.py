@@ -3,13 +3,19 @@
 Sums may be reordered (the same machine code still gives the same bits every time), but nothing else
 is relaxed: infinities and NaN keep their meaning, by which divergence is told.
 
-`compiled` is for the parts, `entry` for a function that Python calls and that takes seconds to
-compile: the first process of a machine compiles it while the others wait, and then load it.
+`compiled` is for the parts, `in_order` for parts whose sums may not be reordered, `entry` for a
+function that Python calls and that takes seconds to compile: the first process of a machine compiles
+it while the others wait, and then load it.
+
+numba holds compiled code as good while the file of its own function is unchanged, whatever became of
+the functions that it calls. So all of ours lies in a folder that is named after all our compiled
+sources together: another version of widthlaw never runs the numerics of this one.
 """
 
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -19,18 +25,44 @@ from pathlib import Path
 from typing import Any
 
 import numba
+from platformdirs import user_cache_dir
 
-__all__ = ["compiled", "entry"]
+__all__ = ["compiled", "entry", "in_order"]
 
-RELAXED = {"reassoc", "contract", "nsz", "arcp"}
+CONFIG: Any = numba.config
+
+RELAXED = frozenset({"reassoc", "contract", "nsz", "arcp"})
 
 
-def compiled(function: Callable[..., Any]) -> Any:
-    """Compile a function at its first call; later processes load it from numba's cache."""
+def _cache_folder() -> str:
+    """Where compiled code is kept; `NUMBA_CACHE_DIR` moves it."""
+    package = Path(__file__).parent
+    texts = [file.read_bytes() for file in sorted(package.rglob("*.py"))]
+    sources = b"".join(text for text in texts if b"pipeline.compiled import" in text)
+    digest = hashlib.sha256(sources + Path(__file__).read_bytes()).hexdigest()
+    return str(Path(CONFIG.CACHE_DIR or user_cache_dir("widthlaw")) / digest[:16])
+
+
+CACHE_FOLDER = _cache_folder()
+
+
+def compiled(function: Callable[..., Any], relaxed: frozenset[str] = RELAXED) -> Any:
+    """Compile a function at its first call; later processes load it from the folder above."""
+    # error_model: a check of every divisor would keep loops from becoming vectors
+    options: Any = {"fastmath": set(relaxed), "nogil": True, "error_model": "numpy"}
+    elsewhere = CONFIG.CACHE_DIR
+    CONFIG.CACHE_DIR = CACHE_FOLDER
     try:
-        return numba.njit(function, cache=True, fastmath=RELAXED, nogil=True)
+        return numba.njit(function, cache=True, **options)
     except RuntimeError:  # no folder that may be written: every process compiles for itself
-        return numba.njit(function, fastmath=RELAXED, nogil=True)
+        return numba.njit(function, **options)
+    finally:
+        CONFIG.CACHE_DIR = elsewhere
+
+
+def in_order(function: Callable[..., Any]) -> Any:
+    """Compile a function as `compiled` does, its sums as they are written."""
+    return compiled(function, relaxed=RELAXED - {"reassoc"})
 
 
 def entry(function: Callable[..., Any]) -> Any:

@@ -118,7 +118,8 @@ def _row_norms(rows: Array) -> Array:
     """Euclidean norms of rows whose squares may leave the range of floats."""
     largest = np.abs(rows).max(axis=1, initial=0.0)
     scale = np.where((largest > 0) & np.isfinite(largest), largest, 1.0)
-    return scale * np.linalg.norm(rows / scale[:, None], axis=1)
+    with np.errstate(over="ignore"):
+        return scale * np.linalg.norm(rows / scale[:, None], axis=1)
 
 
 def modes(Phi: Array, residual: Array) -> Modes:
@@ -181,7 +182,8 @@ def residual_norm(
     found = modes(features, -labels / scale)
     if step_size is None:
         step_size = 1 / found.sigma[0] ** 2 if found.sigma.size else 1.0
-    return scale * found.residual(counts, step_size)
+    with np.errstate(over="ignore"):
+        return scale * found.residual(counts, step_size)
 
 
 def _counts(steps: ArrayLike) -> Array:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from pipeline.activations import LEAKY_SLOPE
 from pipeline.compiled import compiled
+from pipeline.descent.elementary import exp_of_negative, log1p_of_share
 
 __all__ = ["SLOPES", "SMOOTHNESS", "Smoothness", "activate", "code_of"]
 
@@ -95,9 +96,10 @@ def _rectify(z, a, slope):  # type: ignore[no-untyped-def]
 @compiled
 def _softplus(z, a):  # type: ignore[no-untyped-def]
     for i in range(z.size):
-        shrunk = math.exp(-abs(z[i]))  # never overflows
-        a[i] = max(z[i], 0.0) + math.log1p(shrunk)
-        z[i] = (1.0 if z[i] > 0 else shrunk) / (1 + shrunk)
+        x = z[i]
+        shrunk = exp_of_negative(-abs(x))  # never overflows
+        a[i] = (x if x > 0 else 0.0) + log1p_of_share(shrunk)
+        z[i] = (1.0 if x > 0 else shrunk) / (1 + shrunk)
 
 
 @compiled
@@ -126,6 +128,7 @@ def _gelu(z, a):  # type: ignore[no-untyped-def]
 @compiled
 def _sigmoid(z, a):  # type: ignore[no-untyped-def]
     for i in range(z.size):
-        shrunk = math.exp(-abs(z[i]))
-        a[i] = (1.0 if z[i] > 0 else shrunk) / (1 + shrunk)
+        x = z[i]
+        shrunk = exp_of_negative(-abs(x))
+        a[i] = (1.0 if x > 0 else shrunk) / (1 + shrunk)
         z[i] = shrunk / ((1 + shrunk) * (1 + shrunk))
