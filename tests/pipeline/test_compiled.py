@@ -53,9 +53,10 @@ def test_code_of_other_sources_is_not_taken_for_ours(tmp_path) -> None:
         shutil.copytree(package, copy, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
         rows = copy / "descent" / "rows.py"
         rows.write_text(rows.read_text().replace("SLOPES = (0.0,", f"SLOPES = ({slope},"))
-        folders = {"NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(tmp_path)}
-        environment = os.environ | folders | {"PYTHONDONTWRITEBYTECODE": "1"}
-        line = [sys.executable, "-c", FALLING]
-        done = subprocess.run(line, env=environment, capture_output=True, text=True, check=True)
+        environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
+        line = [sys.executable, "-c", FALLING]  # in the folder of the copy, which is found first
+        done = subprocess.run(
+            line, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+        )
         told.append(done.stdout)
     assert told == ["1.0\n", "0.25\n"]
