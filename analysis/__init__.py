@@ -9,6 +9,7 @@ costs nothing.
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -29,9 +30,11 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'analysis' has no attribute {name!r}; it has {__all__}")
-    return getattr(import_module(_HOMES[name]), name)
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    if not name.startswith("_") and find_spec(f"{__name__}.{name}"):  # as in analysis.figures.save
+        return import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module 'analysis' has no attribute {name!r}; it has {__all__}")
 
 
 def __dir__() -> list[str]:

@@ -5,6 +5,8 @@ The dashboard's address and the bar go to stderr; the bar only where stderr is a
 
 from __future__ import annotations
 
+import logging
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +16,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline import store as stores
-from pipeline.errors import InputError
+from pipeline.errors import InputError, WorkersLost
 from pipeline.graph import Outcome, local_client, run
 from pipeline.sweep import Sweep
 
@@ -27,6 +29,9 @@ __all__ = ["cluster", "is_complete", "report_run", "run_sweep"]
 def is_complete(sweep: Sweep, path: Path, retry_failed: bool = False) -> bool:
     """Check that a path can take a sweep, before any worker starts; tell whether it has it all."""
     stores.check_target(path, sweep)
+    if path.exists():
+        with stores.exclusive(path):  # refused before any worker starts
+            pass
     return path.exists() and _waiting(path, retry_failed) == 0
 
 
@@ -37,19 +42,33 @@ def _waiting(path: Path, retry_failed: bool) -> int:
 
 @contextmanager
 def cluster(workers: int | None, scheduler: str | None) -> Iterator[Client]:
-    """Connect to a running scheduler, or start local workers, and say where the dashboard is."""
-    client = _connect(scheduler) if scheduler else local_client(workers)
+    """Connect to a running scheduler, or start local workers, and say where the dashboard is.
+
+    SIGTERM is answered as Ctrl-C is. Dask's own words about workers that take long to stop, or that
+    are gone, would only bury the one line that says what is to be done.
+    """
+    for name in ("distributed.nanny", "distributed.scheduler", "distributed.client"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    started = False
     try:
-        count = len(client.scheduler_info(n_workers=-1)["workers"])
-        if not count:
-            raise InputError(
-                f"scheduler {scheduler}: has no workers; start one with `dask worker {scheduler}`"
-            )
-        plural = "" if count == 1 else "s"
-        click.echo(f"{count} worker{plural}, dashboard at {client.dashboard_link}", err=True)
-        yield client
-    finally:
-        client.close()
+        client = _connect(scheduler) if scheduler else local_client(workers)
+        try:
+            count = len(client.scheduler_info(n_workers=-1)["workers"])
+            if not count:
+                raise InputError(
+                    f"scheduler {scheduler}: has no workers; start one with `dask worker {scheduler}`"
+                )
+            plural = "" if count == 1 else "s"
+            click.echo(f"{count} worker{plural}, dashboard at {client.dashboard_link}", err=True)
+            started = True
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
+            yield client
+        finally:
+            client.close()
+    except KeyboardInterrupt:
+        if not started:
+            click.echo("interrupted before anything was computed", err=True)
+        raise
 
 
 def _connect(address: str) -> Client:
@@ -87,6 +106,11 @@ def run_sweep(sweep: Sweep, path: Path, client: Client, *, retry_failed: bool = 
                 retry_failed=retry_failed,
                 progress=lambda done, total: bar.update(done.trials) and None,
             )
+        except WorkersLost as error:
+            bar.close()
+            raise WorkersLost(
+                f"lost the workers ({error}); {path} keeps what is done, the same command resumes"
+            ) from None
         except KeyboardInterrupt:
             bar.close()
             click.echo(f"\ninterrupted; {path} keeps what is done, the same command resumes", err=True)
@@ -107,5 +131,9 @@ def report_run(path: Path, outcome: Outcome | None = None) -> int:
     for message, times in stores.messages(path):
         click.echo(f"  {times} x {message}", err=True)
     if failed:
-        click.echo(f"`widthlaw query {path} \"status == 'failed'\"` lists them", err=True)
+        click.echo(
+            f"`widthlaw query {path} \"status == 'failed'\"` lists them; "
+            "`widthlaw run ... --retry-failed` computes them again",
+            err=True,
+        )
     return 1 if failed else 0

@@ -35,8 +35,11 @@ _HOME = {
 
 def __getattr__(name: str) -> Any:
     # Imported on first use: `widthlaw --help` must not pay for Dask.
-    import importlib
+    from importlib import import_module
+    from importlib.util import find_spec
 
-    if name not in _HOME:
-        raise AttributeError(f"module 'pipeline' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOME[name]), name)
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    if not name.startswith("_") and find_spec(f"{__name__}.{name}"):  # as in pipeline.kernels.alpha
+        return import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module 'pipeline' has no attribute {name!r}")

@@ -84,6 +84,7 @@ class Kind:
     rotations: tuple[int, ...] = ()  # of each base point, in units of the sweep's angle
     unit_norm: bool = True
     fresh: bool = True  # another draw has other samples
+    spread: bool = True  # no rows are nearly parallel, and none in line
     least_d: int = 1
     rows: Callable[[np.random.Generator, int, int], Array] | None = None
 
@@ -96,9 +97,9 @@ class Kind:
 KINDS = {
     "sphere": Kind(rows=_sphere),
     "gaussian": Kind(rows=_gaussian, unit_norm=False),
-    "circle": Kind(rows=_circle, fresh=False, least_d=2),
-    "pairs": Kind(rotations=(0, 1), least_d=2),
-    "triples": Kind(rotations=(-1, 0, 1), least_d=2),
+    "circle": Kind(rows=_circle, fresh=False, spread=False, least_d=2),
+    "pairs": Kind(rotations=(0, 1), spread=False, least_d=2),
+    "triples": Kind(rotations=(-1, 0, 1), spread=False, least_d=2),
     "file": Kind(unit_norm=False, fresh=False),
 }
 

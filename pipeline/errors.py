@@ -6,7 +6,7 @@ command line prints it as it is, without a traceback, and exits with status 2.
 
 from __future__ import annotations
 
-__all__ = ["DataError", "InputError", "StoreError", "StoreFull", "SweepError"]
+__all__ = ["DataError", "InputError", "StoreError", "StoreFull", "SweepError", "WorkersLost"]
 
 
 class InputError(ValueError):
@@ -27,3 +27,7 @@ class StoreError(InputError):
 
 class StoreFull(OSError):
     """A store could not be written any further (disk full, quota, permission, lost mount)."""
+
+
+class WorkersLost(RuntimeError):
+    """The scheduler, or all workers, went away under a run."""

@@ -9,17 +9,20 @@ the number of trials.
 from __future__ import annotations
 
 import errno
+import signal
 from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 from threadpoolctl import threadpool_limits
 
 from pipeline import store as stores
 from pipeline.blocks import Block, compute_block, tasks
-from pipeline.errors import StoreFull
+from pipeline.errors import StoreFull, WorkersLost
 from pipeline.status import Status
 from pipeline.sweep import Sweep
 from pipeline.sweep_file import load_sweep
@@ -86,6 +89,8 @@ def run(
         The path holds something else or another run holds the store.
     StoreFull
         The store could not be written any further; what is written stays valid.
+    WorkersLost
+        The scheduler or all workers are gone; what is written stays valid.
     """
     if not isinstance(sweep, Sweep):
         sweep = load_sweep(sweep)
@@ -124,7 +129,7 @@ def _fill(sweep: Sweep, path: str, blocks: list[Block]) -> Outcome:
         except StoreFull as error:  # as data: an exception would make Dask print a traceback
             return total + Outcome(full=str(error.strerror))
         failed = int((result.status == Status.FAILED).sum())
-        total += Outcome(block.trials, failed, float(result.values["seconds"].sum()))
+        total += Outcome(block.trials, failed, float(np.nansum(result.values["seconds"])))
     return total
 
 
@@ -140,15 +145,17 @@ def _window(
     """Keep `TASKS_PER_WORKER` tasks per thread in flight until the work is done."""
     from distributed import as_completed
 
-    shared = client.scatter(sweep, broadcast=True, hash=False)
     size = TASKS_PER_WORKER * max(1, sum(client.nthreads().values()))
 
     def submit(blocks: list[Block]) -> object:
-        return client.submit(run_task, shared, path, blocks, pure=False, key=_key(blocks))
+        # The sweep goes with every task: data held by workers would be lost with the last of them.
+        return client.submit(run_task, sweep, path, blocks, pure=False, key=_key(blocks))
 
     completed = as_completed([submit(blocks) for blocks in islice(work, size)], with_results=True)
     try:
         for future, outcome in completed:
+            if not isinstance(outcome, Outcome):
+                raise WorkersLost(f"{type(outcome).__name__}: {outcome}")
             future.release()
             yield outcome
             for blocks in islice(work, 1):
@@ -180,12 +187,30 @@ def local_client(workers: int | None = None) -> Client:
     from dask.system import CPU_COUNT
     from distributed import Client
 
-    return Client(
-        n_workers=workers or CPU_COUNT,
-        threads_per_worker=1,
-        host="127.0.0.1",
-        dashboard_address="127.0.0.1:0",
-        worker_dashboard_address=None,
-        memory_limit=0,
-        preload=["pipeline.worker"],
-    )
+    with _interrupts_wait():
+        return Client(
+            n_workers=workers or CPU_COUNT,
+            threads_per_worker=1,
+            host="127.0.0.1",
+            dashboard_address="127.0.0.1:0",
+            worker_dashboard_address=None,
+            memory_limit=0,
+            preload=["pipeline.worker"],
+        )
+
+
+@contextmanager
+def _interrupts_wait() -> Iterator[None]:
+    """Put Ctrl-C off; what starts meanwhile never sees one.
+
+    A terminal sends it to all processes of a run. It is the driver's to answer, and a worker or a
+    cluster that is interrupted half-started would answer with tracebacks.
+    """
+    from multiprocessing import resource_tracker
+
+    resource_tracker.ensure_running()  # its own start would let interrupts through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

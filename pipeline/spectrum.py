@@ -7,7 +7,8 @@ itself, the smallest from the inverse of the matrix shifted to just below where 
 expects it. The theory is a hint that saves steps: a wrong one costs time, never digits.
 
 A Gram matrix has the squares of the singular values, and with them half the digits. Where
-sigma_min/sigma_max is small the SVD of Phi is taken instead (`GRAM_LIMIT`).
+sigma_min/sigma_max is small (`GRAM_LIMIT`) they come from an SVD instead: not of Phi, whose rows may be
+many, but of the triangle R of Phi = QR, which grows in fixed panels as the Gram matrix does.
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ Array = NDArray[np.float64]
 PANEL = 64
 """Rows of W per panel. Panels are always computed whole and added in order, so that no bit of a
 result depends on which widths were asked for."""
+
+TOGETHER = 4
+"""Panels that enter the triangle at once: fewer would factor R itself more often."""
 
 GRAM_LIMIT = 1e-7
 """Least lambda_min/lambda_max of a Gram matrix that is trusted: its eigenvalues are good to about
@@ -106,6 +110,8 @@ class NestedFeatures:
         n = X.shape[0]
         self._gram = np.zeros((n, n), order="F")  # lower triangle of the whole panels added so far
         self._added = 0
+        self._triangle = np.empty((0, n))  # R of the groups of panels factored so far
+        self._factored = 0
 
     def features(self, k: int) -> Array:
         """Return the first k rows of Phi, shape (k, n)."""
@@ -125,6 +131,24 @@ class NestedFeatures:
             self._added += 1
         gram = self._gram.copy(order="F")
         return _add(gram, self._panel(whole)[:rest]) if rest else gram
+
+    def condensed(self, k: int) -> Array:
+        """Return a matrix of few rows that has the singular values of the first k rows of Phi.
+
+        R of Phi = QR for whole groups of panels, and the rows of Phi beyond. Widths come in
+        nondecreasing order.
+        """
+        whole = k // (TOGETHER * PANEL)
+        while self._factored < whole:
+            first = self._factored * TOGETHER
+            panels = [self._panel(first + place) for place in range(TOGETHER)]
+            stacked = np.concatenate([self._triangle, *panels])
+            self._triangle = np.asarray(np.linalg.qr(stacked, mode="r"))
+            self._factored += 1
+        first = whole * TOGETHER
+        rest = [self._panel(index) for index in range(first, -(-k // PANEL))]
+        rows = k - first * PANEL
+        return np.concatenate([self._triangle, np.concatenate(rest)[:rows]]) if rest else self._triangle
 
     def extremes(self, k: int, floor: float = 0.0) -> tuple[float, float]:
         """Return (sigma_min, sigma_max) of Phi at width k.
@@ -149,7 +173,7 @@ class NestedFeatures:
         if np.isnan(smallest) and floor > 0:  # the guess was too high
             smallest = smallest_eigenvalue(self.gram(k))
         if not smallest >= GRAM_LIMIT * largest:  # nan too, where either did not converge
-            values = descending_singular_values(self.features(k))
+            values = descending_singular_values(self.condensed(k))
             return float(values[-1]), float(values[0])
         return float(np.sqrt(smallest)), float(np.sqrt(largest))
 

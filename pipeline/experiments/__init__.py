@@ -1,41 +1,45 @@
 """One file per experiment: what it stores, what one seed of it computes, and what that costs.
 
 Each file ends in its `EXPERIMENT`, a record of `pipeline.experiments.trial`. A new experiment is such
-a file and a line in `EXPERIMENTS`.
+a file and a line in `MODULES`. A module is imported when its experiment is asked for: the state of a
+store can be told without the numerics.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
+from collections.abc import Iterator, Mapping
+from importlib import import_module
 
-from pipeline.experiments import (
-    conditioning,
-    deep,
-    generalisation,
-    joint,
-    linear,
-    output,
-    proof,
-    spectrum,
-    theorem1,
-)
-from pipeline.experiments import input as input_layer
 from pipeline.experiments.trial import Experiment, SeedResult, SeedTrial, Variable
 
 __all__ = ["EXPERIMENTS", "Experiment", "SeedResult", "SeedTrial", "Variable"]
 
-EXPERIMENTS: Mapping[str, Experiment] = MappingProxyType(
-    {
-        "conditioning": conditioning.EXPERIMENT,
-        "spectrum": spectrum.EXPERIMENT,
-        "linear": linear.EXPERIMENT,
-        "output": output.EXPERIMENT,
-        "input": input_layer.EXPERIMENT,
-        "joint": joint.EXPERIMENT,
-        "deep": deep.EXPERIMENT,
-        "theorem1": theorem1.EXPERIMENT,
-        "theorem2-proof": proof.EXPERIMENT,
-        "generalisation": generalisation.EXPERIMENT,
-    }
-)
+MODULES = {
+    "conditioning": "conditioning",
+    "spectrum": "spectrum",
+    "linear": "linear",
+    "output": "output",
+    "input": "input",
+    "joint": "joint",
+    "deep": "deep",
+    "theorem1": "theorem1",
+    "theorem2-proof": "proof",
+    "generalisation": "generalisation",
+}
+
+
+class _Register(Mapping[str, Experiment]):
+    """Experiments by the names that sweeps have for them."""
+
+    def __getitem__(self, name: str) -> Experiment:
+        experiment: Experiment = import_module(f"{__name__}.{MODULES[name]}").EXPERIMENT
+        return experiment
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(MODULES)
+
+    def __len__(self) -> int:
+        return len(MODULES)
+
+
+EXPERIMENTS = _Register()

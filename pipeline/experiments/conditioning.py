@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from pipeline.datasets import KINDS
 from pipeline.experiments.features import SHARED_VARIABLES, kernel_seconds, run_widths
 from pipeline.experiments.trial import Experiment, SeedResult, SeedTrial
 from pipeline.spectrum import NestedFeatures
@@ -26,10 +27,16 @@ def _extremes(features: NestedFeatures, k: int, floor: float) -> Mapping[str, fl
 
 
 def gram_seconds(cell: Cell, descent: Descent | None = None) -> float:
-    """Estimated time of one seed: rows of Phi, growing Gram matrix, and two eigenvalues per width."""
+    """Estimated time of one seed: rows of Phi, growing Gram matrix, and two eigenvalues per width.
+
+    Rows that lie close or regularly make Phi so ill-conditioned that its triangle is needed as well.
+    """
     n, d, widths = cell.n, cell.d, cell.widths
-    grow = max(widths) * n * (3e-9 + 4e-11 * n + 1e-10 * d)
-    per_width = 2e-4 + 5e-9 * n**2 + 6e-12 * n**3
+    grow = max(widths) * n * (5e-9 + 6e-11 * n + 1.5e-10 * d)
+    per_width = 3e-4 + 8e-9 * n**2 + 1e-11 * n**3
+    if not KINDS[cell.dataset.kind].spread:
+        grow += 1.5e-10 * max(widths) * n**2
+        per_width += 1.2e-9 * n**3
     return kernel_seconds(n, widths) + grow + len(widths) * per_width
 
 

@@ -58,7 +58,7 @@ def _run_seed(trial: SeedTrial) -> SeedResult:
 
 def _seconds(cell: Cell, descent: Descent | None) -> float:
     """One SVD with vectors for each width, and some dozens of evaluations of the loss."""
-    per_width = (1e-3 + 1e-5 * cell.n + 6e-10 * k * cell.n * min(k, cell.n) for k in cell.widths)
+    per_width = (4e-3 + 3e-5 * cell.n + 9e-10 * k * cell.n * min(k, cell.n) for k in cell.widths)
     return 1e-3 + sum(per_width)
 
 

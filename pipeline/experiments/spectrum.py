@@ -37,7 +37,7 @@ def _spectrum(
 
 def _seconds(cell: Cell, descent: Descent | None) -> float:
     """One SVD per width."""
-    svd = sum(3e-4 + 1.8e-10 * k * cell.n * min(k, cell.n) for k in cell.widths)
+    svd = sum(5e-4 + 2.2e-10 * k * cell.n * min(k, cell.n) for k in cell.widths)
     return kernel_seconds(cell.n, cell.widths) + svd
 
 

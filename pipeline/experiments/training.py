@@ -130,7 +130,7 @@ def closed_form(modes: output.Modes, descent: Descent, eta: float, whole: bool =
 
 # ---- cost
 
-PER_STEP, PER_FLOP = 4e-7, 2.1e-11
+PER_STEP, PER_FLOP, PER_KEPT = 6e-7, 4e-11, 1.5e-9
 PER_UNIT = {
     "relu": 5e-10,
     "leaky_relu": 6e-10,
@@ -141,7 +141,7 @@ PER_UNIT = {
     "sigmoid": 5e-9,
     "linear": 4e-10,
 }
-"""Seconds for phi and phi' of one unit at one sample, measured."""
+"""Seconds for phi and phi' of one unit at one sample, measured; where v is trained, phi is kept."""
 
 
 def parameters_of(cell: Cell, k: int) -> int:
@@ -153,7 +153,8 @@ def parameters_of(cell: Cell, k: int) -> int:
 def step_seconds(cell: Cell, k: int) -> float:
     """Estimated time of one step on one core."""
     flops = 4.0 * cell.n * k * cell.d + 6.0 * (cell.depth - 1) * cell.n * k * k
-    return PER_STEP + PER_FLOP * flops + cell.depth * cell.n * k * PER_UNIT[cell.activation]
+    per_unit = PER_UNIT[cell.activation] + (PER_KEPT if cell.trained == "both" else 0.0)
+    return PER_STEP + PER_FLOP * flops + cell.depth * cell.n * k * per_unit
 
 
 def expected_steps(cell: Cell, k: int, descent: Descent) -> float:
@@ -167,7 +168,7 @@ def expected_steps(cell: Cell, k: int, descent: Descent) -> float:
     if ratio < 1:
         return float(descent.steps)
     tail = (1e-2 / descent.tolerances[-1]) ** 0.5 * max(1.0, cell.n / (10 * cell.d)) ** 2
-    both = 4.0 if cell.trained == "both" and cell.depth == 1 else 1.0
+    both = 6.0 if cell.trained == "both" and cell.depth == 1 else 1.0
     return float(min(descent.steps, 500 * both * tail * (1 + 4 / ratio**2)))
 
 

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import time
 
+import psutil
 import pytest
 
 from pipeline import store
@@ -115,6 +116,26 @@ def test_an_interrupt_ends_cleanly_and_the_same_command_resumes(
     assert widthlaw("run", sweep, "-o", path).returncode == 0
     assert widthlaw("run", sweep, "-o", tmp_path / "b.zarr").returncode == 0
     assert_equal_stores(path, tmp_path / "b.zarr")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_workers_that_start_see_no_interrupt(command, write_sweep, tmp_path, number) -> None:
+    """From the first child process on, up to the dashboard's address and beyond."""
+    path = tmp_path / "a.zarr"
+    line = [command, "run", str(write_sweep(seeds=400)), "-o", str(path), "--workers", "2"]
+    run = subprocess.Popen(line, start_new_session=True, stderr=subprocess.PIPE, text=True)
+    assert run.stderr is not None
+    if number == signal.SIGINT:
+        while len(psutil.Process(run.pid).children()) < 2:
+            assert run.poll() is None
+        os.killpg(run.pid, number)
+    else:
+        assert "dashboard" in run.stderr.readline()
+        run.send_signal(number)
+    said = run.communicate(timeout=60)[1]
+    assert run.returncode == 130
+    assert "interrupted" in said
+    assert "Traceback" not in said
 
 
 @pytest.fixture

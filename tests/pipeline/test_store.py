@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -188,6 +190,15 @@ def test_a_path_can_hold_one_store_after_another_in_one_process(
         pipeline.run(sweep, fresh)
         assert_equal_stores(path, fresh)
         shutil.rmtree(path)
+
+
+def test_the_state_of_a_store_is_told_without_the_numerics(filled) -> None:
+    _, path = filled
+    lines = f"from pipeline import store; print(store.counts({str(path)!r})['done'])"
+    check = "import sys; print({'numba', 'scipy', 'distributed'} & {*sys.modules})"
+    line = [sys.executable, "-c", f"{lines}; {check}"]
+    told = subprocess.run(line, capture_output=True, text=True, check=True).stdout
+    assert told == "96\nset()\n"
 
 
 def test_a_store_without_its_status_is_damaged(make_sweep, tmp_path) -> None:
