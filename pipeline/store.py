@@ -17,7 +17,7 @@ import uuid
 import warnings
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -59,6 +59,9 @@ FORMAT_VERSION = 1
 
 FORMAT = "widthlaw"
 
+NEEDED = ("name", "experiment", "identity", "identity_fields", "estimated_seconds")
+"""Attributes without which nothing can be told of a store, nor written to it."""
+
 
 # ---- reading what a path holds
 
@@ -69,7 +72,7 @@ def check_store(path: str | Path) -> dict[str, Any]:
     Raises
     ------
     StoreError
-        There is no store at that path, or it is of another format version.
+        There is no store at that path, it is of another format version, or has lost attributes.
     """
     if not Path(path).exists():
         raise StoreError(f"store {path}: not found; `widthlaw run SWEEP -o {path}` would make one")
@@ -89,6 +92,12 @@ def check_store(path: str | Path) -> dict[str, Any]:
             f"{FORMAT_VERSION}; read it with the widthlaw that wrote it "
             f"({attributes.get('provenance', {}).get('packages', {}).get('widthlaw')}), "
             "or run the sweep into a new path"
+        )
+    lost = [name for name in NEEDED if name not in attributes]
+    if lost:
+        raise StoreError(
+            f"store {path}: has no attribute {', '.join(lost)}: the store is damaged; "
+            "run the sweep into a new path, or bring back a copy"
         )
     return attributes
 
@@ -174,10 +183,8 @@ def check_target(path: str | Path, sweep: Sweep) -> None:
     for name, (_, asked, _) in _coordinates(sweep).items():
         stored = np.asarray(group[name])
         if not np.array_equal(stored, asked):
-            raise StoreError(
-                f"store {path}: made for other extents: its {name} is {_short(stored.tolist())}, "
-                f"this sweep's {_short(asked.tolist())}; give a new path with -o"
-            )
+            said = "; ".join(_differences(name, stored.tolist(), asked.tolist()))
+            raise StoreError(f"store {path}: made for other extents: {said}; give a new path with -o")
     if not os.access(path, os.W_OK):
         raise StoreError(f"store {path}: no permission to write; copy it to a place of your own")
 
@@ -193,18 +200,45 @@ def _check_room(path: Path) -> None:
 
 
 def _difference(attributes: dict[str, Any], sweep: Sweep) -> str:
-    stored, asked = attributes["identity_fields"], sweep.identity_fields
-    parts = [
-        f"its {key} is {_short(stored.get(key))}, this sweep's {_short(asked[key])}"
-        for key in asked
-        if stored.get(key) != asked[key]
-    ]
-    return "; ".join(parts) + "; give a new path with -o"
+    parts = list(_differences("", attributes["identity_fields"], sweep.identity_fields))
+    return "; ".join(parts or ["its identity is not that of its fields"]) + "; give a new path with -o"
+
+
+def _differences(key: str, stored: Any, asked: Any) -> Iterator[str]:
+    """Name what differs: of tables every key, of long lists and lists of tables the first place."""
+    if stored == asked:
+        return
+    if isinstance(stored, dict) and isinstance(asked, dict):
+        for inner in sorted(stored | asked):
+            at = f"{key}.{inner}".lstrip(".")
+            yield from _differences(at, stored.get(inner), asked.get(inner))
+    elif key.startswith("dataset") and key.endswith(".rows") and stored and asked:
+        yield "the data file has other rows"
+    elif stored is None:
+        yield f"it has no {key}, this sweep's is {_short(asked)}"
+    elif asked is None:
+        yield f"its {key} is {_short(stored)}, this sweep has none"
+    elif _told_by_place(stored, asked):
+        places = range(len(asked))
+        told = (_differences(f"{key}[{place}]", stored[place], asked[place]) for place in places)
+        yield from next(said for said in map(list, told) if said)
+    elif _short(stored) == _short(asked):
+        yield f"its {key} has {len(stored)} values, this sweep's {len(asked)}"
+    else:
+        yield f"its {key} is {_short(stored)}, this sweep's {_short(asked)}"
+
+
+def _told_by_place(stored: Any, asked: Any) -> bool:
+    """Whether two lists are told apart value by value: they hold tables, or are too long to be read."""
+    if not (isinstance(stored, list) and isinstance(asked, list) and len(stored) == len(asked)):
+        return False
+    long = any(_short(values).endswith("...") for values in (stored, asked))
+    return long or any(isinstance(value, dict) for value in asked)
 
 
 def _short(value: object) -> str:
     text = json.dumps(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+    return text if len(text) <= 60 or not isinstance(value, list) else text[:57] + "..."
 
 
 def create(path: str | Path, sweep: Sweep, seeds_per_chunk: int | None = None) -> None:
@@ -221,6 +255,7 @@ def create(path: str | Path, sweep: Sweep, seeds_per_chunk: int | None = None) -
     """
     path = Path(path)
     draft = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.new")
+    new_folders = [folder for folder in path.absolute().parents if not folder.exists()]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         shape = (len(sweep.width), seeds_per_chunk) if seeds_per_chunk else block_shape(sweep)
@@ -233,6 +268,9 @@ def create(path: str | Path, sweep: Sweep, seeds_per_chunk: int | None = None) -
         ) from None
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+        with suppress(OSError):  # a folder that holds something, such as the store, stays
+            for folder in new_folders:
+                folder.rmdir()
 
 
 def _write_template(path: Path, sweep: Sweep, widths: int, seeds: int) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import json
 import shutil
 import subprocess
 import sys
@@ -131,6 +133,55 @@ def test_a_store_of_another_sweep_is_refused_with_the_difference(filled, make_sw
         store.open_or_create(filled[1], make_sweep(n="[6]"))
 
 
+@pytest.mark.parametrize(
+    ("made", "asked", "said"),
+    [
+        (
+            {"descent": "{ step_size = 1.0 }"},
+            {"descent": "{ step_size = 0.5 }"},
+            "sweep: its descent.step_size is 1.0, this sweep's 0.5; give a new path",
+        ),
+        (
+            {"dataset": "[{ kind = 'sphere' }, { kind = 'pairs', angle = [0.1, 0.2] }]"},
+            {"dataset": "[{ kind = 'sphere' }, { kind = 'pairs', angle = [0.1, 0.3] }]"},
+            "sweep: its dataset[1].angle is [0.1, 0.2], this sweep's [0.1, 0.3]; give a new path",
+        ),
+        (
+            {"activation": "['relu', 'gelu', 'softplus', 'tanh', 'erf', 'linear', 'sigmoid']"},
+            {"activation": "['relu', 'gelu', 'softplus', 'tanh', 'erf', 'linear', 'leaky_relu']"},
+            'sweep: its activation[6] is "sigmoid", this sweep\'s "leaky_relu"; give',
+        ),
+        (
+            {"trained": "'both'", "experiment": "'joint'"},
+            {},
+            'its trained is ["both"], this sweep has none; give a new path',
+        ),
+        ({"seeds": 100}, {"seeds": 200}, "its seed has 100 values, this sweep's 200; give a new path"),
+        (
+            {"seeds": [*range(40), 50]},
+            {"seeds": [*range(40), 60]},
+            "extents: its seed[40] is 50, this sweep's 60; give a new path",
+        ),
+    ],
+)
+def test_what_differs_is_named_however_long_it_is(tmp_path, make_sweep, made, asked, said) -> None:
+    shared = {"experiment": "'output'"}
+    store.create(tmp_path / "a.zarr", make_sweep(**(shared | made)))
+    with pytest.raises(StoreError) as refused:
+        store.check_target(tmp_path / "a.zarr", make_sweep(**(shared | asked)))
+    assert said in str(refused.value)
+
+
+def test_other_rows_in_the_data_file_are_named(tmp_path, make_sweep) -> None:
+    table = "{ kind = 'file', path = 'rows.npy' }"
+    keys = {"folder": tmp_path, "experiment": "'spectrum'", "dataset": table, "d": "[5]"}
+    np.save(tmp_path / "rows.npy", np.eye(12, 5))
+    store.create(tmp_path / "a.zarr", make_sweep(**keys))
+    np.save(tmp_path / "rows.npy", np.eye(12, 5) + 1)
+    with pytest.raises(StoreError, match="another sweep: the data file has other rows; give"):
+        store.check_target(tmp_path / "a.zarr", make_sweep(**keys))
+
+
 def test_what_is_no_store_is_refused(tmp_path, make_sweep) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "file").write_text("text")
@@ -206,3 +257,27 @@ def test_a_store_without_its_status_is_damaged(make_sweep, tmp_path) -> None:
     shutil.rmtree(tmp_path / "a.zarr" / "status")
     with pytest.raises(StoreError, match="its status cannot be read"):
         store.counts(tmp_path / "a.zarr")
+
+
+def test_a_store_without_its_attributes_is_damaged(make_sweep, tmp_path) -> None:
+    path = tmp_path / "a.zarr"
+    store.create(path, make_sweep())
+    file = path / "zarr.json"
+    metadata = json.loads(file.read_text())
+    for name in ("identity_fields", "name"):
+        del metadata["attributes"][name]
+    file.write_text(json.dumps(metadata))
+    with pytest.raises(StoreError, match="no attribute name, identity_fields: the store is damaged"):
+        store.check_target(path, make_sweep())
+
+
+def test_a_store_that_cannot_be_made_leaves_no_folders(make_sweep, tmp_path, monkeypatch) -> None:
+    def full(path, *template) -> None:
+        path.mkdir()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    (tmp_path / "mine").mkdir()
+    monkeypatch.setattr(store, "_write_template", full)
+    with pytest.raises(StoreError, match="cannot be made"):
+        store.create(tmp_path / "mine" / "a" / "b" / "f.zarr", make_sweep())
+    assert [path.name for path in tmp_path.rglob("*")] == ["mine"]
