@@ -160,7 +160,7 @@ def file_rows(spec: DatasetSpec) -> Array:
         if not largest.all():
             raise DataError(
                 f"data file {spec.path}: sample {int(np.argmin(largest))} is all zeros and cannot be "
-                "normalised; drop it, or set normalise = false"
+                "normalised; drop that sample"
             )
         rows = _unit(rows / largest)  # squares of huge or tiny numbers leave the range of floats
     rows.flags.writeable = False

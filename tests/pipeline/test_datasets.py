@@ -264,7 +264,9 @@ def test_a_zero_row_is_refused_where_rows_are_normalised_and_only_there(tmp_path
     rows = np.eye(8)[:, :5]
     np.save(tmp_path / "rows.npy", rows)
     keys = {"folder": tmp_path, "n": "[6]", "d": "[5]", "experiment": "'spectrum'"}
-    with pytest.raises(SweepError, match="sample 5 is all zeros and cannot be normalised"):
+    with pytest.raises(
+        SweepError, match=r"sample 5 is all zeros and cannot be normalised; drop that sample$"
+    ):
         make_sweep(**keys, dataset=file_table("rows.npy", normalise=True))
     assert make_sweep(**keys, dataset=file_table("rows.npy")).d == (5,)
 
