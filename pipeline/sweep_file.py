@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
+import statistics
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from pydantic import ValidationError as PydanticError
 
-from pipeline.activations import check_activation
 from pipeline.datasets import KINDS, DatasetSpec, file_rows, read_rows, rows_digest
 from pipeline.errors import DataError, SweepError
 from pipeline.sweep import Descent, Sweep
@@ -27,7 +27,7 @@ from pipeline.sweep_tables import (
     Width,
     nearest_name,
     not_one_of,
-    problem,
+    read_tables,
 )
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def load_sweep(path_or_name: str | Path) -> Sweep:
     if not path.is_file() and str(path_or_name) in bundled:
         path = bundled[str(path_or_name)]
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         meant = nearest_name(str(path_or_name), bundled)
         raise SweepError(
@@ -103,13 +103,7 @@ def parse_sweep(text: str, where: str = "sweep", folder: Path | None = None) -> 
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise SweepError(f"{where}: not valid TOML: {error}") from None
-    try:
-        file = File.model_validate(document)
-    except PydanticError as error:
-        raise SweepError(
-            _listing(where, [problem(detail, document) for detail in error.errors()])
-        ) from None
-    problems: list[str] = []
+    file, problems = read_tables(document)
     sweep = _assemble(file, document, text, folder or Path(), problems)
     if problems or sweep is None:
         raise SweepError(_listing(where, problems))
@@ -119,49 +113,20 @@ def parse_sweep(text: str, where: str = "sweep", folder: Path | None = None) -> 
 def _assemble(
     file: File, document: dict[str, Any], text: str, folder: Path, problems: list[str]
 ) -> Sweep | None:
-    """Turn the file's keys into a Sweep, adding to `problems` what does not go together."""
-    experiment = _experiment(file, problems)
-    if experiment is None:
-        return None
-    unit, width = _width_axis(file, experiment, problems)
-    descent = _descent(file, experiment, problems)
-    trained = _choices("trained", file.trained, experiment.trained, file.experiment, problems)
-    depth = tuple(file.depth) or ((1,) if experiment.deep else ())
-    if file.depth and not experiment.deep:
-        problems.append(f"depth: {file.experiment} has one hidden layer; leave the key out")
+    """Turn the file's keys into a Sweep, adding to `problems` what does not go together.
+
+    A check whose keys already have a problem is passed over, and the others are made.
+    """
+    from pipeline.experiments import EXPERIMENTS  # the numerics, not needed to read a store
+
     seeds = tuple(range(file.seeds)) if isinstance(file.seeds, int) else tuple(file.seeds)
-    for key in ("activation", "trained", "depth", "d", "n"):
-        _check_distinct(key, list(getattr(file, key)), problems)
-    _check_distinct("seeds", list(seeds), problems)
-    _check_distinct("dataset", [item.kind for item in file.dataset], problems)
-    for name in file.activation:
-        try:
-            check_activation(name)
-        except ValueError as error:
-            problems.append(f"activation: {error}")
-            continue
-        if experiment.activations is not None and name not in experiment.activations:
-            problems.append(
-                f"activation: got {name!r}, which {file.experiment} cannot take; expected one "
-                f"of {', '.join(experiment.activations)}"
-            )
-    for item in file.dataset:
-        _check_dataset(item, problems)
-        if experiment.tests and item.kind in KINDS and not KINDS[item.kind].fresh:
-            problems.append(
-                f"dataset.kind: got {item.kind!r}, which has no fresh samples for {file.experiment} to "
-                f"test on; expected one of {', '.join(name for name in KINDS if KINDS[name].fresh)}"
-            )
-    if not seeds:
-        problems.append("seeds: got an empty list, expected a count or a list of seeds")
-    if problems:
+    _check_values(file, seeds, problems)
+    datasets, d = _samples(file, folder, problems)
+    if not _sound(problems, "experiment"):
         return None
-    try:
-        datasets = tuple(_dataset_spec(item, folder) for item in file.dataset)
-        d = _input_dimension(file, datasets, problems)
-    except DataError as error:
-        problems.append(f"dataset.path: {error}")
-        return None
+    experiment = EXPERIMENTS[file.experiment]
+    _check_taken(file, experiment, problems)
+    unit, width = _width_axis(file, experiment, problems)
     sweep = Sweep(
         name=file.name,
         experiment=file.experiment,
@@ -177,15 +142,69 @@ def _assemble(
         axes=_axes(document, datasets),
         text=text,
         even=experiment.balanced,
-        trained=trained,
-        depth=depth,
-        descent=descent,
+        trained=_choices("trained", file.trained, experiment.trained, file.experiment, problems),
+        depth=tuple(file.depth) or ((1,) if experiment.deep else ()),
+        descent=_descent(file, experiment, problems),
     )
-    if not problems:
-        _check_grid(sweep, problems)
-        if experiment.unit_norm:
-            _check_unit_norm(sweep, problems)
+    if _sound(problems, "d", "n", "width"):
+        _check_widths(sweep, problems)
+    if experiment.unit_norm and _sound(problems, "dataset"):
+        _check_unit_norm(sweep, problems)
     return sweep
+
+
+def _sound(problems: list[str], *keys: str) -> bool:
+    """Whether none of the keys has a problem yet: a problem starts with its key."""
+    return not any(re.match(rf"({'|'.join(keys)})\b", problem) for problem in problems)
+
+
+def _check_values(file: File, seeds: tuple[int, ...], problems: list[str]) -> None:
+    """What the values of one key must be to each other."""
+    for key in ("activation", "trained", "depth", "d", "n"):
+        _check_distinct(key, list(getattr(file, key)), problems)
+    _check_distinct("seeds", list(seeds), problems)
+    _check_distinct("dataset", [item.kind for item in file.dataset], problems)
+    for item in file.dataset:
+        _check_dataset(item, problems)
+    if not seeds:
+        problems.append("seeds: got an empty list, expected a count or a list of seeds")
+
+
+def _check_taken(file: File, experiment: Experiment, problems: list[str]) -> None:
+    """What the experiment can take."""
+    if file.depth and not experiment.deep:
+        problems.append(f"depth: {file.experiment} has one hidden layer; leave the key out")
+    for name in file.activation:
+        if experiment.activations is not None and name not in experiment.activations:
+            problems.append(
+                f"activation: got {name!r}, which {file.experiment} cannot take; expected one "
+                f"of {', '.join(experiment.activations)}"
+            )
+    for item in file.dataset:
+        if experiment.tests and not KINDS[item.kind].fresh:
+            problems.append(
+                f"dataset.kind: got {item.kind!r}, which has no fresh samples for {file.experiment} to "
+                f"test on; expected one of {', '.join(name for name in KINDS if KINDS[name].fresh)}"
+            )
+
+
+def _samples(
+    file: File, folder: Path, problems: list[str]
+) -> tuple[tuple[DatasetSpec, ...], tuple[int, ...]]:
+    """The datasets and the d axis, with d and n such as the datasets can form."""
+    if not _sound(problems, "dataset"):
+        return (), tuple(file.d)
+    try:
+        datasets = tuple(_dataset_spec(item, folder) for item in file.dataset)
+        d = _input_dimension(file, datasets, problems)
+    except DataError as error:
+        problems.append(f"dataset.path: {error}")
+        return (), tuple(file.d)
+    if d and _sound(problems, "d"):
+        _check_dimensions(datasets, d, problems)
+    if _sound(problems, "n"):
+        _check_numbers(datasets, file.n, problems)
+    return datasets, d
 
 
 def _axes(document: dict[str, Any], datasets: tuple[DatasetSpec, ...]) -> tuple[str, ...]:
@@ -196,15 +215,6 @@ def _axes(document: dict[str, Any], datasets: tuple[DatasetSpec, ...]) -> tuple[
         *(key for key in ("trained", "depth") if isinstance(document.get(key), list)),
         *("d", "n"),
     )
-
-
-def _experiment(file: File, problems: list[str]) -> Experiment | None:
-    from pipeline.experiments import EXPERIMENTS  # the numerics, not needed to read a store
-
-    if file.experiment not in EXPERIMENTS:
-        problems.append(not_one_of("experiment", file.experiment, EXPERIMENTS))
-        return None
-    return EXPERIMENTS[file.experiment]
 
 
 def _choices(
@@ -261,31 +271,44 @@ def _width_axis(
             problems.append(f"width: {file.experiment} has no hidden units; leave the key out")
         return "k", (1.0,)
     if file.width is None:
-        problems.append("width: missing, this key is needed")
+        if _sound(problems, "width"):
+            problems.append("width: missing, this key is needed")
         return "k", ()
     table = Width(k=file.width) if isinstance(file.width, list) else file.width
     given = [key for key in ("k", "k_per_n", "kd_per_n") if getattr(table, key) is not None]
     if len(given) != 1:
-        got = " and ".join(given) or "none of them"
-        problems.append(f"width: got {got}, expected exactly one of k, k_per_n, kd_per_n; keep one")
+        got, do = (" and ".join(given), "keep one") if given else ("none of them", "give one")
+        problems.append(f"width: got {got}, expected exactly one of k, k_per_n, kd_per_n; {do}")
         return "k", ()
     unit: Any = given[0]
     spec = getattr(table, unit)
+    if not isinstance(spec, Range):
+        _check_listed_widths(unit, spec, experiment.balanced, problems)
     values = spec.values() if isinstance(spec, Range) else [float(value) for value in spec]
     if unit == "k":  # a range of k is a range of whole numbers
-        values = [float(math.floor(value + 0.5)) for value in values]
-    if unit == "k" and experiment.balanced:
-        odd = [int(value) for value in values if value % 2]
-        if odd and not isinstance(spec, Range):
-            problems.append(
-                f"width.k: got {odd[0]}, but the output weights are +-1/sqrt(k), as many of either "
-                f"sign; expected even widths, such as {odd[0] + 1}"
-            )
-        values = [value + value % 2 for value in values]
+        step = 2 if experiment.balanced else 1
+        values = [math.floor(value + 0.5) for value in values]
+        values = [float(value + value % step) for value in values]
+    if isinstance(spec, Range) and len(set(values)) < len(values):
+        problems.append(
+            f"width.{unit}: the range gives {statistics.mode(values):g} twice, expected distinct "
+            "widths; take fewer or wider apart"
+        )
+    return unit, tuple(sorted(values))
+
+
+def _check_listed_widths(
+    unit: str, values: list[int] | list[float], balanced: bool, problems: list[str]
+) -> None:
     if not values:
         problems.append(f"width.{unit}: got an empty list, expected at least one width")
-    _check_distinct(f"width.{unit}", values, problems)
-    return unit, tuple(sorted(values))
+    _check_distinct(f"width.{unit}", list(values), problems)
+    odd = [value for value in values if value % 2] if unit == "k" and balanced else []
+    if odd:
+        problems.append(
+            f"width.k: got {odd[0]}, but the output weights are +-1/sqrt(k), as many of either "
+            f"sign; expected even widths, such as {odd[0] + 1}"
+        )
 
 
 def _check_distinct(key: str, values: list[Any], problems: list[str]) -> None:
@@ -299,10 +322,7 @@ def _check_distinct(key: str, values: list[Any], problems: list[str]) -> None:
 
 
 def _check_dataset(item: DatasetTable, problems: list[str]) -> None:
-    kind = KINDS.get(item.kind)
-    if kind is None:
-        problems.append(not_one_of("dataset.kind", item.kind, KINDS))
-        return
+    kind = KINDS[item.kind]
     if kind.rotations and not item.angle:
         problems.append(
             f"dataset.angle: missing, a {item.kind} dataset needs one, in radians; write angle = [0.1]"
@@ -328,35 +348,46 @@ def _input_dimension(
             continue
         samples, columns = file_rows(spec).shape
         d = d or (columns,)
-        if d != (columns,):
+        if d != (columns,) and _sound(problems, "d"):
             problems.append(f"d: got {list(d)}, but the rows of {spec.path} have {columns} columns")
-        if max(file.n) > samples:
+        if max(file.n) > samples and _sound(problems, "n"):
             problems.append(
                 f"n: got {max(file.n)}, but {spec.path} has {samples} samples and they are drawn "
                 f"without replacement; expected n up to {samples}"
             )
-    if not d and not problems:
+    if not d and _sound(problems, "d"):
         problems.append("d: missing, expected the input dimension; write d = [20]")
     return d
 
 
-def _check_grid(sweep: Sweep, problems: list[str]) -> None:
-    """What only the whole grid can tell: cells that a dataset cannot form, widths that coincide."""
-    for spec in sweep.dataset:
-        kind = KINDS[spec.kind]
-        if min(sweep.d) < kind.least_d:
+def _check_dimensions(
+    datasets: tuple[DatasetSpec, ...], d: tuple[int, ...], problems: list[str]
+) -> None:
+    for spec in datasets:
+        if min(d) < KINDS[spec.kind].least_d:
             problems.append(
-                f"d: got {min(sweep.d)}, but a {spec.kind} dataset needs d of {kind.least_d} or more"
+                f"d: got {min(d)}, but a {spec.kind} dataset needs d of {KINDS[spec.kind].least_d} "
+                "or more"
             )
-        odd = [n for n in sweep.n if n % kind.multiple]
-        if odd and (len(sweep.dataset) == 1 or len(odd) == len(sweep.n)):
+
+
+def _check_numbers(datasets: tuple[DatasetSpec, ...], numbers: list[int], problems: list[str]) -> None:
+    """Numbers of samples that a dataset cannot form; of several datasets one may do."""
+    for spec in datasets:
+        multiple = KINDS[spec.kind].multiple
+        odd = [n for n in numbers if n % multiple]
+        if odd and (len(datasets) == 1 or len(odd) == len(numbers)):
             problems.append(
-                f"n: got {odd[0]}, but a {spec.kind} dataset needs a multiple of {kind.multiple}; "
-                f"{odd[0] - odd[0] % kind.multiple + kind.multiple} would do"
+                f"n: got {odd[0]}, but a {spec.kind} dataset needs a multiple of {multiple}; "
+                f"{odd[0] - odd[0] % multiple + multiple} would do"
             )
-    lost = [n for n in sweep.n if all(n % KINDS[spec.kind].multiple for spec in sweep.dataset)]
-    if lost and len(sweep.dataset) > 1:
+    lost = [n for n in numbers if all(n % KINDS[spec.kind].multiple for spec in datasets)]
+    if lost and len(datasets) > 1:
         problems.append(f"n: got {lost[0]}, which none of the datasets can form; leave it out")
+
+
+def _check_widths(sweep: Sweep, problems: list[str]) -> None:
+    """Widths that are none, or coincide, at some place of the grid."""
     for d, n in itertools.product(sweep.d, sweep.n):
         widths = sweep.k(d, n)
         at = f"at d = {d}, n = {n}"

@@ -54,6 +54,12 @@ def sweep_with(old: str = "", new: str = ""):
             'seeds = 3\ntrained = ["both"]',
             ["trained: got 'both'", "expected one of input"],
         ),
+        ("{ k = [4, 8, 16] }", "[3, 4]", ["sweep: width.k: got 3", "even widths, such as 4"]),
+        (
+            "{ k = [4, 8, 16] }",
+            "{ k = { start = 3, stop = 4, num = 2 } }",
+            ["width.k: the range gives 4 twice", "take fewer or wider apart"],
+        ),
         ('"input"', '"linear"', ["width: linear has no hidden units", "activation: got 'relu'"]),
         ("width = { k = [4, 8, 16] }", "", ["width: missing, this key is needed"]),
         ('"input"', '"inptu"', ["experiment: got 'inptu'", "did you mean 'input'"]),

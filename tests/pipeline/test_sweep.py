@@ -19,9 +19,9 @@ from pipeline.sweep_file import bundled_sweeps, load_sweep, parse_sweep
         ({"seedz": "3"}, ["seedz: unknown key", "did you mean 'seeds'"]),
         ({"n": "[-5]"}, ["n[0]: got -5", "greater than or equal to 1"]),
         ({"n": "[0]"}, ["n[0]: got 0"]),
-        ({"n": "[100.0]"}, ["n[0]: got 100.0", "valid integer"]),
-        ({"n": "[true]"}, ["n[0]: got True", "valid integer"]),
-        ({"n": "['100']"}, ["n[0]: got '100'", "valid integer"]),
+        ({"n": "[100.0]"}, ["n[0]: got 100.0, expected a whole number, such as 100"]),
+        ({"n": "[true]"}, ["n[0]: got true, expected a whole number"]),
+        ({"n": "['100']"}, ["n[0]: got '100', expected a whole number"]),
         ({"n": "[6, 6]"}, ["n: 6 stands twice", "leave one out"]),
         ({"n": "[]"}, ["n: got []", "at least one value"]),
         ({"d": "[2.5]"}, ["d[0]: got 2.5"]),
@@ -30,7 +30,15 @@ from pipeline.sweep_file import bundled_sweeps, load_sweep, parse_sweep
         ({"seeds": "[]"}, ["seeds: got an empty list"]),
         ({"entropy": "-1"}, ["entropy: got -1"]),
         ({"width": "{ k = [10], k_per_n = [2.0] }"}, ["width: got k and k_per_n", "exactly one of"]),
-        ({"width": "{ }"}, ["width: got none of them"]),
+        ({"width": "{ }"}, ["width: got none of them, expected exactly one of", "; give one"]),
+        (
+            {"width": "4"},
+            ["width: got 4, expected a list of widths, such as [20, 40], or a table with"],
+        ),
+        ({"width": "{ k = [3, 3] }"}, ["width.k: 3 stands twice"]),
+        ({"width": "{ k = { start = 3, stop = 4, num = 9 } }"}, ["width.k: the range gives 3 twice"]),
+        ({"d": "1e3"}, ["d: got 1000.0, expected a whole number, such as 1000"]),
+        ({"name": "{ a = [true] }"}, ["name: got { a = [true] }, expected text in quotes"]),
         ({"width": "{ k_per_n = [] }"}, ["width.k_per_n: got an empty list"]),
         ({"width": "{ k_per_n = [nan] }"}, ["width.k_per_n"]),
         ({"width": "{ k_per_n = [-1.0] }"}, ["width.k_per_n", "greater than 0"]),
@@ -50,7 +58,7 @@ from pipeline.sweep_file import bundled_sweeps, load_sweep, parse_sweep
         ({"_foo": "1"}, ["_foo: unknown key"]),
         ({"int": "1"}, ["int: unknown key"]),
         ({"name": "'../up'"}, ["name: got '../up'", "the store is named after it"]),
-        ({"nested": "'no'"}, ["nested: got 'no'", "valid boolean"]),
+        ({"nested": "'no'"}, ["nested: got 'no', expected true or false"]),
         ({"seeds": "1000000000000"}, ["seeds: got 1000000000000, expected less than or equal to"]),
         ({"seeds": "[4294967296]"}, ["seeds[0]: got 4294967296", "less than 4294967296"]),
         ({"n": "[10000000000]"}, ["n[0]: got 10000000000"]),
@@ -82,6 +90,70 @@ def test_all_problems_are_told_at_once(make_sweep) -> None:
         make_sweep(n="[-1]", seedz="3")
     assert "n[0]" in str(refused.value)
     assert "seedz" in str(refused.value)
+
+
+def test_a_wrong_type_does_not_hide_a_wrong_name(make_sweep) -> None:
+    with pytest.raises(SweepError, match="4 problems") as refused:
+        make_sweep(d="[0]", n="[-1]", seeds="true", activation="'relux'")
+    said = str(refused.value).splitlines()[1:]
+    assert [line.split(":")[0].strip() for line in said] == ["activation", "d[0]", "n[0]", "seeds"]
+    assert "activation: got 'relux' (did you mean 'relu'?), expected one of relu, " in said[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "keys"),
+    [
+        (
+            {"activation": "[1, 'relux']", "experiment": "'cond'"},
+            ["experiment", "activation[0]", "[1]"],
+        ),
+        (
+            {"dataset": "[{ kind = 'spere', angle = 'x' }, { kind = 'pairs' }]"},
+            ["angle", "kind", "needs"],
+        ),
+        ({"experiment": "'joint'", "trained": "'bth'", "seeds": "0"}, ["trained: got 'bth'", "seeds"]),
+        ({"experiment": "'input'", "activation": "'cos'", "n": "0"}, ["input cannot take", "n: got 0"]),
+        ({"dataset": "{ kind = 'gaussian' }", "n": "[0]"}, ["Theorem 2", "n[0]: got 0"]),
+        ({"dataset": "{ kind = 'pairs', angle = 1 }", "n": "7", "seeds": "0"}, ["8 would do", "seeds"]),
+        ({"dataset": "{ kind = 'circle' }", "d": "1", "n": "0"}, ["needs d of 2", "n: got 0"]),
+        ({"width": "{ k_per_n = [0.01] }", "seeds": "[1, 1]"}, ["gives k = 0", "1 stands twice"]),
+        ({"experiment": "'output'", "descent": "{ steps = -1, tolerances = 2 }"}, ["steps", "below 1"]),
+        ({"depth": "1", "descent": "{ steps = -1 }"}, ["depth", "descent.steps", "does not descend"]),
+    ],
+)
+def test_what_is_wrong_here_does_not_hide_what_is_wrong_there(make_sweep, change, keys) -> None:
+    with pytest.raises(SweepError) as refused:
+        make_sweep(**change)
+    assert f"{len(keys)} problems" in str(refused.value)
+    assert all(words in str(refused.value) for words in keys), str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"width": "{ k_per_n = ['x'] }"},
+        {"width": "[0]"},
+        {"dataset": "{ kind = 'pairs', angle = 'x' }"},
+        {"dataset": "{ kind = 'file', path = 3 }"},
+        {"dataset": "[]"},
+        {"n": "[-1]"},
+        {"d": "[]"},
+        {"name": "3"},
+        {"experiment": "3"},
+        {"experiment": "'input'", "descent": "{ tolerances = 'x' }", "width": "[4]"},
+        {"'|table|'": "1"},
+    ],
+)
+def test_one_mistake_is_not_told_as_two(make_sweep, change) -> None:
+    with pytest.raises(SweepError) as refused:
+        make_sweep(**change)
+    assert "\n" not in str(refused.value), str(refused.value)
+
+
+def test_a_byte_order_mark_is_passed_over(tmp_path, make_sweep) -> None:
+    file = tmp_path / "windows.toml"
+    file.write_text(make_sweep().text, encoding="utf-8-sig")
+    assert load_sweep(file).text == make_sweep().text
 
 
 def test_a_missing_key_is_named() -> None:
