@@ -131,7 +131,7 @@ def _assemble(
         name=file.name,
         experiment=file.experiment,
         entropy=file.entropy,
-        activation=tuple(file.activation),
+        activation=tuple(file.activation) or _default_activation(experiment),
         dataset=datasets,
         d=d,
         n=tuple(file.n),
@@ -156,6 +156,12 @@ def _assemble(
 def _sound(problems: list[str], *keys: str) -> bool:
     """Whether none of the keys has a problem yet: a problem starts with its key."""
     return not any(re.match(rf"({'|'.join(keys)})\b", problem) for problem in problems)
+
+
+def _default_activation(experiment: Experiment) -> tuple[str, ...]:
+    """relu, or the one activation that the experiment can take."""
+    only = experiment.activations or ()
+    return only if len(only) == 1 else ("relu",)
 
 
 def _check_values(file: File, seeds: tuple[int, ...], problems: list[str]) -> None:
@@ -238,6 +244,16 @@ def _descent(file: File, experiment: Experiment, problems: list[str]) -> Descent
             problems.append(f"descent: {file.experiment} does not descend; leave the table out")
         return None
     table = file.descent or DescentTable()
+    if experiment.certifies and "step_size" in table.model_fields_set:
+        problems.append(
+            f"descent.step_size: got {table.step_size:g}, but the steps of {file.experiment} are those "
+            "of the theorem, 1/beta^2; expected no such key, leave it out"
+        )
+    if not experiment.certifies and "multiples" in table.model_fields_set:
+        problems.append(
+            f"descent.multiples: got {table.multiples}, but {file.experiment} certifies no residual; "
+            'expected no such key, leave it out or take experiment = "theorem1"'
+        )
     for key in ("tolerances", "multiples"):
         _check_distinct(f"descent.{key}", list(getattr(table, key)), problems)
     for tolerance in table.tolerances:

@@ -145,7 +145,7 @@ class File(_Table):
     name: Annotated[str, AfterValidator(_file_name)]
     experiment: Annotated[str, _name_of(_experiments)]
     entropy: Annotated[StrictInt, Field(ge=0)] = 0
-    activation: Annotated[list[_Activation], BeforeValidator(_listed), Field(min_length=1)] = ["relu"]
+    activation: Annotated[list[_Activation], BeforeValidator(_listed), Field(min_length=1)] = []
     dataset: Annotated[list[DatasetTable], BeforeValidator(_listed), Field(min_length=1)]
     d: _Axis = []
     n: Annotated[list[_Samples], BeforeValidator(_listed), Field(min_length=1)]

@@ -160,6 +160,11 @@ class Experiment:
     widthless: bool = False
     activations: tuple[str, ...] | None = None
 
+    @property
+    def certifies(self) -> bool:
+        """Whether it descends from multiples of a certified residual, by steps of its own choice."""
+        return any("multiple" in variable.dims for variable in self.variables)
+
 
 def blank(trial: SeedTrial, variables: Iterable[Variable]) -> SeedResult:
     """Return a result of NaN, every width pending."""

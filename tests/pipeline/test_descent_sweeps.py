@@ -60,6 +60,15 @@ def sweep_with(old: str = "", new: str = ""):
             "{ k = { start = 3, stop = 4, num = 2 } }",
             ["width.k: the range gives 4 twice", "take fewer or wider apart"],
         ),
+        (
+            "steps = 60",
+            "multiples = [1, 10]",
+            [
+                "sweep: descent.multiples: got [1.0, 10.0]",
+                "input certifies no residual",
+                "leave it out",
+            ],
+        ),
         ('"input"', '"linear"', ["width: linear has no hidden units", "activation: got 'relu'"]),
         ("width = { k = [4, 8, 16] }", "", ["width: missing, this key is needed"]),
         ('"input"', '"inptu"', ["experiment: got 'inptu'", "did you mean 'input'"]),
@@ -69,6 +78,21 @@ def test_what_cannot_be_descended_is_refused(old: str, new: str, said: list[str]
     with pytest.raises(SweepError) as error:
         sweep_with(old, new)
     assert all(words in str(error.value) for words in said), str(error.value)
+
+
+def test_the_one_activation_that_an_experiment_takes_need_not_be_written() -> None:
+    text = TEXT.replace('"input"', '"linear"').replace("width = { k = [4, 8, 16] }\n", "")
+    assert parse_sweep(text.replace('activation = "relu"\n', "")).activation == ("linear",)
+    assert sweep_with('activation = "relu"\n', "").activation == ("relu",)
+
+
+def test_the_theorem_takes_multiples_and_no_step_size() -> None:
+    theorem = TEXT.replace('"input"', '"theorem1"') + "multiples = [1, 10]\n"
+    assert parse_sweep(theorem).inner["multiple"] == (1.0, 10.0)
+    with pytest.raises(
+        SweepError, match=r"sweep: descent.step_size: got 0.5, .* 1/beta\^2.*leave it out$"
+    ):
+        parse_sweep(theorem + "step_size = 0.5\n")
 
 
 def test_widths_are_rounded_up_to_even_numbers() -> None:
