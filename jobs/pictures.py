@@ -37,7 +37,7 @@ def draw_store(
             f"expected one of {', '.join(suited) or '(none suits it)'}"
         )
     if not (study.ds.status == Status.DONE).any():
-        raise InputError(f"plot {store}: no trial is done yet; `widthlaw run` fills a store")
+        raise InputError(f"plot {store}: no trial is done{_instead(study, store)}")
     written = []
     for name in [kind] if kind else suited:
         figure = FIGURES[name].draw(study)
@@ -47,11 +47,25 @@ def draw_store(
                 save(figure, file)
             except OSError as error:
                 raise InputError(
-                    f"plot -o {output}: cannot write {file} ({error.strerror or error}); "
-                    "give a file or a folder that may be written"
+                    f"plot {store}: cannot write {file.name} into {file.parent} "
+                    f"({error.strerror or error}); give a file or a folder that may be written with -o"
                 ) from None
             written.append(file)
     return written
+
+
+def _instead(study: Study, store: Path) -> str:
+    """What became of the trials of a store of which none is done, and what would help."""
+    status = study.ds.status.values
+    found = {
+        word: int((status == word).sum()) for word in (Status.DIVERGED, Status.FAILED, Status.PENDING)
+    }
+    tally = ", ".join(f"{count} {word.word}" for word, count in found.items() if count)
+    if found[Status.PENDING]:
+        return f" yet ({tally}); `widthlaw run` fills a store"
+    if found[Status.FAILED]:
+        return f" ({tally}); `widthlaw query {store} \"status == 'failed'\"` says why"
+    return f" ({tally}); a smaller step_size lets descent converge"
 
 
 def _files(store: Path, name: str, output: Path | None, alone: bool) -> list[Path]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pytest
+import xarray as xr
 
 import pipeline
 from analysis import open_store
 from analysis.figures import Study
 from jobs.pictures import draw_store
 from pipeline.errors import InputError
+from pipeline.status import Status
 
 
 @pytest.fixture(scope="module")
@@ -64,3 +66,35 @@ def test_what_cannot_be_drawn_is_refused_and_nothing_is_written(
         draw_store(study, store, kind, output and tmp_path / output)
     assert said in str(refused.value)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("statuses", "said"),
+    [
+        ((Status.PENDING,), "no trial is done yet (96 pending); `widthlaw run` fills a store"),
+        ((Status.DIVERGED,), "no trial is done (96 diverged); a smaller step_size"),
+        ((Status.FAILED,), "no trial is done (96 failed); `widthlaw query"),
+        ((Status.DIVERGED, Status.FAILED), "no trial is done (48 diverged, 48 failed)"),
+        ((Status.FAILED, Status.PENDING), "no trial is done yet (48 failed, 48 pending)"),
+    ],
+)
+def test_a_store_without_a_trial_that_is_done_says_what_became_of_them(
+    study, store, tmp_path, statuses, said
+) -> None:
+    ds = study.ds
+    which = xr.where(ds.seed % 2, statuses[0], statuses[-1])
+    left = Study(ds.assign(status=xr.zeros_like(ds.status) + which))
+    with pytest.raises(InputError) as refused:
+        draw_store(left, store, output=tmp_path)
+    assert said in str(refused.value)
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_folder_that_cannot_be_written_is_named(study, tmp_path, named) -> None:
+    (tmp_path / "file").write_text("no folder")
+    inside = tmp_path / "file" / "small.zarr"  # even the administrator cannot write into a file
+    with pytest.raises(InputError) as refused:
+        draw_store(study, inside, "laws", inside.parent if named else None)
+    assert f"cannot write small-laws.png into {tmp_path / 'file'} (" in str(refused.value)
+    assert "may be written with -o" in str(refused.value)
+    assert "None" not in str(refused.value)
