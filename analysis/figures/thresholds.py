@@ -41,7 +41,8 @@ def budget_figure(study: Study) -> Figure:
     """Critical width against the budget of steps, a line for each tolerance.
 
     Widths are in units of n/d where W is trained (the grey line has as many weights as samples), and
-    of n where v is. A triangle marks the longest budget for which the widest network is too narrow.
+    of n where v is. A triangle marks the longest budget for which the widest network is too narrow. A
+    budget of no step has no place on a logarithmic axis and is left out.
     """
     ds = study.ds
     widths = critical_widths(ds, budgets=study.budgets or budget_grid(ds))
@@ -56,6 +57,10 @@ def budget_figure(study: Study) -> Figure:
 
 
 def _draw_budgets(axes: Axes, part: xr.Dataset, inputs: bool) -> None:
+    part = part.sel(budget=part.budget > 0)
+    if not part.sizes["budget"]:
+        say(axes, "the budget is 0: no step was taken")
+        return
     scale = float(part.d) / float(part.n) if inputs else 1 / float(part.n)
     budgets = part.budget.values.astype(float)
     spread = np.linspace(-0.04, 0.04, len(part.tolerance)) if len(part.tolerance) > 1 else [0.0]
