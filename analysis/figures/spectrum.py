@@ -10,6 +10,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from analysis.figures.parts import legend_below
 from analysis.figures.style import (
     COLOURS,
     LINES,
@@ -19,6 +20,7 @@ from analysis.figures.style import (
     Study,
     grid_of,
     panels_of,
+    say,
     series_look,
 )
 from pipeline import marchenko_pastur
@@ -30,8 +32,9 @@ __all__ = ["evolution_figure", "spectrum_figure"]
 def spectrum_figure(study: Study) -> Figure:
     """Figure 1: the singular values of Phi, with what random matrix theory predicts on top.
 
-    Each n is stretched to the longest axis, as in the paper; the first seed is drawn. The thin line
-    is the deterministic equivalent, the ring at the end the predicted sigma_min = sqrt(k edge).
+    Each n is stretched to the longest axis, as in the paper; the first seed that is done is drawn. The
+    thin line is the deterministic equivalent, the ring at the end the predicted sigma_min, which is
+    sqrt(k edge).
     """
     parts = [
         (name, part.sel(d=d))
@@ -43,7 +46,7 @@ def spectrum_figure(study: Study) -> Figure:
     with mpl.rc_context(STYLE):
         figure, grid = grid_of(columns, -(-max(1, len(parts)) // columns), width=5.2, height=4.2)
         for axes, (name, part) in zip(grid.ravel(), parts, strict=False):
-            _draw_spectra(axes, part.isel(width=0, seed=0))
+            _draw_spectra(axes, part.isel(width=0).compute())
             axes.set_title(f"{name or 'spectrum of Φ'}: d = {int(part.d)}, {_width(study.ds, 0)}; "
                            "1 + d outliers, then the bulk")  # fmt: skip
         for axes in grid.ravel()[len(parts) :]:
@@ -62,17 +65,19 @@ def _width(ds: xr.Dataset, place: int) -> str:
 def _draw_spectra(axes: Axes, ds: xr.Dataset) -> None:
     longest = int(ds.n.max())
     for place, n in enumerate(ds.n.values):
-        cell = ds.sel(n=n)
+        done = np.flatnonzero(ds.status.sel(n=n) == Status.DONE)
+        if not len(done):
+            continue
+        cell = ds.sel(n=n).isel(seed=done[0])
         values, k = cell.singular_values.values[:n], float(cell.k)
         rank = np.arange(1, n + 1) * longest / n
         colour = COLOURS[place % len(COLOURS)]
         line = LINES[place % len(LINES)]
         axes.plot(rank, values, color=colour, linestyle=line, linewidth=2, label=f"n = {n}")
-        if not np.isfinite(values).all():
-            continue
         expected = marchenko_pastur.quantiles(cell.kernel_eigenvalues.values[:n], k)[::-1]
         axes.plot(rank, np.sqrt(k * np.maximum(expected, 0)), color="black", linewidth=0.7, zorder=3)
-        end = np.sqrt(k * float(cell.edge))
+        # An edge of 0 has no place on a logarithmic axis, and a ring is not clipped.
+        end = np.sqrt(k * float(cell.edge)) or np.nan
         axes.plot([longest], [end], clip_on=False, markersize=8, markerfacecolor="white", zorder=4,
                   linestyle="none", color=colour, marker=MARKERS[place % len(MARKERS)])  # fmt: skip
     axes.plot([], [], color="black", linewidth=0.7, label="deterministic equivalent")
@@ -93,8 +98,9 @@ def evolution_figure(study: Study) -> Figure:
         figure, grid = grid_of(3, max(1, len(parts)))
         for row, (name, part) in zip(grid, parts, strict=False):
             _draw_cuts(row, name, part)
-        handles, names = grid[0, 0].get_legend_handles_labels()
-        figure.legend(handles, names, loc="outside lower center", ncols=max(1, len(names)))
+        if not parts:
+            say(grid[0, 0], "no trial is done yet")
+        legend_below(figure, *grid.ravel())
         return figure
 
 
@@ -107,8 +113,12 @@ def _draw_cuts(row: Any, name: str, part: xr.Dataset) -> None:
         "d": (part.sel(n=n, width=place), f"n = {n}, {k}", "input dimension d"),
     }
     for axes, (dim, (cut, where, label)) in zip(row, cuts.items(), strict=True):
+        axes.set_title(", ".join(filter(None, [name, where])))
+        if not (cut.status == Status.DONE).any():
+            say(axes, "no trial is done yet")
+            continue
         _draw_levels(axes, cut, dim)
-        axes.set(xscale="log", yscale="log", xlabel=label, title=", ".join(filter(None, [name, where])))
+        axes.set(xscale="log", yscale="log", xlabel=label)
         axes.set_ylabel("singular value of Φ / √k, median over seeds")
         ticks = cut[dim].values
         axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks], minor=False)
@@ -125,9 +135,11 @@ def _draw_levels(axes: Axes, cut: xr.Dataset, dim: str) -> None:
 
 
 def _levels(cell: xr.Dataset) -> dict[str, float]:
-    """Heights of the parts of one cell's spectrum, in units of sqrt(k)."""
+    """Heights of the parts of one cell's spectrum, in units of sqrt(k); NaN where no seed is done."""
     n, d = int(cell.n), int(cell.d)
-    values = np.median(cell.singular_values.values[:, :n] / np.sqrt(float(cell.k)), axis=0)
+    done = cell.isel(seed=np.flatnonzero(cell.status == Status.DONE))
+    spectra = done.singular_values.transpose("seed", "index").values[:, :n]
+    values = _median(spectra / np.sqrt(float(cell.k)))
     outliers, bulk = values[1 : d + 1], values[d + 1 :]
     return {
         "σ_max": float(values[0]),
@@ -135,5 +147,10 @@ def _levels(cell: xr.Dataset) -> dict[str, float]:
         "bulk, top": float(bulk[0]) if len(bulk) else np.nan,
         "bulk, median": float(np.median(bulk)) if len(bulk) else np.nan,
         "σ_min": float(values[-1]),
-        "√edge, predicted σ_min": float(np.sqrt(np.median(cell.edge.values))),
+        "√edge, predicted σ_min": float(np.sqrt(_median(done.edge.values))),
     }
+
+
+def _median(seeds: Any) -> Any:
+    """Median over the seeds, NaN where there is none."""
+    return np.median(seeds, axis=0) if len(seeds) else np.full(seeds.shape[1:], np.nan)
