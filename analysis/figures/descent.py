@@ -52,7 +52,7 @@ def _draw_curves(axes: Axes, part: xr.Dataset, along: str) -> None:
     chosen = np.unique(np.linspace(0, len(values) - 1, MOST_CURVES).round().astype(int))
     peak = 1.0
     for place, colour in zip(chosen, shades(len(chosen)), strict=True):
-        cell = part.isel({along: place}).squeeze()
+        cell = part.isel({"width": 0, along: place})  # where n is drawn there is one width
         label: str | None = width_words(part, along, values[place])
         for seed in range(min(MOST_SEEDS, cell.sizes["seed"])):
             steps, loss = _whole_curve(cell.isel(seed=seed))
@@ -179,15 +179,19 @@ def depth_figure(study: Study) -> Figure:
                 axes.set_title(", ".join(filter(None, [name, what])))
         if not parts:
             say(grid[0, 0], "no trial is done yet")
-        legend_below(figure, grid[0, 0], grid[0, 2], columns=4)
+        legend_below(figure, *grid.ravel(), columns=4)
         return figure
 
 
 def _draw_conditioning(axes: Axes, part: xr.Dataset) -> None:
     n = float(part.n)
+    done = part[["sigma_min", "kernel_alpha", "edge"]].where(part.status == Status.DONE)
+    if not ((done.kernel_alpha > 0) & (part.k > n)).any():
+        say(axes, "α = 0" if (done.kernel_alpha == 0).any() else "no trial with k > n is done yet")
+        return
+    done = done.where(done.kernel_alpha > 0)
     for place, depth in enumerate(part.depth.values):
-        cell = part[["sigma_min", "kernel_alpha", "edge", "status"]].sel(depth=depth)
-        cell = cell.where(cell.status == Status.DONE)
+        cell = done.sel(depth=depth)
         ratio = cell.sigma_min / np.sqrt(cell.k) / cell.kernel_alpha
         edge = np.sqrt(cell.edge) / cell.kernel_alpha
         # Below n units sigma_min is 0 by its definition, which says nothing of depth.
