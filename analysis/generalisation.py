@@ -25,7 +25,7 @@ def gaps(ds: xr.Dataset, *, scaled: bool = False) -> xr.DataArray:
     """Test minus training loss of the trials that are done; over Gamma, the distance, if scaled."""
     gap = ds.test_loss - ds.train_loss
     if scaled:
-        gap = gap / ds.distance
+        gap = gap / ds.distance.where(ds.distance > 0)  # none where no step was taken
     return gap.where(ds.status == Status.DONE).compute()
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from analysis.figures.style import MOST_PANELS, grid_of, located, parts_along, say
 from pipeline.status import Status
@@ -92,7 +92,8 @@ def legend_below(figure: Figure, *sources: Axes, columns: int = 7) -> None:
             found.setdefault(name, handle)
     if not found:
         return
-    longest = 0.075 * max(map(len, found)) + 0.55  # inches, with the handle
+    longest = 0.075 * max(len(row) for name in found for row in name.split("\n")) + 0.55
+    # in inches, with the handle
     room = max(1, int(figure.get_figwidth() / longest))
     figure.legend(
         list(found.values()),
@@ -103,10 +104,11 @@ def legend_below(figure: Figure, *sources: Axes, columns: int = 7) -> None:
 
 
 def log_abscissa(axes: Axes) -> None:
-    """A logarithmic abscissa, labelled at 1, 2 and 5 of every decade where it is short."""
-    low, high = axes.get_xlim()
+    """A logarithmic abscissa, labelled at 1, 2 and 5 of every decade or evenly where it is short."""
     axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 100 * low else (1,)))
+    low, high = axes.get_xlim()
+    few = LogLocator(subs=(1, 2, 5) if high < 100 * low else (1,))
+    axes.xaxis.set_major_locator(MaxNLocator(4) if high < 5 * low else few)
     axes.xaxis.set_major_formatter("{x:,g}")
     axes.xaxis.set_minor_formatter(NullFormatter())
 

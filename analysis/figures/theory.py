@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
 from analysis.certificates import applies, worst_ratios
-from analysis.figures.parts import legend_below, parts_of, with_axes
+from analysis.figures.parts import legend_below, log_abscissa, parts_of, with_axes
 from analysis.figures.style import (
     MOST_PANELS,
     STYLE,
@@ -30,6 +30,7 @@ from pipeline.status import Status
 
 __all__ = ["certificate_figure", "generalisation_figure", "proof_figure", "regression_figure"]
 
+MOST_SERIES = 6
 CASES = ("activation", "trained", "depth")
 CEILING = 1.2
 """Ratios beyond it stand as triangles at the top: a diverging trial's would flatten all others."""
@@ -196,7 +197,7 @@ def proof_figure(study: Study) -> Figure:
                 axes.set_title(", ".join(filter(None, [name, title])))
         if not parts:
             say(grid[0, 0], "no trial is done yet")
-        legend_below(figure, *grid[0])
+        legend_below(figure, *grid.ravel())
         return figure
 
 
@@ -213,8 +214,15 @@ def _draw_norms(axes: Axes, part: xr.Dataset) -> None:
     axes.set(xscale="log", xlabel="width k", ylabel="largest ‖φ(z)‖² / n of k rows", ylim=(0, None))
 
 
+TRUNCATION = ("truncated_alpha_squared", "truncated_at_sufficient", "sufficient_width")
+
+
 def _draw_truncation(axes: Axes, part: xr.Dataset) -> None:
     """What truncation may cost, as the proof bounds it: at most 1/2, or the step shows nothing."""
+    if not (part.alpha > 0).any():
+        say(axes, "α = 0")
+        return
+    part = part[["alpha", *TRUNCATION]].where(part.alpha > 0)
     for place, n in enumerate(part.n.values):
         cell, look = part.sel(n=n), series_look(place)
         lost = 1 - cell.truncated_alpha_squared / cell.alpha**2
@@ -234,6 +242,9 @@ def _draw_truncation(axes: Axes, part: xr.Dataset) -> None:
 
 def _draw_widths(axes: Axes, part: xr.Dataset, widths: xr.Dataset, steps: xr.Dataset) -> None:
     n = part.n.values.astype(float)
+    if not (part.alpha > 0).any():
+        say(axes, "α = 0: no width suffices")
+        return
     axes.plot(n, part.sufficient_width.median("seed"), color="0.4", marker="s", linestyle="--",
               label="sufficient width")  # fmt: skip
     axes.plot(
@@ -263,26 +274,37 @@ def generalisation_figure(study: Study) -> Figure:
         (_series_name(name, part, width), part.sel(width=width))
         for name, part in parts_of(study.ds.compute(), "n")
         for width in part.width.values
-    ][:MOST_PANELS]
+    ]
+    series = [(name, part) for name, part in series if bool((gaps(part).mean("seed") > 0).any())]
+    shown = series[:MOST_SERIES]
     with mpl.rc_context(STYLE):
-        figure, grid = grid_of(3, width=4.4, height=4.2)
-        alone, over, against = grid[0]
-        for place, (name, part) in enumerate(series):
+        figure, grid = grid_of(3, width=4.4, height=4.2 + 0.35 * len(shown))
+        for place, (name, part) in enumerate(shown):
             look = series_look(place)
-            _draw_gap(alone, part, False, name, look)
-            _draw_gap(over, part, True, name, look)
-            _draw_against(against, part, look)
-        alone.set(yscale="log", ylabel="gap: test − training loss (clipped)", title="Gap")
-        over.set(yscale="log", ylabel="gap / Γ", title="Gap over distance Γ = ‖θ_T − θ₀‖")
-        against.set(xscale="log", yscale="log", xlabel="Γ / √n", ylabel="gap: test − training loss",
-                    title="Gap against Γ/√n")  # fmt: skip
-        against.xaxis.set_minor_formatter("{x:.1f}")
-        against.xaxis.set_major_formatter("{x:.1f}")
-        for axes in (alone, over):
-            sample_ticks(axes, study.ds.n.values)
+            _draw_gap(grid[0, 0], part, False, name, look)
+            if (part.distance > 0).any():
+                _draw_gap(grid[0, 1], part, True, name, look)
+                _draw_against(grid[0, 2], part, look, named=len(shown) == 1)
+        _label_gaps(grid[0], study.ds.n.values)
         for axes in grid[0]:
-            axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16))
+            if not axes.lines:
+                say(axes, "Γ = 0: no step was taken" if series else "no n has a mean gap above 0")
+        if len(series) > len(shown):
+            words = f"{len(series) - len(shown)} more series are not drawn; select fewer cells"
+            figure.suptitle(words, fontsize=9)
+        legend_below(figure, *grid[0])
         return figure
+
+
+def _label_gaps(row: Any, n: Any) -> None:
+    alone, over, against = row
+    alone.set(yscale="log", ylabel="gap: test − training loss (clipped)", title="Gap")
+    over.set(yscale="log", ylabel="gap / Γ", title="Gap over distance Γ = ‖θ_T − θ₀‖")
+    against.set(yscale="log", xlabel="Γ / √n", ylabel="gap: test − training loss",
+                title="Gap against Γ/√n")  # fmt: skip
+    log_abscissa(against)
+    for axes in (alone, over):
+        sample_ticks(axes, n)
 
 
 def _series_name(name: str, part: xr.Dataset, width: float) -> str:
@@ -298,27 +320,40 @@ def _draw_gap(axes: Axes, part: xr.Dataset, scaled: bool, name: str, look: dict[
     fit, local = gap_slope(part, scaled=scaled), local_slopes(part, scaled=scaled)
     if not np.isfinite(fit["slope"]):
         return
-    words = f"slope {fit['slope']:.2f}, 95% {fit['low']:.2f} to {fit['high']:.2f}".replace("-", "−")
+    words = f"{'gap / Γ' if scaled else 'gap'}: slope {fit['slope']:.2f}"
+    if np.isfinite(fit["low"]):
+        words += f", 95% {fit['low']:.2f} to {fit['high']:.2f}"
     if len(local) > 1:
-        words += f"\n(first two n: {local[0]:.2f}, last two: {local[-1]:.2f})".replace("-", "−")
+        words += f"\n(first two n: {local[0]:.2f}, last two: {local[-1]:.2f})"
+    words = words.replace("-", "−")
     axes.plot(n, fit["level"] * n ** fit["slope"], color=look["color"], linewidth=1.1, label=words)
-    reference = np.exp(np.log(mean).mean()) * np.sqrt(np.exp(np.log(n).mean()) / n)
-    axes.plot(n, reference, color="0.55", linestyle="--", linewidth=1, label="slope −1/2", zorder=0)
+    middle, centre = _log_mean(mean), _log_mean(np.where(mean > 0, n, np.nan))
+    axes.plot(n, middle * np.sqrt(centre / n), color="0.55", linestyle="--", linewidth=1,
+              label="slope −1/2", zorder=0)  # fmt: skip
 
 
-def _draw_against(axes: Axes, part: xr.Dataset, look: dict[str, Any]) -> None:
+def _log_mean(values: Any) -> float:
+    """Geometric mean of the values above 0: a gap that chance makes negative has no logarithm."""
+    return float(np.exp(np.log(values[values > 0]).mean()))
+
+
+def _draw_against(axes: Axes, part: xr.Dataset, look: dict[str, Any], named: bool) -> None:
+    """Every trial, and the means of each n; an n is named where one series stands alone."""
     gap, n = gaps(part), part.n.values.astype(float)
     x = (part.distance.where(part.status == Status.DONE) / np.sqrt(part.n)).transpose(*gap.dims)
     axes.plot(x.values.ravel(), gap.values.ravel(), linestyle="none", alpha=0.5, markersize=3, **look)
-    middle = x.mean("seed").values
-    axes.plot(middle, gap.mean("seed").values, color=look["color"], linewidth=1.2, label="means, by n")
-    for at, height, size in zip(middle, gap.max("seed").values, n, strict=True):
-        axes.annotate(f"n = {size:.0f}", (at, height), (0, 6), textcoords="offset points", fontsize=7,
-                      ha="center")  # fmt: skip
+    middle, mean, top = x.mean("seed").values, gap.mean("seed").values, gap.max("seed").values
+    label = "means, by n" if named else None
+    axes.plot(middle, mean, color=look["color"], linewidth=1.2, label=label)
+    for at, height, size in zip(middle, top, n, strict=True):
+        if named and height > 0:
+            axes.annotate(f"n = {size:.0f}", (at, height), (0, 6), textcoords="offset points",
+                          fontsize=7, ha="center")  # fmt: skip
+    known = mean > 0
     ends = np.array([np.nanmin(x), np.nanmax(x)])
-    level = np.nanmean(np.log(gap.mean("seed"))) - np.nanmean(np.log(middle))
-    axes.plot(ends, np.exp(level) * ends, color="0.55", linestyle="--", linewidth=1,
-              label="gap ∝ Γ/√n", zorder=0)  # fmt: skip
+    level = _log_mean(mean[known]) / _log_mean(middle[known])
+    axes.plot(ends, level * ends, color="0.55", linestyle="--", linewidth=1, label="gap ∝ Γ/√n",
+              zorder=0)  # fmt: skip
 
 
 # ---- linear regression
@@ -334,12 +369,13 @@ def regression_figure(study: Study) -> Figure:
         figure, grid = grid_of(3, rows, width=4.4, height=3.9)
         for row, (name, part) in zip(grid, parts, strict=False):
             ran = part[list(REGRESSION)].where(part.status == Status.DONE)
-            _draw_limit(row[0], ran)
-            _draw_lengths(row[1], ran)
-            _draw_rates(row[2], ran)
             titles = ("the limit is θ† + Π_null θ₀", "distance travelled", "rate of the slowest mode")
-            for axes, title in zip(row, titles, strict=True):
+            for axes, title, draw in zip(row, titles, _REGRESSION_PANELS, strict=True):
                 axes.set_title(", ".join(filter(None, [name, title])))
+                if (part.status == Status.DONE).any():
+                    draw(axes, ran)
+                else:
+                    say(axes, "no trial is done: descent diverged")
         if not parts:
             say(grid[0, 0], "no trial is done yet")
         legend_below(figure, *grid[0])
@@ -381,7 +417,13 @@ def _draw_rates(axes: Axes, part: xr.Dataset) -> None:
         axes.plot(1 - cell.rate_predicted, 1 - cell.rate, linestyle="none", markersize=4, label=label,
                   **series_look(place + 2))  # fmt: skip
     predicted = (1 - stacked.rate_predicted).values
+    if not np.isfinite(predicted).any():
+        say(axes, "no rate was measured")
+        return
     ends = np.array([np.nanmin(predicted), np.nanmax(predicted)]) * [0.8, 1.25]
     axes.plot(ends, ends, color="0.35", linewidth=0.8, zorder=0, label="measured = predicted")
     axes.set(xscale="log", yscale="log", xlabel="predicted 1 − rate: η σ_min²")
     axes.set_ylabel("measured 1 − ‖r_T‖/‖r_T₋₁‖")
+
+
+_REGRESSION_PANELS = (_draw_limit, _draw_lengths, _draw_rates)
