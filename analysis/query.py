@@ -6,6 +6,10 @@ numbers, strings, a few functions, and the names of the variables and coordinate
 with Python's parser but never evaluated by Python: a node that is not in the tables below is
 refused, so that a query, wherever it comes from, can compute and do nothing else.
 
+A variable with one more axis than a trial is indexed by a value of that axis:
+`steps_to_tolerance[0.01] <= 2000`. A word that a variable never has is refused, with the nearest one
+that it has: a slip of the pen must not look like an answer.
+
 All arithmetic is in floating point, and the length, depth and exponents of an expression are
 bounded, so that no query can be a trap either. `status` reads as its word: `status == "failed"`.
 """
@@ -14,8 +18,9 @@ from __future__ import annotations
 
 import ast
 import difflib
+import itertools
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,6 +35,9 @@ __all__ = ["FUNCTIONS", "QueryError", "evaluate", "select"]
 MAX_LENGTH = 1000
 MAX_DEPTH = 40
 MAX_EXPONENT = 64
+
+LISTED = ("tolerance", "multiple")
+"""Axes beyond a trial that are short enough to become columns."""
 
 FUNCTIONS: dict[str, tuple[Callable[..., xr.DataArray], int]] = {
     "abs": (np.abs, 1),
@@ -60,7 +68,7 @@ _COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
 
 _ALLOWED = (
     "names of the store, numbers, quoted strings, + - * / **, < <= > >= == !=, and, or, not, "
-    "and the functions " + ", ".join(FUNCTIONS)
+    "a number in [] along a further axis, and the functions " + ", ".join(FUNCTIONS)
 )
 
 _STATUS = {int(status): status.word for status in Status}
@@ -88,10 +96,12 @@ def evaluate(ds: xr.Dataset, expression: str) -> xr.DataArray:
     Raises
     ------
     QueryError
-        For a syntax error (with its column), an unknown name (with the nearest known one), a
-        construct that is not part of the language, or operands that do not fit together.
+        For a syntax error (with its column), an unknown name or word (with the nearest known
+        one), a construct that is not part of the language, or operands that do not fit together.
     """
-    return _evaluate(ds, _parse(expression))
+    tree = _parse(expression)
+    _check_words(ds, tree)
+    return _evaluate(ds, tree)
 
 
 def select(
@@ -110,7 +120,9 @@ def select(
         A condition; None keeps every trial. Conditions on one axis that are joined by `and` cut
         the store before anything else is read.
     columns
-        Variables to list after the axes and `k`; None lists all that have one value a trial.
+        Variables to list after the axes and `k`. One along `tolerance` or `multiple` becomes a
+        column for each value, `steps_to_tolerance[0.01]`; any with one further axis can be asked
+        for at a value of it. None lists all that have one value a trial or lie along `tolerance`.
     limit
         The most rows to return.
 
@@ -123,26 +135,29 @@ def select(
     ------
     QueryError
         As `evaluate`; also for a condition that is no condition, an unknown column, or one with
-        several values a trial (such as the kernel's eigenvalues).
+        many values a trial (such as the kernel's eigenvalues).
     """
     if limit is not None and limit < 0:
         raise QueryError(f"limit: got {limit}; expected 0 or more rows")
     names = _columns(ds, columns)
-    ds, rest = _cut(ds, _conjuncts(expression))
+    conditions = _conjuncts(expression)
+    for node in conditions:
+        _check_words(ds, node)  # before the store is cut: a word may be cut away and yet be known
+    ds, rest = _cut(ds, conditions)
     dims = [str(dim) for dim in ds.status.dims]
     keep = _decode(ds.status) != "excluded"
     for condition in rest:
         keep = keep & condition
     rows = np.flatnonzero(keep.transpose(*dims).values)[:limit]
     at = dict(zip(dims, np.unravel_index(rows, [ds.sizes[dim] for dim in dims]), strict=True))
-    return pd.DataFrame({name: _take(_named(ds, name), at) for name in names})
+    return pd.DataFrame({name: _take(_column(ds, name), at) for name in names})
 
 
 # --- parsing ------------------------------------------------------------------------------------
 
 
 def _parse(expression: str) -> ast.expr:
-    text = expression.strip()
+    text = expression.replace("\n", " ").strip()
     if not text:
         raise QueryError("the expression is empty; write one such as 'n >= 200 and d == 20'")
     if len(text) > MAX_LENGTH:
@@ -150,7 +165,8 @@ def _parse(expression: str) -> ast.expr:
     try:
         tree = ast.parse(text, mode="eval").body
     except SyntaxError as error:
-        raise QueryError(f"syntax error at column {error.offset} of {text!r}: {error.msg}") from None
+        column = error.offset or len(text) + 1  # Python has none for an expression that breaks off
+        raise QueryError(f"syntax error at column {column} of {text!r}: {error.msg}") from None
     except (ValueError, MemoryError, RecursionError) as error:
         raise QueryError(f"the expression cannot be parsed: {error or 'nested too deep'}") from None
     _check_depth(tree)
@@ -208,15 +224,60 @@ def _name(ds: xr.Dataset, node: ast.Name) -> xr.DataArray:
 
 
 def _named(ds: xr.Dataset, name: str) -> xr.DataArray:
-    if name in ds.variables or name in ds.dims:
+    if _is_known(ds, name):
         return _decode(ds[name]) if name == "status" else ds[name]
     raise QueryError(_unknown(name, sorted(map(str, {*ds.variables, *ds.dims}))))
+
+
+def _is_known(ds: xr.Dataset, name: str) -> bool:
+    return name in ds.variables or name in ds.dims
 
 
 def _unknown(name: str, known: list[str]) -> str:
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
     return f"unknown name {name!r}; {hint}The store has {', '.join(known)}"
+
+
+def _subscript(ds: xr.Dataset, node: ast.Subscript) -> xr.DataArray:
+    name, dim, place = _place(ds, node)
+    return _named(ds, name).isel({dim: place}, drop=True)
+
+
+def _place(ds: xr.Dataset, node: ast.Subscript) -> tuple[str, str, int]:
+    """Which variable is meant, and where along which of its axes."""
+    where = f"column {node.col_offset + 1}"
+    if not isinstance(node.value, ast.Name):
+        raise _refusal(node, f"an index of {ast.unparse(node.value)!r}")
+    name = node.value.id
+    extra = _extra(ds, _named(ds, name))
+    if len(extra) != 1:
+        found = f"several, along {', '.join(extra)}" if extra else "none; write it without [...]"
+        raise QueryError(f"{where}: {name!r} is indexed along one further axis, and has {found}")
+    known = ds[extra[0]].values
+    at = _index(node.slice)
+    place = int(np.abs(known - at).argmin())
+    if abs(known[place] - at) > 1e-9 * abs(known[place]):
+        raise QueryError(f"{where}: {name!r} has no {extra[0]} {at:.12g}; it has {_listed(known)}")
+    return name, extra[0], place
+
+
+def _index(node: ast.expr) -> float:
+    sign, number = 1, node
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        sign, number = -1, node.operand
+    if isinstance(number, ast.Constant) and type(number.value) in (int, float):
+        return sign * float(_constant(xr.Dataset(), number))
+    raise QueryError(
+        f"column {node.col_offset + 1}: {ast.unparse(node)!r} is no number; an index is a value of "
+        "the axis, as in steps_to_tolerance[0.01]"
+    )
+
+
+def _listed(values: Iterable[Any]) -> str:
+    """A few values in words; of many the first and the last."""
+    words = [f"{value:.12g}" for value in values]
+    return ", ".join(words if len(words) <= 8 else [*words[:3], "...", words[-1]])
 
 
 def _binary(ds: xr.Dataset, node: ast.BinOp) -> xr.DataArray:
@@ -292,6 +353,7 @@ _VISITORS: dict[type[ast.expr], Callable[[xr.Dataset, Any], xr.DataArray]] = {
     ast.Compare: _comparison,
     ast.Constant: _constant,
     ast.Name: _name,
+    ast.Subscript: _subscript,
     ast.UnaryOp: _unary,
 }
 
@@ -319,15 +381,50 @@ def _condition(value: xr.DataArray, node: ast.expr) -> xr.DataArray:
     return value
 
 
+# --- words that a variable can have -------------------------------------------------------------
+
+
+def _check_words(ds: xr.Dataset, tree: ast.expr) -> None:
+    """Compare text with what it is compared with: `status == 'failled'` must not select nothing."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Compare):
+            for pair in itertools.pairwise([node.left, *node.comparators]):
+                for side, other in (pair, pair[::-1]):
+                    _check_word(ds, side, other)
+
+
+def _check_word(ds: xr.Dataset, side: ast.expr, other: ast.expr) -> None:
+    words = _words(ds, side.id) if isinstance(side, ast.Name) else []
+    if not words:
+        return
+    name = ast.unparse(side)
+    where = f"column {other.col_offset + 1}"
+    expected = f"{name} is one of {', '.join(map(repr, words))}"
+    if isinstance(other, ast.Constant) and other.value not in words:
+        near = difflib.get_close_matches(str(other.value), words, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise QueryError(f"{where}: {name} is never {other.value!r}; {hint}{expected}")
+    if isinstance(other, ast.Name) and not _is_known(ds, other.id):
+        near = difflib.get_close_matches(other.id, words, n=1)
+        hint = f", as {near[0]!r}" if near else ""
+        raise QueryError(f"{where}: unknown name {other.id!r}; text stands in quotes{hint}. {expected}")
+
+
+def _words(ds: xr.Dataset, name: str) -> list[str]:
+    """What a variable of words can be; nothing for numbers and for free text."""
+    if name == "status" and name in ds:
+        return list(_flags(ds.status).values())
+    if name in ds.coords and _is_text(ds[name]):
+        return sorted(set(map(str, ds[name].values.ravel().tolist())))
+    return []
+
+
 # --- from a condition to rows -------------------------------------------------------------------
 
 
 def _decode(status: xr.DataArray) -> xr.DataArray:
-    """Status codes to words, by the store's own flags."""
-    flags = dict(_STATUS)
-    if "flag_meanings" in status.attrs:
-        meanings = str(status.attrs["flag_meanings"]).split()
-        flags = dict(zip(np.atleast_1d(status.attrs["flag_values"]).tolist(), meanings, strict=True))
+    """Status codes to words."""
+    flags = _flags(status)
     # Codes are int8: a table of all 256 of them also says so of an unknown one.
     words = np.array([flags.get(code, "unknown") for code in range(-128, 128)])
     return xr.apply_ufunc(
@@ -336,6 +433,14 @@ def _decode(status: xr.DataArray) -> xr.DataArray:
         dask="parallelized",
         output_dtypes=[words.dtype],
     )
+
+
+def _flags(status: xr.DataArray) -> dict[int, str]:
+    """The words of status codes, by the store's own flags."""
+    if "flag_meanings" not in status.attrs:
+        return dict(_STATUS)
+    meanings = str(status.attrs["flag_meanings"]).split()
+    return dict(zip(np.atleast_1d(status.attrs["flag_values"]).tolist(), meanings, strict=True))
 
 
 def _cut(ds: xr.Dataset, conditions: list[ast.expr]) -> tuple[xr.Dataset, list[xr.DataArray]]:
@@ -349,17 +454,29 @@ def _cut(ds: xr.Dataset, conditions: list[ast.expr]) -> tuple[xr.Dataset, list[x
             rest.append(node)
     masks = [_evaluate(ds, node) for node in rest]
     for node, mask in zip(rest, masks, strict=True):
-        _check_per_trial(ds, ast.unparse(node), mask)
+        if extra := _extra(ds, mask):
+            raise _several(ds, node, extra)
     return ds, masks
 
 
-def _check_per_trial(ds: xr.Dataset, name: str, value: xr.DataArray) -> None:
-    extra = [str(dim) for dim in value.dims if dim not in ds.status.dims]
-    if extra:
-        raise QueryError(
-            f"{name!r} has several values a trial, along {', '.join(extra)}; a query lists one "
-            "row a trial. Open the store with analysis.open_store to work with it"
-        )
+def _extra(ds: xr.Dataset, value: xr.DataArray) -> list[str]:
+    """The axes of a value beyond those of a trial."""
+    return [str(dim) for dim in value.dims if dim not in ds.status.dims]
+
+
+def _several(ds: xr.Dataset, node: ast.expr, extra: list[str]) -> QueryError:
+    """Say of what has several values a trial how one of them is meant."""
+    way = "a query lists one row a trial. Open the store with analysis.open_store to work with it"
+    names = [inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name)]
+    alone = [str(name) for name, v in ds.data_vars.items() if len(extra) == 1 == len(_extra(ds, v))]
+    alone = [name for name in alone if extra[0] in ds[name].dims]
+    if alone:
+        example = next((name for name in names if name in alone), alone[0])
+        known = ds[extra[0]].values
+        way = f"say which, as in {example}[{known[0]:.12g}]; {extra[0]} has {_listed(known)}"
+    return QueryError(
+        f"{ast.unparse(node)!r} has several values a trial, along {', '.join(extra)}; {way}"
+    )
 
 
 def _columns(ds: xr.Dataset, columns: Sequence[str] | None) -> list[str]:
@@ -367,10 +484,34 @@ def _columns(ds: xr.Dataset, columns: Sequence[str] | None) -> list[str]:
     axes = [str(dim) for dim in ds.status.dims]
     axes += [str(name) for name in ds.coords if name == "k"]
     if columns is None:
-        columns = [str(n) for n, v in ds.data_vars.items() if set(v.dims) <= set(ds.status.dims)]
-    for name in columns:
-        _check_per_trial(ds, name, _named(ds, name))
-    return list(dict.fromkeys([*axes, *columns]))
+        own = {*ds.status.dims, "tolerance"}
+        columns = [str(name) for name, v in ds.data_vars.items() if set(v.dims) <= own]
+    labels = [label for name in columns for label in _labels(ds, name)]
+    return list(dict.fromkeys([*axes, *labels]))
+
+
+def _labels(ds: xr.Dataset, column: str) -> list[str]:
+    """The columns that a column asked for becomes: one for each value of a short further axis."""
+    if "[" in column:
+        name, dim, place = _place(ds, _indexed(column))
+        return [f"{name}[{ds[dim].values[place]:.12g}]"]
+    extra = _extra(ds, _named(ds, column))
+    if not extra:
+        return [column]
+    if len(extra) == 1 and extra[0] in LISTED and column in ds.data_vars:
+        return [f"{column}[{value:.12g}]" for value in ds[extra[0]].values]
+    raise _several(ds, ast.Name(column), extra)
+
+
+def _indexed(column: str) -> ast.Subscript:
+    tree = _parse(column)
+    if not isinstance(tree, ast.Subscript):
+        raise QueryError(f"column {column!r}: expected a name, or a name with a number in []")
+    return tree
+
+
+def _column(ds: xr.Dataset, label: str) -> xr.DataArray:
+    return _subscript(ds, _indexed(label)) if "[" in label else _named(ds, label)
 
 
 def _take(values: xr.DataArray, at: dict[str, Any]) -> Any:

@@ -61,6 +61,9 @@ def test_a_misspelt_name_is_told_the_nearest(store) -> None:
         "sigma_min[0]",
         "9 ** 9 ** 9",
         "n == ",
+        "(n)[0]",
+        "n[d]",
+        "abs(n)[1]",
         "open('x')",
         "f'{n}'",
         "n if d else k",
@@ -74,6 +77,113 @@ def test_anything_but_an_expression_is_refused(store, hostile: str) -> None:
         select(store, hostile)
 
 
-def test_columns_beyond_a_trial_are_refused(store) -> None:
-    with pytest.raises(QueryError, match="index"):
+@pytest.mark.parametrize("text", ["n ==", "n >= 6 and", "not", "n ==\n", "(n\n== 6) and"])
+def test_an_expression_that_breaks_off_does_so_behind_its_last_character(store, text) -> None:
+    with pytest.raises(QueryError, match=rf"column {len(text.strip()) + 1} of"):
+        select(store, text)
+
+
+def test_a_condition_may_run_over_several_lines(store) -> None:
+    assert len(select(store, "n == 6\nand d == 3")) == len(select(store, "n == 6 and d == 3")) > 0
+
+
+# ---- words
+
+
+def test_a_word_that_is_no_status_is_told_the_nearest(store) -> None:
+    for text in ("status == 'failled'", "'failled' != status", "n == 6 and not status == 'failled'"):
+        with pytest.raises(QueryError, match="never 'failled'; did you mean 'failed'"):
+            select(store, text)
+    with pytest.raises(QueryError, match="never 1; status is one of 'pending', 'done'"):
+        select(store, "status == 1")
+    assert len(select(store, "status == 'failed'")) == 0
+
+
+def test_a_coordinate_of_words_knows_its_own(store) -> None:
+    both = store.expand_dims(activation=["relu", "tanh"])
+    with pytest.raises(QueryError, match="never 'relux'; did you mean 'relu'"):
+        evaluate(both, "activation == 'relux'")
+    assert len(select(both, "activation == 'relu' and activation == 'tanh'")) == 0
+    assert set(select(both, "activation != 'relu'")["activation"]) == {"tanh"}
+
+
+def test_a_bare_word_is_told_of_quotes(store) -> None:
+    with pytest.raises(QueryError, match="text stands in quotes, as 'failed'"):
+        select(store, "status == failed")
+    with pytest.raises(QueryError, match="text stands in quotes, as 'relu'"):
+        select(store.expand_dims(activation=["relu", "tanh"]), "activation == relu")
+
+
+def test_free_text_is_compared_with_anything(store) -> None:
+    assert len(select(store, "message == 'nothing of this kind'")) == 0
+
+
+# ---- variables with several values a trial
+
+
+@pytest.fixture(scope="module")
+def descent(tmp_path_factory, make_sweep):
+    descent = "{ steps = 2000, tolerances = [1e-1, 1e-8] }"
+    path = tmp_path_factory.mktemp("query") / "descent.zarr"
+    pipeline.run(make_sweep(experiment="'output'", descent=descent), path)
+    return open_store(path)
+
+
+@pytest.fixture(scope="module")
+def theorem1(tmp_path_factory, make_sweep):
+    keys = {"n": "[5]", "d": "[6]", "seeds": 2, "width": "{ k = [20, 40] }"}
+    descent = "{ steps = 100, multiples = [1, 1e3] }"
+    path = tmp_path_factory.mktemp("query") / "theorem1.zarr"
+    pipeline.run(make_sweep(experiment="'theorem1'", descent=descent, **keys), path)
+    return open_store(path)
+
+
+def test_every_tolerance_is_a_column(descent) -> None:
+    columns = ["steps_to_tolerance[0.1]", "steps_to_tolerance[1e-08]"]
+    asked = select(descent, "n == 12", ["steps_to_tolerance"])
+    assert list(asked.columns[-2:]) == columns
+    assert set(columns) < set(select(descent).columns)
+    for place, column in enumerate(columns):
+        truth = descent.steps_to_tolerance.sel(n=12).isel({"tolerance": place})
+        np.testing.assert_array_equal(asked[column], truth.values.ravel())
+        assert list(select(descent, None, [column]).columns[-1:]) == [column]
+
+
+def test_a_condition_reaches_one_tolerance(descent) -> None:
+    steps = descent.steps_to_tolerance.isel({"tolerance": 0}).values
+    fast = select(descent, "steps_to_tolerance[1e-1] <= 40")
+    assert len(fast) == (steps <= 40).sum() > 0
+    assert (fast["steps_to_tolerance[0.1]"] <= 40).all()
+    both = "steps_to_tolerance[0.1] <= 40 and not steps_to_tolerance[1e-8] < 2000"
+    assert 0 < len(select(descent, both)) < len(fast)
+
+
+def test_an_index_is_a_value_and_not_a_place(descent, store) -> None:
+    with pytest.raises(QueryError, match=r"has no tolerance 0.2; it has 0.1, 1e-08"):
+        evaluate(descent, "steps_to_tolerance[0.2] < 1")
+    with pytest.raises(QueryError, match="has no tolerance 0"):
+        evaluate(descent, "steps_to_tolerance[0] < 1")
+    last = evaluate(store, "kernel_eigenvalues[5]")
+    np.testing.assert_array_equal(last, store.kernel_eigenvalues.isel(index=5))
+    with pytest.raises(QueryError, match="has no index -1"):
+        evaluate(store, "kernel_eigenvalues[-1]")
+
+
+def test_multiples_are_columns_where_they_are_asked_for(theorem1) -> None:
+    columns = ["rate_ratio[1]", "rate_ratio[1000]"]
+    found = select(theorem1, "rate_ratio[1] <= 1.000001", ["rate_ratio"])
+    assert list(found.columns[-2:]) == columns
+    truth = theorem1.rate_ratio.values.reshape(-1, 2)
+    np.testing.assert_array_equal(found[columns], truth[truth[:, 0] <= 1.000001])
+    assert not set(columns) & set(select(theorem1).columns)
+
+
+def test_what_has_several_values_a_trial_says_how_one_is_meant(store, descent) -> None:
+    with pytest.raises(QueryError, match=r"as in steps_to_tolerance\[0.1\]; tolerance has 0.1, 1e-08"):
+        select(descent, "n == 6 and steps_to_tolerance < 10")
+    with pytest.raises(QueryError, match=r"as in steps_to_tolerance\[0.1\]"):
+        select(descent, "tolerance < 1")
+    with pytest.raises(QueryError, match=r"along index; say which, as in kernel_eigenvalues\[0\]"):
         select(store, None, ["kernel_eigenvalues"])
+    with pytest.raises(QueryError, match=r"write it without"):
+        select(store, "sigma_min[0] > 1")
