@@ -106,8 +106,8 @@ def fit_laws(widths: xr.Dataset) -> pd.DataFrame:
     if not enough:
         most = max((len(t) for _, t in parts), default=0)
         raise ValueError(
-            f"got {most} critical widths that are fitted or separated with a finite interval; "
-            f"expected at least {_LEAST_POINTS} cells of d and n to compare laws. "
+            f"got {most} critical width{'' if most == 1 else 's'} fitted or separated with a finite "
+            f"interval; expected at least {_LEAST_POINTS} cells of d and n to compare laws. "
             "Add values of n or d, more seeds, or widths that bracket the transition"
         )
     if len(enough) < _expected_groups(widths, groups):
