@@ -7,32 +7,62 @@ answers at once.
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 
 __all__ = ["main"]
 
-INCOMPLETE = 3
 INTERRUPTED = 130
 
 STORE = click.Path(path_type=Path)
 
-json_option = click.option("--json", "form", flag_value="json", help="Print JSON.")
-csv_option = click.option("--csv", "form", flag_value="csv", help="Print CSV.")
-workers_option = click.option(
-    "--workers", type=click.IntRange(min=1), help="Worker processes.  [default: usable cores]"
-)
-scheduler_option = click.option(
-    "--scheduler", metavar="ADDRESS", help="Use a running Dask scheduler, e.g. tcp://10.0.0.1:8786."
-)
+
+def listing(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command --csv and --json; it gets the one that was asked for as `form`."""
+
+    @click.option("--csv", is_flag=True, help="Print CSV.")
+    @click.option("--json", is_flag=True, help="Print JSON.")
+    @functools.wraps(command)
+    def asked(*args: Any, csv: bool, json: bool, **kwargs: Any) -> None:
+        if csv and json:
+            raise click.UsageError("--csv and --json exclude each other; give one of them.")
+        command(*args, form="csv" if csv else "json" if json else None, **kwargs)
+
+    return asked
+
+
+def computing(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command --workers and --scheduler: workers of its own, or those of a scheduler."""
+
+    @click.option(
+        "--workers", type=click.IntRange(min=1), help="Worker processes.  [default: usable cores]"
+    )
+    @click.option(
+        "--scheduler", metavar="ADDRESS", help="Use a running Dask scheduler, e.g. tcp://10.0.0.1:8786."
+    )
+    @functools.wraps(command)
+    def asked(*args: Any, workers: int | None, scheduler: str | None, **kwargs: Any) -> None:
+        if scheduler is not None and not scheduler.strip():
+            raise click.UsageError("--scheduler: no address; give one such as tcp://10.0.0.1:8786.")
+        if scheduler is not None and workers is not None:
+            raise click.UsageError(
+                "--workers and --scheduler exclude each other: a scheduler has its own workers."
+            )
+        command(*args, workers=workers, scheduler=scheduler, **kwargs)
+
+    return asked
+
+
 threshold_option = click.option(
     "--threshold",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
@@ -50,13 +80,13 @@ budget_option = click.option(
 
 
 class _Commands(click.Group):
-    """One line for what the user can mend, a traceback with --debug."""
+    """One line for what the user can mend; with --debug, anywhere on the line, a traceback too."""
 
-    def main(self, *args: Any, **kwargs: Any) -> Any:
+    def main(self, args: Sequence[str] | None = None, *rest: Any, **kwargs: Any) -> Any:
         kwargs["standalone_mode"] = False
-        debug = "--debug" in (kwargs.get("args") or sys.argv[1:])
+        words, debug = _without_debug(sys.argv[1:] if args is None else args)
         try:
-            code = super().main(*args, **kwargs)
+            code = super().main(words, *rest, **kwargs)
         except click.exceptions.Abort:
             code = INTERRUPTED
         except KeyboardInterrupt:
@@ -69,9 +99,17 @@ class _Commands(click.Group):
             code = error.exit_code
         except Exception as error:
             if debug:
-                raise
+                traceback.print_exc()
             code = _report(error)
         sys.exit(code if isinstance(code, int) else 0)
+
+
+def _without_debug(args: Sequence[str]) -> tuple[list[str], bool]:
+    """Take --debug from wherever it stands, but not from what follows a bare `--`."""
+    words = list(args)
+    end = words.index("--") if "--" in words else len(words)
+    kept = [word for word in words[:end] if word != "--debug"]
+    return kept + words[end:], len(kept) < end
 
 
 def _report(error: Exception) -> int:
@@ -97,7 +135,7 @@ def _say(text: str) -> None:
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="widthlaw")
-@click.option("--debug", is_flag=True, help="Show tracebacks.")
+@click.option("--debug", is_flag=True, help="Show tracebacks; may stand anywhere on the line.")
 def main(debug: bool) -> None:
     """How wide must a network be? Sweeps of random networks, their stores, and scaling laws.
 
@@ -106,8 +144,7 @@ def main(debug: bool) -> None:
 
 
 @main.command()
-@csv_option
-@json_option
+@listing
 def sweeps(form: str | None) -> None:
     """List the bundled sweeps."""
     from jobs.tables import print_records, sweep_records
@@ -118,8 +155,7 @@ def sweeps(form: str | None) -> None:
 @main.command()
 @click.argument("sweep")
 @click.option("-o", "--output", "store", type=STORE, help="Store.  [default: NAME.zarr]")
-@workers_option
-@scheduler_option
+@computing
 @click.option("--retry-failed", is_flag=True, help="Compute failed trials again.")
 @click.option("--dry-run", is_flag=True, help="Show what would be done and stop.")
 def run(
@@ -149,51 +185,72 @@ def run(
 
 @main.command()
 @click.argument("store", type=STORE)
-@csv_option
-@json_option
+@listing
 def status(store: Path, form: str | None) -> None:
     """Show how many trials of STORE are done, failed and pending."""
-    from jobs.tables import print_records, status_records
+    from jobs.tables import print_records, say_gaps, status_records
 
-    records, complete = status_records(store)
-    print_records(records, form)
-    sys.exit(0 if complete else INCOMPLETE)
+    print_records(status_records(store), form)
+    sys.exit(say_gaps(store, "`widthlaw run` with its sweep resumes"))
 
 
 @main.command()
 @click.argument("store", type=STORE)
 @click.argument("expression", required=False)
-@click.option("--columns", help="Variables to show, separated by commas.")
+@click.option(
+    "--columns", help="Variables to show, separated by commas; NAME[VALUE] along a further axis."
+)
 @click.option("--limit", type=click.IntRange(min=1), help="Show at most this many trials.")
-@csv_option
-@json_option
+@listing
 def query(
     store: Path, expression: str | None, columns: str | None, limit: int | None, form: str | None
 ) -> None:
-    """List the trials of STORE for which EXPRESSION holds, e.g. 'n >= 200 and d == 20'."""
+    """List the trials of STORE for which EXPRESSION holds.
+
+    EXPRESSION is such as 'n >= 200 and sigma_min < 0.1'. A variable with one more axis than a trial
+    is taken at a value of it: 'steps_to_tolerance[0.01] <= 2000'. Text stands in quotes:
+    "status == 'failed'". In JSON null is what is missing or infinite, such as the steps of a trial
+    that never came to its tolerance.
+    """
     from analysis import open_store, select
-    from jobs.tables import print_frame
+    from jobs.tables import INCOMPLETE, asking, print_frame, say_gaps
 
     names = None if columns is None else [name.strip() for name in columns.split(",")]
-    print_frame(select(open_store(store), expression, names, limit), form)
+    with asking("query", store):
+        frame = select(open_store(store), expression, names, limit)
+    print_frame(frame, form)
+    code = say_gaps(store, "listed with what is there", explain=False)
+    sys.exit(code if code == INCOMPLETE else 0)  # to list failed trials is no failure
 
 
 @main.command()
 @click.argument("stores", type=STORE, nargs=-1, required=True)
 @threshold_option
 @budget_option
-@csv_option
-@json_option
+@listing
 def fit(
     stores: Sequence[Path], threshold: float | None, budgets: tuple[int, ...], form: str | None
 ) -> None:
     """Fit the critical width of every cell of STORES, and rank the laws.
 
     With --csv the critical widths are printed alone; of several stores --json is a list.
+
+    \b
+    outcome        fitted; separated: failures end where successes begin; censored:
+                   the transition lies beyond the widths; unordered: success does
+                   not rise with width; degenerate: alpha is 0; empty: nothing done
+    k50            width at which half of the trials succeed, with its 95% interval
+    bracket_low    most trials fail up to this width; 0: they succeed at all widths
+    bracket_high   most succeed from this width on; inf: they fail at all widths
+    k_crossing     median over seeds of the first width from which one never fails
+    k_edge         width that the limiting spectrum of the kernel predicts
+    k_edge_finite  the same, with the shift of the edge at finite n
+
+    What is missing is NaN in the text, empty in CSV, null in JSON; infinity in JSON is "inf".
     """
     from jobs.tables import print_fits
 
-    sys.exit(0 if print_fits(stores, threshold, budgets or None, form) else INCOMPLETE)
+    sys.exit(print_fits(stores, threshold, budgets or None, form))
 
 
 @main.command()
@@ -213,19 +270,28 @@ def plot(
 ) -> None:
     """Draw the figures of STORE as PNG and SVG, or one as -o FILE in the format of its ending."""
     from analysis import open_store
-    from analysis.figures import Study
+    from analysis.figures import Study, kinds_for
     from jobs.pictures import draw_store
+    from jobs.tables import asking, say_gaps
     from pipeline.errors import InputError
+    from pipeline.store import counts
 
     study = Study(open_store(store), threshold, budgets or None)
-    files = draw_store(study, store, kind, output)
-    if not files:
+    suited = kinds_for(study.ds)
+    if not suited:
         raise InputError(
             f"plot {store}: no figure suits a store of {study.ds.attrs['experiment']}; "
             "`widthlaw query` lists its trials"
         )
+    if kind in (None, *suited) and not counts(store)["done"]:
+        code = say_gaps(store, "no figure before some are done")
+        if code:
+            sys.exit(code)
+    with asking("plot", store):
+        files = draw_store(study, store, kind, output)
     for file in files:
         click.echo(file)
+    sys.exit(say_gaps(store, "drawn with what is there"))
 
 
 @main.command()
@@ -233,8 +299,7 @@ def plot(
     "-o", "--output", type=STORE, default=Path("reproduction"), show_default=True, help="Folder."
 )
 @click.option("--full", is_flag=True, help="Five times the seeds (about five times the time).")
-@workers_option
-@scheduler_option
+@computing
 def reproduce(output: Path, full: bool, workers: int | None, scheduler: str | None) -> None:
     """Run the paper: all named sweeps, their figures, and a table of claims."""
     from jobs.reproduce import reproduce as run_paper

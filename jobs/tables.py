@@ -1,11 +1,17 @@
-"""What the command line prints: records as aligned text, CSV or JSON on stdout."""
+"""What the command line prints: records as aligned text, CSV or JSON on stdout, gaps on stderr.
+
+JSON is strict and in full precision: null where a number is missing. An infinite one is null too in a
+list of trials, where the status tells the two apart; of a fit it is the string "inf".
+"""
 
 from __future__ import annotations
 
 import json
+import math
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,22 +25,34 @@ if TYPE_CHECKING:
     from pipeline.sweep import Sweep
 
 __all__ = [
+    "INCOMPLETE",
     "aligned",
+    "asking",
     "plan_records",
     "print_fits",
     "print_frame",
     "print_records",
+    "say_gaps",
     "status_records",
     "sweep_records",
 ]
 
 Record = dict[str, Any]
 
+FAILED = 1
+INCOMPLETE = 3
+"""Exit statuses of a store with failed trials, and of one with pending trials."""
+
+OPTIONS = {"budgets:": "--budget:", "threshold:": "--threshold:"}
+"""What the parameters of the analysis are called on the command line."""
+
 CELL_COLUMNS = [
     "outcome",
     "k50",
     "k50_low",
     "k50_high",
+    "bracket_low",
+    "bracket_high",
     "transition_width",
     "k_crossing",
     "k_edge",
@@ -48,15 +66,20 @@ CELL_COLUMNS = [
 def print_records(records: list[Record], form: str | None) -> None:
     """Print records with the same keys, as text, CSV or JSON."""
     if form == "json":
-        click.echo(json.dumps(records, indent=2))
+        click.echo(_json(records))
     elif form == "csv":
         import csv
 
-        writer = csv.DictWriter(sys.stdout, list(records[0]) if records else [])
+        columns = list(records[0]) if records else []
+        writer = csv.DictWriter(sys.stdout, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(records)
     else:
         click.echo(aligned(records))
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, indent=2, allow_nan=False)
 
 
 def aligned(records: list[Record]) -> str:
@@ -120,8 +143,8 @@ def plan_records(sweep: Sweep, path: Path) -> list[Record]:
     return [{"plan": key, "value": str(value)} for key, value in plan.items()]
 
 
-def status_records(path: Path) -> tuple[list[Record], bool]:
-    """Trials by status, and whether none is pending."""
+def status_records(path: Path) -> list[Record]:
+    """Trials by status, and the time that is left."""
     from pipeline.store import check_store, counts
 
     attributes = check_store(path)
@@ -136,29 +159,74 @@ def status_records(path: Path) -> tuple[list[Record], bool]:
         **{word: found[word] for word in ("done", "failed", "diverged", "pending")},
         "core-seconds left": round(share * attributes["estimated_seconds"], 1),
     }
-    return [record], found["pending"] == 0
+    return [record]
+
+
+def say_gaps(path: Path, then: str, *, explain: bool = True) -> int:
+    """Say on stderr which trials of a store are missing, and return the exit status.
+
+    Parameters
+    ----------
+    path
+        The store.
+    then
+        What follows for the command where trials are pending.
+    explain
+        Whether to say why trials failed, and how to list them.
+    """
+    from pipeline.store import counts, messages
+
+    found = counts(path)
+    if found["pending"]:
+        click.echo(f"{path}: {_trials(found['pending'])} pending; {then}", err=True)
+    if found["failed"]:
+        way = f"; `widthlaw query {path} \"status == 'failed'\"` lists them" if explain else ""
+        click.echo(f"{path}: {_trials(found['failed'])} failed{way}", err=True)
+        for message, times in messages(path) if explain else []:
+            click.echo(f"  {times} x {message}", err=True)
+    return INCOMPLETE if found["pending"] else FAILED if found["failed"] else 0
+
+
+def _trials(number: int) -> str:
+    return f"{number} trial" if number == 1 else f"{number} trials"
+
+
+@contextmanager
+def asking(command: str, path: Path) -> Iterator[None]:
+    """Let errors of the input name the command, its options, and the store that was asked."""
+    from pipeline.errors import InputError, StoreError
+
+    try:
+        yield
+    except StoreError:
+        raise  # it names the store
+    except InputError as error:
+        text = str(error)
+        if text.startswith(f"{command} "):
+            raise
+        for parameter, option in OPTIONS.items():
+            text = text.replace(parameter, option)
+        raise InputError(f"{command} {path}: {text}") from error
 
 
 def print_frame(frame: pd.DataFrame, form: str | None) -> None:
     """Print a table as text, CSV or JSON."""
     if form == "csv":
-        frame.to_csv(sys.stdout, index=False)
+        frame.to_csv(sys.stdout, index=False, lineterminator="\n")
     elif form == "json":
-        click.echo(frame.to_json(orient="records", indent=2, double_precision=15))
+        click.echo(_json(_plain(frame)))
     else:
         click.echo(frame.to_string(index=False) if len(frame) else "(no trial)")
 
 
 def print_fits(
     paths: Sequence[Path], threshold: float | None, budgets: tuple[int, ...] | None, form: str | None
-) -> bool:
-    """Print critical widths and laws of stores; return whether all their trials were there."""
-    from pipeline.store import counts
-
+) -> int:
+    """Print critical widths and laws of stores; return the exit status."""
     fits = [_Fit.of(path, threshold, budgets) for path in paths]
     if form == "json":
         records = [fit.record() for fit in fits]
-        click.echo(json.dumps(records[0] if len(records) == 1 else records, indent=2))
+        click.echo(_json(records[0] if len(records) == 1 else records))
     elif form == "csv":
         import pandas as pd
 
@@ -168,11 +236,7 @@ def print_fits(
     else:
         for fit in fits:
             fit.show()
-    pending = {path: counts(path)["pending"] for path in paths}
-    for path, number in pending.items():
-        if number:
-            click.echo(f"{path}: {number} trials pending; fitted with what is there", err=True)
-    return not any(pending.values())
+    return max(say_gaps(path, "fitted with what is there") for path in paths)
 
 
 @dataclass(frozen=True)
@@ -189,13 +253,11 @@ class _Fit:
     def of(cls, path: Path, threshold: float | None, budgets: tuple[int, ...] | None) -> _Fit:
         from analysis import critical_widths, fit_laws, open_store
         from analysis.scaling import distinguishable
-        from pipeline.errors import InputError
 
         ds = open_store(path)
-        try:
+        with asking("fit", path):
+            _check_rule(ds, path)
             widths = critical_widths(ds, threshold, budgets=budgets)
-        except InputError as error:
-            raise InputError(f"fit {path}: {error}") from None
         known = path, str(widths.attrs["rule"]), _cell_frame(widths)
         try:
             with warnings.catch_warnings(record=True) as notes:
@@ -208,8 +270,9 @@ class _Fit:
         return cls(*known, laws, distinguishable(laws))
 
     def record(self) -> Record:
-        laws = [] if self.laws is None else _plain(self.laws)
-        parts = {"store": str(self.path), "rule": self.rule, "critical_widths": _plain(self.cells)}
+        laws = [] if self.laws is None else _plain(self.laws, "inf")
+        cells = _plain(self.cells, "inf")
+        parts = {"store": str(self.path), "rule": self.rule, "critical_widths": cells}
         return parts | {"verdict": self.verdict, "laws": laws}
 
     def show(self) -> None:
@@ -221,9 +284,22 @@ class _Fit:
         click.echo(self.verdict)
 
 
+def _check_rule(ds: xr.Dataset, path: Path) -> None:
+    """Refuse a store without success at the command line's own level: it can pass no other rule."""
+    from pipeline.errors import InputError
+
+    if "steps_to_tolerance" not in ds and not {"sigma_min", "alpha"} <= set(ds):
+        raise InputError(
+            f"a store of {ds.attrs['experiment']} has no success that a critical width could be "
+            f"fitted to; `widthlaw plot {path}` draws what it holds"
+        )
+
+
 def _cell_frame(widths: xr.Dataset) -> pd.DataFrame:
     """One row per cell that the sweep asked for."""
     frame = widths[[name for name in CELL_COLUMNS if name in widths]].to_dataframe().reset_index()
+    for end in ("bracket_low", "bracket_high"):
+        frame[end] = frame[end].round()  # widths, that went through a logarithm
     return frame[(frame["outcome"] != "empty") | (frame["pending"] > 0)]
 
 
@@ -256,6 +332,15 @@ def _exponents(law: pd.Series[Any]) -> str:
     )
 
 
-def _plain(frame: pd.DataFrame) -> list[Record]:
-    records: list[Record] = json.loads(frame.to_json(orient="records", double_precision=15))
-    return records
+def _plain(frame: pd.DataFrame, infinite: str | None = None) -> list[Record]:
+    """Records of what JSON knows, to the last digit."""
+    columns = [[_strict(value, infinite) for value in frame[name].tolist()] for name in frame]
+    return [dict(zip(frame.columns, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def _strict(value: Any, infinite: str | None) -> Any:
+    if not isinstance(value, float) or math.isfinite(value):
+        return value
+    if math.isnan(value) or infinite is None:
+        return None
+    return infinite if value > 0 else f"-{infinite}"

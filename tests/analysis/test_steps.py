@@ -290,7 +290,9 @@ def test_status_and_query_read_a_store_of_descent(widthlaw, store) -> None:
     assert widthlaw("query", store, "loss_final < 1e-3", "--limit", 3).returncode == 0
     told = widthlaw("query", store, "steps_to_tolerance < 10")
     assert told.returncode == 2
-    assert "tolerance" in told.stderr
+    assert f"query {store}: " in told.stderr
+    assert "as in steps_to_tolerance[0.1]" in told.stderr
+    assert widthlaw("query", store, "steps_to_tolerance[1e-8] < 2000").returncode == 0
 
 
 def test_every_figure_that_suits_descent_is_drawn_with_budgets(store, tmp_path) -> None:

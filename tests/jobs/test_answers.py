@@ -6,14 +6,18 @@ import csv
 import io
 import json
 import re
+import shutil
+import subprocess
 
 import numpy as np
 import pytest
+import zarr
 
 import pipeline
 from analysis import critical_widths, fit_laws, open_store
 from pipeline import store
 from pipeline.blocks import compute_block
+from pipeline.status import Status
 
 KEYS = {"n": "[8, 12, 16]", "d": "[4]", "seeds": 20, "width": "{ k_per_n = [1.2, 1.5, 2.0, 3.0, 5.0] }"}
 
@@ -74,10 +78,27 @@ def test_a_fit_of_a_half_filled_store_uses_what_is_there_and_exits_with_three(wi
 
 def test_pending_trials_can_be_listed(widthlaw, half) -> None:
     told = widthlaw("query", half, "status == 'pending'", "--csv", "--columns", "status")
-    assert told.returncode == 0
+    assert told.returncode == 3
+    assert told.stderr == f"{half}: 150 trials pending; listed with what is there\n"
     rows = list(csv.DictReader(io.StringIO(told.stdout)))
     assert len(rows) == 150
     assert {row["status"] for row in rows} == {"pending"}
+
+
+def test_figures_of_a_half_filled_store_are_drawn_and_exit_with_three(widthlaw, half, tmp_path) -> None:
+    told = widthlaw("plot", half, "--kind", "phase", "-o", tmp_path)
+    assert told.returncode == 3
+    assert told.stderr == f"{half}: 150 trials pending; drawn with what is there\n"
+    assert told.stdout.split() == [f"{tmp_path}/half-phase.png", f"{tmp_path}/half-phase.svg"]
+
+
+def test_a_store_that_has_not_begun_has_no_figure_yet(widthlaw, make_sweep, tmp_path) -> None:
+    path = tmp_path / "new.zarr"
+    store.create(path, make_sweep())
+    told = widthlaw("plot", path)
+    assert told.returncode == 3
+    assert told.stderr == f"{path}: 96 trials pending; no figure before some are done\n"
+    assert told.stdout == ""
 
 
 # ---- stores with failures
@@ -97,17 +118,79 @@ def test_a_run_with_failed_trials_exits_with_one_and_counts_them(failed) -> None
 
 def test_failed_trials_are_not_pending(widthlaw, failed) -> None:
     told = widthlaw("status", failed[1], "--json")
-    assert told.returncode == 0
     (record,) = json.loads(told.stdout)
     assert record["failed"] == store.counts(failed[1])["failed"]
     assert (record["trials"], record["pending"]) == (40, 0)
 
 
-def test_failed_trials_are_listed_with_their_message(widthlaw, failed) -> None:
-    listed = json.loads(widthlaw("query", failed[1], "status == 'failed'", "--json").stdout)
+@pytest.mark.parametrize("verb", ["status", "fit"])
+def test_failed_trials_are_a_failure_that_says_why(widthlaw, failed, verb) -> None:
+    path = failed[1]
+    told = widthlaw(verb, path)
+    assert told.returncode == 1
+    assert f"{path}: {store.counts(path)['failed']} trials failed; `widthlaw query" in told.stderr
+    assert "not finite" in told.stderr
+    assert told.stdout
+
+
+def test_a_figure_without_the_failed_trials_is_drawn_and_exits_with_one(
+    widthlaw, filled, tmp_path
+) -> None:
+    path = tmp_path / "failures.zarr"
+    shutil.copytree(filled, path)
+    status = zarr.open_array(path / "status")
+    status[..., :2] = Status.FAILED  # as where two seeds had met an error
+    told = widthlaw("plot", path, "--kind", "phase")
+    assert told.returncode == 1
+    assert f"{path}: {store.counts(path)['failed']} trials failed; `widthlaw query" in told.stderr
+    assert len(told.stdout.split()) == 2
+
+
+def test_to_list_failed_trials_is_no_failure(widthlaw, failed) -> None:
+    told = widthlaw("query", failed[1], "status == 'failed'", "--json")
+    assert told.returncode == 0
+    assert told.stderr == f"{failed[1]}: {store.counts(failed[1])['failed']} trials failed\n"
+    listed = json.loads(told.stdout)
     assert len(listed) == store.counts(failed[1])["failed"]
     assert all("not finite" in row["message"] for row in listed)
     assert all(row["sigma_min"] is None for row in listed)
+
+
+SQUARES = {"experiment": "'spectrum'", "activation": "'square'", "d": "[3]", "n": "[4]"}
+
+
+@pytest.fixture(scope="module")
+def all_failed(tmp_path_factory, make_sweep):
+    """A store without a single outcome, and without a pending trial."""
+    folder = tmp_path_factory.mktemp("answers")
+    np.save(folder / "rows.npy", np.full((8, 3), 1e200))
+    path = folder / "all-failed.zarr"
+    keys = {"dataset": '{ kind = "file", path = "rows.npy" }', **SQUARES}
+    pipeline.run(make_sweep(folder, **keys), path)
+    return path
+
+
+@pytest.mark.parametrize("verb", ["fit", "plot"])
+def test_where_all_trials_failed_that_is_the_answer(widthlaw, all_failed, verb) -> None:
+    told = widthlaw(verb, all_failed)
+    assert told.returncode == 1
+    assert f"{all_failed}: 24 trials failed" in told.stderr
+    assert "24 x " in told.stderr
+    assert "Traceback" not in told.stderr
+
+
+def test_pending_trials_weigh_more_than_failed_ones(widthlaw, make_sweep, all_failed, tmp_path) -> None:
+    keys = {"dataset": '{ kind = "file", path = "rows.npy" }', "seeds": 12, **SQUARES}
+    sweep = make_sweep(all_failed.parent, **keys)
+    path = tmp_path / "both.zarr"
+    store.create(path, sweep, seeds_per_chunk=4)
+    block = next(iter(store.todo(path, sweep)))
+    store.write(path, sweep, block, compute_block(sweep, block))
+    for verb in ("status", "fit", "query", "plot"):
+        told = widthlaw(verb, path)
+        assert told.returncode == 3
+        assert "24 trials pending" in told.stderr
+        assert "12 trials failed" in told.stderr
 
 
 # ---- what scripts read
@@ -126,6 +209,94 @@ def test_a_fit_as_json_is_that_of_the_analysis(widthlaw, filled) -> None:
     assert [law["law"] for law in told["laws"]] == list(laws["law"])
     for law, constant in zip(told["laws"], laws["constant"], strict=True):
         assert law["constant"] == pytest.approx(constant, rel=1e-13)
+
+
+@pytest.fixture(scope="module")
+def beside(tmp_path_factory, make_sweep):
+    """Two stores whose grids do not reach the transition: all trials fail, or all succeed."""
+    folder, keys = tmp_path_factory.mktemp("beside"), {"n": "[8]", "d": "[4]", "experiment": "'output'"}
+    descent = "{ steps = 2000, tolerances = [1e-1] }"
+    for name, widths in (("narrow", [1, 2]), ("wide", [200, 400])):
+        sweep = make_sweep(width=f"{{ k = {widths} }}", descent=descent, **keys)
+        pipeline.run(sweep, folder / f"{name}.zarr")
+    return folder / "narrow.zarr", folder / "wide.zarr"
+
+
+def test_a_transition_beyond_the_widths_is_known_by_its_side(widthlaw, beside) -> None:
+    def refuse(word: str) -> None:
+        raise AssertionError(f"{word} is no JSON")
+
+    told = json.loads(widthlaw("fit", *beside, "--json").stdout, parse_constant=refuse)
+    cells = [cell for fit in told for cell in fit["critical_widths"]]
+    assert [cell["outcome"] for cell in cells] == ["censored"] * 2
+    assert [cell["k50"] for cell in cells] == [None] * 2
+    assert [(c["bracket_low"], c["bracket_high"]) for c in cells] == [(2, "inf"), (0, 200)]
+    rows = list(csv.DictReader(io.StringIO(widthlaw("fit", *beside, "--csv").stdout)))
+    assert [(r["bracket_low"], r["bracket_high"]) for r in rows] == [("2.0", "inf"), ("0.0", "200.0")]
+    shown = widthlaw("fit", *beside).stdout
+    assert re.search(r"censored +NaN +NaN +NaN +2.0 +inf ", shown)
+    assert re.search(r"censored +NaN +NaN +NaN +0.0 +200.0 ", shown)
+    assert "got 0 critical widths fitted" in shown
+
+
+def test_one_critical_width_is_singular(widthlaw, make_sweep, tmp_path) -> None:
+    pipeline.run(make_sweep(**KEYS | {"n": "[8]"}), tmp_path / "one.zarr")
+    assert "got 1 critical width fitted or" in widthlaw("fit", tmp_path / "one.zarr").stdout
+
+
+def test_numbers_are_printed_to_their_last_digit(widthlaw, filled) -> None:
+    listed = json.loads(widthlaw("query", filled, "--json", "--columns", "edge,sigma_min").stdout)
+    ds = open_store(filled)
+    assert [row["edge"] for row in listed] == ds.edge.values.ravel().tolist()
+    rows = list(csv.DictReader(io.StringIO(widthlaw("query", filled, "--csv").stdout)))
+    assert [float(row["sigma_min"]) for row in rows] == ds.sigma_min.values.ravel().tolist()
+    fitted = json.loads(widthlaw("fit", filled, "--json").stdout)
+    edges = [cell["k_edge"] for cell in fitted["critical_widths"]]
+    assert edges == critical_widths(ds).k_edge.values.ravel().tolist()
+
+
+def test_what_is_infinite_is_null_in_a_list_of_trials(widthlaw, beside) -> None:
+    line = ("query", beside[0], "steps_to_tolerance[0.1] > 2000", "--columns", "steps_to_tolerance")
+    listed = json.loads(widthlaw(*line, "--json").stdout)
+    assert len(listed) == 16
+    assert {row["steps_to_tolerance[0.1]"] for row in listed} == {None}
+    assert "inf" in widthlaw(*line, "--csv").stdout
+
+
+def test_lines_end_as_lines_do(command, filled) -> None:
+    for line in (["sweeps"], ["status", filled], ["query", filled, "n == 8"], ["fit", filled]):
+        told = subprocess.run([command, *line, "--csv"], capture_output=True, check=True)
+        assert told.stdout.count(b"\n") > 1
+        assert b"\r" not in told.stdout
+
+
+def test_a_fit_explains_its_columns(widthlaw) -> None:
+    told = widthlaw("fit", "--help").stdout
+    for name in ("outcome", "k50", "bracket_high", "k_crossing", "k_edge", "k_edge_finite"):
+        assert re.search(rf"^  {name} ", told, re.MULTILINE)
+
+
+def test_a_store_without_success_is_pointed_to_its_figures(widthlaw, make_sweep, tmp_path) -> None:
+    keys = {"n": "[5]", "d": "[6]", "seeds": 1, "width": "{ k = [20] }"}
+    path = tmp_path / "theorem1.zarr"
+    pipeline.run(make_sweep(experiment="'theorem1'", descent="{ steps = 10 }", **keys), path)
+    told = widthlaw("fit", path)
+    assert told.returncode == 2
+    assert told.stderr == (
+        f"widthlaw: fit {path}: a store of theorem1 has no success that a critical width could be "
+        f"fitted to; `widthlaw plot {path}` draws what it holds\n"
+    )
+
+
+@pytest.mark.parametrize("verb", ["fit", "plot"])
+def test_options_are_called_as_on_the_command_line(widthlaw, filled, beside, verb, tmp_path) -> None:
+    more = ("-o", tmp_path) if verb == "plot" else ()
+    told = widthlaw(verb, filled, "--budget", 10, *more)
+    assert told.returncode == 2
+    assert told.stderr.startswith(f"widthlaw: {verb} {filled}: --budget: ")
+    if verb == "fit":
+        told = widthlaw(verb, beside[0], "--threshold", 0.3)
+        assert told.stderr.startswith(f"widthlaw: {verb} {beside[0]}: --threshold: ")
 
 
 def test_a_threshold_is_passed_on_to_the_fit(widthlaw, filled) -> None:
