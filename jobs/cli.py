@@ -113,15 +113,24 @@ def _without_debug(args: Sequence[str]) -> tuple[list[str], bool]:
 
 
 def _report(error: Exception) -> int:
-    from pipeline.errors import InputError, StoreFull
+    from pipeline.errors import InputError, StoreFull, WorkersLost
 
     if isinstance(error, InputError):
         _say(f"widthlaw: {error}")
         return 2
+    if isinstance(error, WorkersLost):
+        _say(f"widthlaw: {error}")
+        return 1
     if isinstance(error, StoreFull):
         _say(
             f"widthlaw: store {error.filename}: stopped writing ({error.strerror}); what is written "
             "is valid: make room, or copy it elsewhere, and run the same command on it"
+        )
+        return 1
+    if isinstance(error, ValueError) and "checksum" in str(error):  # zarr's, of a chunk that has rotted
+        _say(
+            f"widthlaw: a chunk of the store is damaged ({error}); run the sweep into a new path, or "
+            "bring back a copy"
         )
         return 1
     text = str(error).splitlines()
@@ -174,7 +183,7 @@ def run(
     loaded = load_sweep(sweep)
     path = store or Path(f"{loaded.name}.zarr")
     if dry_run:
-        print_records(plan_records(loaded, path), None)
+        print_records(plan_records(loaded, path, retry_failed), None)
         return
     if launch.is_complete(loaded, path, retry_failed):
         sys.exit(launch.report_run(path))

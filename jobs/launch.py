@@ -86,6 +86,18 @@ def _connect(address: str) -> Client:
 
 def run_sweep(sweep: Sweep, path: Path, client: Client, *, retry_failed: bool = False) -> Outcome:
     """Run a sweep into its store with a bar of trials, trials/s and time left."""
+    try:
+        return _run_with_bar(sweep, path, client, retry_failed)
+    except WorkersLost as error:
+        raise WorkersLost(
+            f"lost the workers ({error}); {path} keeps what is done, the same command resumes"
+        ) from None
+    except KeyboardInterrupt:
+        click.echo(f"\ninterrupted; {path} keeps what is done, the same command resumes", err=True)
+        raise
+
+
+def _run_with_bar(sweep: Sweep, path: Path, client: Client, retry_failed: bool) -> Outcome:
     from tqdm import tqdm
 
     stores.open_or_create(path, sweep)
@@ -98,23 +110,13 @@ def run_sweep(sweep: Sweep, path: Path, client: Client, *, retry_failed: bool = 
         disable=not sys.stderr.isatty(),
         smoothing=0.1,
     ) as bar:
-        try:
-            return run(
-                sweep,
-                path,
-                client,
-                retry_failed=retry_failed,
-                progress=lambda done, total: bar.update(done.trials) and None,
-            )
-        except WorkersLost as error:
-            bar.close()
-            raise WorkersLost(
-                f"lost the workers ({error}); {path} keeps what is done, the same command resumes"
-            ) from None
-        except KeyboardInterrupt:
-            bar.close()
-            click.echo(f"\ninterrupted; {path} keeps what is done, the same command resumes", err=True)
-            raise
+        return run(
+            sweep,
+            path,
+            client,
+            retry_failed=retry_failed,
+            progress=lambda done, total: bar.update(done.trials) and None,
+        )
 
 
 def report_run(path: Path, outcome: Outcome | None = None) -> int:

@@ -124,21 +124,25 @@ def sweep_records() -> list[Record]:
     return records
 
 
-def plan_records(sweep: Sweep, path: Path) -> list[Record]:
-    """What a run of the sweep would do."""
-    from pipeline.blocks import block_shape, blocks, estimated_seconds, tasks, variables
+def plan_records(sweep: Sweep, path: Path, retry_failed: bool = False) -> list[Record]:
+    """What a run of the sweep would do, where something is there already: what is left of it."""
+    from pipeline.blocks import block_shape, blocks, tasks, variables
+    from pipeline.store import check_target, todo
 
-    cut = list(blocks(sweep, *block_shape(sweep)))
+    check_target(path, sweep)
+    resumed = path.exists()
+    cut = list(todo(path, sweep, retry_failed) if resumed else blocks(sweep, *block_shape(sweep)))
     plan = {
         "store": str(path),
-        "exists": path.exists(),
+        "exists": resumed,
         "identity": sweep.identity[:12],
         "trials": sweep.trials,
+        "trials to compute": sum(block.trials for block in cut),
         "blocks": len(cut),
         "tasks": sum(1 for _ in tasks(cut)),
-        "longest block, s": round(max(block.seconds for block in cut), 2),
-        "files, at most": len(cut) * (len(variables(sweep)) + 1) + 40,
-        "core-hours": round(estimated_seconds(sweep) / 3600, 4),
+        "longest block, s": round(max((block.seconds for block in cut), default=0.0), 2),
+        "new files, at most": len(cut) * (len(variables(sweep)) + 1) + 40,
+        "core-hours": round(sum(block.seconds for block in cut) / 3600, 4),
     }
     return [{"plan": key, "value": str(value)} for key, value in plan.items()]
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import signal
+import threading
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -187,8 +188,8 @@ def local_client(workers: int | None = None) -> Client:
     from dask.system import CPU_COUNT
     from distributed import Client
 
-    with _interrupts_wait():
-        return Client(
+    with _interrupts_wait() as interrupted:
+        client = Client(
             n_workers=workers or CPU_COUNT,
             threads_per_worker=1,
             host="127.0.0.1",
@@ -197,20 +198,31 @@ def local_client(workers: int | None = None) -> Client:
             memory_limit=0,
             preload=["pipeline.worker"],
         )
+    if interrupted:
+        client.close()
+        raise KeyboardInterrupt
+    return client
 
 
 @contextmanager
-def _interrupts_wait() -> Iterator[None]:
-    """Put Ctrl-C off; what starts meanwhile never sees one.
+def _interrupts_wait() -> Iterator[list[int]]:
+    """Note a Ctrl-C and go on; what starts meanwhile never sees one.
 
     A terminal sends it to all processes of a run. It is the driver's to answer, and a worker or a
-    cluster that is interrupted half-started would answer with tracebacks.
+    cluster that is interrupted half-started would answer with tracebacks. Children inherit the blocked
+    signal; the driver's other threads may still take it, so it has a handler as well.
     """
     from multiprocessing import resource_tracker
 
+    noted: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield noted
+        return
     resource_tracker.ensure_running()  # its own start would let interrupts through again
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    handler = signal.signal(signal.SIGINT, lambda number, frame: noted.append(number))
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        yield
+        yield noted
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        signal.signal(signal.SIGINT, handler)

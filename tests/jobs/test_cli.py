@@ -12,7 +12,9 @@ import time
 import psutil
 import pytest
 
+import pipeline
 from pipeline import store
+from pipeline.blocks import compute_block
 
 COMMANDS = ["run", "status", "query", "fit", "plot", "sweeps", "reproduce"]
 
@@ -60,6 +62,32 @@ def test_a_dry_run_touches_nothing(widthlaw, write_sweep, tmp_path) -> None:
     assert told.returncode == 0
     assert "trials" in told.stdout
     assert not (tmp_path / "a.zarr").exists()
+
+
+def test_a_dry_run_tells_what_is_left_and_refuses_what_a_run_would(
+    widthlaw, make_sweep, write_sweep, tmp_path
+) -> None:
+    path, sweep = tmp_path / "a.zarr", make_sweep()
+    store.create(path, sweep, seeds_per_chunk=4)
+    cut = list(store.todo(path, sweep))
+    store.write(path, sweep, cut[0], compute_block(sweep, cut[0]))
+    told = widthlaw("run", write_sweep(), "-o", path, "--dry-run")
+    assert told.returncode == 0
+    left = sweep.trials - cut[0].trials
+    assert ["trials", "to", "compute", str(left)] in [line.split() for line in told.stdout.splitlines()]
+    other = widthlaw("run", write_sweep(entropy=8), "-o", path, "--dry-run")
+    assert other.returncode == 2
+    assert "belongs to another sweep" in other.stderr
+
+
+def test_a_rotten_chunk_is_named_as_damage(widthlaw, make_sweep, tmp_path) -> None:
+    path = tmp_path / "a.zarr"
+    pipeline.run(make_sweep(), path)
+    chunk = next(file for file in (path / "alpha" / "c").rglob("*") if file.is_file())
+    chunk.write_bytes(bytes([chunk.read_bytes()[0] ^ 1]) + chunk.read_bytes()[1:])
+    told = widthlaw("fit", path)
+    assert told.returncode == 1
+    assert "a chunk of the store is damaged" in told.stderr
 
 
 def test_an_incomplete_store_exits_with_three(widthlaw, make_sweep, tmp_path) -> None:
