@@ -53,6 +53,7 @@ def cluster(workers: int | None, scheduler: str | None) -> Iterator[Client]:
     try:
         client = _connect(scheduler) if scheduler else local_client(workers)
         try:
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
             count = len(client.scheduler_info(n_workers=-1)["workers"])
             if not count:
                 raise InputError(
@@ -61,7 +62,6 @@ def cluster(workers: int | None, scheduler: str | None) -> Iterator[Client]:
             plural = "" if count == 1 else "s"
             click.echo(f"{count} worker{plural}, dashboard at {client.dashboard_link}", err=True)
             started = True
-            signal.signal(signal.SIGTERM, signal.default_int_handler)
             yield client
         finally:
             client.close()
