@@ -37,7 +37,7 @@ SECONDS = Variable("seconds", (), "time of all widths of one seed on one core", 
 
 TRIAL_SECONDS = Variable("seconds", ("width",), "time of the trial on one core", "s")
 
-LONGEST_BLOCK = 30.0
+SHORTEST_BLOCK, LONGEST_BLOCK = 3.0, 30.0
 TASK_SECONDS = 1.0
 TASKS_PER_SWEEP = 64
 
@@ -106,12 +106,14 @@ def estimated_seconds(sweep: Sweep) -> float:
 def block_shape(sweep: Sweep) -> tuple[int, int]:
     """Return how many widths and seeds make a block: also the extents of a chunk.
 
-    The dearest cell decides. A short sweep is cut finely enough to fill the cores to its end, a long
-    one in blocks of `LONGEST_BLOCK` seconds at most, down to a single trial where that is possible.
+    The dearest cell decides. A short sweep is cut finely enough to fill the cores to its end, but not
+    into blocks shorter than `SHORTEST_BLOCK`: every block leaves a file for each variable, to be opened
+    again by every reader. A long sweep has blocks of `LONGEST_BLOCK` seconds at most, down to a single
+    trial where that is possible.
     """
     costs = {cell: _seed_seconds(sweep, cell) for cell in sweep.cells()}
     dearest = max(costs.values())
-    target = min(LONGEST_BLOCK, max(TASK_SECONDS, estimated_seconds(sweep) / TASKS_PER_SWEEP))
+    target = min(LONGEST_BLOCK, max(SHORTEST_BLOCK, estimated_seconds(sweep) / TASKS_PER_SWEEP))
     widths = len(sweep.width)
     if dearest > target and _experiment(sweep).independent:
         # The cell that is dearest as a whole need not have the dearest run of widths: take all.
