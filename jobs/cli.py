@@ -278,14 +278,14 @@ def plot(
     budgets: tuple[int, ...],
 ) -> None:
     """Draw the figures of STORE as PNG and SVG, or one as -o FILE in the format of its ending."""
-    from analysis import open_store
+    from analysis import load_store
     from analysis.figures import Study, kinds_for
     from jobs.pictures import draw_store
     from jobs.tables import asking, say_gaps
     from pipeline.errors import InputError
     from pipeline.store import counts
 
-    study = Study(open_store(store), threshold, budgets or None)
+    study = Study(load_store(store), threshold, budgets or None)
     suited = kinds_for(study.ds)
     if not suited:
         raise InputError(

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import click
 
-from analysis import fit_laws, open_store
+from analysis import fit_laws, load_store
 from analysis.figures import Study
 from analysis.scaling import distinguishable
 from jobs import launch
@@ -55,7 +55,7 @@ def reproduce(output: Path, full: bool, workers: int | None, scheduler: str | No
             launch.report_run(stores[sweep.name], launch.run_sweep(sweep, stores[sweep.name], client))
             for sweep in sweeps
         ]
-    studies = {name: Study(open_store(store)) for name, store in stores.items()}
+    studies = {name: Study(load_store(store)) for name, store in stores.items()}
     pictures = [
         file
         for name, study in studies.items()

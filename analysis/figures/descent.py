@@ -41,7 +41,7 @@ def curves_figure(study: Study) -> Figure:
     with mpl.rc_context(STYLE):
         figure, axes = grid_of_parts(len(parts), 3)
         for place, (name, part) in zip(axes, parts, strict=False):
-            _draw_curves(place, part.compute(), along)
+            _draw_curves(place, part, along)
             place.set_title(name)
         legend_below(figure, *axes[: len(parts)], columns=MOST_CURVES + 2)
         return figure
@@ -108,7 +108,7 @@ class _Shares:
     """Shares of successes of one cell for every place on an axis, with the critical widths."""
 
     def __init__(self, part: xr.Dataset, along: str) -> None:
-        self.part, self.along, self.n = part.compute(), along, float(part.n)
+        self.part, self.along, self.n = part, along, float(part.n)
         self.budget = budget_of(part)
         counts = success_counts(self.part)
         self.share = counts.successes / counts.trials.where(counts.trials > 0)
@@ -174,7 +174,7 @@ def depth_figure(study: Study) -> Figure:
             shares = _Shares(part, "depth")
             shares.draw(row[0], "k", words)
             shares.draw(row[1], "parameters", words)
-            _draw_conditioning(row[2], part.compute())
+            _draw_conditioning(row[2], part)
             for axes, what in zip(row, ("by width", "by weights", "last features"), strict=True):
                 axes.set_title(", ".join(filter(None, [name, what])))
         if not parts:

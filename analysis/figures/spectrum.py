@@ -46,7 +46,7 @@ def spectrum_figure(study: Study) -> Figure:
     with mpl.rc_context(STYLE):
         figure, grid = grid_of(columns, -(-max(1, len(parts)) // columns), width=5.2, height=4.2)
         for axes, (name, part) in zip(grid.ravel(), parts, strict=False):
-            _draw_spectra(axes, part.isel(width=0).compute())
+            _draw_spectra(axes, part.isel(width=0))
             axes.set_title(f"{name or 'spectrum of Φ'}: d = {int(part.d)}, {_width(study.ds, 0)}; "
                            "1 + d outliers, then the bulk")  # fmt: skip
         for axes in grid.ravel()[len(parts) :]:
@@ -119,7 +119,7 @@ def _draw_cuts(row: Any, name: str, part: xr.Dataset) -> None:
             continue
         _draw_levels(axes, cut, dim)
         axes.set(xscale="log", yscale="log", xlabel=label)
-        axes.set_ylabel("singular value of Φ / √k, median over seeds")
+        axes.set_ylabel("singular value of Φ / √k, median")
         ticks = cut[dim].values
         axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks], minor=False)
         axes.set_xticks([], minor=True)

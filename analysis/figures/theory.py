@@ -50,7 +50,7 @@ def certificate_figure(study: Study) -> Figure:
     Every point is a trial. It is full where the theorem applies, proven; hollow where its constants
     are measured only, or the residual is beyond the certified one. Full points must lie at or below 1.
     """
-    ds = with_axes(study.ds.compute(), *CASES)
+    ds = with_axes(study.ds, *CASES)
     columns = parts_of(ds, *({*map(str, ds.dims)} - {"activation", "depth"}))[: MOST_PANELS // 2]
     worst = worst_ratios(ds)
     if not np.isfinite(ds.path_ratio).any():
@@ -181,7 +181,7 @@ def _span(axes: Axes, y: float, values: Any, full: bool, look: dict[str, Any]) -
 
 def proof_figure(study: Study) -> Figure:
     """How loose the steps of the proof are: norms of the rows, truncation, and the sufficient width."""
-    ds = study.ds.compute()
+    ds = study.ds
     parts = parts_of(ds, "n")
     steps = proof_steps(ds, study.widths)
     rows = max(1, min(len(parts), MOST_PANELS // 3))
@@ -272,7 +272,7 @@ def generalisation_figure(study: Study) -> Figure:
     """
     series = [
         (_series_name(name, part, width), part.sel(width=width))
-        for name, part in parts_of(study.ds.compute(), "n")
+        for name, part in parts_of(study.ds, "n")
         for width in part.width.values
     ]
     series = [(name, part) for name, part in series if bool((gaps(part).mean("seed") > 0).any())]
@@ -363,7 +363,7 @@ REGRESSION = ("limit_error", "distance_ratio", "length_ratio", "rate", "rate_pre
 
 def regression_figure(study: Study) -> Figure:
     """Where descent ends, how far that is from the start, and how fast the slowest mode falls."""
-    parts = parts_of(study.ds.compute(), "d", "n")
+    parts = parts_of(study.ds, "d", "n")
     rows = max(1, min(len(parts), MOST_PANELS // 3))
     with mpl.rc_context(STYLE):
         figure, grid = grid_of(3, rows, width=4.4, height=3.9)

@@ -125,6 +125,10 @@ def laws_figure(study: Study) -> Figure:
         figure, grid = grid_of(columns, -(-max(1, len(panels)) // columns), *size)
         for axes, (name, part) in zip(grid.ravel(), panels, strict=False):
             _draw_laws(axes, part)
+            if alone:
+                axes.legend()
+            else:  # a small panel has no room inside
+                axes.legend(loc="upper left", bbox_to_anchor=(0, -0.18), ncols=2)
             axes.set_title(_wrapped(name, 46) or fill(about, 70))
         for axes in grid.ravel()[len(panels) :]:
             axes.set_axis_off()
@@ -148,13 +152,12 @@ def _draw_laws(axes: Axes, widths: xr.Dataset) -> None:
             line(axes, moved, cells.k_edge_finite, color=look["color"], linestyle=":", linewidth=1.2)
         error_bars(axes, moved, cells, label=f"measured, d = {d}", **look)
     if predicted:
-        axes.plot([], [], color="grey", linestyle=":", label="predicted, no fitted parameter")
+        axes.plot([], [], color="grey", linestyle=":", label="predicted (edge)")
     for place, (label, heights) in enumerate(_law_lines(widths)):
         _draw_law(axes, n, heights, label, LINES[place % len(LINES)])
     axes.set_ylabel("critical width k*")
     log_ordinate(axes)
     sample_ticks(axes, [n for n in widths.n.values if located(widths.sel(n=n)).any()])
-    axes.legend()
 
 
 def _draw_law(axes: Axes, n: Any, heights: dict[int, Any], label: str, style: Any) -> None:
@@ -181,7 +184,7 @@ def _law_lines(widths: xr.Dataset) -> list[tuple[str, dict[int, Any]]]:
         return []
     lines = []
     for _, law in laws[laws["law"].isin(names)].head(SHOWN_LAWS).iterrows():
-        label = f"{law['constant']:.3g} {law['law']}"
+        label = signs(f"{law['constant']:.3g} {law['law']}")
         if np.isfinite(law["delta_aicc"]):
             label += f"  (ΔAICc {law['delta_aicc']:.1f})"
         heights = {}

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import pipeline
-from analysis import critical_widths, open_store, success_counts
+from analysis import critical_widths, load_store, success_counts
 from analysis.budgets import budget_grid, budget_of, looseness
 from analysis.certificates import applies, worst_ratios
 from analysis.figures import FIGURES, Study, kinds_for, save
@@ -94,7 +94,7 @@ def descents(tmp_path_factory, make_sweep) -> dict[str, Study]:
         given = {key: value for key, value in keys.items() if value is not None}
         sweep = make_sweep(**given) if "width" in given else widthless(given)
         pipeline.run(sweep, folder / f"{name}.zarr")
-    return {name: Study(open_store(folder / f"{name}.zarr")) for name in STORES}
+    return {name: Study(load_store(folder / f"{name}.zarr")) for name in STORES}
 
 
 def widthless(keys: dict[str, object]) -> Sweep:
@@ -453,7 +453,7 @@ def test_trials_without_a_certificate_are_told_in_words(tmp_path, make_sweep) ->
     for name, depth in (("none", "1"), ("some", "[1, 2]")):
         pipeline.run(make_sweep(**(keys | {"depth": depth})), tmp_path / f"{name}.zarr")
     none, some = (
-        FIGURES["certificate"].draw(Study(open_store(tmp_path / f"{name}.zarr")))
+        FIGURES["certificate"].draw(Study(load_store(tmp_path / f"{name}.zarr")))
         for name in ("none", "some")
     )
     (axes,) = none.axes

@@ -11,7 +11,7 @@ from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 
 import pipeline
-from analysis import critical_widths, open_store, success_counts
+from analysis import critical_widths, load_store, success_counts
 from analysis.figures import FIGURES, Study, kinds_for, save
 
 CONDITIONING = {
@@ -67,7 +67,7 @@ def studies(tmp_path_factory, make_sweep) -> dict[str, Study]:
     folder = tmp_path_factory.mktemp("figures")
     for name, keys in STORES.items():
         pipeline.run(make_sweep(**keys), folder / f"{name}.zarr")
-    return {name: Study(open_store(folder / f"{name}.zarr")) for name in STORES}
+    return {name: Study(load_store(folder / f"{name}.zarr")) for name in STORES}
 
 
 @pytest.fixture(scope="session")

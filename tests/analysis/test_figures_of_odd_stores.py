@@ -12,7 +12,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 import pipeline
-from analysis import open_store
+from analysis import load_store
 from analysis.budgets import budget_grid
 from analysis.figures import FIGURES, Study, kinds_for
 from pipeline import store
@@ -61,7 +61,7 @@ def sweep_of(experiment: str, **keys: str) -> Sweep:
 
 def study_of(path: Path, experiment: str, **keys: str) -> Study:
     pipeline.run(sweep_of(experiment, **keys), path / "odd.zarr")
-    return Study(open_store(path / "odd.zarr").load())
+    return Study(load_store(path / "odd.zarr"))
 
 
 def half_done(path: Path, experiment: str) -> Study:
@@ -71,7 +71,7 @@ def half_done(path: Path, experiment: str) -> Study:
     waiting = list(store.todo(path / "half.zarr", sweep))
     for block in islice(waiting, len(waiting) // 2 or 1):
         store.write(path / "half.zarr", sweep, block, compute_block(sweep, block))
-    return Study(open_store(path / "half.zarr").load())
+    return Study(load_store(path / "half.zarr"))
 
 
 def failed(ds: xr.Dataset, gone: xr.DataArray) -> Study:

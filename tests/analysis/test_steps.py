@@ -12,7 +12,7 @@ import pytest
 import xarray as xr
 
 import pipeline
-from analysis import critical_widths, fit_laws, open_store, success_counts
+from analysis import critical_widths, fit_laws, load_store, open_store, success_counts
 from analysis.figures.style import MOST_PANELS, PANEL_DIMS, Study, panels_of
 from analysis.figures.transition import laws_figure, phase_figure
 from analysis.scaling import distinguishable
@@ -296,5 +296,5 @@ def test_status_and_query_read_a_store_of_descent(widthlaw, store) -> None:
 
 
 def test_every_figure_that_suits_descent_is_drawn_with_budgets(store, tmp_path) -> None:
-    for file in draw_store(Study(open_store(store), budgets=(100, 2000)), store, output=tmp_path):
+    for file in draw_store(Study(load_store(store), budgets=(100, 2000)), store, output=tmp_path):
         assert file.stat().st_size

@@ -6,7 +6,7 @@ import pytest
 import xarray as xr
 
 import pipeline
-from analysis import open_store
+from analysis import load_store
 from analysis.figures import Study
 from jobs.pictures import draw_store
 from pipeline.errors import InputError
@@ -22,7 +22,7 @@ def store(tmp_path_factory, make_sweep):
 
 @pytest.fixture(scope="module")
 def study(store) -> Study:
-    return Study(open_store(store))
+    return Study(load_store(store))
 
 
 def test_all_kinds_that_suit_become_png_and_svg_beside_the_store(study, store) -> None:

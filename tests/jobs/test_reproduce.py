@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import pipeline
-from analysis import critical_widths, fit_laws, open_store
+from analysis import critical_widths, fit_laws, load_store
 from analysis.figures import Study
 from jobs.claims import SECTIONS, claims
 from jobs.reproduce import FULL_FACTOR, PAPER, _sweep
@@ -41,7 +41,7 @@ def studies(tmp_path_factory, make_sweep) -> dict[str, Study]:
     folder = tmp_path_factory.mktemp("claims")
     for name, keys in SMALL.items():
         pipeline.run(make_sweep(**keys), folder / f"{name}.zarr")
-    return {name: Study(open_store(folder / f"{name}.zarr")) for name in SMALL}
+    return {name: Study(load_store(folder / f"{name}.zarr")) for name in SMALL}
 
 
 def numbers(text: str) -> list[float]:
@@ -149,7 +149,7 @@ def shortened(name: str, **lines: str) -> Sweep:
 def test_what_is_certain_holds_in_a_small_run_of_every_descent(tmp_path, name, lines) -> None:
     path = tmp_path / f"{name}.zarr"
     pipeline.run(shortened(name, **lines), path)
-    rows = list(SECTIONS[name](Study(open_store(path))))
+    rows = list(SECTIONS[name](Study(load_store(path))))
     assert rows
     assert all(word and "nan" not in word for row in rows for word in row.values())
     certain = ("Section III: descent tends", "at the certified residual", "after (5)", "proof, (6)")
