@@ -46,10 +46,10 @@ def _cache_folder() -> str:
 CACHE_FOLDER = _cache_folder()
 
 
-def compiled(function: Callable[..., Any], relaxed: frozenset[str] = RELAXED) -> Any:
+def compiled(function: Callable[..., Any], **more: Any) -> Any:
     """Compile a function at its first call; later processes load it from the folder above."""
     # error_model: a check of every divisor would keep loops from becoming vectors
-    options: Any = {"fastmath": set(relaxed), "nogil": True, "error_model": "numpy"}
+    options: Any = {"fastmath": set(RELAXED), "nogil": True, "error_model": "numpy"} | more
     elsewhere = CONFIG.CACHE_DIR
     CONFIG.CACHE_DIR = CACHE_FOLDER
     try:
@@ -61,8 +61,11 @@ def compiled(function: Callable[..., Any], relaxed: frozenset[str] = RELAXED) ->
 
 
 def in_order(function: Callable[..., Any]) -> Any:
-    """Compile a function as `compiled` does, its sums as they are written."""
-    return compiled(function, relaxed=RELAXED - {"reassoc"})
+    """Compile a function as `compiled` does, its sums as they are written, into the loop that calls it.
+
+    A call would keep the loop from becoming vectors, and the compiler leaves long functions as calls.
+    """
+    return compiled(function, fastmath=set(RELAXED - {"reassoc"}), forceinline=True)
 
 
 def entry(function: Callable[..., Any]) -> Any:

@@ -15,7 +15,12 @@ from typing import NamedTuple
 
 from pipeline.activations import LEAKY_SLOPE
 from pipeline.compiled import compiled
-from pipeline.descent.elementary import exp_of_negative, log1p_of_share
+from pipeline.descent.elementary import (
+    erf_of_positive,
+    exp_of_negative,
+    log1p_of_share,
+    tanh_of_positive,
+)
 
 __all__ = ["SLOPES", "SMOOTHNESS", "Smoothness", "activate", "code_of"]
 
@@ -105,24 +110,27 @@ def _softplus(z, a):  # type: ignore[no-untyped-def]
 @compiled
 def _tanh(z, a):  # type: ignore[no-untyped-def]
     for i in range(z.size):
-        a[i] = math.tanh(z[i])
-        z[i] = (1 - a[i]) * (1 + a[i])
+        value, slope = tanh_of_positive(abs(z[i]))
+        a[i] = math.copysign(value, z[i])
+        z[i] = slope
 
 
 @compiled
 def _erf(z, a):  # type: ignore[no-untyped-def]
     for i in range(z.size):
-        a[i] = math.erf(z[i])
-        z[i] = 2 / math.sqrt(math.pi) * math.exp(-z[i] * z[i])
+        value, _, bell = erf_of_positive(abs(z[i]))
+        a[i] = math.copysign(value, z[i])
+        z[i] = 2 / math.sqrt(math.pi) * bell
 
 
 @compiled
 def _gelu(z, a):  # type: ignore[no-untyped-def]
     for i in range(z.size):
-        below = 0.5 * math.erfc(-z[i] / math.sqrt(2.0))
-        density = math.exp(-z[i] * z[i] / 2) / math.sqrt(2 * math.pi)
-        a[i] = z[i] * below
-        z[i] = below + z[i] * density
+        x = z[i]
+        value, complement, bell = erf_of_positive(abs(x) * math.sqrt(0.5))
+        below = 0.5 * (1.0 + value if x > 0 else complement)
+        a[i] = x * below
+        z[i] = below + x * (bell / math.sqrt(2 * math.pi))
 
 
 @compiled

@@ -170,7 +170,8 @@ def test_an_interrupt_ends_cleanly_and_the_same_command_resumes(
 def test_workers_that_start_see_no_interrupt(command, write_sweep, tmp_path, number) -> None:
     """From the first child process on, up to the dashboard's address and beyond."""
     path = tmp_path / "a.zarr"
-    line = [command, "run", str(write_sweep(seeds=400)), "-o", str(path), "--workers", "2"]
+    sweep = write_sweep(n="[60, 80]", seeds=4000)  # it must not be done before it is interrupted
+    line = [command, "run", str(sweep), "-o", str(path), "--workers", "2"]
     run = subprocess.Popen(line, start_new_session=True, stderr=subprocess.PIPE, text=True)
     assert run.stderr is not None
     if number == signal.SIGINT:
