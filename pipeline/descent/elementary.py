@@ -25,9 +25,8 @@ LOG2_HEAD = math.floor(math.log(2) * 2**32) / 2**32  # few bits: times a whole n
 LOG2_TAIL = 1.9082149292705877e-10  # the rest of log 2
 INVERSE_LOG2 = 1 / math.log(2)
 
-FACTORIALS = tuple(1 / math.factorial(power) for power in range(14))
+EXP_SERIES = tuple(1 / math.factorial(power) for power in range(1, 14))  # of (e^r - 1) / r
 ODD = tuple(1 / (2 * power + 1) for power in range(12))
-
 
 ERF_SERIES = tuple(
     2 / math.sqrt(math.pi) * (-1) ** power / math.factorial(power) / (2 * power + 1)
@@ -44,8 +43,20 @@ ERFC_SCALED = (
 )  # fmt: skip
 """(x + 3) e^(x^2) erfc(x) in powers of (x - 3) / (x + 3): Chebyshev's interpolant on 0.5 <= x <= 28."""
 
+# Apart, as the compiler leaves a polynomial of 21 terms as a loop, and no vectors.
+ERFC_EVEN, ERFC_ODD = ERFC_SCALED[::2], ERFC_SCALED[1::2]
+
 SPLITTER = 1.5 * 2.0**32
 """Added to x < 2^10 and taken off, it leaves few enough bits that their square is exact."""
+
+
+@in_order
+def _polynomial(coefficients, x):  # type: ignore[no-untyped-def]
+    """Value at x, by Horner's rule, of a polynomial whose coefficients begin with the constant."""
+    p = coefficients[-1]
+    for place in range(len(coefficients) - 2, -1, -1):
+        p = p * x + coefficients[place]
+    return p
 
 
 @in_order
@@ -65,63 +76,37 @@ def _scaled_exp(x, correction):  # type: ignore[no-untyped-def]
     shifted = x * INVERSE_LOG2 + SHIFT
     m = shifted - SHIFT
     r = (x - m * LOG2_HEAD) - (m * LOG2_TAIL - correction)
-    p = FACTORIALS[13] * r + FACTORIALS[12]
-    p = (p * r + FACTORIALS[11]) * r + FACTORIALS[10]
-    p = (p * r + FACTORIALS[9]) * r + FACTORIALS[8]
-    p = (p * r + FACTORIALS[7]) * r + FACTORIALS[6]
-    p = (p * r + FACTORIALS[5]) * r + FACTORIALS[4]
-    p = (p * r + FACTORIALS[3]) * r + FACTORIALS[2]
-    return np.int64(np.float64(shifted).view(np.int64) << 52).view(np.float64), (p * r + 1.0) * r
+    scale = np.int64(np.float64(shifted).view(np.int64) << 52).view(np.float64)
+    return scale, _polynomial(EXP_SERIES, r) * r
 
 
 @in_order
 def tanh_of_positive(x):  # type: ignore[no-untyped-def]
-    """tanh(x) and its derivative, for x >= 0."""
+    """tanh(x) and its derivative, for x >= 0; NaN stays NaN."""
     scale, tail = _scaled_exp(-2.0 * x, 0.0)
     lost = scale * tail + (scale - 1.0)  # e^(-2x) - 1, which keeps the digits of a small x
-    shrunk = scale * tail + scale
+    shrunk = 0.0 if x > 354.0 else scale * tail + scale
     below = 2.0 + lost
     return -lost / below, 4.0 * shrunk / (below * below)
 
 
 @in_order
 def erf_of_positive(x):  # type: ignore[no-untyped-def]
-    """erf(x), erfc(x) and e^(-x^2), for x >= 0.
+    """erf(x), erfc(x) and e^(-x^2), for x >= 0; NaN stays NaN.
 
     Up to 1/2 erf is its series, beyond it erfc is e^(-x^2) times a polynomial.
     """
     x = 28.0 if x > 28.0 else x  # from 26.6 on, e^(-x^2) is no normal float
     head = (x + SPLITTER) - SPLITTER
     scale, tail = _scaled_exp(-head * head, -(x - head) * (x + head))
-    shrunk = scale * tail + scale if x < 26.6 else 0.0 * x  # NaN stays NaN
-    u = x * x
-    p = ERF_SERIES[12] * u + ERF_SERIES[11]
-    p = (p * u + ERF_SERIES[10]) * u + ERF_SERIES[9]
-    p = (p * u + ERF_SERIES[8]) * u + ERF_SERIES[7]
-    p = (p * u + ERF_SERIES[6]) * u + ERF_SERIES[5]
-    p = (p * u + ERF_SERIES[4]) * u + ERF_SERIES[3]
-    p = (p * u + ERF_SERIES[2]) * u + ERF_SERIES[1]
-    near = (p * u + ERF_SERIES[0]) * x
+    shrunk = 0.0 if x > 26.6 else scale * tail + scale
+    near = _polynomial(ERF_SERIES, x * x) * x
     inverse = 1.0 / (x + 3.0)
-    far = shrunk * _polynomial((x - 3.0) * inverse) * inverse
+    t = (x - 3.0) * inverse
+    even, odd = _polynomial(ERFC_EVEN, t * t), _polynomial(ERFC_ODD, t * t)
+    far = shrunk * (odd * t + even) * inverse
     erf = near if x < 0.5 else 1.0 - far
     return erf, (1.0 - near if x < 0.5 else far), shrunk
-
-
-@in_order
-def _polynomial(t):  # type: ignore[no-untyped-def]
-    """`ERFC_SCALED` at t."""
-    p = ERFC_SCALED[20]
-    p = (p * t + ERFC_SCALED[19]) * t + ERFC_SCALED[18]
-    p = (p * t + ERFC_SCALED[17]) * t + ERFC_SCALED[16]
-    p = (p * t + ERFC_SCALED[15]) * t + ERFC_SCALED[14]
-    p = (p * t + ERFC_SCALED[13]) * t + ERFC_SCALED[12]
-    p = (p * t + ERFC_SCALED[11]) * t + ERFC_SCALED[10]
-    p = (p * t + ERFC_SCALED[9]) * t + ERFC_SCALED[8]
-    p = (p * t + ERFC_SCALED[7]) * t + ERFC_SCALED[6]
-    p = (p * t + ERFC_SCALED[5]) * t + ERFC_SCALED[4]
-    p = (p * t + ERFC_SCALED[3]) * t + ERFC_SCALED[2]
-    return (p * t + ERFC_SCALED[1]) * t + ERFC_SCALED[0]
 
 
 @in_order
@@ -135,11 +120,4 @@ def log1p_of_share(s):  # type: ignore[no-untyped-def]
     above = s - 1.0 if far else s
     below = s + 3.0 if far else s + 2.0
     t = above / below
-    u = t * t
-    p = ODD[11] * u + ODD[10]
-    p = (p * u + ODD[9]) * u + ODD[8]
-    p = (p * u + ODD[7]) * u + ODD[6]
-    p = (p * u + ODD[5]) * u + ODD[4]
-    p = (p * u + ODD[3]) * u + ODD[2]
-    p = (p * u + ODD[1]) * u + 1.0
-    return 2 * t * p + (0.6931471805599453 if far else 0.0)
+    return 2 * t * _polynomial(ODD, t * t) + (0.6931471805599453 if far else 0.0)

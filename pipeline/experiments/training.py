@@ -135,10 +135,10 @@ PER_UNIT = {
     "relu": 5e-10,
     "leaky_relu": 6e-10,
     "softplus": 5e-9,
-    "tanh": 1.3e-8,
-    "erf": 1.5e-8,
-    "gelu": 1.9e-8,
-    "sigmoid": 5e-9,
+    "tanh": 4e-9,
+    "erf": 6e-9,
+    "gelu": 7e-9,
+    "sigmoid": 4e-9,
     "linear": 4e-10,
 }
 """Seconds for phi and phi' of one unit at one sample, measured; where v is trained, phi is kept."""

@@ -10,6 +10,7 @@ then slows both sides, or neither.
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from threadpoolctl import threadpool_limits
 import pipeline
 from pipeline.descent.loop import train
 from pipeline.descent.network import Network, balanced
+from pipeline.descent.rows import activate, code_of
 from pipeline.sweep_file import bundled_sweeps, parse_sweep
 
 SEEDS = int(os.environ.get("WIDTHLAW_BENCHMARK_DESCENT_SEEDS", "2"))
@@ -95,6 +97,65 @@ def test_a_step_stays_near_its_two_matrix_products(n, d, k, bound) -> None:
     print(f"\nn={n}, d={d}, k={k}: {step * 1e6:.2f} us a step, products {products_alone * 1e6:.2f} us")
     print(f"step / floor: {step / products_alone:.2f} (bound {bound})")
     assert step <= bound * products_alone
+
+
+@numba.njit
+def tanh_by_library(z, a):
+    for i in range(z.size):
+        a[i] = math.tanh(z[i])
+        z[i] = (1 - a[i]) * (1 + a[i])
+
+
+@numba.njit
+def erf_by_library(z, a):
+    for i in range(z.size):
+        a[i] = math.erf(z[i])
+        z[i] = 2 / math.sqrt(math.pi) * math.exp(-z[i] * z[i])
+
+
+@numba.njit
+def gelu_by_library(z, a):
+    for i in range(z.size):
+        below = 0.5 * math.erfc(-z[i] / math.sqrt(2.0))
+        a[i] = z[i] * below
+        z[i] = below + z[i] * math.exp(-z[i] * z[i] / 2) / math.sqrt(2 * math.pi)
+
+
+@numba.njit
+def rows_of(function, Z, z, a):
+    for j in range(Z.shape[0]):
+        z[:] = Z[j]
+        function(z, a)
+
+
+@numba.njit
+def rows_of_ours(code, Z, z, a):
+    for j in range(Z.shape[0]):
+        z[:] = Z[j]
+        activate(code, z, a)
+
+
+@pytest.mark.benchmark
+@pytest.mark.parametrize(
+    ("name", "library", "bound"),
+    [("tanh", tanh_by_library, 3.0), ("erf", erf_by_library, 2.0), ("gelu", gelu_by_library, 2.0)],
+)
+def test_smooth_activations_beat_the_scalar_library(name, library, bound) -> None:
+    Z = np.random.default_rng(0).standard_normal((500, 400))
+    room = np.empty(400), np.empty(400)
+
+    def timed(run: Callable[..., None], *about: object) -> Callable[[], float]:
+        def once() -> float:
+            began = time.perf_counter()
+            run(*about, Z, *room)
+            return (time.perf_counter() - began) / Z.size
+
+        return once
+
+    vectors, scalars = best_in_turn(timed(rows_of_ours, code_of(name)), timed(rows_of, library))
+    print(f"\n{name} and its slope: {vectors * 1e9:.1f} ns an element")
+    print(f"library / ours: {scalars / vectors:.1f} (bound {bound})")
+    assert scalars >= bound * vectors
 
 
 @pytest.mark.benchmark
