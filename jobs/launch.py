@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pipeline import lease
 from pipeline import store as stores
 from pipeline.errors import InputError, WorkersLost
 from pipeline.graph import Outcome, local_client, run
+from pipeline.places import place
 from pipeline.sweep import Sweep
 
 if TYPE_CHECKING:
@@ -29,10 +31,11 @@ __all__ = ["cluster", "is_complete", "report_run", "run_sweep"]
 def is_complete(sweep: Sweep, path: Path, retry_failed: bool = False) -> bool:
     """Check that a path can take a sweep, before any worker starts; tell whether it has it all."""
     stores.check_target(path, sweep)
-    if path.exists():
-        with stores.exclusive(path):  # refused before any worker starts
-            pass
-    return path.exists() and _waiting(path, retry_failed) == 0
+    where = place(path)
+    if not where.exists():
+        return False
+    lease.refuse(where)  # before any worker starts
+    return _waiting(path, retry_failed) == 0
 
 
 def _waiting(path: Path, retry_failed: bool) -> int:

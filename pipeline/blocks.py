@@ -155,22 +155,62 @@ def tasks(todo: Iterable[Block]) -> Iterator[list[Block]]:
         yield task
 
 
-def compute_block(sweep: Sweep, block: Block) -> BlockResult:
-    """Run all trials of a block.
+def compute_block(
+    sweep: Sweep,
+    block: Block,
+    wanted: NDArray[np.bool_] | None = None,
+    kept: BlockResult | None = None,
+) -> BlockResult:
+    """Run trials of a block.
+
+    Parameters
+    ----------
+    sweep, block
+        What to run.
+    wanted
+        Which of its trials, shape (widths, seeds); all if None.
+    kept
+        What the others have left already; changed in place.
 
     Returns
     -------
     BlockResult
         Arrays of shape ([widths,] seeds[, inner]).
     """
-    seeds = [_timed_seed(sweep, block.cell, seed) for seed in sweep.seeds[block.seeds]]
-    values = {}
+    if wanted is None:
+        wanted = np.ones((len(block.cell.widths), block.stop - block.start), dtype=bool)
+    result = kept or _blank(sweep, block)
+    for place, seed in enumerate(sweep.seeds[block.seeds]):
+        rows = np.flatnonzero(wanted[:, place])
+        if rows.size:
+            widths = tuple(block.cell.widths[row] for row in rows)
+            found = _timed_seed(sweep, replace(block.cell, widths=widths), seed)
+            _put(sweep, result, rows, place, found)
+    return result
+
+
+def _blank(sweep: Sweep, block: Block) -> BlockResult:
+    """A block of which nothing is known yet."""
+    extents = {dim: len(values) for dim, values in sweep.inner.items()}
+    shape = (len(block.cell.widths), block.stop - block.start)
+
+    def empty(dims: tuple[str, ...]) -> NDArray[np.float64]:
+        trials = shape if "width" in dims else shape[1:]
+        return np.full((*trials, *(extents[dim] for dim in dims if dim != "width")), np.nan)
+
+    values = {variable.name: empty(variable.dims) for variable in variables(sweep)}
+    return BlockResult(values, np.zeros(shape, dtype=np.int8), np.full(shape, "", dtype=object))
+
+
+def _put(
+    sweep: Sweep, result: BlockResult, rows: NDArray[np.int64], place: int, found: SeedResult
+) -> None:
+    """Lay one seed's widths down at their rows of a block."""
     for variable in variables(sweep):
-        axis = 1 if "width" in variable.dims else 0
-        values[variable.name] = np.stack([seed.values[variable.name] for seed in seeds], axis=axis)
-    message = np.array([seed.messages for seed in seeds], dtype=object).T
-    status = np.array([seed.statuses for seed in seeds], dtype=np.int8).T
-    return BlockResult(values, status, message)
+        at = (rows, place) if "width" in variable.dims else (place,)
+        result.values[variable.name][at] = found.values[variable.name]
+    result.status[rows, place] = found.statuses
+    result.message[rows, place] = found.messages
 
 
 def _timed_seed(sweep: Sweep, cell: Cell, seed: int) -> SeedResult:

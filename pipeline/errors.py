@@ -6,7 +6,16 @@ command line prints it as it is, without a traceback, and exits with status 2.
 
 from __future__ import annotations
 
-__all__ = ["DataError", "InputError", "StoreError", "StoreFull", "SweepError", "WorkersLost"]
+__all__ = [
+    "DataError",
+    "InputError",
+    "LeaseLost",
+    "StoreError",
+    "StoreFull",
+    "StoreHeld",
+    "SweepError",
+    "WorkersLost",
+]
 
 
 class InputError(ValueError):
@@ -23,6 +32,14 @@ class DataError(InputError):
 
 class StoreError(InputError):
     """A path holds no store, or a store that does not belong to what was asked."""
+
+
+class StoreHeld(StoreError):
+    """Another run is filling the store, or a job waits to."""
+
+
+class LeaseLost(RuntimeError):
+    """Another run has taken the store over; what this one has written stays valid."""
 
 
 class StoreFull(OSError):

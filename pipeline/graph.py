@@ -3,57 +3,47 @@
 The driver keeps a few tasks per worker in flight, whatever the size of the sweep: a task computes
 its blocks, writes each into the store as soon as it is done, and sends back three numbers. So
 nothing is held by a worker that could be lost with it, and the driver's memory does not grow with
-the number of trials.
+the number of trials. A task whose workers died under it is handed out again, to be filled carefully.
 """
 
 from __future__ import annotations
 
 import errno
+import logging
+import queue
 import signal
 import threading
+import uuid
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from threadpoolctl import threadpool_limits
 
+from pipeline import lease
 from pipeline import store as stores
-from pipeline.blocks import Block, compute_block, tasks
+from pipeline.blocks import Block, tasks
 from pipeline.errors import StoreFull, WorkersLost
-from pipeline.status import Status
+from pipeline.filling import Outcome, fill
+from pipeline.places import normal, place
 from pipeline.sweep import Sweep
 from pipeline.sweep_file import load_sweep
 from pipeline.worker import settle
 
 if TYPE_CHECKING:
-    from distributed import Client
+    from distributed import Client, Future
 
 __all__ = ["Outcome", "local_client", "run", "run_task"]
 
 TASKS_PER_WORKER = 3
 """In flight: one running, two waiting on the worker, so that it is never idle between tasks."""
 
+LOOK_UP = 1.0
+"""Seconds after which a driver that waits for a task looks whether it is to end."""
 
-@dataclass(frozen=True)
-class Outcome:
-    """What a task, or a whole run, did."""
-
-    trials: int = 0
-    failed: int = 0
-    seconds: float = 0.0
-    full: str = ""  # why the store took no more
-
-    def __add__(self, other: Outcome) -> Outcome:
-        return Outcome(
-            self.trials + other.trials,
-            self.failed + other.failed,
-            self.seconds + other.seconds,
-            self.full or other.full,
-        )
+log = logging.getLogger("widthlaw")
 
 
 def run(
@@ -63,6 +53,8 @@ def run(
     *,
     retry_failed: bool = False,
     progress: Callable[[Outcome, Outcome], None] | None = None,
+    held: lease.Held | None = None,
+    draining: Callable[[], bool] = lambda: False,
 ) -> Outcome:
     """Fill the store of a sweep; what is there already is not computed again.
 
@@ -71,13 +63,18 @@ def run(
     sweep
         What to compute: a Sweep, or what `load_sweep` takes.
     store
-        Path of the store; made if nothing is there, resumed if it belongs to this sweep.
+        Path or s3:// URL of the store; made if nothing is there, resumed if it belongs to this sweep.
     client
         A Dask client whose workers reach the path; None computes in this process, block by block.
     retry_failed
-        Compute blocks with failed trials again.
+        Compute failed trials again.
     progress
         Called with (this task, all so far) after every task.
+    held
+        The store's lease, where the caller holds it already.
+    draining
+        Asked once a second and after every task; once it says True nothing more is handed out, and
+        the call returns when what runs is done.
 
     Returns
     -------
@@ -92,88 +89,202 @@ def run(
         The store could not be written any further; what is written stays valid.
     WorkersLost
         The scheduler or all workers are gone; what is written stays valid.
+    LeaseLost
+        Another run has taken the store over; what is written stays valid.
     """
     if not isinstance(sweep, Sweep):
         sweep = load_sweep(sweep)
-    path = str(Path(store).resolve())
+    path = normal(store)
     stores.open_or_create(path, sweep)
+    if held is None:
+        with lease.hold(place(path)) as held:
+            return _run(sweep, path, client, retry_failed, progress, held, draining)
+    return _run(sweep, path, client, retry_failed, progress, held, draining)
+
+
+def _run(
+    sweep: Sweep,
+    path: str,
+    client: Client | None,
+    retry_failed: bool,
+    progress: Callable[[Outcome, Outcome], None] | None,
+    held: lease.Held,
+    draining: Callable[[], bool],
+) -> Outcome:
     total = Outcome()
-    with stores.exclusive(path):
+    stores.clean(path)
+    work = tasks(stores.todo(path, sweep, retry_failed))
+
+    def ending() -> bool:
+        held.check()
+        return draining()
+
+    if client is None:
+        outcomes = _here(sweep, path, work, retry_failed, ending)
+    else:
+        outcomes = _Window(client, sweep, path, retry_failed).outcomes(work, ending)
+    try:
+        for outcome in outcomes:
+            total += outcome
+            if total.full:
+                raise StoreFull(errno.EIO, total.full, path)
+            if progress is not None:
+                progress(outcome, total)
+    finally:
+        outcomes.close()
         stores.clean(path)
-        work = tasks(stores.todo(path, sweep, retry_failed))
-        outcomes = _here(sweep, path, work) if client is None else _window(client, sweep, path, work)
-        try:
-            for outcome in outcomes:
-                total += outcome
-                if total.full:
-                    raise StoreFull(errno.EIO, total.full, str(store))
-                if progress is not None:
-                    progress(outcome, total)
-        finally:
-            outcomes.close()
-            stores.clean(path)
     return total
 
 
-def run_task(sweep: Sweep, path: str, blocks: list[Block]) -> Outcome:
+def run_task(
+    sweep: Sweep,
+    path: str,
+    blocks: list[Block],
+    retry_failed: bool = False,
+    carefully: bool = False,
+) -> Outcome:
     """Compute and store some blocks on a worker; safe to run twice, or twice at once."""
     settle()
-    return _fill(sweep, path, blocks)
-
-
-def _fill(sweep: Sweep, path: str, blocks: list[Block]) -> Outcome:
     total = Outcome()
     for block in blocks:
-        result = compute_block(sweep, block)
-        try:
-            stores.write(path, sweep, block, result)
-        except StoreFull as error:  # as data: an exception would make Dask print a traceback
-            return total + Outcome(full=str(error.strerror))
-        failed = int((result.status == Status.FAILED).sum())
-        total += Outcome(block.trials, failed, float(np.nansum(result.values["seconds"])))
+        total += fill(sweep, path, block, retry_failed=retry_failed, carefully=carefully)
+        if total.full:
+            break
+    log.info("%d trials, %d failed, %.2f s: %s", *_told(total), _places(blocks))
     return total
 
 
-def _here(sweep: Sweep, path: str, work: Iterator[list[Block]]) -> Generator[Outcome, None, None]:
+def _told(outcome: Outcome) -> tuple[int, int, float]:
+    return outcome.trials, outcome.failed, outcome.seconds
+
+
+def _places(blocks: list[Block]) -> str:
+    return " ".join(f"{block.cell.index}[{block.start}:{block.stop}]" for block in blocks)
+
+
+def _here(
+    sweep: Sweep,
+    path: str,
+    work: Iterator[list[Block]],
+    retry_failed: bool,
+    ending: Callable[[], bool],
+) -> Generator[Outcome, None, None]:
     with threadpool_limits(limits=1):
         for blocks in work:
-            yield _fill(sweep, path, blocks)
+            for block in blocks:
+                if ending():
+                    return
+                yield fill(sweep, path, block, retry_failed=retry_failed)
 
 
-def _window(
-    client: Client, sweep: Sweep, path: str, work: Iterator[list[Block]]
-) -> Generator[Outcome, None, None]:
-    """Keep `TASKS_PER_WORKER` tasks per thread in flight until the work is done."""
-    from distributed import as_completed
+class _Window:
+    """`TASKS_PER_WORKER` tasks per thread in flight, each under the eye of the driver."""
 
-    size = TASKS_PER_WORKER * max(1, sum(client.nthreads().values()))
+    def __init__(self, client: Client, sweep: Sweep, path: str, retry_failed: bool) -> None:
+        self._client = client
+        self._call = (sweep, path)
+        self._retry_failed = retry_failed
+        self._flying: dict[Future[Any], list[Block]] = {}
+        self._landed: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
 
-    def submit(blocks: list[Block]) -> object:
+    def outcomes(
+        self, work: Iterator[list[Block]], ending: Callable[[], bool]
+    ) -> Generator[Outcome, None, None]:
+        """Go through the outcomes of all tasks, in the order in which they end."""
+        from distributed.comm import CommClosedError
+
+        try:
+            while True:
+                drained = ending()
+                if drained:
+                    self._recall()
+                else:
+                    self._submit_up_to(self._size(), work)
+                if not self._flying:
+                    return
+                future = self._next()
+                if future is not None and future in self._flying:
+                    yield from self._land(future, drained)
+        except CommClosedError as error:
+            raise WorkersLost(f"the scheduler does not answer ({error})") from None
+        finally:
+            with suppress(CommClosedError):
+                self._client.cancel(list(self._flying), force=True)
+
+    def _size(self) -> int:
+        """The window follows the workers, which on a cluster come and go."""
+        return TASKS_PER_WORKER * max(1, sum(self._client.nthreads().values()))
+
+    def _submit_up_to(self, size: int, work: Iterator[list[Block]]) -> None:
+        for blocks in islice(work, max(0, size - len(self._flying))):
+            self._submit(blocks)
+
+    def _submit(self, blocks: list[Block], carefully: bool = False) -> None:
         # The sweep goes with every task: data held by workers would be lost with the last of them.
-        return client.submit(run_task, sweep, path, blocks, pure=False, key=_key(blocks))
+        future = self._client.submit(
+            run_task,
+            *self._call,
+            blocks,
+            retry_failed=self._retry_failed,
+            carefully=carefully,
+            pure=False,
+            key=_key(blocks),
+        )
+        self._flying[future] = blocks
+        future.add_done_callback(self._landed.put)
 
-    completed = as_completed([submit(blocks) for blocks in islice(work, size)], with_results=True)
-    try:
-        for future, outcome in completed:
-            if not isinstance(outcome, Outcome):
-                raise WorkersLost(f"{type(outcome).__name__}: {outcome}")
+    def _next(self) -> Future[Any] | None:
+        try:
+            return self._landed.get(timeout=LOOK_UP)
+        except queue.Empty:
+            if self._client.status != "running":
+                raise WorkersLost("the scheduler does not answer") from None
+            return None
+
+    def _land(self, future: Future[Any], drained: bool) -> Iterator[Outcome]:
+        from distributed import KilledWorker
+
+        blocks = self._flying.pop(future)
+        if future.status == "finished":
+            outcome = future.result()
             future.release()
             yield outcome
-            for blocks in islice(work, 1):
-                completed.add(submit(blocks))
-    finally:
-        client.cancel(list(completed.futures), force=True)
+            return
+        if self._client.status != "running":
+            raise WorkersLost("the scheduler does not answer")
+        error = future.exception() if future.status == "error" else None
+        if error is not None and not isinstance(error, KilledWorker):
+            raise error
+        if drained:
+            return
+        for block in blocks:  # one by one: the workers died of one of them, or of none
+            self._submit([block], carefully=error is not None)
+
+    def _recall(self) -> None:
+        """Take back what no worker has begun."""
+        begun = self._begun()
+        waiting = [future for future in self._flying if future.key not in begun]
+        for future in waiting:
+            del self._flying[future]
+        self._client.cancel(waiting, force=True)
+
+    def _begun(self) -> set[Any]:
+        def executing(dask_worker: Any) -> list[Any]:
+            return [task.key for task in dask_worker.state.executing]
+
+        keys = self._client.run(executing, on_error="ignore")
+        return {key for found in keys.values() for key in found}
 
 
 def _key(blocks: list[Block]) -> tuple[str, tuple[int, ...], int]:
-    import uuid
-
     first = blocks[0]
     return (f"block-{uuid.uuid4().hex[:8]}", first.cell.index, first.start)
 
 
 def local_client(workers: int | None = None) -> Client:
     """Start one-thread worker processes with one BLAS thread each on this machine.
+
+    Their connections are encrypted, and take nobody who has not the key of this run.
 
     Parameters
     ----------
@@ -196,6 +307,8 @@ def local_client(workers: int | None = None) -> Client:
             dashboard_address="127.0.0.1:0",
             worker_dashboard_address=None,
             memory_limit=0,
+            protocol="tls://",
+            security=True,  # a certificate of this run's own, which never leaves memory
             preload=["pipeline.worker"],
         )
     if interrupted:

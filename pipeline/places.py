@@ -59,7 +59,7 @@ class Place(Protocol):
     def delete(self, key: str) -> None:
         """Remove a file, if it is there."""
 
-    def keys(self, prefix: str = "") -> Iterator[tuple[str, int]]:
+    def files(self, prefix: str = "") -> Iterator[tuple[str, int]]:
         """Go through (key, bytes) of all files below a prefix, in no order."""
 
     def draft(self) -> Path:
@@ -167,7 +167,7 @@ class Folder:
     def delete(self, key: str) -> None:
         (self.path / key).unlink(missing_ok=True)
 
-    def keys(self, prefix: str = "") -> Iterator[tuple[str, int]]:
+    def files(self, prefix: str = "") -> Iterator[tuple[str, int]]:
         for folder, _, files in os.walk(self.path / prefix):
             for file in files:
                 full = Path(folder, file)

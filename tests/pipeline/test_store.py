@@ -15,9 +15,10 @@ import xarray as xr
 import zarr
 
 import pipeline
-from pipeline import store
+from pipeline import lease, store
 from pipeline.blocks import block_shape, blocks, compute_block, variables
-from pipeline.errors import StoreError, StoreFull
+from pipeline.errors import StoreError, StoreFull, StoreHeld
+from pipeline.places import place
 from pipeline.status import Status
 
 
@@ -197,13 +198,13 @@ def test_what_is_no_store_is_refused(tmp_path, make_sweep) -> None:
 
 def test_another_format_version_is_refused(filled) -> None:
     zarr.open_group(str(filled[1]), mode="r+").attrs["format_version"] = 0
-    with pytest.raises(StoreError, match="format version 0, expected 1"):
+    with pytest.raises(StoreError, match="format version 0, expected 1 or 2"):
         store.check_store(filled[1])
 
 
 def test_two_runs_of_one_store_at_once_are_refused(filled) -> None:
     sweep, path = filled
-    with store.exclusive(path), pytest.raises(StoreError, match="another run is filling it"):
+    with lease.hold(place(path)), pytest.raises(StoreHeld, match="another run is filling it"):
         pipeline.run(sweep, path)
 
 
@@ -277,7 +278,7 @@ def test_a_store_that_cannot_be_made_leaves_no_folders(make_sweep, tmp_path, mon
         raise OSError(errno.ENOSPC, "No space left on device")
 
     (tmp_path / "mine").mkdir()
-    monkeypatch.setattr(store, "_write_template", full)
+    monkeypatch.setattr(store, "write_template", full)
     with pytest.raises(StoreError, match="cannot be made"):
         store.create(tmp_path / "mine" / "a" / "b" / "f.zarr", make_sweep())
     assert [path.name for path in tmp_path.rglob("*")] == ["mine"]

@@ -1,0 +1,170 @@
+"""What a store looks like before its first result: arrays, coordinates, attributes.
+
+All of it follows from the sweep, so a store can be compared with what it should be. Every chunk has
+a CRC-32C behind its compressed bytes, that of a coordinate too.
+"""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+from zarr.codecs import Crc32cCodec, ZstdCodec
+
+from pipeline.blocks import estimated_seconds, variables
+from pipeline.provenance import provenance
+from pipeline.status import Status
+from pipeline.sweep import Sweep
+
+__all__ = ["FORMAT", "FORMAT_VERSION", "coordinates", "variable_dims", "write_template"]
+
+FORMAT = "widthlaw"
+
+FORMAT_VERSION = 2
+"""Of the layout on disk: dimensions, names, codecs, attributes.
+
+1: a chunk that holds only NaN (or only "") was not written, so a lost one could not be told.
+"""
+
+Coordinate = tuple[tuple[str, ...], NDArray[Any], dict[str, Any]]
+
+
+def write_template(path: Path, sweep: Sweep, widths: int, seeds: int) -> None:
+    """Write an empty store whose chunks hold so many widths and seeds of one cell."""
+    group = zarr.create_group(str(path), zarr_format=3, attributes=_attributes(sweep))
+    inner = {dim: len(values) for dim, values in sweep.inner.items()}
+    sizes = dict(zip(sweep.dims, sweep.shape, strict=True)) | inner
+    chunks = dict.fromkeys(sweep.axes, 1) | {"width": widths, "seed": seeds}
+
+    def array(name: str, dims: tuple[str, ...], dtype: Any, fill: Any, **attributes: Any) -> Any:
+        return group.create_array(
+            name,
+            shape=tuple(sizes[dim] for dim in dims),
+            chunks=tuple(min(chunks.get(dim, sizes[dim]), sizes[dim]) for dim in dims),
+            dtype=dtype,
+            fill_value=fill,
+            dimension_names=dims,
+            compressors=[ZstdCodec(level=1), Crc32cCodec()],
+            attributes=attributes,
+        )
+
+    for name, coordinate in coordinates(sweep).items():
+        _write_coordinate(group, name, *coordinate)
+    for variable in variables(sweep):
+        dims = variable_dims(sweep, variable.dims)
+        told = {"long_name": variable.long_name, "units": variable.units}
+        if "width" in dims:
+            told["coordinates"] = "k"
+        array(variable.name, dims, "float64", np.nan, **told)
+    said = "what is to be said of the trial: why it failed"
+    array("message", sweep.dims, str, "", long_name=said, units="1")
+    status = array(
+        "status",
+        sweep.dims,
+        "int8",
+        0,
+        long_name="outcome of the trial",
+        units="1",
+        coordinates="k",
+        flag_values=[int(status) for status in Status],
+        flag_meanings=" ".join(status.word for status in Status),
+    )
+    for index in sweep.excluded():
+        status[index] = np.full(sweep.shape[-2:], Status.EXCLUDED, dtype=np.int8)
+    with warnings.catch_warnings():  # a convention that xarray reads, not yet in the specification
+        warnings.simplefilter("ignore")
+        zarr.consolidate_metadata(str(path))
+
+
+def _write_coordinate(
+    group: zarr.Group, name: str, dims: tuple[str, ...], values: NDArray[Any], told: dict[str, Any]
+) -> None:
+    text = values.dtype.kind in "UO"
+    fill: Any = "" if text else values.dtype.type(0)
+    array = group.create_array(
+        name,
+        shape=values.shape,
+        chunks=values.shape,
+        dtype=str if text else values.dtype,
+        fill_value=fill,
+        dimension_names=dims,
+        compressors=[ZstdCodec(level=1), Crc32cCodec()],
+        attributes=told,
+        config={"write_empty_chunks": True},  # of one seed, which is 0
+    )
+    array[...] = np.array(values, dtype=object) if text else values
+
+
+def variable_dims(sweep: Sweep, own: tuple[str, ...]) -> tuple[str, ...]:
+    """All dimensions of a result variable in the store, in their order."""
+    width = ("width",) if "width" in own else ()
+    return (*sweep.axes, *width, "seed", *(dim for dim in own if dim != "width"))
+
+
+def _attributes(sweep: Sweep) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "name": sweep.name,
+        "experiment": sweep.experiment,
+        "nested": int(sweep.nested),
+        "identity": sweep.identity,
+        "identity_fields": sweep.identity_fields,
+        "sweep": sweep.text,
+        "activation": list(sweep.activation),
+        "dataset": [spec.kind for spec in sweep.dataset],
+        "estimated_seconds": estimated_seconds(sweep),
+        "provenance": provenance(),
+    }
+
+
+_INNER = {
+    "index": "rank of a value",
+    "tolerance": "relative loss to be reached, ||r||^2 / ||r0||^2",
+    "step": "gradient descent steps",
+    "multiple": "residual at the start, in multiples of the largest that is certified",
+}
+
+
+def coordinates(sweep: Sweep) -> dict[str, Coordinate]:
+    """The coordinates of a sweep's store: name to (dimensions, values, attributes)."""
+    meaning = {
+        "activation": ("activation function phi", "1"),
+        "dataset": ("kind of the inputs X", "1"),
+        "angle": ("rotation angle of near-duplicate rows", "rad"),
+        "trained": ("weights that are trained", "1"),
+        "depth": ("number of hidden layers", "1"),
+        "d": ("input dimension", "1"),
+        "n": ("number of samples", "1"),
+    }
+    found: dict[str, Coordinate] = {}
+    for axis in sweep.axes:
+        values = [spec.kind for spec in sweep.dataset] if axis == "dataset" else getattr(sweep, axis)
+        long_name, units = meaning[axis]
+        found[axis] = ((axis,), np.array(values), {"long_name": long_name, "units": units})
+    unit = {"k": "k", "k_per_n": "k / n", "kd_per_n": "k d / n"}[sweep.width_unit]
+    whole = sweep.width_unit == "k"
+    width = np.array(sweep.width, dtype=np.int64 if whole else np.float64)
+    found["width"] = (("width",), width, {"long_name": f"width, as {unit}", "units": "1"})
+    found["seed"] = (("seed",), np.array(sweep.seeds), {"long_name": "seed", "units": "1"})
+    used = {dim for variable in variables(sweep) for dim in variable.dims}
+    for dim, values in sweep.inner.items():
+        if dim in used:
+            found[dim] = ((dim,), np.array(values), {"long_name": _INNER[dim], "units": "1"})
+    found["k"] = _k_coordinate(sweep)
+    return found
+
+
+def _k_coordinate(sweep: Sweep) -> Coordinate:
+    """k over (n, d, width), as far as it varies."""
+    full = np.array([[sweep.k(d, n) for d in sweep.d] for n in sweep.n])
+    told = {"long_name": "width k: number of hidden units", "units": "1"}
+    if sweep.width_unit == "k":
+        return ("width",), full[0, 0], told
+    if sweep.width_unit == "k_per_n":
+        return ("n", "width"), full[:, 0], told
+    return ("n", "d", "width"), full, told
