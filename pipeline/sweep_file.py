@@ -25,10 +25,9 @@ from pipeline.sweep_tables import (
     File,
     Range,
     Width,
-    nearest_name,
-    not_one_of,
     read_tables,
 )
+from pipeline.toml_problems import listing, nearest_name, not_one_of
 
 if TYPE_CHECKING:
     from pipeline.experiments import Experiment
@@ -106,7 +105,7 @@ def parse_sweep(text: str, where: str = "sweep", folder: Path | None = None) -> 
     file, problems = read_tables(document)
     sweep = _assemble(file, document, text, folder or Path(), problems)
     if problems or sweep is None:
-        raise SweepError(_listing(where, problems))
+        raise SweepError(listing(where, problems))
     return sweep
 
 
@@ -437,10 +436,3 @@ def _has_unit_norm(spec: DatasetSpec) -> bool:
         return KINDS[spec.kind].unit_norm
     norms = np.linalg.norm(file_rows(spec), axis=1)
     return bool(np.allclose(norms, 1, rtol=0, atol=1e-6))
-
-
-def _listing(where: str, problems: list[str]) -> str:
-    distinct = list(dict.fromkeys(problems))
-    if len(distinct) == 1:
-        return f"{where}: {distinct[0]}"
-    return f"{where}: {len(distinct)} problems" + "".join(f"\n  {problem}" for problem in distinct)
