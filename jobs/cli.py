@@ -162,6 +162,19 @@ def sweeps(form: str | None) -> None:
 
 
 @main.command()
+@listing
+def profiles(form: str | None) -> None:
+    """List the profiles: where workers can run, and whether they can from here.
+
+    Copy one to a file of your own to change it, in the folder `profiles` of the configuration folder
+    (~/.config/widthlaw, or WIDTHLAW_CONFIG) or anywhere else.
+    """
+    from jobs.tables import print_records, profile_records
+
+    print_records(profile_records(), form)
+
+
+@main.command()
 @click.argument("sweep")
 @click.option("-o", "--output", "store", type=STORE, help="Store.  [default: NAME.zarr]")
 @computing

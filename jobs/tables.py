@@ -32,6 +32,7 @@ __all__ = [
     "print_fits",
     "print_frame",
     "print_records",
+    "profile_records",
     "say_gaps",
     "status_records",
     "sweep_records",
@@ -122,6 +123,32 @@ def sweep_records() -> list[Record]:
             }
         )
     return records
+
+
+def profile_records() -> list[Record]:
+    """One record per profile; one that cannot be read is told among the others."""
+    from jobs.profile import profile_files
+
+    return [_profile_record(name, file) for name, file in profile_files().items()]
+
+
+def _profile_record(name: str, file: Path) -> Record:
+    from jobs.profile import ProfileError, is_bundled, load_profile
+    from jobs.queues import why_unusable
+
+    try:
+        profile = load_profile(file)
+        system, about, why_not = profile.system, profile.about, why_unusable(profile)
+    except ProfileError as error:
+        system, about, why_not = "-", "", "; ".join(map(str.strip, str(error).splitlines()))
+    return {
+        "profile": name,
+        "system": system,
+        "usable": "no" if why_not else "yes",
+        "from": "bundled" if is_bundled(file) else str(file),
+        "about": about,
+        "why not": why_not or "",
+    }
 
 
 def plan_records(sweep: Sweep, path: Path, retry_failed: bool = False) -> list[Record]:

@@ -1,0 +1,655 @@
+"""Batch systems: what a job asks of them, how it is submitted, cancelled and asked for.
+
+The only file that knows dask-jobqueue and the commands of batch systems. dask-jobqueue writes the
+header of a job; what a profile leaves out it takes from Dask's own configuration, where a site has one.
+It is imported inside functions: the import takes its time, and leaves a file in the user's Dask folder.
+
+Slurm 22.05 was run for real (submit, state, cancel, one job on several nodes). PBS, LSF, SGE, OAR and
+HTCondor follow their documentation; an answer that is not understood is None, never "gone".
+"""
+
+from __future__ import annotations
+
+import getpass
+import math
+import re
+import shlex
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pipeline.errors import InputError
+
+if TYPE_CHECKING:
+    from dask_jobqueue.core import Job
+
+    from jobs.profile import Profile
+
+__all__ = [
+    "SYSTEMS",
+    "QueueError",
+    "State",
+    "cancel_job",
+    "cluster_class",
+    "job",
+    "job_state",
+    "job_states",
+    "launcher",
+    "lifetime_seconds",
+    "stagger_seconds",
+    "submit_job",
+    "why_unusable",
+    "worker_options",
+]
+
+State = Literal["queued", "running", "gone"]
+
+SAFE_PATH = "export PYTHONSAFEPATH=1"
+"""Else a pipeline.py in the working folder would be imported in place of the package."""
+
+SUBMIT_SECONDS = 120
+ASK_SECONDS = 10
+
+JOB_UNKNOWN = re.compile(
+    r"invalid job id|unknown job|has finished|is not found|does not exist", re.IGNORECASE
+)
+"""How a batch system says on stderr that it has no such job, or has it no longer."""
+
+
+class QueueError(InputError):
+    """A batch system refused what it was asked, or is not there."""
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What one job asks for; sizes in bytes and seconds, memory and cores on each node."""
+
+    name: str
+    log: Path
+    cores: int
+    memory: int
+    walltime: int
+    queue: str | None
+    account: str | None
+    directives: tuple[str, ...]
+    prologue: tuple[str, ...]
+    nodes: int | None = None
+
+
+Options = dict[str, Any]
+
+
+def _slurm(asked: _Asked) -> Options:
+    common = {"queue": asked.queue, "account": asked.account, "walltime": _hms(asked.walltime)}
+    if asked.nodes is None:
+        return common
+    spread = [f"--nodes={asked.nodes}", "--ntasks-per-node=1"]
+    return common | {
+        "job_extra_directives": [*spread, *asked.directives],
+        "job_directives_skip": ["#SBATCH -n 1"],
+        # srun does not take it over from sbatch, and would bind all workers of a node to one core
+        "job_script_prologue": [*asked.prologue, "export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK"],
+    }
+
+
+def _pbs(asked: _Asked) -> Options:
+    memory = math.ceil(asked.memory / 2**20)
+    nodes = asked.nodes or 1
+    select = f"select={nodes}:ncpus={asked.cores}:mem={memory}MB"
+    scatter = ["-l place=scatter"] if nodes > 1 else []
+    return {
+        "queue": asked.queue,
+        "account": asked.account,
+        "walltime": _hms(asked.walltime),
+        "resource_spec": select,
+        "job_extra_directives": ["-S /bin/bash", *scatter, *asked.directives],
+    }
+
+
+def _lsf(asked: _Asked) -> Options:
+    minutes = math.ceil(asked.walltime / 60)  # LSF has no seconds
+    common = {
+        "queue": asked.queue,
+        "project": asked.account,
+        "walltime": f"{minutes // 60:02d}:{minutes % 60:02d}",
+    }
+    if asked.nodes is None:
+        return common
+    return common | {
+        "ncpus": asked.cores * asked.nodes,
+        "job_extra_directives": [f'-R "span[ptile={asked.cores}]"', *asked.directives],
+        "job_directives_skip": ["span[hosts=1]"],
+    }
+
+
+def _sge(asked: _Asked) -> Options:
+    own = any(line.startswith("-pe") for line in asked.directives)
+    slots = [f"-pe smp {asked.cores}"] if asked.cores > 1 and not own else []
+    return {
+        "queue": asked.queue,
+        "project": asked.account,
+        "walltime": _hms(asked.walltime),
+        "resource_spec": f"mem_free={math.ceil(asked.memory / 2**20)}M",
+        "job_extra_directives": ["-S /bin/bash", *slots, *asked.directives],
+    }
+
+
+def _oar(asked: _Asked) -> Options:
+    logs = f"{asked.log}/{asked.name}-%jobid%"
+    return {
+        "queue": asked.queue,
+        "project": asked.account,
+        "walltime": _hms(asked.walltime),
+        "resource_spec": f"/nodes={asked.nodes or 1}/core={asked.cores}",
+        # which property holds memory is the site's choice: a directive of the profile names it
+        "memory_per_core_property_name": "not_applicable",
+        "job_extra_directives": [f"-O {logs}.out", f"-E {logs}.err", *asked.directives],
+    }
+
+
+def _htcondor(asked: _Asked) -> Options:
+    group = {"accounting_group": asked.account} if asked.account else {}
+    over = f"(JobStatus == 2) && (time() - EnteredCurrentStatus > {asked.walltime})"
+    pairs = (line.split("=", 1) for line in asked.directives)
+    own = {key.strip(): value.strip() for key, value in pairs}
+    return {
+        "disk": "1 GB",
+        "job_extra_directives": {"periodic_remove": over} | group | own,
+        "job_script_prologue": [_no_macro(line) for line in asked.prologue],
+    }
+
+
+def _no_macro(line: str) -> str:
+    """A line for HTCondor, which would take $(this) for a macro of its own."""
+    return line.replace("$(", "$(DOLLAR)(")
+
+
+@dataclass(frozen=True)
+class _System:
+    """A batch system. Its states that are in neither `queued` nor `ended` count as running."""
+
+    cluster: str
+    options: Callable[[_Asked], Options]
+    submit: str
+    cancel: str
+    ask: str
+    answer: str
+    queued: str
+    ended: str
+    prefix: str
+    launcher: str | None = None
+    lacks: frozenset[str] = frozenset()
+    stdin: bool = False
+
+
+SYSTEMS = {
+    "slurm": _System(
+        "SLURMCluster",
+        _slurm,
+        submit="sbatch",
+        cancel="scancel",
+        ask="squeue --noheader --format=%i,%T --jobs={commas}",
+        answer=r"^\s*(?P<id>\d+)\S*,(?P<state>\w+)",
+        queued="PENDING|CONFIGURING|REQUEUE\\w*|SPECIAL_EXIT|RESV_DEL_HOLD",
+        ended="COMPLETED|CANCELLED|FAILED|TIMEOUT|NODE_FAIL|OUT_OF_MEMORY|PREEMPTED|BOOT_FAIL|DEADLINE",
+        prefix="#SBATCH",
+        launcher="srun",
+    ),
+    "pbs": _System(
+        "PBSCluster",
+        _pbs,
+        submit="qsub",
+        cancel="qdel",
+        ask="qstat -f {ids}",
+        answer=r"^Job Id:\s*(?P<id>\d+)[\s\S]*?job_state\s*=\s*(?P<state>\w)",
+        queued="[QHWTM]",
+        ended="[CFX]",
+        prefix="#PBS",
+    ),
+    "lsf": _System(
+        "LSFCluster",
+        _lsf,
+        submit="bsub",
+        cancel="bkill",
+        ask="bjobs -w {ids}",
+        answer=r"^\s*(?P<id>\d+)\s+\S+\s+(?P<state>\w+)",
+        queued="PEND|WAIT|PSUSP",
+        ended="DONE|EXIT",
+        prefix="#BSUB",
+        stdin=True,
+    ),
+    "sge": _System(
+        "SGECluster",
+        _sge,
+        submit="qsub",
+        cancel="qdel",
+        ask="qstat -u {user}",
+        answer=r"^\s*(?P<id>\d+)\s+\S+\s+\S+\s+\S+\s+(?P<state>\w+)",
+        queued=r"\w*w\w*",
+        ended="z",
+        prefix="#$",
+        lacks=frozenset({"launcher"}),
+    ),
+    "oar": _System(
+        "OARCluster",
+        _oar,
+        submit="oarsub -S",
+        cancel="oardel",
+        ask="oarstat -s -j {id}",
+        answer=r"^\s*(?P<id>\d+)\s*:\s*(?P<state>\w+)",
+        queued=r"Waiting|Hold|Launching|to\w+",
+        ended="Terminated|Error",
+        prefix="#OAR",
+    ),
+    "htcondor": _System(
+        "HTCondorCluster",
+        _htcondor,
+        submit="condor_submit",
+        cancel="condor_rm",
+        ask="condor_q {ids} -af ClusterId JobStatus",
+        answer=r"^\s*(?P<id>\d+)\s+(?P<state>\d)",
+        queued="[15]",
+        ended="[34]",
+        prefix="#",
+        lacks=frozenset({"queue", "launcher"}),
+    ),
+}
+"""The batch systems that a profile can name."""
+
+
+def cluster_class(profile: Profile) -> Any:
+    """Return the class of dask-jobqueue that starts workers through a profile's batch system.
+
+    Raises
+    ------
+    QueueError
+        If dask-jobqueue is not installed.
+    """
+    try:
+        import dask_jobqueue
+    except ImportError:
+        raise QueueError(f"profile {profile.name}: {_NOT_INSTALLED}") from None
+    return getattr(dask_jobqueue, SYSTEMS[profile.system].cluster)
+
+
+_NOT_INSTALLED = "dask-jobqueue is not installed; pip install 'widthlaw[cluster]'"
+
+
+def why_unusable(profile: Profile) -> str | None:
+    """Say why a profile cannot be used on this machine, and what would do; None if it can."""
+    if profile.system == "kubernetes" and profile.address is None:
+        return (
+            "widthlaw starts no pods: start a cluster with dask-kubernetes, then "
+            "`widthlaw run SWEEP --scheduler ADDRESS`, or write its address into a profile"
+        )
+    if profile.system == "address" and profile.address is None:
+        return "needs an address: write it into a profile of your own, or take --scheduler ADDRESS"
+    if profile.system not in SYSTEMS:
+        return None
+    submit = SYSTEMS[profile.system].submit.split()[0]
+    if shutil.which(submit) is None:
+        return f"no {submit} on PATH: take a login node of the cluster, or load its module"
+    return None if find_spec("dask_jobqueue") else _NOT_INSTALLED
+
+
+def lifetime_seconds(profile: Profile) -> int:
+    """Return after how long a worker retires: before its walltime, so that its task comes to an end.
+
+    Parameters
+    ----------
+    profile
+        With a walltime.
+
+    Returns
+    -------
+    int
+        The walltime less a margin of 5%, at least a minute, at most half of the walltime.
+    """
+    return profile.job_walltime - _margin(profile)
+
+
+def stagger_seconds(profile: Profile) -> int:
+    """Return by how much lifetimes differ at most: workers that start together retire apart."""
+    return _margin(profile) // 2
+
+
+def _margin(profile: Profile) -> int:
+    walltime = profile.job_walltime
+    return min(max(60, walltime // 20), walltime // 2)
+
+
+def worker_options(profile: Profile, *, name: str, log_directory: Path) -> Options:
+    """Return what the cluster class is called with, so that each job holds the profile's workers.
+
+    Parameters
+    ----------
+    profile
+        Of a batch system.
+    name
+        What the jobs are called.
+    log_directory
+        Where their output goes.
+
+    Returns
+    -------
+    dict
+        Keyword arguments; of `scheduler_options` the port is free, the dashboard on loopback.
+    """
+    processes = profile.workers_per_job
+    asked = _Asked(
+        name=_job_name(name),
+        log=_log(log_directory),
+        cores=processes,
+        memory=processes * profile.job_memory,
+        walltime=profile.job_walltime,
+        queue=profile.queue,
+        account=profile.account,
+        directives=profile.directives,
+        prologue=(SAFE_PATH, *profile.prologue),
+    )
+    host = {"host": profile.host} if profile.host else {}
+    return _options(profile, asked) | {
+        "processes": processes,
+        "interface": profile.interface,
+        "scheduler_options": {"port": 0, "dashboard_address": "127.0.0.1:0"} | host,
+        "worker_extra_args": _worker_arguments(profile),
+    }
+
+
+def _worker_arguments(profile: Profile) -> list[str]:
+    lifetime = ["--lifetime", f"{lifetime_seconds(profile)}s"]
+    stagger = ["--lifetime-stagger", f"{stagger_seconds(profile)}s"]
+    host = ["--host", profile.host] if profile.host else []
+    return [*lifetime, *stagger, "--no-dashboard", "--preload", "pipeline.worker", *host]
+
+
+def job(
+    profile: Profile,
+    *,
+    name: str,
+    command: Sequence[str],
+    log_directory: Path,
+    cores: int = 1,
+    memory: int | None = None,
+    walltime: int | None = None,
+    queue: str | None = None,
+    directives: Sequence[str] | None = None,
+    nodes: int | None = None,
+) -> Job:
+    """Make a job that runs a command of ours; nothing is submitted or written.
+
+    Parameters
+    ----------
+    profile
+        Of a batch system; what is None below is as the profile says.
+    name
+        What the job is called.
+    command
+        The command and its arguments; the job's shell becomes it, so that signals reach it.
+    log_directory
+        Where the job's output goes; made as the job is submitted.
+    cores, memory
+        What the job asks for on each node, memory in bytes.
+    walltime
+        In seconds.
+    queue, directives
+        As in a profile.
+    nodes
+        How many nodes the job spans; one if None. The command runs on the first: `launcher` starts
+        others on all.
+
+    Returns
+    -------
+    dask_jobqueue.core.Job
+        Its `job_script()` is what would be submitted.
+
+    Raises
+    ------
+    QueueError
+        If dask-jobqueue is not installed, or no job of several nodes is possible.
+    """
+    if nodes is not None:
+        launcher(profile)  # refused before anything is made
+    asked = _Asked(
+        name=_job_name(name),
+        log=_log(log_directory),
+        cores=cores,
+        memory=profile.job_memory if memory is None else memory,
+        walltime=profile.job_walltime if walltime is None else walltime,
+        queue=profile.queue if queue is None else queue,
+        account=profile.account,
+        directives=profile.directives if directives is None else tuple(directives),
+        prologue=(SAFE_PATH, *profile.prologue),
+        nodes=nodes,
+    )
+    options = _options(profile, asked)
+    job_class = cluster_class(profile).job_cls
+    with _kept_away(asked.log):
+        made = job_class("", name=asked.name, processes=1, worker_extra_args=[], **options)
+    line = f"exec {shlex.join(command)}"
+    if profile.system == "htcondor":  # its prologue is part of the command
+        line = "; ".join([*options["job_script_prologue"], _no_macro(line)])
+    made._command_template = line
+    return made
+
+
+def launcher(profile: Profile) -> list[str]:
+    """Return the words that start one command on every node of a job.
+
+    Raises
+    ------
+    QueueError
+        If neither the profile nor its batch system has them.
+    """
+    system = SYSTEMS[profile.system]
+    if "launcher" in system.lacks:
+        raise QueueError(
+            f"profile {profile.name}: a job of several nodes is not possible on {profile.system}; "
+            "submit without --allocation"
+        )
+    words = profile.launcher or system.launcher
+    if words is None:
+        raise QueueError(
+            f"profile {profile.name}: launcher: missing, the words that start a command on every node; "
+            "write the site's, such as mpiexec with its options, or submit without --allocation"
+        )
+    return shlex.split(words)
+
+
+def _options(profile: Profile, asked: _Asked) -> Options:
+    """What the job and the cluster class of dask-jobqueue are both called with."""
+    common = {
+        "cores": asked.cores,
+        "memory": asked.memory,
+        "job_name": asked.name,
+        "log_directory": str(asked.log),
+        "job_extra_directives": list(asked.directives),
+        "job_script_prologue": list(asked.prologue),
+        "python": shlex.quote(profile.python),
+        "death_timeout": profile.death_timeout,
+    }
+    return common | SYSTEMS[profile.system].options(asked)
+
+
+def _hms(seconds: int) -> str:
+    return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
+
+
+def _job_name(name: str) -> str:
+    """A name that all batch systems take: SGE wants a letter first, and few other signs."""
+    plain = re.sub(r"[^A-Za-z0-9_.-]", "-", name)
+    return plain if plain[:1].isalpha() else f"w{plain}"
+
+
+def _log(folder: Path) -> Path:
+    path = Path(folder).absolute()
+    if re.search(r"\s", str(path)):
+        raise QueueError(
+            f"{path}: batch systems take no blanks in the path of a job's output; take another folder"
+        )
+    return path
+
+
+@contextmanager
+def _kept_away(folder: Path) -> Iterator[None]:
+    """Take back the folder that dask-jobqueue makes for a job's output, before there is any."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        yield
+    finally:
+        for path in missing:
+            with suppress(OSError):
+                path.rmdir()
+
+
+def submit_job(made: Job, script: Path) -> str:
+    """Write the script of a job, submit it, and return its id.
+
+    Parameters
+    ----------
+    made
+        From `job`.
+    script
+        Where the script is written, on a file system that the nodes see too; it stays there.
+
+    Returns
+    -------
+    str
+        The id that the batch system gave.
+
+    Raises
+    ------
+    QueueError
+        With the words of the batch system, if it did not take the job.
+    """
+    system = SYSTEMS[str(made.config_name)]
+    for folder in (Path(made.log_directory), script.parent):
+        folder.mkdir(parents=True, exist_ok=True)
+    script.write_text(made.job_script(), encoding="utf-8")
+    script.chmod(0o755)  # oarsub runs it as it is
+    line = shlex.split(system.submit)
+    if system.stdin:
+        told = _call(line, SUBMIT_SECONDS, stdin=script)
+    else:
+        told = _call([*line, str(script)], SUBMIT_SECONDS)
+    if told.returncode:
+        raise QueueError(
+            f"{line[0]} {script}: the job was refused ({_first_line(told)}); mend the profile, and "
+            "submit again"
+        )
+    try:
+        return str(made._job_id_from_submit_output(told.stdout))
+    except ValueError:
+        raise QueueError(
+            f"{line[0]} {script}: no job id in its answer ({_first_line(told)}); look whether the job "
+            "is queued before submitting again"
+        ) from None
+
+
+def cancel_job(system: str, job_id: str) -> bool:
+    """Cancel a job; tell whether there was one to cancel.
+
+    Raises
+    ------
+    QueueError
+        With the words of the batch system, if it did not cancel the job.
+    """
+    line = [*shlex.split(SYSTEMS[system].cancel), _checked_id(job_id)]
+    told = _call(line, SUBMIT_SECONDS)
+    if told.returncode == 0:
+        return True
+    if JOB_UNKNOWN.search(told.stderr) or job_state(system, job_id) == "gone":
+        return False
+    raise QueueError(
+        f"{shlex.join(line)}: the job was not cancelled ({_first_line(told)}); try again, or ask the "
+        "site's help"
+    )
+
+
+def job_state(system: str, job_id: str) -> State | None:
+    """Return whether a job is queued, running or gone; None if that cannot be asked here."""
+    return job_states(system, [job_id])[job_id]
+
+
+def job_states(system: str, job_ids: Sequence[str]) -> dict[str, State | None]:
+    """Ask for the states of several jobs, as far as possible at once.
+
+    Parameters
+    ----------
+    system
+        A key of `SYSTEMS`.
+    job_ids
+        As `submit_job` returned them.
+
+    Returns
+    -------
+    dict
+        A state for each id; None where the batch system does not answer in time, or not to this.
+    """
+    ids = [_checked_id(job_id) for job_id in job_ids]
+    each = "{id}" in SYSTEMS[system].ask
+    found: dict[str, State | None] = {}
+    for group in [[job_id] for job_id in ids] if each else [ids] if ids else []:
+        found |= _ask(SYSTEMS[system], group)
+    return found
+
+
+def _ask(system: _System, ids: list[str]) -> dict[str, State | None]:
+    names = {"id": ids[0], "ids": " ".join(ids), "commas": ",".join(ids), "user": getpass.getuser()}
+    try:
+        told = _call(shlex.split(system.ask.format_map(names)), ASK_SECONDS)
+    except QueueError:
+        return dict.fromkeys(ids)
+    listed = {
+        line["id"]: line["state"] for line in re.finditer(system.answer, told.stdout, re.MULTILINE)
+    }
+    absent: State | None = None
+    if told.returncode == 0 or JOB_UNKNOWN.search(told.stderr):
+        absent = "gone"
+    heads = {job_id: job_id.split(".")[0] for job_id in ids}  # HTCondor's 12.0 is listed as 12
+    return {
+        job_id: _state(system, listed[head]) if head in listed else absent
+        for job_id, head in heads.items()
+    }
+
+
+def _state(system: _System, word: str) -> State:
+    if re.fullmatch(system.queued, word):
+        return "queued"
+    return "gone" if re.fullmatch(system.ended, word) else "running"
+
+
+def _checked_id(job_id: str) -> str:
+    """A job id; it goes onto a command line, where anything else could be an option."""
+    if not re.fullmatch(r"\d+(\.\d+)?", job_id):
+        raise QueueError(f"job {job_id!r}: not a job id, expected a number such as 1234")
+    return job_id
+
+
+def _call(line: list[str], seconds: int, stdin: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a command of a batch system to its end."""
+    text = stdin.read_text(encoding="utf-8") if stdin else ""
+    try:
+        return subprocess.run(
+            line, input=text, capture_output=True, text=True, timeout=seconds, check=False
+        )
+    except FileNotFoundError:
+        raise QueueError(
+            f"{line[0]}: not on PATH; take a login node of the cluster, or load its module"
+        ) from None
+    except subprocess.TimeoutExpired:
+        raise QueueError(
+            f"{shlex.join(line)}: no answer within {seconds} s; look at the queue, then try again"
+        ) from None
+    except OSError as error:
+        raise QueueError(f"{shlex.join(line)}: cannot be run ({error.strerror})") from None
+
+
+def _first_line(told: subprocess.CompletedProcess[str]) -> str:
+    lines = [line.strip() for line in f"{told.stderr}\n{told.stdout}".splitlines() if line.strip()]
+    return lines[0] if lines else f"it said nothing, exit status {told.returncode}"
