@@ -1,1 +1,1 @@
-"""How it is launched: the command line, the bundled sweeps, and the paper from end to end."""
+"""How it is launched: the command line, the bundled sweeps and profiles, the paper from end to end."""

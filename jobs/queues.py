@@ -4,8 +4,8 @@ The only file that knows dask-jobqueue and the commands of batch systems. dask-j
 header of a job; what a profile leaves out it takes from Dask's own configuration, where a site has one.
 It is imported inside functions: the import takes its time, and leaves a file in the user's Dask folder.
 
-Slurm 22.05 was run for real (submit, state, cancel, one job on several nodes). PBS, LSF, SGE, OAR and
-HTCondor follow their documentation; an answer that is not understood is None, never "gone".
+Slurm 22.05 was run for real (submit, state, cancel, several nodes, workers that retire). PBS, LSF, SGE,
+OAR and HTCondor follow their documentation; an error that is not understood is None, never "gone".
 """
 
 from __future__ import annotations
@@ -551,8 +551,8 @@ def submit_job(made: Job, script: Path) -> str:
         ) from None
 
 
-def cancel_job(system: str, job_id: str) -> bool:
-    """Cancel a job; tell whether there was one to cancel.
+def cancel_job(system: str, job_id: str) -> None:
+    """Cancel a job; nothing happens if it is gone already (scancel would not even say so).
 
     Raises
     ------
@@ -561,14 +561,11 @@ def cancel_job(system: str, job_id: str) -> bool:
     """
     line = [*shlex.split(SYSTEMS[system].cancel), _checked_id(job_id)]
     told = _call(line, SUBMIT_SECONDS)
-    if told.returncode == 0:
-        return True
-    if JOB_UNKNOWN.search(told.stderr) or job_state(system, job_id) == "gone":
-        return False
-    raise QueueError(
-        f"{shlex.join(line)}: the job was not cancelled ({_first_line(told)}); try again, or ask the "
-        "site's help"
-    )
+    if told.returncode and job_state(system, job_id) != "gone":
+        raise QueueError(
+            f"{shlex.join(line)}: the job was not cancelled ({_first_line(told)}); try again, or ask "
+            "the site's help"
+        )
 
 
 def job_state(system: str, job_id: str) -> State | None:

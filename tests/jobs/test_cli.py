@@ -16,7 +16,7 @@ import pipeline
 from pipeline import store
 from pipeline.blocks import compute_block
 
-COMMANDS = ["run", "status", "query", "fit", "plot", "sweeps", "reproduce"]
+COMMANDS = ["run", "status", "query", "fit", "plot", "sweeps", "profiles", "reproduce"]
 
 
 def test_help_names_every_command(widthlaw) -> None:

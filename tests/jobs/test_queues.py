@@ -341,14 +341,16 @@ def test_several_jobs_are_asked_for_at_once(on_path) -> None:
 
 def test_a_job_is_cancelled(on_path) -> None:
     said = on_path("condor_rm", "")
-    assert queues.cancel_job("htcondor", "12.0")
+    queues.cancel_job("htcondor", "12.0")
     assert said.read_text() == "12.0\n"
-    on_path("scancel", "echo 'Kill job error on job id 12: Invalid job id specified' >&2; exit 1")
-    assert not queues.cancel_job("slurm", "12")
-    on_path("squeue", "echo 12,RUNNING")
-    on_path("scancel", "echo 'Access denied' >&2; exit 1")
-    with pytest.raises(QueueError, match=r"scancel 12: the job was not cancelled \(Access denied\)"):
-        queues.cancel_job("slurm", "12")
+    on_path("bkill", "echo 'Job <12>: No matching job found' >&2; exit 255")
+    on_path("bjobs", "echo 'Job <12> is not found' >&2; exit 255")
+    queues.cancel_job("lsf", "12")
+    on_path("bjobs", "echo '12 root RUN normal a b c Oct 1'")
+    with pytest.raises(
+        QueueError, match=r"bkill 12: the job was not cancelled \(Job <12>: No matching"
+    ):
+        queues.cancel_job("lsf", "12")
 
 
 @pytest.mark.parametrize("job_id", ["", "--all", "12 13", "a", "12;x"])
