@@ -24,7 +24,18 @@ __all__ = ["main"]
 
 INTERRUPTED = 130
 
-STORE = click.Path(path_type=Path)
+
+class _Store(click.ParamType):  # type: ignore[type-arg]
+    """A store's path, or its URL as it stands: a Path would make one slash of two."""
+
+    name = "path"
+
+    def convert(self, value: Any, *_: Any) -> Any:
+        return value if "://" in str(value) else Path(value)
+
+
+STORE = _Store()
+FILE = click.Path(path_type=Path)
 
 
 def listing(command: Callable[..., None]) -> Callable[..., None]:
@@ -206,6 +217,39 @@ def run(
 
 
 @main.command()
+@click.argument("sweep")
+@click.option(
+    "--profile", required=True, help="Where to run: a name (`widthlaw profiles`) or a .toml file."
+)
+@click.option("-o", "--output", "store", type=STORE, help="Store.  [default: NAME.zarr]")
+@click.option(
+    "--allocation", is_flag=True, help="One job of several nodes, not one for each of the workers."
+)
+@click.option("--retry-failed", is_flag=True, help="Compute failed trials again.")
+@click.option("--dry-run", is_flag=True, help="Show scripts, blocks, files and core-hours, and stop.")
+def submit(
+    sweep: str, profile: str, store: Path | None, allocation: bool, retry_failed: bool, dry_run: bool
+) -> None:
+    """Fill the store of SWEEP on a cluster; prints the number of the job, which outlives the login.
+
+    `widthlaw status` watches the store, `widthlaw cancel` ends the run; the same command again resumes.
+    """
+    from jobs.launch import submit_sweep
+
+    sys.exit(submit_sweep(sweep, profile, store, allocation, retry_failed, dry_run))
+
+
+@main.command()
+@click.argument("store", type=STORE)
+def cancel(store: Path) -> None:
+    """End the run that fills STORE, here or on a cluster; what is done stays."""
+    from jobs.submit import cancel as cancel_run
+    from pipeline.places import normal
+
+    _say(f"{store}: {cancel_run(normal(store))}")
+
+
+@main.command()
 @click.argument("store", type=STORE)
 @listing
 def status(store: Path, form: str | None) -> None:
@@ -278,9 +322,7 @@ def fit(
 @main.command()
 @click.argument("store", type=STORE)
 @click.option("--kind", help="Which picture; all that suit the store if left out.")
-@click.option(
-    "-o", "--output", type=STORE, help="File, or folder for several.  [default: beside STORE]"
-)
+@click.option("-o", "--output", type=FILE, help="File, or folder for several.  [default: beside STORE]")
 @threshold_option
 @budget_option
 def plot(
@@ -318,7 +360,7 @@ def plot(
 
 @main.command()
 @click.option(
-    "-o", "--output", type=STORE, default=Path("reproduction"), show_default=True, help="Folder."
+    "-o", "--output", type=FILE, default=Path("reproduction"), show_default=True, help="Folder."
 )
 @click.option("--full", is_flag=True, help="Five times the seeds (about five times the time).")
 @computing

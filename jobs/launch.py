@@ -19,8 +19,9 @@ from pipeline import lease
 from pipeline import store as stores
 from pipeline.errors import InputError, WorkersLost
 from pipeline.graph import Outcome, local_client, run
-from pipeline.places import place
+from pipeline.places import normal, place
 from pipeline.sweep import Sweep
+from pipeline.sweep_file import load_sweep
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -34,13 +35,59 @@ def is_complete(sweep: Sweep, path: Path, retry_failed: bool = False) -> bool:
     where = place(path)
     if not where.exists():
         return False
-    lease.refuse(where)  # before any worker starts
+    if lease.read(where) is not None:
+        from jobs.runs import drop_if_gone
+
+        drop_if_gone(where)
+        lease.refuse(where)  # before any worker starts
     return _waiting(path, retry_failed) == 0
 
 
 def _waiting(path: Path, retry_failed: bool) -> int:
     found = stores.counts(path)
     return found["pending"] + (found["failed"] if retry_failed else 0)
+
+
+def submit_sweep(
+    name: str,
+    profile_name: str,
+    store: Path | None,
+    allocation: bool,
+    retry_failed: bool,
+    dry_run: bool,
+) -> int:
+    """Submit a sweep, or show what would be submitted, and return the exit status."""
+    from jobs.profile import load_profile
+    from jobs.runs import Run
+    from jobs.submit import check, scripts, submit
+    from jobs.tables import plan_records, print_records
+
+    sweep, profile = load_sweep(name), load_profile(profile_name)
+    path = store or Path(f"{sweep.name}.zarr")
+    folder = Path(name).parent if Path(name).is_file() else Path()
+    run = Run.new(
+        normal(path),
+        sweep_folder=folder,
+        profile=profile,
+        retry_failed=retry_failed,
+        allocation=allocation,
+    )
+    if dry_run:
+        check(sweep, run, profile)
+        print_records(plan_records(sweep, path, retry_failed), None)
+        for script, text in scripts(run, sweep, profile).items():
+            click.echo(f"\n# ---- script of the {script}'s job\n{text}")
+        return 0
+    if is_complete(sweep, path, retry_failed):
+        return report_run(path)
+    number = submit(sweep, run, profile)
+    click.echo(number)
+    click.echo(
+        f"submitted; `widthlaw status {path}` watches it, `widthlaw cancel {path}` ends it, its logs "
+        f"are in {run.logs}",
+        err=True,
+    )
+    return 0
 
 
 @contextmanager

@@ -203,13 +203,15 @@ def _bundled_folder() -> Path:
     return Path(str(importlib.resources.files("jobs") / "profiles"))
 
 
-def load_profile(name_or_path: str | Path) -> Profile:
+def load_profile(name_or_path: str | Path, folder: Path | None = None) -> Profile:
     """Read a profile from a .toml file, or by its name.
 
     Parameters
     ----------
     name_or_path
         A path that ends with .toml, or the name of a profile (`widthlaw profiles` lists them).
+    folder
+        Where the paths that it names start; where it lies itself if None.
 
     Returns
     -------
@@ -237,20 +239,20 @@ def load_profile(name_or_path: str | Path) -> Profile:
         raise ProfileError(
             f"profile {path}: cannot be read ({why}); `widthlaw profiles` lists those that can"
         ) from None
-    return _parsed(text, path.absolute())
+    return _parsed(text, path.absolute(), folder or path.absolute().parent)
 
 
-def _parsed(text: str, path: Path) -> Profile:
+def _parsed(text: str, path: Path, folder: Path) -> Profile:
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ProfileError(f"profile {path}: not valid TOML: {error}") from None
     profile, problems = _read(document)
     if "system" in profile.model_fields_set:
-        _check(profile, document, path.parent, problems)
+        _check(profile, document, folder, problems)
     if problems:
         raise ProfileError(listing(f"profile {path}", problems))
-    files = {key: str(_file(value, path.parent)) for key, value in _files(profile).items()}
+    files = {key: str(_file(value, folder)) for key, value in _files(profile).items()}
     profile = profile.model_copy(update=files)
     profile._path, profile._text = path, text
     return profile

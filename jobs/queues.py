@@ -23,6 +23,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from pipeline.credentials import CERTIFICATE, KEY
 from pipeline.errors import InputError
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ __all__ = [
     "stagger_seconds",
     "submit_job",
     "why_unusable",
+    "worker_command",
     "worker_options",
 ]
 
@@ -297,29 +299,31 @@ def why_unusable(profile: Profile) -> str | None:
     return None if find_spec("dask_jobqueue") else _NOT_INSTALLED
 
 
-def lifetime_seconds(profile: Profile) -> int:
+def lifetime_seconds(profile: Profile, walltime: int | None = None) -> int:
     """Return after how long a worker retires: before its walltime, so that its task comes to an end.
 
     Parameters
     ----------
     profile
         With a walltime.
+    walltime
+        In seconds, of a job that has one of its own, as the controller may.
 
     Returns
     -------
     int
         The walltime less a margin of 5%, at least a minute, at most half of the walltime.
     """
-    return profile.job_walltime - _margin(profile)
+    walltime = walltime or profile.job_walltime
+    return walltime - _margin(walltime)
 
 
 def stagger_seconds(profile: Profile) -> int:
     """Return by how much lifetimes differ at most: workers that start together retire apart."""
-    return _margin(profile) // 2
+    return _margin(profile.job_walltime) // 2
 
 
-def _margin(profile: Profile) -> int:
-    walltime = profile.job_walltime
+def _margin(walltime: int) -> int:
     return min(max(60, walltime // 20), walltime // 2)
 
 
@@ -361,11 +365,36 @@ def worker_options(profile: Profile, *, name: str, log_directory: Path) -> Optio
     }
 
 
+_WORKER = [
+    *["--no-dashboard", "--dashboard-address", "127.0.0.1:0"],  # its metrics would still be served
+    *["--preload", "pipeline.job_worker"],
+]
+
+
 def _worker_arguments(profile: Profile) -> list[str]:
     lifetime = ["--lifetime", f"{lifetime_seconds(profile)}s"]
     stagger = ["--lifetime-stagger", f"{stagger_seconds(profile)}s"]
     host = ["--host", profile.host] if profile.host else []
-    return [*lifetime, *stagger, "--no-dashboard", "--preload", "pipeline.worker", *host]
+    return [*lifetime, *stagger, *_WORKER, *host]
+
+
+def worker_command(profile: Profile, scheduler: str, tls: Path) -> list[str]:
+    """Return the words that start the workers of one node inside a job of several.
+
+    They need no lifetime: the controller ends with the job, and ends them before.
+    """
+    network = ["--host", profile.host] if profile.host else []
+    if profile.interface:
+        network = ["--interface", profile.interface]
+    return [
+        *[profile.python, "-m", "distributed.cli.dask_worker", scheduler],
+        *["--nworkers", str(profile.workers_per_job), "--nthreads", "1"],
+        *["--memory-limit", str(profile.job_memory), "--death-timeout", str(profile.death_timeout)],
+        *["--tls-ca-file", str(tls / CERTIFICATE)],
+        *["--tls-cert", str(tls / CERTIFICATE), "--tls-key", str(tls / KEY)],
+        *_WORKER,
+        *network,
+    ]
 
 
 def job(

@@ -175,7 +175,9 @@ def plan_records(sweep: Sweep, path: Path, retry_failed: bool = False) -> list[R
 
 
 def status_records(path: Path) -> list[Record]:
-    """Trials by status, and the time that is left."""
+    """Trials by status, the time that is left, and who is at it."""
+    from jobs.runs import told
+    from pipeline.places import normal
     from pipeline.store import check_store, counts
 
     attributes = check_store(path)
@@ -189,6 +191,7 @@ def status_records(path: Path) -> list[Record]:
         "trials": asked,
         **{word: found[word] for word in ("done", "failed", "diverged", "pending")},
         "core-seconds left": round(share * attributes["estimated_seconds"], 1),
+        "run": told(normal(path)),
     }
     return [record]
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from distributed import Security
 
-__all__ = ["fresh", "load", "save"]
+__all__ = ["CERTIFICATE", "KEY", "fresh", "load", "save", "write_private"]
 
 CERTIFICATE, KEY = "certificate.pem", "key.pem"
 
@@ -29,13 +29,19 @@ def fresh() -> Security:
 def save(security: Security, folder: Path) -> None:
     """Write the credentials of `fresh` into a folder (mode 0700), as files of mode 0600."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.chmod(0o700)
     config = security.get_tls_config_for_role("scheduler")
     texts = {CERTIFICATE: config["cert"], KEY: config["key"]}
     for name, text in texts.items():
-        handle = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(handle, "w") as file:
-            os.fchmod(handle, 0o600)
-            file.write(text)
+        write_private(folder / name, text)
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner can read, from its first byte on."""
+    path.unlink(missing_ok=True)
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(text)
 
 
 def load(folder: Path) -> Security:

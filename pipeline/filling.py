@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import errno
 import json
+import logging
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
@@ -32,6 +33,8 @@ TRIES = 3
 """Starts of a trial of its own, after the block and its seed have each taken a worker down."""
 
 Mask = NDArray[np.bool_]
+
+log = logging.getLogger("widthlaw")
 
 
 @dataclass(frozen=True)
@@ -70,16 +73,23 @@ def fill(
         missing = stores.wanted(stores.status_of(path, block), retry_failed)
         if not missing.any():
             return Outcome()
-        return (_fill_carefully if carefully else _fill)(sweep, path, block, missing)
+        if carefully:
+            return _fill_carefully(sweep, path, block, missing)
+        return _fill(sweep, path, block, missing)
     except StoreFull as error:  # as data: an exception would make Dask print a traceback
         return Outcome(full=str(error.strerror))
 
 
 def _fill(sweep: Sweep, path: str, block: Block, missing: Mask) -> Outcome:
     kept = None if missing.all() else stores.read_block(path, sweep, block)
+    log.info("begins %d trials of cell %s, seeds %d:%d", missing.sum(), *_place(block))
     result = compute_block(sweep, block, missing, kept)
     stores.write(path, sweep, block, result)
     return _outcome(result, missing)
+
+
+def _place(block: Block) -> tuple[tuple[int, ...], int, int]:
+    return block.cell.index, block.start, block.stop
 
 
 def _outcome(result: BlockResult, computed: Mask) -> Outcome:

@@ -43,6 +43,9 @@ TASKS_PER_WORKER = 3
 LOOK_UP = 1.0
 """Seconds after which a driver that waits for a task looks whether it is to end."""
 
+SCHEDULER = {"distributed.scheduler.allowed-failures": 1}
+"""Settings of our own schedulers: a task is looked into after the second worker that died with it."""
+
 log = logging.getLogger("widthlaw")
 
 
@@ -150,16 +153,8 @@ def run_task(
         total += fill(sweep, path, block, retry_failed=retry_failed, carefully=carefully)
         if total.full:
             break
-    log.info("%d trials, %d failed, %.2f s: %s", *_told(total), _places(blocks))
+    log.info("wrote %d trials (%d failed) in %.2f s", total.trials, total.failed, total.seconds)
     return total
-
-
-def _told(outcome: Outcome) -> tuple[int, int, float]:
-    return outcome.trials, outcome.failed, outcome.seconds
-
-
-def _places(blocks: list[Block]) -> str:
-    return " ".join(f"{block.cell.index}[{block.start}:{block.stop}]" for block in blocks)
 
 
 def _here(
@@ -191,7 +186,7 @@ class _Window:
         self, work: Iterator[list[Block]], ending: Callable[[], bool]
     ) -> Generator[Outcome, None, None]:
         """Go through the outcomes of all tasks, in the order in which they end."""
-        from distributed.comm import CommClosedError
+        from distributed.comm.core import CommClosedError
 
         try:
             while True:
@@ -296,10 +291,11 @@ def local_client(workers: int | None = None) -> Client:
     distributed.Client
         Closing it closes the workers.
     """
+    import dask
     from dask.system import CPU_COUNT
     from distributed import Client
 
-    with _interrupts_wait() as interrupted:
+    with _interrupts_wait() as interrupted, dask.config.set(SCHEDULER):
         client = Client(
             n_workers=workers or CPU_COUNT,
             threads_per_worker=1,

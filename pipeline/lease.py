@@ -25,7 +25,7 @@ from dataclasses import asdict, dataclass, replace
 from pipeline.errors import LeaseLost, StoreHeld
 from pipeline.places import Place
 
-__all__ = ["Held", "Job", "Lease", "drop", "enqueue", "hold", "read", "refuse"]
+__all__ = ["Held", "Job", "Lease", "drop", "hold", "read", "refuse"]
 
 KEY = ".lease.json"
 
@@ -77,24 +77,33 @@ class Lease:
     job: Job | None = None
 
     @property
+    def here(self) -> bool:
+        """Whether the holder is a process of this machine."""
+        return self.renewed is not None and self.host == socket.gethostname()
+
+    @property
     def stale(self) -> bool:
         """Whether the holder is gone, as far as can be told from here."""
         if self.renewed is None:
             return False
-        if self.host == socket.gethostname() and not _runs(self.pid, self.started):
+        if self.here and not _runs(self.pid, self.started):
             return True
         return time.time() - self.renewed > STALE
+
+    @property
+    def age(self) -> float:
+        """Seconds since the holder was last heard of."""
+        return max(0.0, time.time() - (self.renewed or self.since))
 
     @property
     def who(self) -> str:
         """The holder, for a message."""
         if self.renewed is None and self.job:
             return f"job {self.job.number} ({self.job.system}) of {self.user} waits to fill it"
-        age = time.time() - (self.renewed or self.since)
         job = f"job {self.job.number} ({self.job.system}), " if self.job else ""
         return (
             f"another run is filling it: {job}process {self.pid} of {self.user} on {self.host}, "
-            f"last heard of {age:.0f} s ago"
+            f"last heard of {self.age:.0f} s ago"
         )
 
 
@@ -168,17 +177,6 @@ def refuse(place: Place) -> None:
     _refuse(place, read(place))
 
 
-def enqueue(place: Place, run: str, job: Job) -> None:
-    """Let a job that waits in a queue hold the store.
-
-    Raises
-    ------
-    StoreHeld
-        Someone else holds the store.
-    """
-    _take(place, _mine(run, job, renewed=None))
-
-
 def drop(place: Place, lease: Lease) -> bool:
     """Take a lease away whose holder is known to be gone; False where it has changed hands."""
     there = place.read(KEY)
@@ -220,12 +218,21 @@ class Held:
         elif self._place.swap(KEY, there, _text(renewed)):
             self._lease = renewed
 
+    def pass_on(self, job: Job) -> None:
+        """Leave the store to a job of this run that waits in its queue, or runs already."""
+        self._stop()
+        waiting = replace(self._lease, holder=uuid.uuid4().hex, renewed=None, job=job)
+        self._place.swap(KEY, _text(self._lease), _text(waiting))  # not if the job has it by now
+
     def release(self) -> None:
         """Give the store back."""
-        self._end.set()
-        self._thread.join(RENEWED_EVERY)  # it may be waiting for a server that is away
+        self._stop()
         with suppress(Exception):  # it goes stale by itself
             drop(self._place, self._lease)
+
+    def _stop(self) -> None:
+        self._end.set()
+        self._thread.join(RENEWED_EVERY)  # it may be waiting for a server that is away
 
 
 @contextmanager

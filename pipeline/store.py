@@ -40,6 +40,7 @@ __all__ = [
     "open_group",
     "open_or_create",
     "read_block",
+    "reset_failed",
     "status_of",
     "todo",
     "write",
@@ -322,6 +323,13 @@ def _open_arrays(path: str, made: object) -> dict[str, Any]:
     """
     with zarr.config.set({"array.write_empty_chunks": True}):
         return dict(open_group(place(path), "r+").arrays())
+
+
+def reset_failed(path: Where) -> None:
+    """Make failed trials pending again; the caller holds the store."""
+    status = _open_arrays(str(path), place(path).made())["status"]
+    found = np.asarray(status)
+    status[...] = np.where(found == Status.FAILED, np.int8(Status.PENDING), found)
 
 
 def clean(path: Where) -> None:

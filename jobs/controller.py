@@ -1,0 +1,319 @@
+"""The controller of a submitted run, as its job executes it: `python -m jobs.controller RUN-FOLDER`.
+
+It takes the lease that `submit` left, starts workers, fills the store, and gives the lease back.
+Workers that end (walltime, preemption, a node that dies) are replaced while there is work. Told to
+end, it hands out nothing more, waits for what is being computed, and ends; at the end of its own
+walltime it submits itself again beforehand. It gives up, and says so in run.json and its log, when it
+has started `FRUITLESS` times in a row, or its workers' jobs so often, without a block done.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+from jobs import queues
+from jobs.profile import Profile
+from jobs.queues import QueueError
+from jobs.runs import Run
+from jobs.submit import controller_job, worker_name
+from pipeline import credentials, lease
+from pipeline import store as stores
+from pipeline.errors import InputError, LeaseLost, StoreFull, WorkersLost
+from pipeline.filling import Outcome
+from pipeline.graph import SCHEDULER
+from pipeline.graph import run as fill
+from pipeline.places import place
+from pipeline.sweep import Sweep
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+__all__ = ["main"]
+
+FRUITLESS = 3
+"""Starts of a controller, and generations of its workers' jobs, without a block done."""
+
+GRACE = 20.0
+"""Seconds that a controller which is told to end waits for blocks in hand: Slurm kills it after 30."""
+
+NUMBERS = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "OAR_JOB_ID", "JOB_ID")
+"""Variables in which batch systems tell a job its number."""
+
+ASK_EVERY = 15.0
+"""Seconds between questions to the batch system: it serves others too."""
+
+log = logging.getLogger("widthlaw")
+
+
+def main() -> int:
+    """Run the controller of the run folder on the command line, and return the exit status."""
+    logging.basicConfig(format="%(asctime)s %(message)s", stream=sys.stderr)
+    log.setLevel(logging.INFO)
+    ending = Ending()
+    run = Run.load(sys.argv[1])
+    sweep, profile = run.sweep(), run.profile()
+    try:
+        with lease.hold(place(run.store), run.run, _this_job(run, profile)) as held:
+            return _control(run, sweep, profile, held, ending)
+    except (InputError, StoreFull, WorkersLost, LeaseLost) as error:
+        run.having(said=str(error))
+        log.error("%s", error)
+        return 1
+
+
+def _this_job(run: Run, profile: Profile) -> lease.Job | None:
+    """The job that this process belongs to, by its environment or by the lease that waits for it."""
+    for name in NUMBERS:
+        if name in os.environ:
+            number = os.environ[name].split(".")[0]
+            return lease.Job(profile.system, number, str(run.folder))
+    found = lease.read(place(run.store))
+    return found.job if found is not None and found.run == run.run else None
+
+
+class Ending:
+    """When the controller is to end: on a signal, or before its walltime does."""
+
+    def __init__(self) -> None:
+        self.told = False
+        self.walltime = float("inf")
+        self._since = 0.0
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._take)
+
+    def _take(self, number: int, frame: object) -> None:
+        self.told = True
+
+    def limit(self, seconds: float) -> None:
+        """End so many seconds after the job began."""
+        began = float(os.environ.get("WIDTHLAW_JOB_BEGAN", time.time()))
+        self.walltime = began + seconds
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time to end."""
+        return self.told or time.time() > self.walltime
+
+    def overdue(self) -> bool:
+        """Whether what is still being computed has had its time."""
+        if self.due and not self._since:
+            self._since = time.monotonic()
+        return bool(self._since) and time.monotonic() - self._since > GRACE
+
+
+def _control(run: Run, sweep: Sweep, profile: Profile, held: lease.Held, ending: Ending) -> int:
+    run = _started(run)
+    _clear_away(run, profile)
+    ending.limit(queues.lifetime_seconds(profile, profile.controller.walltime))
+    with _workers(run, sweep, profile) as workers:
+        watch = _Watch(run, workers, ending)
+        with suppress(Overdue):
+            fill(sweep, run.store, workers.client, progress=watch.count, held=held, draining=watch)
+    left = _pending(run)
+    log.info("%d trials pending", left)
+    if left and not ending.told:
+        number = queues.submit_job(controller_job(run, sweep, profile), run.folder / "controller.sh")
+        log.info("the walltime ends: job %s goes on", number)
+        held.pass_on(lease.Job(profile.system, number, str(run.folder)))
+    return 0
+
+
+def _started(run: Run) -> Run:
+    """Note that a controller has started; give up where the last ones came to nothing."""
+    pending = _pending(run)
+    fruitless = run.fruitless + 1 if pending == run.pending else 0
+    if fruitless >= FRUITLESS:
+        raise InputError(
+            f"given up: {FRUITLESS} controllers in a row have come to nothing; read {run.logs}, mend "
+            "the cause, and submit again"
+        )
+    return run.having(pending=pending, fruitless=fruitless, said="")
+
+
+def _pending(run: Run) -> int:
+    return stores.counts(run.store)["pending"]
+
+
+def _clear_away(run: Run, profile: Profile) -> None:
+    """Cancel the workers' jobs of a controller that was killed: their scheduler is no more."""
+    for number in run.workers:
+        with suppress(QueueError):
+            queues.cancel_job(profile.system, number)
+    run.having(workers=())
+
+
+class Workers(Protocol):
+    """The workers of a run, which come and go."""
+
+    client: Client
+
+    def look(self) -> None:
+        """Replace what has ended."""
+
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        """The numbers of their jobs, () where they share the controller's."""
+
+    @property
+    def generations(self) -> float:
+        """How often they have been started so far, on average."""
+
+
+class Overdue(Exception):
+    """What is being computed has had its time."""
+
+
+class _Watch:
+    """What the controller does once a second while blocks are computed; True once it is to end."""
+
+    def __init__(self, run: Run, workers: Workers, ending: Ending) -> None:
+        self._run, self._workers, self._ending = run, workers, ending
+        self._trials, self._told, self._fruitful = 0, time.monotonic(), 0.0
+
+    def count(self, done: Outcome, total: Outcome) -> None:
+        """Take note of a task that is done, and tell of it every half minute."""
+        self._trials = total.trials
+        self._fruitful = self._workers.generations
+        if time.monotonic() - self._told > 30:
+            self._told = time.monotonic()
+            log.info("%d trials computed, %d of them failed", total.trials, total.failed)
+
+    def __call__(self) -> bool:
+        if self._ending.overdue():
+            raise Overdue
+        self._workers.look()
+        if self._workers.generations - self._fruitful > FRUITLESS:
+            raise InputError(
+                f"given up: the workers' jobs have ended {FRUITLESS} times in a row without a block "
+                f"done; read {self._run.logs}, mend the cause, and submit again"
+            )
+        if self._workers.numbers != self._run.workers:
+            self._run = self._run.having(workers=self._workers.numbers)
+        return self._ending.due
+
+
+@contextmanager
+def _workers(run: Run, sweep: Sweep, profile: Profile) -> Iterator[Workers]:
+    import dask
+    from distributed import Client
+
+    logging.getLogger("distributed").setLevel(logging.WARNING)
+    settings = SCHEDULER | {"distributed.scheduler.worker-ttl": f"{profile.worker_ttl}s"}
+    with dask.config.set(settings), ExitStack() as stack:
+        make = _allocated if run.allocation else _queued
+        cluster = stack.enter_context(make(run, sweep, profile))
+        client = stack.enter_context(Client(cluster))
+        log.info("scheduler at %s, dashboard at %s", cluster.scheduler_address, cluster.dashboard_link)
+        if run.allocation:
+            yield stack.enter_context(_Launched(client, cluster.scheduler_address, run, profile))
+        else:
+            yield _Queued(client, cluster, profile)
+
+
+def _queued(run: Run, sweep: Sweep, profile: Profile) -> Any:
+    options = queues.worker_options(
+        run.equipped(profile), name=worker_name(sweep), log_directory=run.logs
+    )
+    return queues.cluster_class(profile)(security=credentials.load(run.tls), **options)
+
+
+class _Queued:
+    """Workers in jobs of their own, through dask-jobqueue."""
+
+    def __init__(self, client: Client, cluster: Any, profile: Profile) -> None:
+        self.client, self._cluster, self._system = client, cluster, profile.system
+        self._jobs = -(-(profile.workers or 1) // profile.workers_per_job)
+        self._seen: set[str] = set()
+        self._asked = time.monotonic()
+        cluster.adapt(minimum_jobs=self._jobs, maximum_jobs=self._jobs)
+
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        jobs = list(self._cluster.workers.values())
+        return tuple(sorted(str(job.job_id) for job in jobs if job.job_id))
+
+    @property
+    def generations(self) -> float:
+        self._seen.update(self.numbers)
+        return len(self._seen) / self._jobs
+
+    def look(self) -> None:
+        """Let go of jobs that ended before their workers came: Dask would wait for these for ever."""
+        if time.monotonic() - self._asked < ASK_EVERY:
+            return
+        self._asked = time.monotonic()
+        absent = self._absent()
+        states = queues.job_states(self._system, list(absent.values()))
+        gone = [name for name, number in absent.items() if states[number] == "gone"]
+        if gone:
+            self._cluster.sync(self._cluster.scale_down, gone)
+
+    def _absent(self) -> dict[Any, str]:
+        """Jobs of which no worker is there: name to number."""
+        there = {str(worker["name"]) for worker in self.client.scheduler_info(-1)["workers"].values()}
+        named = {name: str(job.job_id) for name, job in self._cluster.workers.items() if job.job_id}
+        return {
+            name: number
+            for name, number in named.items()
+            if not any(other == str(name) or other.startswith(f"{name}-") for other in there)
+        }
+
+
+def _allocated(run: Run, sweep: Sweep, profile: Profile) -> Any:
+    from distributed import LocalCluster
+    from distributed.utils import get_ip, get_ip_interface
+
+    host = profile.host or (get_ip_interface(profile.interface) if profile.interface else get_ip())
+    return LocalCluster(
+        n_workers=0,
+        host=host,
+        protocol="tls://",
+        security=credentials.load(run.tls),
+        dashboard_address="127.0.0.1:0",
+    )
+
+
+class _Launched:
+    """Workers on all nodes of the controller's own job, through the site's launcher."""
+
+    numbers: tuple[str, ...] = ()
+
+    def __init__(self, client: Client, address: str, run: Run, profile: Profile) -> None:
+        self.client, self._log = client, run.logs / "workers.log"
+        self._line = [
+            *queues.launcher(profile),
+            *queues.worker_command(profile, address, run.tls),
+        ]
+        self._process: subprocess.Popen[bytes] | None = None
+        self.generations = 0.0
+
+    def look(self) -> None:
+        """Start the workers of all nodes, again where all have ended."""
+        if self._process is not None and self._process.poll() is None:
+            return
+        with self._log.open("ab") as file:
+            self._process = subprocess.Popen(
+                self._line, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT
+            )
+        self.generations += 1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        if self._process is not None:
+            self._process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(GRACE)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

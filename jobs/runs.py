@@ -1,0 +1,229 @@
+"""The folder of a submitted run: what its jobs need, and what they say of themselves.
+
+    STORE.run/sweep.toml         the sweep as submitted (data files are still found where it lay)
+              profile.toml       the profile as submitted
+              run.json           the rest of what was asked for, and how the jobs fare
+              tls/               certificate and key of this run, for its owner alone
+              environment.sh     credentials of an S3 store, for its owner alone
+              controller.sh      the script of the controller's job, which runs
+              supervise.sh       the controller, again where it is killed
+              logs/              what the jobs print
+
+It lies beside the store, or for a store in a bucket in the working folder: all nodes must see it.
+"""
+
+from __future__ import annotations
+
+import importlib.resources
+import json
+import os
+import shlex
+import uuid
+from collections import Counter
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Self
+
+from jobs import queues
+from jobs.profile import Profile, load_profile
+from pipeline import lease
+from pipeline.errors import InputError
+from pipeline.places import Place, is_url, place
+from pipeline.sweep import Sweep
+from pipeline.sweep_file import parse_sweep
+
+__all__ = ["Run", "drop_if_gone", "run_folder", "told"]
+
+PASSED_ON = ("AWS_", "WIDTHLAW_")
+"""Variables that a store in a bucket is reached by; batch systems need not hand them to jobs."""
+
+
+def drop_if_gone(where: Place) -> None:
+    """Take away the lease of a job that its batch system knows no more."""
+    found = lease.read(where)
+    if found is None or found.job is None or found.job.system not in queues.SYSTEMS:
+        return
+    if queues.job_state(found.job.system, found.job.number) == "gone":
+        lease.drop(where, found)
+
+
+def told(store: str) -> str:
+    """Who is filling a store, and how its jobs fare where the batch system can be asked; "-" if nobody.
+
+    A run that has given up is told with its reason.
+    """
+    where = place(store)
+    drop_if_gone(where)
+    found = lease.read(where)
+    if found is None:
+        return _last_words(store)
+    if found.job is None or found.job.system not in queues.SYSTEMS:
+        return ("was left by " if found.stale else "") + found.who
+    job = found.job
+    workers = _workers(job)
+    states = queues.job_states(job.system, [job.number, *workers])
+    text = f"job {job.number} ({job.system}) of {found.user}: {states[job.number] or 'state unknown'}"
+    if found.renewed is not None:
+        text += f", last heard of {found.age:.0f} s ago"
+    count = Counter(states[number] or "unknown" for number in workers)
+    fare = ", ".join(f"{number} {state}" for state, number in sorted(count.items()))
+    return f"{text}; jobs of workers: {fare}" if fare else text
+
+
+def _workers(job: lease.Job) -> tuple[str, ...]:
+    with suppress(InputError):  # another machine's folder
+        return Run.load(job.folder).workers
+    return ()
+
+
+def _last_words(store: str) -> str:
+    with suppress(InputError):  # it was never submitted
+        return Run.load(run_folder(store)).said or "-"
+    return "-"
+
+
+def run_folder(store: str) -> Path:
+    """Return where the run of a store has its files."""
+    if is_url(store):
+        return Path(f"{store.rsplit('/', 1)[-1]}.run").absolute()
+    return Path(f"{store}.run").absolute()
+
+
+@dataclass(frozen=True)
+class Run:
+    """A submitted run.
+
+    Attributes
+    ----------
+    run
+        Names it in the lease of the store.
+    store
+        Absolute path or URL.
+    sweep_folder
+        Where relative paths of the sweep's data files start.
+    profile_folder
+        Where relative paths of the profile's files start.
+    allocation
+        Whether one job of several nodes holds the controller and all workers.
+    pending
+        Trials that were pending when a controller last started.
+    fruitless
+        Controllers that have started since without any progress.
+    workers
+        Numbers of the workers' jobs that the last controller started.
+    said
+        Why the run has come to an end before its work did, or "".
+    """
+
+    run: str
+    store: str
+    sweep_folder: str
+    profile_folder: str
+    retry_failed: bool
+    allocation: bool
+    pending: int = -1
+    fruitless: int = 0
+    workers: tuple[str, ...] = ()
+    said: str = ""
+    folder: Path = field(default=Path(), compare=False)
+
+    @classmethod
+    def new(
+        cls,
+        store: str,
+        *,
+        sweep_folder: Path,
+        profile: Profile,
+        retry_failed: bool,
+        allocation: bool,
+    ) -> Self:
+        """Describe a run that is about to be submitted; nothing is written."""
+        return cls(
+            run=uuid.uuid4().hex,
+            store=store,
+            sweep_folder=str(sweep_folder.absolute()),
+            profile_folder=str(profile.path.parent),
+            folder=run_folder(store),
+            retry_failed=retry_failed,
+            allocation=allocation,
+        )
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Self:
+        """Read the run of a folder.
+
+        Raises
+        ------
+        InputError
+            There is none, or it cannot be read.
+        """
+        folder = Path(folder)
+        try:
+            fields = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+            return cls(**fields | {"workers": tuple(fields["workers"]), "folder": folder})
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise InputError(
+                f"run folder {folder}: no run can be read there ({type(error).__name__}); "
+                "`widthlaw submit` makes one"
+            ) from None
+
+    @property
+    def logs(self) -> Path:
+        return self.folder / "logs"
+
+    @property
+    def tls(self) -> Path:
+        return self.folder / "tls"
+
+    @property
+    def environment(self) -> Path:
+        return self.folder / "environment.sh"
+
+    def prepare(self, sweep: Sweep, profile: Profile) -> None:
+        """Make the folder, with everything but the job's script."""
+        from pipeline import credentials
+
+        self.folder.mkdir(exist_ok=True)
+        self.logs.mkdir(exist_ok=True)
+        (self.folder / "sweep.toml").write_text(sweep.text, encoding="utf-8")
+        (self.folder / "profile.toml").write_text(profile.text, encoding="utf-8")
+        credentials.save(credentials.fresh(), self.tls)
+        credentials.write_private(self.environment, _exports() if is_url(self.store) else "")
+        supervise = importlib.resources.files("jobs") / "supervise.sh"
+        (self.folder / "supervise.sh").write_text(supervise.read_text(), encoding="utf-8")
+        self.save()
+
+    def save(self) -> None:
+        """Write run.json, whole or not at all."""
+        fields = asdict(self)
+        del fields["folder"]
+        draft = self.folder / f".run.json.{os.getpid()}"
+        draft.write_text(json.dumps(fields, indent=1), encoding="utf-8")
+        draft.replace(self.folder / "run.json")
+
+    def having(self, **changed: Any) -> Self:
+        """The run with some fields changed, which is written as well."""
+        changed_run = replace(self, **changed)
+        changed_run.save()
+        return changed_run
+
+    def sweep(self) -> Sweep:
+        """Read the sweep as it was submitted."""
+        file = self.folder / "sweep.toml"
+        return parse_sweep(file.read_text(encoding="utf-8"), str(file), Path(self.sweep_folder))
+
+    def profile(self) -> Profile:
+        """Read the profile as it was submitted."""
+        return load_profile(self.folder / "profile.toml", folder=Path(self.profile_folder))
+
+    def equipped(self, profile: Profile) -> Profile:
+        """The profile whose jobs know what the store is reached by."""
+        source = f". {shlex.quote(str(self.environment))}"
+        return profile.model_copy(update={"prologue": (*profile.prologue, source)})
+
+
+def _exports() -> str:
+    """Lines of a shell that set what the store in a bucket is reached by."""
+    told = {name: value for name, value in os.environ.items() if name.startswith(PASSED_ON)}
+    return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in sorted(told.items()))
