@@ -1,4 +1,4 @@
-"""A cluster on this one host: a private Slurm, or hosts in network namespaces."""
+"""A cluster on this one host: a private Slurm, hosts in network namespaces, an S3 server."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from .buckets import S3Server
 from .network import Network
 from .private_slurm import PrivateSlurm
 
@@ -36,3 +37,21 @@ def network() -> Iterator[Network]:
         pytest.skip(reason)
     with Network() as network:
         yield network
+
+
+@pytest.fixture(scope="session")
+def one_s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    if reason := S3Server.missing():
+        pytest.skip(reason)
+    server = S3Server(tmp_path_factory.mktemp("s3"))
+    try:
+        yield server
+    finally:
+        server.kill()
+
+
+@pytest.fixture
+def s3_server(one_s3_server: S3Server) -> S3Server:
+    """A server that answers; a test may kill it and start it again, and makes buckets of its own."""
+    one_s3_server.start()
+    return one_s3_server
