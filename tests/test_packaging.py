@@ -20,8 +20,9 @@ MODULES = [
 def test_environment_and_package_ask_for_the_same_ranges() -> None:
     lines = (ROOT / "environment.yml").read_text().splitlines()
     conda = {line.strip("- ").strip() for line in lines if line.startswith("  - ") and ">=" in line}
-    cluster = PROJECT["optional-dependencies"]["cluster"]
-    assert conda == {*PROJECT["dependencies"], *cluster, f"python{PROJECT['requires-python']}"}
+    extras = PROJECT["optional-dependencies"]
+    asked = {*PROJECT["dependencies"], *extras["cluster"], *extras["s3"]}
+    assert conda == {*asked, f"python{PROJECT['requires-python']}"}
 
 
 def test_the_readme_has_one_command_to_run_and_one_to_test() -> None:
