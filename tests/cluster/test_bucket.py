@@ -45,10 +45,11 @@ def contents(where: Place) -> dict[str, bytes | None]:
 
 
 @pytest.fixture
-def s3(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> Bucket:
+def s3(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Bucket:
     """An empty prefix of a bucket, with what it takes in the environment."""
     use(s3_server.env, monkeypatch)
     monkeypatch.setenv("WIDTHLAW_S3_PATIENCE", "60")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))  # drafts that stay are removed with it
     monkeypatch.setattr(module, "LONGEST_PAUSE", 0.4)  # the server comes back after three seconds
     return Bucket(f"{s3_server.url('widthlaw')}/{secrets.token_hex(4)}/store")
 
