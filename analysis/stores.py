@@ -11,6 +11,7 @@ from pathlib import Path
 
 import xarray as xr
 
+from pipeline.places import place
 from pipeline.store import check_store
 
 __all__ = ["load_store", "open_store"]
@@ -22,7 +23,7 @@ def open_store(path: str | Path) -> xr.Dataset:
     Parameters
     ----------
     path
-        The store's folder, as `widthlaw run` wrote it.
+        The store's folder or s3:// URL, as `widthlaw run` wrote it.
 
     Returns
     -------
@@ -35,7 +36,7 @@ def open_store(path: str | Path) -> xr.Dataset:
         Where `path` is no store, or one that this version cannot read.
     """
     check_store(path)
-    ds: xr.Dataset = xr.open_zarr(path)
+    ds: xr.Dataset = xr.open_zarr(place(path).zarr(), zarr_format=3)
     return ds
 
 
@@ -48,7 +49,7 @@ def load_store(path: str | Path) -> xr.Dataset:
     Parameters
     ----------
     path
-        The store's folder, as `widthlaw run` wrote it.
+        The store's folder or s3:// URL, as `widthlaw run` wrote it.
 
     Returns
     -------
@@ -61,5 +62,5 @@ def load_store(path: str | Path) -> xr.Dataset:
         As `open_store` does.
     """
     check_store(path)
-    ds: xr.Dataset = xr.open_zarr(path, chunks=None).load()
+    ds: xr.Dataset = xr.open_zarr(place(path).zarr(), chunks=None, zarr_format=3).load()
     return ds

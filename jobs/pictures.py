@@ -6,6 +6,7 @@ from pathlib import Path
 
 from analysis.figures import FIGURES, Study, kinds_for, save
 from pipeline.errors import InputError
+from pipeline.places import beside
 from pipeline.status import Status
 
 __all__ = ["draw_store"]
@@ -41,7 +42,7 @@ def draw_store(
     written = []
     for name in [kind] if kind else suited:
         figure = FIGURES[name].draw(study)
-        for file in _files(store.resolve(), name, output, alone=kind is not None):
+        for file in _files(beside(store), name, output, alone=kind is not None):
             try:
                 file.parent.mkdir(parents=True, exist_ok=True)
                 save(figure, file)

@@ -29,7 +29,7 @@ from jobs import queues
 from jobs.profile import Profile, load_profile
 from pipeline import lease
 from pipeline.errors import InputError
-from pipeline.places import Place, is_url, place
+from pipeline.places import Place, beside, is_url, place
 from pipeline.sweep import Sweep
 from pipeline.sweep_file import parse_sweep
 
@@ -85,9 +85,8 @@ def _last_words(store: str) -> str:
 
 def run_folder(store: str) -> Path:
     """Return where the run of a store has its files."""
-    if is_url(store):
-        return Path(f"{store.rsplit('/', 1)[-1]}.run").absolute()
-    return Path(f"{store}.run").absolute()
+    path = beside(store)
+    return path.with_name(f"{path.name}.run")
 
 
 @dataclass(frozen=True)

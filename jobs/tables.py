@@ -154,10 +154,11 @@ def _profile_record(name: str, file: Path) -> Record:
 def plan_records(sweep: Sweep, path: Path, retry_failed: bool = False) -> list[Record]:
     """What a run of the sweep would do, where something is there already: what is left of it."""
     from pipeline.blocks import block_shape, blocks, tasks, variables
+    from pipeline.places import place
     from pipeline.store import check_target, todo
 
     check_target(path, sweep)
-    resumed = path.exists()
+    resumed = place(path).exists()
     cut = list(todo(path, sweep, retry_failed) if resumed else blocks(sweep, *block_shape(sweep)))
     plan = {
         "store": str(path),

@@ -148,7 +148,7 @@ class Bucket:
 
         self.patiently(ask)
 
-    def keys(self, prefix: str = "") -> Iterator[tuple[str, int]]:
+    def files(self, prefix: str = "") -> Iterator[tuple[str, int]]:
         found = self.patiently(lambda: _client(self.name).list(prefix or None).collect())
         return ((item["path"], item["size"]) for item in found)
 
@@ -174,7 +174,7 @@ class Bucket:
         shutil.rmtree(draft, ignore_errors=True)
 
     def _refuse_strangers(self, files: Iterable[str]) -> None:
-        for key in {key for key, _ in self.keys()}.difference(files):
+        for key in {key for key, _ in self.files()}.difference(files):
             raise FileExistsError(f"{self.name} exists: it holds {key}")
 
     def _create(self, key: str, file: Path) -> None:

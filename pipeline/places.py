@@ -11,14 +11,12 @@ import fcntl
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
-__all__ = ["Folder", "Place", "is_url", "normal", "place"]
-
-T = TypeVar("T")
+__all__ = ["Folder", "Place", "beside", "is_url", "normal", "place"]
 
 PARTIAL = ".partial"
 """How Zarr ends the name of a file that it has not finished writing."""
@@ -83,9 +81,6 @@ class Place(Protocol):
             The place cannot do that at once.
         """
 
-    def patiently(self, action: Callable[[], T]) -> T:
-        """Do something that may meet a server which is away for a while: again until it answers."""
-
     def made(self) -> object:
         """What tells this store from one that was here before."""
 
@@ -98,6 +93,11 @@ def is_url(where: str | Path) -> bool:
 def normal(where: str | Path) -> str:
     """One spelling for a place, whatever the working folder is."""
     return str(where).rstrip("/") if is_url(where) else str(Path(where).resolve())
+
+
+def beside(where: str | Path) -> Path:
+    """The path of a store, for what is to lie beside it; of a bucket's store, in the working folder."""
+    return Path(str(where).rstrip("/").rsplit("/", 1)[-1] if is_url(where) else where).resolve()
 
 
 def place(where: str | Path) -> Place:
@@ -185,9 +185,6 @@ class Folder:
     def replace(self, draft: Path) -> None:
         _exchange(draft, self.path)
         shutil.rmtree(draft, ignore_errors=True)
-
-    def patiently(self, action: Callable[[], T]) -> T:
-        return action()
 
     def made(self) -> object:
         found = os.stat(self.path)

@@ -41,7 +41,7 @@ def fill(folder: Path, files: dict[str, bytes] = FILES) -> Path:
 
 
 def contents(where: Place) -> dict[str, bytes | None]:
-    return {key: where.read(key) for key in dict(where.keys())}
+    return {key: where.read(key) for key in dict(where.files())}
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ def where(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
 def test_where_nothing_is_there_is_nothing_to_read(where: Place) -> None:
     assert not where.exists()
     assert where.read("zarr.json") is None
-    assert list(where.keys()) == []
+    assert list(where.files()) == []
 
 
 def test_what_is_published_is_there_and_nothing_else(where: Place) -> None:
@@ -117,7 +117,7 @@ def test_what_is_published_is_there_and_nothing_else(where: Place) -> None:
     assert where.exists()
     assert where.writable()
     assert contents(where) == FILES
-    assert dict(where.keys()) == {key: len(content) for key, content in FILES.items()}
+    assert dict(where.files()) == {key: len(content) for key, content in FILES.items()}
     assert not draft.exists()
 
 
@@ -159,9 +159,9 @@ def test_a_file_is_removed_if_it_is_there(where: Place) -> None:
 
 def test_keys_are_those_below_a_folder(where: Place) -> None:
     where.publish(fill(where.draft(), {"zarr.json": b"", "a/b/c": b"1", "a/bb": b"22"}))
-    assert dict(where.keys("a")) == {"a/b/c": 1, "a/bb": 2}
-    assert dict(where.keys("a/b")) == {"a/b/c": 1}
-    assert dict(where.keys("none")) == {}
+    assert dict(where.files("a")) == {"a/b/c": 1, "a/bb": 2}
+    assert dict(where.files("a/b")) == {"a/b/c": 1}
+    assert dict(where.files("none")) == {}
 
 
 def test_arrays_are_written_and_read(where: Place) -> None:
@@ -322,7 +322,7 @@ def test_reads_and_changes_wait_for_the_server(
     actions: list[tuple[Callable[[], Any], Any]] = [
         (s3.exists, True),
         (s3.made, s3.made),
-        (lambda: {"zarr.json", "lease"} <= set(dict(s3.keys())), True),
+        (lambda: {"zarr.json", "lease"} <= set(dict(s3.files())), True),
         (lambda: s3.read("lease"), b"mine"),
         (lambda: s3.swap("other", None, b"new"), True),
         (lambda: s3.delete("none"), None),
@@ -385,7 +385,7 @@ def test_where_the_answer_to_a_change_is_lost_what_is_there_tells(
 ASKED: dict[str, Callable[[Bucket, Path], Any]] = {
     "exists": lambda where, draft: where.exists(),
     "made": lambda where, draft: where.made(),
-    "keys": lambda where, draft: where.keys(),
+    "files": lambda where, draft: where.files(),
     "read": lambda where, draft: where.read("lease"),
     "swap": lambda where, draft: where.swap("lease", None, b"mine"),
     "delete": lambda where, draft: where.delete("lease"),
