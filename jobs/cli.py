@@ -255,9 +255,12 @@ def cancel(store: Path) -> None:
 def status(store: Path, form: str | None) -> None:
     """Show how many trials of STORE are done, failed and pending."""
     from jobs.tables import print_records, say_gaps, status_records
+    from pipeline import lease
+    from pipeline.places import place
 
     print_records(status_records(store), form)
-    sys.exit(say_gaps(store, "`widthlaw run` with its sweep resumes"))
+    held = lease.read(place(store)) is not None
+    sys.exit(say_gaps(store, "a run is at it" if held else "`widthlaw run` with its sweep resumes"))
 
 
 @main.command()

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 FRUITLESS = 3
-"""Starts of a controller, and generations of its workers' jobs, without a block done."""
+"""Starts of a controller without a trial done; of its workers' jobs it takes twice as many."""
 
 GRACE = 20.0
 """Seconds that a controller which is told to end waits for blocks in hand: Slurm kills it after 30."""
@@ -48,7 +48,8 @@ NUMBERS = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "OAR_JOB_ID", "JOB_ID")
 """Variables in which batch systems tell a job its number."""
 
 ASK_EVERY = 15.0
-"""Seconds between questions to the batch system: it serves others too."""
+"""Seconds between questions to the batch system: it serves others too. They double while jobs end
+before their workers come, so that a batch system which is away for minutes ends no run."""
 
 log = logging.getLogger("widthlaw")
 
@@ -58,15 +59,22 @@ def main() -> int:
     logging.basicConfig(format="%(asctime)s %(message)s", stream=sys.stderr)
     log.setLevel(logging.INFO)
     ending = Ending()
-    run = Run.load(sys.argv[1])
-    sweep, profile = run.sweep(), run.profile()
     try:
+        run = Run.load(sys.argv[1])
+    except InputError as error:
+        log.error("%s", error)
+        return 1
+    try:
+        sweep, profile = run.sweep(), run.profile()
         with lease.hold(place(run.store), run.run, _this_job(run, profile)) as held:
             return _control(run, sweep, profile, held, ending)
     except (InputError, StoreFull, WorkersLost, LeaseLost) as error:
-        run.having(said=str(error))
         log.error("%s", error)
-        return 1
+        run.having(said=str(error))
+    except Exception as error:
+        log.exception("a fault of widthlaw, or of what it stands on")
+        run.having(said=f"{type(error).__name__}: {error}")
+    return 1
 
 
 def _this_job(run: Run, profile: Profile) -> lease.Job | None:
@@ -123,6 +131,8 @@ def _control(run: Run, sweep: Sweep, profile: Profile, held: lease.Held, ending:
         number = queues.submit_job(controller_job(run, sweep, profile), run.folder / "controller.sh")
         log.info("the walltime ends: job %s goes on", number)
         held.pass_on(lease.Job(profile.system, number, str(run.folder)))
+    elif left:
+        run.having(said="told to end; the same `widthlaw submit` goes on")
     return 0
 
 
@@ -190,10 +200,10 @@ class _Watch:
         if self._ending.overdue():
             raise Overdue
         self._workers.look()
-        if self._workers.generations - self._fruitful > FRUITLESS:
+        if self._workers.generations - self._fruitful > 2 * FRUITLESS:
             raise InputError(
-                f"given up: the workers' jobs have ended {FRUITLESS} times in a row without a block "
-                f"done; read {self._run.logs}, mend the cause, and submit again"
+                f"given up: {2 * FRUITLESS} generations of the workers' jobs have come to nothing; "
+                f"read {self._run.logs}, mend the cause, and submit again"
             )
         if self._workers.numbers != self._run.workers:
             self._run = self._run.having(workers=self._workers.numbers)
@@ -209,13 +219,23 @@ def _workers(run: Run, sweep: Sweep, profile: Profile) -> Iterator[Workers]:
     settings = SCHEDULER | {"distributed.scheduler.worker-ttl": f"{profile.worker_ttl}s"}
     with dask.config.set(settings), ExitStack() as stack:
         make = _allocated if run.allocation else _queued
-        cluster = stack.enter_context(make(run, sweep, profile))
+        cluster = stack.enter_context(_closing(make(run, sweep, profile)))
         client = stack.enter_context(Client(cluster))
         log.info("scheduler at %s, dashboard at %s", cluster.scheduler_address, cluster.dashboard_link)
         if run.allocation:
             yield stack.enter_context(_Launched(client, cluster.scheduler_address, run, profile))
         else:
             yield _Queued(client, cluster, profile)
+
+
+@contextmanager
+def _closing(cluster: Any) -> Iterator[Any]:
+    """Close a cluster whatever it says to that: Dask takes it amiss that a job was never accepted."""
+    try:
+        yield cluster
+    finally:
+        with suppress(Exception):
+            cluster.close()
 
 
 def _queued(run: Run, sweep: Sweep, profile: Profile) -> Any:
@@ -231,8 +251,8 @@ class _Queued:
     def __init__(self, client: Client, cluster: Any, profile: Profile) -> None:
         self.client, self._cluster, self._system = client, cluster, profile.system
         self._jobs = -(-(profile.workers or 1) // profile.workers_per_job)
-        self._seen: set[str] = set()
-        self._asked = time.monotonic()
+        self._seen: set[Any] = set()
+        self._asked, self._patience = time.monotonic(), ASK_EVERY
         cluster.adapt(minimum_jobs=self._jobs, maximum_jobs=self._jobs)
 
     @property
@@ -242,27 +262,28 @@ class _Queued:
 
     @property
     def generations(self) -> float:
-        self._seen.update(self.numbers)
+        self._seen.update(self._cluster.workers)
         return len(self._seen) / self._jobs
 
     def look(self) -> None:
-        """Let go of jobs that ended before their workers came: Dask would wait for these for ever."""
-        if time.monotonic() - self._asked < ASK_EVERY:
+        """Let go of jobs that were refused, or ended before their workers came: Dask would wait."""
+        if time.monotonic() - self._asked < self._patience:
             return
         self._asked = time.monotonic()
         absent = self._absent()
-        states = queues.job_states(self._system, list(absent.values()))
-        gone = [name for name, number in absent.items() if states[number] == "gone"]
+        states = queues.job_states(self._system, [number for number in absent.values() if number])
+        gone = [name for name, number in absent.items() if not number or states[number] == "gone"]
+        self._patience = 2 * self._patience if gone else ASK_EVERY
         if gone:
             self._cluster.sync(self._cluster.scale_down, gone)
 
     def _absent(self) -> dict[Any, str]:
-        """Jobs of which no worker is there: name to number."""
-        there = {str(worker["name"]) for worker in self.client.scheduler_info(-1)["workers"].values()}
-        named = {name: str(job.job_id) for name, job in self._cluster.workers.items() if job.job_id}
+        """Jobs of which no worker is there: name to number, "" where the batch system refused it."""
+        info = self.client.scheduler_info(n_workers=-1)["workers"].values()
+        there = [str(worker["name"]) for worker in info]
         return {
-            name: number
-            for name, number in named.items()
+            name: str(job.job_id or "")
+            for name, job in list(self._cluster.workers.items())
             if not any(other == str(name) or other.startswith(f"{name}-") for other in there)
         }
 

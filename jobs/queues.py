@@ -28,6 +28,7 @@ from pipeline.errors import InputError
 
 if TYPE_CHECKING:
     from dask_jobqueue.core import Job
+    from distributed import Security
 
     from jobs.profile import Profile
 
@@ -47,6 +48,7 @@ __all__ = [
     "why_unusable",
     "worker_command",
     "worker_options",
+    "worker_script",
 ]
 
 State = Literal["queued", "running", "gone"]
@@ -363,6 +365,16 @@ def worker_options(profile: Profile, *, name: str, log_directory: Path) -> Optio
         "scheduler_options": {"port": 0, "dashboard_address": "127.0.0.1:0"} | host,
         "worker_extra_args": _worker_arguments(profile),
     }
+
+
+def worker_script(profile: Profile, options: Options, security: Security) -> str:
+    """Return the script of one of the workers' jobs, for a look: the scheduler's address is missing."""
+    told = {key: value for key, value in options.items() if key != "scheduler_options"}
+    with _kept_away(Path(options["log_directory"])):
+        made = cluster_class(profile).job_cls(
+            "tls://CONTROLLER:PORT", name="NUMBER", security=security, protocol="tls://", **told
+        )
+    return str(made.job_script())
 
 
 _WORKER = [

@@ -48,16 +48,16 @@ def drop_if_gone(where: Place) -> None:
         lease.drop(where, found)
 
 
-def told(store: str) -> str:
+def told(store: str, pending: int) -> str:
     """Who is filling a store, and how its jobs fare where the batch system can be asked; "-" if nobody.
 
-    A run that has given up is told with its reason.
+    A run that has ended before its work is told with its reason.
     """
     where = place(store)
     drop_if_gone(where)
     found = lease.read(where)
     if found is None:
-        return _last_words(store)
+        return _last_words(store) if pending else "-"
     if found.job is None or found.job.system not in queues.SYSTEMS:
         return ("was left by " if found.stale else "") + found.who
     job = found.job
@@ -79,7 +79,8 @@ def _workers(job: lease.Job) -> tuple[str, ...]:
 
 def _last_words(store: str) -> str:
     with suppress(InputError):  # it was never submitted
-        return Run.load(run_folder(store)).said or "-"
+        run = Run.load(run_folder(store))
+        return run.said or f"its last job has ended before its work; read {run.logs}"
     return "-"
 
 

@@ -118,10 +118,7 @@ def scripts(run: Run, sweep: Sweep, profile: Profile) -> dict[str, str]:
         options = queues.worker_options(
             run.equipped(profile), name=worker_name(sweep), log_directory=run.logs
         )
-        del options["scheduler_options"]
-        options |= {"security": credentials.load(run.tls), "protocol": "tls://"}
-        job_class = queues.cluster_class(profile).job_cls
-        made["worker"] = job_class("tls://CONTROLLER:PORT", name="NUMBER", **options).job_script()
+        made["worker"] = queues.worker_script(profile, options, credentials.load(run.tls))
     return made
 
 
@@ -138,10 +135,10 @@ def submit(sweep: Sweep, run: Run, profile: Profile) -> str:
     InputError, StoreError
         As `check` does; or the batch system did not take the job.
     """
+    check(sweep, run, profile)
     why = queues.why_unusable(profile)
     if why:
         raise InputError(f"profile {profile.name}: cannot be used here: {why}")
-    check(sweep, run, profile)
     stores.open_or_create(run.store, sweep)
     with lease.hold(place(run.store), run.run) as held:
         if run.retry_failed:

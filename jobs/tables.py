@@ -192,7 +192,7 @@ def status_records(path: Path) -> list[Record]:
         "trials": asked,
         **{word: found[word] for word in ("done", "failed", "diverged", "pending")},
         "core-seconds left": round(share * attributes["estimated_seconds"], 1),
-        "run": told(normal(path)),
+        "run": told(normal(path), found["pending"]),
     }
     return [record]
 

@@ -159,6 +159,11 @@ class PrivateSlurm:
             jobs[number] = Job(state, name, node)
         return jobs
 
+    def active(self) -> dict[str, Job]:
+        """The jobs that wait, run, or are being ended."""
+        ended = {"COMPLETED", "CANCELLED", "FAILED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY"}
+        return {number: job for number, job in self.jobs().items() if job.state not in ended}
+
     def node_states(self) -> dict[str, str]:
         """State of each node; a star at its end: it does not answer."""
         lines = self.run("sinfo", "-h", "-N", "-o", "%N %T").splitlines()

@@ -193,7 +193,7 @@ def test_the_cluster_class_takes_the_options_of_workers(profile, tmp_path, syste
         "'/opt/py thon' -m distributed.cli.dask_worker tls://10.0.0.1:1",
         "--nthreads 1 --memory-limit 1.86GiB --nworkers 2",
         "--lifetime 88949s --lifetime-stagger 2340s",
-        "--preload pipeline.worker",
+        "--preload pipeline.job_worker",
         "--host 127.0.0.1",
         "--death-timeout 60",
         "--no-dashboard",

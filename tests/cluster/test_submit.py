@@ -1,0 +1,280 @@
+"""A sweep on a real Slurm: submitted, watched, cancelled, resumed, with the bits of a local run."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import pipeline
+from pipeline import lease, store
+from pipeline.places import place
+
+from .polling import wait_until
+from .private_slurm import PrivateSlurm
+
+PROFILE = """
+system = "slurm"
+workers = 2
+memory = "800 MB"
+walltime = "00:10:00"
+host = "127.0.0.1"
+{more}
+[controller]
+memory = "800 MB"
+"""
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def cluster(short_folder: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[PrivateSlurm]:
+    """Two nodes of two CPUs: a controller and a worker on the first, the other worker on the second."""
+    if reason := PrivateSlurm.missing():
+        pytest.skip(reason)
+    with PrivateSlurm(short_folder, nodes=2, cpus=2) as slurm:
+        for name, value in slurm.env.items():
+            monkeypatch.setenv(name, value)
+        yield slurm
+
+
+@pytest.fixture
+def profile(tmp_path: Path) -> Callable[..., Path]:
+    def make(more: str = "") -> Path:
+        path = tmp_path / "profile.toml"
+        path.write_text(PROFILE.format(more=more))
+        return path
+
+    return make
+
+
+@pytest.fixture
+def long_sweep(tmp_path: Path, write_sweep: Callable[..., Path]) -> Path:
+    """A sweep of some seconds in several blocks."""
+    return write_sweep(n="[400]", d="[20, 40]", width="{ k_per_n = [1.5, 2.0, 4.0] }", seeds=100)
+
+
+def wait_for_end(path: Path, timeout: float = 120) -> None:
+    wait_until(lambda: lease.read(place(path)) is None, timeout, "the run gives the store back")
+
+
+def begun(path: Path, seconds: float = 60) -> None:
+    """Wait until some trials are done and others are not."""
+    wait_until(lambda: store.counts(path)["done"] > 0, seconds, "a block is done")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("allocation", [False, True], ids=["jobs", "allocation"])
+def test_a_sweep_on_two_nodes_has_the_bits_of_a_local_run(
+    cluster, profile, widthlaw, tmp_path, long_sweep, assert_equal_stores, allocation
+) -> None:
+    sweep, path = long_sweep if allocation else "theorem2", tmp_path / "a.zarr"
+    more = ["--allocation"] if allocation else []
+    told = widthlaw("submit", sweep, "--profile", profile(), "-o", path, *more)
+    assert told.returncode == 0, told.stderr
+    assert told.stdout.strip() in cluster.jobs()
+    begun(path)
+    busy = {job.node for job in cluster.active().values()}
+    wait_for_end(path)
+    pipeline.run(sweep, tmp_path / "local.zarr")
+    assert_equal_stores(path, tmp_path / "local.zarr")
+    assert busy == ({"n[1-2]"} if allocation else {"n1", "n2"})
+    assert widthlaw("status", path).returncode == 0
+
+
+def test_a_run_is_watched_refuses_others_and_is_cancelled(
+    cluster, profile, widthlaw, tmp_path, long_sweep, assert_equal_stores
+) -> None:
+    path = tmp_path / "a.zarr"
+    sweep = pipeline.load_sweep(long_sweep)
+    store.create(path, sweep, seeds_per_chunk=10)
+    submit = ("submit", long_sweep, "--profile", profile(), "-o", path)
+    number = widthlaw(*submit).stdout.strip()
+    for command in (submit, ("run", long_sweep, "-o", path)):
+        told = widthlaw(*command)
+        assert told.returncode == 2
+        assert f"job {number} (slurm)" in told.stderr
+    begun(path)
+    told = widthlaw("status", path, "--json")
+    (record,) = json.loads(told.stdout)
+    assert record["run"].startswith(f"job {number} (slurm) of ")
+    assert "running, last heard of" in record["run"]
+    assert "jobs of workers: 2 running" in record["run"]
+    told = widthlaw("cancel", path)
+    assert told.returncode == 0, told.stderr
+    assert f"job {number} (slurm) cancelled" in told.stderr
+    assert lease.read(place(path)) is None
+    wait_until(lambda: not cluster.active(), 60, "all jobs are gone")
+    done = store.counts(path)["done"]
+    assert 0 < done < sweep.trials
+    assert "told to end" in widthlaw("status", path).stdout
+    assert "nobody is filling it" in widthlaw("cancel", path).stderr
+    widthlaw(*submit)
+    wait_for_end(path)
+    pipeline.run(sweep, tmp_path / "local.zarr")
+    assert_equal_stores(path, tmp_path / "local.zarr")
+
+
+def test_a_job_that_waits_holds_the_store_until_it_is_cancelled(
+    cluster, profile, widthlaw, tmp_path, long_sweep
+) -> None:
+    path = tmp_path / "a.zarr"
+    number = widthlaw(
+        "submit", long_sweep, "--profile", profile('directives = ["--hold"]'), "-o", path
+    ).stdout.strip()
+    assert "waits to fill it" in widthlaw("run", long_sweep, "-o", path).stderr
+    assert "queued" in widthlaw("status", path).stdout
+    assert f"job {number} (slurm) cancelled" in widthlaw("cancel", path).stderr
+    assert lease.read(place(path)) is None
+
+
+def test_a_job_that_slurm_has_lost_does_not_hold_the_store(
+    cluster, profile, widthlaw, tmp_path, long_sweep
+) -> None:
+    path = tmp_path / "a.zarr"
+    submit = ("submit", long_sweep, "--profile", profile('directives = ["--hold"]'), "-o", path)
+    first = widthlaw(*submit).stdout.strip()
+    cluster.run("scancel", first)
+    second = widthlaw(*submit)
+    assert second.returncode == 0, second.stderr
+    assert second.stdout.strip() != first
+    widthlaw("cancel", path)
+
+
+def test_a_dry_run_shows_scripts_and_plan_and_touches_nothing(
+    cluster, profile, widthlaw, tmp_path, long_sweep
+) -> None:
+    before = sorted(tmp_path.rglob("*"))
+    given = profile('queue = "debug"')
+    told = widthlaw("submit", long_sweep, "--profile", given, "-o", tmp_path / "a.zarr", "--dry-run")
+    assert told.returncode == 0, told.stderr
+    for part in ("blocks", "core-hours", "new files", "#SBATCH -p debug", "supervise.sh", "--tls-key"):
+        assert part in told.stdout
+    assert sorted(tmp_path.rglob("*")) == sorted([*before, given])
+    assert not cluster.jobs()
+
+
+def test_credentials_are_their_owners_alone_and_no_command_shows_them(
+    cluster, profile, widthlaw, tmp_path, long_sweep
+) -> None:
+    path = tmp_path / "a.zarr"
+    widthlaw("submit", long_sweep, "--profile", profile('directives = ["--hold"]'), "-o", path)
+    folder = tmp_path / "a.zarr.run"
+    assert stat.S_IMODE((folder / "tls").stat().st_mode) == 0o700
+    for file in (folder / "tls" / "key.pem", folder / "tls" / "certificate.pem"):
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    key = (folder / "tls" / "key.pem").read_text().splitlines()[1]
+    assert not any(key in file.read_text() for file in folder.glob("*.*"))
+    assert not any(key.encode() in file.read_bytes() for file in path.rglob("*") if file.is_file())
+    widthlaw("cancel", path)
+
+
+def test_a_store_on_s3_is_filled_from_slurm_with_credentials_from_a_private_file(
+    cluster, profile, widthlaw, tmp_path, long_sweep, s3_server, assert_equal_stores, monkeypatch
+) -> None:
+    import xarray as xr
+
+    for name, value in s3_server.env.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+    url = f"{s3_server.url('submit')}/a.zarr"
+    given = profile('directives = ["--export=PATH,HOME"]')
+    told = widthlaw("submit", long_sweep, "--profile", given, "-o", url)
+    assert told.returncode == 0, told.stderr
+    private = tmp_path / "a.zarr.run" / "environment.sh"
+    assert stat.S_IMODE(private.stat().st_mode) == 0o600
+    wait_for_end(url)
+    sweep = pipeline.load_sweep(long_sweep)
+    pipeline.run(sweep, tmp_path / "local.zarr")
+    assert_equal_stores(xr.open_zarr(place(url).zarr()), tmp_path / "local.zarr")
+
+
+# ---- what cannot be submitted
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ('queue = "nosuch"', "the job was refused .*mend the profile"),
+        ("launcher = 'srun'\nworkers_per_job = 3", "workers_per_job: got 3, but there are 2 workers"),
+    ],
+)
+def test_a_profile_that_slurm_does_not_take_is_told_in_one_line_and_holds_nothing(
+    cluster, profile, widthlaw, tmp_path, long_sweep, more, said
+) -> None:
+    import re
+
+    path = tmp_path / "a.zarr"
+    told = widthlaw("submit", long_sweep, "--profile", profile(more), "-o", path)
+    assert told.returncode == 2
+    assert re.search(said, told.stderr)
+    assert not path.exists() or lease.read(place(path)) is None
+
+
+def test_a_walltime_that_is_too_short_for_a_block_is_refused(profile, widthlaw, tmp_path) -> None:
+    pytest.importorskip("dask_jobqueue")
+    given = profile()
+    given.write_text(given.read_text().replace("00:10:00", "00:00:20"))
+    path = tmp_path / "a.zarr"
+    told = widthlaw("submit", "theorem2", "--profile", given, "-o", path, "--dry-run")
+    assert told.returncode == 2
+    assert "walltime 20 s: a worker may retire after 5 s, but the longest block" in told.stderr
+    assert "give a walltime of 00:0" in told.stderr
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("name", ["local", "address", "kubernetes"])
+def test_a_profile_without_jobs_is_refused_with_what_would_do(widthlaw, tmp_path, name) -> None:
+    told = widthlaw("submit", "tiny", "--profile", name, "-o", tmp_path / "a.zarr")
+    assert told.returncode == 2
+    assert f"profile {name}: {name} has no jobs to submit; use `widthlaw run" in told.stderr
+
+
+# ---- runs that come to nothing
+
+
+def test_a_controller_that_cannot_start_is_told_by_status(
+    cluster, profile, widthlaw, tmp_path, long_sweep
+) -> None:
+    path = tmp_path / "a.zarr"
+    widthlaw("submit", long_sweep, "--profile", profile('python = "/bin/false"'), "-o", path)
+    wait_until(lambda: not cluster.active(), 60, "the job has ended")
+    assert "its last job has ended before its work; read" in widthlaw("status", path).stdout
+    again = widthlaw("submit", long_sweep, "--profile", profile(), "-o", path)
+    assert again.returncode == 0, again.stderr
+    wait_for_end(path)
+    assert store.counts(path)["pending"] == 0
+
+
+@pytest.mark.slow
+def test_a_run_whose_workers_never_come_gives_up_and_says_why(
+    cluster, profile, widthlaw, tmp_path, long_sweep
+) -> None:
+    given = profile('prologue = ["case $SLURM_JOB_NAME in *worker*) exit 1;; esac"]')
+    given.write_text(given.read_text().replace("00:10:00", "00:00:40"))
+    path = tmp_path / "a.zarr"
+    store.create(path, pipeline.load_sweep(long_sweep), seeds_per_chunk=1)
+    told = widthlaw("submit", long_sweep, "--profile", given, "-o", path)
+    assert told.returncode == 0, told.stderr
+    wait_until(lambda: not cluster.active(), 240, "the run gives up")
+    assert "given up: 3 controllers in a row have come to nothing" in widthlaw("status", path).stdout
+    assert lease.read(place(path)) is None
+    controllers = [job for job in cluster.jobs().values() if "worker" not in job.name]
+    assert len(controllers) == 1 + 3  # the last sees what became of the others
+
+
+def test_the_controller_refuses_a_folder_that_is_no_run(tmp_path) -> None:
+    told = subprocess.run(
+        [sys.executable, "-m", "jobs.controller", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONSAFEPATH": "1"},
+    )
+    assert told.returncode == 1
+    assert "no run can be read there" in told.stderr
