@@ -53,23 +53,30 @@ def listing(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def computing(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command --workers and --scheduler: workers of its own, or those of a scheduler."""
+    """Give a command --workers, --scheduler and --profile, of which at most one is given."""
 
     @click.option(
         "--workers", type=click.IntRange(min=1), help="Worker processes.  [default: usable cores]"
     )
     @click.option(
-        "--scheduler", metavar="ADDRESS", help="Use a running Dask scheduler, e.g. tcp://10.0.0.1:8786."
+        "--scheduler", metavar="ADDRESS", help="Use a running Dask scheduler, e.g. tls://10.0.0.1:8786."
+    )
+    @click.option(
+        "--profile", help="Take workers or scheduler from a profile (see `widthlaw profiles`)."
     )
     @functools.wraps(command)
-    def asked(*args: Any, workers: int | None, scheduler: str | None, **kwargs: Any) -> None:
+    def asked(
+        *args: Any, workers: int | None, scheduler: str | None, profile: str | None, **kwargs: Any
+    ) -> None:
         if scheduler is not None and not scheduler.strip():
-            raise click.UsageError("--scheduler: no address; give one such as tcp://10.0.0.1:8786.")
-        if scheduler is not None and workers is not None:
+            raise click.UsageError("--scheduler: no address; give one such as tls://10.0.0.1:8786.")
+        given = {"workers": workers, "scheduler": scheduler, "profile": profile}
+        told = [f"--{name}" for name, value in given.items() if value is not None]
+        if len(told) > 1:
             raise click.UsageError(
-                "--workers and --scheduler exclude each other: a scheduler has its own workers."
+                f"{' and '.join(told)} exclude each other: each says where the workers are."
             )
-        command(*args, workers=workers, scheduler=scheduler, **kwargs)
+        command(*args, workplace=given, **kwargs)
 
     return asked
 
@@ -194,8 +201,7 @@ def profiles(form: str | None) -> None:
 def run(
     sweep: str,
     store: Path | None,
-    workers: int | None,
-    scheduler: str | None,
+    workplace: dict[str, Any],
     retry_failed: bool,
     dry_run: bool,
 ) -> None:
@@ -211,7 +217,7 @@ def run(
         return
     if launch.is_complete(loaded, path, retry_failed):
         sys.exit(launch.report_run(path))
-    with launch.cluster(workers, scheduler) as client:
+    with launch.cluster(**workplace) as client:
         outcome = launch.run_sweep(loaded, path, client, retry_failed=retry_failed)
     sys.exit(launch.report_run(path, outcome))
 
@@ -367,8 +373,8 @@ def plot(
 )
 @click.option("--full", is_flag=True, help="Five times the seeds (about five times the time).")
 @computing
-def reproduce(output: Path, full: bool, workers: int | None, scheduler: str | None) -> None:
+def reproduce(output: Path, full: bool, workplace: dict[str, Any]) -> None:
     """Run the paper: all named sweeps, their figures, and a table of claims."""
     from jobs.reproduce import reproduce as run_paper
 
-    sys.exit(run_paper(output, full, workers, scheduler))
+    sys.exit(run_paper(output, full, workplace))

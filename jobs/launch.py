@@ -24,7 +24,7 @@ from pipeline.sweep import Sweep
 from pipeline.sweep_file import load_sweep
 
 if TYPE_CHECKING:
-    from distributed import Client
+    from distributed import Client, Security
 
 __all__ = ["cluster", "is_complete", "report_run", "run_sweep"]
 
@@ -91,8 +91,12 @@ def submit_sweep(
 
 
 @contextmanager
-def cluster(workers: int | None, scheduler: str | None) -> Iterator[Client]:
+def cluster(
+    workers: int | None = None, scheduler: str | None = None, profile: str | None = None
+) -> Iterator[Client]:
     """Connect to a running scheduler, or start local workers, and say where the dashboard is.
+
+    At most one of the three is given; a profile says one of the first two.
 
     SIGTERM is answered as Ctrl-C is. Dask's own words about workers that take long to stop, or that
     are gone, would only bury the one line that says what is to be done.
@@ -100,8 +104,11 @@ def cluster(workers: int | None, scheduler: str | None) -> Iterator[Client]:
     for name in ("distributed.nanny", "distributed.scheduler", "distributed.client"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     started = False
+    security = None
+    if profile:
+        workers, scheduler, security = _from_profile(profile)
     try:
-        client = _connect(scheduler) if scheduler else local_client(workers)
+        client = _connect(scheduler, security) if scheduler else local_client(workers)
         try:
             signal.signal(signal.SIGTERM, signal.default_int_handler)
             count = len(client.scheduler_info(n_workers=-1)["workers"])
@@ -121,11 +128,37 @@ def cluster(workers: int | None, scheduler: str | None) -> Iterator[Client]:
         raise
 
 
-def _connect(address: str) -> Client:
+def _from_profile(name: str) -> tuple[int | None, str | None, Security | None]:
+    """What a profile says of workers, scheduler, and the certificates of its connection."""
+    from jobs.profile import load_profile
+    from jobs.queues import SYSTEMS, why_unusable
+
+    profile = load_profile(name)
+    why = why_unusable(profile)
+    if profile.system in SYSTEMS:
+        why = f"{profile.system} runs jobs: `widthlaw submit SWEEP --profile {name}` submits them"
+    if why:
+        raise InputError(f"profile {profile.name}: {why}")
+    if profile.tls_cert is None and profile.tls_ca_file is None:
+        return profile.workers, profile.address, None
+    from distributed import Security
+
+    own = {"tls_client_cert": profile.tls_cert, "tls_client_key": profile.tls_key}
+    security = Security(tls_ca_file=profile.tls_ca_file, require_encryption=True, **own)
+    return None, profile.address, security
+
+
+def _connect(address: str, security: Security | None = None) -> Client:
     from distributed import Client
 
+    if not address.startswith("tls://"):
+        click.echo(
+            f"scheduler {address}: not encrypted: whoever reaches its port can run code as you; "
+            "start it with certificates, and give its tls:// address",
+            err=True,
+        )
     try:
-        client = Client(address, timeout=10)
+        client = Client(address, timeout=10, security=security)
     except (OSError, ValueError, TypeError, ImportError, RuntimeError) as error:
         raise InputError(
             f"scheduler {address}: no Dask scheduler answers there ({type(error).__name__}); start "

@@ -10,7 +10,9 @@ import csv
 import io
 import re
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -43,14 +45,14 @@ PAPER = (
 FULL_FACTOR = 5
 
 
-def reproduce(output: Path, full: bool, workers: int | None, scheduler: str | None) -> int:
+def reproduce(output: Path, full: bool, workplace: Mapping[str, Any]) -> int:
     """Run the paper's sweeps into `output`, draw them, print the table; return the exit status."""
     began = time.perf_counter()
     sweeps = [_sweep(name, full) for name in PAPER]
     stores = {sweep.name: output / f"{sweep.name}.zarr" for sweep in sweeps}
     for sweep in sweeps:
         launch.is_complete(sweep, stores[sweep.name])
-    with launch.cluster(workers, scheduler) as client:
+    with launch.cluster(**workplace) as client:
         codes = [
             launch.report_run(stores[sweep.name], launch.run_sweep(sweep, stores[sweep.name], client))
             for sweep in sweeps

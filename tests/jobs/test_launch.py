@@ -1,0 +1,75 @@
+"""Where the workers of `widthlaw run` are: here, at a scheduler, or where a profile says."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from pipeline import credentials
+
+
+@pytest.fixture
+def scheduler(tmp_path: Path) -> Iterator[str]:
+    """The address of a scheduler with one worker, both with certificates, as the README starts them."""
+    credentials.save(credentials.fresh(), tmp_path / "tls")
+    certificate, key = tmp_path / "tls" / "certificate.pem", tmp_path / "tls" / "key.pem"
+    tls = ["--tls-ca-file", certificate, "--tls-cert", certificate, "--tls-key", key]
+    file = tmp_path / "scheduler.json"
+    common = [*tls, "--scheduler-file", file]
+    scheduler = ["scheduler", "--host", "tls://127.0.0.1:0", "--dashboard-address", "127.0.0.1:0"]
+    worker = ["worker", "--host", "127.0.0.1", "--nthreads", "1", "--dashboard-address", "127.0.0.1:0"]
+    with ExitStack() as stack:
+        for words in ([*scheduler, *common], [*worker, *common]):
+            line = [sys.executable, "-m", "dask", *map(str, words)]
+            process = stack.enter_context(subprocess.Popen(line, stderr=subprocess.PIPE, text=True))
+            stack.callback(process.kill)
+            said = iter(process.stderr.readline, "")
+            address = next(text for text in said if "Scheduler at" in text or "Registered to" in text)
+        yield address.split()[-1]
+
+
+def test_an_address_profile_reaches_a_scheduler_by_its_certificates(
+    scheduler, tmp_path, widthlaw
+) -> None:
+    profile = tmp_path / "mine.toml"
+    profile.write_text(
+        f'system = "address"\naddress = "{scheduler}"\ntls_ca_file = "tls/certificate.pem"\n'
+        'tls_cert = "tls/certificate.pem"\ntls_key = "tls/key.pem"\n'
+    )
+    told = widthlaw("run", "tiny", "-o", tmp_path / "t.zarr", "--profile", profile)
+    assert told.returncode == 0, told.stderr
+    assert "1 worker, dashboard" in told.stderr
+    assert "not encrypted" not in told.stderr
+    refused = widthlaw("run", "tiny", "-o", tmp_path / "u.zarr", "--scheduler", scheduler)
+    assert refused.returncode == 2
+    assert "no Dask scheduler answers there" in refused.stderr
+
+
+def test_a_local_profile_says_how_many_workers(tmp_path, widthlaw) -> None:
+    profile = tmp_path / "mine.toml"
+    profile.write_text('system = "local"\nworkers = 1\n')
+    told = widthlaw("run", "tiny", "-o", tmp_path / "t.zarr", "--profile", profile)
+    assert told.returncode == 0, told.stderr
+    assert "1 worker, dashboard" in told.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--profile", "slurm"), "`widthlaw submit SWEEP --profile slurm` submits them"),
+        (("--profile", "address"), "needs an address"),
+        (("--profile", "adress"), "did you mean 'address'"),
+        (("--profile", "local", "--workers", "1"), "--workers and --profile exclude each other"),
+        (("--scheduler", "tcp://127.0.0.1:1"), "not encrypted: whoever reaches its port can run code"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(tmp_path, widthlaw, words, said) -> None:
+    told = widthlaw("run", "tiny", "-o", tmp_path / "t.zarr", *words)
+    assert told.returncode == 2
+    assert said in told.stderr
+    assert not (tmp_path / "t.zarr").exists()
