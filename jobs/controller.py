@@ -120,7 +120,8 @@ class Ending:
 def _control(run: Run, sweep: Sweep, profile: Profile, held: lease.Held, ending: Ending) -> int:
     run = _started(run)
     _clear_away(run, profile)
-    ending.limit(queues.lifetime_seconds(profile, profile.controller.walltime))
+    own = None if run.allocation else profile.controller.walltime
+    ending.limit(queues.lifetime_seconds(profile, own))
     with _workers(run, sweep, profile) as workers:
         watch = _Watch(run, workers, ending)
         with suppress(Overdue):
@@ -131,8 +132,10 @@ def _control(run: Run, sweep: Sweep, profile: Profile, held: lease.Held, ending:
         number = queues.submit_job(controller_job(run, sweep, profile), run.folder / "controller.sh")
         log.info("the walltime ends: job %s goes on", number)
         held.pass_on(lease.Job(profile.system, number, str(run.folder)))
-    elif left:
+        return 0
+    if left:
         run.having(said="told to end; the same `widthlaw submit` goes on")
+    run.forget_credentials()
     return 0
 
 

@@ -379,7 +379,7 @@ def worker_script(profile: Profile, options: Options, security: Security) -> str
 
 _WORKER = [
     *["--no-dashboard", "--dashboard-address", "127.0.0.1:0"],  # its metrics would still be served
-    *["--preload", "pipeline.job_worker"],
+    *["--preload", "pipeline.job_worker", "--preload-nanny", "pipeline.job_worker"],
 ]
 
 

@@ -18,6 +18,7 @@ import importlib.resources
 import json
 import os
 import shlex
+import shutil
 import uuid
 from collections import Counter
 from contextlib import suppress
@@ -207,6 +208,11 @@ class Run:
         changed_run = replace(self, **changed)
         changed_run.save()
         return changed_run
+
+    def forget_credentials(self) -> None:
+        """Remove what lets one into the run, which is over."""
+        shutil.rmtree(self.tls, ignore_errors=True)
+        self.environment.unlink(missing_ok=True)
 
     def sweep(self) -> Sweep:
         """Read the sweep as it was submitted."""
