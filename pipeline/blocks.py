@@ -27,6 +27,7 @@ __all__ = [
     "block_shape",
     "blocks",
     "compute_block",
+    "empty_result",
     "estimated_seconds",
     "tasks",
     "variables",
@@ -179,7 +180,7 @@ def compute_block(
     """
     if wanted is None:
         wanted = np.ones((len(block.cell.widths), block.stop - block.start), dtype=bool)
-    result = kept or _blank(sweep, block)
+    result = kept or empty_result(sweep, block)
     for place, seed in enumerate(sweep.seeds[block.seeds]):
         rows = np.flatnonzero(wanted[:, place])
         if rows.size:
@@ -189,8 +190,8 @@ def compute_block(
     return result
 
 
-def _blank(sweep: Sweep, block: Block) -> BlockResult:
-    """A block of which nothing is known yet."""
+def empty_result(sweep: Sweep, block: Block) -> BlockResult:
+    """Return a block of which nothing is known yet: NaN, and every trial pending."""
     extents = {dim: len(values) for dim, values in sweep.inner.items()}
     shape = (len(block.cell.widths), block.stop - block.start)
 

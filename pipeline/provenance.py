@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import platform
 import subprocess
+from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from threadpoolctl import threadpool_info
 
 __all__ = ["provenance"]
 
-PACKAGES = ("widthlaw", "numpy", "scipy", "zarr", "xarray", "dask", "distributed")
+PACKAGES = ("widthlaw", "numpy", "scipy", "numba", "zarr", "xarray", "dask", "distributed")
 
 
 def provenance() -> dict[str, Any]:
@@ -39,8 +40,12 @@ def _version(name: str) -> str | None:
         return None
 
 
+@lru_cache(maxsize=1)
 def _commit() -> dict[str, Any]:
-    """The commit of the checkout that runs, and whether it has local changes; None when installed."""
+    """The commit of the checkout that runs, and whether it has local changes; None when installed.
+
+    Asked once: what runs is what was imported.
+    """
     folder = Path(__file__).resolve().parent
     if not (folder.parent / ".git").exists():
         return {"commit": None, "dirty": None}

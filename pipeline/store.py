@@ -15,8 +15,9 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
+from glob import escape
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import zarr
@@ -24,32 +25,51 @@ from numpy.typing import NDArray
 
 from pipeline.blocks import Block, BlockResult, block_shape, blocks, variables
 from pipeline.differences import differences
-from pipeline.errors import StoreError, StoreFull
+from pipeline.errors import StoreError, StoreFull, SweepError
 from pipeline.places import PARTIAL, Folder, Place, place
 from pipeline.status import Status
 from pipeline.sweep import Sweep
-from pipeline.template import FORMAT, FORMAT_VERSION, coordinates, write_template
+from pipeline.template import FORMAT, FORMAT_VERSION, coordinates, extents_of, write_template
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = [
+    "array_names",
     "check_store",
     "check_target",
     "clean",
     "counts",
     "create",
+    "drafting",
+    "drafts",
     "messages",
     "open_group",
     "open_or_create",
+    "provenance_of",
     "read_block",
     "reset_failed",
     "status_of",
+    "statuses",
+    "stored_sweep",
+    "sweep_from",
     "todo",
     "write",
 ]
 
 READABLE = (1, FORMAT_VERSION)
 
-NEEDED = ("name", "experiment", "identity", "identity_fields", "estimated_seconds")
-"""Attributes without which nothing can be told of a store, nor written to it."""
+NEEDED: dict[str, Any] = {
+    "name": str,
+    "experiment": str,
+    "identity": str,
+    "identity_fields": dict,
+    "estimated_seconds": int | float,
+}
+"""Attributes without which nothing can be told of a store, nor written to it, and their types."""
+
+ODD = (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError, AttributeError)
+"""What Zarr raises where a group's metadata are not what its specification says."""
 
 Where = str | Path
 
@@ -70,7 +90,7 @@ def check_store(path: Where) -> dict[str, Any]:
         raise StoreError(f"store {path}: not found; `widthlaw run SWEEP -o {path}` would make one")
     try:
         attributes: dict[str, Any] = dict(open_group(where).attrs)
-    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError) as error:
+    except (*ODD, RecursionError) as error:
         raise StoreError(
             f"store {path}: holds no Zarr v3 group ({type(error).__name__}); "
             "give the path of a store that `widthlaw run` made, or a new path"
@@ -81,16 +101,35 @@ def check_store(path: Where) -> dict[str, Any]:
         raise StoreError(
             f"store {path}: format version {attributes.get('format_version')}, expected "
             f"{' or '.join(map(str, READABLE))}; read it with the widthlaw that wrote it "
-            f"({attributes.get('provenance', {}).get('packages', {}).get('widthlaw')}), "
-            "or run the sweep into a new path"
+            f"({_writer(attributes)}), or run the sweep into a new path"
         )
     lost = [name for name in NEEDED if name not in attributes]
-    if lost:
+    odd = [name for name in NEEDED if not isinstance(attributes.get(name), NEEDED[name])]
+    if lost or odd:
+        said = "has no attribute" if lost else "cannot use its attribute"
         raise StoreError(
-            f"store {path}: has no attribute {', '.join(lost)}: the store is damaged; "
+            f"store {path}: {said} {', '.join(lost or odd)}: the store is damaged; "
             "run the sweep into a new path, or bring back a copy"
         )
     return attributes
+
+
+def provenance_of(path: Where) -> dict[str, Any]:
+    """Where the numbers of a store come from; {} where it does not say."""
+    told = check_store(path).get("provenance")
+    return told if isinstance(told, dict) else {}
+
+
+def array_names(sweep: Sweep) -> set[str]:
+    """The arrays of a sweep's store."""
+    return {*coordinates(sweep), *(variable.name for variable in variables(sweep)), "message", "status"}
+
+
+def _writer(attributes: dict[str, Any]) -> object:
+    try:
+        return attributes["provenance"]["packages"]["widthlaw"]
+    except (KeyError, TypeError):
+        return "it does not say which"
 
 
 def open_group(where: Place, mode: Any = "r") -> zarr.Group:
@@ -104,6 +143,11 @@ def counts(path: Where) -> dict[str, int]:
     status = _read(path, "status")
     found = np.bincount(status.ravel(), minlength=len(Status))
     return {status.word: int(found[status]) for status in Status}
+
+
+def statuses(path: Where) -> NDArray[np.int8]:
+    """The statuses of all trials, in the dense cube of the store."""
+    return _read(path, "status")
 
 
 def messages(path: Where, limit: int = 5) -> list[tuple[str, int]]:
@@ -133,10 +177,66 @@ def _damage(path: Where, name: str) -> Iterator[None]:
     try:
         yield
     except (FileNotFoundError, KeyError, ValueError, RuntimeError) as error:
+        said = (str(error).splitlines() or [""])[0]
         raise StoreError(
-            f"store {path}: its {name} cannot be read ({str(error).splitlines()[0]}): the store is "
-            "damaged; run the sweep into a new path, or bring back a copy"
+            f"store {path}: its {name} cannot be read ({said}): the store is damaged; "
+            f"`widthlaw verify {path}` finds what, and with --repair makes it pending"
         ) from None
+
+
+def stored_sweep(path: Where) -> Sweep:
+    """Return the sweep of a store: its text, on the axes that the store has by now.
+
+    Relative paths of data files start at the working folder.
+
+    Raises
+    ------
+    StoreError
+        There is no store, it does not say its sweep, its data file is not there or another one, or
+        what it says is not what it was made for.
+    """
+    attributes = check_store(path)
+    try:
+        extents = extents_of(attributes)
+    except (TypeError, ValueError, KeyError):
+        raise StoreError(
+            f"store {path}: cannot use its attribute extents: the store is damaged; "
+            "run the sweep into a new path, or bring back a copy"
+        ) from None
+    if extents is None:  # format version 1
+        extents = {name: _read(path, name).tolist() for name in ("d", "n", "width")}
+        extents["seeds"] = _read(path, "seed").tolist()
+    return sweep_from(path, attributes, extents)
+
+
+def sweep_from(
+    path: Where, attributes: dict[str, Any], extents: Mapping[str, Any] | None = None
+) -> Sweep:
+    """Make the sweep of a store of its attributes, on the extents of its text if none are given."""
+    from pipeline.sweep_file import parse_sweep, with_extents  # not needed to read a store
+
+    text = attributes.get("sweep")
+    if not isinstance(text, str) or not text:
+        raise StoreError(
+            f"store {path}: its attribute sweep does not hold the text of one; "
+            f"run its sweep file, `widthlaw run SWEEP -o {path}`"
+        )
+    try:
+        sweep = parse_sweep(text, f"store {path}: its sweep")
+        if extents is not None:
+            sweep = with_extents(sweep, f"store {path}: its extents", **extents)
+    except SweepError as error:
+        said = "; ".join(line.strip() for line in str(error).splitlines())
+        if "dataset.path" in said:
+            said += f" (here: from the working folder, {Path().absolute()}; go where the file lies)"
+        raise StoreError(said) from None
+    if sweep.identity != attributes["identity"]:
+        said = "; ".join(differences("", attributes["identity_fields"], sweep.identity_fields))
+        raise StoreError(
+            f"store {path}: is not what its sweep says: {said or 'its identity is another'}; "
+            "bring back the data file or the widthlaw that it was made with, or a copy of the store"
+        )
+    return sweep
 
 
 # ---- making a store
@@ -183,7 +283,11 @@ def check_target(path: Where, sweep: Sweep) -> None:
         stored = np.asarray(group[name])
         if not np.array_equal(stored, asked):
             said = "; ".join(differences(name, stored.tolist(), asked.tolist()))
-            raise StoreError(f"store {path}: made for other extents: {said}; give a new path with -o")
+            raise StoreError(
+                f"store {path}: made for other extents: {said}; give a new path with -o, or "
+                f"`widthlaw extend {path} SWEEP` adds what it lacks, `widthlaw run {path}` fills it as "
+                "it is"
+            )
     if not where.writable():
         raise StoreError(f"store {path}: no permission to write; copy it to a place of your own")
 
@@ -333,8 +437,22 @@ def reset_failed(path: Where) -> None:
 
 
 def clean(path: Where) -> None:
-    """Remove what a killed or failed write left beside the chunks."""
+    """Remove what a killed or failed write left in the store and beside it; for who holds the lease.
+
+    Whoever else prepares a draft for this path is in vain: there is a store already, and replacing it
+    takes the lease.
+    """
     where = place(path)
     for key, _ in where.files():
         if key.endswith(PARTIAL):
             where.delete(key)
+    for draft in drafts(where):
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def drafts(where: Place) -> list[Path]:
+    """Drafts of a store that a killed process left beside it."""
+    if not isinstance(where, Folder):
+        return []
+    path = where.path.absolute()
+    return sorted(path.parent.glob(f".{escape(path.name)}.????????.new"))

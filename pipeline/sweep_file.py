@@ -1,7 +1,8 @@
 """From a TOML file to a validated Sweep.
 
 `load_sweep` reads a file (or a bundled sweep by its name) and refuses what cannot be computed, all
-problems in one message: where, what was found, what was expected, what would do.
+problems in one message: where, what was found, what was expected, what would do. `with_extents` is
+the same sweep on other axes, checked as a file is.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import math
 import re
 import statistics
 import tomllib
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -32,7 +35,7 @@ from pipeline.toml_problems import listing, nearest_name, not_one_of
 if TYPE_CHECKING:
     from pipeline.experiments import Experiment
 
-__all__ = ["bundled_sweeps", "load_sweep", "parse_sweep"]
+__all__ = ["bundled_sweeps", "load_sweep", "parse_sweep", "with_extents"]
 
 
 def bundled_sweeps() -> dict[str, Path]:
@@ -107,6 +110,77 @@ def parse_sweep(text: str, where: str = "sweep", folder: Path | None = None) -> 
     if problems or sweep is None:
         raise SweepError(listing(where, problems))
     return sweep
+
+
+def with_extents(
+    sweep: Sweep,
+    where: str = "sweep",
+    *,
+    d: Sequence[int] | None = None,
+    n: Sequence[int] | None = None,
+    width: Sequence[float] | None = None,
+    seeds: Sequence[int] | None = None,
+) -> Sweep:
+    """Return a sweep with other extents, and all else as it is.
+
+    Parameters
+    ----------
+    sweep
+        What is computed.
+    where
+        How messages name it.
+    d, n, width, seeds
+        Distinct values in the order of the store, widths ascending and in the sweep's own unit; those
+        of the sweep if None.
+
+    Raises
+    ------
+    SweepError
+        The sweep cannot be computed there; with every problem.
+    """
+    from pipeline.experiments import EXPERIMENTS
+
+    given = {"d": d, "n": n, "width": width, "seeds": seeds}
+    asked: dict[str, Any] = {key: tuple(values) for key, values in given.items() if values is not None}
+    problems = [line for key, values in asked.items() for line in _extent_problems(key, values)]
+    if problems:
+        raise SweepError(listing(where, problems))
+    changed = replace(sweep, **asked)
+    experiment = EXPERIMENTS[sweep.experiment]
+    if experiment.widthless and changed.width != sweep.width:
+        problems.append(f"width: {sweep.experiment} has no hidden units; leave the key out")
+    elif changed.width_unit == "k" and not experiment.widthless:
+        whole = [int(value) for value in changed.width]
+        _check_listed_widths("k", whole, experiment.balanced, problems)
+    _input_dimension(changed.d, changed.n, changed.dataset, problems)
+    _check_dimensions(changed.dataset, changed.d, problems)
+    _check_numbers(changed.dataset, changed.n, problems)
+    if not problems:
+        _check_widths(changed, problems)
+    if problems:
+        raise SweepError(listing(where, problems))
+    return changed
+
+
+_LIMITS = {"d": (1, 2**31 - 1), "n": (1, 10**6), "width": (0, 2**31 - 1), "seeds": (0, 2**32 - 1)}
+"""Of the values of an axis, as `sweep_tables` has them for a file; a width is above 0."""
+
+
+def _extent_problems(key: str, values: tuple[Any, ...]) -> list[str]:
+    """What is wrong with the values of an axis by themselves."""
+    if not values:
+        return [f"{key}: got no value, expected at least one"]
+    least, most = _LIMITS[key]
+    kinds = (int, float) if key == "width" else (int,)
+    problems = [
+        f"{key}: got {value!r}, expected {'a number' if key == 'width' else 'a whole number'} "
+        f"from {least} to {most}"
+        for value in values
+        if type(value) not in kinds or not least <= value <= most or (key == "width" and not value)
+    ][:1]
+    if not problems:
+        _check_distinct(key, list(values), problems)
+    return problems
 
 
 def _assemble(
@@ -201,7 +275,7 @@ def _samples(
         return (), tuple(file.d)
     try:
         datasets = tuple(_dataset_spec(item, folder) for item in file.dataset)
-        d = _input_dimension(file, datasets, problems)
+        d = _input_dimension(tuple(file.d), file.n, datasets, problems)
     except DataError as error:
         problems.append(f"dataset.path: {error}")
         return (), tuple(file.d)
@@ -354,10 +428,9 @@ def _check_dataset(item: DatasetTable, problems: list[str]) -> None:
 
 
 def _input_dimension(
-    file: File, datasets: tuple[DatasetSpec, ...], problems: list[str]
+    d: tuple[int, ...], n: Sequence[int], datasets: tuple[DatasetSpec, ...], problems: list[str]
 ) -> tuple[int, ...]:
     """The d axis; the rows of a data file say it where the sweep does not."""
-    d = tuple(file.d)
     for spec in datasets:
         if spec.path is None:
             continue
@@ -365,9 +438,9 @@ def _input_dimension(
         d = d or (columns,)
         if d != (columns,) and _sound(problems, "d"):
             problems.append(f"d: got {list(d)}, but the rows of {spec.path} have {columns} columns")
-        if max(file.n) > samples and _sound(problems, "n"):
+        if max(n) > samples and _sound(problems, "n"):
             problems.append(
-                f"n: got {max(file.n)}, but {spec.path} has {samples} samples and they are drawn "
+                f"n: got {max(n)}, but {spec.path} has {samples} samples and they are drawn "
                 f"without replacement; expected n up to {samples}"
             )
     if not d and _sound(problems, "d"):
@@ -386,7 +459,9 @@ def _check_dimensions(
             )
 
 
-def _check_numbers(datasets: tuple[DatasetSpec, ...], numbers: list[int], problems: list[str]) -> None:
+def _check_numbers(
+    datasets: tuple[DatasetSpec, ...], numbers: Sequence[int], problems: list[str]
+) -> None:
     """Numbers of samples that a dataset cannot form; of several datasets one may do."""
     for spec in datasets:
         multiple = KINDS[spec.kind].multiple

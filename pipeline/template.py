@@ -1,12 +1,17 @@
 """What a store looks like before its first result: arrays, coordinates, attributes.
 
 All of it follows from the sweep, so a store can be compared with what it should be. Every chunk has
-a CRC-32C behind its compressed bytes, that of a coordinate too.
+a CRC-32C behind its compressed bytes, that of a coordinate too; the attributes of the group have a
+digest of their own, since a text that has changed in one letter still reads well.
 """
 
 from __future__ import annotations
 
+import hashlib
+import itertools
+import json
 import warnings
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +25,15 @@ from pipeline.provenance import provenance
 from pipeline.status import Status
 from pipeline.sweep import Sweep
 
-__all__ = ["FORMAT", "FORMAT_VERSION", "coordinates", "variable_dims", "write_template"]
+__all__ = [
+    "FORMAT",
+    "FORMAT_VERSION",
+    "attributes_digest",
+    "coordinates",
+    "extents_of",
+    "variable_dims",
+    "write_template",
+]
 
 FORMAT = "widthlaw"
 
@@ -30,12 +43,29 @@ FORMAT_VERSION = 2
 1: a chunk that holds only NaN (or only "") was not written, so a lost one could not be told.
 """
 
+MOST_SEEDS = 10**7
+
 Coordinate = tuple[tuple[str, ...], NDArray[Any], dict[str, Any]]
 
 
-def write_template(path: Path, sweep: Sweep, widths: int, seeds: int) -> None:
-    """Write an empty store whose chunks hold so many widths and seeds of one cell."""
-    group = zarr.create_group(str(path), zarr_format=3, attributes=_attributes(sweep))
+def write_template(
+    path: Path, sweep: Sweep, widths: int, seeds: int, sources: Sequence[Mapping[str, Any]] = ()
+) -> None:
+    """Write an empty store whose chunks hold so many widths and seeds of one cell.
+
+    Parameters
+    ----------
+    path
+        A folder in which nothing is yet.
+    sweep
+        What the store is for.
+    widths, seeds
+        Extents of chunks.
+    sources
+        The provenance of stores whose trials it takes over.
+    """
+    attributes = _attributes(sweep, sources)
+    group = zarr.create_group(str(path), zarr_format=3, attributes=attributes)
     inner = {dim: len(values) for dim, values in sweep.inner.items()}
     sizes = dict(zip(sweep.dims, sweep.shape, strict=True)) | inner
     chunks = dict.fromkeys(sweep.axes, 1) | {"width": widths, "seed": seeds}
@@ -105,8 +135,8 @@ def variable_dims(sweep: Sweep, own: tuple[str, ...]) -> tuple[str, ...]:
     return (*sweep.axes, *width, "seed", *(dim for dim in own if dim != "width"))
 
 
-def _attributes(sweep: Sweep) -> dict[str, Any]:
-    return {
+def _attributes(sweep: Sweep, sources: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    attributes = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "name": sweep.name,
@@ -117,9 +147,62 @@ def _attributes(sweep: Sweep) -> dict[str, Any]:
         "sweep": sweep.text,
         "activation": list(sweep.activation),
         "dataset": [spec.kind for spec in sweep.dataset],
+        "extents": _extents(sweep),
         "estimated_seconds": estimated_seconds(sweep),
-        "provenance": provenance(),
+        "provenance": provenance() | ({"sources": list(sources)} if sources else {}),
     }
+    return attributes | {"digest": attributes_digest(attributes)}
+
+
+def _extents(sweep: Sweep) -> dict[str, list[Any]]:
+    """The axes that can grow; the text of the sweep says what they were at first."""
+    seeds = [[run[0], run[-1] + 1] for run in _runs(sweep.seeds)]
+    return {"d": list(sweep.d), "n": list(sweep.n), "width": list(sweep.width), "seeds": seeds}
+
+
+def _runs(values: Iterable[int]) -> list[list[int]]:
+    """Cut whole numbers into runs that rise by one, of which the ends tell everything."""
+    by_run = itertools.groupby(enumerate(values), lambda pair: pair[1] - pair[0])
+    return [[value for _, value in run] for _, run in by_run]
+
+
+def extents_of(attributes: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The extents that the attributes of a store tell, as `with_extents` takes them, or None.
+
+    Stores of format version 1 have none. Whatever else the attribute is, it raises TypeError, KeyError
+    or ValueError.
+    """
+    told = attributes.get("extents")
+    if told is None:
+        return None
+    if sum(stop - start for start, stop in told["seeds"]) > MOST_SEEDS:
+        raise ValueError("more seeds than a sweep can have")
+    seeds = [seed for start, stop in told["seeds"] for seed in range(start, stop)]
+    return {"d": told["d"], "n": told["n"], "width": told["width"], "seeds": seeds}
+
+
+def attributes_digest(attributes: Mapping[str, Any]) -> str:
+    """SHA-256 of what a template says of itself; attributes that a user has added do not count."""
+    own = {key: attributes.get(key) for key in OWN}
+    return hashlib.sha256(json.dumps(own, sort_keys=True).encode()).hexdigest()
+
+
+OWN = (
+    "format",
+    "format_version",
+    "name",
+    "experiment",
+    "nested",
+    "identity",
+    "identity_fields",
+    "sweep",
+    "activation",
+    "dataset",
+    "extents",
+    "estimated_seconds",
+    "provenance",
+)
+"""Attributes that the digest covers."""
 
 
 _INNER = {
