@@ -147,8 +147,8 @@ def _report(error: Exception) -> int:
         return 1
     if isinstance(error, ValueError) and "checksum" in str(error):  # zarr's, of a chunk that has rotted
         _say(
-            f"widthlaw: a chunk of the store is damaged ({error}); run the sweep into a new path, or "
-            "bring back a copy"
+            f"widthlaw: a chunk of the store is damaged ({error}); `widthlaw verify STORE` finds it, "
+            "and with --repair makes its trials pending"
         )
         return 1
     text = str(error).splitlines()
@@ -205,13 +205,16 @@ def run(
     retry_failed: bool,
     dry_run: bool,
 ) -> None:
-    """Fill the store of SWEEP; the same command again resumes."""
+    """Fill the store of SWEEP; the same command again resumes.
+
+    SWEEP may also be a store, such as one that was extended or repaired: its own sweep is resumed.
+    """
     from jobs import launch
     from jobs.tables import plan_records, print_records
-    from pipeline.sweep_file import load_sweep
+    from jobs.upkeep import loaded_sweep
 
-    loaded = load_sweep(sweep)
-    path = store or Path(f"{loaded.name}.zarr")
+    loaded, usual = loaded_sweep(sweep)
+    path = store or Path(usual)
     if dry_run:
         print_records(plan_records(loaded, path, retry_failed), None)
         return
@@ -365,6 +368,80 @@ def plot(
     for file in files:
         click.echo(file)
     sys.exit(say_gaps(store, "drawn with what is there"))
+
+
+@main.command()
+@click.argument("stores", type=STORE, nargs=-1, required=True)
+@click.option("--repair", is_flag=True, help="Make the trials pending that are damaged; tidy up.")
+@click.option(
+    "--sample",
+    "number",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Also run N random trials again and compare them with what is stored.",
+)
+@listing
+def verify(stores: Sequence[Path], repair: bool, number: int | None, form: str | None) -> None:
+    """Find what is damaged in STORES: every chunk, coordinate and file is looked at.
+
+    Exit status: 0 sound, 1 damaged or a trial came out otherwise, 3 sound but trials are pending. After
+    --repair it is 0 or 3.
+    """
+    from jobs.upkeep import verify_stores
+
+    sys.exit(verify_stores(stores, repair, number, form))
+
+
+@main.command()
+@click.argument("store", type=STORE)
+@click.argument("sweep", required=False)
+@click.option("--seeds", type=click.IntRange(min=1, max=10**7), help="Seeds 0 to SEEDS - 1.")
+@click.option("--n", "numbers", type=int, multiple=True, help="Samples; may be repeated.")
+@click.option("--d", "dimensions", type=int, multiple=True, help="Input dimension; may be repeated.")
+@click.option(
+    "--width",
+    "widths",
+    type=float,
+    multiple=True,
+    help="Width, in the unit of the store; may be repeated.",
+)
+@click.option("-o", "--output", "out", type=STORE, help="New store.  [default: STORE grows at once]")
+@click.option("--dry-run", is_flag=True, help="Show what would be done and stop.")
+def extend(
+    store: Path,
+    sweep: str | None,
+    seeds: int | None,
+    numbers: tuple[int, ...],
+    dimensions: tuple[int, ...],
+    widths: tuple[float, ...],
+    out: Path | None,
+    dry_run: bool,
+) -> None:
+    """Add seeds, n, d or widths to STORE: those of SWEEP, or those given; nothing is computed again."""
+    from jobs.upkeep import extend_store
+
+    more: dict[str, Sequence[float]] = {
+        "seeds": range(seeds or 0),
+        "n": numbers,
+        "d": dimensions,
+        "width": widths,
+    }
+    if sweep is None and not any(more.values()) and out is None:
+        raise click.UsageError("nothing to add; give a SWEEP, --seeds, --n, --d or --width.")
+    sys.exit(extend_store(store, sweep, more, out, dry_run))
+
+
+@main.command()
+@click.argument("stores", type=STORE, nargs=-1, required=True)
+@click.option(
+    "-o", "--output", "out", type=STORE, required=True, help="New store, or the first of STORES."
+)
+@click.option("--dry-run", is_flag=True, help="Show what would be done and stop.")
+def merge(stores: Sequence[Path], out: Path, dry_run: bool) -> None:
+    """Join STORES of one kind into one that has the trials of all."""
+    from jobs.upkeep import merge_stores
+
+    sys.exit(merge_stores(stores, out, dry_run))
 
 
 @main.command()

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "INCOMPLETE",
+    "Record",
     "aligned",
     "asking",
     "plan_records",

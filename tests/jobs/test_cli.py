@@ -16,7 +16,19 @@ import pipeline
 from pipeline import store
 from pipeline.blocks import compute_block
 
-COMMANDS = ["run", "status", "query", "fit", "plot", "sweeps", "profiles", "reproduce"]
+COMMANDS = [
+    "run",
+    "status",
+    "query",
+    "fit",
+    "plot",
+    "sweeps",
+    "profiles",
+    "reproduce",
+    "verify",
+    "extend",
+    "merge",
+]
 
 
 def test_help_names_every_command(widthlaw) -> None:
