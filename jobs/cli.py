@@ -19,6 +19,8 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from pipeline.places import Where
+
 
 __all__ = ["main"]
 
@@ -200,7 +202,7 @@ def profiles(form: str | None) -> None:
 @click.option("--dry-run", is_flag=True, help="Show what would be done and stop.")
 def run(
     sweep: str,
-    store: Path | None,
+    store: Where | None,
     workplace: dict[str, Any],
     retry_failed: bool,
     dry_run: bool,
@@ -214,7 +216,7 @@ def run(
     from jobs.upkeep import loaded_sweep
 
     loaded, usual = loaded_sweep(sweep)
-    path = store or Path(usual)
+    path = store or usual
     if dry_run:
         print_records(plan_records(loaded, path, retry_failed), None)
         return
@@ -237,9 +239,11 @@ def run(
 @click.option("--retry-failed", is_flag=True, help="Compute failed trials again.")
 @click.option("--dry-run", is_flag=True, help="Show scripts, blocks, files and core-hours, and stop.")
 def submit(
-    sweep: str, profile: str, store: Path | None, allocation: bool, retry_failed: bool, dry_run: bool
+    sweep: str, profile: str, store: Where | None, allocation: bool, retry_failed: bool, dry_run: bool
 ) -> None:
     """Fill the store of SWEEP on a cluster; prints the number of the job, which outlives the login.
+
+    SWEEP may also be a store, as for `widthlaw run`.
 
     `widthlaw status` watches the store, `widthlaw cancel` ends the run; the same command again resumes.
     """
@@ -250,7 +254,7 @@ def submit(
 
 @main.command()
 @click.argument("store", type=STORE)
-def cancel(store: Path) -> None:
+def cancel(store: Where) -> None:
     """End the run that fills STORE, here or on a cluster; what is done stays."""
     from jobs.submit import cancel as cancel_run
     from pipeline.places import normal
@@ -261,7 +265,7 @@ def cancel(store: Path) -> None:
 @main.command()
 @click.argument("store", type=STORE)
 @listing
-def status(store: Path, form: str | None) -> None:
+def status(store: Where, form: str | None) -> None:
     """Show how many trials of STORE are done, failed and pending."""
     from jobs.tables import print_records, say_gaps, status_records
     from pipeline import lease
@@ -281,7 +285,7 @@ def status(store: Path, form: str | None) -> None:
 @click.option("--limit", type=click.IntRange(min=1), help="Show at most this many trials.")
 @listing
 def query(
-    store: Path, expression: str | None, columns: str | None, limit: int | None, form: str | None
+    store: Where, expression: str | None, columns: str | None, limit: int | None, form: str | None
 ) -> None:
     """List the trials of STORE for which EXPRESSION holds.
 
@@ -307,7 +311,7 @@ def query(
 @budget_option
 @listing
 def fit(
-    stores: Sequence[Path], threshold: float | None, budgets: tuple[int, ...], form: str | None
+    stores: Sequence[Where], threshold: float | None, budgets: tuple[int, ...], form: str | None
 ) -> None:
     """Fit the critical width of every cell of STORES, and rank the laws.
 
@@ -338,7 +342,7 @@ def fit(
 @threshold_option
 @budget_option
 def plot(
-    store: Path,
+    store: Where,
     kind: str | None,
     output: Path | None,
     threshold: float | None,
@@ -381,7 +385,7 @@ def plot(
     help="Also run N random trials again and compare them with what is stored.",
 )
 @listing
-def verify(stores: Sequence[Path], repair: bool, number: int | None, form: str | None) -> None:
+def verify(stores: Sequence[Where], repair: bool, number: int | None, form: str | None) -> None:
     """Find what is damaged in STORES: every chunk, coordinate and file is looked at.
 
     Exit status: 0 sound, 1 damaged or a trial came out otherwise, 3 sound but trials are pending. After
@@ -408,7 +412,7 @@ def verify(stores: Sequence[Path], repair: bool, number: int | None, form: str |
 @click.option("-o", "--output", "out", type=STORE, help="New store.  [default: STORE grows at once]")
 @click.option("--dry-run", is_flag=True, help="Show what would be done and stop.")
 def extend(
-    store: Path,
+    store: Where,
     sweep: str | None,
     seeds: int | None,
     numbers: tuple[int, ...],
@@ -437,7 +441,7 @@ def extend(
     "-o", "--output", "out", type=STORE, required=True, help="New store, or the first of STORES."
 )
 @click.option("--dry-run", is_flag=True, help="Show what would be done and stop.")
-def merge(stores: Sequence[Path], out: Path, dry_run: bool) -> None:
+def merge(stores: Sequence[Where], out: Path, dry_run: bool) -> None:
     """Join STORES of one kind into one that has the trials of all."""
     from jobs.upkeep import merge_stores
 

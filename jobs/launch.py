@@ -19,9 +19,8 @@ from pipeline import lease
 from pipeline import store as stores
 from pipeline.errors import InputError, WorkersLost
 from pipeline.graph import Outcome, local_client, run
-from pipeline.places import normal, place
+from pipeline.places import Where, normal, place
 from pipeline.sweep import Sweep
-from pipeline.sweep_file import load_sweep
 
 if TYPE_CHECKING:
     from distributed import Client, Security
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["cluster", "is_complete", "report_run", "run_sweep"]
 
 
-def is_complete(sweep: Sweep, path: Path, retry_failed: bool = False) -> bool:
+def is_complete(sweep: Sweep, path: Where, retry_failed: bool = False) -> bool:
     """Check that a path can take a sweep, before any worker starts; tell whether it has it all."""
     stores.check_target(path, sweep)
     where = place(path)
@@ -43,7 +42,7 @@ def is_complete(sweep: Sweep, path: Path, retry_failed: bool = False) -> bool:
     return _waiting(path, retry_failed) == 0
 
 
-def _waiting(path: Path, retry_failed: bool) -> int:
+def _waiting(path: Where, retry_failed: bool) -> int:
     found = stores.counts(path)
     return found["pending"] + (found["failed"] if retry_failed else 0)
 
@@ -51,7 +50,7 @@ def _waiting(path: Path, retry_failed: bool) -> int:
 def submit_sweep(
     name: str,
     profile_name: str,
-    store: Path | None,
+    store: Where | None,
     allocation: bool,
     retry_failed: bool,
     dry_run: bool,
@@ -61,13 +60,14 @@ def submit_sweep(
     from jobs.runs import Run
     from jobs.submit import check, scripts, submit
     from jobs.tables import plan_records, print_records
+    from jobs.upkeep import loaded_sweep
 
-    sweep, profile = load_sweep(name), load_profile(profile_name)
-    path = store or Path(f"{sweep.name}.zarr")
+    (sweep, usual), profile = loaded_sweep(name), load_profile(profile_name)
+    path = store or usual
     folder = Path(name).parent if Path(name).is_file() else Path()
     run = Run.new(
         normal(path),
-        sweep_folder=folder,
+        data_folder=folder,
         profile=profile,
         retry_failed=retry_failed,
         allocation=allocation,
@@ -167,7 +167,7 @@ def _connect(address: str, security: Security | None = None) -> Client:
     return client
 
 
-def run_sweep(sweep: Sweep, path: Path, client: Client, *, retry_failed: bool = False) -> Outcome:
+def run_sweep(sweep: Sweep, path: Where, client: Client, *, retry_failed: bool = False) -> Outcome:
     """Run a sweep into its store with a bar of trials, trials/s and time left."""
     try:
         return _run_with_bar(sweep, path, client, retry_failed)
@@ -180,7 +180,7 @@ def run_sweep(sweep: Sweep, path: Path, client: Client, *, retry_failed: bool = 
         raise
 
 
-def _run_with_bar(sweep: Sweep, path: Path, client: Client, retry_failed: bool) -> Outcome:
+def _run_with_bar(sweep: Sweep, path: Where, client: Client, retry_failed: bool) -> Outcome:
     from tqdm import tqdm
 
     stores.open_or_create(path, sweep)
@@ -202,7 +202,7 @@ def _run_with_bar(sweep: Sweep, path: Path, client: Client, retry_failed: bool) 
         )
 
 
-def report_run(path: Path, outcome: Outcome | None = None) -> int:
+def report_run(path: Where, outcome: Outcome | None = None) -> int:
     """Say what a run left and return the exit status: 1 where a trial has failed."""
     found = stores.counts(path)
     failed = found["failed"]

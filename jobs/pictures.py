@@ -6,7 +6,7 @@ from pathlib import Path
 
 from analysis.figures import FIGURES, Study, kinds_for, save
 from pipeline.errors import InputError
-from pipeline.places import beside
+from pipeline.places import Where, beside
 from pipeline.status import Status
 
 __all__ = ["draw_store"]
@@ -16,7 +16,7 @@ ENDINGS = (*FORMATS, ".pdf")
 
 
 def draw_store(
-    study: Study, store: Path, kind: str | None = None, output: Path | None = None
+    study: Study, store: Where, kind: str | None = None, output: Path | None = None
 ) -> list[Path]:
     """Draw a store and return the files written.
 
@@ -55,7 +55,7 @@ def draw_store(
     return written
 
 
-def _instead(study: Study, store: Path) -> str:
+def _instead(study: Study, store: Where) -> str:
     """What became of the trials of a store of which none is done, and what would help."""
     status = study.ds.status.values
     found = {

@@ -1,7 +1,6 @@
 """The folder of a submitted run: what its jobs need, and what they say of themselves.
 
-    STORE.run/sweep.toml         the sweep as submitted (data files are still found where it lay)
-              profile.toml       the profile as submitted
+    STORE.run/profile.toml       the profile as submitted
               run.json           the rest of what was asked for, and how the jobs fare
               tls/               certificate and key of this run, for its owner alone
               environment.sh     credentials of an S3 store, for its owner alone
@@ -31,8 +30,8 @@ from jobs.profile import Profile, load_profile
 from pipeline import lease
 from pipeline.errors import InputError
 from pipeline.places import Place, beside, is_url, place
+from pipeline.store import stored_sweep
 from pipeline.sweep import Sweep
-from pipeline.sweep_file import parse_sweep
 
 __all__ = ["Run", "drop_if_gone", "run_folder", "told"]
 
@@ -101,7 +100,7 @@ class Run:
         Names it in the lease of the store.
     store
         Absolute path or URL.
-    sweep_folder
+    data_folder
         Where relative paths of the sweep's data files start.
     profile_folder
         Where relative paths of the profile's files start.
@@ -119,7 +118,7 @@ class Run:
 
     run: str
     store: str
-    sweep_folder: str
+    data_folder: str
     profile_folder: str
     retry_failed: bool
     allocation: bool
@@ -134,7 +133,7 @@ class Run:
         cls,
         store: str,
         *,
-        sweep_folder: Path,
+        data_folder: Path,
         profile: Profile,
         retry_failed: bool,
         allocation: bool,
@@ -143,7 +142,7 @@ class Run:
         return cls(
             run=uuid.uuid4().hex,
             store=store,
-            sweep_folder=str(sweep_folder.absolute()),
+            data_folder=str(data_folder.absolute()),
             profile_folder=str(profile.path.parent),
             folder=run_folder(store),
             retry_failed=retry_failed,
@@ -181,13 +180,12 @@ class Run:
     def environment(self) -> Path:
         return self.folder / "environment.sh"
 
-    def prepare(self, sweep: Sweep, profile: Profile) -> None:
+    def prepare(self, profile: Profile) -> None:
         """Make the folder, with everything but the job's script."""
         from pipeline import credentials
 
         self.folder.mkdir(exist_ok=True)
         self.logs.mkdir(exist_ok=True)
-        (self.folder / "sweep.toml").write_text(sweep.text, encoding="utf-8")
         (self.folder / "profile.toml").write_text(profile.text, encoding="utf-8")
         credentials.save(credentials.fresh(), self.tls)
         credentials.write_private(self.environment, _exports() if is_url(self.store) else "")
@@ -215,9 +213,8 @@ class Run:
         self.environment.unlink(missing_ok=True)
 
     def sweep(self) -> Sweep:
-        """Read the sweep as it was submitted."""
-        file = self.folder / "sweep.toml"
-        return parse_sweep(file.read_text(encoding="utf-8"), str(file), Path(self.sweep_folder))
+        """Read the sweep from the store that was made for it."""
+        return stored_sweep(self.store, Path(self.data_folder))
 
     def profile(self) -> Profile:
         """Read the profile as it was submitted."""

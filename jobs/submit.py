@@ -143,7 +143,7 @@ def submit(sweep: Sweep, run: Run, profile: Profile) -> str:
     with lease.hold(place(run.store), run.run) as held:
         if run.retry_failed:
             stores.reset_failed(run.store)
-        run.prepare(sweep, profile)
+        run.prepare(profile)
         made = controller_job(run, sweep, profile)
         number = queues.submit_job(made, run.folder / "controller.sh")
         held.pass_on(lease.Job(profile.system, number, str(run.folder)))

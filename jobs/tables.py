@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
+    from pipeline.places import Where
     from pipeline.sweep import Sweep
 
 __all__ = [
@@ -152,7 +153,7 @@ def _profile_record(name: str, file: Path) -> Record:
     }
 
 
-def plan_records(sweep: Sweep, path: Path, retry_failed: bool = False) -> list[Record]:
+def plan_records(sweep: Sweep, path: Where, retry_failed: bool = False) -> list[Record]:
     """What a run of the sweep would do, where something is there already: what is left of it."""
     from pipeline.blocks import block_shape, blocks, tasks, variables
     from pipeline.places import place
@@ -176,7 +177,7 @@ def plan_records(sweep: Sweep, path: Path, retry_failed: bool = False) -> list[R
     return [{"plan": key, "value": str(value)} for key, value in plan.items()]
 
 
-def status_records(path: Path) -> list[Record]:
+def status_records(path: Where) -> list[Record]:
     """Trials by status, the time that is left, and who is at it."""
     from jobs.runs import told
     from pipeline.places import normal
@@ -198,7 +199,7 @@ def status_records(path: Path) -> list[Record]:
     return [record]
 
 
-def say_gaps(path: Path, then: str, *, explain: bool = True) -> int:
+def say_gaps(path: Where, then: str, *, explain: bool = True) -> int:
     """Say on stderr which trials of a store are missing, and return the exit status.
 
     Parameters
@@ -228,7 +229,7 @@ def _trials(number: int) -> str:
 
 
 @contextmanager
-def asking(command: str, path: Path) -> Iterator[None]:
+def asking(command: str, path: Where) -> Iterator[None]:
     """Let errors of the input name the command, its options, and the store that was asked."""
     from pipeline.errors import InputError, StoreError
 
@@ -256,7 +257,7 @@ def print_frame(frame: pd.DataFrame, form: str | None) -> None:
 
 
 def print_fits(
-    paths: Sequence[Path], threshold: float | None, budgets: tuple[int, ...] | None, form: str | None
+    paths: Sequence[Where], threshold: float | None, budgets: tuple[int, ...] | None, form: str | None
 ) -> int:
     """Print critical widths and laws of stores; return the exit status."""
     fits = [_Fit.of(path, threshold, budgets) for path in paths]
@@ -279,14 +280,14 @@ def print_fits(
 class _Fit:
     """The critical widths of a store, one row per cell, and the laws where there are enough."""
 
-    path: Path
+    path: Where
     rule: str
     cells: pd.DataFrame
     laws: pd.DataFrame | None
     verdict: str
 
     @classmethod
-    def of(cls, path: Path, threshold: float | None, budgets: tuple[int, ...] | None) -> _Fit:
+    def of(cls, path: Where, threshold: float | None, budgets: tuple[int, ...] | None) -> _Fit:
         from analysis import critical_widths, fit_laws, open_store
         from analysis.scaling import distinguishable
 
@@ -320,7 +321,7 @@ class _Fit:
         click.echo(self.verdict)
 
 
-def _check_rule(ds: xr.Dataset, path: Path) -> None:
+def _check_rule(ds: xr.Dataset, path: Where) -> None:
     """Refuse a store without success at the command line's own level: it can pass no other rule."""
     from pipeline.errors import InputError
 

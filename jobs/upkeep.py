@@ -13,7 +13,7 @@ import click
 
 from jobs.tables import INCOMPLETE, Record, print_records, say_gaps
 from pipeline.errors import InputError
-from pipeline.places import is_url
+from pipeline.places import Where, is_url
 from pipeline.sweep import Sweep
 
 if TYPE_CHECKING:
@@ -26,21 +26,21 @@ FOUND = 1
 """Exit status where a store is damaged or does not hold what the program computes."""
 
 
-def loaded_sweep(sweep: str) -> tuple[Sweep, str]:
+def loaded_sweep(sweep: str) -> tuple[Sweep, Where]:
     """Return what SWEEP stands for, and its store; a store stands for its own sweep on its own axes."""
     from pipeline.store import stored_sweep
     from pipeline.sweep_file import load_sweep
 
     if is_url(sweep) or Path(sweep, "zarr.json").is_file():
-        return stored_sweep(sweep), sweep
+        return stored_sweep(sweep), sweep if is_url(sweep) else Path(sweep)
     loaded = load_sweep(sweep)
-    return loaded, f"{loaded.name}.zarr"
+    return loaded, Path(f"{loaded.name}.zarr")
 
 
 # ---- verify
 
 
-def verify_stores(paths: Sequence[Path], repair: bool, number: int | None, form: str | None) -> int:
+def verify_stores(paths: Sequence[Where], repair: bool, number: int | None, form: str | None) -> int:
     """Print what is wrong with stores, mend it if asked to, and return the exit status."""
     from pipeline.integrity import damage
 
@@ -59,7 +59,7 @@ def verify_stores(paths: Sequence[Path], repair: bool, number: int | None, form:
     return FOUND if FOUND in codes else max(codes)
 
 
-def _damage_record(path: Path, found: Damage) -> Record:
+def _damage_record(path: Where, found: Damage) -> Record:
     return {
         "store": str(path),
         "kind": found.kind,
@@ -71,7 +71,7 @@ def _damage_record(path: Path, found: Damage) -> Record:
     }
 
 
-def _say(path: Path, found: list[Damage]) -> int:
+def _say(path: Where, found: list[Damage]) -> int:
     if found:
         files = len(found)
         click.echo(
@@ -92,7 +92,7 @@ def _say(path: Path, found: list[Damage]) -> int:
     return _pending(path)
 
 
-def _mend(path: Path, found: list[Damage]) -> int:
+def _mend(path: Where, found: list[Damage]) -> int:
     from pipeline.integrity import repair
 
     done = repair(path, found)
@@ -104,13 +104,13 @@ def _mend(path: Path, found: list[Damage]) -> int:
     return _pending(path)
 
 
-def _pending(path: Path) -> int:
+def _pending(path: Where) -> int:
     """3 while trials are pending; a failed trial is no damage."""
     code = say_gaps(path, f"`widthlaw run {path}` computes them", explain=False)
     return code if code == INCOMPLETE else 0
 
 
-def _sampled(path: Path, number: int) -> list[Record]:
+def _sampled(path: Where, number: int) -> list[Record]:
     from pipeline.integrity import sample
 
     shown = sample(path, number)
@@ -142,7 +142,11 @@ def _number(number: int, word: str) -> str:
 
 
 def extend_store(
-    path: Path, sweep: str | None, more: Mapping[str, Sequence[float]], out: Path | None, dry_run: bool
+    path: Where,
+    sweep: str | None,
+    more: Mapping[str, Sequence[float]],
+    out: Where | None,
+    dry_run: bool,
 ) -> int:
     """Extend a store by the axes of a sweep and by single values; print what came of it."""
     from pipeline.reshaping import extend, widened
@@ -158,7 +162,7 @@ def extend_store(
     return 0
 
 
-def merge_stores(paths: Sequence[Path], out: Path, dry_run: bool) -> int:
+def merge_stores(paths: Sequence[Where], out: Where, dry_run: bool) -> int:
     """Merge stores; print what came of it."""
     from pipeline.reshaping import merge
 
@@ -174,7 +178,7 @@ def merge_stores(paths: Sequence[Path], out: Path, dry_run: bool) -> int:
     return _told(change, out, dry_run)
 
 
-def _told(change: Change, out: Path, dry_run: bool) -> int:
+def _told(change: Change, out: Where, dry_run: bool) -> int:
     records: list[dict[str, Any]] = [
         {"axis": axis, "before": _values(change.before[axis]), "after": _values(change.after[axis])}
         for axis in change.after

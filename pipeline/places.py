@@ -16,7 +16,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
-__all__ = ["Folder", "Place", "beside", "is_url", "normal", "place"]
+__all__ = ["Folder", "Place", "Where", "beside", "is_url", "normal", "place"]
+
+Where = str | Path
+"""How a place is named: by a path, or by an s3:// URL."""
 
 PARTIAL = ".partial"
 """How Zarr ends the name of a file that it has not finished writing."""
@@ -85,22 +88,22 @@ class Place(Protocol):
         """What tells this store from one that was here before."""
 
 
-def is_url(where: str | Path) -> bool:
+def is_url(where: Where) -> bool:
     """Whether a place is told by a URL and not by a path."""
     return "://" in str(where)
 
 
-def normal(where: str | Path) -> str:
+def normal(where: Where) -> str:
     """One spelling for a place, whatever the working folder is."""
     return str(where).rstrip("/") if is_url(where) else str(Path(where).resolve())
 
 
-def beside(where: str | Path) -> Path:
+def beside(where: Where) -> Path:
     """The path of a store, for what is to lie beside it; of a bucket's store, in the working folder."""
     return Path(str(where).rstrip("/").rsplit("/", 1)[-1] if is_url(where) else where).resolve()
 
 
-def place(where: str | Path) -> Place:
+def place(where: Where) -> Place:
     """Return the place that a path or an s3:// URL names.
 
     Raises

@@ -27,7 +27,7 @@ from pipeline.blocks import Block, BlockResult, block_shape, blocks, empty_resul
 from pipeline.differences import differences
 from pipeline.errors import StoreError, SweepError
 from pipeline.integrity import damage
-from pipeline.places import Folder, Place, normal, place
+from pipeline.places import Folder, Place, Where, normal, place
 from pipeline.status import Status
 from pipeline.sweep import Sweep
 from pipeline.sweep_file import with_extents
@@ -42,8 +42,6 @@ HARMLESS = ("leftover", "unexpected", "unfinished")
 
 RANK = np.array([0, 2, 1, 2, 0])
 """By status: an outcome is worth more than a failure, and that more than nothing."""
-
-Where = str | Path
 
 
 @dataclass(frozen=True)

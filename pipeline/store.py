@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from pipeline.blocks import Block, BlockResult, block_shape, blocks, variables
 from pipeline.differences import differences
 from pipeline.errors import StoreError, StoreFull, SweepError
-from pipeline.places import PARTIAL, Folder, Place, place
+from pipeline.places import PARTIAL, Folder, Place, Where, place
 from pipeline.status import Status
 from pipeline.sweep import Sweep
 from pipeline.template import FORMAT, FORMAT_VERSION, coordinates, extents_of, write_template
@@ -70,9 +70,6 @@ NEEDED: dict[str, Any] = {
 
 ODD = (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError, AttributeError)
 """What Zarr raises where a group's metadata are not what its specification says."""
-
-Where = str | Path
-
 
 # ---- reading what a path holds
 
@@ -184,10 +181,10 @@ def _damage(path: Where, name: str) -> Iterator[None]:
         ) from None
 
 
-def stored_sweep(path: Where) -> Sweep:
+def stored_sweep(path: Where, folder: Path | None = None) -> Sweep:
     """Return the sweep of a store: its text, on the axes that the store has by now.
 
-    Relative paths of data files start at the working folder.
+    Relative paths of data files start at `folder`, the working folder if None.
 
     Raises
     ------
@@ -206,11 +203,14 @@ def stored_sweep(path: Where) -> Sweep:
     if extents is None:  # format version 1
         extents = {name: _read(path, name).tolist() for name in ("d", "n", "width")}
         extents["seeds"] = _read(path, "seed").tolist()
-    return sweep_from(path, attributes, extents)
+    return sweep_from(path, attributes, extents, folder)
 
 
 def sweep_from(
-    path: Where, attributes: dict[str, Any], extents: Mapping[str, Any] | None = None
+    path: Where,
+    attributes: dict[str, Any],
+    extents: Mapping[str, Any] | None = None,
+    folder: Path | None = None,
 ) -> Sweep:
     """Make the sweep of a store of its attributes, on the extents of its text if none are given."""
     from pipeline.sweep_file import parse_sweep, with_extents  # not needed to read a store
@@ -221,14 +221,15 @@ def sweep_from(
             f"store {path}: its attribute sweep does not hold the text of one; "
             f"run its sweep file, `widthlaw run SWEEP -o {path}`"
         )
+    folder = (folder or Path()).absolute()  # workers stand elsewhere
     try:
-        sweep = parse_sweep(text, f"store {path}: its sweep")
+        sweep = parse_sweep(text, f"store {path}: its sweep", folder)
         if extents is not None:
             sweep = with_extents(sweep, f"store {path}: its extents", **extents)
     except SweepError as error:
         said = "; ".join(line.strip() for line in str(error).splitlines())
         if "dataset.path" in said:
-            said += f" (here: from the working folder, {Path().absolute()}; go where the file lies)"
+            said += f" (here: from {folder}; go where the file lies)"
         raise StoreError(said) from None
     if sweep.identity != attributes["identity"]:
         said = "; ".join(differences("", attributes["identity_fields"], sweep.identity_fields))
