@@ -131,7 +131,8 @@ def cluster(
 def _from_profile(name: str) -> tuple[int | None, str | None, Security | None]:
     """What a profile says of workers, scheduler, and the certificates of its connection."""
     from jobs.profile import load_profile
-    from jobs.queues import SYSTEMS, why_unusable
+    from jobs.queues import why_unusable
+    from jobs.systems import SYSTEMS
 
     profile = load_profile(name)
     why = why_unusable(profile)

@@ -26,7 +26,7 @@ from pydantic import (
 )
 from pydantic import ValidationError as PydanticError
 
-from jobs.queues import SYSTEMS
+from jobs.systems import SYSTEMS
 from pipeline.errors import InputError
 from pipeline.toml_problems import CLOSED, listing, name_of, nearest_name, problems_of
 

@@ -1,28 +1,24 @@
-"""Batch systems: what a job asks of them, how it is submitted, cancelled and asked for.
+"""Jobs of batch systems: made, submitted, cancelled and asked for.
 
-The only file that knows dask-jobqueue and the commands of batch systems. dask-jobqueue writes the
-header of a job; what a profile leaves out it takes from Dask's own configuration, where a site has one.
-It is imported inside functions: the import takes its time, and leaves a file in the user's Dask folder.
-
-Slurm 22.05 was run for real (submit, state, cancel, several nodes, workers that retire). PBS, LSF, SGE,
-OAR and HTCondor follow their documentation; an error that is not understood is None, never "gone".
+The only file that knows dask-jobqueue, which writes the header of a job. It is imported inside
+functions: the import takes its time, and leaves a file in the user's Dask folder. An answer of a batch
+system that is not understood is None, never "gone".
 """
 
 from __future__ import annotations
 
 import getpass
-import math
 import re
 import shlex
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from jobs.systems import SYSTEMS, Asked, Options, System, no_macro
 from pipeline.credentials import CERTIFICATE, KEY
 from pipeline.errors import InputError
 
@@ -33,7 +29,6 @@ if TYPE_CHECKING:
     from jobs.profile import Profile
 
 __all__ = [
-    "SYSTEMS",
     "QueueError",
     "State",
     "cancel_job",
@@ -67,203 +62,6 @@ JOB_UNKNOWN = re.compile(
 
 class QueueError(InputError):
     """A batch system refused what it was asked, or is not there."""
-
-
-@dataclass(frozen=True)
-class _Asked:
-    """What one job asks for; sizes in bytes and seconds, memory and cores on each node."""
-
-    name: str
-    log: Path
-    cores: int
-    memory: int
-    walltime: int
-    queue: str | None
-    account: str | None
-    directives: tuple[str, ...]
-    prologue: tuple[str, ...]
-    nodes: int | None = None
-
-
-Options = dict[str, Any]
-
-
-def _slurm(asked: _Asked) -> Options:
-    common = {"queue": asked.queue, "account": asked.account, "walltime": _hms(asked.walltime)}
-    if asked.nodes is None:
-        return common
-    spread = [f"--nodes={asked.nodes}", "--ntasks-per-node=1"]
-    return common | {
-        "job_extra_directives": [*spread, *asked.directives],
-        "job_directives_skip": ["#SBATCH -n 1"],
-        # srun does not take it over from sbatch, and would bind all workers of a node to one core
-        "job_script_prologue": [*asked.prologue, "export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK"],
-    }
-
-
-def _pbs(asked: _Asked) -> Options:
-    memory = math.ceil(asked.memory / 2**20)
-    nodes = asked.nodes or 1
-    select = f"select={nodes}:ncpus={asked.cores}:mem={memory}MB"
-    scatter = ["-l place=scatter"] if nodes > 1 else []
-    return {
-        "queue": asked.queue,
-        "account": asked.account,
-        "walltime": _hms(asked.walltime),
-        "resource_spec": select,
-        "job_extra_directives": ["-S /bin/bash", *scatter, *asked.directives],
-    }
-
-
-def _lsf(asked: _Asked) -> Options:
-    minutes = math.ceil(asked.walltime / 60)  # LSF has no seconds
-    common = {
-        "queue": asked.queue,
-        "project": asked.account,
-        "walltime": f"{minutes // 60:02d}:{minutes % 60:02d}",
-    }
-    if asked.nodes is None:
-        return common
-    return common | {
-        "ncpus": asked.cores * asked.nodes,
-        "job_extra_directives": [f'-R "span[ptile={asked.cores}]"', *asked.directives],
-        "job_directives_skip": ["span[hosts=1]"],
-    }
-
-
-def _sge(asked: _Asked) -> Options:
-    own = any(line.startswith("-pe") for line in asked.directives)
-    slots = [f"-pe smp {asked.cores}"] if asked.cores > 1 and not own else []
-    return {
-        "queue": asked.queue,
-        "project": asked.account,
-        "walltime": _hms(asked.walltime),
-        "resource_spec": f"mem_free={math.ceil(asked.memory / 2**20)}M",
-        "job_extra_directives": ["-S /bin/bash", *slots, *asked.directives],
-    }
-
-
-def _oar(asked: _Asked) -> Options:
-    logs = f"{asked.log}/{asked.name}-%jobid%"
-    return {
-        "queue": asked.queue,
-        "project": asked.account,
-        "walltime": _hms(asked.walltime),
-        "resource_spec": f"/nodes={asked.nodes or 1}/core={asked.cores}",
-        # which property holds memory is the site's choice: a directive of the profile names it
-        "memory_per_core_property_name": "not_applicable",
-        "job_extra_directives": [f"-O {logs}.out", f"-E {logs}.err", *asked.directives],
-    }
-
-
-def _htcondor(asked: _Asked) -> Options:
-    group = {"accounting_group": asked.account} if asked.account else {}
-    over = f"(JobStatus == 2) && (time() - EnteredCurrentStatus > {asked.walltime})"
-    pairs = (line.split("=", 1) for line in asked.directives)
-    own = {key.strip(): value.strip() for key, value in pairs}
-    return {
-        "disk": "1 GB",
-        "job_extra_directives": {"periodic_remove": over} | group | own,
-        "job_script_prologue": [_no_macro(line) for line in asked.prologue],
-    }
-
-
-def _no_macro(line: str) -> str:
-    """A line for HTCondor, which would take $(this) for a macro of its own."""
-    return line.replace("$(", "$(DOLLAR)(")
-
-
-@dataclass(frozen=True)
-class _System:
-    """A batch system. Its states that are in neither `queued` nor `ended` count as running."""
-
-    cluster: str
-    options: Callable[[_Asked], Options]
-    submit: str
-    cancel: str
-    ask: str
-    answer: str
-    queued: str
-    ended: str
-    prefix: str
-    launcher: str | None = None
-    lacks: frozenset[str] = frozenset()
-    stdin: bool = False
-
-
-SYSTEMS = {
-    "slurm": _System(
-        "SLURMCluster",
-        _slurm,
-        submit="sbatch",
-        cancel="scancel",
-        ask="squeue --noheader --format=%i,%T --jobs={commas}",
-        answer=r"^\s*(?P<id>\d+)\S*,(?P<state>\w+)",
-        queued="PENDING|CONFIGURING|REQUEUE\\w*|SPECIAL_EXIT|RESV_DEL_HOLD",
-        ended="COMPLETED|CANCELLED|FAILED|TIMEOUT|NODE_FAIL|OUT_OF_MEMORY|PREEMPTED|BOOT_FAIL|DEADLINE",
-        prefix="#SBATCH",
-        launcher="srun",
-    ),
-    "pbs": _System(
-        "PBSCluster",
-        _pbs,
-        submit="qsub",
-        cancel="qdel",
-        ask="qstat -f {ids}",
-        answer=r"^Job Id:\s*(?P<id>\d+)[\s\S]*?job_state\s*=\s*(?P<state>\w)",
-        queued="[QHWTM]",
-        ended="[CFX]",
-        prefix="#PBS",
-    ),
-    "lsf": _System(
-        "LSFCluster",
-        _lsf,
-        submit="bsub",
-        cancel="bkill",
-        ask="bjobs -w {ids}",
-        answer=r"^\s*(?P<id>\d+)\s+\S+\s+(?P<state>\w+)",
-        queued="PEND|WAIT|PSUSP",
-        ended="DONE|EXIT",
-        prefix="#BSUB",
-        stdin=True,
-    ),
-    "sge": _System(
-        "SGECluster",
-        _sge,
-        submit="qsub",
-        cancel="qdel",
-        ask="qstat -u {user}",
-        answer=r"^\s*(?P<id>\d+)\s+\S+\s+\S+\s+\S+\s+(?P<state>\w+)",
-        queued=r"\w*w\w*",
-        ended="z",
-        prefix="#$",
-        lacks=frozenset({"launcher"}),
-    ),
-    "oar": _System(
-        "OARCluster",
-        _oar,
-        submit="oarsub -S",
-        cancel="oardel",
-        ask="oarstat -s -j {id}",
-        answer=r"^\s*(?P<id>\d+)\s*:\s*(?P<state>\w+)",
-        queued=r"Waiting|Hold|Launching|to\w+",
-        ended="Terminated|Error",
-        prefix="#OAR",
-    ),
-    "htcondor": _System(
-        "HTCondorCluster",
-        _htcondor,
-        submit="condor_submit",
-        cancel="condor_rm",
-        ask="condor_q {ids} -af ClusterId JobStatus",
-        answer=r"^\s*(?P<id>\d+)\s+(?P<state>\d)",
-        queued="[15]",
-        ended="[34]",
-        prefix="#",
-        lacks=frozenset({"queue", "launcher"}),
-    ),
-}
-"""The batch systems that a profile can name."""
 
 
 def cluster_class(profile: Profile) -> Any:
@@ -347,7 +145,7 @@ def worker_options(profile: Profile, *, name: str, log_directory: Path) -> Optio
         Keyword arguments; of `scheduler_options` the port is free, the dashboard on loopback.
     """
     processes = profile.workers_per_job
-    asked = _Asked(
+    asked = Asked(
         name=_job_name(name),
         log=_log(log_directory),
         cores=processes,
@@ -456,7 +254,7 @@ def job(
     """
     if nodes is not None:
         launcher(profile)  # refused before anything is made
-    asked = _Asked(
+    asked = Asked(
         name=_job_name(name),
         log=_log(log_directory),
         cores=cores,
@@ -474,7 +272,7 @@ def job(
         made = job_class("", name=asked.name, processes=1, worker_extra_args=[], **options)
     line = f"exec {shlex.join(command)}"
     if profile.system == "htcondor":  # its prologue is part of the command
-        line = "; ".join([*options["job_script_prologue"], _no_macro(line)])
+        line = "; ".join([*options["job_script_prologue"], no_macro(line)])
     made._command_template = line
     return made
 
@@ -502,7 +300,7 @@ def launcher(profile: Profile) -> list[str]:
     return shlex.split(words)
 
 
-def _options(profile: Profile, asked: _Asked) -> Options:
+def _options(profile: Profile, asked: Asked) -> Options:
     """What the job and the cluster class of dask-jobqueue are both called with."""
     common = {
         "cores": asked.cores,
@@ -515,10 +313,6 @@ def _options(profile: Profile, asked: _Asked) -> Options:
         "death_timeout": profile.death_timeout,
     }
     return common | SYSTEMS[profile.system].options(asked)
-
-
-def _hms(seconds: int) -> str:
-    return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
 
 
 def _job_name(name: str) -> str:
@@ -637,7 +431,7 @@ def job_states(system: str, job_ids: Sequence[str]) -> dict[str, State | None]:
     return found
 
 
-def _ask(system: _System, ids: list[str]) -> dict[str, State | None]:
+def _ask(system: System, ids: list[str]) -> dict[str, State | None]:
     names = {"id": ids[0], "ids": " ".join(ids), "commas": ",".join(ids), "user": getpass.getuser()}
     try:
         told = _call(shlex.split(system.ask.format_map(names)), ASK_SECONDS)
@@ -656,7 +450,7 @@ def _ask(system: _System, ids: list[str]) -> dict[str, State | None]:
     }
 
 
-def _state(system: _System, word: str) -> State:
+def _state(system: System, word: str) -> State:
     if re.fullmatch(system.queued, word):
         return "queued"
     return "gone" if re.fullmatch(system.ended, word) else "running"

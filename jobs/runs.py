@@ -27,6 +27,7 @@ from typing import Any, Self
 
 from jobs import queues
 from jobs.profile import Profile, load_profile
+from jobs.systems import SYSTEMS
 from pipeline import lease
 from pipeline.errors import InputError
 from pipeline.places import Place, beside, is_url, place
@@ -42,7 +43,7 @@ PASSED_ON = ("AWS_", "WIDTHLAW_")
 def drop_if_gone(where: Place) -> None:
     """Take away the lease of a job that its batch system knows no more."""
     found = lease.read(where)
-    if found is None or found.job is None or found.job.system not in queues.SYSTEMS:
+    if found is None or found.job is None or found.job.system not in SYSTEMS:
         return
     if queues.job_state(found.job.system, found.job.number) == "gone":
         lease.drop(where, found)
@@ -58,7 +59,7 @@ def told(store: str, pending: int) -> str:
     found = lease.read(where)
     if found is None:
         return _last_words(store) if pending else "-"
-    if found.job is None or found.job.system not in queues.SYSTEMS:
+    if found.job is None or found.job.system not in SYSTEMS:
         return ("was left by " if found.stale else "") + found.who
     job = found.job
     workers = _workers(job)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from jobs import queues
 from jobs.profile import Profile
 from jobs.runs import Run, drop_if_gone
+from jobs.systems import SYSTEMS
 from pipeline import credentials, lease
 from pipeline import store as stores
 from pipeline.blocks import block_shape, blocks
@@ -47,7 +48,7 @@ def check(sweep: Sweep, run: Run, profile: Profile) -> None:
     StoreError
         The store cannot take the sweep, or is being filled.
     """
-    if profile.system not in queues.SYSTEMS:
+    if profile.system not in SYSTEMS:
         raise InputError(
             f"profile {profile.name}: {profile.system} has no jobs to submit; use "
             "`widthlaw run SWEEP` with --workers or --scheduler"

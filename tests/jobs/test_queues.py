@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs import queues
+from jobs import queues, systems
 from jobs.profile import Profile, load_profile
 from jobs.queues import QueueError
 
@@ -79,7 +79,7 @@ def on_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Pa
 
 
 def test_every_system_is_looked_at() -> None:
-    assert list(queues.SYSTEMS) == SYSTEMS
+    assert list(systems.SYSTEMS) == SYSTEMS
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
@@ -94,7 +94,7 @@ def test_a_script_asks_and_runs_our_command(profile, tmp_path, system) -> None:
         memory=4 * 10**9,
     )
     script = made.job_script()
-    prefix = "" if system == "htcondor" else f"{queues.SYSTEMS[system].prefix} "
+    prefix = "" if system == "htcondor" else f"{systems.SYSTEMS[system].prefix} "
     extra = "MaxRetries = 3" if system == "htcondor" else "--extra one"
     for asked in [*HEADERS[system], extra]:
         assert f"{prefix}{asked}" in script
@@ -150,7 +150,7 @@ def test_a_job_of_several_nodes(profile, tmp_path, system, asked) -> None:
     mine = profile(system, launcher="'mpiexec --pernode'")
     made = queues.job(mine, name="a", command=["x"], log_directory=tmp_path, cores=2, nodes=3)
     for line in asked:
-        assert f"{queues.SYSTEMS[system].prefix} {line}" in made.job_script()
+        assert f"{systems.SYSTEMS[system].prefix} {line}" in made.job_script()
     assert "-n 1\n" not in made.job_script()
     assert "hosts=1" not in made.job_script()
     assert queues.launcher(mine) == ["mpiexec", "--pernode"]
