@@ -338,7 +338,7 @@ def test_the_sweep_of_a_store_with_a_data_file_needs_it(tmp_path, make_sweep, mo
     with pytest.raises(StoreError, match="the data file has other rows"):
         store.stored_sweep("a.zarr")
     (tmp_path / "rows.npy").unlink()
-    with pytest.raises(StoreError, match=r"rows\.npy: not found.*from the working folder"):
+    with pytest.raises(StoreError, match=r"rows\.npy: not found.*here: from"):
         store.stored_sweep("a.zarr")
 
 
