@@ -100,3 +100,22 @@ def widthlaw(command: str) -> Callable[..., subprocess.CompletedProcess[str]]:
 def two_workers() -> Iterator[Client]:
     with pipeline.local_client(2) as client:
         yield client
+
+
+# ---- the table of faults (tests/faults)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--fault-table", type=Path, metavar="FILE", help="also write the faults as CSV")
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Print a row for each fault that was tried, from whatever process."""
+    from .faults.table import lines, rows, write_csv
+
+    table = rows(report for reports in terminalreporter.stats.values() for report in reports)
+    if table:
+        terminalreporter.section("faults")
+        terminalreporter.write("\n".join([*lines(table), ""]))
+    if file := config.getoption("--fault-table"):
+        write_csv(table, file)

@@ -1,0 +1,51 @@
+"""One row of the table of faults for each test, and what it is tried on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import xarray as xr
+
+import pipeline
+from pipeline import store
+
+from .stand import SEEDS_PER_BLOCK, Bench, Processes, Row, the_sweep
+from .table import FAULTS, PROPERTY
+
+
+@pytest.fixture(scope="session")
+def reference(tmp_path_factory: pytest.TempPathFactory) -> xr.Dataset:
+    """The store of a run that nothing disturbs, in this process and without Dask."""
+    path = tmp_path_factory.mktemp("reference") / "reference.zarr"
+    store.create(path, the_sweep(), seeds_per_chunk=SEEDS_PER_BLOCK)
+    pipeline.run(the_sweep(), path)
+    return xr.open_zarr(path).load()
+
+
+@pytest.fixture
+def row(
+    request: pytest.FixtureRequest,
+    record_property: Callable[[str, object], None],
+    reference: xr.Dataset,
+    tmp_path: Path,
+) -> Iterator[Row]:
+    """The row that the test's mark names, with an empty store; told when the test is over."""
+    (fault,) = request.node.get_closest_marker("fault").args
+    assert fault in FAULTS
+    row = Row(fault, tmp_path / "faults.zarr", reference)
+    store.create(row.path, the_sweep(), seeds_per_chunk=SEEDS_PER_BLOCK)
+    yield row
+    record_property(PROPERTY, row.told())
+
+
+@pytest.fixture
+def processes() -> Iterator[Processes]:
+    with Processes() as processes:
+        yield processes
+
+
+@pytest.fixture
+def bench(processes: Processes, tmp_path: Path, row: Row, command: str) -> Bench:
+    return Bench(processes, tmp_path, row, command)

@@ -1,0 +1,74 @@
+"""The table of faults: what each test of this folder found, in one order, as text and as CSV.
+
+A test tells its row as a property of its report. So the row arrives where the table is printed, also
+from another process of pytest-xdist.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+PROPERTY = "fault"
+
+COLUMNS = ("fault", "survived", "repeated trials", "seconds", "ideal seconds")
+
+FAULTS = (
+    "kill -9 of a worker",
+    "kill -9 of worker and nanny",
+    "kill -9 of the driver, same command again",
+    "kill -9 of the controller",
+    "scancel of a worker's job",
+    "scancel of the controller, submit again",
+    "walltime of workers and controller",
+    "slurmd killed, worker's job runs twice",
+    "slurmd killed, controller runs twice",
+    "link cut for 20 s",
+    "link cut for 60 s",
+    "hung worker, for good",
+    "hung worker, back when all is done",
+    "trial that kills its process",
+    "two such trials in different blocks",
+    "disk full",
+    "login shell killed after submit",
+)
+"""All rows, in their order. A row of a new kind is a line here and a test with that mark."""
+
+
+def rows(reports: Iterable[Any]) -> list[dict[str, Any]]:
+    """The rows that reports tell, in the order of `FAULTS`."""
+    found = {
+        value["fault"]: value
+        for report in reports
+        for name, value in getattr(report, "user_properties", ())
+        if name == PROPERTY
+    }
+    return [found[fault] for fault in FAULTS if fault in found]
+
+
+def lines(table: list[dict[str, Any]]) -> list[str]:
+    """The table as aligned text."""
+    cells = [COLUMNS, *(tuple(_text(row[column]) for column in COLUMNS) for row in table)]
+    widths = [max(len(row[place]) for row in cells) for place in range(len(COLUMNS))]
+    return [
+        "  ".join(
+            cell.ljust(width) if place < 2 else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in cells
+    ]
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.1f}" if isinstance(value, float) else str(value)
+
+
+def write_csv(table: list[dict[str, Any]], file: Path) -> None:
+    with file.open("w", newline="", encoding="utf-8") as out:
+        writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(table)

@@ -1,0 +1,97 @@
+"""`widthlaw run` that is killed, or whose disk is full: the same command finishes what it began."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline import store
+
+from ..cluster.polling import wait_until
+from .stand import BEGINS, PATIENCE, SEEDS_PER_BLOCK, Processes, Row, run_line, the_sweep
+
+pytestmark = pytest.mark.slow
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "handlers": {"stderr": {"class": "logging.StreamHandler"}},
+    "loggers": {"widthlaw": {"level": "INFO", "handlers": ["stderr"]}},
+}
+"""Local workers say what they begin, as those in jobs do."""
+
+
+class Runs:
+    """The same command again and again, with a log for each."""
+
+    def __init__(self, processes: Processes, folder: Path, row: Row, command: str) -> None:
+        self._processes, self._folder = processes, folder
+        self._line = [*run_line(command, folder, row), "--workers", "2"]
+        self.logs: list[Path] = []
+
+    def start(self) -> subprocess.Popen[bytes]:
+        self.logs.append(self._folder / f"run-{len(self.logs)}.log")
+        return self._processes.start(self._line, self.logs[-1], {"DASK_LOGGING": repr(LOGGING)})
+
+    def said(self) -> str:
+        """What the last one has said so far."""
+        return self.logs[-1].read_text()
+
+    def to_the_end(self) -> int:
+        status = self.start().wait(PATIENCE)
+        assert "Traceback" not in self.said()
+        return status
+
+
+@pytest.fixture
+def runs(processes: Processes, tmp_path: Path, row: Row, command: str) -> Runs:
+    return Runs(processes, tmp_path, row, command)
+
+
+@pytest.mark.fault("kill -9 of the driver, same command again")
+def test_the_same_command_finishes_for_a_killed_driver(row: Row, runs: Runs) -> None:
+    row.begin()
+    driver = runs.start()
+    wait_until(lambda: len(BEGINS.findall(runs.said())) >= 6, 60, "six blocks are begun")
+    driver.kill()
+    driver.wait()
+    assert 0 < row.done() < the_sweep().trials
+    assert runs.to_the_end() == 0
+    row.finish(runs.logs)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk that has no room for the store."""
+    if os.geteuid() != 0:
+        pytest.skip("a disk of its own needs root")
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    made = subprocess.run([*MOUNT, "size=600k", "tmpfs", folder], capture_output=True, check=False)
+    if made.returncode:
+        pytest.skip(f"no disk of its own: {made.stderr.decode().strip()}")
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+MOUNT = ("mount", "-t", "tmpfs", "-o")
+
+
+@pytest.mark.fault("disk full")
+def test_the_same_command_finishes_once_a_full_disk_has_room(
+    row: Row, small_disk: Path, processes: Processes, tmp_path: Path, command: str
+) -> None:
+    row.path = small_disk / "faults.zarr"
+    store.create(row.path, the_sweep(), seeds_per_chunk=SEEDS_PER_BLOCK)
+    runs = Runs(processes, tmp_path, row, command)
+    row.begin()
+    assert runs.to_the_end() == 1
+    assert "stopped writing (No space left on device); what is written is valid" in runs.said()
+    assert 0 < row.done() < the_sweep().trials
+    subprocess.run([*MOUNT, "remount,size=16m", "tmpfs", small_disk], check=True)
+    assert runs.to_the_end() == 0
+    row.finish(runs.logs)
