@@ -68,7 +68,9 @@ def main() -> int:
         sweep, profile = run.sweep(), run.profile()
         with lease.hold(place(run.store), run.run, _this_job(run, profile)) as held:
             return _control(run, sweep, profile, held, ending)
-    except (InputError, StoreFull, WorkersLost, LeaseLost) as error:
+    except LeaseLost as error:  # run.json is another controller's by now
+        log.error("%s", error)
+    except (InputError, StoreFull, WorkersLost) as error:
         log.error("%s", error)
         run.having(said=str(error))
     except Exception as error:
@@ -123,11 +125,12 @@ def _control(run: Run, sweep: Sweep, profile: Profile, held: lease.Held, ending:
     own = None if run.allocation else profile.controller.walltime
     ending.limit(queues.lifetime_seconds(profile, own))
     with _workers(run, sweep, profile) as workers:
-        watch = _Watch(run, workers, ending)
+        watch = _Watch(run, workers, ending, held)
         with suppress(Overdue):
             fill(sweep, run.store, workers.client, progress=watch.count, held=held, draining=watch)
     left = _pending(run)
     log.info("%d trials pending", left)
+    held.confirm()
     if left and not ending.told:
         number = queues.submit_job(controller_job(run, sweep, profile), run.folder / "controller.sh")
         log.info("the walltime ends: job %s goes on", number)
@@ -187,8 +190,8 @@ class Overdue(Exception):
 class _Watch:
     """What the controller does once a second while blocks are computed; True once it is to end."""
 
-    def __init__(self, run: Run, workers: Workers, ending: Ending) -> None:
-        self._run, self._workers, self._ending = run, workers, ending
+    def __init__(self, run: Run, workers: Workers, ending: Ending, held: lease.Held) -> None:
+        self._run, self._workers, self._ending, self._held = run, workers, ending, held
         self._trials, self._told, self._fruitful = 0, time.monotonic(), 0.0
 
     def count(self, done: Outcome, total: Outcome) -> None:
@@ -209,6 +212,7 @@ class _Watch:
                 f"read {self._run.logs}, mend the cause, and submit again"
             )
         if self._workers.numbers != self._run.workers:
+            self._held.confirm()
             self._run = self._run.having(workers=self._workers.numbers)
         return self._ending.due
 

@@ -200,6 +200,12 @@ class Held:
         if self._lost:
             raise LeaseLost(self._lost)
 
+    def confirm(self) -> None:
+        """As `check`, with a look at the store: before what only the holder may do."""
+        with suppress(Exception):  # it cannot be told now
+            self._renew_once()
+        self.check()
+
     def _renew(self) -> None:
         while not self._end.wait(RENEWED_EVERY):
             with suppress(Exception):  # a full disk or a server that is away: again in ten seconds
