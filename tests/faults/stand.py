@@ -28,6 +28,7 @@ from jobs.profile import Profile
 from pipeline import credentials, store
 from pipeline.credentials import CERTIFICATE, KEY
 from pipeline.graph import SCHEDULER
+from pipeline.places import PARTIAL, place
 from pipeline.status import Status
 from pipeline.sweep import Sweep
 from pipeline.sweep_file import parse_sweep
@@ -72,7 +73,7 @@ class Row:
     """One fault, the store that it strikes, and what became of it."""
 
     fault: str
-    path: Path
+    path: Path | str
     reference: xr.Dataset
     workers: int = 2
     survived: bool | None = None
@@ -103,9 +104,10 @@ class Row:
         """
         self.stop()
         self.repeated = begun(logs) - self.reference.status.size
-        equal_stores(self.reference if expected is None else expected, self.path)
+        where = place(self.path)
+        equal_stores(self.reference if expected is None else expected, xr.open_zarr(where.zarr()))
         self.survived = True
-        left = [*self.path.rglob("*.partial"), *self.path.glob(".*"), *self.path.parent.glob(".*.new")]
+        left = [key for key, _ in where.files() if key.startswith(".") or key.endswith(PARTIAL)]
         assert not left, "the run left something behind"
 
     def told(self) -> dict[str, Any]:
@@ -122,12 +124,12 @@ class Row:
 def with_failed(reference: xr.Dataset, trials: Iterable[Mapping[str, int]]) -> xr.Dataset:
     """The reference, had some of its trials killed their process: these have no values of their own."""
     expected = reference.copy(deep=True)
-    for place in trials:
+    for trial in trials:
         for name, variable in expected.data_vars.items():
             if "width" in variable.dims and name not in ("status", "message"):
-                expected[name][place] = float("nan")
-        expected.status[place] = Status.FAILED
-        expected.message[place] = (
+                expected[name][trial] = float("nan")
+        expected.status[trial] = Status.FAILED
+        expected.message[trial] = (
             "WorkerKilled: its process died 3 times while it computed this trial alone"
         )
     return expected

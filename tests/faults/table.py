@@ -32,6 +32,7 @@ FAULTS = (
     "trial that kills its process",
     "two such trials in different blocks",
     "disk full",
+    "S3 server killed, back after 5 s",
     "login shell killed after submit",
 )
 """All rows, in their order. A row of a new kind is a line here and a test with that mark."""

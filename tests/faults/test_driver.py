@@ -1,9 +1,10 @@
-"""`widthlaw run` that is killed, or whose disk is full: the same command finishes what it began."""
+"""`widthlaw run` that is killed, or whose store takes no more: nothing is lost, and it goes on."""
 
 from __future__ import annotations
 
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 from pipeline import store
 
+from ..cluster.buckets import S3Server
 from ..cluster.polling import wait_until
 from .stand import BEGINS, PATIENCE, SEEDS_PER_BLOCK, Processes, Row, run_line, the_sweep
 
@@ -94,4 +96,37 @@ def test_the_same_command_finishes_once_a_full_disk_has_room(
     assert 0 < row.done() < the_sweep().trials
     subprocess.run([*MOUNT, "remount,size=16m", "tmpfs", small_disk], check=True)
     assert runs.to_the_end() == 0
+    row.finish(runs.logs)
+
+
+@pytest.fixture
+def s3_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
+    if reason := S3Server.missing():
+        pytest.skip(reason)
+    server = S3Server(tmp_path / "s3")
+    for name, value in server.env.items():
+        monkeypatch.setenv(name, value)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.kill()
+
+
+@pytest.mark.fault("S3 server killed, back after 5 s")
+def test_a_run_waits_for_a_server_that_is_away(
+    row: Row, s3_server: S3Server, processes: Processes, tmp_path: Path, command: str
+) -> None:
+    row.path = f"{s3_server.url('faults')}/faults.zarr"
+    store.create(row.path, the_sweep(), seeds_per_chunk=SEEDS_PER_BLOCK)
+    runs = Runs(processes, tmp_path, row, command)
+    row.begin()
+    driver = runs.start()
+    wait_until(lambda: len(BEGINS.findall(runs.said())) >= 6, 60, "six blocks are begun")
+    s3_server.kill()
+    time.sleep(5)
+    assert driver.poll() is None
+    s3_server.start()
+    assert driver.wait(PATIENCE) == 0, runs.said()
+    assert "Traceback" not in runs.said()
     row.finish(runs.logs)

@@ -15,6 +15,7 @@ from typing import TypeVar
 import psutil
 import pytest
 
+from jobs.runs import Run
 from pipeline import lease
 from pipeline.places import place
 
@@ -232,6 +233,9 @@ def test_a_controller_that_is_started_twice_stops_where_its_lease_was_taken(
     run.ends()
     row.finish(run.logs)
     assert "taken over" in run.said()
+    noted = Run.load(run.folder)
+    assert noted.said == ""
+    assert max(run.workers(), key=int) in noted.workers
     assert not psutil.pid_exists(first)
     assert slurm.jobs()[number].node != node
 
