@@ -237,10 +237,14 @@ def _workers(run: Run, sweep: Sweep, profile: Profile) -> Iterator[Workers]:
 
 @contextmanager
 def _closing(cluster: Any) -> Iterator[Any]:
-    """Close a cluster whatever it says to that: Dask takes it amiss that a job was never accepted."""
+    """Close a cluster whatever it says to that.
+
+    Dask takes it amiss that a job was never accepted, and tells of connections that end in its hands.
+    """
     try:
         yield cluster
     finally:
+        logging.getLogger("distributed").setLevel(logging.CRITICAL)
         with suppress(Exception):
             cluster.close()
 
