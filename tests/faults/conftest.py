@@ -1,4 +1,11 @@
-"""One row of the table of faults for each test, and what it is tried on."""
+"""One row of the table of faults for each test, and what it is tried on.
+
+    python -m pytest -q -n 2 tests/faults [--fault-table FILE.csv]
+
+tries them all and prints the table. It says whether the store that the fault struck is in the end that
+of an undisturbed run, bit for bit; how many trials were computed again; how long it took from the start
+of the run to its end; and how long the numerics alone would take as many workers.
+"""
 
 from __future__ import annotations
 

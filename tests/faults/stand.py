@@ -52,6 +52,8 @@ seeds = 40
 
 SEEDS_PER_BLOCK = 5
 
+TRIALS_PER_BLOCK = 24 * SEEDS_PER_BLOCK
+
 PATIENCE = 150.0
 """Seconds after which a run counts as hung."""
 
@@ -229,6 +231,7 @@ class Bench:
         credentials.save(credentials.fresh(), self._tls)
         self.workers: list[Worker] = []
         self.address = ""
+        self._status: int | None = None
 
     @property
     def logs(self) -> list[Path]:
@@ -267,12 +270,16 @@ class Bench:
         self._row.begin()
         return self._processes.start(line, self.said, env)
 
-    def ends(self, driver: subprocess.Popen[bytes], status: int = 0) -> None:
-        """Wait until the command has ended; it says no traceback."""
-        code = driver.wait(PATIENCE)
+    def ends(self, driver: subprocess.Popen[bytes]) -> None:
+        """Wait until the command has ended."""
+        self._status = driver.wait(PATIENCE)
         self._row.stop()
+
+    def judge(self, status: int = 0, expected: xr.Dataset | None = None) -> None:
+        """The store is what it ought to be, and so are the command's exit status and words."""
+        self._row.finish(self.logs, expected)
         said = self.said.read_text()
-        assert code == status, said
+        assert self._status == status, said
         assert "Traceback" not in said
 
     @property

@@ -31,7 +31,7 @@ class Runs:
     """The same command again and again, with a log for each."""
 
     def __init__(self, processes: Processes, folder: Path, row: Row, command: str) -> None:
-        self._processes, self._folder = processes, folder
+        self._processes, self._folder, self._row = processes, folder, row
         self._line = [*run_line(command, folder, row), "--workers", "2"]
         self.logs: list[Path] = []
 
@@ -44,9 +44,12 @@ class Runs:
         return self.logs[-1].read_text()
 
     def to_the_end(self) -> int:
-        status = self.start().wait(PATIENCE)
-        assert "Traceback" not in self.said()
-        return status
+        return self.start().wait(PATIENCE)
+
+    def judge(self) -> None:
+        """The store is what it ought to be, and none has spoken in tracebacks."""
+        self._row.finish(self.logs)
+        assert not [log for log in self.logs if "Traceback" in log.read_text()]
 
 
 @pytest.fixture
@@ -63,7 +66,7 @@ def test_the_same_command_finishes_for_a_killed_driver(row: Row, runs: Runs) -> 
     driver.wait()
     assert 0 < row.done() < the_sweep().trials
     assert runs.to_the_end() == 0
-    row.finish(runs.logs)
+    runs.judge()
 
 
 @pytest.fixture
@@ -96,7 +99,7 @@ def test_the_same_command_finishes_once_a_full_disk_has_room(
     assert 0 < row.done() < the_sweep().trials
     subprocess.run([*MOUNT, "remount,size=16m", "tmpfs", small_disk], check=True)
     assert runs.to_the_end() == 0
-    row.finish(runs.logs)
+    runs.judge()
 
 
 @pytest.fixture
@@ -128,5 +131,4 @@ def test_a_run_waits_for_a_server_that_is_away(
     assert driver.poll() is None
     s3_server.start()
     assert driver.wait(PATIENCE) == 0, runs.said()
-    assert "Traceback" not in runs.said()
-    row.finish(runs.logs)
+    runs.judge()

@@ -6,6 +6,7 @@ Every node has one CPU, so that what happens to a node happens to one job.
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import tempfile
 from collections.abc import Callable, Iterator
@@ -20,13 +21,11 @@ from pipeline import lease
 from pipeline.places import place
 
 from ..cluster.private_slurm import Job, PrivateSlurm
-from .stand import PATIENCE, Processes, Row, begun, run_line, the_sweep
+from .stand import PATIENCE, TRIALS_PER_BLOCK, Processes, Row, begun, run_line, the_sweep
 
 pytestmark = pytest.mark.slow
 
 T = TypeVar("T")
-
-ACTIVE = ("PENDING", "RUNNING")
 
 PROFILE = """
 system = "slurm"
@@ -118,8 +117,7 @@ class Submitted:
 
     def wait_for_block(self, blocks: int = 4) -> None:
         """Wait until workers have begun so many blocks."""
-        trials = blocks * the_sweep().trials // 24
-        self.until(lambda: begun(self.logs) >= trials, f"{blocks} blocks are begun")
+        self.until(lambda: begun(self.logs) >= blocks * TRIALS_PER_BLOCK, f"{blocks} blocks are begun")
 
     def busy_worker(self) -> str:
         """The number of a worker's job that is at it."""
@@ -130,13 +128,29 @@ class Submitted:
 
         return self.until(at_it, "a worker has begun a block")
 
+    def starts_twice(self, number: str) -> None:
+        """Slurm loses sight of a job's node: the job runs on there, and once more on another."""
+        node = self._slurm.jobs()[number].node
+        self._slurm.kill_slurmd(node)
+        self._slurm.declare_down(node)
+
+        def elsewhere() -> bool:
+            job = self._slurm.jobs()[number]
+            return job.state == "RUNNING" and job.node != node
+
+        self.until(elsewhere, "the job is started again", 60)
+
     def ends(self) -> None:
         """Wait until all is done, the store is given back, and no process of a job is left."""
         self.until(lambda: self._row.done() == the_sweep().trials, "all trials are done")
         self.until(self.given_back, "the store is given back")
         self._row.stop()
         self.until(self.gone, "the jobs are gone")
-        assert "Traceback" not in self.said()
+
+    def judge(self) -> None:
+        """The store is what it ought to be, and no controller has spoken in tracebacks."""
+        self._row.finish(self.logs)
+        assert "Traceback" not in self.said(), self.said()
 
     def given_back(self) -> bool:
         return lease.read(place(self._row.path)) is None
@@ -153,26 +167,24 @@ def run(slurm: PrivateSlurm, tmp_path: Path, row: Row, command: str) -> Submitte
 
 
 @pytest.mark.fault("kill -9 of the controller")
-def test_a_killed_controller_is_started_again_in_its_job(
-    row: Row, run: Submitted, slurm: PrivateSlurm
-) -> None:
+def test_a_killed_controller_is_started_again_in_its_job(run: Submitted) -> None:
     number = run.submit()
     run.wait_for_block()
     killed = run.controller_pid(number)
     os.kill(killed, signal.SIGKILL)
     run.until(lambda: run.controller_pid(number) not in (0, killed), "it is started again")
     run.ends()
-    row.finish(run.logs)
+    run.judge()
     assert list(run.controllers()) == [number]
 
 
 @pytest.mark.fault("scancel of a worker's job")
-def test_a_cancelled_worker_is_replaced(row: Row, run: Submitted, slurm: PrivateSlurm) -> None:
+def test_a_cancelled_worker_is_replaced(run: Submitted, slurm: PrivateSlurm) -> None:
     run.submit()
     number = run.busy_worker()
     slurm.run("scancel", number)
     run.ends()
-    row.finish(run.logs)
+    run.judge()
     assert run.workers()[number].state == "CANCELLED"
     assert len(run.workers()) == 3
 
@@ -188,68 +200,62 @@ def test_a_cancelled_controller_gives_the_store_back_and_submit_goes_on(
     assert 0 < row.done() < the_sweep().trials
     assert run.submit() != number
     run.ends()
-    row.finish(run.logs)
+    run.judge()
 
 
 @pytest.mark.fault("walltime of workers and controller")
 def test_jobs_whose_walltime_ends_are_followed_by_others(
-    row: Row, run: Submitted, monkeypatch: pytest.MonkeyPatch
+    run: Submitted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Dask lets a worker that is gone have 15 s to come back: as long as a controller lives here.
     monkeypatch.setenv("DASK_DISTRIBUTED__DEPLOY__LOST_WORKER_TIMEOUT", "2s")
     run.profile(workers=1, walltime="00:00:12", controller="00:00:40")
     run.submit()
     run.ends()
-    row.finish(run.logs)
+    run.judge()
     assert len(run.controllers()) > 1
     assert len(run.workers()) > len(run.controllers())
     assert {job.state for job in run.controllers().values()} == {"COMPLETED"}
 
 
 @pytest.mark.fault("slurmd killed, worker's job runs twice")
-def test_a_worker_whose_job_is_started_twice_does_no_harm(
-    row: Row, run: Submitted, slurm: PrivateSlurm
-) -> None:
+def test_a_worker_whose_job_is_started_twice_does_no_harm(run: Submitted) -> None:
+    run.profile(workers=1)
     run.submit()
-    number = run.busy_worker()
-    node = slurm.jobs()[number].node
-    slurm.kill_slurmd(node)
-    slurm.declare_down(node)
+    run.starts_twice(run.busy_worker())
     run.ends()
-    row.finish(run.logs)
+    run.judge()
 
 
 @pytest.mark.fault("slurmd killed, controller runs twice")
 def test_a_controller_that_is_started_twice_stops_where_its_lease_was_taken(
-    row: Row, run: Submitted, slurm: PrivateSlurm
+    run: Submitted,
 ) -> None:
     run.profile(workers=1)
     number = run.submit()
-    first = run.until(lambda: run.controller_pid(number), "the controller runs")
-    run.busy_worker()
-    node = slurm.jobs()[number].node
-    slurm.kill_slurmd(node)
-    slurm.declare_down(node)
+    its_worker = run.busy_worker()
+    first = run.controller_pid(number)
+    run.starts_twice(number)
     run.ends()
-    row.finish(run.logs)
+    run.judge()
     assert "taken over" in run.said()
     noted = Run.load(run.folder)
     assert noted.said == ""
-    assert max(run.workers(), key=int) in noted.workers
+    assert noted.workers
+    assert its_worker not in noted.workers
     assert not psutil.pid_exists(first)
-    assert slurm.jobs()[number].node != node
 
 
 @pytest.mark.fault("login shell killed after submit")
 def test_a_run_outlives_the_session_that_submitted_it(
-    row: Row, run: Submitted, slurm: PrivateSlurm, processes: Processes, tmp_path: Path
+    row: Row, run: Submitted, processes: Processes, tmp_path: Path
 ) -> None:
     said = tmp_path / "session.log"
     row.begin()
-    shell = processes.start(["bash", "-c", f"{' '.join(run.line)}; sleep 600"], said)
+    shell = processes.start(["bash", "-c", f"{shlex.join(run.line)}; sleep 600"], said)
     number = run.until(lambda: said.read_text().partition("\n")[0].strip(), "the job's number is told")
     os.killpg(shell.pid, signal.SIGKILL)
     assert shell.wait(20) == -signal.SIGKILL
     run.ends()
-    row.finish(run.logs)
+    run.judge()
     assert list(run.controllers()) == [number]

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from ..cluster.network import Network
-from .stand import Bench, Row
+from .stand import Bench
 
 pytestmark = pytest.mark.slow
 
@@ -29,9 +29,7 @@ def network() -> Iterator[Network]:
         pytest.param(60, marks=pytest.mark.fault("link cut for 60 s")),
     ],
 )
-def test_a_cut_link_costs_time_and_nothing_else(
-    row: Row, network: Network, bench: Bench, seconds: int
-) -> None:
+def test_a_cut_link_costs_time_and_nothing_else(network: Network, bench: Bench, seconds: int) -> None:
     bench.scheduler(network.address("s"), at=network.exec("s"))
     first, _ = (bench.worker(host=network.address(h), at=network.exec(h)) for h in ("a", "b"))
     driver = bench.run(at=network.exec("s"))
@@ -42,4 +40,4 @@ def test_a_cut_link_costs_time_and_nothing_else(
         time.sleep(0.1)
     network.mend("a")
     bench.ends(driver)
-    row.finish(bench.logs)
+    bench.judge()

@@ -25,7 +25,7 @@ MOST_DEATHS = 8
 
 
 @pytest.mark.fault("kill -9 of a worker")
-def test_a_killed_worker_is_started_again(row: Row, bench: Bench) -> None:
+def test_a_killed_worker_is_started_again(bench: Bench) -> None:
     bench.scheduler()
     first, _ = bench.worker(), bench.worker()
     driver = bench.run()
@@ -33,34 +33,34 @@ def test_a_killed_worker_is_started_again(row: Row, bench: Bench) -> None:
     killed = first.pid()
     os.kill(killed, signal.SIGKILL)
     bench.ends(driver)
-    row.finish(bench.logs)
+    bench.judge()
     assert first.pid() != killed
 
 
 @pytest.mark.fault("kill -9 of worker and nanny")
-def test_the_others_finish_for_a_worker_that_is_gone(row: Row, bench: Bench) -> None:
+def test_the_others_finish_for_a_worker_that_is_gone(bench: Bench) -> None:
     bench.scheduler()
     first, _ = bench.worker(), bench.worker()
     driver = bench.run()
     first.wait_for_block()
     kill_group(first.process)
     bench.ends(driver)
-    row.finish(bench.logs)
+    bench.judge()
 
 
 @pytest.mark.fault("hung worker, for good")
-def test_the_others_finish_for_a_worker_that_hangs(row: Row, bench: Bench) -> None:
+def test_the_others_finish_for_a_worker_that_hangs(bench: Bench) -> None:
     bench.scheduler(**WORKER_TTL)
     first, _ = bench.worker(), bench.worker()
     driver = bench.run()
     first.wait_for_block()
     os.kill(first.pid(), signal.SIGSTOP)
     bench.ends(driver)
-    row.finish(bench.logs)
+    bench.judge()
 
 
 @pytest.mark.fault("hung worker, back when all is done")
-def test_a_writer_that_comes_too_late_does_no_harm(row: Row, bench: Bench) -> None:
+def test_a_writer_that_comes_too_late_does_no_harm(bench: Bench) -> None:
     bench.scheduler(**WORKER_TTL)
     # A nanny would be told by the scheduler to kill it, and nothing would come late.
     first, _ = bench.worker("--no-nanny"), bench.worker()
@@ -73,7 +73,7 @@ def test_a_writer_that_comes_too_late_does_no_harm(row: Row, bench: Bench) -> No
     assert first.said() == begun_by_it
     os.kill(first.process.pid, signal.SIGCONT)
     wait_until(first.ended, 60, "the late writer has come to its end")
-    row.finish(bench.logs)
+    bench.judge()
 
 
 @pytest.mark.parametrize(
@@ -96,11 +96,11 @@ def test_a_trial_that_kills_its_process_fails_alone(row: Row, bench: Bench, tria
     for _ in range(2):
         bench.worker("--preload", POISON, POISON=json.dumps(trials))
     driver = bench.run()
-    bench.ends(driver, status=1)
+    bench.ends(driver)
     places = [
         {**dict(zip(AXES, cell, strict=True)), "width": width, "seed": seed}
         for cell, width, seed in trials
     ]
-    row.finish(bench.logs, with_failed(row.reference, places))
+    bench.judge(status=1, expected=with_failed(row.reference, places))
     assert f"{len(trials)} failed" in bench.said.read_text()
     assert sum(worker.deaths() for worker in bench.workers) <= MOST_DEATHS * len(trials)
