@@ -42,12 +42,19 @@ def hms(seconds: int) -> str:
 
 
 def _slurm(asked: Asked) -> Options:
-    common = {"queue": asked.queue, "account": asked.account, "walltime": hms(asked.walltime)}
+    # a job that Slurm starts again, as its node has died, would lose what it has said so far
+    directives = ["--open-mode=append", *asked.directives]
+    common = {
+        "queue": asked.queue,
+        "account": asked.account,
+        "walltime": hms(asked.walltime),
+        "job_extra_directives": directives,
+    }
     if asked.nodes is None:
         return common
     spread = [f"--nodes={asked.nodes}", "--ntasks-per-node=1"]
     return common | {
-        "job_extra_directives": [*spread, *asked.directives],
+        "job_extra_directives": [*spread, *directives],
         "job_directives_skip": ["#SBATCH -n 1"],
         # srun does not take it over from sbatch, and would bind all workers of a node to one core
         "job_script_prologue": [*asked.prologue, "export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK"],
