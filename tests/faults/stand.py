@@ -111,6 +111,7 @@ class Row:
         self.survived = True
         left = [key for key, _ in where.files() if key.startswith(".") or key.endswith(PARTIAL)]
         assert not left, "the run left something behind"
+        assert self.repeated >= 0, "a log has lost what a worker said"
 
     def told(self) -> dict[str, Any]:
         """The row of the table."""
