@@ -259,3 +259,4 @@ def test_a_run_outlives_the_session_that_submitted_it(
     run.ends()
     run.judge()
     assert list(run.controllers()) == [number]
+    assert not [log for log in run.logs if "still alive" in log.read_text()]  # of a nanny's worker
