@@ -26,7 +26,7 @@ from jobs.runs import Run
 from jobs.submit import controller_job, worker_name
 from pipeline import credentials, lease
 from pipeline import store as stores
-from pipeline.errors import InputError, LeaseLost, StoreFull, WorkersLost
+from pipeline.errors import InputError, LeaseLost, StoreFull
 from pipeline.filling import Outcome
 from pipeline.graph import SCHEDULER
 from pipeline.graph import run as fill
@@ -40,6 +40,9 @@ __all__ = ["main"]
 
 FRUITLESS = 3
 """Starts of a controller without a trial done; of its workers' jobs it takes twice as many."""
+
+AGAIN = 75
+"""Exit status at which `supervise.sh` starts the controller again: sysexits.h's temporary failure."""
 
 GRACE = 20.0
 """Seconds that a controller which is told to end waits for blocks in hand: Slurm kills it after 30."""
@@ -70,12 +73,13 @@ def main() -> int:
             return _control(run, sweep, profile, held, ending)
     except LeaseLost as error:  # run.json is another controller's by now
         log.error("%s", error)
-    except (InputError, StoreFull, WorkersLost) as error:
+    except (InputError, StoreFull) as error:
         log.error("%s", error)
         run.having(said=str(error))
-    except Exception as error:
+    except Exception as error:  # it may be mended by a new start, of which there are not many
         log.exception("a fault of widthlaw, or of what it stands on")
         run.having(said=f"{type(error).__name__}: {error}")
+        return AGAIN
     return 1
 
 
@@ -136,9 +140,10 @@ def _control(run: Run, sweep: Sweep, profile: Profile, held: lease.Held, ending:
         log.info("the walltime ends: job %s goes on", number)
         held.pass_on(lease.Job(profile.system, number, str(run.folder)))
         return 0
-    if left:
+    if left:  # the job may have been preempted, and be started again by its batch system
         run.having(said="told to end; the same `widthlaw submit` goes on")
-    run.forget_credentials()
+    else:
+        run.forget_credentials()
     return 0
 
 

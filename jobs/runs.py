@@ -203,10 +203,10 @@ class Run:
         draft.replace(self.folder / "run.json")
 
     def having(self, **changed: Any) -> Self:
-        """The run with some fields changed, which is written as well."""
-        changed_run = replace(self, **changed)
-        changed_run.save()
-        return changed_run
+        """The run as it is written by now, with some fields changed, which is written as well."""
+        run = replace(self.load(self.folder), **changed)
+        run.save()
+        return run
 
     def forget_credentials(self) -> None:
         """Remove what lets one into the run, which is over."""

@@ -167,7 +167,7 @@ def cancel(store: str) -> str:
     if found.job:
         queues.cancel_job(found.job.system, found.job.number)
         _wait(where, found)
-        _cancel_workers(found.job)
+        _clear_up(found.job)
         return f"job {found.job.number} ({found.job.system}) cancelled"
     if not found.here:
         raise InputError(
@@ -197,10 +197,11 @@ def _wait(where: Place, found: lease.Lease) -> None:
     )
 
 
-def _cancel_workers(job: lease.Job) -> None:
-    """Cancel what a controller that was killed has left behind."""
+def _clear_up(job: lease.Job) -> None:
+    """Cancel what a controller that was killed has left behind, and remove the credentials."""
     with suppress(InputError):  # no folder to be read, or a batch system that does not answer
-        workers = Run.load(job.folder).workers
-        for number, state in queues.job_states(job.system, workers).items():
+        run = Run.load(job.folder)
+        run.forget_credentials()
+        for number, state in queues.job_states(job.system, run.workers).items():
             if state != "gone":
                 queues.cancel_job(job.system, number)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# supervise.sh PYTHON RUN-FOLDER: the controller of a run, started again where it was killed, and not where
-# it came to an end by itself. A shell outlives what the system kills for its memory, and costs nothing.
+# supervise.sh PYTHON RUN-FOLDER: the controller of a run, started again where it was killed or had a fault
+# (75), and not where it came to an end. A shell outlives what the system kills for its memory.
 WIDTHLAW_JOB_BEGAN=$(date +%s) # the walltime counts from here, whichever start it is
 export WIDTHLAW_JOB_BEGAN
 told=
@@ -13,6 +13,6 @@ while :; do
     code=$?
     kill -0 "$child" 2>/dev/null || break
   done
-  if [ "$code" -le 128 ] || [ -n "$told" ]; then exit "$code"; fi
-  echo "controller killed (exit status $code): started again" >&2
+  if { [ "$code" -le 128 ] && [ "$code" -ne 75 ]; } || [ -n "$told" ]; then exit "$code"; fi
+  echo "controller ended with exit status $code: started again" >&2
 done

@@ -110,6 +110,7 @@ def test_a_run_is_watched_refuses_others_and_is_cancelled(
     assert told.returncode == 0, told.stderr
     assert f"job {number} (slurm) cancelled" in told.stderr
     assert lease.read(place(path)) is None
+    assert not (tmp_path / "a.zarr.run" / "tls").exists()
     wait_until(lambda: not cluster.active(), 60, "all jobs are gone")
     done = store.counts(path)["done"]
     assert 0 < done < sweep.trials
@@ -250,6 +251,21 @@ def test_a_controller_that_cannot_start_is_told_by_status(
     assert again.returncode == 0, again.stderr
     wait_for_end(path)
     assert store.counts(path)["pending"] == 0
+
+
+@pytest.mark.slow
+def test_a_controller_with_a_fault_is_started_again_and_gives_up_in_the_end(
+    cluster, profile, widthlaw, tmp_path, long_sweep
+) -> None:
+    path = tmp_path / "a.zarr"
+    submit = ("submit", long_sweep, "--profile", profile('directives = ["--hold"]'), "-o", path)
+    number = widthlaw(*submit).stdout.strip()
+    (tmp_path / "a.zarr.run" / "tls" / "key.pem").unlink()
+    cluster.run("scontrol", "release", number)
+    wait_until(lambda: not cluster.active(), 120, "the job has ended")
+    assert "given up: 3 controllers in a row have come to nothing" in widthlaw("status", path).stdout
+    logs = "".join(log.read_text() for log in (tmp_path / "a.zarr.run" / "logs").iterdir())
+    assert logs.count("exit status 75: started again") == 3
 
 
 @pytest.mark.slow

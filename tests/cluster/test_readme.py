@@ -1,0 +1,70 @@
+"""The README's section on clusters, followed word by word on a real Slurm."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from jobs.profile import load_profile
+from pipeline import lease, store
+from pipeline.places import place
+
+from .polling import wait_until
+from .private_slurm import PrivateSlurm
+
+README = Path(__file__).parents[2] / "README.md"
+
+
+def blocks(kind: str) -> list[str]:
+    """The blocks of code of the section."""
+    section = README.read_text(encoding="utf-8").split("\n## On a cluster\n")[1].split("\n## ")[0]
+    return re.findall(rf"```{kind}\n(.*?)```", section, re.DOTALL)
+
+
+def commands() -> list[list[str]]:
+    lines = [line for line in blocks("sh")[0].splitlines() if line.startswith("widthlaw")]
+    return [shlex.split(line, comments=True)[1:] for line in lines]
+
+
+@pytest.mark.slow
+def test_the_commands_do_what_they_say(
+    short_folder: str, tmp_path: Path, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if reason := PrivateSlurm.missing():
+        pytest.skip(reason)
+    monkeypatch.chdir(tmp_path)
+    with PrivateSlurm(short_folder, nodes=2, cpus=3) as slurm:
+
+        def run(words: list[str]) -> subprocess.CompletedProcess[str]:
+            line, env = [command, *words], os.environ | slurm.env
+            return subprocess.run(line, capture_output=True, text=True, env=env, timeout=120)
+
+        _run_all(run, slurm)
+
+
+def _run_all(run: Callable[[list[str]], subprocess.CompletedProcess[str]], slurm: PrivateSlurm) -> None:
+    profiles, plan, submit, status, cancel = commands()
+    assert "slurm       slurm       yes" in run(profiles).stdout
+    assert "core-hours" in run(plan).stdout
+    submitted = run(submit)
+    assert submitted.returncode == 0, submitted.stderr
+    assert submitted.stdout.strip() in slurm.jobs()
+    slurm.wait_until(lambda: store.counts("theorem2.zarr")["done"], 120, "a block is done")
+    assert f"job {submitted.stdout.strip()} (slurm)" in run(status).stdout
+    assert "cancelled" in run(cancel).stderr
+    assert run(submit).returncode == 0  # the same submit goes on
+    where = place("theorem2.zarr")
+    wait_until(lambda: lease.read(where) is None, 240, "the run gives the store back")
+    assert run(status).returncode == 0
+    assert list(Path("theorem2.zarr.run/logs").iterdir())
+
+
+def test_the_profile_can_be_read(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(blocks("toml")[0])
+    assert load_profile(tmp_path / "mine.toml").workers == 200
