@@ -68,9 +68,7 @@ def main() -> int:
         log.error("%s", error)
         return 1
     try:
-        sweep, profile = run.sweep(), run.profile()
-        with lease.hold(place(run.store), run.run, _this_job(run, profile)) as held:
-            return _control(run, sweep, profile, held, ending)
+        return _hold(run, ending)
     except LeaseLost as error:  # run.json is another controller's by now
         log.error("%s", error)
     except (InputError, StoreFull) as error:
@@ -81,6 +79,21 @@ def main() -> int:
         run.having(said=f"{type(error).__name__}: {error}")
         return AGAIN
     return 1
+
+
+def _hold(run: Run, ending: Ending) -> int:
+    """Hold the store while the controller runs, and leave it to the job where it is started again."""
+    sweep, profile = run.sweep(), run.profile()
+    job = _this_job(run, profile)
+    with lease.hold(place(run.store), run.run, job) as held:
+        try:
+            return _control(run, sweep, profile, held, ending)
+        except (InputError, StoreFull, LeaseLost):
+            raise
+        except Exception:
+            if job:
+                held.pass_on(job)
+            raise
 
 
 def _this_job(run: Run, profile: Profile) -> lease.Job | None:

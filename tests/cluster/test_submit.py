@@ -253,6 +253,11 @@ def test_a_controller_that_cannot_start_is_told_by_status(
     assert store.counts(path)["pending"] == 0
 
 
+def said(path: Path) -> str:
+    """What the jobs of a run have printed."""
+    return "".join(log.read_text() for log in Path(f"{path}.run", "logs").glob("*"))
+
+
 @pytest.mark.slow
 def test_a_controller_with_a_fault_is_started_again_and_gives_up_in_the_end(
     cluster, profile, widthlaw, tmp_path, long_sweep
@@ -262,10 +267,12 @@ def test_a_controller_with_a_fault_is_started_again_and_gives_up_in_the_end(
     number = widthlaw(*submit).stdout.strip()
     (tmp_path / "a.zarr.run" / "tls" / "key.pem").unlink()
     cluster.run("scontrol", "release", number)
+    wait_until(lambda: "FileNotFoundError" in said(path), 60, "the first fault")
+    assert f"job {number} (slurm)" in widthlaw("run", long_sweep, "-o", path).stderr
     wait_until(lambda: not cluster.active(), 120, "the job has ended")
     assert "given up: 3 controllers in a row have come to nothing" in widthlaw("status", path).stdout
-    logs = "".join(log.read_text() for log in (tmp_path / "a.zarr.run" / "logs").iterdir())
-    assert logs.count("exit status 75: started again") == 3
+    assert said(path).count("exit status 75: started again") == 3
+    assert lease.read(place(path)) is None
 
 
 @pytest.mark.slow
