@@ -79,6 +79,8 @@ def _places(key: str) -> tuple[int, ...]:
 
 
 def _first_line(error: Exception) -> str:
+    if "checksum" in str(error):
+        return "its bytes are not those that were written: their checksum is another"
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 

@@ -139,12 +139,19 @@ def _runs(pid: int, started: float) -> bool:
         return True
 
 
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container knows no names
+        return f"user {os.getuid()}"
+
+
 def _mine(run: str, job: Job | None, renewed: float | None) -> Lease:
     import psutil
 
     now = time.time()
     pid = os.getpid()
-    user, host = getpass.getuser(), socket.gethostname()
+    user, host = _user(), socket.gethostname()
     began = psutil.Process(pid).create_time()
     return Lease(run, uuid.uuid4().hex, user, host, pid, began, now, renewed, job)
 
