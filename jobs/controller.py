@@ -64,21 +64,34 @@ def main() -> int:
     ending = Ending()
     try:
         run = Run.load(sys.argv[1])
+        run = run.having(starts=run.starts + 1)  # counted before anything can go wrong
     except InputError as error:
         log.error("%s", error)
         return 1
     try:
+        if run.starts > FRUITLESS:
+            _give_up(run)
         return _hold(run, ending)
     except LeaseLost as error:  # run.json is another controller's by now
         log.error("%s", error)
     except (InputError, StoreFull) as error:
         log.error("%s", error)
-        run.having(said=str(error))
+        run.having(said=str(error)).forget_credentials()
     except Exception as error:  # it may be mended by a new start, of which there are not many
         log.exception("a fault of widthlaw, or of what it stands on")
         run.having(said=f"{type(error).__name__}: {error}")
         return AGAIN
     return 1
+
+
+def _give_up(run: Run) -> None:
+    """Give the store back, which waits for this job, and say why the run ends."""
+    with suppress(Exception), lease.hold(place(run.store), run.run):
+        pass
+    raise InputError(
+        f"given up: {FRUITLESS} controllers in a row have come to nothing; read {run.logs}, mend the "
+        "cause, and submit again"
+    )
 
 
 def _hold(run: Run, ending: Ending) -> int:
@@ -101,7 +114,7 @@ def _this_job(run: Run, profile: Profile) -> lease.Job | None:
     for name in NUMBERS:
         if name in os.environ:
             number = os.environ[name].split(".")[0]
-            return lease.Job(profile.system, number, str(run.folder))
+            return lease.Job(profile.system, number, str(run.folder), run.cluster)
     found = lease.read(place(run.store))
     return found.job if found is not None and found.run == run.run else None
 
@@ -112,17 +125,18 @@ class Ending:
     def __init__(self) -> None:
         self.told = False
         self.walltime = float("inf")
-        self._since = 0.0
+        self._since, self._grace = 0.0, GRACE
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._take)
 
     def _take(self, number: int, frame: object) -> None:
         self.told = True
 
-    def limit(self, seconds: float) -> None:
-        """End so many seconds after the job began."""
+    def limit(self, seconds: float, walltime: float) -> None:
+        """End so many seconds after the job began, in time for its walltime."""
         began = float(os.environ.get("WIDTHLAW_JOB_BEGAN", time.time()))
         self.walltime = began + seconds
+        self._grace = max(GRACE, (walltime - seconds) / 2)
 
     @property
     def due(self) -> bool:
@@ -133,25 +147,29 @@ class Ending:
         """Whether what is still being computed has had its time."""
         if self.due and not self._since:
             self._since = time.monotonic()
-        return bool(self._since) and time.monotonic() - self._since > GRACE
+        grace = GRACE if self.told else self._grace
+        return bool(self._since) and time.monotonic() - self._since > grace
 
 
 def _control(run: Run, sweep: Sweep, profile: Profile, held: lease.Held, ending: Ending) -> int:
     run = _started(run)
     _clear_away(run, profile)
     own = None if run.allocation else profile.controller.walltime
-    ending.limit(queues.lifetime_seconds(profile, own))
+    ending.limit(queues.lifetime_seconds(profile, own), own or profile.job_walltime)
     with _workers(run, sweep, profile) as workers:
         watch = _Watch(run, workers, ending, held)
         with suppress(Overdue):
             fill(sweep, run.store, workers.client, progress=watch.count, held=held, draining=watch)
+        waiting = workers.waiting
     left = _pending(run)
     log.info("%d trials pending", left)
     held.confirm()
+    if waiting:  # in a queue all the time: that is no failure
+        run.having(starts=0)
     if left and not ending.told:
         number = queues.submit_job(controller_job(run, sweep, profile), run.folder / "controller.sh")
         log.info("the walltime ends: job %s goes on", number)
-        held.pass_on(lease.Job(profile.system, number, str(run.folder)))
+        held.pass_on(lease.Job(profile.system, number, str(run.folder), run.cluster))
         return 0
     if left:  # the job may have been preempted, and be started again by its batch system
         run.having(said="told to end; the same `widthlaw submit` goes on")
@@ -161,15 +179,10 @@ def _control(run: Run, sweep: Sweep, profile: Profile, held: lease.Held, ending:
 
 
 def _started(run: Run) -> Run:
-    """Note that a controller has started; give up where the last ones came to nothing."""
+    """Note what is pending as a controller starts; this start is the first since there was progress."""
     pending = _pending(run)
-    fruitless = run.fruitless + 1 if pending == run.pending else 0
-    if fruitless >= FRUITLESS:
-        raise InputError(
-            f"given up: {FRUITLESS} controllers in a row have come to nothing; read {run.logs}, mend "
-            "the cause, and submit again"
-        )
-    return run.having(pending=pending, fruitless=fruitless, said="")
+    starts = run.starts if pending == run.pending else 1
+    return run.having(pending=pending, starts=starts, said="")
 
 
 def _pending(run: Run) -> int:
@@ -199,6 +212,10 @@ class Workers(Protocol):
     @property
     def generations(self) -> float:
         """How often they have been started so far, on average."""
+
+    @property
+    def waiting(self) -> bool:
+        """Whether some of their jobs wait in the queue."""
 
 
 class Overdue(Exception):
@@ -290,6 +307,10 @@ class _Queued:
         return tuple(sorted(str(job.job_id) for job in jobs if job.job_id))
 
     @property
+    def waiting(self) -> bool:
+        return "queued" in queues.job_states(self._system, self.numbers).values()
+
+    @property
     def generations(self) -> float:
         self._seen.update(self._cluster.workers)
         return len(self._seen) / self._jobs
@@ -335,6 +356,7 @@ class _Launched:
     """Workers on all nodes of the controller's own job, through the site's launcher."""
 
     numbers: tuple[str, ...] = ()
+    waiting = False
 
     def __init__(self, client: Client, address: str, run: Run, profile: Profile) -> None:
         self.client, self._log = client, run.logs / "workers.log"
@@ -344,11 +366,14 @@ class _Launched:
         ]
         self._process: subprocess.Popen[bytes] | None = None
         self.generations = 0.0
+        self._next, self._pause = 0.0, ASK_EVERY
 
     def look(self) -> None:
-        """Start the workers of all nodes, again where all have ended."""
-        if self._process is not None and self._process.poll() is None:
+        """Start the workers of all nodes, and again where all have ended, after ever longer pauses."""
+        running = self._process is not None and self._process.poll() is None
+        if running or time.monotonic() < self._next:
             return
+        self._next, self._pause = time.monotonic() + self._pause, 2 * self._pause
         with self._log.open("ab") as file:
             self._process = subprocess.Popen(
                 self._line, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT

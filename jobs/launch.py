@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from jobs.tables import INCOMPLETE
 from pipeline import lease
 from pipeline import store as stores
 from pipeline.errors import InputError, WorkersLost
@@ -204,13 +205,13 @@ def _run_with_bar(sweep: Sweep, path: Where, client: Client, retry_failed: bool)
 
 
 def report_run(path: Where, outcome: Outcome | None = None) -> int:
-    """Say what a run left and return the exit status: 1 where a trial has failed."""
+    """Say what a run left and return the exit status: 3 if trials are pending, 1 if some failed."""
     found = stores.counts(path)
     failed = found["failed"]
     now = outcome or Outcome()
-    diverged = f", {found['diverged']} diverged" if found["diverged"] else ""
+    others = "".join(f", {found[word]} {word}" for word in ("diverged", "pending") if found[word])
     click.echo(
-        f"{path}: {found['done']} trials done, {failed} failed{diverged}; {now.trials} computed now "
+        f"{path}: {found['done']} trials done, {failed} failed{others}; {now.trials} computed now "
         f"in {now.seconds:.1f} s of numerics",
         err=True,
     )
@@ -222,4 +223,4 @@ def report_run(path: Where, outcome: Outcome | None = None) -> int:
             "`widthlaw run ... --retry-failed` computes them again",
             err=True,
         )
-    return 1 if failed else 0
+    return INCOMPLETE if found["pending"] else 1 if failed else 0

@@ -7,10 +7,10 @@ system that is not understood is None, never "gone".
 
 from __future__ import annotations
 
-import getpass
 import re
 import shlex
 import shutil
+import socket
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -33,6 +33,7 @@ __all__ = [
     "State",
     "cancel_job",
     "cluster_class",
+    "cluster_name",
     "job",
     "job_state",
     "job_states",
@@ -403,6 +404,16 @@ def cancel_job(system: str, job_id: str) -> None:
         )
 
 
+def cluster_name(system: str) -> str:
+    """Return what tells the cluster that can be asked from here from others of the same system."""
+    if system == "slurm":
+        with suppress(QueueError):
+            told = _call(["scontrol", "show", "config"], ASK_SECONDS)
+            if found := re.search(r"^ClusterName\s*=\s*(\S+)", told.stdout, re.MULTILINE):
+                return found[1]
+    return socket.gethostname()
+
+
 def job_state(system: str, job_id: str) -> State | None:
     """Return whether a job is queued, running or gone; None if that cannot be asked here."""
     return job_states(system, [job_id])[job_id]
@@ -432,7 +443,7 @@ def job_states(system: str, job_ids: Sequence[str]) -> dict[str, State | None]:
 
 
 def _ask(system: System, ids: list[str]) -> dict[str, State | None]:
-    names = {"id": ids[0], "ids": " ".join(ids), "commas": ",".join(ids), "user": getpass.getuser()}
+    names = {"id": ids[0], "ids": " ".join(ids), "commas": ",".join(ids)}
     try:
         told = _call(shlex.split(system.ask.format_map(names)), ASK_SECONDS)
     except QueueError:

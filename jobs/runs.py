@@ -20,6 +20,7 @@ import shlex
 import shutil
 import uuid
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -34,19 +35,28 @@ from pipeline.places import Place, beside, is_url, place
 from pipeline.store import stored_sweep
 from pipeline.sweep import Sweep
 
-__all__ = ["Run", "drop_if_gone", "run_folder", "told"]
+__all__ = ["Run", "drop_if_gone", "run_folder", "states_of", "told"]
 
 PASSED_ON = ("AWS_", "WIDTHLAW_")
 """Variables that a store in a bucket is reached by; batch systems need not hand them to jobs."""
 
 
 def drop_if_gone(where: Place) -> None:
-    """Take away the lease of a job that its batch system knows no more."""
+    """Take away the lease of a job that its batch system knows no more, unless it was just renewed."""
     found = lease.read(where)
-    if found is None or found.job is None or found.job.system not in SYSTEMS:
+    if found is None or found.job is None or not (found.renewed is None or found.stale):
         return
-    if queues.job_state(found.job.system, found.job.number) == "gone":
-        lease.drop(where, found)
+    if states_of(found.job)[found.job.number] == "gone":
+        with suppress(OSError):  # one who may only read the store cannot
+            lease.drop(where, found)
+
+
+def states_of(job: lease.Job, others: Sequence[str] = ()) -> dict[str, queues.State | None]:
+    """The states of a job and of others of its cluster; None where that cannot be asked here."""
+    numbers = [job.number, *others]
+    if job.system not in SYSTEMS or job.cluster != queues.cluster_name(job.system):
+        return dict.fromkeys(numbers)
+    return queues.job_states(job.system, numbers)
 
 
 def told(store: str, pending: int) -> str:
@@ -62,8 +72,8 @@ def told(store: str, pending: int) -> str:
     if found.job is None or found.job.system not in SYSTEMS:
         return ("was left by " if found.stale else "") + found.who
     job = found.job
-    workers = _workers(job)
-    states = queues.job_states(job.system, [job.number, *workers])
+    workers = _workers(job, found.run)
+    states = states_of(job, workers)
     text = f"job {job.number} ({job.system}) of {found.user}: {states[job.number] or 'state unknown'}"
     if found.renewed is not None:
         text += f", last heard of {found.age:.0f} s ago"
@@ -72,9 +82,10 @@ def told(store: str, pending: int) -> str:
     return f"{text}; jobs of workers: {fare}" if fare else text
 
 
-def _workers(job: lease.Job) -> tuple[str, ...]:
+def _workers(job: lease.Job, name: str) -> tuple[str, ...]:
     with suppress(InputError):  # another machine's folder
-        return Run.load(job.folder).workers
+        run = Run.load(job.folder)
+        return run.workers if run.run == name else ()
     return ()
 
 
@@ -109,8 +120,10 @@ class Run:
         Whether one job of several nodes holds the controller and all workers.
     pending
         Trials that were pending when a controller last started.
-    fruitless
-        Controllers that have started since without any progress.
+    starts
+        Of controllers, since one has made progress.
+    cluster
+        The name of the cluster that it was submitted to.
     workers
         Numbers of the workers' jobs that the last controller started.
     said
@@ -124,7 +137,8 @@ class Run:
     retry_failed: bool
     allocation: bool
     pending: int = -1
-    fruitless: int = 0
+    starts: int = 0
+    cluster: str = ""
     workers: tuple[str, ...] = ()
     said: str = ""
     folder: Path = field(default=Path(), compare=False)

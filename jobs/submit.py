@@ -13,6 +13,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from jobs import queues
@@ -39,7 +40,7 @@ CANCEL_SECONDS = 90.0
 
 
 def check(sweep: Sweep, run: Run, profile: Profile) -> None:
-    """Refuse what a cluster could not finish; nothing is touched.
+    """Refuse what a cluster could not finish.
 
     Raises
     ------
@@ -66,12 +67,19 @@ def check(sweep: Sweep, run: Run, profile: Profile) -> None:
 def _check_lifetime(sweep: Sweep, run: Run, profile: Profile) -> None:
     longest = max((block.seconds for block in _todo(sweep, run)), default=0.0)
     shortest = queues.lifetime_seconds(profile) - queues.stagger_seconds(profile)
+    if not run.allocation:
+        shortest = min(shortest, queues.lifetime_seconds(profile, profile.controller.walltime))
     if SLOWER * longest > shortest:
         raise InputError(
-            f"profile {profile.name}: walltime {profile.job_walltime} s: a worker may retire after "
-            f"{shortest} s, but the longest block is estimated at {longest:.0f} s and may take "
+            f"profile {profile.name}: walltime {_shortest_walltime(run, profile)} s: a job may retire "
+            f"after {shortest} s, but the longest block is estimated at {longest:.0f} s and may take "
             f"{SLOWER:g} times that; give a walltime of {_enough(SLOWER * longest)} or more"
         )
+
+
+def _shortest_walltime(run: Run, profile: Profile) -> int:
+    own = None if run.allocation else profile.controller.walltime
+    return min(profile.job_walltime, own or profile.job_walltime)
 
 
 def _todo(sweep: Sweep, run: Run) -> Iterator[Any]:
@@ -141,13 +149,14 @@ def submit(sweep: Sweep, run: Run, profile: Profile) -> str:
     if why:
         raise InputError(f"profile {profile.name}: cannot be used here: {why}")
     stores.open_or_create(run.store, sweep)
+    run = replace(run, cluster=queues.cluster_name(profile.system))
     with lease.hold(place(run.store), run.run) as held:
         if run.retry_failed:
             stores.reset_failed(run.store)
         run.prepare(profile)
         made = controller_job(run, sweep, profile)
         number = queues.submit_job(made, run.folder / "controller.sh")
-        held.pass_on(lease.Job(profile.system, number, str(run.folder)))
+        held.pass_on(lease.Job(profile.system, number, str(run.folder), run.cluster))
     return number
 
 
@@ -165,9 +174,10 @@ def cancel(store: str) -> str:
     if found is None:
         return "nobody is filling it"
     if found.job:
+        _check_reachable(where, found, found.job)
         queues.cancel_job(found.job.system, found.job.number)
         _wait(where, found)
-        _clear_up(found.job)
+        _clear_up(found.job, found.run)
         return f"job {found.job.number} ({found.job.system}) cancelled"
     if not found.here:
         raise InputError(
@@ -180,6 +190,14 @@ def cancel(store: str) -> str:
     return f"process {found.pid} ended"
 
 
+def _check_reachable(where: Place, found: lease.Lease, job: lease.Job) -> None:
+    if job.system not in SYSTEMS or job.cluster != queues.cluster_name(job.system):
+        raise InputError(
+            f"store {where.name}: {found.who}; its cluster, {job.cluster or 'unknown'}, cannot be "
+            "asked from here: cancel it there"
+        )
+
+
 def _wait(where: Place, found: lease.Lease) -> None:
     """Wait until a run that was told to end has given the store back; take it if it cannot any more."""
     deadline = time.monotonic() + CANCEL_SECONDS
@@ -187,6 +205,11 @@ def _wait(where: Place, found: lease.Lease) -> None:
         now = lease.read(where)
         if now is None or now.run != found.run:
             return
+        if (
+            now.job and found.job and now.job.number != found.job.number
+        ):  # it had submitted itself again
+            queues.cancel_job(now.job.system, now.job.number)
+            found = now
         drop_if_gone(where)
         if now.here and now.stale:
             lease.drop(where, now)
@@ -197,10 +220,12 @@ def _wait(where: Place, found: lease.Lease) -> None:
     )
 
 
-def _clear_up(job: lease.Job) -> None:
+def _clear_up(job: lease.Job, name: str) -> None:
     """Cancel what a controller that was killed has left behind, and remove the credentials."""
     with suppress(InputError):  # no folder to be read, or a batch system that does not answer
         run = Run.load(job.folder)
+        if run.run != name:  # submitted again meanwhile, and not ours to end
+            return
         run.forget_credentials()
         for number, state in queues.job_states(job.system, run.workers).items():
             if state != "gone":

@@ -15,4 +15,5 @@ while :; do
   done
   if { [ "$code" -le 128 ] && [ "$code" -ne 75 ]; } || [ -n "$told" ]; then exit "$code"; fi
   echo "controller ended with exit status $code: started again" >&2
+  sleep 2
 done

@@ -192,7 +192,7 @@ SYSTEMS = {
         _sge,
         submit="qsub",
         cancel="qdel",
-        ask="qstat -u {user}",
+        ask="qstat -u *",
         answer=r"^\s*(?P<id>\d+)\s+\S+\s+\S+\s+\S+\s+(?P<state>\w+)",
         queued=r"\w*w\w*",
         ended="z",

@@ -29,6 +29,7 @@ __all__ = [
     "compute_block",
     "empty_result",
     "estimated_seconds",
+    "overlay",
     "tasks",
     "variables",
 ]
@@ -156,12 +157,7 @@ def tasks(todo: Iterable[Block]) -> Iterator[list[Block]]:
         yield task
 
 
-def compute_block(
-    sweep: Sweep,
-    block: Block,
-    wanted: NDArray[np.bool_] | None = None,
-    kept: BlockResult | None = None,
-) -> BlockResult:
+def compute_block(sweep: Sweep, block: Block, wanted: NDArray[np.bool_] | None = None) -> BlockResult:
     """Run trials of a block.
 
     Parameters
@@ -170,17 +166,15 @@ def compute_block(
         What to run.
     wanted
         Which of its trials, shape (widths, seeds); all if None.
-    kept
-        What the others have left already; changed in place.
 
     Returns
     -------
     BlockResult
-        Arrays of shape ([widths,] seeds[, inner]).
+        Arrays of shape ([widths,] seeds[, inner]); trials that are not wanted are pending.
     """
     if wanted is None:
         wanted = np.ones((len(block.cell.widths), block.stop - block.start), dtype=bool)
-    result = kept or empty_result(sweep, block)
+    result = empty_result(sweep, block)
     for place, seed in enumerate(sweep.seeds[block.seeds]):
         rows = np.flatnonzero(wanted[:, place])
         if rows.size:
@@ -188,6 +182,17 @@ def compute_block(
             found = _timed_seed(sweep, replace(block.cell, widths=widths), seed)
             _put(sweep, result, rows, place, found)
     return result
+
+
+def overlay(
+    sweep: Sweep, below: BlockResult, above: BlockResult, wanted: NDArray[np.bool_]
+) -> BlockResult:
+    """Lay the wanted trials of one result over another of the same block, which is changed."""
+    for variable in variables(sweep):
+        at = wanted if "width" in variable.dims else wanted.any(axis=0)
+        below.values[variable.name][at] = above.values[variable.name][at]
+    below.status[wanted], below.message[wanted] = above.status[wanted], above.message[wanted]
+    return below
 
 
 def empty_result(sweep: Sweep, block: Block) -> BlockResult:

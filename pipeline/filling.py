@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import store as stores
-from pipeline.blocks import Block, BlockResult, compute_block
+from pipeline.blocks import Block, BlockResult, compute_block, overlay
 from pipeline.errors import StoreFull
 from pipeline.places import Place, place
 from pipeline.status import Status
@@ -81,11 +81,13 @@ def fill(
 
 
 def _fill(sweep: Sweep, path: str, block: Block, missing: Mask) -> Outcome:
-    kept = None if missing.all() else stores.read_block(path, sweep, block)
     log.info("begins %d trials of cell %s, seeds %d:%d", missing.sum(), *_place(block))
-    result = compute_block(sweep, block, missing, kept)
+    result = compute_block(sweep, block, missing)
+    outcome = _outcome(result, missing)
+    if not missing.all():  # read at the last moment: another may have written trials meanwhile
+        result = overlay(sweep, stores.read_block(path, sweep, block), result, missing)
     stores.write(path, sweep, block, result)
-    return _outcome(result, missing)
+    return outcome
 
 
 def _place(block: Block) -> tuple[tuple[int, ...], int, int]:
@@ -139,21 +141,25 @@ class _Starts:
     def __init__(self, where: Place, block: Block) -> None:
         place_of = "-".join(map(str, (*block.cell.index, block.first, block.start)))
         self._where, self._key = where, f".starts-{place_of}.json"
-        text = where.read(self._key)
-        self._counts: Counter[str] = Counter(json.loads(text) if text else {})
 
     def note(self, part: str) -> int:
         """Count one more start and return the number, with the store knowing before the caller does."""
-        before = self._text() if self._counts else None
-        self._counts[part] += 1
         try:
-            self._where.swap(self._key, before, self._text())
+            while True:  # another may be filling the block carefully at the same time
+                text = self._where.read(self._key)
+                counts = self._parsed(text)
+                counts[part] += 1
+                if self._where.swap(self._key, text, json.dumps(counts).encode()):
+                    return counts[part]
         except OSError as error:
             raise StoreFull(error.errno or errno.EIO, str(error.strerror or error)) from None
-        return self._counts[part]
 
-    def _text(self) -> bytes:
-        return json.dumps(self._counts, sort_keys=True).encode()
+    @staticmethod
+    def _parsed(text: bytes | None) -> Counter[str]:
+        try:
+            return Counter(json.loads(text or b"{}"))
+        except (ValueError, TypeError):  # cut off by a crash of the machine
+            return Counter()
 
     def forget(self) -> None:
         self._where.delete(self._key)

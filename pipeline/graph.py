@@ -15,7 +15,7 @@ import signal
 import threading
 import uuid
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,6 +39,12 @@ __all__ = ["Outcome", "local_client", "run", "run_task"]
 
 TASKS_PER_WORKER = 3
 """In flight: one running, two waiting on the worker, so that it is never idle between tasks."""
+
+LOOKS = 3
+"""Looks at what is left after a run, each with another go at it."""
+
+ASK_SECONDS = 5.0
+"""For an answer of all workers; one may hang."""
 
 LOOK_UP = 1.0
 """Seconds after which a driver that waits for a task looks whether it is to end."""
@@ -91,7 +97,7 @@ def run(
     StoreFull
         The store could not be written any further; what is written stays valid.
     WorkersLost
-        The scheduler or all workers are gone; what is written stays valid.
+        The scheduler is gone; what is written stays valid. Workers that are gone are waited for.
     LeaseLost
         Another run has taken the store over; what is written stays valid.
     """
@@ -115,28 +121,41 @@ def _run(
     draining: Callable[[], bool],
 ) -> Outcome:
     total = Outcome()
-    stores.clean(path)
-    work = tasks(stores.todo(path, sweep, retry_failed))
 
     def ending() -> bool:
         held.check()
         return draining()
 
-    if client is None:
-        outcomes = _here(sweep, path, work, retry_failed, ending)
-    else:
-        outcomes = _Window(client, sweep, path, retry_failed).outcomes(work, ending)
+    stores.clean(path)
     try:
-        for outcome in outcomes:
-            total += outcome
-            if total.full:
-                raise StoreFull(errno.EIO, total.full, path)
-            if progress is not None:
-                progress(outcome, total)
+        # Once more at the end: a worker that was thought dead may have put a block back to what it was.
+        for retry in [retry_failed, *[False] * LOOKS]:
+            work = list(tasks(stores.todo(path, sweep, retry)))
+            if not work or ending():
+                break
+            with closing(_outcomes(client, sweep, path, work, retry, ending)) as outcomes:
+                for outcome in outcomes:
+                    total += outcome
+                    if total.full:
+                        raise StoreFull(errno.EIO, total.full, path)
+                    if progress is not None:
+                        progress(outcome, total)
     finally:
-        outcomes.close()
         stores.clean(path)
     return total
+
+
+def _outcomes(
+    client: Client | None,
+    sweep: Sweep,
+    path: str,
+    work: list[list[Block]],
+    retry_failed: bool,
+    ending: Callable[[], bool],
+) -> Generator[Outcome, None, None]:
+    if client is None:
+        return _here(sweep, path, iter(work), retry_failed, ending)
+    return _Window(client, sweep, path, retry_failed).outcomes(iter(work), ending)
 
 
 def run_task(
@@ -179,6 +198,7 @@ class _Window:
         self._client = client
         self._call = (sweep, path)
         self._retry_failed = retry_failed
+        self._manned = True
         self._flying: dict[Future[Any], list[Block]] = {}
         self._landed: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
 
@@ -234,7 +254,15 @@ class _Window:
         except queue.Empty:
             if self._client.status != "running":
                 raise WorkersLost("the scheduler does not answer") from None
+            self._watch_workers()
             return None
+
+    def _watch_workers(self) -> None:
+        """Say so, once, where there is nobody to do the work."""
+        there = bool(self._client.nthreads())
+        if self._manned and not there:
+            log.warning("no worker is left; waiting for one")
+        self._manned = there
 
     def _land(self, future: Future[Any], drained: bool) -> Iterator[Outcome]:
         from distributed import KilledWorker
@@ -267,7 +295,11 @@ class _Window:
         def executing(dask_worker: Any) -> list[Any]:
             return [task.key for task in dask_worker.state.executing]
 
-        keys = self._client.run(executing, on_error="ignore")
+        client = self._client
+        try:
+            keys = client.sync(client._run, executing, on_error="ignore", callback_timeout=ASK_SECONDS)
+        except TimeoutError:
+            return {future.key for future in self._flying}
         return {key for found in keys.values() for key in found}
 
 

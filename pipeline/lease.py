@@ -41,6 +41,8 @@ class Job:
     ----------
     system, number
         The batch system, such as ``slurm``, and the job's number there.
+    cluster
+        Which of all clusters of that system: another has a job of the same number.
     folder
         The run folder, with scripts, credentials and logs.
     """
@@ -48,6 +50,7 @@ class Job:
     system: str
     number: str
     folder: str
+    cluster: str = ""
 
 
 @dataclass(frozen=True)

@@ -159,7 +159,10 @@ class Folder:
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """Keep other processes out for the moment of a swap; the kernel lets go with the process."""
-        handle = os.open(self.path, os.O_RDONLY)
+        try:  # NFS locks what is open for writing, which a folder never is
+            handle = os.open(self.path / "zarr.json", os.O_RDWR)
+        except OSError:
+            handle = os.open(self.path, os.O_RDONLY)
         try:
             with suppress(OSError):  # a file system without locks: a swap is then only nearly at once
                 fcntl.flock(handle, fcntl.LOCK_EX)

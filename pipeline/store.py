@@ -377,10 +377,10 @@ def status_of(path: Where, block: Block) -> NDArray[np.int8]:
 def read_block(path: Where, sweep: Sweep, block: Block) -> BlockResult:
     """What a store has of a block."""
     group = _open_arrays(str(path), place(path).made())
+    status = np.asarray(group["status"][_trials(block)])  # first, as it is written last
+    message = np.asarray(group["message"][_trials(block)], dtype=object)
     values = {v.name: np.asarray(group[v.name][_region(block, v.dims)]) for v in variables(sweep)}
-    trials = _trials(block)
-    message = np.asarray(group["message"][trials], dtype=object)
-    return BlockResult(values, np.asarray(group["status"][trials]), message)
+    return BlockResult(values, status, message)
 
 
 def write(path: Where, sweep: Sweep, block: Block, result: BlockResult) -> None:

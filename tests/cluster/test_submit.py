@@ -225,7 +225,7 @@ def test_a_walltime_that_is_too_short_for_a_block_is_refused(profile, widthlaw, 
     path = tmp_path / "a.zarr"
     told = widthlaw("submit", "theorem2", "--profile", given, "-o", path, "--dry-run")
     assert told.returncode == 2
-    assert "walltime 20 s: a worker may retire after 5 s, but the longest block" in told.stderr
+    assert "walltime 20 s: a job may retire after 5 s, but the longest block" in told.stderr
     assert "give a walltime of 00:0" in told.stderr
     assert not path.exists()
 

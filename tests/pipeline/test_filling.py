@@ -54,14 +54,55 @@ def test_only_pending_trials_are_computed_and_all_bits_are_those_of_a_whole_bloc
     computed = []
     compute = filling.compute_block
 
-    def watched(sweep, block, wanted, kept):
+    def watched(sweep, block, wanted):
         computed.append(wanted)
-        return compute(sweep, block, wanted, kept)
+        return compute(sweep, block, wanted)
 
     monkeypatch.setattr(filling, "compute_block", watched)
     assert fill(sweep, path, block).trials == len(trials)
     assert sorted(map(tuple, np.argwhere(computed[0]))) == sorted(trials)
     assert_equal_stores(path, reference)
+
+
+def test_trials_that_another_writes_meanwhile_are_kept(
+    cell, reference, assert_equal_stores, monkeypatch
+) -> None:
+    """Two workers fill one block: the one that is thought dead goes on computing."""
+    sweep, path, block = cell
+    fill(*cell)
+    set_pending(path, (0, 0), (1, 2))
+    compute = filling.compute_block
+
+    def overtaken(sweep, block, wanted):
+        result = compute(sweep, block, wanted)
+        monkeypatch.setattr(filling, "compute_block", compute)
+        set_pending(path, (2, 3))
+        fill(sweep, path, block)  # the other has all, that of a third seed too
+        return result
+
+    monkeypatch.setattr(filling, "compute_block", overtaken)
+    fill(sweep, path, block)
+    assert store.counts(path)["pending"] == 0
+    assert_equal_stores(path, reference)
+
+
+def test_a_run_looks_again_at_what_is_left(cell, reference, assert_equal_stores) -> None:
+    sweep, path, _ = cell
+
+    def put_back(done, total) -> None:
+        if total.trials == 12:
+            set_pending(path, (0, 0), (1, 2))
+
+    assert pipeline.run(sweep, path, progress=put_back).trials == 14
+    assert_equal_stores(path, reference)
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"[]"])
+def test_a_count_of_starts_that_was_cut_off_begins_anew(cell, text) -> None:
+    where = store.place(cell[1])
+    starts = filling._Starts(where, cell[2])
+    assert where.swap(starts._key, None, text)
+    assert [starts.note("1"), starts.note("1"), starts.note("2")] == [1, 2, 1]
 
 
 def test_careful_filling_leaves_the_same_bits_and_nothing_beside_them(
@@ -79,10 +120,10 @@ from pipeline import filling
 sweep, path, block, killers = pickle.load(sys.stdin.buffer)
 compute = filling.compute_block
 
-def deadly(sweep, block, wanted, kept):
+def deadly(sweep, block, wanted):
     if any(wanted[killer] for killer in killers):
         os.kill(os.getpid(), signal.SIGKILL)
-    return compute(sweep, block, wanted, kept)
+    return compute(sweep, block, wanted)
 
 filling.compute_block = deadly
 print(filling.fill(sweep, path, block, carefully=True).failed)
