@@ -45,6 +45,7 @@ def row(
     store.create(row.path, the_sweep(), seeds_per_chunk=SEEDS_PER_BLOCK)
     yield row
     record_property(PROPERTY, row.told())
+    assert row.told()["survived"] != "no", "begun, and never found equal to an undisturbed store"
 
 
 @pytest.fixture
