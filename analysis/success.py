@@ -8,7 +8,8 @@ The rule follows from what a store holds:
 - `sigma_min` and `alpha`: the features are as well conditioned as Theorem 2 asks for.
 
 A store that holds both is judged by its descent. Another rule for one's own question needs no code
-here: `success` takes any booleans. A rule for everybody is a function and a line of `rule_for`.
+here: `success` takes any condition in the language of `expressions`, or booleans. A rule for
+everybody is a function and a line of `rule_for`.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from analysis.expressions import evaluate, names_in
 from pipeline.errors import InputError
 from pipeline.status import Status
 
@@ -37,13 +39,15 @@ class Rule:
     """What makes a trial a success.
 
     `judge` maps a store to booleans over its trials; dims beyond those of `status` become cells.
-    `threshold` is set where success is measured against alpha, and only there.
+    `against_alpha` where success has no meaning for an alpha of 0; `threshold` is set where it is
+    Theorem 2's, sigma_min / sqrt(k) over alpha, which the limiting spectrum predicts.
     """
 
     words: str
     reads: tuple[str, ...]
     judge: Callable[[xr.Dataset], xr.DataArray]
     threshold: float | None = None
+    against_alpha: bool = False
     more: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -57,7 +61,7 @@ def rule_for(
     ds: xr.Dataset,
     threshold: float | None = None,
     budgets: Sequence[int] | None = None,
-    success: xr.DataArray | None = None,
+    success: xr.DataArray | str | None = None,
 ) -> Rule:
     """Return the rule that a store's trials are judged by.
 
@@ -89,6 +93,8 @@ def rule_for(
             f"budgets: they limit the steps of descent, and {_source(ds)} is not judged by "
             f"{_STEPS}; leave them out"
         )
+    if isinstance(success, str):
+        return _expressed(ds, success)
     if success is not None:
         if success.dtype != bool:
             raise TypeError(f"success: got dtype {success.dtype}; expected booleans, one for a trial")
@@ -105,6 +111,21 @@ def _well_conditioned(threshold: float) -> Rule:
         ("sigma_min", "alpha"),
         lambda ds: ds.sigma_min / np.sqrt(ds.k) >= threshold * ds.alpha,
         threshold,
+        against_alpha=True,
+    )
+
+
+def _expressed(ds: xr.Dataset, text: str) -> Rule:
+    """A condition that the user wrote; it is tried at once, so that its errors come first."""
+    value = evaluate(ds, text)
+    if value.dtype != bool:
+        raise InputError(f"success: {text!r} is a value and no condition; compare it with something")
+    names = names_in(text)
+    return Rule(
+        text,
+        tuple(n for n in names if n in ds),
+        lambda ds: evaluate(ds, text),
+        against_alpha="alpha" in names,
     )
 
 
@@ -172,7 +193,7 @@ def outcomes(ds: xr.Dataset, rule: Rule) -> tuple[xr.DataArray, xr.DataArray]:
     trials judged against alpha, those whose alpha is 0 do not count.
     """
     counted = ds.status.isin([Status.DONE, Status.DIVERGED])
-    if rule.threshold is not None:
+    if rule.against_alpha:
         counted = counted & (ds.alpha != 0)
     success, counted = xr.broadcast(rule.judge(ds) & (ds.status == Status.DONE), counted)
     own = [dim for dim in ds.status.dims if dim not in ("width", "seed")]

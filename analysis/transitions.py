@@ -75,7 +75,7 @@ def critical_widths(
     threshold: float | None = None,
     *,
     budgets: Sequence[int] | None = None,
-    success: xr.DataArray | None = None,
+    success: xr.DataArray | str | None = None,
     confidence: float = 0.95,
     resamples: int = 1000,
     entropy: int = 0,
@@ -96,9 +96,9 @@ def critical_widths(
         `tolerance` and `budget` become dims of the cells; without budgets the whole budget of the
         store is meant, and `budget` is an attribute.
     success
-        Booleans to use in place of these rules; dims beyond those of `status` become cells. The
-        features of a store that descends are judged by, for example,
-        `success=ds.sigma_min / np.sqrt(ds.k) >= 0.5 * ds.kernel_alpha`.
+        A condition to use in place of these rules, in the language of `analysis.expressions`, such
+        as `"sigma_min / sqrt(k) >= 0.5 * alpha"`; or booleans. Dims beyond those of `status` become
+        cells.
     confidence
         Level of the intervals: of k50 by the expanded percentile bootstrap over seeds (exact for
         the mean of a normal sample), of `k_crossing` by order statistics.
@@ -138,7 +138,7 @@ def critical_widths(
         for s, c, row in zip(_rows(succeeded), _rows(counted), _rows(k), strict=True)
     ]
     out = _assemble(estimates, succeeded, confidence, resamples, nested, rule)
-    if rule.threshold is not None:
+    if rule.against_alpha:
         out = _blank_degenerate(out, zero_alpha(ds, succeeded))
     return _with_summaries(out, ds, counted, rule.threshold)
 
@@ -148,7 +148,7 @@ def success_counts(
     threshold: float | None = None,
     *,
     budgets: Sequence[int] | None = None,
-    success: xr.DataArray | None = None,
+    success: xr.DataArray | str | None = None,
 ) -> xr.Dataset:
     """Successes and counted trials of every width, for heat maps.
 

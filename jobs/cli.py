@@ -7,7 +7,6 @@ answers at once.
 
 from __future__ import annotations
 
-import functools
 import os
 import sys
 import traceback
@@ -16,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from jobs.options import FILE, STORE, computing, judging, listing
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from pipeline.places import Where
 
@@ -25,78 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 INTERRUPTED = 130
-
-
-class _Store(click.ParamType):  # type: ignore[type-arg]
-    """A store's path, or its URL as it stands: a Path would make one slash of two."""
-
-    name = "path"
-
-    def convert(self, value: Any, *_: Any) -> Any:
-        return value if "://" in str(value) else Path(value)
-
-
-STORE = _Store()
-FILE = click.Path(path_type=Path)
-
-
-def listing(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command --csv and --json; it gets the one that was asked for as `form`."""
-
-    @click.option("--csv", is_flag=True, help="Print CSV.")
-    @click.option("--json", is_flag=True, help="Print JSON.")
-    @functools.wraps(command)
-    def asked(*args: Any, csv: bool, json: bool, **kwargs: Any) -> None:
-        if csv and json:
-            raise click.UsageError("--csv and --json exclude each other; give one of them.")
-        command(*args, form="csv" if csv else "json" if json else None, **kwargs)
-
-    return asked
-
-
-def computing(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command --workers, --scheduler and --profile, of which at most one is given."""
-
-    @click.option(
-        "--workers", type=click.IntRange(min=1), help="Worker processes.  [default: usable cores]"
-    )
-    @click.option(
-        "--scheduler", metavar="ADDRESS", help="Use a running Dask scheduler, e.g. tls://10.0.0.1:8786."
-    )
-    @click.option(
-        "--profile", help="Take workers or scheduler from a profile (see `widthlaw profiles`)."
-    )
-    @functools.wraps(command)
-    def asked(
-        *args: Any, workers: int | None, scheduler: str | None, profile: str | None, **kwargs: Any
-    ) -> None:
-        if scheduler is not None and not scheduler.strip():
-            raise click.UsageError("--scheduler: no address; give one such as tls://10.0.0.1:8786.")
-        given = {"workers": workers, "scheduler": scheduler, "profile": profile}
-        told = [f"--{name}" for name, value in given.items() if value is not None]
-        if len(told) > 1:
-            raise click.UsageError(
-                f"{' and '.join(told)} exclude each other: each says where the workers are."
-            )
-        command(*args, workplace=given, **kwargs)
-
-    return asked
-
-
-threshold_option = click.option(
-    "--threshold",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    help="Success is sigma_min / sqrt(k) >= THRESHOLD * alpha; where trials descend it is refused."
-    "  [default: 0.5]",
-)
-budget_option = click.option(
-    "--budget",
-    "budgets",
-    type=click.IntRange(min=0),
-    multiple=True,
-    metavar="STEPS",
-    help="Success is a loss at each tolerance within STEPS; may be repeated.  [default: all steps]",
-)
 
 
 class _Commands(click.Group):
@@ -307,12 +236,9 @@ def query(
 
 @main.command()
 @click.argument("stores", type=STORE, nargs=-1, required=True)
-@threshold_option
-@budget_option
+@judging
 @listing
-def fit(
-    stores: Sequence[Where], threshold: float | None, budgets: tuple[int, ...], form: str | None
-) -> None:
+def fit(stores: Sequence[Where], judged: dict[str, Any], form: str | None) -> None:
     """Fit the critical width of every cell of STORES, and rank the laws.
 
     With --csv the critical widths are printed alone; of several stores --json is a list.
@@ -332,21 +258,19 @@ def fit(
     """
     from jobs.tables import print_fits
 
-    sys.exit(print_fits(stores, threshold, budgets or None, form))
+    sys.exit(print_fits(stores, judged, form))
 
 
 @main.command()
 @click.argument("store", type=STORE)
 @click.option("--kind", help="Which picture; all that suit the store if left out.")
 @click.option("-o", "--output", type=FILE, help="File, or folder for several.  [default: beside STORE]")
-@threshold_option
-@budget_option
+@judging
 def plot(
     store: Where,
     kind: str | None,
     output: Path | None,
-    threshold: float | None,
-    budgets: tuple[int, ...],
+    judged: dict[str, Any],
 ) -> None:
     """Draw the figures of STORE as PNG and SVG, or one as -o FILE in the format of its ending."""
     from analysis import load_store
@@ -356,7 +280,7 @@ def plot(
     from pipeline.errors import InputError
     from pipeline.store import counts
 
-    study = Study(load_store(store), threshold, budgets or None)
+    study = Study(load_store(store), **judged)
     suited = kinds_for(study.ds)
     if not suited:
         raise InputError(

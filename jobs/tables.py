@@ -10,7 +10,7 @@ import json
 import math
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -256,11 +256,12 @@ def print_frame(frame: pd.DataFrame, form: str | None) -> None:
         click.echo(frame.to_string(index=False) if len(frame) else "(no trial)")
 
 
-def print_fits(
-    paths: Sequence[Where], threshold: float | None, budgets: tuple[int, ...] | None, form: str | None
-) -> int:
-    """Print critical widths and laws of stores; return the exit status."""
-    fits = [_Fit.of(path, threshold, budgets) for path in paths]
+def print_fits(paths: Sequence[Where], judged: Mapping[str, Any], form: str | None) -> int:
+    """Print critical widths and laws of stores; return the exit status.
+
+    `judged` says what success is, as keywords of `critical_widths`.
+    """
+    fits = [_Fit.of(path, judged) for path in paths]
     if form == "json":
         records = [fit.record() for fit in fits]
         click.echo(_json(records[0] if len(records) == 1 else records))
@@ -287,14 +288,15 @@ class _Fit:
     verdict: str
 
     @classmethod
-    def of(cls, path: Where, threshold: float | None, budgets: tuple[int, ...] | None) -> _Fit:
+    def of(cls, path: Where, judged: Mapping[str, Any]) -> _Fit:
         from analysis import critical_widths, fit_laws, open_store
         from analysis.scaling import distinguishable
 
         ds = open_store(path)
         with asking("fit", path):
-            _check_rule(ds, path)
-            widths = critical_widths(ds, threshold, budgets=budgets)
+            if judged["success"] is None:
+                _check_rule(ds, path)
+            widths = critical_widths(ds, **judged)
         known = path, str(widths.attrs["rule"]), _cell_frame(widths)
         try:
             with warnings.catch_warnings(record=True) as notes:
@@ -328,7 +330,7 @@ def _check_rule(ds: xr.Dataset, path: Where) -> None:
     if "steps_to_tolerance" not in ds and not {"sigma_min", "alpha"} <= set(ds):
         raise InputError(
             f"a store of {ds.attrs['experiment']} has no success that a critical width could be "
-            f"fitted to; `widthlaw plot {path}` draws what it holds"
+            f"fitted to; say what it is with --success, or `widthlaw plot {path}` draws what it holds"
         )
 
 

@@ -128,16 +128,17 @@ class Study:
     ds: xr.Dataset
     threshold: float | None = None
     budgets: tuple[int, ...] | None = None
+    success: str | None = None
 
     @cached_property
     def widths(self) -> xr.Dataset:
         """`critical_widths` of the store, computed at the first use."""
-        return critical_widths(self.ds, self.threshold, budgets=self.budgets)
+        return critical_widths(self.ds, self.threshold, budgets=self.budgets, success=self.success)
 
     @cached_property
     def counts(self) -> xr.Dataset:
         """`success_counts` of the store, computed at the first use."""
-        return success_counts(self.ds, self.threshold, budgets=self.budgets)
+        return success_counts(self.ds, self.threshold, budgets=self.budgets, success=self.success)
 
 
 def located(cells: xr.Dataset) -> Any:

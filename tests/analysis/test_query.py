@@ -7,7 +7,7 @@ import pytest
 
 import pipeline
 from analysis import open_store, select
-from analysis.query import QueryError, evaluate
+from analysis.expressions import QueryError, evaluate
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +85,22 @@ def test_an_expression_that_breaks_off_does_so_behind_its_last_character(store, 
 
 def test_a_condition_may_run_over_several_lines(store) -> None:
     assert len(select(store, "n == 6\nand d == 3")) == len(select(store, "n == 6 and d == 3")) > 0
+
+
+def test_a_further_axis_is_written_with_either_bracket(store) -> None:
+    sets = store.assign(
+        steps_to_tolerance=(store.sigma_min * 100).expand_dims(tolerance=[1e-2, 1e-4]),
+    )
+    round_ = evaluate(sets, "steps_to_tolerance(1e-4) <= 20")
+    assert round_.identical(evaluate(sets, "steps_to_tolerance[0.0001] <= 20"))
+    assert round_.any()
+    assert not round_.all()
+    with pytest.raises(QueryError, match="taken at one number"):
+        evaluate(sets, "steps_to_tolerance(1e-4, 2) <= 20")
+    with pytest.raises(QueryError, match="did you mean 'steps_to_tolerance'"):
+        evaluate(sets, "steps_to_tolernce(1e-4) <= 20")
+    with pytest.raises(QueryError, match="did you mean 'sqrt'"):
+        evaluate(sets, "sqr(k) <= 20")
 
 
 # ---- words

@@ -149,3 +149,30 @@ def test_crossings_agree_with_the_curve() -> None:
 def test_the_predicted_width_of_the_identity_is_four_n() -> None:
     cell = critical_widths(dataset(nested(10, np.random.default_rng(9)))).squeeze()
     assert float(cell.k_edge) == pytest.approx(200, rel=1e-9)
+
+
+# ---- success as an expression
+
+
+def test_the_paper_s_rule_written_out_gives_the_paper_s_widths() -> None:
+    ds = dataset(nested(30, np.random.default_rng(5)))
+    rule = "sigma_min/sqrt(k) >= 0.5*alpha"
+    built_in, written = critical_widths(ds), critical_widths(ds, success=rule)
+    for name in ("k50", "k50_low", "k50_high", "k_crossing", "outcome"):
+        assert built_in[name].equals(written[name])
+    assert written.attrs["rule"] == rule
+
+
+def test_an_expression_about_alpha_is_degenerate_where_alpha_is_zero() -> None:
+    ds = dataset(nested(30, np.random.default_rng(5)))
+    none = ds.assign(alpha=ds.alpha * 0)
+    assert critical_widths(none, success="sigma_min >= 0.5 * alpha").outcome.item() == "degenerate"
+    assert critical_widths(none, success="sigma_min / sqrt(k) >= 0.5").outcome.item() == "fitted"
+
+
+def test_an_expression_that_is_no_condition_is_refused() -> None:
+    ds = dataset(nested(3, np.random.default_rng(5)))
+    with pytest.raises(ValueError, match="compare it with something"):
+        critical_widths(ds, success="sigma_min / alpha")
+    with pytest.raises(ValueError, match="did you mean 'sigma_min'"):
+        critical_widths(ds, success="sigma_mn / alpha > 1")

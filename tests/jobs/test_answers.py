@@ -284,7 +284,7 @@ def test_a_store_without_success_is_pointed_to_its_figures(widthlaw, make_sweep,
     assert told.returncode == 2
     assert told.stderr == (
         f"widthlaw: fit {path}: a store of theorem1 has no success that a critical width could be "
-        f"fitted to; `widthlaw plot {path}` draws what it holds\n"
+        f"fitted to; say what it is with --success, or `widthlaw plot {path}` draws what it holds\n"
     )
 
 
