@@ -21,7 +21,7 @@ def test_environment_and_package_ask_for_the_same_ranges() -> None:
     lines = (ROOT / "environment.yml").read_text().splitlines()
     conda = {line.strip("- ").strip() for line in lines if line.startswith("  - ") and ">=" in line}
     extras = PROJECT["optional-dependencies"]
-    asked = {*PROJECT["dependencies"], *extras["cluster"], *extras["s3"]}
+    asked = {*PROJECT["dependencies"], *extras["cluster"], *extras["s3"], *extras["parquet"]}
     assert conda == {*asked, f"python{PROJECT['requires-python']}"}
 
 
