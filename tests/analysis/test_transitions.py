@@ -7,7 +7,7 @@ import pytest
 import statsmodels.api as sm
 import xarray as xr
 
-from analysis.logistic import logistic_fit
+from analysis.curves import fit_curves
 from analysis.transitions import critical_widths, success_counts
 
 K = np.unique(np.geomspace(100, 400, 24).astype(int))
@@ -53,7 +53,7 @@ def test_logistic_fit_equals_a_generalised_linear_model() -> None:
     successes = independent(40, rng).sum(axis=1).astype(float)
     trials = np.full(len(K), 40.0)
     x = np.log(K)
-    intercept, slope = logistic_fit(x, successes[None], trials[None])
+    intercept, slope = fit_curves(x, successes[None], trials[None])
     model = sm.GLM(np.c_[successes, trials - successes], sm.add_constant(x), sm.families.Binomial())
     a, b = model.fit(tol=1e-14).params
     assert intercept[0] == pytest.approx(a, rel=1e-8)

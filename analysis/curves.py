@@ -1,0 +1,238 @@
+"""Rising curves through success counts, many at once: all resamples of a cell are one call.
+
+Success at the covariate x has probability F(intercept + slope * x), where F is the distribution
+function of the link: logistic, or normal (probit). Both are symmetric about 0 and have a concave
+logarithm, so that the likelihood has one maximum, and Newton's method with halved steps finds it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy import special, stats
+
+__all__ = ["LINKS", "Link", "deviance", "fit_curves", "log_likelihood", "profile"]
+
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+
+_MAX_NEWTON = 100
+_MAX_HALVINGS = 40
+
+
+class _Terms(NamedTuple):
+    """Of every count: its log-likelihood, the first derivative in eta, and minus the second."""
+
+    value: Floats
+    score: Floats
+    weight: Floats
+
+
+class Link(NamedTuple):
+    """A symmetric distribution function F of the linear predictor eta."""
+
+    terms: Callable[[Floats, Floats, Floats], _Terms]
+    """Of (eta, successes, trials)."""
+    chance: Callable[[Floats], Floats]
+    """F itself."""
+    ninety: float
+    """Where F is 90%."""
+
+
+def _logistic(eta: Floats, successes: Floats, trials: Floats) -> _Terms:
+    small = np.exp(-np.abs(eta))
+    likely = 1 / (1 + small)  # F at |eta|
+    p = np.where(eta >= 0, likely, 1 - likely)
+    value = successes * eta - trials * (np.log1p(small) + np.maximum(eta, 0))
+    return _Terms(value, successes - trials * p, trials * small * likely**2)
+
+
+def _probit(eta: Floats, successes: Floats, trials: Floats) -> _Terms:
+    """By the scaled complementary error function, which keeps its digits far out in the tail."""
+    far, below = np.abs(eta), eta < 0
+    half = special.erfcx(far / np.sqrt(2)) / 2
+    bell = np.exp(-(far**2) / 2)
+    tail = half * bell  # F at -|eta|
+    unlikely = np.where(below, successes, trials - successes)
+    likely = trials - unlikely
+    # Density over distribution function, at -|eta| and at |eta|.
+    steep = 1 / (np.sqrt(2 * np.pi) * half)
+    flat = bell / (np.sqrt(2 * np.pi) * (1 - tail))
+    value = unlikely * (np.log(half) - far**2 / 2) + likely * np.log1p(-tail)
+    score = unlikely * steep - likely * flat
+    weight = unlikely * steep * (steep - far) + likely * flat * (flat + far)
+    return _Terms(value, np.where(below, score, -score), weight)
+
+
+LINKS = {
+    "logistic": Link(_logistic, special.expit, float(np.log(9))),
+    "probit": Link(_probit, special.ndtr, float(stats.norm.ppf(0.9))),
+}
+
+
+def fit_curves(
+    x: Floats,
+    successes: Floats,
+    trials: Floats,
+    link: str = "logistic",
+    start: tuple[float, float] | None = None,
+) -> tuple[Floats, Floats]:
+    """Maximum-likelihood curves, one for each row, by Newton's method.
+
+    Parameters
+    ----------
+    x
+        (widths,) the covariate, at least two distinct values.
+    successes, trials
+        (rows, widths) counts. A row whose outcomes are separated has no maximum: leave it out.
+    link
+        A key of `LINKS`.
+    start
+        Intercept and slope to start from, 0 if None. It moves no result, only the time it takes.
+
+    Returns
+    -------
+    intercept, slope
+        (rows,) each.
+    """
+    centre, scale = x.mean(), x.std()
+    beta = np.zeros((len(successes), 2))
+    if start is not None:
+        beta += [start[0] + start[1] * centre, start[1] * scale]
+    columns = (np.ones_like(x), (x - centre) / scale)
+    beta = _newton(_Problem(columns, successes, trials, LINKS[link]), beta)
+    slope = beta[:, 1] / scale
+    return beta[:, 0] - slope * centre, slope
+
+
+def profile(
+    x: Floats, successes: Floats, trials: Floats, link: str, places: Floats, start: float
+) -> Floats:
+    """Log-likelihood of the best curve that passes 1/2 at each of some places.
+
+    Parameters
+    ----------
+    x, successes, trials
+        (widths,) covariate and counts.
+    link
+        A key of `LINKS`.
+    places
+        (places,) values of the covariate.
+    start
+        A slope to start from.
+
+    Returns
+    -------
+    numpy.ndarray
+        (places,).
+    """
+    rows = (len(places), len(x))
+    away = x - places[:, None]
+    problem = _Problem(
+        (away,), np.broadcast_to(successes, rows), np.broadcast_to(trials, rows), LINKS[link]
+    )
+    slope = _newton(problem, np.full((len(places), 1), start))
+    return problem.at(slope).value.sum(axis=1)
+
+
+def log_likelihood(
+    x: Floats, intercept: Floats, slope: Floats, successes: Floats, trials: Floats, link: str
+) -> Floats:
+    """Of each row's curve, up to what depends on the counts alone; (rows,)."""
+    eta = intercept[:, None] + slope[:, None] * x
+    return LINKS[link].terms(eta, successes, trials).value.sum(axis=1)
+
+
+def deviance(
+    x: Floats, intercept: Floats, slope: Floats, successes: Floats, trials: Floats, link: str
+) -> Floats:
+    """Twice the log-likelihood that curves lack, against a free share at every width.
+
+    Parameters
+    ----------
+    x
+        (widths,) the covariate.
+    intercept, slope
+        (rows,) of the curves.
+    successes, trials
+        (rows, widths) counts; a width may lack trials.
+    link
+        A key of `LINKS`.
+
+    Returns
+    -------
+    numpy.ndarray
+        (rows,).
+    """
+    failures = trials - successes
+    some = np.maximum(trials, 1)
+    free = special.xlogy(successes, successes / some) + special.xlogy(failures, failures / some)
+    return 2 * (free.sum(axis=1) - log_likelihood(x, intercept, slope, successes, trials, link))
+
+
+# --- Newton's method in many rows at once -----------------------------------------------------
+
+
+class _Problem(NamedTuple):
+    """Rows of counts, and the columns (widths,) or (rows, widths) of their linear predictor."""
+
+    columns: tuple[Floats, ...]
+    successes: Floats
+    trials: Floats
+    link: Link
+
+    def at(self, beta: Floats) -> _Terms:
+        eta = sum(beta[:, j, None] * column for j, column in enumerate(self.columns))
+        return self.link.terms(np.asarray(eta), self.successes, self.trials)
+
+    def rows(self, chosen: Bools) -> _Problem:
+        columns = tuple(c if c.ndim == 1 else c[chosen] for c in self.columns)
+        return _Problem(columns, self.successes[chosen], self.trials[chosen], self.link)
+
+    def step(self, terms: _Terms) -> Floats:
+        """Newton's step, the 2 x 2 systems written out since they are so small."""
+        g = [(terms.score * c).sum(axis=1) for c in self.columns]
+        tiny = np.finfo(float).tiny  # rounding can bring a nearly separated row to zero
+        if len(g) == 1:
+            curvature = (terms.weight * self.columns[0] ** 2).sum(axis=1)
+            return (g[0] / np.maximum(curvature, tiny))[:, None]
+        one, z = self.columns
+        h00, h01, h11 = ((terms.weight * c).sum(axis=1) for c in (one, z, z**2))
+        det = np.maximum(h00 * h11 - h01**2, tiny)
+        return np.stack([h11 * g[0] - h01 * g[1], h00 * g[1] - h01 * g[0]], axis=1) / det[:, None]
+
+
+def _newton(problem: _Problem, start: Floats) -> Floats:
+    """Climb from the start in the rows that still move."""
+    found, active = start.copy(), np.arange(len(start))
+    beta, terms = start, problem.at(start)
+    for _ in range(_MAX_NEWTON):
+        proposal, terms = _climb(problem, beta, terms)
+        moved = np.abs(proposal - beta).max(axis=1, initial=0)
+        beta = found[active] = proposal
+        going = moved > 1e-8 * (1 + np.abs(beta).max(axis=1, initial=0))
+        if not going.any():
+            break
+        if not going.all():
+            active, beta, problem = active[going], beta[going], problem.rows(going)
+            terms = _Terms(*(part[going] for part in terms))
+    return found
+
+
+def _climb(problem: _Problem, beta: Floats, terms: _Terms) -> tuple[Floats, _Terms]:
+    """Take the step, halved in the rows where it would lose likelihood."""
+    # The likelihood is concave, so a short enough Newton step always gains.
+    step, value = problem.step(terms), terms.value.sum(axis=1)
+    least = value - 1e-13 * (1 + np.abs(value))
+    size = np.ones((len(beta), 1))
+    for _ in range(_MAX_HALVINGS):
+        proposal = beta + size * step
+        gained = problem.at(proposal)
+        worse = ~(gained.value.sum(axis=1) >= least)
+        if not worse.any():
+            break
+        size[worse] /= 2
+    return proposal, gained

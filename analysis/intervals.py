@@ -1,0 +1,165 @@
+"""Intervals of a critical width: from resampled seeds, from the seeds' own crossings, from a profile.
+
+All are of the logarithm of a width, and an end that the data do not give is infinite.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+from analysis.curves import log_likelihood, profile
+
+__all__ = ["crossing_bounds", "draws", "median_of_bounds", "percentiles", "profile_interval"]
+
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+Interval = tuple[float, float]
+
+_PLACES = 33
+_ROUNDS = 3
+
+
+def draws(seeds: int, resamples: int, entropy: int) -> Floats:
+    """How often each seed is drawn: (1 + resamples, seeds); the first row is the data itself."""
+    rng = np.random.default_rng(entropy)
+    drawn = rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=resamples)
+    return np.concatenate([np.ones((1, seeds)), drawn])
+
+
+def percentiles(values: Floats, confidence: float, seeds: int) -> Interval:
+    """Expanded percentile interval: percentiles set wider to make up for few seeds.
+
+    Parameters
+    ----------
+    values
+        (resamples,) of an estimate; NaN is one that could lie anywhere, and widens both ends.
+    confidence
+        Level of the interval.
+    seeds
+        How many were resampled. Of one nothing can be said.
+    """
+    if seeds < 2:
+        return -np.inf, np.inf
+    reach = stats.t.ppf((1 + confidence) / 2, seeds - 1) * np.sqrt(seeds / (seeds - 1))
+    tail = float(stats.norm.sf(reach))
+    known = ~np.isnan(values)
+    low = np.quantile(np.where(known, values, -np.inf), tail, method="lower")
+    high = np.quantile(np.where(known, values, np.inf), 1 - tail, method="higher")
+    return float(low), float(high)
+
+
+def profile_interval(
+    log_k: Floats,
+    successes: Floats,
+    trials: Floats,
+    link: str,
+    curve: tuple[float, float],
+    confidence: float,
+) -> Interval:
+    """Places that the likelihood ratio does not reject, of independent outcomes.
+
+    Parameters
+    ----------
+    log_k, successes, trials
+        (widths,) of the whole table.
+    link
+        A key of `analysis.curves.LINKS`.
+    curve
+        Intercept and slope of the best curve, which rises through 1/2 within the widths.
+    confidence
+        Level of the interval.
+    """
+    a, b = np.array(curve)[:, None]
+    best = log_likelihood(log_k, a, b, successes, trials, link)[0]
+    least = best - stats.chi2.ppf(confidence, 1) / 2
+    middle = -curve[0] / curve[1]
+    low, high = (
+        _level_crossing(log_k, successes, trials, link, curve[1], least, (middle, end))
+        for end in (log_k[0], log_k[-1])
+    )
+    return low, high
+
+
+def _level_crossing(
+    log_k: Floats,
+    successes: Floats,
+    trials: Floats,
+    link: str,
+    slope: float,
+    least: float,
+    between: Interval,
+) -> float:
+    """Where the profile falls to a level on its way to the end; beyond the end, infinite."""
+    inner, outer = between
+    side = np.inf if outer > inner else -np.inf
+    for _ in range(_ROUNDS):
+        places = np.linspace(inner, outer, _PLACES)
+        spare = profile(log_k, successes, trials, link, places, slope) - least
+        # The profile has one maximum, so that it falls all the way.
+        kept = max(int((spare >= 0).sum()), 1)
+        if kept == _PLACES:
+            return side
+        inner, outer = places[kept - 1], places[kept]
+    return float(np.interp(0, spare[[kept, kept - 1]], [outer, inner]))
+
+
+# --- the seeds' own crossings ------------------------------------------------------------------
+
+
+def crossing_bounds(won: Bools, tried: Bools, k: Floats) -> tuple[Floats, Floats]:
+    """Bounds of each seed's crossing: the first width from which it always succeeds.
+
+    Parameters
+    ----------
+    won, tried
+        (seeds, widths) outcomes; only tried ones count.
+    k
+        (widths,) ascending.
+
+    Returns
+    -------
+    low, high
+        (seeds,) widths of the grid; 0 where the crossing may lie below it, inf where above. The two
+        agree where the seed was tried at the widths on both sides. Between the last width that it
+        failed at and the next that it was tried at, it is taken to fail up to its crossing and to
+        succeed from there on.
+    """
+    widths = np.arange(len(k))
+    failed = np.where(tried & ~won, widths, -1).max(axis=1)
+    later = tried & (widths > failed[:, None])
+    succeeded = np.where(later.any(axis=1), later.argmax(axis=1), len(k))
+    padded = np.concatenate([k, [np.inf]])
+    # A seed that never failed crosses below the grid, if it was tried at the narrowest width.
+    low = np.where(failed < 0, 0.0, padded[failed + 1])
+    high = np.where(succeeded == 0, 0.0, padded[succeeded])
+    return low, high
+
+
+def median_of_bounds(low: Floats, high: Floats, confidence: float) -> tuple[float, float, float]:
+    """Median of quantities between bounds, and an interval by order statistics.
+
+    Parameters
+    ----------
+    low, high
+        (seeds,) bounds.
+    confidence
+        Level of the interval; ranks are whole numbers, so that it covers at least so often.
+
+    Returns
+    -------
+    median, low, high
+        The median is NaN where the bounds leave it open, and where it lies beyond the grid.
+    """
+    seeds = len(low)
+    if not seeds:
+        return np.nan, np.nan, np.nan
+    low, high = np.sort(low), np.sort(high)
+    rank = int(stats.binom.ppf((1 - confidence) / 2, seeds, 0.5))
+    ends = [0.0, *low][rank], [*high, np.inf][seeds - rank]
+    pair = [(seeds - 1) // 2, seeds // 2]
+    below, above = low[pair]
+    known = (low[pair] == high[pair]).all() and below > 0 and np.isfinite(above)
+    median = (below if below == above else np.sqrt(below * above)) if known else np.nan
+    return float(median), float(ends[0]), float(ends[1])

@@ -1,0 +1,65 @@
+"""Where success passes 1/2 without a curve: the isotonic fit, many rows of counts at once.
+
+The rising sequence that is nearest to the shares of success (pool adjacent violators) lies below 1/2
+up to where the cumulative sum of successes - trials / 2 is least, and above it from there on. So one
+pass over the widths finds the crossing, and the fit's values on its two sides are the extreme means of
+the blocks that end and begin there.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["isotonic_crossings"]
+
+Floats = npt.NDArray[np.float64]
+
+
+def isotonic_crossings(x: Floats, successes: Floats, trials: Floats) -> Floats:
+    """Where each row's isotonic fit passes 1/2, by linear interpolation in x.
+
+    Parameters
+    ----------
+    x
+        (widths,) ascending.
+    successes, trials
+        (rows, widths) counts; a width without trials has no say.
+
+    Returns
+    -------
+    numpy.ndarray
+        (rows,). Where the fit is 1/2 over several widths, their middle. -inf or inf where the fit does
+        not come to lie below 1/2 or above it, NaN where neither.
+    """
+    won, tried = (_cumulative(counts) for counts in (successes, trials))
+    walk = won - tried / 2
+    below = walk.argmin(axis=1)  # widths before it lie below 1/2
+    above = len(x) - walk[:, ::-1].argmin(axis=1)  # widths from it on lie above
+    location = _interpolated(x, won, tried, below, above)
+    location = np.where(below == 0, -np.inf, location)
+    location = np.where(above == len(x), np.inf, location)
+    return np.where((below == 0) & (above == len(x)), np.nan, location)
+
+
+def _cumulative(counts: Floats) -> Floats:
+    return np.concatenate([np.zeros((len(counts), 1)), counts.cumsum(axis=1)], axis=1)
+
+
+def _interpolated(
+    x: Floats, won: Floats, tried: Floats, below: npt.NDArray[np.intp], above: npt.NDArray[np.intp]
+) -> Floats:
+    """Between the last width below 1/2 and the first above; the middle of what lies at 1/2."""
+    rows, at = np.arange(len(won)), np.arange(won.shape[1])
+    low_end, high_end = won[rows, below, None], won[rows, above, None]
+    low_of, high_of = tried[rows, below, None], tried[rows, above, None]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ending = np.where(at < below[:, None], (low_end - won) / (low_of - tried), -np.inf)
+        beginning = np.where(at > above[:, None], (won - high_end) / (tried - high_of), np.inf)
+        low, high = np.nanmax(ending, axis=1), np.nanmin(beginning, axis=1)
+        share = (0.5 - low) / (high - low)
+    left, right = x[np.maximum(below - 1, 0)], x[np.minimum(above, len(x) - 1)]
+    # The widths at 1/2, from the first to the last that has trials.
+    first, last = (tried <= low_of).sum(axis=1) - 1, (tried < high_of).sum(axis=1) - 1
+    middle = (x[np.minimum(first, len(x) - 1)] + x[np.maximum(last, 0)]) / 2
+    return np.where(low_of[:, 0] < high_of[:, 0], middle, left + share * (right - left))
