@@ -197,7 +197,7 @@ def _of_curve(table: _Table, curve: tuple[float, float], location: float, how: H
     if how.interval == "profile":
         sums = table.successes[0], table.trials[0]
         ends = profile_interval(log_k, *sums, how.link, curve, how.confidence)
-    steep = percentiles(slopes, how.confidence, table.seeds)
+    steep = _reflected(slope, percentiles(slopes, how.confidence, table.seeds))
     spread = [_ratio(s, how.link) for s in (slope, steep[1], steep[0])]
     a, b = np.array(curve)[:, None]
     lack = float(deviance(log_k, a, b, table.successes[:1], table.trials[:1], how.link)[0])
@@ -209,6 +209,15 @@ def _of_curve(table: _Table, curve: tuple[float, float], location: float, how: H
         "deviance": max(lack, 0.0),
         "fit_p": p,
     }
+
+
+def _reflected(slope: float, ends: Interval) -> Interval:
+    """The basic bootstrap interval of log slope: what resamples overshoot by, the data may too.
+
+    Resamples repeat seeds, so that they are steeper than the data, as the data are than the truth.
+    """
+    low, high = ends
+    return slope**2 / high, slope**2 / low if low > 0 else np.inf
 
 
 def _ratio(slope: float, link: str) -> float:

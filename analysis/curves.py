@@ -21,6 +21,7 @@ Bools = npt.NDArray[np.bool_]
 
 _MAX_NEWTON = 100
 _MAX_HALVINGS = 40
+_MOVED = 1e-6  # the step after it would be its square
 
 
 class _Terms(NamedTuple):
@@ -135,7 +136,7 @@ def profile(
         (away,), np.broadcast_to(successes, rows), np.broadcast_to(trials, rows), LINKS[link]
     )
     slope = _newton(problem, np.full((len(places), 1), start))
-    return problem.at(slope).value.sum(axis=1)
+    return problem.at(slope).value
 
 
 def log_likelihood(
@@ -185,8 +186,10 @@ class _Problem(NamedTuple):
     link: Link
 
     def at(self, beta: Floats) -> _Terms:
+        """The terms of every count, and the log-likelihood of every row."""
         eta = sum(beta[:, j, None] * column for j, column in enumerate(self.columns))
-        return self.link.terms(np.asarray(eta), self.successes, self.trials)
+        value, score, weight = self.link.terms(np.asarray(eta), self.successes, self.trials)
+        return _Terms(value.sum(axis=1), score, weight)
 
     def rows(self, chosen: Bools) -> _Problem:
         columns = tuple(c if c.ndim == 1 else c[chosen] for c in self.columns)
@@ -194,15 +197,20 @@ class _Problem(NamedTuple):
 
     def step(self, terms: _Terms) -> Floats:
         """Newton's step, the 2 x 2 systems written out since they are so small."""
-        g = [(terms.score * c).sum(axis=1) for c in self.columns]
+        g = [_sums(terms.score, column) for column in self.columns]
         tiny = np.finfo(float).tiny  # rounding can bring a nearly separated row to zero
         if len(g) == 1:
-            curvature = (terms.weight * self.columns[0] ** 2).sum(axis=1)
+            curvature = _sums(terms.weight, self.columns[0] ** 2)
             return (g[0] / np.maximum(curvature, tiny))[:, None]
         one, z = self.columns
-        h00, h01, h11 = ((terms.weight * c).sum(axis=1) for c in (one, z, z**2))
+        h00, h01, h11 = (_sums(terms.weight, column) for column in (one, z, z**2))
         det = np.maximum(h00 * h11 - h01**2, tiny)
         return np.stack([h11 * g[0] - h01 * g[1], h00 * g[1] - h01 * g[0]], axis=1) / det[:, None]
+
+
+def _sums(terms: Floats, column: Floats) -> Floats:
+    """Of terms times a column, over the widths of each row."""
+    return terms @ column if column.ndim == 1 else (terms * column).sum(axis=1)
 
 
 def _newton(problem: _Problem, start: Floats) -> Floats:
@@ -213,7 +221,7 @@ def _newton(problem: _Problem, start: Floats) -> Floats:
         proposal, terms = _climb(problem, beta, terms)
         moved = np.abs(proposal - beta).max(axis=1, initial=0)
         beta = found[active] = proposal
-        going = moved > 1e-8 * (1 + np.abs(beta).max(axis=1, initial=0))
+        going = moved > _MOVED * (1 + np.abs(beta).max(axis=1, initial=0))
         if not going.any():
             break
         if not going.all():
@@ -225,13 +233,13 @@ def _newton(problem: _Problem, start: Floats) -> Floats:
 def _climb(problem: _Problem, beta: Floats, terms: _Terms) -> tuple[Floats, _Terms]:
     """Take the step, halved in the rows where it would lose likelihood."""
     # The likelihood is concave, so a short enough Newton step always gains.
-    step, value = problem.step(terms), terms.value.sum(axis=1)
+    step, value = problem.step(terms), terms.value
     least = value - 1e-13 * (1 + np.abs(value))
     size = np.ones((len(beta), 1))
     for _ in range(_MAX_HALVINGS):
         proposal = beta + size * step
         gained = problem.at(proposal)
-        worse = ~(gained.value.sum(axis=1) >= least)
+        worse = ~(gained.value >= least)
         if not worse.any():
             break
         size[worse] /= 2

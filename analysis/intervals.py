@@ -5,6 +5,8 @@ All are of the logarithm of a width, and an end that the data do not give is inf
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import numpy.typing as npt
 from scipy import stats
@@ -21,11 +23,14 @@ _PLACES = 33
 _ROUNDS = 3
 
 
+@lru_cache(8)
 def draws(seeds: int, resamples: int, entropy: int) -> Floats:
     """How often each seed is drawn: (1 + resamples, seeds); the first row is the data itself."""
     rng = np.random.default_rng(entropy)
     drawn = rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=resamples)
-    return np.concatenate([np.ones((1, seeds)), drawn])
+    counts = np.concatenate([np.ones((1, seeds)), drawn])
+    counts.setflags(write=False)  # the cells share it
+    return counts
 
 
 def percentiles(values: Floats, confidence: float, seeds: int) -> Interval:
@@ -42,12 +47,24 @@ def percentiles(values: Floats, confidence: float, seeds: int) -> Interval:
     """
     if seeds < 2:
         return -np.inf, np.inf
-    reach = stats.t.ppf((1 + confidence) / 2, seeds - 1) * np.sqrt(seeds / (seeds - 1))
-    tail = float(stats.norm.sf(reach))
+    tail = _tail(confidence, seeds)
     known = ~np.isnan(values)
     low = np.quantile(np.where(known, values, -np.inf), tail, method="lower")
     high = np.quantile(np.where(known, values, np.inf), 1 - tail, method="higher")
     return float(low), float(high)
+
+
+@lru_cache
+def _tail(confidence: float, seeds: int) -> float:
+    """Share of the resamples beyond an end, so that a normal mean has Student's interval."""
+    reach = stats.t.ppf((1 + confidence) / 2, seeds - 1) * np.sqrt(seeds / (seeds - 1))
+    return float(stats.norm.sf(reach))
+
+
+@lru_cache
+def _rank(confidence: float, seeds: int) -> int:
+    """Of the order statistic at the lower end of an interval for the median; 0 for none."""
+    return int(stats.binom.ppf((1 - confidence) / 2, seeds, 0.5))
 
 
 def profile_interval(
@@ -156,7 +173,7 @@ def median_of_bounds(low: Floats, high: Floats, confidence: float) -> tuple[floa
     if not seeds:
         return np.nan, np.nan, np.nan
     low, high = np.sort(low), np.sort(high)
-    rank = int(stats.binom.ppf((1 - confidence) / 2, seeds, 0.5))
+    rank = _rank(confidence, seeds)
     ends = [0.0, *low][rank], [*high, np.inf][seeds - rank]
     pair = [(seeds - 1) // 2, seeds // 2]
     below, above = low[pair]

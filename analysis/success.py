@@ -8,8 +8,10 @@ The rule follows from what a store holds:
 - `sigma_min` and `alpha`: the features are as well conditioned as Theorem 2 asks for.
 
 A store that holds both is judged by its descent. Another rule for one's own question needs no code
-here: `success` takes any condition in the language of `expressions`, or booleans. A rule for
-everybody is a function and a line of `rule_for`.
+here: `success` takes any condition in the language of `expressions`, or booleans. It must name
+something that a trial measured. A trial that diverged is a failure whatever the condition says of it,
+and so is one of which the condition compares something missing. A rule for everybody is a function and
+a line of `rule_for`.
 """
 
 from __future__ import annotations
@@ -22,7 +24,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from analysis.expressions import evaluate, names_in
+from analysis.conditions import surely, theorem2_threshold
+from analysis.expressions import evaluate, names_in, parse
 from pipeline.errors import InputError
 from pipeline.status import Status
 
@@ -40,7 +43,8 @@ class Rule:
 
     `judge` maps a store to booleans over its trials; dims beyond those of `status` become cells.
     `against_alpha` where success has no meaning for an alpha of 0; `threshold` is set where it is
-    Theorem 2's, sigma_min / sqrt(k) over alpha, which the limiting spectrum predicts.
+    Theorem 2's, sigma_min / sqrt(k) over alpha, which the limiting spectrum predicts, also where an
+    expression says just that.
     """
 
     words: str
@@ -117,16 +121,27 @@ def _well_conditioned(threshold: float) -> Rule:
 
 def _expressed(ds: xr.Dataset, text: str) -> Rule:
     """A condition that the user wrote; it is tried at once, so that its errors come first."""
-    value = evaluate(ds, text)
-    if value.dtype != bool:
+    # As it would be of a query, so that errors are the same.
+    if evaluate(ds, text).dtype != bool:
         raise InputError(f"success: {text!r} is a value and no condition; compare it with something")
-    names = names_in(text)
+    names, tree = names_in(text), parse(text)
+    if not any({"width", "seed"} <= set(ds[name].dims) for name in names if name in ds):
+        raise InputError(
+            f"success: {text!r} speaks of nothing that a trial measured, so that no width could be "
+            f"found by it; name one of {', '.join(_measured(ds))}"
+        )
     return Rule(
         text,
         tuple(n for n in names if n in ds),
-        lambda ds: evaluate(ds, text),
+        lambda ds: surely(ds, tree),
+        theorem2_threshold(tree),
         against_alpha="alpha" in names,
     )
+
+
+def _measured(ds: xr.Dataset) -> list[str]:
+    """Variables of which every trial has its own."""
+    return sorted(str(name) for name in ds.data_vars if {"width", "seed"} <= set(ds[name].dims))
 
 
 def _within_budget(ds: xr.Dataset, budgets: Sequence[int] | None) -> Rule:

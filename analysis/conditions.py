@@ -1,0 +1,142 @@
+"""What a condition says when it is used as success: whether it surely holds, and whether it is Theorem 2's.
+
+A trial whose condition compares something that is missing (NaN) has not succeeded, and neither has it
+by `not`: so `not (x > 1)` is no success where x is missing. Query, which lists trials, takes a
+comparison with NaN as false, as NumPy does.
+"""
+
+from __future__ import annotations
+
+import ast
+import itertools
+import operator
+from functools import reduce
+from typing import NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from analysis.expressions import condition, value_of
+
+__all__ = ["surely", "theorem2_threshold"]
+
+
+def surely(ds: xr.Dataset, node: ast.expr, wanted: bool = True) -> xr.DataArray:
+    """Where a parsed condition is known to be true; or, not `wanted`, known to be false.
+
+    Parameters
+    ----------
+    ds
+        An opened store.
+    node
+        From `analysis.expressions.parse`.
+    wanted
+        Which of the two is asked for; with a missing number a comparison is neither.
+
+    Returns
+    -------
+    xarray.DataArray
+        Booleans over the dims of the names that occur.
+
+    Raises
+    ------
+    QueryError
+        As for `analysis.expressions.evaluate`.
+    """
+    if isinstance(node, ast.BoolOp):
+        every = isinstance(node.op, ast.And) == wanted
+        parts = [surely(ds, part, wanted) for part in node.values]
+        return reduce(operator.and_ if every else operator.or_, parts)
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+        return surely(ds, node.operand, not wanted)
+    if isinstance(node, ast.Compare) and len(node.ops) > 1:
+        return surely(ds, _unchained(node), wanted)
+    holds = condition(value_of(ds, node), node)
+    holds = holds if wanted else ~holds
+    if isinstance(node, ast.Compare):
+        for side in (node.left, *node.comparators):
+            holds = holds & value_of(ds, side).notnull()
+    return holds
+
+
+def _unchained(node: ast.Compare) -> ast.BoolOp:
+    """`a < b < c` as `a < b and b < c`."""
+    sides = itertools.pairwise([node.left, *node.comparators])
+    pairs: list[ast.expr] = [
+        ast.copy_location(ast.Compare(left, [op], [right]), node)
+        for op, (left, right) in zip(node.ops, sides, strict=True)
+    ]
+    return ast.copy_location(ast.BoolOp(ast.And(), pairs), node)
+
+
+# --- Theorem 2's form, by the structure of the tree ----------------------------------------------
+
+
+class _Monomial(NamedTuple):
+    """coefficient * product of name ** power."""
+
+    coefficient: float
+    powers: dict[str, float]
+
+    def times(self, other: _Monomial, power: float) -> _Monomial:
+        """This one times the other to a power."""
+        names = {*self.powers, *other.powers}
+        powers = {n: self.powers.get(n, 0.0) + power * other.powers.get(n, 0.0) for n in names}
+        coefficient = self.coefficient * other.coefficient**power
+        return _Monomial(coefficient, {n: p for n, p in powers.items() if p})
+
+
+_ONE = _Monomial(1.0, {})
+
+
+def theorem2_threshold(node: ast.expr) -> float | None:
+    """The C of a condition that says sigma_min / sqrt(k) >= C * alpha, in whatever arrangement.
+
+    Parameters
+    ----------
+    node
+        From `analysis.expressions.parse`.
+
+    Returns
+    -------
+    float or None
+        None for any other condition, and where C is not between 0 and 1.
+    """
+    if not isinstance(node, ast.Compare) or len(node.ops) != 1:
+        return None
+    great, small = _monomial(node.left), _monomial(node.comparators[0])
+    if isinstance(node.ops[0], ast.Lt | ast.LtE):
+        great, small = small, great
+    elif not isinstance(node.ops[0], ast.Gt | ast.GtE):
+        return None
+    if great is None or small is None:
+        return None
+    ratio = great.times(small, -1)
+    power = ratio.powers.get("sigma_min", 0.0)
+    if power <= 0 or ratio.powers != {"sigma_min": power, "alpha": -power, "k": -power / 2}:
+        return None
+    threshold = round(float(ratio.coefficient ** (-1 / power)), 12)
+    return threshold if 0 < threshold < 1 else None
+
+
+def _monomial(node: ast.expr) -> _Monomial | None:
+    """A product of powers of names, with a positive coefficient; None for anything else."""
+    match node:
+        case ast.Constant(value=int() | float() as value) if 0 < value < np.inf:
+            return _Monomial(float(value), {})
+        case ast.Name(id=name):
+            return _Monomial(1.0, {name: 1.0})
+        case ast.Call(func=ast.Name(id="sqrt"), args=[inner]):
+            return _power(inner, 0.5)
+        case ast.BinOp(left=left, op=ast.Mult() | ast.Div() as op, right=right):
+            first, second = _monomial(left), _power(right, 1 if isinstance(op, ast.Mult) else -1)
+            return None if first is None or second is None else first.times(second, 1)
+        case ast.BinOp(left=left, op=ast.Pow(), right=right):
+            exponent = _monomial(right)
+            return None if exponent is None or exponent.powers else _power(left, exponent.coefficient)
+    return None
+
+
+def _power(node: ast.expr, power: float) -> _Monomial | None:
+    inner = _monomial(node)
+    return None if inner is None else _ONE.times(inner, power)
