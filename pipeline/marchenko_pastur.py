@@ -26,12 +26,13 @@ the others are ``t_i = r_i - 1 + r_i t`` with ``r_i = lambda_i / lambda_min``.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq
+
+from pipeline.spectral_curve import Curve, passed
 
 __all__ = [
     "MEDIAN_SHIFT",
@@ -40,6 +41,7 @@ __all__ = [
     "edge_and_scale",
     "left_edge",
     "median_least_eigenvalue",
+    "nodes",
     "quantiles",
     "tracy_widom_scale",
 ]
@@ -48,6 +50,9 @@ Floats = NDArray[np.float64]
 
 MEDIAN_SHIFT = 1.2686
 """Minus the median of the Tracy-Widom law of real matrices (a test recomputes it)."""
+
+EDGE_NODES, INNER_NODES = 24, 5
+"""Gauss's points in the least of the n parts of the law's mass, and in each of the others."""
 
 
 # ---- the left edge ---------------------------------------------------------------------------
@@ -159,11 +164,11 @@ def density(eigenvalues: ArrayLike, k: float, x: ArrayLike) -> Floats:
     ------
     ValueError : as for `left_edge`.
     """
-    curve = _Curve(_spectrum(eigenvalues), float(_widths(k)))
+    curve = Curve(_spectrum(eigenvalues), float(_widths(k)))
     points = np.asarray(x, dtype=np.float64)
     values = np.zeros(points.shape)
     inside = (points > 0.0) & (points < curve.right)
-    abscissae = _bisect(curve.position, points[inside], curve.left, curve.right)
+    abscissae = passed(curve.position, points[inside], curve.coarse)
     values[inside] = curve.density(abscissae)
     return values
 
@@ -192,10 +197,49 @@ def quantiles(eigenvalues: ArrayLike, k: float, count: int | None = None) -> Flo
     count = spectrum.size if count is None else count
     if count < 1:
         raise ValueError(f"quantiles: count is {count}, expected at least 1")
-    curve = _Curve(spectrum, float(_widths(k)))
+    curve = Curve(spectrum, float(_widths(k)))
     ranks = spectrum.size * (np.arange(count) + 0.5) / count
-    abscissae = _bisect(curve.rank, ranks, curve.left, curve.right)
-    return np.where(ranks > curve.atom, curve.position(abscissae), 0.0)
+    return curve.quantiles(ranks)
+
+
+def nodes(eigenvalues: ArrayLike, k: float) -> tuple[Floats, Floats]:
+    """Points and weights that integrate smooth functions over the limiting law of ``Phi^T Phi / k``.
+
+    A gap of the support lies at a whole number of eigenvalues, so every n-th of the mass has Gauss's
+    points of its own.  At an edge the quantile departs like the mass to the power 2/3, which its cube
+    root makes smooth.  The least part has more points: descent that goes on for long sees little else.
+
+    Parameters
+    ----------
+    eigenvalues : (n,) eigenvalues of the population kernel K; negative ones count as 0.
+    k : the width.
+
+    Returns
+    -------
+    points, weights : ascending, weights of sum 1; the atom at 0 that exists for ``k < n`` is one point.
+
+    Raises
+    ------
+    ValueError : as for `left_edge`.
+    """
+    curve = Curve(_spectrum(eigenvalues), float(_widths(k)))
+    starts = np.unique(np.r_[curve.atom, np.arange(np.floor(curve.atom) + 1.0, curve.size)])
+    ranks, masses = [], []
+    for part, count in ((starts[:1], EDGE_NODES), (starts[1:], INNER_NODES)):
+        share, weight = _between_edges(count)
+        size = (np.floor(part) + 1.0 - part)[:, None]
+        ranks.append((part[:, None] + size * share).ravel())
+        masses.append((size * weight).ravel())
+    there = curve.atom > 0.0
+    points = np.r_[np.zeros(int(there)), curve.quantiles(np.concatenate(ranks))]
+    return points, np.r_[[curve.atom] * there, np.concatenate(masses)] / curve.size
+
+
+def _between_edges(count: int) -> tuple[Floats, Floats]:
+    """Shares of one part's mass, like u^3 at either end where an edge may be, and their weights."""
+    x, w = np.polynomial.legendre.leggauss(count)
+    u = (x + 1.0) / 2.0
+    return u**3 * (10.0 - 15.0 * u + 6.0 * u**2), 15.0 * w * (u * (1.0 - u)) ** 2
 
 
 # ---- solving for the edge ----------------------------------------------------------------------
@@ -284,80 +328,6 @@ def _critical_width(gaps: _Gaps, level: float, shift: float) -> float:
     while surplus(high) > 0.0:
         high += 2.0
     return width(float(brentq(surplus, low, high, xtol=1e-15, rtol=1e-15)))
-
-
-# ---- the curve above the real line -------------------------------------------------------------
-
-
-class _Curve:
-    """The curve ``w = a + i b`` on which z(w) is real, as functions of its abscissa a.
-
-    For every real a there is one ``b >= 0``: the root of ``(1/k) sum lambda_i^2 / |w - lambda_i|^2
-    = 1``, or 0 where the sum stays below 1 (a gap of the support).  Both the position ``z`` and the
-    rank ``n F(z)`` increase with a.
-    """
-
-    def __init__(self, spectrum: Floats, width: float) -> None:
-        self.spectrum = np.maximum(spectrum, 0.0)
-        self.width = width
-        self.size = spectrum.size
-        largest = float(self.spectrum[-1])
-        # Outside these abscissae every term is at most k / n, so the sum cannot exceed k.
-        self.left = min(0.0, largest * (1.0 - np.sqrt(self.size / width)))
-        self.right = largest * (1.0 + np.sqrt(self.size / width)) ** 2
-        self.atom = self.size - min(float(width), float(np.count_nonzero(self.spectrum)))
-
-    def height_squared(self, a: Floats) -> Floats:
-        """``b^2``: Newton on the reciprocal of the sum, concave and increasing in ``b^2``."""
-        squares = self.spectrum**2
-        offsets = (a[:, None] - self.spectrum) ** 2
-        tiny = np.finfo(np.float64).tiny
-        height = np.maximum(np.max(squares / self.width - offsets, axis=1), tiny)
-        for _ in range(100):
-            terms = 1.0 / (offsets + height[:, None])
-            value = terms @ squares
-            slope = (terms * terms) @ squares
-            step = np.where(value > self.width, value * (value / self.width - 1.0) / slope, 0.0)
-            height = height + step
-            if np.all(step <= 1e-9 * height):
-                break
-        return np.where(height > tiny, height, 0.0)
-
-    def position(self, a: Floats) -> Floats:
-        """The real number z(w); a sum of positive terms on the curve."""
-        height = self.height_squared(a)
-        inverse = 1.0 / np.maximum(
-            (a[:, None] - self.spectrum) ** 2 + height[:, None], np.finfo(np.float64).tiny
-        )
-        real = np.where(height > 0.0, 0.0, 1.0 - inverse @ self.spectrum**2 / self.width)
-        return a * real + (a * a + height) * (inverse @ self.spectrum) / self.width
-
-    def rank(self, a: Floats) -> Floats:
-        """n times the distribution function: the integral of m dz, in closed form."""
-        b = np.sqrt(self.height_squared(a))[:, None]
-        offsets = a[:, None] - self.spectrum
-        squares = np.maximum(offsets**2 + b**2, np.finfo(np.float64).tiny)
-        angles = np.sum(np.arctan2(b, offsets), axis=1)
-        angles += (self.width - self.size) * np.arctan2(b[:, 0], a)
-        angles -= b[:, 0] * ((1.0 / squares) @ self.spectrum)
-        return self.size - angles / np.pi
-
-    def density(self, a: Floats) -> Floats:
-        """``(k / n) Im m / pi`` with ``m = -1/w``."""
-        height = self.height_squared(a)
-        return self.width * np.sqrt(height) / (self.size * np.pi * (a * a + height))
-
-
-def _bisect(
-    increasing: Callable[[Floats], Floats], targets: Floats, left: float, right: float
-) -> Floats:
-    """Abscissae at which an increasing function passes each target."""
-    low, high = np.full(targets.shape, left), np.full(targets.shape, right)
-    for _ in range(80):
-        middle = 0.5 * (low + high)
-        below = increasing(middle) < targets
-        low, high = np.where(below, middle, low), np.where(below, high, middle)
-    return 0.5 * (low + high)
 
 
 # ---- checked arguments -------------------------------------------------------------------------

@@ -14,9 +14,11 @@ from pipeline.marchenko_pastur import (
     edge_and_scale,
     left_edge,
     median_least_eigenvalue,
+    nodes,
     quantiles,
     tracy_widom_scale,
 )
+from pipeline.spectral_curve import Curve
 
 SPECTRA = {
     "identity": np.ones(20),
@@ -132,3 +134,84 @@ def test_quantiles_are_those_of_a_simulated_spectrum() -> None:
     Z = np.random.default_rng(1).standard_normal((k, n)) * np.sqrt(eigenvalues)
     simulated = np.linalg.eigvalsh(Z.T @ Z / k)
     assert np.median(np.abs(quantiles(eigenvalues, k) / simulated - 1)) < 0.02
+
+
+BELOW = [0.4, 1.0, 1.7, 6.0]
+"""Widths over n, on both sides of the atom at 0."""
+
+
+def masses(eigenvalues: np.ndarray, k: float, edges: np.ndarray) -> np.ndarray:
+    """The density's integral between edges, by the midpoint rule in the square root of x."""
+    ends = np.sqrt(edges)
+    share = (np.arange(150) + 0.5) / 150
+    r = ends[:-1, None] + np.diff(ends)[:, None] * share
+    values = 2 * r * density(eigenvalues, k, r**2)
+    return values.mean(axis=1) * np.diff(ends)
+
+
+@pytest.mark.parametrize("name", ["identity", "half", "relu-like"])
+@pytest.mark.parametrize("ratio", [0.4, 1.7, 6.0])
+def test_the_density_integrates_to_what_is_not_at_0(name: str, ratio: float) -> None:
+    eigenvalues = SPECTRA[name]
+    n, k = len(eigenvalues), ratio * len(eigenvalues)
+    # Its support has gaps: pieces between points of the law and the ends that hold all of it.
+    inner = quantiles(eigenvalues, k, 40)
+    edges = np.unique(np.r_[0, inner, 1.1 * inner[-1], 9 * eigenvalues[-1] / min(1, ratio)])
+    assert masses(eigenvalues, k, edges).sum() == pytest.approx(min(1, k / n), abs=1e-3)
+
+
+@pytest.mark.parametrize("ratio", [0.5, 1.5, 4.0])
+def test_the_density_is_the_histogram_of_simulated_spectra(ratio: float) -> None:
+    eigenvalues = np.repeat(SPECTRA["relu-like"], 2)
+    n = len(eigenvalues)
+    k = int(ratio * n)
+    rng = np.random.default_rng(5)
+    draws = (rng.standard_normal((k, n)) * np.sqrt(eigenvalues) for _ in range(40))
+    values = np.concatenate([np.linalg.eigvalsh(Z.T @ Z / k)[max(0, n - k) :] for Z in draws])
+    edges = quantiles(eigenvalues, k, 4 * n)
+    edges = edges[edges > 0][2 :: n // 3]
+    counts = np.histogram(values, edges)[0] / 40
+    expected = n * masses(eigenvalues, k, edges)
+    np.testing.assert_allclose(counts, expected, atol=0.8)  # of eight in each
+
+
+@pytest.mark.parametrize("name", SPECTRA)
+@pytest.mark.parametrize("ratio", BELOW)
+def test_quantiles_are_where_halving_finds_them(name: str, ratio: float) -> None:
+    eigenvalues = SPECTRA[name]
+    k = ratio * len(eigenvalues)
+    found = quantiles(eigenvalues, k)
+    curve = Curve(np.sort(eigenvalues), k)
+    ranks = np.arange(len(eigenvalues)) + 0.5
+    low, high = np.full(ranks.shape, curve.left), np.full(ranks.shape, curve.right)
+    for _ in range(90):
+        middle = (low + high) / 2
+        below = curve.rank(middle) < ranks
+        low, high = np.where(below, middle, low), np.where(below, high, middle)
+    exact = np.where(ranks > curve.atom, curve.position((low + high) / 2), 0)
+    # Over 13 decades a single eigenvalue is known to the rounding of the others' mass.
+    np.testing.assert_allclose(found, exact, rtol=1e-12 if eigenvalues[0] > 1e-6 else 1e-7)
+
+
+@pytest.mark.parametrize("name", SPECTRA)
+@pytest.mark.parametrize("ratio", BELOW)
+def test_nodes_integrate_the_moments_of_the_law(name: str, ratio: float) -> None:
+    """The first two are those of any such matrix: tr K / n, and tr K^2 / n + (tr K)^2 / (n k)."""
+    eigenvalues = SPECTRA[name]
+    n, k = len(eigenvalues), ratio * len(eigenvalues)
+    points, weights = nodes(eigenvalues, k)
+    assert weights.sum() == pytest.approx(1, rel=1e-13)
+    assert (np.diff(points) >= -1e-12 * points[:-1]).all()
+    assert weights[points == 0].sum() == pytest.approx(max(0, 1 - ratio), abs=1e-12)
+    assert weights @ points == pytest.approx(eigenvalues.mean(), rel=1e-4)
+    second = np.mean(eigenvalues**2) + eigenvalues.sum() ** 2 / (n * k)
+    assert weights @ points**2 == pytest.approx(second, rel=3e-4)
+
+
+def test_an_eigenvalue_of_0_adds_to_the_atom_alone() -> None:
+    padded = np.r_[np.zeros(10), np.ones(30)]
+    points, weights = nodes(padded, 60)
+    assert weights[points == 0].sum() == pytest.approx(0.25, rel=1e-12)
+    alone, _ = nodes(np.ones(30), 60)
+    np.testing.assert_allclose(points[points > 0], alone, rtol=1e-9)
+    assert (quantiles(np.zeros(4), 8) == 0).all()
