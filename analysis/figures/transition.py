@@ -31,7 +31,8 @@ from analysis.figures.style import (
     series_look,
     signs,
 )
-from analysis.scaling import LAWS, fit_laws
+from analysis.laws import LAWS
+from analysis.scaling import fit_laws
 
 __all__ = ["laws_figure", "phase_figure", "ratios_figure", "stress_figure"]
 

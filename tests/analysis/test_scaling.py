@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
+from analysis.fitting import fit_model
+from analysis.laws import determined, free_models
 from analysis.scaling import distinguishable, fit_laws
 
 N = np.array([50, 100, 200, 400, 800])
@@ -86,3 +89,63 @@ def test_laws_that_differ_by_a_constant_alone_cannot_be_told_apart() -> None:
     sentence = distinguishable(fit_laws(widths(noisy("n")).isel(d=[1])))
     assert "cannot tell it from" in sentence
     assert "n/d" in sentence
+
+
+@pytest.mark.parametrize(("scatter", "variables"), [(0.0, "free n"), (0.02, "free n, d")])
+def test_intervals_cover_constant_and_exponent_as_often_as_they_say(scatter, variables) -> None:
+    """Points whose errors are known, with and without a scatter beyond them, which is estimated."""
+    rng = np.random.default_rng(3)
+    n, d = (axis.ravel().astype(float) for axis in np.meshgrid(N, D))
+    s = 0.01 * np.exp(0.3 * rng.standard_normal(n.size))
+    truth = np.log(2 * n**1.1)
+    spread = np.sqrt(s**2 + scatter**2)
+    frame = pd.DataFrame({"n": n, "d": d, "alpha": 1 / d + 1 / n, "y": truth, "s": s})
+    (model,) = (model for name, _, model, _ in free_models(frame) if name == variables)
+    covered = np.zeros(2)
+    for _ in range(1000):
+        fit = fit_model(model, frame.assign(y=truth + spread * rng.standard_normal(n.size)))
+        ends = np.array([fit.interval(place) for place in (0, 1)])
+        covered += (ends[:, 0] <= [np.log(2), 1.1]) & ([np.log(2), 1.1] <= ends[:, 1])
+    assert (covered / 1000 >= 0.93).all(), covered
+    assert (covered / 1000 <= 0.97).all(), covered
+
+
+def test_free_laws_are_nested_and_the_one_with_the_true_variables_leads_them() -> None:
+    laws = fit_laws(widths(noisy("n^2/d"))).set_index("law")
+    assert {"free n", "free n, d", "free"} <= set(laws.index)
+    free = laws.loc[["free n", "free n, d", "free"]]
+    assert free["aicc"].idxmin() == "free n, d"
+    assert free["points"].eq(15).all()
+    assert determined(pd.DataFrame({"n": [1, 2, 4], "d": [3, 3, 3], "alpha": [1, 1, 2]}))[0][0] == "n"
+
+
+def test_the_constant_has_an_interval_around_it() -> None:
+    law = fit_laws(widths(noisy("n"))).iloc[0]
+    assert law["constant_low"] < 2.1 < law["constant_high"]
+    assert law["constant_high"] / law["constant_low"] < 1.02
+
+
+def test_the_verdict_excludes_the_false_laws_and_tells_how_well_the_largest_n_is_predicted() -> None:
+    laws = fit_laws(widths(noisy("n log n")))
+    words = distinguishable(laws)
+    assert words.startswith("15 points rank n log n first")
+    assert "exclude" in words
+    assert f"it {laws.iloc[0]['prediction']}" in words
+    error = float(laws.iloc[0]["error_largest_n"])
+    assert laws.iloc[0]["prediction"] == f"predicts n = 800 to within {np.expm1(error):.1%}"
+    assert error < 0.02
+
+
+def test_the_telling_n_is_where_two_laws_part_by_more_than_an_interval() -> None:
+    """Wide errors leave n and n log n apart only where log n has changed enough."""
+    given = widths(noisy("n", 0.001), error=0.15).isel(d=[1])
+    laws = fit_laws(given).set_index("law")
+    assert laws.index[0] == "n"
+    assert np.isnan(laws.loc["n", "telling_n"])
+    far = float(laws.loc["n log n", "telling_n"])
+    assert 800 < far < 8e6
+    # Constants agree at the middle of the points, so the laws have parted by log log n since.
+    middle = np.exp(np.mean(np.log(np.log(N))))
+    assert np.log(np.log(far) / middle) > 1.96 * 0.15
+    assert float(laws.loc["n/d", "telling_n"]) == np.inf
+    assert laws.loc["n log n", "telling_d"] == 20
