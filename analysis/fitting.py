@@ -166,16 +166,16 @@ def _solve(model: Model, y: Floats, built: tuple[Floats, Floats], variance: Floa
     root = 1 / np.sqrt(variance)
     # With a log k inside, the measured k stands there at first.
     target = y - np.log(np.maximum(y, 1.1)) if model.log_k else y
-    theta: Floats = _least_squares(built[1], target - built[0], root)
+    theta = _least_squares(built[1], target - built[0], root)
     for _ in range(100 if model.log_k else 0):
         mean, jacobian = model.at(theta, *built)
         step = _least_squares(jacobian, y - mean, root)
-        theta = np.add(theta, step)
+        theta = theta + step
         if np.abs(step).max() < 1e-13 * (1 + np.abs(theta).max()):
             break
     return theta
 
 
 def _least_squares(design: Floats, y: Floats, root: Floats) -> Floats:
-    theta: Floats = np.linalg.lstsq(design * root[:, None], y * root, rcond=None)[0]
-    return theta
+    found = np.linalg.lstsq(design * root[:, None], y * root, rcond=None)[0]
+    return np.asarray(found, dtype=np.float64)

@@ -1,6 +1,11 @@
 """The pictures of a store: each a function from a `Study` to a matplotlib Figure.
 
-`FIGURES` is the register: a new figure is a function in the file of its subject and a line here.
+`draw` makes any of them from an opened store, and `save` writes it. `FIGURES` is the register: a new
+figure is a function in the file of its subject and a line here.
+
+    from analysis import figures, open_store
+    ds = open_store("theorem2.zarr")
+    figures.save(figures.draw(ds, "phase", threshold=0.7), Path("phase.pdf"))
 """
 
 from __future__ import annotations
@@ -8,10 +13,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 import xarray as xr
 from matplotlib.figure import Figure
 
+from analysis.figures.density import density_figure
 from analysis.figures.descent import curves_figure, depth_figure, layers_figure
 from analysis.figures.spectrum import evolution_figure, spectrum_figure
 from analysis.figures.style import Study, save
@@ -23,8 +30,9 @@ from analysis.figures.theory import (
 )
 from analysis.figures.thresholds import budget_figure, thresholds_figure
 from analysis.figures.transition import laws_figure, phase_figure, ratios_figure, stress_figure
+from pipeline.errors import InputError
 
-__all__ = ["FIGURES", "Picture", "Study", "kinds_for", "save"]
+__all__ = ["FIGURES", "Picture", "Study", "draw", "kinds_for", "save"]
 
 
 @dataclass(frozen=True)
@@ -47,6 +55,7 @@ def _has_thresholds(ds: xr.Dataset) -> bool:
 FIGURES = MappingProxyType(
     {
         "spectrum": Picture(spectrum_figure, lambda ds: _is(ds, "spectrum") and ds.sizes["width"] == 1),
+        "density": Picture(density_figure, lambda ds: _is(ds, "spectrum") and ds.sizes["width"] == 1),
         "evolution": Picture(
             evolution_figure, lambda ds: _is(ds, "spectrum") and ds.sizes["width"] > 1
         ),
@@ -72,3 +81,34 @@ FIGURES = MappingProxyType(
 def kinds_for(ds: xr.Dataset) -> list[str]:
     """Return the kinds of figure that suit a store."""
     return [kind for kind, picture in FIGURES.items() if picture.suits(ds)]
+
+
+def draw(ds: xr.Dataset, kind: str, **judged: Any) -> Figure:
+    """Draw a figure of a store.
+
+    Parameters
+    ----------
+    ds
+        An opened store; it is read into memory.
+    kind
+        One of `kinds_for(ds)`.
+    judged
+        What success is measured by: `threshold`, `budgets`, `success` of `analysis.critical_widths`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Made without pyplot: `save` writes it in the style it was drawn in.
+
+    Raises
+    ------
+    InputError
+        For a kind that does not suit the store, and for what `critical_widths` refuses.
+    """
+    suited = kinds_for(ds)
+    if kind not in suited:
+        raise InputError(
+            f"draw: no figure {kind!r} of a store of {ds.attrs.get('experiment')}; expected one of "
+            f"{', '.join(suited) or '(none suits it)'}"
+        )
+    return FIGURES[kind].draw(Study(ds.load(), **judged))

@@ -16,6 +16,7 @@ from pipeline.status import Status
 
 __all__ = [
     "grid_of_parts",
+    "grid_with_residuals",
     "is_beyond",
     "legend_below",
     "log_abscissa",
@@ -23,6 +24,7 @@ __all__ = [
     "mark_critical",
     "parts_of",
     "shades",
+    "share_abscissa",
     "width_words",
     "with_axes",
 ]
@@ -69,6 +71,25 @@ def grid_of_parts(count: int, across: int, width: float = 3.5, height: float = 3
     if not count:
         say(grid[0, 0], "no trial is done yet")
     return figure, grid.ravel()
+
+
+def grid_with_residuals(columns: int, rows: int, width: float = 4.2, height: float = 4.6) -> Any:
+    """A figure, and pairs of axes: a panel, and below it, on the same abscissa, what theory misses."""
+    figure = Figure(figsize=(width * columns, height * rows))
+    ratios = [3.2, 1] * rows
+    grid = figure.subplots(2 * rows, columns, squeeze=False, gridspec_kw={"height_ratios": ratios})
+    pairs = [(grid[2 * row, at], grid[2 * row + 1, at]) for row in range(rows) for at in range(columns)]
+    for above, below in pairs:
+        below.sharex(above)
+    return figure, pairs
+
+
+def share_abscissa(above: Axes, below: Axes) -> None:
+    """Say the abscissa of a pair of axes once, below."""
+    below.set_xlabel(above.get_xlabel())
+    above.xaxis.label.set_visible(False)
+    above.tick_params(labelbottom=False)
+    below.axhline(0, color="0.65", linewidth=0.8, zorder=0)
 
 
 def shades(count: int) -> list[Any]:

@@ -10,7 +10,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.figures.parts import legend_below
+from analysis.figures.parts import grid_with_residuals, legend_below, share_abscissa
 from analysis.figures.style import (
     COLOURS,
     LINES,
@@ -26,7 +26,7 @@ from analysis.figures.style import (
 from pipeline import marchenko_pastur
 from pipeline.status import Status
 
-__all__ = ["evolution_figure", "spectrum_figure"]
+__all__ = ["evolution_figure", "spectra_of", "spectrum_figure"]
 
 
 def spectrum_figure(study: Study) -> Figure:
@@ -34,24 +34,33 @@ def spectrum_figure(study: Study) -> Figure:
 
     Each n is stretched to the longest axis, as in the paper; the first seed that is done is drawn. The
     thin line is the deterministic equivalent, the ring at the end the predicted sigma_min, which is
-    sqrt(k edge).
+    sqrt(k edge). Below, how far the singular values lie from it, rank by rank.
     """
-    parts = [
-        (name, part.sel(d=d))
-        for name, part in panels_of(study.ds)
-        for d in part.d.values
-        if (part.status.sel(d=d) == Status.DONE).any()
-    ][:MOST_PANELS]
+    parts = spectra_of(study.ds)[:MOST_PANELS]
     columns = min(3, max(1, len(parts)))
     with mpl.rc_context(STYLE):
-        figure, grid = grid_of(columns, -(-max(1, len(parts)) // columns), width=5.2, height=4.2)
-        for axes, (name, part) in zip(grid.ravel(), parts, strict=False):
-            _draw_spectra(axes, part.isel(width=0))
+        figure, pairs = grid_with_residuals(columns, -(-max(1, len(parts)) // columns), 5.2, 5.4)
+        for (axes, below), (name, part) in zip(pairs, parts, strict=False):
+            _draw_spectra(axes, below, part)
             axes.set_title(f"{name or 'spectrum of Φ'}: d = {int(part.d)}, {_width(study.ds, 0)}; "
                            "1 + d outliers, then the bulk")  # fmt: skip
-        for axes in grid.ravel()[len(parts) :]:
-            axes.set_axis_off()
+            share_abscissa(axes, below)
+        for pair in pairs[len(parts) :]:
+            for axes in pair:
+                axes.set_axis_off()
+        if not parts:
+            say(pairs[0][0], "no trial is done yet")
         return figure
+
+
+def spectra_of(ds: xr.Dataset) -> list[tuple[str, xr.Dataset]]:
+    """The parts of a store of one width that have a spectrum, one for each d."""
+    return [
+        (name, part.sel(d=d).isel(width=0))
+        for name, part in panels_of(ds)
+        for d in part.d.values
+        if (part.status.sel(d=d) == Status.DONE).any()
+    ]
 
 
 def _width(ds: xr.Dataset, place: int) -> str:
@@ -62,7 +71,7 @@ def _width(ds: xr.Dataset, place: int) -> str:
     )
 
 
-def _draw_spectra(axes: Axes, ds: xr.Dataset) -> None:
+def _draw_spectra(axes: Axes, below: Axes, ds: xr.Dataset) -> None:
     longest = int(ds.n.max())
     for place, n in enumerate(ds.n.values):
         done = np.flatnonzero(ds.status.sel(n=n) == Status.DONE)
@@ -75,7 +84,10 @@ def _draw_spectra(axes: Axes, ds: xr.Dataset) -> None:
         line = LINES[place % len(LINES)]
         axes.plot(rank, values, color=colour, linestyle=line, linewidth=2, label=f"n = {n}")
         expected = marchenko_pastur.quantiles(cell.kernel_eigenvalues.values[:n], k)[::-1]
-        axes.plot(rank, np.sqrt(k * np.maximum(expected, 0)), color="black", linewidth=0.7, zorder=3)
+        expected = np.sqrt(k * np.maximum(expected, 0))
+        axes.plot(rank, expected, color="black", linewidth=0.7, zorder=3)
+        there = (expected > 0) & (values > 0)
+        below.plot(rank[there], values[there] / expected[there] - 1, color=colour, linewidth=0.9)
         # An edge of 0 has no place on a logarithmic axis, and a ring is not clipped.
         end = np.sqrt(k * float(cell.edge)) or np.nan
         axes.plot([longest], [end], clip_on=False, markersize=8, markerfacecolor="white", zorder=4,
@@ -84,6 +96,7 @@ def _draw_spectra(axes: Axes, ds: xr.Dataset) -> None:
     axes.plot([], [], "o", color="black", markerfacecolor="white", label="predicted σ_min = √(k·edge)")
     axes.set(yscale="log", xlabel=f"rank, stretched to {longest}", ylabel="singular value of Φ")
     axes.legend(ncols=2)
+    below.set_ylabel("ratio − 1")
 
 
 def evolution_figure(study: Study) -> Figure:

@@ -12,7 +12,10 @@ from matplotlib.figure import Figure
 
 import pipeline
 from analysis import critical_widths, load_store, success_counts
-from analysis.figures import FIGURES, Study, kinds_for, save
+from analysis.figures import FIGURES, Study, draw, kinds_for, save
+from analysis.figures.density import bulk_counts
+from pipeline.errors import InputError
+from pipeline.marchenko_pastur import density, quantiles
 
 CONDITIONING = {
     "d": "[4, 8]",
@@ -52,14 +55,14 @@ STORES = {
 KINDS_OF_STORES = {
     "conditioning": ["phase", "laws", "ratios"],
     "stress": ["phase", "laws", "ratios", "stress"],
-    "spectrum": ["spectrum"],
+    "spectrum": ["spectrum", "density"],
     "evolution": ["evolution"],
     "censored": ["phase", "laws", "ratios"],
     "one width": ["phase", "laws", "ratios"],
     "degenerate": ["phase", "laws", "ratios"],
 }
 EVERY = [(name, kind) for name, kinds in KINDS_OF_STORES.items() for kind in kinds]
-FULL = EVERY[:9]
+FULL = EVERY[:10]
 
 
 @pytest.fixture(scope="session")
@@ -260,15 +263,52 @@ def test_the_stress_figure_counts_the_cells_that_it_cannot_place(studies, figure
 
 def test_figure_1_has_the_singular_values_and_the_predicted_end(studies, figures) -> None:
     ds = studies["spectrum"].ds
-    for axes, name in zip(panels(figures["spectrum", "spectrum"]), ("sphere", "gaussian"), strict=True):
+    above, below = (
+        panels(figures["spectrum", "spectrum"])[:2],
+        panels(figures["spectrum", "spectrum"])[2:],
+    )
+    for axes, under, name in zip(above, below, ("sphere", "gaussian"), strict=True):
+        misses = [line.get_ydata() for line in under.lines if len(line.get_ydata()) > 2]
         assert axes.get_title(loc="left").startswith(f"{name}: d = 3, k = 40")
         heights = {line.get_label(): line.get_ydata() for line in axes.lines if len(line.get_ydata())}
         rings = [line.get_ydata() for line in axes.lines if len(line.get_ydata()) == 1]
-        for n, ring in zip(ds.n.values, rings, strict=True):
+        for n, ring, miss in zip(ds.n.values, rings, misses, strict=True):
             cell = ds.sel(dataset=name, n=n, d=3).isel(width=0, seed=0)
+            law = np.sqrt(40 * quantiles(cell.kernel_eigenvalues.values[:n], 40))[::-1]
+            np.testing.assert_allclose(miss, cell.singular_values[:n] / law - 1, atol=1e-9)
             np.testing.assert_array_equal(heights[f"n = {n}"], cell.singular_values[:n])
             assert heights[f"n = {n}"][-1] == cell.sigma_min
             assert ring[0] == pytest.approx(float(np.sqrt(40 * cell.edge)), rel=1e-12)
+
+
+def test_the_density_is_that_of_the_law_over_the_eigenvalues_that_were_counted(
+    studies, figures
+) -> None:
+    ds = studies["spectrum"].ds
+    drawn = panels(figures["spectrum", "density"])
+    titles = [axes.get_title(loc="left") for axes in drawn if axes.get_title(loc="left")]
+    assert titles == [
+        f"{name}, d = 3, n = {n}, k = 40" for name in ("sphere", "gaussian") for n in (10, 20)
+    ]
+    for axes, n in zip(drawn[:2], (10, 20), strict=False):
+        cell = ds.sel(dataset="sphere", n=n, d=3).isel(width=0)
+        x, heights = axes.lines[-1].get_data()
+        spectra = cell.kernel_eigenvalues.values[:, :n]
+        law = np.mean([x * density(spectrum, 40, x) for spectrum in spectra], axis=0)
+        np.testing.assert_allclose(heights, law, rtol=1e-9)
+        found = bulk_counts(cell)
+        assert int(found.counts.sum()) in (2 * n, 2 * (n - 4))  # all of them, or without 1 + d
+        expected = found.expected.sum("bin")
+        np.testing.assert_allclose(expected, found.counts.sum("bin"), atol=2)
+
+
+def test_figures_are_drawn_of_an_opened_store_by_name(studies) -> None:
+    ds = studies["conditioning"].ds
+    figure = draw(ds, "laws", threshold=0.7)
+    heights = points(bars(panels(figure)[0])[0])[1]
+    np.testing.assert_array_equal(heights, critical_widths(ds, 0.7).k50.sel(d=4))
+    with pytest.raises(InputError, match="no figure 'spectrum' of a store of conditioning"):
+        draw(ds, "spectrum")
 
 
 def test_the_evolution_has_the_medians_along_each_axis(studies, figures) -> None:

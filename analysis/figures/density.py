@@ -1,0 +1,123 @@
+"""The whole limiting density over histograms of the eigenvalues, without a fitted parameter."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from analysis.figures.parts import grid_with_residuals, legend_below, log_abscissa, share_abscissa
+from analysis.figures.spectrum import spectra_of
+from analysis.figures.style import MOST_PANELS, STYLE, Study, say, series_look
+from pipeline import marchenko_pastur
+from pipeline.status import Status
+
+__all__ = ["bulk_counts", "density_figure"]
+
+BINS = 24
+FINE = 12
+"""Points of the density in each bin."""
+
+SPREAD = 30.0
+"""Ratio of the largest to the least eigenvalue beyond which the 1 + d largest are left out."""
+
+
+def density_figure(study: Study) -> Figure:
+    """Histograms of the eigenvalues of Phi^T Phi / k with the generalised Marchenko-Pastur density.
+
+    A panel for each n, the bulk of all seeds pooled, over a logarithmic axis; the line is the mean of
+    the seeds' laws. Below, the number of eigenvalues in each bin over the number that the law expects,
+    minus 1, with the standard error over seeds.
+    """
+    parts = [
+        (name, part.sel(n=n))
+        for name, part in spectra_of(study.ds)
+        for n in part.n.values
+        if (part.status.sel(n=n) == Status.DONE).any()
+    ]
+    shown = parts[:MOST_PANELS]
+    columns = min(4, max(1, len(shown)))
+    with mpl.rc_context(STYLE):
+        width = 3.7 if columns > 1 else 5.6
+        figure, pairs = grid_with_residuals(columns, -(-max(1, len(shown)) // columns), width, 4.2)
+        for (axes, below), (name, part) in zip(pairs, shown, strict=False):
+            place = int(np.flatnonzero(study.ds.n.values == int(part.n))[0])
+            _draw_density(axes, below, part, series_look(place)["color"])
+            size = f"d = {int(part.d)}, n = {int(part.n)}, k = {int(part.k)}"
+            axes.set_title(", ".join(filter(None, [name, size])))
+        for pair in pairs[len(shown) :]:
+            for axes in pair:
+                axes.set_axis_off()
+        if not shown:
+            say(pairs[0][0], "no trial is done yet")
+        if len(parts) > len(shown):
+            figure.suptitle(f"{len(parts) - len(shown)} more panels are not drawn; select fewer cells")
+        legend_below(figure, pairs[0][0])
+        return figure
+
+
+def bulk_counts(cell: xr.Dataset) -> xr.Dataset:
+    """Eigenvalues of Phi^T Phi / k in bins over the bulk, and how many the law expects.
+
+    Parameters
+    ----------
+    cell
+        One n, d and width of a spectrum store, with all its seeds.
+
+    Returns
+    -------
+    xarray.Dataset
+        `counts` and `expected` (seed, bin); `density` (bin, fine), the mean of the seeds' laws per unit
+        of log x, at `x`; the coordinate `edge` (ends of the bins).
+    """
+    n, d, k = int(cell.n), int(cell.d), float(cell.k)
+    cell = cell.isel(seed=np.flatnonzero(cell.status == Status.DONE))
+    values = cell.singular_values.transpose("seed", "index").values[:, :n] ** 2 / k
+    spectra = cell.kernel_eigenvalues.transpose("seed", "index").values[:, :n]
+    # Where k < n the law has an atom at 0, which is no part of the density.
+    positive = [row[row > n * np.finfo(float).eps * row.max()] for row in values]
+    if max(row[0] / row[-1] for row in positive) > SPREAD:
+        positive = [row[1 + d :] if len(row) > 2 * (1 + d) else row for row in positive]
+    low, high = min(row[-1] for row in positive), max(row[0] for row in positive)
+    edge = np.geomspace(low / 1.03, high * 1.03, BINS + 1)
+    share = (np.arange(FINE) + 0.5) / FINE
+    x = edge[:-1, None] * (edge[1:] / edge[:-1])[:, None] ** share
+    laws = np.stack([x * marchenko_pastur.density(spectrum, k, x) for spectrum in spectra])
+    expected = n * laws.mean(axis=2) * np.log(edge[1:] / edge[:-1])
+    counts = np.stack([np.histogram(row, edge)[0] for row in positive])
+    return xr.Dataset(
+        {
+            "counts": (("seed", "bin"), counts),
+            "expected": (("seed", "bin"), expected),
+            "density": (("bin", "fine"), laws.mean(axis=0)),
+            "x": (("bin", "fine"), x),
+        },
+        {"edge": ("end", edge)},
+    )
+
+
+def _draw_density(axes: Axes, below: Axes, cell: xr.Dataset, colour: Any) -> None:
+    found = bulk_counts(cell)
+    edge, n = found.edge.values, int(cell.n)
+    heights = found.counts.mean("seed").values / n / np.log(edge[1:] / edge[:-1])
+    axes.stairs(heights, edge, fill=True, color=colour, alpha=0.35)
+    axes.plot([], [], color="grey", linewidth=7, alpha=0.35, label="eigenvalues of ΦᵀΦ / k, all seeds")
+    axes.plot(found.x.values.ravel(), found.density.values.ravel(), color="black", linewidth=1.1,
+              label="generalised Marchenko–Pastur density, nothing fitted")  # fmt: skip
+    # A bin in which the law expects less than an eigenvalue in all seeds has no ratio to speak of.
+    enough = found.expected.sum("seed").values >= 1
+    ratio = found.counts / found.expected.mean("seed").where(enough)
+    middle = np.sqrt(edge[1:] * edge[:-1])
+    error = (
+        ratio.std("seed", ddof=1) / np.sqrt(ratio.sizes["seed"]) if ratio.sizes["seed"] > 1 else None
+    )
+    below.errorbar(middle, ratio.mean("seed") - 1, error, color=colour, linestyle="none", marker="o",
+                   markersize=3, capsize=0, linewidth=0.9)  # fmt: skip
+    axes.set(xlabel="eigenvalue x of ΦᵀΦ / k", ylabel="density of log x, bulk", ylim=(0, None))
+    below.set(ylabel="ratio − 1", ylim=(-0.6, 0.6))
+    log_abscissa(axes)
+    share_abscissa(axes, below)
