@@ -2,8 +2,8 @@
 
 `open_store` opens what `pipeline` has written and `load_store` reads it whole, `select` lists its
 trials, `critical_widths` turns them into the width at which success starts, `fit_laws` compares
-scaling laws for that width, and `success_counts` feeds the heat maps. The names load on first use,
-so that importing the package costs nothing.
+scaling laws for that width, `collapse` scales all success curves onto one, and `success_counts` feeds
+the heat maps. The names load on first use, so that importing the package costs nothing.
 """
 
 from __future__ import annotations
@@ -13,14 +13,24 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from analysis.finite_size import collapse
     from analysis.query import select
     from analysis.scaling import fit_laws
     from analysis.stores import load_store, open_store
     from analysis.transitions import critical_widths, success_counts
 
-__all__ = ["critical_widths", "fit_laws", "load_store", "open_store", "select", "success_counts"]
+__all__ = [
+    "collapse",
+    "critical_widths",
+    "fit_laws",
+    "load_store",
+    "open_store",
+    "select",
+    "success_counts",
+]
 
 _HOMES = {
+    "collapse": "analysis.finite_size",
     "critical_widths": "analysis.transitions",
     "fit_laws": "analysis.scaling",
     "load_store": "analysis.stores",

@@ -111,7 +111,13 @@ def edge_and_scale(eigenvalues: ArrayLike, k: ArrayLike) -> tuple[Any, Any]:
     return edge[()], scale[()]
 
 
-def critical_width(eigenvalues: ArrayLike, level: float = 0.25, *, finite_size: bool = False) -> float:
+def critical_width(
+    eigenvalues: ArrayLike,
+    level: float = 0.25,
+    *,
+    finite_size: bool = False,
+    shift: float | None = None,
+) -> float:
     """Width at which the left edge is ``level * lambda_min(K)``.
 
     ``level = (1/2)^2`` is the conclusion of Theorem 2, ``sigma_min >= sqrt(k) alpha / 2`` with
@@ -122,6 +128,8 @@ def critical_width(eigenvalues: ArrayLike, level: float = 0.25, *, finite_size: 
     eigenvalues : (n,) eigenvalues of the population kernel K, in any order.
     level : fraction of ``lambda_min`` to be reached, strictly between 0 and 1.
     finite_size : ask it of the median of the least eigenvalue rather than of its limit, the edge.
+    shift : ask it of the edge plus so many Tracy-Widom scales; minus the q-quantile of the Tracy-Widom
+        law gives the width at which a share q of matrices succeeds.
 
     Returns
     -------
@@ -139,7 +147,9 @@ def critical_width(eigenvalues: ArrayLike, level: float = 0.25, *, finite_size: 
     spectrum = _spectrum(eigenvalues)
     if _degenerate(spectrum):
         return float("nan")
-    return _critical_width(_Gaps(spectrum), level, MEDIAN_SHIFT if finite_size else 0.0)
+    if shift is None:
+        shift = MEDIAN_SHIFT if finite_size else 0.0
+    return _critical_width(_Gaps(spectrum), level, shift)
 
 
 # ---- the law itself ----------------------------------------------------------------------------

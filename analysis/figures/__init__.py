@@ -18,6 +18,7 @@ from typing import Any
 import xarray as xr
 from matplotlib.figure import Figure
 
+from analysis.figures.collapse import collapse_figure
 from analysis.figures.density import density_figure
 from analysis.figures.descent import curves_figure, depth_figure, layers_figure
 from analysis.figures.spectrum import evolution_figure, spectrum_figure
@@ -62,6 +63,10 @@ FIGURES = MappingProxyType(
         "phase": Picture(phase_figure, lambda ds: _is(ds, "conditioning") or _has_thresholds(ds)),
         "laws": Picture(laws_figure, lambda ds: _is(ds, "conditioning") or _has_thresholds(ds)),
         "ratios": Picture(ratios_figure, lambda ds: _is(ds, "conditioning")),
+        "collapse": Picture(
+            collapse_figure,
+            lambda ds: _is(ds, "conditioning") and ds.sizes["n"] > 1 and ds.sizes["width"] > 2,
+        ),
         "stress": Picture(stress_figure, lambda ds: _is(ds, "conditioning") and "angle" in ds.dims),
         "curves": Picture(curves_figure, lambda ds: "loss_curve" in ds),
         "budget": Picture(budget_figure, lambda ds: _is(ds, "input") or _is(ds, "output")),

@@ -11,7 +11,7 @@ from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 
 import pipeline
-from analysis import critical_widths, load_store, success_counts
+from analysis import collapse, critical_widths, load_store, success_counts
 from analysis.figures import FIGURES, Study, draw, kinds_for, save
 from analysis.figures.density import bulk_counts
 from pipeline.errors import InputError
@@ -53,16 +53,16 @@ STORES = {
     "degenerate": STRESS | {"dataset": "{ kind = 'circle' }", "n": "[8, 12]"},
 }
 KINDS_OF_STORES = {
-    "conditioning": ["phase", "laws", "ratios"],
-    "stress": ["phase", "laws", "ratios", "stress"],
+    "conditioning": ["phase", "laws", "ratios", "collapse"],
+    "stress": ["phase", "laws", "ratios", "collapse", "stress"],
     "spectrum": ["spectrum", "density"],
     "evolution": ["evolution"],
     "censored": ["phase", "laws", "ratios"],
     "one width": ["phase", "laws", "ratios"],
-    "degenerate": ["phase", "laws", "ratios"],
+    "degenerate": ["phase", "laws", "ratios", "collapse"],
 }
 EVERY = [(name, kind) for name, kinds in KINDS_OF_STORES.items() for kind in kinds]
-FULL = EVERY[:10]
+FULL = [pair for pair in EVERY[:12] if pair != ("stress", "collapse")]  # too few curves each
 
 
 @pytest.fixture(scope="session")
@@ -217,6 +217,23 @@ def test_laws_are_drawn_through_the_measured_widths(studies, figures) -> None:
         np.testing.assert_allclose(ends(bar)[:, 0], cells.k50_low, rtol=1e-12)
         np.testing.assert_allclose(ends(bar)[:, 1], cells.k50_high, rtol=1e-12)
         np.testing.assert_array_equal(dotted, cells.k_edge_finite)
+
+
+def test_the_collapse_has_every_curve_twice_and_the_fitted_exponent(studies, figures) -> None:
+    found = collapse(studies["conditioning"].ds)
+    raw, master, widths = panels(figures["conditioning", "collapse"])
+    curves = [line.get_xydata() for line in raw.lines if len(line.get_ydata())]
+    scaled = [line.get_xydata() for line in master.lines if line.get_linestyle() == "None"]
+    assert len(curves) == len(scaled) == found.sizes["cell"]
+    for curve, points_, place in zip(
+        curves, scaled, np.argsort(found.n.values, kind="stable"), strict=True
+    ):
+        cell = found.isel(cell=place)
+        np.testing.assert_array_equal(points_[:, 1], cell.share)
+        x = (np.log(curve[:, 0]) - cell.log_k50.item()) / np.exp(cell.log_w.item())
+        np.testing.assert_allclose(x, cell.x, atol=1e-9)
+    assert f"b = {float(found.exponent):.2f}".replace("-", "−") in widths.get_title(loc="left")
+    assert f"{float(found.chi2):.2f}" in master.get_title(loc="left")
 
 
 def test_ratios_are_those_of_the_critical_width(studies, figures) -> None:

@@ -1,0 +1,296 @@
+"""Finite-size scaling: how the transition sharpens with n, and whether its curves are one curve.
+
+Near the transition the success of a cell is a function of x = (log k - log k50) / w alone, if w is its
+transition width, log of the widths of 90% and 10% success. Two things are asked of a store:
+
+1. The exponent b in w ~ n^-b. The spectral edge answers with b = 2/3 for conditioning: a trial succeeds
+   where lambda_min(Phi^T Phi / k) passes level * alpha^2, lambda_min lies below the edge by s times a
+   Tracy-Widom variable, s = (|g''| / 2)^(1/3) k^(-2/3), and the edge rises with log k by an amount of
+   order 1 where k/n is fixed. So log k at success p is that at which edge - s q_p = level alpha^2, q_p
+   being the quantile, and w is close to s (q_90 - q_10) / (d edge / d log k), of order n^(-2/3). With
+   the kernel's eigenvalues w is predicted without a parameter (`w_predicted`, the median over seeds).
+2. Whether one master curve describes all cells. How much each cell departs from a logistic curve, in
+   bins of x, is compared with the mean of all cells, in units of its error from resampling seeds, its
+   place and width being fitted anew in each resample: `chi2` is the mean square. The same with the
+   widths of one power of n in place of each cell's own is `chi2_law`. `p_value` and `p_value_law` are
+   the shares of resamples, put back on a common curve, whose own chi2 is larger: departures of one
+   cell hang together, since its widths share their seeds, and so no table of chi2 would do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import xarray as xr
+from scipy import special
+
+from analysis.fitting import Fit, Model, fit_model
+from analysis.logistic import logistic_fit
+from analysis.success import outcomes, rule_for
+
+__all__ = ["RISE", "collapse"]
+
+Floats = npt.NDArray[np.float64]
+
+RISE = 2 * np.log(9)
+"""From 10% to 90% the linear predictor of a logistic curve rises by this."""
+
+BINS = np.array([-1.5, -0.75, -0.25, 0.25, 0.75, 1.5])
+"""Ends of the bins of x in which curves are compared."""
+
+TRACY_WIDOM = {0.1: -2.7824, 0.5: -1.2686, 0.9: 0.4501}
+"""Quantiles of the law of real matrices (a test recomputes them)."""
+
+_LEAST_CELLS = 3
+
+
+def collapse(
+    ds: xr.Dataset,
+    threshold: float | None = None,
+    *,
+    budgets: Sequence[int] | None = None,
+    success: xr.DataArray | str | None = None,
+    resamples: int = 400,
+    entropy: int = 0,
+) -> xr.Dataset:
+    """Scale the success curves of all cells of a store onto each other.
+
+    Parameters
+    ----------
+    ds, threshold, budgets, success
+        As for `critical_widths`; cells of several tolerances or activations are one sample only where
+        that makes sense: select one of each first.
+    resamples, entropy
+        Number of resamples of seeds, and seed of their random stream.
+
+    Returns
+    -------
+    xarray.Dataset
+        Over `cell` (those with a curve; coordinates are those of the store's axes): `log_k50`, `log_w`
+        and `log_w_error`, `w_predicted` where the store has kernel eigenvalues and conditioning is the
+        rule; over (cell, width): `x` (in own widths), `x_law` (in those of the law), `share`; over
+        (cell, bin): `departure` from the logistic curve and `departure_error`; over bin: `master`;
+        `exponent` with `exponent_low` and `exponent_high` (95%), `amplitude` (w = amplitude n^-b),
+        `chi2`, `p_value`, `chi2_law`, `p_value_law`. The attribute `rule` says what success was.
+
+    Raises
+    ------
+    ValueError
+        With fewer than three curves, or curves of fewer than two n.
+    """
+    rule = rule_for(ds, threshold, budgets, success)
+    trials = outcomes(ds, rule)
+    axes = trials[0].dims[:-2]
+    k = ds.k.broadcast_like(trials[0].isel(seed=0, drop=True))
+    succeeded, counted, k = (array.stack(cell=axes) for array in (*trials, k))
+    found = [
+        (place, curve)
+        for place in range(succeeded.sizes["cell"])
+        if (curve := _curve(succeeded, counted, k, place, resamples, entropy)) is not None
+    ]
+    n = succeeded.n.values[[place for place, _ in found]].astype(float)
+    if len(found) < _LEAST_CELLS or len(np.unique(n)) < 2:
+        raise ValueError(
+            f"got {len(found)} curves of {len(np.unique(n))} values of n; expected at least "
+            f"{_LEAST_CELLS} cells whose success rises within the widths, of two n or more. Add values "
+            "of n, more seeds, or widths that bracket the transition"
+        )
+    places, curves = [place for place, _ in found], [curve for _, curve in found]
+    out = _scaled(curves, n).assign_attrs(rule.attrs)
+    out = out.assign_coords({name: ("cell", succeeded[name].values[places]) for name in axes})
+    if rule.threshold is not None and "kernel_eigenvalues" in ds:
+        out["w_predicted"] = ("cell", _predicted(ds, out, rule.threshold))
+    return out
+
+
+# --- one cell -----------------------------------------------------------------------------------
+
+
+class _Curve(NamedTuple):
+    """A cell's success curve and its resamples; the first row is the data."""
+
+    log_k: Floats  # (widths,)
+    share: Floats  # (1 + resamples, widths)
+    location: Floats  # (1 + resamples,)
+    log_w: Floats
+    seeds: int
+
+
+def _curve(
+    succeeded: xr.DataArray,
+    counted: xr.DataArray,
+    k: xr.DataArray,
+    at: int,
+    resamples: int,
+    entropy: int,
+) -> _Curve | None:
+    """The curve of one cell, or None where it is not determined or leaves the grid."""
+    won = succeeded.isel(cell=at).transpose("seed", "width").values.astype(float)
+    tried = counted.isel(cell=at).transpose("seed", "width").values.astype(float)
+    seeds, widths = tried.any(axis=1), tried.any(axis=0)
+    if seeds.sum() < 3 or widths.sum() < 3:
+        return None
+    log_k = np.log(k.isel(cell=at).values[widths].astype(float))
+    order = np.argsort(log_k)
+    won, tried = won[np.ix_(seeds, widths)][:, order], tried[np.ix_(seeds, widths)][:, order]
+    count = int(seeds.sum())
+    drawn = np.random.default_rng(entropy).multinomial(count, np.full(count, 1 / count), resamples)
+    draws = np.concatenate([np.ones((1, count)), drawn])
+    wins, trials = draws @ won, draws @ tried
+    overlap = _overlaps(wins, trials)
+    if not overlap[0]:
+        return None
+    intercept, slope = logistic_fit(log_k[order], wins[overlap], trials[overlap])
+    if not (slope[0] > 0 and log_k.min() < -intercept[0] / slope[0] < log_k.max()):
+        return None
+    rising = slope > 0
+    with np.errstate(invalid="ignore"):
+        share = (wins[overlap] / trials[overlap])[rising]
+    location = -intercept[rising] / slope[rising]
+    return _Curve(log_k[order], share, location, np.log(RISE / slope[rising]), count)
+
+
+def _overlaps(wins: Floats, trials: Floats) -> npt.NDArray[np.bool_]:
+    """Rows in which some success is narrower than some failure: others have no slope."""
+    width = np.arange(wins.shape[1])
+    first = np.where(wins > 0, width, wins.shape[1]).min(axis=1)
+    last = np.where(trials > wins, width, -1).max(axis=1)
+    return first < last
+
+
+# --- all cells ----------------------------------------------------------------------------------
+
+
+def _scaled(curves: list[_Curve], n: Floats) -> xr.Dataset:
+    # What all have: some resamples of a steep curve determine no slope.
+    rows = min(len(curve.location) for curve in curves)
+    locations = np.stack([curve.location[:rows] for curve in curves])
+    log_w = np.stack([curve.log_w[:rows] for curve in curves])
+    # Of a resample the spread is too small, by this, around the data.
+    widen = np.array([np.sqrt(curve.seeds / (curve.seeds - 1)) for curve in curves])
+    error = log_w[:, 1:].std(axis=1, ddof=1) * widen
+    fit = _power(n, log_w[:, 0], error)
+    law = np.stack([_power_at(n, log_w[:, row], error, fit.tau) for row in range(rows)], axis=1)
+    departures = {
+        "own": np.stack([_departures(*of) for of in zip(curves, locations, log_w, strict=True)]),
+        "law": np.stack([_departures(*of) for of in zip(curves, locations, law, strict=True)]),
+    }
+    tests = {name: _chi2(rows_of, widen) for name, rows_of in departures.items()}
+    widest = max(len(curve.log_k) for curve in curves)
+    x = _padded([(c.log_k - c.location[0]) / np.exp(c.log_w[0]) for c in curves], widest)
+    x_law = _padded(
+        [(c.log_k - c.location[0]) / np.exp(w) for c, w in zip(curves, law[:, 0], strict=True)], widest
+    )
+    low, high = fit.interval(1)
+    numbers = {
+        "exponent": -float(fit.theta[1]),
+        "exponent_low": -high,
+        "exponent_high": -low,
+        "amplitude": float(np.exp(fit.theta[0])),
+        "chi2": tests["own"][0],
+        "p_value": tests["own"][1],
+        "chi2_law": tests["law"][0],
+        "p_value_law": tests["law"][1],
+    }
+    arrays = {
+        "log_k50": ("cell", locations[:, 0]),
+        "log_w": ("cell", log_w[:, 0]),
+        "log_w_error": ("cell", error),
+        "x": (("cell", "width"), x),
+        "x_law": (("cell", "width"), x_law),
+        "share": (("cell", "width"), _padded([curve.share[0] for curve in curves], widest)),
+        "departure": (("cell", "bin"), departures["own"][:, 0]),
+        "departure_error": (("cell", "bin"), _errors(departures["own"], widen)),
+        "master": ("bin", tests["own"][2]),
+    }
+    middle = (BINS[1:] + BINS[:-1]) / 2
+    return xr.Dataset({**arrays, **numbers}, {"bin": middle})
+
+
+def _padded(rows: list[Floats], size: int) -> Floats:
+    return np.stack([np.pad(row, (0, size - len(row)), constant_values=np.nan) for row in rows])
+
+
+def _power(n: Floats, log_w: Floats, error: Floats) -> Fit:
+    """log w = log amplitude - b log n."""
+    table = pd.DataFrame({"n": n, "y": log_w, "s": error})
+    return fit_model(Model(("amplitude", "n"), _design), table)
+
+
+def _design(table: pd.DataFrame) -> tuple[Floats, Floats]:
+    log_n = np.log(table["n"].to_numpy(float))
+    return np.zeros(len(table)), np.stack([np.ones(len(table)), log_n], axis=1)
+
+
+def _power_at(n: Floats, log_w: Floats, error: Floats, tau: float) -> Floats:
+    """Log widths of the fitted power of n, with the weights of the data's fit."""
+    root = 1 / np.sqrt(error**2 + tau**2)
+    design = np.stack([np.ones(len(n)), np.log(n)], axis=1)
+    theta = np.linalg.lstsq(design * root[:, None], log_w * root, rcond=None)[0]
+    return np.asarray(design @ theta, dtype=np.float64)
+
+
+def _departures(curve: _Curve, location: Floats, log_w: Floats) -> Floats:
+    """Mean departure from the logistic curve in each bin, for every resample; NaN in empty bins."""
+    x = (curve.log_k - location[:, None]) / np.exp(log_w)[:, None]
+    rest = curve.share[: len(location)] - special.expit(RISE * x)
+    # The bins hold the same widths in all resamples, those of the data.
+    held = np.digitize(x[0], BINS) - 1
+    out = np.full((len(location), len(BINS) - 1), np.nan)
+    for bin_ in range(out.shape[1]):
+        if (held == bin_).any():
+            out[:, bin_] = rest[:, held == bin_].mean(axis=1)
+    return out
+
+
+def _errors(departures: Floats, widen: Floats) -> Floats:
+    return np.asarray(departures[:, 1:].std(axis=1, ddof=1) * widen[:, None], dtype=np.float64)
+
+
+def _chi2(departures: Floats, widen: Floats) -> tuple[float, float, Floats]:
+    """Mean square of (cell, bin) around the master curve, its p-value, and the master curve."""
+    error = _errors(departures, widen)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        weight = np.where(error > 1e-9, 1 / error**2, 0.0)
+    weight = np.where(np.isfinite(departures[:, 0]), weight, 0.0)
+    bins = (weight > 0).sum(axis=0)
+    freedom = int(np.sum(bins[bins > 0] - 1))
+    if freedom < 1:
+        return np.nan, np.nan, np.full(departures.shape[-1], np.nan)
+    filled = np.nan_to_num(departures)
+    total = np.where(bins > 0, weight.sum(axis=0), np.nan)
+    # Put back on one curve: what is left of each resample is the scatter of seeds.
+    null = (filled[:, 1:] - filled[:, 1:].mean(axis=1, keepdims=True)) * widen[:, None, None]
+    every = np.concatenate([filled[:, :1], null], axis=1)
+    master = (weight[:, None] * every).sum(axis=0) / total
+    squares = np.nansum(weight[:, None] * (every - master) ** 2, axis=(0, 2)) / freedom
+    p = float((1 + np.sum(squares[1:] >= squares[0])) / len(squares))
+    return float(squares[0]), p, master[0]
+
+
+# --- what the edge predicts ---------------------------------------------------------------------
+
+
+def _predicted(ds: xr.Dataset, out: xr.Dataset, threshold: float) -> Floats:
+    """Median over seeds of log k at 90% minus log k at 10%, from the kernel and Tracy and Widom."""
+    # Imported here: a store without kernel eigenvalues needs none of it.
+    from pipeline.marchenko_pastur import critical_width
+
+    spectra = ds.kernel_eigenvalues.transpose(..., "seed", "index")
+    dims = [dim for dim in spectra.dims if dim not in ("seed", "index")]
+    widths = []
+    for place in range(out.sizes["cell"]):
+        at: dict[Any, Any] = {dim: out[dim].values[place] for dim in dims}
+        known = spectra.sel(at).values[:, : int(out.n.values[place])]
+        pairs = [
+            [critical_width(row, threshold**2, shift=-TRACY_WIDOM[p]) for p in (0.1, 0.9)]
+            for row in known
+            if np.isfinite(row).all()
+        ]
+        low, high = np.log(np.array(pairs)).T
+        widths.append(float(np.median(high - low)))
+    return np.array(widths)
