@@ -15,6 +15,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from analysis.figures.parts import grid_with_residuals, share_abscissa
 from analysis.figures.style import (
     LINES,
     MOST_PANELS,
@@ -114,27 +115,43 @@ def _draw_phase(axes: Axes, part: xr.Dataset) -> Any:
 
 
 def laws_figure(study: Study) -> Figure:
-    """Critical width against n for every d, with the prediction and the best candidate laws."""
+    """Critical width against n for every d, with the prediction and the best candidate laws.
+
+    Where the kernel is known, the panel below has the measured width over the predicted one (the edge,
+    moved by Tracy and Widom's median), minus 1: nothing in it is fitted.
+    """
     panels = [(name, part) for name, part in panels_of(study.widths) if located(part).any()]
     total = len(panels)
     panels = panels[:MOST_PANELS]
     about = f"Critical width: {signs(study.widths.attrs['rule'])} in half of the trials"
     columns = min(3, max(1, len(panels)))
+    rows = -(-max(1, len(panels)) // columns)
     alone = len(panels) <= 1
     with mpl.rc_context(STYLE):
-        size = (6.4, 4.6) if alone else (4.4, 3.6)
-        figure, grid = grid_of(columns, -(-max(1, len(panels)) // columns), *size)
-        for axes, (name, part) in zip(grid.ravel(), panels, strict=False):
+        width, height = (6.4, 4.6) if alone else (4.4, 3.6)
+        pairs: list[tuple[Axes, Axes | None]]
+        if "k_edge_finite" in study.widths and panels:
+            figure, pairs = grid_with_residuals(columns, rows, width, height * 1.3)
+        else:
+            figure, grid = grid_of(columns, rows, width, height)
+            pairs = [(axes, None) for axes in grid.ravel()]
+        for (axes, below), (name, part) in zip(pairs, panels, strict=False):
             _draw_laws(axes, part)
+            if below is not None:
+                _draw_misses(below, part)
+                share_abscissa(axes, below)
             if alone:
                 axes.legend()
             else:  # a small panel has no room inside
-                axes.legend(loc="upper left", bbox_to_anchor=(0, -0.18), ncols=2)
+                under, drop = (axes, -0.18) if below is None else (below, -0.55)
+                handles = axes.get_legend_handles_labels()
+                under.legend(*handles, loc="upper left", bbox_to_anchor=(0, drop), ncols=2)
             axes.set_title(_wrapped(name, 46) or fill(about, 70))
-        for axes in grid.ravel()[len(panels) :]:
-            axes.set_axis_off()
+        for pair in pairs[len(panels) :]:
+            for spare in filter(None, pair):
+                spare.set_axis_off()
         if not panels:
-            say(grid[0, 0], f"no critical width to draw: {_tally('cells', study.widths)}")
+            say(pairs[0][0], f"no critical width to draw: {_tally('cells', study.widths)}")
         if any(name for name, _ in panels):
             lines = [about] + [_more(total)] * (total > MOST_PANELS)
             figure.suptitle("\n".join(fill(words, 24 + 36 * columns) for words in lines), fontsize=10)
@@ -143,12 +160,10 @@ def laws_figure(study: Study) -> Figure:
 
 def _draw_laws(axes: Axes, widths: xr.Dataset) -> None:
     n = widths.n.values.astype(float)
-    spread = np.linspace(-0.012, 0.012, len(widths.d)) if len(widths.d) > 1 else [0.0]
     predicted = "k_edge_finite" in widths
-    for place, d in enumerate(widths.d.values):
+    for place, (d, moved) in enumerate(_side_by_side(widths)):
         cells = widths.sel(d=d)
         look = series_look(place)
-        moved = n * np.exp(spread[place])  # side by side, so that no interval hides another
         if predicted:
             line(axes, moved, cells.k_edge_finite, color=look["color"], linestyle=":", linewidth=1.2)
         error_bars(axes, moved, cells, label=f"measured, d = {d}", **look)
@@ -159,6 +174,22 @@ def _draw_laws(axes: Axes, widths: xr.Dataset) -> None:
     axes.set_ylabel("critical width k*")
     log_ordinate(axes)
     sample_ticks(axes, [n for n in widths.n.values if located(widths.sel(n=n)).any()])
+
+
+def _side_by_side(widths: xr.Dataset) -> list[tuple[Any, Any]]:
+    """Every d with abscissae of its own, so that no interval hides another."""
+    n = widths.n.values.astype(float)
+    spread = np.linspace(-0.012, 0.012, len(widths.d)) if len(widths.d) > 1 else [0.0]
+    return [(d, n * np.exp(by)) for d, by in zip(widths.d.values, spread, strict=True)]
+
+
+def _draw_misses(axes: Axes, widths: xr.Dataset) -> None:
+    """k* over its prediction, minus 1, with the interval of k*."""
+    for place, (d, moved) in enumerate(_side_by_side(widths)):
+        cells = widths.sel(d=d)
+        ratio = cells[["k50", "k50_low", "k50_high"]] / cells.k_edge_finite - 1
+        error_bars(axes, moved, ratio.assign(outcome=cells.outcome), **series_look(place))
+    axes.set_ylabel("ratio − 1")
 
 
 def _draw_law(axes: Axes, n: Any, heights: dict[int, Any], label: str, style: Any) -> None:

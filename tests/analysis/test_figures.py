@@ -208,7 +208,12 @@ def test_the_phase_diagram_shades_the_share_of_successes_around_each_width(studi
 
 def test_laws_are_drawn_through_the_measured_widths(studies, figures) -> None:
     widths = critical_widths(studies["conditioning"].ds)
-    (axes,) = panels(figures["conditioning", "laws"])
+    axes, below = panels(figures["conditioning", "laws"])
+    for bar, d in zip(bars(below), widths.d.values, strict=True):
+        cells = widths.sel(d=d)
+        miss = (cells[["k50", "k50_low", "k50_high"]] / cells.k_edge_finite - 1).to_array().values
+        np.testing.assert_allclose(points(bar)[1], miss[0], rtol=1e-12)
+        np.testing.assert_allclose(ends(bar).T, miss[1:], atol=1e-12)
     for bar, dotted, d in zip(bars(axes), lines(axes, ":"), widths.d.values, strict=True):
         cells = widths.sel(d=d)
         assert bar.get_label() == f"measured, d = {d}"
