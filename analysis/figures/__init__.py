@@ -21,6 +21,7 @@ from matplotlib.figure import Figure
 from analysis.figures.collapse import collapse_figure
 from analysis.figures.density import density_figure
 from analysis.figures.descent import curves_figure, depth_figure, layers_figure
+from analysis.figures.phase import phase_figure
 from analysis.figures.spectrum import evolution_figure, spectrum_figure
 from analysis.figures.style import Study, save
 from analysis.figures.theory import (
@@ -30,7 +31,7 @@ from analysis.figures.theory import (
     regression_figure,
 )
 from analysis.figures.thresholds import budget_figure, thresholds_figure
-from analysis.figures.transition import laws_figure, phase_figure, ratios_figure, stress_figure
+from analysis.figures.transition import laws_figure, ratios_figure, stress_figure
 from pipeline.errors import InputError
 
 __all__ = ["FIGURES", "Picture", "Study", "draw", "kinds_for", "save"]
@@ -48,9 +49,14 @@ def _is(ds: xr.Dataset, experiment: str) -> bool:
     return bool(ds.attrs.get("experiment") == experiment)
 
 
+def _has_widths(ds: xr.Dataset) -> bool:
+    """Whether descent was run at several widths."""
+    return "steps_to_tolerance" in ds and ds.sizes["width"] > 1
+
+
 def _has_thresholds(ds: xr.Dataset) -> bool:
     """Whether descent was run at several widths and several n."""
-    return "steps_to_tolerance" in ds and ds.sizes["width"] > 1 and ds.sizes["n"] > 1
+    return _has_widths(ds) and ds.sizes["n"] > 1
 
 
 FIGURES = MappingProxyType(
@@ -60,7 +66,7 @@ FIGURES = MappingProxyType(
         "evolution": Picture(
             evolution_figure, lambda ds: _is(ds, "spectrum") and ds.sizes["width"] > 1
         ),
-        "phase": Picture(phase_figure, lambda ds: _is(ds, "conditioning") or _has_thresholds(ds)),
+        "phase": Picture(phase_figure, lambda ds: _is(ds, "conditioning") or _has_widths(ds)),
         "laws": Picture(laws_figure, lambda ds: _is(ds, "conditioning") or _has_thresholds(ds)),
         "ratios": Picture(ratios_figure, lambda ds: _is(ds, "conditioning")),
         "collapse": Picture(

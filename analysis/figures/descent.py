@@ -13,16 +13,21 @@ from matplotlib.figure import Figure
 from analysis.budgets import budget_of
 from analysis.figures.parts import (
     grid_of_parts,
+    grid_with_residuals,
     legend_below,
     log_abscissa,
     mark_critical,
     parts_of,
     shades,
+    share_abscissa,
     width_words,
     with_axes,
 )
 from analysis.figures.style import MOST_PANELS, STYLE, TRAINED, Study, grid_of, say, series_look
+from analysis.output_theory import expected_loss
 from analysis.transitions import critical_widths, success_counts
+from pipeline.errors import InputError
+from pipeline.redraw import redrawn_eigenvalues
 from pipeline.status import Status
 
 __all__ = ["curves_figure", "depth_figure", "layers_figure"]
@@ -34,10 +39,14 @@ TOLERANCE_LINES = ("-", "--")
 def curves_figure(study: Study) -> Figure:
     """Relative loss against steps for a few widths; thin lines are seeds, grey lines tolerances.
 
-    A line ends where its trial ended. Where all trials have one width, the lines are values of n.
+    A line ends where its trial ended. Where all trials have one width, the lines are values of n. Of
+    the output layer the black dashes are what random matrix theory expects of the first seed's kernel,
+    and the panel below has the median of the seeds drawn over it, minus 1: nothing is fitted.
     """
     along = "width" if study.ds.sizes["width"] > 1 else "n"
     parts = parts_of(study.ds, along)
+    if study.ds.attrs.get("experiment") == "output" and parts:
+        return _curves_with_theory(parts, along)
     with mpl.rc_context(STYLE):
         figure, axes = grid_of_parts(len(parts), 3)
         for place, (name, part) in zip(axes, parts, strict=False):
@@ -47,9 +56,69 @@ def curves_figure(study: Study) -> Figure:
         return figure
 
 
+def _curves_with_theory(parts: list[tuple[str, xr.Dataset]], along: str) -> Figure:
+    shown = parts[:MOST_PANELS]
+    columns = min(3, len(shown))
+    with mpl.rc_context(STYLE):
+        width = 4.0 if columns > 1 else 5.6
+        figure, pairs = grid_with_residuals(columns, -(-len(shown) // columns), width, 4.4)
+        for (axes, below), (name, part) in zip(pairs, shown, strict=False):
+            _draw_curves(axes, part, along)
+            _draw_expected(axes, below, part, along)
+            axes.set_title(name)
+            share_abscissa(axes, below)
+        for pair in pairs[len(shown) :]:
+            for axes in pair:
+                axes.set_axis_off()
+        if len(parts) > len(shown):
+            words = f"{len(parts) - len(shown)} more panels are not drawn; select fewer cells"
+            figure.suptitle(words, fontsize=9)
+        legend_below(figure, *(axes for axes, _ in pairs[: len(shown)]), columns=MOST_CURVES + 2)
+        return figure
+
+
+def _draw_expected(axes: Axes, below: Axes, part: xr.Dataset, along: str) -> None:
+    """The loss that the spectrum's law expects, and the measured median over it."""
+    c = float(part.attrs.get("identity_fields", {}).get("descent", {}).get("step_size", 1.0))
+    steps = part.step.values[part.step.values > 0]
+    lowest = part.tolerance.values.min() / 5
+    chosen = _places(part, along)
+    for place, colour in zip(chosen, shades(len(chosen)), strict=True):
+        cell = part.isel({"width": 0, along: place})
+        try:
+            spectrum = _kernel_of(cell)
+        except InputError:  # the file of the data has gone: the measured curves stand alone
+            return
+        loss = expected_loss(spectrum, float(cell.k), steps, c)
+        axes.plot(steps, loss, color="black", linewidth=0.8, linestyle="--", zorder=3)
+        kept = (
+            cell.loss_curve.sel(step=steps).where(cell.status == Status.DONE).dropna("seed", how="all")
+        )
+        if kept.size:
+            measured = kept.median("seed").values
+            there = (loss > lowest) & (measured > 0)
+            below.plot(steps[there], measured[there] / loss[there] - 1, color=colour, linewidth=1)
+    axes.plot([], [], color="black", linewidth=0.8, linestyle="--", label="expected from the kernel")
+    below.set(ylabel="ratio − 1", ylim=(-1, 1))
+
+
+def _kernel_of(cell: xr.Dataset) -> Any:
+    """Eigenvalues of the kernel of the first seed, drawn again."""
+    where: dict[str, Any] = {
+        name: cell[name].item() for name in ("activation", "dataset", "angle") if name in cell.coords
+    }
+    d, n, seed = int(cell.d), int(cell.n), int(cell.seed[0])
+    return redrawn_eigenvalues(cell.attrs, d=d, n=n, seed=seed, **where)
+
+
+def _places(part: xr.Dataset, along: str) -> Any:
+    """The places on an axis of which curves are drawn."""
+    return np.unique(np.linspace(0, part.sizes[along] - 1, MOST_CURVES).round().astype(int))
+
+
 def _draw_curves(axes: Axes, part: xr.Dataset, along: str) -> None:
     values = part[along].values
-    chosen = np.unique(np.linspace(0, len(values) - 1, MOST_CURVES).round().astype(int))
+    chosen = _places(part, along)
     peak = 1.0
     for place, colour in zip(chosen, shades(len(chosen)), strict=True):
         cell = part.isel({"width": 0, along: place})  # where n is drawn there is one width

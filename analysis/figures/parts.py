@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textwrap import fill
 from typing import Any
 
 import matplotlib as mpl
@@ -22,11 +23,14 @@ __all__ = [
     "log_abscissa",
     "mark_beyond",
     "mark_critical",
+    "more_panels",
     "parts_of",
     "shades",
     "share_abscissa",
+    "tally",
     "width_words",
     "with_axes",
+    "wrapped",
 ]
 
 CELL_DIMS = ("activation", "dataset", "angle", "trained", "depth", "d", "n")
@@ -160,3 +164,23 @@ def mark_beyond(axes: Axes, x: Any, cells: xr.Dataset, scale: Any = 1.0, **look:
         look = {"linestyle": "none", "marker": "^", "markerfacecolor": "none", **look}
         axes.plot(np.asarray(x)[beyond], heights, **look)
         axes.plot([], [], **{**look, "color": "grey"}, label="beyond the widest")
+
+
+def wrapped(title: str, width: int) -> str:
+    """Lines that break between the parts of a panel's name, never within one."""
+    return fill(title.replace(" ", "\u00a0").replace(",\u00a0", ", "), width).replace("\u00a0", " ")
+
+
+def more_panels(panels: int) -> str:
+    """How many of the panels are left out."""
+    return f"{panels - MOST_PANELS} more panels are not drawn; select fewer cells"
+
+
+def tally(name: str, cells: xr.Dataset) -> str:
+    """The name of a family, with the cells that have no critical width to draw."""
+    outcomes = cells.outcome.values.astype(str)
+    missing = [
+        (word, int((outcomes == word).sum())) for word in ("degenerate", "censored", "unordered")
+    ]
+    words = [f"{count} {word}" for word, count in missing if count]
+    return f"{name} ({', '.join(words)})" if words else name

@@ -28,6 +28,7 @@ __all__ = [
     "LINES",
     "MARKERS",
     "MOST_PANELS",
+    "PANEL_DIMS",
     "STYLE",
     "TRAINED",
     "Study",

@@ -1,7 +1,4 @@
-"""Figures of the transition: where success begins, how that width grows, and where it departs.
-
-All of them read the critical widths of one `Study`; the heat map reads the counts as well.
-"""
+"""Figures of the critical width: how it grows, which law it follows, and where it departs."""
 
 from __future__ import annotations
 
@@ -15,7 +12,13 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.figures.parts import grid_with_residuals, share_abscissa
+from analysis.figures.parts import (
+    grid_with_residuals,
+    more_panels,
+    share_abscissa,
+    tally,
+    wrapped,
+)
 from analysis.figures.style import (
     LINES,
     MOST_PANELS,
@@ -35,83 +38,9 @@ from analysis.figures.style import (
 from analysis.laws import LAWS
 from analysis.scaling import fit_laws
 
-__all__ = ["laws_figure", "phase_figure", "ratios_figure", "stress_figure"]
+__all__ = ["laws_figure", "ratios_figure", "stress_figure"]
 
 SHOWN_LAWS = 3
-
-
-def phase_figure(study: Study) -> Figure:
-    """Share of successes over (n, k), with the fitted critical width and the predicted one."""
-    counts, widths = study.counts, study.widths
-    share = counts.successes / counts.trials.where(counts.trials > 0)
-    parts = [
-        (f"{name}{', ' if name else ''}d = {d}", part.sel(d=d))
-        for name, part in panels_of(widths.assign(share=share, k=study.ds.k))
-        for d in widths.d.values
-        if part.share.sel(d=d).notnull().any()
-    ]
-    total = len(parts)
-    parts = parts[:MOST_PANELS]
-    columns = min(4, max(1, len(parts)))
-    with mpl.rc_context(STYLE):
-        figure, grid = grid_of(columns, -(-max(1, len(parts)) // columns), 3.4, 3.4)
-        mesh = None
-        for axes, (title, part) in zip(grid.ravel(), parts, strict=False):
-            mesh = _draw_phase(axes, part)
-            axes.set_title(_wrapped(title, 36))
-        for axes in grid.ravel()[len(parts) :]:
-            axes.set_axis_off()
-        if not parts:
-            say(grid[0, 0], f"no success to count: {_tally('cells', widths)}")
-        if mesh is not None:
-            label = fill(f"share of seeds with {signs(widths.attrs['rule'])}", 40)
-            figure.colorbar(mesh, ax=grid, label=label, shrink=0.8)
-            handles, names = grid[0, 0].get_legend_handles_labels()
-            figure.legend(handles, names, loc="outside lower center", ncols=3)
-        if total > MOST_PANELS:
-            figure.suptitle(_more(total), fontsize=9)
-        return figure
-
-
-def _wrapped(title: str, width: int) -> str:
-    """Lines that break between the parts of a panel's name, never within one."""
-    return fill(title.replace(" ", "\u00a0").replace(",\u00a0", ", "), width).replace("\u00a0", " ")
-
-
-def _more(panels: int) -> str:
-    return f"{panels - MOST_PANELS} more panels are not drawn; select fewer cells"
-
-
-def _draw_phase(axes: Axes, part: xr.Dataset) -> Any:
-    """One column of cells per n: every n has widths of its own."""
-    mesh = None
-    columns = [n for n in part.n.values if part.share.sel(n=n).notnull().any()]
-    for place, n in enumerate(columns):
-        cell = part.sel(n=n)
-        k = np.broadcast_to(cell.k.values, cell.share.shape).astype(float)
-        middle = np.sqrt(k[1:] * k[:-1])
-        first, last = (middle[0], middle[-1]) if len(middle) else (k[0] * 1.05, k[0] / 1.05)
-        edges = np.concatenate([[k[0] ** 2 / first], middle, [k[-1] ** 2 / last]])
-        mesh = axes.pcolormesh(
-            [place - 0.5, place + 0.5],
-            edges,
-            cell.share.values[:, None],
-            vmin=0,
-            vmax=1,
-            cmap="cividis",
-        )
-    at = np.arange(len(columns))
-    chosen = part.sel(n=columns)
-    if "k_edge_finite" in chosen:  # a prediction of conditioning; descent has none
-        axes.plot(at, chosen.k_edge_finite, "w--", linewidth=2.4)
-        axes.plot(at, chosen.k_edge_finite, "k--", linewidth=1.2, label="predicted (edge, finite size)")
-    error_bars(
-        axes, at, chosen, color="white", marker="o", markeredgecolor="black", label="fitted k*, 95%"
-    )
-    axes.set(xlabel="samples n", ylabel="width k")
-    log_ordinate(axes)
-    axes.set_xticks(at, [str(n) for n in columns])
-    return mesh
 
 
 def laws_figure(study: Study) -> Figure:
@@ -146,14 +75,14 @@ def laws_figure(study: Study) -> Figure:
                 under, drop = (axes, -0.18) if below is None else (below, -0.55)
                 handles = axes.get_legend_handles_labels()
                 under.legend(*handles, loc="upper left", bbox_to_anchor=(0, drop), ncols=2)
-            axes.set_title(_wrapped(name, 46) or fill(about, 70))
+            axes.set_title(wrapped(name, 46) or fill(about, 70))
         for pair in pairs[len(panels) :]:
             for spare in filter(None, pair):
                 spare.set_axis_off()
         if not panels:
-            say(pairs[0][0], f"no critical width to draw: {_tally('cells', study.widths)}")
+            say(pairs[0][0], f"no critical width to draw: {tally('cells', study.widths)}")
         if any(name for name, _ in panels):
-            lines = [about] + [_more(total)] * (total > MOST_PANELS)
+            lines = [about] + [more_panels(total)] * (total > MOST_PANELS)
             figure.suptitle("\n".join(fill(words, 24 + 36 * columns) for words in lines), fontsize=10)
         return figure
 
@@ -252,7 +181,7 @@ def ratios_figure(study: Study) -> Figure:
             log_ordinate(axes)
             sample_ticks(axes, study.ds.n.values)
         if not parts:
-            say(grid[0, 1], f"no critical width to draw: {_tally('cells', study.widths)}")
+            say(grid[0, 1], f"no critical width to draw: {tally('cells', study.widths)}")
         handles, names = grid[0, 0].get_legend_handles_labels()
         if names:
             figure.legend(handles, names, loc="outside lower center", ncols=min(6, len(names)))
@@ -283,7 +212,7 @@ def stress_figure(study: Study) -> Figure:
                 angle[positive], cells.alpha.values[positive], linestyle="none", label=str(name), **look
             )
             error_bars(against, cells.k_edge_finite.values / cells.n.values, cells, 1 / cells.n.values,
-                        label=_tally(str(name), cells), **look)  # fmt: skip
+                        label=tally(str(name), cells), **look)  # fmt: skip
         predicted = (widths.k_edge_finite / widths.n).values
         known = predicted[np.isfinite(predicted)]
         ends = np.array([known.min(), known.max()]) * [0.95, 1.05] if len(known) else known
@@ -296,13 +225,3 @@ def stress_figure(study: Study) -> Figure:
         fall.legend()
         against.legend()
         return figure
-
-
-def _tally(name: str, cells: xr.Dataset) -> str:
-    """The name of a family, with the cells that have no critical width to draw."""
-    outcomes = cells.outcome.values.astype(str)
-    missing = [
-        (word, int((outcomes == word).sum())) for word in ("degenerate", "censored", "unordered")
-    ]
-    words = [f"{count} {word}" for word, count in missing if count]
-    return f"{name} ({', '.join(words)})" if words else name

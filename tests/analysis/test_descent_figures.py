@@ -14,7 +14,11 @@ from analysis.budgets import budget_grid, budget_of, looseness
 from analysis.certificates import applies, worst_ratios
 from analysis.figures import FIGURES, Study, kinds_for, save
 from analysis.generalisation import gap_slope, gaps, local_slopes
+from analysis.output_theory import expected_loss
 from analysis.proof_steps import proof_steps
+from pipeline import datasets
+from pipeline.kernels import kernel_eigenvalues, kernel_matrix
+from pipeline.streams import Role, stream
 from pipeline.sweep import Sweep
 from pipeline.sweep_file import parse_sweep
 
@@ -186,14 +190,37 @@ def test_a_store_without_results_says_so(descents) -> None:
 
 def test_curves_are_those_of_the_first_seeds_and_reach_the_end_of_the_trial(descents, drawn) -> None:
     ds = descents["output"].ds.compute()
-    (axes,) = panels(drawn["output", "curves"])
-    curves = [xy for xy in data_lines(axes) if len(xy) > 2]
+    axes, _ = panels(drawn["output", "curves"])
+    curves = [xy for xy in data_lines(axes, linestyle="-") if len(xy) > 2]
     assert len(curves) == 6 * 4  # widths and seeds
     trial = ds.isel(d=0, n=0, width=0, seed=0)
     np.testing.assert_allclose(curves[0][: ds.sizes["step"], 1], trial.loss_curve, rtol=1e-12)
     assert curves[0][-1, 0] == trial.steps
     tolerances = [xy[0, 1] for xy in data_lines(axes, color="0.65")]
     np.testing.assert_array_equal(tolerances, ds.tolerance)
+
+
+def test_the_output_layer_is_set_beside_the_loss_that_the_kernel_leads_to(descents, drawn) -> None:
+    ds = descents["output"].ds
+    axes, below = panels(drawn["output", "curves"])
+    eigenvalues = kernel_eigenvalues(
+        kernel_matrix(draw(ds, "sphere", seed=0), ds.attrs["activation"][0])
+    )
+    expected = [xy for xy in data_lines(axes, linestyle="--") if len(xy) > 2]
+    k = ds.k.squeeze().values[np.unique(np.linspace(0, 7, 6).round().astype(int))]
+    misses = [xy for xy in data_lines(below, linestyle="-") if len(xy) > 2]
+    assert len(expected) == len(misses) == len(k)
+    for xy, width in zip(expected, k, strict=True):
+        np.testing.assert_allclose(xy[:, 1], expected_loss(eigenvalues, width, xy[:, 0]), rtol=1e-9)
+    measured = ds.loss_curve.isel(d=0, n=0, width=0).median("seed").sel(step=misses[0][:, 0])
+    law = expected_loss(eigenvalues, k[0], misses[0][:, 0])
+    np.testing.assert_allclose(misses[0][:, 1], measured / law - 1, rtol=1e-9)
+
+
+def draw(ds: xr.Dataset, kind: str, seed: int) -> np.ndarray:
+    """The inputs of one seed of a store of one cell."""
+    inputs = stream(7, int(ds.d[0]), int(ds.n[0]), seed, Role.DATA)
+    return datasets.draw(datasets.DatasetSpec(kind), inputs, int(ds.n[0]), int(ds.d[0]))
 
 
 def test_a_trial_that_meets_its_last_tolerance_ends_there(descents, drawn) -> None:
@@ -223,6 +250,26 @@ def test_the_budget_figure_has_the_critical_width_of_every_tolerance(
         np.testing.assert_allclose(x, budgets, rtol=0.05)
         np.testing.assert_allclose(y, cells.k50 * (4 if name == "input" else 1) / n, rtol=1e-12)
         assert bar.get_label() == f"relative loss ≤ {tolerance:g}"
+
+
+@pytest.mark.parametrize(("name", "along"), [("joint", "trained"), ("deep", "depth")])
+def test_a_phase_figure_of_a_single_n_has_the_share_of_every_family_over_k(
+    descents, name, along
+) -> None:
+    study = descents[name]
+    counts, widths = success_counts(study.ds), critical_widths(study.ds)
+    drawn = panels(FIGURES["phase"].draw(study))
+    for axes, tolerance in zip(drawn, study.ds.tolerance.values, strict=True):
+        at = {"tolerance": tolerance, "d": 4, "n": 12}
+        lines = [xy for xy in data_lines(axes, linestyle="-") if len(xy) > 2]
+        assert len(lines) == study.ds.sizes[along]
+        found = widths.sel(at).squeeze()
+        located = np.isin(found.outcome, ["fitted", "separated"])
+        np.testing.assert_allclose(marks_at_half(axes), found.k50.values[located], rtol=1e-9)
+        for xy, place in zip(lines, study.ds[along].values, strict=True):
+            cell = counts.sel(at | {along: place})
+            np.testing.assert_array_equal(xy[:, 0], study.ds.k.squeeze())
+            np.testing.assert_array_equal(xy[:, 1], cell.successes / cell.trials)
 
 
 def test_budgets_of_the_study_are_those_that_are_drawn(descents) -> None:
