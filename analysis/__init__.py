@@ -1,9 +1,11 @@
 """From a result store to an answer.
 
-`open_store` opens what `pipeline` has written and `load_store` reads it whole, `select` lists its
-trials, `critical_widths` turns them into the width at which success starts, `fit_laws` compares
-scaling laws for that width, `collapse` scales all success curves onto one, and `success_counts` feeds
-the heat maps. The names load on first use, so that importing the package costs nothing.
+`open_store` opens what `pipeline` has written, `load_store` reads it whole and `open_stores` opens
+several. `select` lists trials (`frames` a few at a time) and `summarise` describes them.
+`critical_widths` turns them into the width at which success starts, `fit_laws` compares scaling laws
+for that width, `collapse` scales all success curves onto one, and `success_counts` feeds the heat
+maps; `compare` and `compare_laws` lay the answers of several stores side by side. The names load on
+first use, so that importing the package costs nothing.
 """
 
 from __future__ import annotations
@@ -13,30 +15,42 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from analysis.comparison import compare, compare_laws
     from analysis.finite_size import collapse
-    from analysis.query import select
+    from analysis.query import frames, select
     from analysis.scaling import fit_laws
-    from analysis.stores import load_store, open_store
+    from analysis.stores import load_store, open_store, open_stores
+    from analysis.summaries import summarise
     from analysis.transitions import critical_widths, success_counts
 
 __all__ = [
     "collapse",
+    "compare",
+    "compare_laws",
     "critical_widths",
     "fit_laws",
+    "frames",
     "load_store",
     "open_store",
+    "open_stores",
     "select",
     "success_counts",
+    "summarise",
 ]
 
 _HOMES = {
     "collapse": "analysis.finite_size",
+    "compare": "analysis.comparison",
+    "compare_laws": "analysis.comparison",
     "critical_widths": "analysis.transitions",
     "fit_laws": "analysis.scaling",
+    "frames": "analysis.query",
     "load_store": "analysis.stores",
     "open_store": "analysis.stores",
+    "open_stores": "analysis.stores",
     "select": "analysis.query",
     "success_counts": "analysis.transitions",
+    "summarise": "analysis.summaries",
 }
 
 

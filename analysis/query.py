@@ -1,15 +1,19 @@
 """Ask a store for trials: `select(ds, "n >= 200 and d == 20", ["sigma_min"])` lists one a row.
 
-The language of conditions is that of `expressions`.
+The language of conditions and of columns is that of `expressions`. A store is read piece by piece
+(`walking`): conditions on an axis cut it before anything is read, and the columns of a piece are read
+only where a trial of it meets all conditions. `frames` hands the rows out as they come.
 """
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
@@ -18,20 +22,32 @@ from analysis.expressions import (
     check_words,
     condition,
     conjuncts,
-    decode,
     extra_axes,
     listed,
     named,
     parse,
     place_of,
-    taken_at,
     value_of,
 )
+from analysis.walking import MOST, pieces
+from pipeline.status import Status
 
-__all__ = ["select"]
+__all__ = [
+    "Column",
+    "Selection",
+    "columns_of",
+    "default_columns",
+    "emptied",
+    "frames",
+    "picked",
+    "select",
+]
 
 LISTED = ("tolerance", "multiple")
 """Axes beyond a trial that are short enough to become columns."""
+
+At = dict[str, npt.NDArray[np.intp]]
+"""Places of trials along each dim."""
 
 
 def select(
@@ -50,7 +66,8 @@ def select(
         A condition; None keeps every trial. Conditions on one axis that are joined by `and` cut
         the store before anything else is read.
     columns
-        Variables to list after the axes and `k`. One along `tolerance` or `multiple` becomes a
+        What to list after the axes and `k`: variables, or expressions such as
+        `"sigma_min / sqrt(k) / alpha"`. A variable along `tolerance` or `multiple` becomes a
         column for each value, `steps_to_tolerance[0.01]`; any with one further axis can be asked
         for at a value of it. None lists all that have one value a trial or lie along `tolerance`.
     limit
@@ -59,7 +76,8 @@ def select(
     Returns
     -------
     pandas.DataFrame
-        Rows in the order of the dims of `status`, the last changing fastest; `status` in words.
+        Rows in the order of the dims of `status`, the last changing fastest, but a cell of more
+        than `walking.MOST` trials chunk by chunk; `status` in words.
 
     Raises
     ------
@@ -67,39 +85,121 @@ def select(
         As `evaluate`; also for a condition that is no condition, an unknown column, or one with
         many values a trial (such as the kernel's eigenvalues).
     """
+    return pd.concat(frames(ds, expression, columns, limit), ignore_index=True)
+
+
+def frames(
+    ds: xr.Dataset,
+    expression: str | None = None,
+    columns: Sequence[str] | None = None,
+    limit: int | None = None,
+    most: int = MOST,
+) -> Iterator[pd.DataFrame]:
+    """The rows of `select` as they are read, so that a store of any size can be listed.
+
+    Parameters
+    ----------
+    ds, expression, columns, limit
+        As for `select`.
+    most
+        Trials that are read at a time.
+
+    Returns
+    -------
+    Iterator of pandas.DataFrame
+        With the same columns and types, none of them empty; a single empty one where no trial is met.
+
+    Raises
+    ------
+    QueryError
+        As `select`, before anything is read.
+    """
     if limit is not None and limit < 0:
         raise QueryError(f"limit: got {limit}; expected 0 or more rows")
-    names = _columns(ds, columns)
-    conditions = conjuncts(expression)
-    for node in conditions:
-        check_words(ds, node)  # before the store is cut: a word may be cut away and yet be known
-    ds, rest = _cut(ds, conditions)
-    dims = [str(dim) for dim in ds.status.dims]
-    keep = decode(ds.status) != "excluded"
-    for mask in rest:
-        keep = keep & mask
-    rows = np.flatnonzero(keep.transpose(*dims).values)[:limit]
-    at = dict(zip(dims, np.unravel_index(rows, [ds.sizes[dim] for dim in dims]), strict=True))
-    return pd.DataFrame({name: _take(_column(ds, name), at) for name in names})
+    selection = Selection.of(ds, expression)
+    wanted = _with_axes(ds, default_columns(ds) if columns is None else columns)
+    return _frames(selection, wanted, limit, most)
 
 
-# --- from a condition to rows -------------------------------------------------------------------
+def _frames(
+    selection: Selection, wanted: list[Column], limit: int | None, most: int
+) -> Iterator[pd.DataFrame]:
+    left, nothing = limit, True
+    for piece in selection.pieces(most=most) if limit != 0 else ():
+        at = selection.trials(piece, left)
+        rows = len(next(iter(at.values())))
+        if rows:
+            nothing = False
+            yield pd.DataFrame({column.label: column.at(piece, at) for column in wanted})
+        if left is not None:
+            left -= rows
+            if not left:
+                return
+    if nothing:
+        none = emptied(selection.ds)
+        at = {str(dim): np.zeros(0, np.intp) for dim in none.status.dims}
+        yield pd.DataFrame({column.label: column.at(none, at) for column in wanted})
 
 
-def _cut(ds: xr.Dataset, conditions: list[ast.expr]) -> tuple[xr.Dataset, list[xr.DataArray]]:
-    """Apply conditions on a single axis by indexing; return the others over what is left."""
-    rest = []
-    for node in conditions:
-        value = condition(value_of(ds, node), node)
-        if value.ndim == 1 and value.dims[0] in ds.status.dims:
-            ds = ds.isel({value.dims[0]: np.flatnonzero(value.values)})
-        else:
-            rest.append(node)
-    masks = [value_of(ds, node) for node in rest]
-    for node, mask in zip(rest, masks, strict=True):
-        if extra := extra_axes(ds, mask):
-            raise _several(ds, node, extra)
-    return ds, masks
+# --- which trials -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The trials of a store that meet a condition.
+
+    `kept` are the places that conditions on one axis leave; `conditions` are the others.
+    """
+
+    ds: xr.Dataset
+    kept: Mapping[str, npt.NDArray[np.intp]]
+    conditions: tuple[ast.expr, ...]
+
+    @classmethod
+    def of(cls, ds: xr.Dataset, expression: str | None, fixed: Sequence[str] = ()) -> Selection:
+        """Check a condition, and apply what of it concerns one axis.
+
+        The axes of `fixed` are taken at one value at a time.
+        """
+        none = emptied(ds, fixed)
+        kept: dict[str, npt.NDArray[np.intp]] = {}
+        rest = []
+        for node in conjuncts(expression):
+            check_words(ds, node)
+            value = condition(value_of(none, node), node)
+            if extra := extra_axes(ds, value):
+                raise _several(ds, node, extra)
+            axis = str(value.dims[0]) if value.ndim == 1 else None
+            if axis is not None and _speaks_of_coordinates(ds, node):
+                met = np.flatnonzero(value_of(ds, node).values)
+                kept[axis] = np.intersect1d(kept.get(axis, met), met)
+            else:
+                rest.append(node)
+        return cls(ds, kept, tuple(rest))
+
+    def pieces(self, slowest: Sequence[str] = (), most: int = MOST) -> Iterator[xr.Dataset]:
+        """The pieces of the store that may hold such trials."""
+        return pieces(self.ds, self.kept, slowest, most)
+
+    def trials(self, piece: xr.Dataset, limit: int | None = None) -> At:
+        """Where in a piece its trials are, in the order of the dims."""
+        dims = [str(dim) for dim in piece.status.dims]
+        keep = piece.status.reset_coords(drop=True) != Status.EXCLUDED
+        for node in self.conditions:
+            keep = keep & value_of(piece, node)
+        rows = np.flatnonzero(keep.transpose(*dims).values)[:limit]
+        shape = [piece.sizes[dim] for dim in dims]
+        return dict(zip(dims, np.unravel_index(rows, shape), strict=True))
+
+
+def emptied(ds: xr.Dataset, fixed: Sequence[str] = ()) -> xr.Dataset:
+    """A store without trials: what can be wrong with an expression shows on it, and nothing is read."""
+    return ds.isel({dim: slice(0) for dim in ds.status.dims} | dict.fromkeys(fixed, 0))
+
+
+def _speaks_of_coordinates(ds: xr.Dataset, node: ast.expr) -> bool:
+    names = [inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name)]
+    return not any(name in ds.data_vars for name in names)
 
 
 def _several(ds: xr.Dataset, node: ast.expr, extra: list[str]) -> QueryError:
@@ -117,42 +217,93 @@ def _several(ds: xr.Dataset, node: ast.expr, extra: list[str]) -> QueryError:
     )
 
 
-def _columns(ds: xr.Dataset, columns: Sequence[str] | None) -> list[str]:
-    """The axes and `k`, then the columns asked for."""
-    axes = [str(dim) for dim in ds.status.dims]
-    axes += [str(name) for name in ds.coords if name == "k"]
-    if columns is None:
-        own = {*ds.status.dims, "tolerance"}
-        columns = [str(name) for name, v in ds.data_vars.items() if set(v.dims) <= own]
-    labels = [label for name in columns for label in _labels(ds, name)]
-    return list(dict.fromkeys([*axes, *labels]))
+# --- which columns ------------------------------------------------------------------------------
 
 
-def _labels(ds: xr.Dataset, column: str) -> list[str]:
-    """The columns that a column asked for becomes: one for each value of a short further axis."""
-    if not column.isidentifier():
-        name, dim, place = place_of(ds, _indexed(column))
-        return [f"{name}[{ds[dim].values[place]:.12g}]"]
-    extra = extra_axes(ds, named(ds, column))
+@dataclass(frozen=True)
+class Column:
+    """An expression with one value a trial, and what it is called."""
+
+    label: str
+    node: ast.expr
+
+    def at(self, piece: xr.Dataset, at: At) -> npt.NDArray[Any]:
+        """Its values at some trials of a piece."""
+        return picked(value_of(piece, self.node), at)
+
+
+def picked(values: xr.DataArray, at: At) -> npt.NDArray[Any]:
+    """Values at some trials, without broadcasting to all trials first."""
+    array: npt.NDArray[Any] = values.values[tuple(at[str(dim)] for dim in values.dims)]
+    return array if values.ndim else np.full(len(next(iter(at.values()))), array)
+
+
+def default_columns(ds: xr.Dataset, fixed: Sequence[str] = ()) -> list[str]:
+    """The variables that have one value a trial or lie along `tolerance`."""
+    own = {*ds.status.dims, "tolerance", *fixed}
+    return [str(name) for name, v in ds.data_vars.items() if set(v.dims) <= own]
+
+
+def _with_axes(ds: xr.Dataset, columns: Sequence[str]) -> list[Column]:
+    """The axes and `k`, then the columns asked for, each once."""
+    axes = [*map(str, ds.status.dims), *(str(name) for name in ds.coords if name == "k")]
+    found = [column for text in [*axes, *columns] for column in columns_of(ds, text)]
+    return list({column.label: column for column in found}.values())
+
+
+def columns_of(
+    ds: xr.Dataset, text: str, fixed: Sequence[str] = (), what: str = "column"
+) -> list[Column]:
+    """The columns that one asked for becomes: one for each value of a short further axis.
+
+    Parameters
+    ----------
+    ds
+        An opened store.
+    text
+        A name, a name at a value of a further axis, or an expression.
+    fixed
+        Further axes that are taken at one value at a time.
+    what
+        What it is to be called where it is wrong.
+
+    Raises
+    ------
+    QueryError
+        It cannot be understood, or has many values a trial.
+    """
+    try:
+        node = parse(text)
+        check_words(ds, node)
+        none = emptied(ds, fixed)
+        if isinstance(node, ast.Name):
+            return _named_columns(none, node)
+        extra = extra_axes(ds, value_of(none, node))
+    except QueryError as error:
+        raise QueryError(f"{what} {text!r}: {error}") from None
+    if extra:
+        raise _several(none, node, extra)
+    return [Column(_label(none, node, text.strip()), node)]
+
+
+def _named_columns(ds: xr.Dataset, node: ast.Name) -> list[Column]:
+    name = node.id
+    extra = extra_axes(ds, named(ds, name))
     if not extra:
-        return [column]
-    if len(extra) == 1 and extra[0] in LISTED and column in ds.data_vars:
-        return [f"{column}[{value:.12g}]" for value in ds[extra[0]].values]
-    raise _several(ds, ast.Name(column), extra)
+        return [Column(name, node)]
+    if len(extra) == 1 and extra[0] in LISTED and name in ds.data_vars:
+        return [_taken(name, value) for value in ds[extra[0]].values]
+    raise _several(ds, node, extra)
 
 
-def _indexed(column: str) -> ast.Subscript | ast.Call:
-    tree = parse(column)
-    if not isinstance(tree, ast.Subscript | ast.Call):
-        raise QueryError(f"column {column!r}: expected a name, or a name with a number in []")
-    return tree
+def _taken(name: str, value: float) -> Column:
+    return Column(f"{name}[{value:.12g}]", parse(f"{name}[{float(value)!r}]"))
 
 
-def _column(ds: xr.Dataset, label: str) -> xr.DataArray:
-    return taken_at(ds, _indexed(label)) if "[" in label else named(ds, label)
-
-
-def _take(values: xr.DataArray, at: dict[str, Any]) -> Any:
-    """One value for each row, without broadcasting to all trials first."""
-    array = values.values
-    return array[tuple(at[str(dim)] for dim in values.dims)] if values.ndim else array[()]
+def _label(ds: xr.Dataset, node: ast.expr, text: str) -> str:
+    """As it was written; a variable at a value as its column is called where all are listed."""
+    target = node.func if isinstance(node, ast.Call) else getattr(node, "value", None)
+    if isinstance(node, ast.Subscript | ast.Call) and isinstance(target, ast.Name) and target.id in ds:
+        name, dim, place = place_of(ds, node)
+        return _taken(name, ds[dim].values[place]).label
+    return text

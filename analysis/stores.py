@@ -1,4 +1,4 @@
-"""Open a result store for reading.
+"""Open a result store for reading, or several side by side.
 
 A store is plain Zarr and needs no code of ours; what this adds is one check beforehand, so that a
 folder that is no store, or one of another format version, is met with a sentence and not with a
@@ -7,23 +7,30 @@ traceback from deep inside a library.
 
 from __future__ import annotations
 
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import xarray as xr
 
-from pipeline.places import place
+from pipeline.errors import InputError
+from pipeline.places import normal, place
 from pipeline.store import check_store
 
-__all__ = ["load_store", "open_store"]
+__all__ = ["load_store", "open_store", "open_stores"]
 
 
-def open_store(path: str | Path) -> xr.Dataset:
+def open_store(path: str | Path, *, dask: bool = True) -> xr.Dataset:
     """Open a store lazily: nothing but coordinates is read until it is used.
 
     Parameters
     ----------
     path
         The store's folder or s3:// URL, as `widthlaw run` wrote it.
+    dask
+        Whether variables are Dask arrays, of which expressions are lazy too. Without, a variable is
+        read where it is used: for who takes a piece of the store at a time, several times faster.
 
     Returns
     -------
@@ -36,8 +43,58 @@ def open_store(path: str | Path) -> xr.Dataset:
         Where `path` is no store, or one that this version cannot read.
     """
     check_store(path)
-    ds: xr.Dataset = xr.open_zarr(place(path).zarr(), zarr_format=3)
+    ds: xr.Dataset = xr.open_zarr(place(path).zarr(), chunks={} if dask else None, zarr_format=3)
     return ds
+
+
+def open_stores(paths: Sequence[str | Path] | Mapping[str, str | Path]) -> xr.DataTree:
+    """Open stores as the nodes of one tree, each lazily.
+
+    Parameters
+    ----------
+    paths
+        Folders or s3:// URLs; or those by the names that their nodes are to have. They may be of
+        different experiments.
+
+    Returns
+    -------
+    xarray.DataTree
+        A node for each store, in their order. It is called as the folder without `.zarr`, and also
+        after the folders above where two would be called the same.
+
+    Raises
+    ------
+    pipeline.errors.StoreError
+        As `open_store` does.
+    pipeline.errors.InputError
+        No store is given, one is given twice, or a name cannot be one of a node.
+    """
+    named = dict(paths) if isinstance(paths, Mapping) else dict(zip(_names(paths), paths, strict=True))
+    if not named:
+        raise InputError(
+            "stores: got none; expected paths of stores, such as ['relu.zarr', 'tanh.zarr']"
+        )
+    for name in named:
+        if not name or "/" in name or name in (".", ".."):
+            raise InputError(f"stores: got the name {name!r}; expected one without '/', such as 'relu'")
+    return xr.DataTree.from_dict({name: open_store(path) for name, path in named.items()})
+
+
+def _names(paths: Sequence[str | Path]) -> list[str]:
+    """A name for each path: its last part, and of those above as many as make all names differ."""
+    if isinstance(paths, str | Path):
+        raise InputError(f"stores: got the path {paths}; expected a list of paths")
+    places = [normal(path) for path in paths]
+    for path, times in Counter(places).items():
+        if times > 1:
+            raise InputError(f"stores: {path} is given {times} times; give it once")
+    parts = [re.split("/+", path.removesuffix(".zarr")) for path in places]
+    longest = max(map(len, parts), default=1)
+    for depth in range(1, longest + 1):
+        names = ["-".join(part[-depth:]).strip("-") or "store" for part in parts]
+        if len(set(names)) == len(names):
+            return names
+    return [f"{number}-{name}" for number, name in enumerate(names, 1)]
 
 
 def load_store(path: str | Path) -> xr.Dataset:

@@ -209,29 +209,43 @@ def status(store: Where, form: str | None) -> None:
 @click.argument("store", type=STORE)
 @click.argument("expression", required=False)
 @click.option(
-    "--columns", help="Variables to show, separated by commas; NAME[VALUE] along a further axis."
+    "--columns", metavar="LIST", help="What to show, separated by commas: names or expressions."
 )
-@click.option("--limit", type=click.IntRange(min=1), help="Show at most this many trials.")
+@click.option("--stat", "stats", metavar="LIST", help="Show statistics of the columns, not trials.")
+@click.option("--by", metavar="LIST", help="A row of statistics for each value of these.")
+@click.option("--limit", type=click.IntRange(min=1), help="Show at most this many rows.")
+@click.option("-o", "--output", type=FILE, help="Write a .csv, .json or .parquet file.")
 @listing
 def query(
-    store: Where, expression: str | None, columns: str | None, limit: int | None, form: str | None
+    store: Where,
+    expression: str | None,
+    columns: str | None,
+    stats: str | None,
+    by: str | None,
+    limit: int | None,
+    output: Path | None,
+    form: str | None,
 ) -> None:
-    """List the trials of STORE for which EXPRESSION holds.
+    """List the trials of STORE for which EXPRESSION holds, or statistics of them.
 
     EXPRESSION is such as 'n >= 200 and sigma_min < 0.1'. A variable with one more axis than a trial
     is taken at a value of it: 'steps_to_tolerance[0.01] <= 2000'. Text stands in quotes:
-    "status == 'failed'". In JSON null is what is missing or infinite, such as the steps of a trial
-    that never came to its tolerance.
-    """
-    from analysis import open_store, select
-    from jobs.tables import INCOMPLETE, asking, print_frame, say_gaps
+    "status == 'failed'". A column may be an expression too: --columns 'sigma_min/sqrt(k)/alpha,edge'.
 
-    names = None if columns is None else [name.strip() for name in columns.split(",")]
-    with asking("query", store):
-        frame = select(open_store(store), expression, names, limit)
-    print_frame(frame, form)
-    code = say_gaps(store, "listed with what is there", explain=False)
-    sys.exit(code if code == INCOMPLETE else 0)  # to list failed trials is no failure
+    \b
+    --stat         count, mean, std, sem, min, max, median; quantile: 5, 25, 50, 75
+                   and 95%; quantile:0.1: one of them; share: of trials for which
+                   a column that is a condition holds; several with commas
+    --by           axes (d, n, width, seed, activation, tolerance, ...), k, status,
+                   or any column; without --stat it counts trials
+
+    Statistics are of the trials that came to an outcome (done or diverged) and of values that are not
+    missing; count says of how many. In JSON null is what is missing or infinite, such as the steps of
+    a trial that never came to its tolerance.
+    """
+    from jobs.queries import answer
+
+    sys.exit(answer(store, expression, columns, stats, by, limit, output, form))
 
 
 @main.command()
@@ -256,7 +270,7 @@ def fit(stores: Sequence[Where], judged: dict[str, Any], form: str | None) -> No
 
     What is missing is NaN in the text, empty in CSV, null in JSON; infinity in JSON is "inf".
     """
-    from jobs.tables import print_fits
+    from jobs.fits import print_fits
 
     sys.exit(print_fits(stores, judged, form))
 

@@ -9,10 +9,8 @@ from __future__ import annotations
 import json
 import math
 import sys
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +18,6 @@ import click
 
 if TYPE_CHECKING:
     import pandas as pd
-    import xarray as xr
 
     from pipeline.places import Where
     from pipeline.sweep import Sweep
@@ -30,9 +27,9 @@ __all__ = [
     "Record",
     "aligned",
     "asking",
+    "json_text",
+    "plain",
     "plan_records",
-    "print_fits",
-    "print_frame",
     "print_records",
     "profile_records",
     "say_gaps",
@@ -49,27 +46,11 @@ INCOMPLETE = 3
 OPTIONS = {"budgets:": "--budget:", "threshold:": "--threshold:"}
 """What the parameters of the analysis are called on the command line."""
 
-CELL_COLUMNS = [
-    "outcome",
-    "k50",
-    "k50_low",
-    "k50_high",
-    "bracket_low",
-    "bracket_high",
-    "transition_width",
-    "k_crossing",
-    "k_edge",
-    "k_edge_finite",
-    "alpha",
-    "seeds",
-    "pending",
-]
-
 
 def print_records(records: list[Record], form: str | None) -> None:
     """Print records with the same keys, as text, CSV or JSON."""
     if form == "json":
-        click.echo(_json(records))
+        click.echo(json_text(records))
     elif form == "csv":
         import csv
 
@@ -81,7 +62,8 @@ def print_records(records: list[Record], form: str | None) -> None:
         click.echo(aligned(records))
 
 
-def _json(value: object) -> str:
+def json_text(value: object) -> str:
+    """Strict JSON."""
     return json.dumps(value, indent=2, allow_nan=False)
 
 
@@ -246,133 +228,8 @@ def asking(command: str, path: Where) -> Iterator[None]:
         raise InputError(f"{command} {path}: {text}") from error
 
 
-def print_frame(frame: pd.DataFrame, form: str | None) -> None:
-    """Print a table as text, CSV or JSON."""
-    if form == "csv":
-        frame.to_csv(sys.stdout, index=False, lineterminator="\n")
-    elif form == "json":
-        click.echo(_json(_plain(frame)))
-    else:
-        click.echo(frame.to_string(index=False) if len(frame) else "(no trial)")
-
-
-def print_fits(paths: Sequence[Where], judged: Mapping[str, Any], form: str | None) -> int:
-    """Print critical widths and laws of stores; return the exit status.
-
-    `judged` says what success is, as keywords of `critical_widths`.
-    """
-    fits = [_Fit.of(path, judged) for path in paths]
-    if form == "json":
-        records = [fit.record() for fit in fits]
-        click.echo(_json(records[0] if len(records) == 1 else records))
-    elif form == "csv":
-        import pandas as pd
-
-        frames = [fit.cells.assign(store=str(fit.path)) for fit in fits]
-        whole = pd.concat(frames, ignore_index=True)
-        print_frame(whole if len(fits) > 1 else whole.drop(columns="store"), form)
-    else:
-        for fit in fits:
-            fit.show()
-    return max(say_gaps(path, "fitted with what is there") for path in paths)
-
-
-@dataclass(frozen=True)
-class _Fit:
-    """The critical widths of a store, one row per cell, and the laws where there are enough."""
-
-    path: Where
-    rule: str
-    cells: pd.DataFrame
-    laws: pd.DataFrame | None
-    verdict: str
-
-    @classmethod
-    def of(cls, path: Where, judged: Mapping[str, Any]) -> _Fit:
-        from analysis import critical_widths, fit_laws, open_store
-        from analysis.scaling import distinguishable
-
-        ds = open_store(path)
-        with asking("fit", path):
-            if judged["success"] is None:
-                _check_rule(ds, path)
-            widths = critical_widths(ds, **judged)
-        known = path, str(widths.attrs["rule"]), _cell_frame(widths)
-        try:
-            with warnings.catch_warnings(record=True) as notes:
-                warnings.simplefilter("always", UserWarning)
-                laws = fit_laws(widths)
-        except ValueError as error:
-            return cls(*known, None, str(error))
-        for note in notes:
-            click.echo(f"{path}: {note.message}", err=True)
-        return cls(*known, laws, distinguishable(laws))
-
-    def record(self) -> Record:
-        laws = [] if self.laws is None else _plain(self.laws, "inf")
-        cells = _plain(self.cells, "inf")
-        parts = {"store": str(self.path), "rule": self.rule, "critical_widths": cells}
-        return parts | {"verdict": self.verdict, "laws": laws}
-
-    def show(self) -> None:
-        click.echo(f"{self.path}: critical widths at {self.rule}")
-        print_frame(_legible(self.cells), None)
-        click.echo("\nlaws, by AICc")
-        if self.laws is not None:
-            print_frame(_legible(_compact(self.laws)), None)
-        click.echo(self.verdict)
-
-
-def _check_rule(ds: xr.Dataset, path: Where) -> None:
-    """Refuse a store without success at the command line's own level: it can pass no other rule."""
-    from pipeline.errors import InputError
-
-    if "steps_to_tolerance" not in ds and not {"sigma_min", "alpha"} <= set(ds):
-        raise InputError(
-            f"a store of {ds.attrs['experiment']} has no success that a critical width could be "
-            f"fitted to; say what it is with --success, or `widthlaw plot {path}` draws what it holds"
-        )
-
-
-def _cell_frame(widths: xr.Dataset) -> pd.DataFrame:
-    """One row per cell that the sweep asked for."""
-    frame = widths[[name for name in CELL_COLUMNS if name in widths]].to_dataframe().reset_index()
-    for end in ("bracket_low", "bracket_high"):
-        frame[end] = frame[end].round()  # widths, that went through a logarithm
-    return frame[(frame["outcome"] != "empty") | (frame["pending"] > 0)]
-
-
-def _legible(frame: pd.DataFrame) -> pd.DataFrame:
-    """Four decimals, but a tolerance as it was written: 1e-8 is not 0."""
-    written = {"tolerance": [f"{at:g}" for at in frame["tolerance"]]} if "tolerance" in frame else {}
-    return frame.round(4).assign(**written)
-
-
-def _compact(laws: pd.DataFrame) -> pd.DataFrame:
-    """The columns of the laws that a terminal has room for; JSON has them all."""
-    groups = list(laws.columns[: laws.columns.get_loc("law")])
-    shown = laws[[*groups, "formula", "constant"]].copy()
-    shown["constant"] = [f"{value:.3g}" for value in laws["constant"]]
-    shown["exponents"] = [_exponents(row) for _, row in laws.iterrows()]
-    shown["rms"] = laws["rms_log_residual"].round(3)
-    shown["delta AICc"] = laws["delta_aicc"].round(1)
-    shown["weight"] = laws["weight"].round(3)
-    shown["rms, largest n left out"] = laws["error_largest_n"].round(3)
-    return shown
-
-
-def _exponents(law: pd.Series[Any]) -> str:
-    """`a = 1.01 [0.98, 1.04]` for each exponent that was fitted."""
-    known = [name for name in ("n", "d", "alpha") if law[f"exponent_{name}"] == law[f"exponent_{name}"]]
-    return ", ".join(
-        f"{name}^{law[f'exponent_{name}']:.2f} "
-        f"[{law[f'exponent_{name}_low']:.2f}, {law[f'exponent_{name}_high']:.2f}]"
-        for name in known
-    )
-
-
-def _plain(frame: pd.DataFrame, infinite: str | None = None) -> list[Record]:
-    """Records of what JSON knows, to the last digit."""
+def plain(frame: pd.DataFrame, infinite: str | None = None) -> list[Record]:
+    """Records of what JSON knows, to the last digit; `infinite` is the word for infinity, else null."""
     columns = [[_strict(value, infinite) for value in frame[name].tolist()] for name in frame]
     return [dict(zip(frame.columns, row, strict=True)) for row in zip(*columns, strict=True)]
 

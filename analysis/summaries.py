@@ -1,0 +1,277 @@
+"""Statistics over the trials of a store: `summarise(ds, "n >= 200", ["sigma_min"], ["mean"], ["n"])`.
+
+A store of any size is summarised in bounded memory: it is read piece by piece (`walking`). Quantiles
+are exact: they hold the values of one column at a time, of the groups that are not complete yet.
+Where groups are made of axes, pieces come group after group, so that is little more than a piece, or
+one group. Where they are made of values (`status`, or an expression), or there is but one, it is 12
+bytes for each value that enters, and up to twice as much again while they are sorted.
+"""
+
+from __future__ import annotations
+
+import ast
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import xarray as xr
+
+from analysis.expressions import QueryError, value_of
+from analysis.query import At, Column, Selection, columns_of, default_columns, emptied, picked
+from analysis.statistics import Gathered, Statistic, statistics_of
+from analysis.walking import MOST
+from pipeline.status import Status
+
+__all__ = ["summarise"]
+
+TRIALS = "trials"
+"""The column that counts the trials of a group, whatever came of them."""
+
+Codes = npt.NDArray[np.intp]
+
+
+def summarise(
+    ds: xr.Dataset,
+    expression: str | None = None,
+    columns: Sequence[str] | None = None,
+    stats: Sequence[str] | None = None,
+    by: Sequence[str] = (),
+    most: int = MOST,
+) -> pd.DataFrame:
+    """Statistics of columns, one row for each group of trials.
+
+    A value enters where its trial ran to an outcome (`done` or `diverged`) and it is not NaN; `count`
+    says how many did. Infinite values enter: a mean or a quantile may be infinite, and the standard
+    deviation is NaN then. Trials without an outcome (pending, failed) are among `trials` alone.
+
+    Parameters
+    ----------
+    ds, expression
+        As for `select`.
+    columns
+        What to describe: as for `select`, but none is added. None means all numbers that `select`
+        would list, or, without `stats`, nothing but the trials.
+    stats
+        Of `count`, `mean`, `std`, `sem`, `min`, `max`, `median`, `quantile` and `share`. `quantile`
+        stands for 5, 25, 50, 75 and 95%, `quantile:0.1` for one; `std` is that of a sample; `share`
+        is the fraction for which a condition holds. Each is given of the columns that it suits. None
+        means `trials`, and `count` of the columns.
+    by
+        What makes the groups: axes, coordinates (`k`), `status`, or any column with one value a
+        trial; also further axes, such as `tolerance`, at all of their values. Without any, all trials
+        are one group.
+    most
+        Trials that are read at a time.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The columns of `by`, then `mean(sigma_min)` and so on, column by column. Rows ascend in the
+        columns of `by`; a group in which no trial meets the condition has none.
+
+    Raises
+    ------
+    QueryError
+        As `select`; also for an unknown statistic, one that suits no column, or a column that none
+        suits.
+    """
+    inner = [name for name in by if name in ds.dims and name not in ds.status.dims]
+    most = max(1, most // math.prod(ds.sizes[dim] for dim in inner))
+    selection = Selection.of(ds, expression, inner)
+    groups = _Groups([_key(ds, text, inner) for text in by], emptied(ds, inner))
+    tasks = _tasks(ds, columns, stats, inner)
+    holding = [[task] for task in tasks if task.holds]
+    ends = groups.ends(selection, inner, most) if holding and groups.of_axes else {}
+    for part in [*holding, [task for task in tasks if not task.holds]]:
+        trials = _gather(selection, groups, inner, part, ends, most)
+    told: dict[str, npt.NDArray[Any]] = {TRIALS: trials} if stats is None else {}
+    for task in tasks:
+        told |= task.answers(len(groups))
+    return groups.frame(told, trials > 0)
+
+
+# --- what is asked ------------------------------------------------------------------------------
+
+
+@dataclass
+class _Task:
+    """A column, and what is gathered of it."""
+
+    column: Column
+    kind: str
+    statistics: list[Statistic]
+    gathered: Gathered = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.gathered = Gathered(self.statistics)
+
+    @property
+    def holds(self) -> bool:
+        """Whether values are held: then it is alone with the store."""
+        return any(statistic.level is not None for statistic in self.statistics)
+
+    def take(self, view: xr.Dataset, at: At, codes: Codes) -> None:
+        """Take the column's values at some trials; text is but counted."""
+        found = self.column.at(view, at)
+        values = found.astype(float) if self.kind in "biuf" else np.zeros(len(found))
+        known = ~np.isnan(values)
+        self.gathered.add(codes[known], values[known])
+
+    def answers(self, groups: int) -> dict[str, npt.NDArray[Any]]:
+        found = self.gathered.table(groups)
+        return {f"{name}({self.column.label})": values for name, values in found.items()}
+
+
+def _tasks(
+    ds: xr.Dataset, columns: Sequence[str] | None, stats: Sequence[str] | None, inner: list[str]
+) -> list[_Task]:
+    """The columns with the statistics that suit each of them."""
+    asked = statistics_of(["count"] if stats is None else stats)
+    none = emptied(ds, inner)
+    texts = columns if columns is not None else [] if stats is None else default_columns(ds, inner)
+    found = {c.label: c for text in texts for c in columns_of(ds, text, inner)}
+    kinds = {label: value_of(none, column.node).dtype.kind for label, column in found.items()}
+    if columns is None:
+        found = {label: column for label, column in found.items() if kinds[label] in "iuf"}
+    own = {label: [s for s in asked if kinds[label] in s.suits] for label in found}
+    for label, suiting in own.items():
+        if not suiting:
+            raise QueryError(f"column {label!r}: {_unsuited(kinds[label])}")
+    for statistic in asked if found else []:
+        if not any(statistic in suiting for suiting in own.values()):
+            raise QueryError(
+                f"{statistic.name}: it suits none of the columns {', '.join(found)}; "
+                f"{_unsuited('f' if statistic.name == 'share' else 'b')}"
+            )
+    return [_Task(column, kinds[label], own[label]) for label, column in found.items()]
+
+
+def _unsuited(kind: str) -> str:
+    if kind == "b":
+        return "it is a condition, of which there are share and count"
+    if kind in "iuf":
+        return "share is of a condition, as in 'sigma_min > 0.1'"
+    return "it is text, of which there is count alone; a condition on it has a share"
+
+
+def _key(ds: xr.Dataset, text: str, inner: list[str]) -> Column:
+    """What groups are made by: one value a trial."""
+    columns = columns_of(ds, text, inner, "by")
+    if len(columns) > 1:
+        labels = " or ".join(column.label for column in columns[:2])
+        raise QueryError(f"by {text!r}: it has several values a trial; say which, as in {labels}")
+    return columns[0]
+
+
+# --- groups -------------------------------------------------------------------------------------
+
+
+class _Groups:
+    """Numbers for the groups, given as they are met.
+
+    Parameters
+    ----------
+    keys
+        What makes the groups.
+    none
+        The store without its trials, which knows dims and types.
+    """
+
+    def __init__(self, keys: list[Column], none: xr.Dataset) -> None:
+        self._keys = keys
+        self._types = [value_of(none, key.node).dtype for key in keys]
+        self._numbers: dict[tuple[Any, ...], int] = {}
+        names = {
+            inner.id for key in keys for inner in ast.walk(key.node) if isinstance(inner, ast.Name)
+        }
+        self.of_axes = bool(keys) and not names & set(map(str, none.data_vars))
+        dims = {dim for key in keys for dim in value_of(none, key.node).dims}
+        self.slowest = [str(dim) for dim in none.status.dims if dim in dims] if self.of_axes else []
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def grid(self, view: xr.Dataset) -> xr.DataArray:
+        """The number of the group, over the dims that it depends on."""
+        values = [value_of(view, key.node).reset_coords(drop=True) for key in self._keys]
+        if not values:
+            return xr.DataArray(self._number(()))
+        values = list(xr.broadcast(*values))
+        frame = pd.DataFrame({place: value.values.ravel() for place, value in enumerate(values)})
+        local = frame.groupby(list(frame), sort=False, dropna=False).ngroup()
+        firsts = [frame[place][~local.duplicated()].tolist() for place in frame]
+        numbers = np.array([self._number(key) for key in zip(*firsts, strict=True)], dtype=np.intp)
+        return values[0].copy(data=numbers[local.to_numpy()].reshape(values[0].shape))
+
+    def _number(self, key: tuple[Any, ...]) -> int:
+        known = tuple(None if value != value else value for value in key)  # NaN is not itself
+        return self._numbers.setdefault(known, len(self._numbers))
+
+    def ends(self, selection: Selection, inner: list[str], most: int) -> dict[int, Codes]:
+        """The groups that are complete after each piece, known from coordinates alone."""
+        ds = selection.ds
+        alone = replace(selection, ds=ds.drop_vars([name for name in ds.data_vars if name != "status"]))
+        last: dict[int, int] = {}
+        for number, piece in enumerate(alone.pieces(self.slowest, most)):
+            for view in _views(piece, inner):
+                last |= dict.fromkeys(np.unique(self.grid(view)).tolist(), number)
+        ends: dict[int, list[int]] = {}
+        for group, number in last.items():
+            ends.setdefault(number, []).append(group)
+        return {number: np.array(groups) for number, groups in ends.items()}
+
+    def frame(self, told: dict[str, npt.NDArray[Any]], met: npt.NDArray[np.bool_]) -> pd.DataFrame:
+        """The groups that were met, in the order of their keys, with what is told of them."""
+        columns = list(zip(*self._numbers, strict=True)) or [()] * len(self._keys)
+        keys = {
+            key.label: pd.Series(list(values), dtype=dtype if dtype.kind in "biuf" else object)
+            for key, dtype, values in zip(self._keys, self._types, columns, strict=True)
+        }
+        frame = pd.DataFrame(keys | {name: pd.Series(values) for name, values in told.items()})
+        frame = frame[met]
+        return frame.sort_values(list(keys), ignore_index=True) if keys else frame
+
+
+# --- reading ------------------------------------------------------------------------------------
+
+
+def _gather(
+    selection: Selection,
+    groups: _Groups,
+    inner: list[str],
+    tasks: list[_Task],
+    ends: dict[int, Codes],
+    most: int,
+) -> npt.NDArray[np.intp]:
+    """Go through a store once, and return how many trials each group has."""
+    trials = np.zeros(len(groups), dtype=np.intp)
+    for number, piece in enumerate(selection.pieces(groups.slowest, most)):
+        for view in _views(piece, inner):
+            at = selection.trials(view)
+            codes = picked(groups.grid(view), at)
+            trials = np.append(trials, np.zeros(len(groups) - len(trials), dtype=np.intp))
+            trials += np.bincount(codes, minlength=len(groups))
+            ran = np.isin(picked(view.status, at), [Status.DONE, Status.DIVERGED])
+            if ran.any():
+                at = {dim: places[ran] for dim, places in at.items()}
+                for task in tasks:
+                    task.take(view, at, codes[ran])
+        for task in tasks:
+            task.gathered.close(ends.get(number, np.zeros(0, dtype=np.intp)))
+    for task in tasks:
+        task.gathered.close(np.arange(len(groups)))
+    return trials
+
+
+def _views(piece: xr.Dataset, inner: list[str]) -> Iterator[xr.Dataset]:
+    """A piece at each place along further axes; what lies along them is read once."""
+    if not inner:
+        yield piece
+        return
+    for places in itertools.product(*(range(piece.sizes[dim]) for dim in inner)):
+        yield piece.isel(dict(zip(inner, places, strict=True)))
