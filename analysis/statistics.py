@@ -1,8 +1,8 @@
 """The statistics of a query: their names, and how they are gathered from values that come in pieces.
 
-Counts, means and deviations need a few numbers for each group (Chan's update: a mean and a sum of
-squared deviations from it, never a sum of squares, which would cancel). Quantiles are exact, so the
-values of a group are held until its last piece has come.
+Counts, means and deviations need a few numbers for each group (Chan's update: squared deviations from
+the mean so far, never a sum of squares, which would cancel). Quantiles are exact, so the values of a
+group are held until its last piece has come.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ class Gathered:
     def __init__(self, statistics: Sequence[Statistic]) -> None:
         self._statistics = list(statistics)
         self._levels = [s.level for s in statistics if s.level is not None]
-        self._count, self._mean, self._squares = np.zeros(0), np.zeros(0), np.zeros(0)
+        self._count, self._total, self._squares = np.zeros(0), np.zeros(0), np.zeros(0)
         self._low, self._high = np.zeros(0), np.zeros(0)
         self._held: list[tuple[Codes, Floats]] = []
         self._quantiles: dict[int, Floats] = {}
@@ -121,8 +121,8 @@ class Gathered:
     def _grow(self, groups: int) -> None:
         more = groups - len(self._count)
         if more > 0:
-            self._count, self._mean, self._squares = (
-                np.append(old, np.zeros(more)) for old in (self._count, self._mean, self._squares)
+            self._count, self._total, self._squares = (
+                np.append(old, np.zeros(more)) for old in (self._count, self._total, self._squares)
             )
             self._low = np.append(self._low, np.full(more, np.inf))
             self._high = np.append(self._high, np.full(more, -np.inf))
@@ -131,13 +131,12 @@ class Gathered:
         np.minimum.at(self._low, codes, values)
         np.maximum.at(self._high, codes, values)
         at, local = np.unique(codes, return_inverse=True)
-        count = np.bincount(local)
-        mean = np.bincount(local, values) / count
-        squares = np.bincount(local, (values - mean[local]) ** 2)
-        share = count / (self._count[at] + count)
-        step = mean - self._mean[at]
-        self._squares[at] += squares + step**2 * self._count[at] * share
-        self._mean[at] = (1 - share) * self._mean[at] + share * mean
+        count, total = np.bincount(local), np.bincount(local, values)
+        squares = np.bincount(local, (values - (total / count)[local]) ** 2)
+        before = self._count[at]
+        step = total / count - self._total[at] / np.maximum(before, 1)
+        self._squares[at] += squares + step**2 * before * count / (before + count)
+        self._total[at] += total
         self._count[at] += count
 
     def close(self, codes: Codes) -> None:
@@ -171,7 +170,7 @@ class Gathered:
         if statistic.name == "count":
             return count.astype(np.int64)
         if statistic.name in ("mean", "share"):
-            return np.where(count > 0, self._mean, np.nan)
+            return np.where(count > 0, self._total / np.maximum(count, 1), np.nan)
         if statistic.name in ("min", "max"):
             return np.where(count > 0, self._low if statistic.name == "min" else self._high, np.nan)
         with np.errstate(divide="ignore", invalid="ignore"):  # of one value

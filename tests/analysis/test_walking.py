@@ -42,7 +42,8 @@ def test_a_chunk_is_read_for_one_piece(case, most) -> None:
     seen = set()
     for piece in pieces(ds, kept, most=most):
         places = np.unravel_index(piece.status.values.ravel(), ds.status.shape)
-        own = set(zip(*((at // chunks[dim]).tolist() for dim, at in zip(DIMS, places, strict=True))))
+        parts = [(at // chunks[dim]).tolist() for dim, at in zip(DIMS, places, strict=True)]
+        own = set(zip(*parts, strict=True))
         assert not own & seen
         seen |= own
         assert piece.status.size <= most or len(own) == 1
