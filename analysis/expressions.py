@@ -199,6 +199,8 @@ def named(ds: xr.Dataset, name: str) -> xr.DataArray:
     """A variable or coordinate by its name; `status` in words."""
     if _is_known(ds, name):
         return decode(ds[name]) if name == "status" else ds[name]
+    if isinstance(same := ds.attrs.get(name), list) and len(same) == 1:  # no axis, where it is one only
+        raise QueryError(f"{name!r} is no axis of this store: it is {same[0]} throughout; leave it out")
     raise QueryError(_unknown(name, sorted(map(str, {*ds.variables, *ds.dims}))))
 
 

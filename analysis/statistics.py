@@ -144,9 +144,11 @@ class Gathered:
         if not self._levels or not len(codes) or not self._held:
             return
         owners, values = (np.concatenate(parts) for parts in zip(*self._held, strict=True))
+        self._held = []
         ready = np.isin(owners, codes)
-        self._held = [(owners[~ready], values[~ready])]
-        owners, values = owners[ready], values[ready]
+        if not ready.all():
+            self._held = [(owners[~ready], values[~ready])]
+            owners, values = owners[ready], values[ready]
         if len(owners) and (owners == owners[0]).all():
             values.sort()
         else:

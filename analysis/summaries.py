@@ -21,7 +21,7 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
-from analysis.expressions import QueryError, value_of
+from analysis.expressions import QueryError, conjuncts, value_of
 from analysis.query import At, Column, Selection, columns_of, default_columns, emptied, picked
 from analysis.statistics import Gathered, Statistic, statistics_of
 from analysis.walking import MOST
@@ -85,6 +85,12 @@ def summarise(
     selection = Selection.of(ds, expression, inner)
     groups = _Groups([_key(ds, text, inner) for text in by], emptied(ds, inner))
     tasks = _tasks(ds, columns, stats, inner)
+    nodes = [*conjuncts(expression), *(task.column.node for task in tasks)]
+    for dim in inner:
+        if not any(dim in ds[name].dims for name in _variables(ds, nodes)):
+            raise QueryError(
+                f"by {dim!r}: neither a column nor the condition lies along it; leave it out"
+            )
     holding = [[task] for task in tasks if task.holds]
     ends = groups.ends(selection, inner, most) if holding and groups.of_axes else {}
     for part in [*holding, [task for task in tasks if not task.holds]]:
@@ -149,6 +155,12 @@ def _tasks(
                 f"{_unsuited('f' if statistic.name == 'share' else 'b')}"
             )
     return [_Task(column, kinds[label], own[label]) for label, column in found.items()]
+
+
+def _variables(ds: xr.Dataset, nodes: Sequence[ast.expr]) -> set[str]:
+    """The variables, coordinates left out, that expressions read."""
+    names = {inner.id for node in nodes for inner in ast.walk(node) if isinstance(inner, ast.Name)}
+    return names & set(map(str, ds.data_vars))
 
 
 def _unsuited(kind: str) -> str:

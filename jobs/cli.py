@@ -40,9 +40,6 @@ class _Commands(click.Group):
             code = INTERRUPTED
         except KeyboardInterrupt:
             code = INTERRUPTED
-        except BrokenPipeError:  # `widthlaw query ... | head`
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            code = 0
         except click.ClickException as error:
             error.show()
             code = error.exit_code
@@ -51,6 +48,13 @@ class _Commands(click.Group):
                 traceback.print_exc()
             code = _report(error)
         sys.exit(code if isinstance(code, int) else 0)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:  # `widthlaw query ... | head`; caught here, or click makes it a failure
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
 
 
 def _without_debug(args: Sequence[str]) -> tuple[list[str], bool]:

@@ -19,7 +19,7 @@ from pipeline.errors import InputError
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["ENDINGS", "by_column", "check_output", "print_rows", "words_of", "write_rows"]
+__all__ = ["by_column", "check_output", "print_rows", "words_of", "write_rows"]
 
 Frames = Iterable["pd.DataFrame"]
 
@@ -39,7 +39,7 @@ def check_output(file: Path) -> None:
         Its ending is none that is known, a folder lies there, or a library is missing.
     """
     if file.suffix not in ENDINGS:
-        raise InputError(f"-o {file}: its ending says the format; expected {' or '.join(ENDINGS)}")
+        raise InputError(f"-o {file}: its ending says the format; expected one of {', '.join(ENDINGS)}")
     if file.is_dir():
         raise InputError(f"-o {file}: is a folder; give the name of a file")
     if file.suffix == ".parquet":

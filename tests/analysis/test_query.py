@@ -51,6 +51,13 @@ def test_a_misspelt_name_is_told_the_nearest(store) -> None:
         select(store, "sigma_mim > 0")
 
 
+def test_what_is_the_same_throughout_is_no_axis(store) -> None:
+    with pytest.raises(
+        QueryError, match="'activation' is no axis of this store: it is relu throughout"
+    ):
+        select(store, "activation == 'tanh'")
+
+
 @pytest.mark.parametrize(
     "hostile",
     [

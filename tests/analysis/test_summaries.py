@@ -188,6 +188,7 @@ def test_columns_without_statistics_are_counted(ds) -> None:
             {"columns": ["alpha"], "stats": ["mean", "share"]},
             "share: it suits none of the columns alpha",
         ),
+        ({"by": ["tolerance"], "columns": ["alpha"]}, "by 'tolerance': neither a column"),
         ({"expression": "sigma_mim > 0"}, "did you mean 'sigma_min'"),
     ],
 )
