@@ -259,7 +259,8 @@ def query(
 def fit(stores: Sequence[Where], judged: dict[str, Any], form: str | None) -> None:
     """Fit the critical width of every cell of STORES, and rank the laws.
 
-    With --csv the critical widths are printed alone; of several stores --json is a list.
+    Several stores make one table, with a column for whatever they differ in (activation, dataset,
+    budget, ...). With --csv the critical widths are printed alone; of several stores --json is a list.
 
     \b
     outcome        fitted; separated: failures end where successes begin; censored:

@@ -12,9 +12,11 @@ import subprocess
 import numpy as np
 import pytest
 import zarr
+from click.testing import CliRunner
 
 import pipeline
 from analysis import critical_widths, fit_laws, open_store
+from jobs.cli import main
 from pipeline import store
 from pipeline.blocks import compute_block
 from pipeline.status import Status
@@ -191,6 +193,87 @@ def test_pending_trials_weigh_more_than_failed_ones(widthlaw, make_sweep, all_fa
         assert told.returncode == 3
         assert "24 trials pending" in told.stderr
         assert "12 trials failed" in told.stderr
+
+
+# ---- several stores
+
+
+def fit(*line: object):
+    return CliRunner().invoke(main, ["fit", *map(str, line)])
+
+
+@pytest.fixture(scope="module")
+def tanh(tmp_path_factory, make_sweep):
+    path = tmp_path_factory.mktemp("answers") / "tanh.zarr"
+    pipeline.run(make_sweep(**KEYS | {"activation": "'tanh'", "n": "[8, 12]"}), path)
+    return path
+
+
+def test_stores_are_fitted_into_one_table_of_cells_and_one_of_laws(filled, tanh) -> None:
+    told = fit(filled, tanh)
+    assert told.exit_code == 0
+    heads, cells, laws = (part.splitlines() for part in _parted(told.stdout))
+    assert [line.split(":")[0] for line in heads] == ["filled", "tanh"]
+    assert cells[0].split()[:5] == ["store", "activation", "d", "n", "outcome"]
+    assert [line.split()[:4] for line in cells[1:]] == [
+        *(["filled", "relu", "4", n] for n in ("8", "12", "16")),
+        *(["tanh", "tanh", "4", n] for n in ("8", "12")),
+    ]
+    assert laws[0].split()[:2] == ["store", "formula"]
+    assert {line.split()[0] for line in laws[1:-2]} == {"filled"}
+    assert laws[-2].startswith("filled: 3 points")
+    assert laws[-1].startswith("tanh: got ")
+
+
+def _parted(text: str) -> tuple[str, str, str]:
+    """The lines that say what success is, the table of cells, and the laws."""
+    above, laws = text.split("\n\nlaws, by AICc\n")
+    lines = above.splitlines()
+    heads = [line for line in lines if ": critical widths at " in line]
+    return "\n".join(heads), "\n".join(lines[len(heads) :]), laws
+
+
+def test_stores_as_csv_are_one_table_and_as_json_a_list(filled, tanh) -> None:
+    rows = list(csv.DictReader(io.StringIO(fit(filled, tanh, "--csv").stdout)))
+    assert [(row["store"], row["activation"], row["n"]) for row in rows] == [
+        *((str(filled), "relu", n) for n in ("8", "12", "16")),
+        *((str(tanh), "tanh", n) for n in ("8", "12")),
+    ]
+    told = json.loads(fit(filled, tanh, "--json").stdout)
+    assert [one["store"] for one in told] == [str(filled), str(tanh)]
+    assert told[0] == json.loads(fit(filled, "--json").stdout)
+    cells = [cell for one in told for cell in one["critical_widths"]]
+    assert [float(row["k50"]) for row in rows] == [cell["k50"] for cell in cells]
+
+
+def test_a_half_filled_store_among_others_is_fitted_and_exits_with_three(filled, half) -> None:
+    told = fit(filled, half, "--csv")
+    assert told.exit_code == 3
+    assert told.stderr == f"{half}: 150 trials pending; fitted with what is there\n"
+    assert len(told.stdout.splitlines()) == 1 + 3 + 3
+
+
+def test_a_store_that_cannot_be_fitted_is_refused_before_anything_is_printed(
+    filled, make_sweep, tmp_path
+) -> None:
+    keys = {"n": "[5]", "d": "[6]", "seeds": 1, "width": "{ k = [20] }"}
+    other = tmp_path / "other.zarr"
+    store.create(other, make_sweep(experiment="'theorem1'", descent="{ steps = 10 }", **keys))
+    told = fit(filled, other)
+    assert (told.exit_code, told.stdout) == (2, "")
+    assert told.stderr.startswith(f"widthlaw: fit {other}: a store of theorem1 has no success")
+    again = fit(filled, filled)
+    assert (again.exit_code, again.stdout) == (2, "")
+    assert "filled.zarr is given 2 times; give it once" in again.stderr
+
+
+def test_a_fit_without_an_outcome_says_so(all_failed, filled) -> None:
+    told = fit(all_failed)
+    assert told.exit_code == 1
+    assert "no critical width: no trial came to an outcome" in told.stdout
+    assert "all-failed: no critical width" in fit(filled, all_failed).stdout
+    assert json.loads(fit(all_failed, "--json").stdout)["critical_widths"] == []
+    assert len(fit(all_failed, "--csv").stdout.splitlines()) == 1
 
 
 # ---- what scripts read
