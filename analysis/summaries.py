@@ -83,7 +83,7 @@ def summarise(
     inner = [name for name in by if name in ds.dims and name not in ds.status.dims]
     most = max(1, most // math.prod(ds.sizes[dim] for dim in inner))
     selection = Selection.of(ds, expression, inner)
-    groups = _Groups([_key(ds, text, inner) for text in by], emptied(ds, inner))
+    groups = _Groups(_keys(ds, by, inner), emptied(ds, inner))
     tasks = _tasks(ds, columns, stats, inner)
     nodes = [*conjuncts(expression), *(task.column.node for task in tasks)]
     for dim in inner:
@@ -171,13 +171,18 @@ def _unsuited(kind: str) -> str:
     return "it is text, of which there is count alone; a condition on it has a share"
 
 
-def _key(ds: xr.Dataset, text: str, inner: list[str]) -> Column:
-    """What groups are made by: one value a trial."""
-    columns = columns_of(ds, text, inner, "by")
-    if len(columns) > 1:
-        labels = " or ".join(column.label for column in columns[:2])
-        raise QueryError(f"by {text!r}: it has several values a trial; say which, as in {labels}")
-    return columns[0]
+def _keys(ds: xr.Dataset, by: Sequence[str], inner: list[str]) -> list[Column]:
+    """What groups are made by: columns with one value a trial, each once."""
+    keys: dict[str, Column] = {}
+    for text in by:
+        columns = columns_of(ds, text, inner, "by")
+        if len(columns) > 1:
+            labels = " or ".join(column.label for column in columns[:2])
+            raise QueryError(f"by {text!r}: it has several values a trial; say which, as in {labels}")
+        if columns[0].label in keys:
+            raise QueryError(f"by {text!r}: it is given twice; give it once")
+        keys[columns[0].label] = columns[0]
+    return list(keys.values())
 
 
 # --- groups -------------------------------------------------------------------------------------

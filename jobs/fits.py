@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -99,8 +100,6 @@ def _record(path: Where, answer: Answer) -> dict[str, Any]:
 
 
 def _print_csv(answers: Mapping[str, Answer]) -> None:
-    import sys
-
     whole = _table(answers)
     alone = whole.drop(columns="store") if len(answers) == 1 else whole
     alone.to_csv(sys.stdout, index=False, lineterminator="\n")

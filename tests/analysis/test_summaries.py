@@ -73,7 +73,7 @@ def slowly(ds: xr.Dataset, expression: str | None, by: list[str]) -> pd.DataFram
 STATS = ["count", "mean", "std", "sem", "min", "max", "median", "quantile:0.1"]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     st.lists(st.sampled_from(BY), unique=True, max_size=3),
     st.sampled_from(
@@ -179,6 +179,7 @@ def test_columns_without_statistics_are_counted(ds) -> None:
         ({"stats": ["quantile:1.5"]}, "got '1.5'; expected a number from 0 to 1"),
         ({"stats": ["quantile:x"]}, "got 'x'; expected a number from 0 to 1"),
         ({"by": ["activaton"]}, "by 'activaton': unknown name 'activaton'; did you mean 'activation'"),
+        ({"by": ["n", "d", "n"]}, "by 'n': it is given twice"),
         ({"by": ["steps_to_tolerance"]}, r"say which, as in steps_to_tolerance\[0.01\]"),
         ({"columns": ["sigma_mim"]}, "column 'sigma_mim': unknown name .* did you mean 'sigma_min'"),
         ({"columns": ["steps_to_tolerance + 1"], "stats": ["max"]}, "several values a trial"),
