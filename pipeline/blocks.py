@@ -100,9 +100,20 @@ def _seed_seconds(sweep: Sweep, cell: Cell) -> float:
     return _experiment(sweep).seconds(cell, sweep.descent)
 
 
-def estimated_seconds(sweep: Sweep) -> float:
-    """Estimated time of the whole sweep on one core."""
-    return len(sweep.seeds) * sum(_seed_seconds(sweep, cell) for cell in sweep.cells())
+def estimated_seconds(sweep: Sweep, asked: NDArray[np.bool_] | None = None) -> float:
+    """Estimated time of a sweep on one core; of the trials asked for, shape `sweep.shape`, if given."""
+    if asked is None:
+        return len(sweep.seeds) * sum(_seed_seconds(sweep, cell) for cell in sweep.cells())
+    return math.fsum(_asked_seconds(sweep, cell, asked[cell.index]) for cell in sweep.cells())
+
+
+def _asked_seconds(sweep: Sweep, cell: Cell, asked: NDArray[np.bool_]) -> float:
+    """Estimated time of some trials of a cell, (widths, seeds); seeds of the same widths cost alike."""
+    patterns, seeds = np.unique(asked[:, asked.any(axis=0)], axis=1, return_counts=True)
+    return math.fsum(
+        number * _seed_seconds(sweep, replace(cell, widths=tuple(np.array(cell.widths)[rows].tolist())))
+        for rows, number in zip(patterns.T, seeds, strict=True)
+    )
 
 
 def block_shape(sweep: Sweep) -> tuple[int, int]:

@@ -19,7 +19,7 @@ from pipeline.blocks import Block, variables
 from pipeline.sweep import Sweep
 from pipeline.template import variable_dims
 
-__all__ = ["STATUS", "BadChunk", "Decoder", "block_keys"]
+__all__ = ["STATUS", "BadChunk", "Decoder", "block_keys", "chunk_places"]
 
 STATUS = "status"
 
@@ -67,14 +67,15 @@ class Decoder:
         """
         self._files[key] = cpu.Buffer.from_bytes(raw)
         try:
-            return np.asarray(self.array.blocks[_places(key)])
+            return np.asarray(self.array.blocks[chunk_places(key)])
         except Exception as error:  # of the codecs, each of which has its own
             raise BadChunk(_first_line(error)) from None
         finally:
             del self._files[key]
 
 
-def _places(key: str) -> tuple[int, ...]:
+def chunk_places(key: str) -> tuple[int, ...]:
+    """The place of a chunk among those of its array, of its key below the array: ``c/0/1``."""
     return tuple(int(part) for part in key.split("/")[1:])
 
 

@@ -2,12 +2,13 @@
 
 Every file of a store is looked at once: chunks by their checksums, metadata and coordinates against
 the template of the store's own sweep, and the chunks of a block against each other: a block with
-outcomes has all its chunks (format version 2), one without has none. Each find says how it is
-remedied:
+outcomes has all its chunks (format version 2), one without has none. Only a refined store may leave
+trials of a cell unasked for, and there every block has a status. Each find says how it is remedied:
 
 - *reset*: the chunks of a block are removed, `status` first. Killed at any moment, that leaves
   chunks without a status, which is a find of its own, or pending trials, which a run computes again
-  to the same bits. A chunk is the unit: what it holds is known as a whole or not at all.
+  to the same bits. A chunk is the unit: what it holds is known as a whole or not at all, so that of a
+  refined store trials become pending which were not asked for.
 - *rewrite*: a file that follows from the sweep alone is written as in the template.
 - *remove*: what a killed process left behind.
 
@@ -26,13 +27,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import zarr
 from numpy.typing import NDArray
 
 from pipeline import lease
 from pipeline import store as stores
 from pipeline.agreement import told_block
 from pipeline.blocks import Block, blocks
-from pipeline.chunks import STATUS, BadChunk, Decoder, block_keys
+from pipeline.chunks import STATUS, BadChunk, Decoder, block_keys, chunk_places
 from pipeline.errors import StoreError
 from pipeline.places import PARTIAL, Folder, Place, place
 from pipeline.sampling import Comparison, Difference, sample
@@ -231,6 +233,7 @@ class _Inspection:
         self._where, self._template = where, template
         self._sweep = template.sweep
         self._complete = attributes["format_version"] > 1
+        self._refined = bool(attributes.get("refined"))
         self._present = {key for key, _ in where.files()}
         self._owned: set[str] = set()
         self._decoders: dict[str, Decoder] = {}
@@ -326,7 +329,9 @@ class _Inspection:
         for name, key in keys.items():
             raw = self._read(key)
             if raw is None:
-                if outcomes and (self._complete or name == NEVER_FILL):
+                lost = outcomes and (self._complete or name == NEVER_FILL)
+                if lost or (name == STATUS and self._refined):
+                    unknown |= name == STATUS
                     yield Damage("missing", name, key, "not there", **spoilt, **remedy)
                 continue
             try:
@@ -337,7 +342,10 @@ class _Inspection:
                 continue
             if name == STATUS:
                 status = found
-                outcomes = bool((status != Status.PENDING).any())
+                outcomes = not np.isin(status, [Status.PENDING, Status.EXCLUDED]).all()
+                if not self._refined and (status == Status.EXCLUDED).any():
+                    what = "it says that the sweep does not ask for trials, and it does"
+                    yield Damage("damaged", name, key, what, **spoilt, **remedy)
         results = any(key in self._present for name, key in keys.items() if name != STATUS)
         if results and not outcomes and not unknown:
             key = keys[STATUS]
@@ -414,10 +422,20 @@ def repair(path: str | Path, damages: list[Damage]) -> Repaired:
         for keys in reset:
             for key in keys:  # the status first: from here on the block is pending
                 where.delete(key)
+        if reset and stores.is_refined(path):
+            _write_pending(where, [keys[0] for keys in reset])
         removed = [key for found in damages if found.remedy == "remove" for key in found.keys]
         for key in removed:
             _remove(where, key)
     return Repaired(sum(reset.values()), rewritten, len(removed))
+
+
+def _write_pending(where: Place, keys: list[str]) -> None:
+    """Write status chunks in which every trial is pending: a refined store has one of each block."""
+    with zarr.config.set({"array.write_empty_chunks": True}):
+        status: Any = stores.open_group(where, "r+")[STATUS]
+        for key in keys:
+            status.blocks[chunk_places(key.removeprefix(f"{STATUS}/"))] = np.int8(Status.PENDING)
 
 
 def _rewrite(path: str | Path, where: Place, damages: list[Damage]) -> int:

@@ -1,12 +1,14 @@
-"""Stores that grow: one is extended by the axes of a sweep, several of one identity are merged.
+"""Stores that grow: one is extended by a sweep or asked for single trials, several are merged.
 
-Both prepare the whole result as a draft and let it appear at once, so that a process killed at any
-moment leaves what was there before or what is there after. The draft is the template of the union of
-all axes; each of its blocks is put together from what the sources have of its trials, and written as
-a run writes one. A trial's bits depend on its coordinates alone, so nothing that is there is computed
-again, and what is missing is pending.
+All of it prepares the whole result as a draft and lets it appear at once, so that a process killed at
+any moment leaves what was there before or what is there after. The draft is the template of the union
+of all axes; each of its blocks is put together from what the sources have of its trials, and written
+as a run writes one. A trial's bits depend on its coordinates alone, so nothing that is there is
+computed again, and what is missing is pending.
 
-The union of an axis is sorted, whichever store came first.
+The union of an axis is sorted, whichever store came first. A store stays a dense cube where it was
+asked for some trials only: the others have a place and the status `excluded`, and the store says of
+itself that it is `refined`. Merging such stores asks for no trial that none of them asks for.
 """
 
 from __future__ import annotations
@@ -18,10 +20,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline import lease
 from pipeline import store as stores
-from pipeline.blocks import block_shape, blocks
+from pipeline.blocks import block_shape, blocks, estimated_seconds
 from pipeline.differences import differences
 from pipeline.errors import StoreError, SweepError
 from pipeline.gathering import Gatherer, Source, positions
@@ -32,12 +35,18 @@ from pipeline.sweep import Sweep
 from pipeline.sweep_file import with_extents
 from pipeline.template import write_template
 
-__all__ = ["Change", "extend", "merge", "widened"]
+__all__ = ["Change", "Request", "ask", "check_replaceable", "extend", "merge", "widened"]
 
 GROWING = ("d", "n", "width", "seeds")
 
 HARMLESS = ("leftover", "unexpected", "unfinished")
 """Kinds of damage that lose nothing which is not pending anyway."""
+
+UNASKED, ASKED, KNOWN = 0, 1, 2
+"""What is known of a trial: it is not asked for, it is pending, it has an outcome (or has failed)."""
+
+_KNOWLEDGE = np.array([ASKED, KNOWN, KNOWN, KNOWN, UNASKED], dtype=np.int8)
+"""By status."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +80,25 @@ class Change:
     def grown(self) -> bool:
         """Whether an axis has values that were not there before."""
         return any(set(self.after[key]) != set(self.before[key]) for key in self.after)
+
+
+@dataclass(frozen=True)
+class Request:
+    """Trials of one width of one cell that a store is asked for.
+
+    Attributes
+    ----------
+    cell
+        Its place on the leading axes of the store.
+    width
+        In the store's unit; it need not be on the axis yet.
+    seeds
+        They need not be there either.
+    """
+
+    cell: tuple[int, ...]
+    width: float
+    seeds: tuple[int, ...]
 
 
 # ---- extending and merging
@@ -110,12 +138,53 @@ def extend(path: Where, sweep: Sweep, out: Where | None = None, *, dry_run: bool
     target = path if out is None else out
     _check_out(target, source, in_place=out is None)
     grows = any({*getattr(union, key)} != {*getattr(source.sweep, key)} for key in GROWING)
+    known = _knowledge(union, [source], ASKED)
     if dry_run or not (grows or out):
         if not dry_run:
             with lease.hold(place(path)):
                 stores.clean(path)  # of an extension that was killed when it had just been done
-        return _change(target, source, union, [source], written=False)
-    return _make(union, [source], target, in_place=out is None)
+        return _change(target, source, union, known, written=False)
+    return _make(union, [source], known, target, in_place=out is None)
+
+
+def ask(path: Where, requests: Iterable[Request]) -> Change:
+    """Make trials of a store pending, at once; what it is not asked for on longer axes is excluded.
+
+    Parameters
+    ----------
+    path
+        The store, replaced as by `extend`.
+    requests
+        What is asked for beside what is there.
+
+    Returns
+    -------
+    Change
+        With `written` False where all of it was asked for already.
+
+    Raises
+    ------
+    SweepError
+        It cannot be computed there.
+    StoreError
+        The store cannot be replaced at once, or is damaged.
+    StoreHeld
+        A run is filling the store.
+    """
+    source, requests = Source.of(path), list(requests)
+    width, seeds = {one.width for one in requests}, {seed for one in requests for seed in one.seeds}
+    union = widened(source.sweep, f"store {path}", width=width, seeds=seeds)
+    _check_out(path, source, in_place=True)
+    known = _knowledge(union, [source], UNASKED)
+    width_at, seed_at = positions(union.width), positions(union.seeds)
+    before = int((known == ASKED).sum())
+    for one in requests:
+        row = known[one.cell][width_at[one.width]]  # a view
+        columns = [seed_at[seed] for seed in one.seeds]
+        row[columns] = np.maximum(row[columns], ASKED)
+    if int((known == ASKED).sum()) == before:
+        return _change(path, source, union, known, written=False)
+    return _make(union, [source], known, path, in_place=True)
 
 
 def merge(paths: Sequence[Where], out: Where, *, dry_run: bool = False) -> Change:
@@ -123,7 +192,8 @@ def merge(paths: Sequence[Where], out: Where, *, dry_run: bool = False) -> Chang
 
     A trial that several have done must be equal to the bit in all of them, or where their platforms
     differ, to the tolerance of `pipeline.agreement`; then the first store's values are kept. An outcome
-    is preferred to a failure, and a failure to nothing.
+    is preferred to a failure, a failure to a pending trial, and that to one that is not asked for.
+    What no store has is pending; where one of them is refined, not asked for.
 
     Parameters
     ----------
@@ -158,9 +228,11 @@ def merge(paths: Sequence[Where], out: Where, *, dry_run: bool = False) -> Chang
     union = _union(f"stores {', '.join(map(str, paths))}", [source.sweep for source in sources])
     in_place = normal(out) == names[0]
     _check_out(out, first, in_place=in_place)
+    refined = any(stores.is_refined(path) for path in paths)
+    known = _knowledge(union, sources, UNASKED if refined else ASKED)
     if dry_run:
-        return _change(out, first, union, sources, written=False)
-    return _make(union, sources, out, in_place=in_place)
+        return _change(out, first, union, known, written=False)
+    return _make(union, sources, known, out, in_place=in_place)
 
 
 def widened(sweep: Sweep, where: str = "sweep", **more: Iterable[float]) -> Sweep:
@@ -229,12 +301,14 @@ def _check_out(out: Where, first: Source, *, in_place: bool) -> None:
     where = place(out)
     if in_place:
         lease.refuse(where)
-        _check_replaceable(where, first)
+        check_replaceable(where, first.sweep)
     elif where.exists():
         raise StoreError(f"store {out}: is there already; give a path where nothing is yet")
 
 
-def _make(union: Sweep, sources: list[Source], out: Where, *, in_place: bool) -> Change:
+def _make(
+    union: Sweep, sources: list[Source], known: NDArray[np.int8], out: Where, *, in_place: bool
+) -> Change:
     """Write the union of sources as a draft and let it appear at `out`."""
     for source in sources:
         _check_sound(source.path)
@@ -245,8 +319,8 @@ def _make(union: Sweep, sources: list[Source], out: Where, *, in_place: bool) ->
             stack.enter_context(lease.hold(where))
             stores.clean(out)
         draft = stack.enter_context(stores.drafting(out))
-        approximate = _write(draft, union, sources)
-        change = _change(out, sources[0], union, sources, written=True, approximate=approximate)
+        approximate = _write(draft, union, sources, known)
+        change = _change(out, sources[0], union, known, written=True, approximate=approximate)
         _appear(where, draft, in_place)
     if not in_place:
         stores.clean(out)
@@ -263,15 +337,22 @@ def _check_sound(path: Where) -> None:
         )
 
 
-def _write(draft: Path, union: Sweep, sources: list[Source]) -> int:
+def _write(draft: Path, union: Sweep, sources: list[Source], known: NDArray[np.int8]) -> int:
     """Fill a draft; return how many trials agree only nearly."""
     shape = block_shape(union)
-    write_template(draft, union, *shape, _provenances(sources))
+    refined = any((known[cell.index] == UNASKED).any() for cell in union.cells())
+    seconds = estimated_seconds(union, known > UNASKED) if refined else None
+    write_template(draft, union, *shape, _provenances(sources), refined_seconds=seconds)
     gatherer = Gatherer(union, sources)
     for block in blocks(union, *shape):
+        here = known[block.cell.index][block.widths, block.seeds]
+        status = np.where(here == UNASKED, np.int8(Status.EXCLUDED), np.int8(Status.PENDING))
         result = gatherer.gather(block)
-        if result is not None:
+        if result is not None and (here == KNOWN).any():
+            result.status = np.where(here == KNOWN, result.status, status)
             stores.write(draft, union, block, result)
+        elif refined:  # each block of such a store says what it is asked for
+            stores.write_status(draft, block, status)
     return gatherer.approximate
 
 
@@ -290,8 +371,8 @@ def _undated(provenance: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in provenance.items() if key != "created"}
 
 
-def _check_replaceable(where: Place, source: Source) -> None:
-    """Refuse what cannot be put in the place of a store without losing something."""
+def check_replaceable(where: Place, sweep: Sweep) -> None:
+    """Refuse what cannot be put in the place of a sweep's store without losing something."""
     if not isinstance(where, Folder):
         raise StoreError(
             f"store {where.name}: a bucket cannot replace a store at once; give a new path with -o NEW"
@@ -300,7 +381,7 @@ def _check_replaceable(where: Place, source: Source) -> None:
         raise StoreError(
             f"store {where.name}: no permission to write it and its folder; give a new path with -o NEW"
         )
-    known = {"zarr.json", *stores.array_names(source.sweep)}
+    known = {"zarr.json", *stores.array_names(sweep)}
     foreign = sorted(
         entry.name
         for entry in where.path.iterdir()
@@ -334,25 +415,26 @@ def _change(
     out: Where,
     first: Source,
     union: Sweep,
-    sources: Sequence[Source],
+    known: NDArray[np.int8],
     *,
     written: bool,
     approximate: int = 0,
 ) -> Change:
-    there = _there(union, sources)
+    there, pending = (int((known == what).sum()) for what in (KNOWN, ASKED))
     before, after = _extents(first.sweep), _extents(union)
-    pending = union.trials - there
     return Change(str(out), before, after, there, pending, written, approximate)
 
 
-def _there(union: Sweep, sources: Sequence[Source]) -> int:
-    """Trials with an outcome in any of the sources, by their statuses alone."""
-    known = np.zeros(union.shape, dtype=bool)
+def _knowledge(union: Sweep, sources: Sequence[Source], elsewhere: int) -> NDArray[np.int8]:
+    """The most that a source knows of each trial, by its status; `elsewhere` where none has it."""
+    known = np.full(union.shape, -1, dtype=np.int8)
     for source in sources:
-        status = stores.statuses(source.path)
-        outcome = np.isin(status, [Status.DONE, Status.DIVERGED, Status.FAILED])
-        known[np.ix_(*_axes_places(union, source.sweep))] |= outcome
-    return int(known.sum())
+        at = np.ix_(*_axes_places(union, source.sweep))
+        known[at] = np.maximum(known[at], _KNOWLEDGE[stores.statuses(source.path)])
+    known[known < 0] = elsewhere
+    for index in union.excluded():
+        known[index] = UNASKED
+    return known
 
 
 def _axes_places(union: Sweep, sweep: Sweep) -> Iterator[list[int]]:

@@ -43,6 +43,7 @@ __all__ = [
     "create",
     "drafting",
     "drafts",
+    "is_refined",
     "messages",
     "open_group",
     "open_or_create",
@@ -55,6 +56,7 @@ __all__ = [
     "sweep_from",
     "todo",
     "write",
+    "write_status",
 ]
 
 READABLE = (1, FORMAT_VERSION)
@@ -115,6 +117,11 @@ def provenance_of(path: Where) -> dict[str, Any]:
     """Where the numbers of a store come from; {} where it does not say."""
     told = check_store(path).get("provenance")
     return told if isinstance(told, dict) else {}
+
+
+def is_refined(path: Where) -> bool:
+    """Whether a store is asked for some of the trials of its axes only."""
+    return bool(check_store(path).get("refined"))
 
 
 def array_names(sweep: Sweep) -> set[str]:
@@ -402,6 +409,11 @@ def write(path: Where, sweep: Sweep, block: Block, result: BlockResult) -> None:
 
 CLEANED_UNDER_US = 3
 """Tries of a write whose unfinished file is gone: a run that has lost the store may be cleaning up."""
+
+
+def write_status(path: Where, block: Block, status: NDArray[np.int8]) -> None:
+    """Write the statuses of a block of which no trial has an outcome, shape (widths, seeds)."""
+    _open_arrays(str(path), place(path).made())["status"][_trials(block)] = status
 
 
 def _write(group: dict[str, Any], sweep: Sweep, block: Block, result: BlockResult) -> None:

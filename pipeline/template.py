@@ -49,7 +49,13 @@ Coordinate = tuple[tuple[str, ...], NDArray[Any], dict[str, Any]]
 
 
 def write_template(
-    path: Path, sweep: Sweep, widths: int, seeds: int, sources: Sequence[Mapping[str, Any]] = ()
+    path: Path,
+    sweep: Sweep,
+    widths: int,
+    seeds: int,
+    sources: Sequence[Mapping[str, Any]] = (),
+    *,
+    refined_seconds: float | None = None,
 ) -> None:
     """Write an empty store whose chunks hold so many widths and seeds of one cell.
 
@@ -63,8 +69,11 @@ def write_template(
         Extents of chunks.
     sources
         The provenance of stores whose trials it takes over.
+    refined_seconds
+        Of a store that is asked for some of its trials only: their estimated time on one core. Such a
+        store says that it is `refined`, and whoever makes it writes the statuses of every block.
     """
-    attributes = _attributes(sweep, sources)
+    attributes = _attributes(sweep, sources, refined_seconds)
     group = zarr.create_group(str(path), zarr_format=3, attributes=attributes)
     inner = {dim: len(values) for dim, values in sweep.inner.items()}
     sizes = dict(zip(sweep.dims, sweep.shape, strict=True)) | inner
@@ -135,7 +144,10 @@ def variable_dims(sweep: Sweep, own: tuple[str, ...]) -> tuple[str, ...]:
     return (*sweep.axes, *width, "seed", *(dim for dim in own if dim != "width"))
 
 
-def _attributes(sweep: Sweep, sources: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _attributes(
+    sweep: Sweep, sources: Sequence[Mapping[str, Any]], refined_seconds: float | None
+) -> dict[str, Any]:
+    refined = refined_seconds is not None
     attributes = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
@@ -148,9 +160,9 @@ def _attributes(sweep: Sweep, sources: Sequence[Mapping[str, Any]]) -> dict[str,
         "activation": list(sweep.activation),
         "dataset": [spec.kind for spec in sweep.dataset],
         "extents": _extents(sweep),
-        "estimated_seconds": estimated_seconds(sweep),
+        "estimated_seconds": refined_seconds if refined else estimated_seconds(sweep),
         "provenance": provenance() | ({"sources": list(sources)} if sources else {}),
-    }
+    } | ({"refined": 1} if refined else {})
     return attributes | {"digest": attributes_digest(attributes)}
 
 
@@ -184,6 +196,7 @@ def extents_of(attributes: Mapping[str, Any]) -> dict[str, Any] | None:
 def attributes_digest(attributes: Mapping[str, Any]) -> str:
     """SHA-256 of what a template says of itself; attributes that a user has added do not count."""
     own = {key: attributes.get(key) for key in OWN}
+    own |= {key: attributes[key] for key in SOMETIMES if key in attributes}
     return hashlib.sha256(json.dumps(own, sort_keys=True).encode()).hexdigest()
 
 
@@ -203,6 +216,9 @@ OWN = (
     "provenance",
 )
 """Attributes that the digest covers."""
+
+SOMETIMES = ("refined",)
+"""Attributes that it covers where they are there."""
 
 
 _INNER = {
