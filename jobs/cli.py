@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from jobs.cli_answers import refine
 from jobs.options import FILE, STORE, computing, judging, listing
 
 if TYPE_CHECKING:
@@ -402,3 +403,6 @@ def reproduce(output: Path, full: bool, workplace: dict[str, Any]) -> None:
     from jobs.reproduce import reproduce as run_paper
 
     sys.exit(run_paper(output, full, workplace))
+
+
+main.add_command(refine)

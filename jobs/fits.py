@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from analysis.comparison import Answer
     from pipeline.places import Where
 
-__all__ = ["CELL_COLUMNS", "print_fits"]
+__all__ = ["CELL_COLUMNS", "check_rule", "print_fits"]
 
 CELL_COLUMNS = [
     "outcome",
@@ -74,11 +74,11 @@ def _fitted(path: Where, ds: xr.Dataset, judged: Mapping[str, Any]) -> Answer:
 
     with asking("fit", path):
         if judged["success"] is None:
-            _check_rule(ds, path)
+            check_rule(ds, path)
         return answer_of(ds, **judged)
 
 
-def _check_rule(ds: xr.Dataset, path: Where) -> None:
+def check_rule(ds: xr.Dataset, path: Where) -> None:
     """Refuse a store without success at the command line's own level: it can pass no other rule."""
     from pipeline.errors import InputError
 

@@ -186,11 +186,12 @@ def _run_with_bar(sweep: Sweep, path: Where, client: Client, retry_failed: bool)
     from tqdm import tqdm
 
     stores.open_or_create(path, sweep)
-    waiting = _waiting(path, retry_failed)
+    waiting, found = _waiting(path, retry_failed), stores.counts(path)
+    asked = sum(found.values()) - found["excluded"]
     with tqdm(
         desc=sweep.name,
-        total=sweep.trials,
-        initial=sweep.trials - waiting,
+        total=asked,
+        initial=asked - waiting,
         unit="trial",
         disable=not sys.stderr.isatty(),
         smoothing=0.1,

@@ -50,7 +50,7 @@ OPTIONS = {"budgets:": "--budget:", "threshold:": "--threshold:"}
 def print_records(records: list[Record], form: str | None) -> None:
     """Print records with the same keys, as text, CSV or JSON."""
     if form == "json":
-        click.echo(json_text(records))
+        click.echo(json_text([{k: _strict(v, "inf") for k, v in record.items()} for record in records]))
     elif form == "csv":
         import csv
 

@@ -30,6 +30,7 @@ __all__ = [
     "empty_result",
     "estimated_seconds",
     "overlay",
+    "seed_seconds",
     "tasks",
     "variables",
 ]
@@ -95,7 +96,7 @@ def variables(sweep: Sweep) -> tuple[Variable, ...]:
     return (*experiment.variables, TRIAL_SECONDS if experiment.independent else SECONDS)
 
 
-def _seed_seconds(sweep: Sweep, cell: Cell) -> float:
+def seed_seconds(sweep: Sweep, cell: Cell) -> float:
     """Estimated time of one seed of one cell on one core."""
     return _experiment(sweep).seconds(cell, sweep.descent)
 
@@ -103,7 +104,7 @@ def _seed_seconds(sweep: Sweep, cell: Cell) -> float:
 def estimated_seconds(sweep: Sweep, asked: NDArray[np.bool_] | None = None) -> float:
     """Estimated time of a sweep on one core; of the trials asked for, shape `sweep.shape`, if given."""
     if asked is None:
-        return len(sweep.seeds) * sum(_seed_seconds(sweep, cell) for cell in sweep.cells())
+        return len(sweep.seeds) * sum(seed_seconds(sweep, cell) for cell in sweep.cells())
     return math.fsum(_asked_seconds(sweep, cell, asked[cell.index]) for cell in sweep.cells())
 
 
@@ -111,7 +112,7 @@ def _asked_seconds(sweep: Sweep, cell: Cell, asked: NDArray[np.bool_]) -> float:
     """Estimated time of some trials of a cell, (widths, seeds); seeds of the same widths cost alike."""
     patterns, seeds = np.unique(asked[:, asked.any(axis=0)], axis=1, return_counts=True)
     return math.fsum(
-        number * _seed_seconds(sweep, replace(cell, widths=tuple(np.array(cell.widths)[rows].tolist())))
+        number * seed_seconds(sweep, replace(cell, widths=tuple(np.array(cell.widths)[rows].tolist())))
         for rows, number in zip(patterns.T, seeds, strict=True)
     )
 
@@ -124,7 +125,7 @@ def block_shape(sweep: Sweep) -> tuple[int, int]:
     again by every reader. A long sweep has blocks of `LONGEST_BLOCK` seconds at most, down to a single
     trial where that is possible.
     """
-    costs = {cell: _seed_seconds(sweep, cell) for cell in sweep.cells()}
+    costs = {cell: seed_seconds(sweep, cell) for cell in sweep.cells()}
     dearest = max(costs.values())
     target = min(LONGEST_BLOCK, max(SHORTEST_BLOCK, estimated_seconds(sweep) / TASKS_PER_SWEEP))
     widths = len(sweep.width)
@@ -137,7 +138,7 @@ def block_shape(sweep: Sweep) -> tuple[int, int]:
 
 
 def _dearest_run(sweep: Sweep, cell: Cell, widths: int) -> float:
-    return max(_seed_seconds(sweep, part) for _, part in _parts(cell, widths))
+    return max(seed_seconds(sweep, part) for _, part in _parts(cell, widths))
 
 
 def _parts(cell: Cell, widths: int) -> Iterator[tuple[int, Cell]]:
@@ -150,7 +151,7 @@ def blocks(sweep: Sweep, widths: int, seeds: int) -> Iterator[Block]:
     """Go through all blocks of so many widths and seeds, in the order of the store."""
     for cell in sweep.cells():
         for first, part in _parts(cell, widths):
-            seconds = _seed_seconds(sweep, part)
+            seconds = seed_seconds(sweep, part)
             for start in range(0, len(sweep.seeds), seeds):
                 stop = min(start + seeds, len(sweep.seeds))
                 yield Block(part, first, start, stop, seconds * (stop - start))

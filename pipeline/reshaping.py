@@ -31,11 +31,11 @@ from pipeline.gathering import Gatherer, Source, positions
 from pipeline.integrity import damage
 from pipeline.places import Folder, Place, Where, normal, place
 from pipeline.status import Status
-from pipeline.sweep import Sweep
+from pipeline.sweep import Request, Sweep
 from pipeline.sweep_file import with_extents
 from pipeline.template import write_template
 
-__all__ = ["Change", "Request", "ask", "check_replaceable", "extend", "merge", "widened"]
+__all__ = ["Change", "ask", "check_replaceable", "extend", "merge", "widened"]
 
 GROWING = ("d", "n", "width", "seeds")
 
@@ -80,25 +80,6 @@ class Change:
     def grown(self) -> bool:
         """Whether an axis has values that were not there before."""
         return any(set(self.after[key]) != set(self.before[key]) for key in self.after)
-
-
-@dataclass(frozen=True)
-class Request:
-    """Trials of one width of one cell that a store is asked for.
-
-    Attributes
-    ----------
-    cell
-        Its place on the leading axes of the store.
-    width
-        In the store's unit; it need not be on the axis yet.
-    seeds
-        They need not be there either.
-    """
-
-    cell: tuple[int, ...]
-    width: float
-    seeds: tuple[int, ...]
 
 
 # ---- extending and merging

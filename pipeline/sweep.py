@@ -23,7 +23,7 @@ from typing import Any, Literal
 
 from pipeline.datasets import KINDS, DatasetSpec
 
-__all__ = ["NUMERICS_VERSION", "Cell", "Descent", "Sweep"]
+__all__ = ["NUMERICS_VERSION", "Cell", "Descent", "Request", "Sweep"]
 
 NUMERICS_VERSION = 3
 """Raised whenever a change of the numerics moves stored values; part of a sweep's identity."""
@@ -219,6 +219,25 @@ class Sweep:
     def identity(self) -> str:
         """SHA-256 of `identity_fields` as sorted JSON."""
         return hashlib.sha256(json.dumps(self.identity_fields, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Request:
+    """Trials of one width of one cell that a store is asked for.
+
+    Attributes
+    ----------
+    cell
+        Its place on the leading axes of the store.
+    width
+        In the store's unit; it need not be on the axis yet.
+    seeds
+        They need not be there either.
+    """
+
+    cell: tuple[int, ...]
+    width: float
+    seeds: tuple[int, ...]
 
 
 def _nearest(ratio: float, scale: Fraction) -> int:

@@ -1,0 +1,350 @@
+"""Where the next trials tell most: from a store to what to run in its next round of refinement.
+
+A cell is *located* when half the relative width of the 95% interval of k50, sqrt(k50_high / k50_low)
+- 1, is at most the target. Until then each round asks for new seeds, each at a single width, in the
+middle of the transition. For a logistic curve of scale s a trial at distance x from k50 (in log k) has
+the information p (1 - p) / s^2 about it: most at k50 itself, 79% of that at a distance s. So a seed at
+one width near k50 tells nearly as much as one at all widths of a wide grid (variance 4 s^2 against
+3.3 s^2), for a small part of its trials. Three widths, at k50 and to either side of it, cost 14% of
+that and keep the slope known and the interval honest where k50 is not yet well known.
+
+Rounds at most double the seeds of a cell, since its interval is itself uncertain. Where there is no
+curve yet the transition is looked for: outwards by factors of two where the grid does not reach it,
+and halving the bracket where failures end and successes begin.
+
+All of it depends on the outcomes alone, so an interrupted refinement goes on as if it had not been.
+New widths are points of one dyadic lattice in log width, and new seeds the least that a cell has not
+used: so that refined stores merge.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count, islice
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from analysis.lattice import Widths
+from analysis.transitions import critical_widths, success_counts
+from pipeline.errors import InputError
+from pipeline.status import Status
+from pipeline.sweep import Cell, Request, Sweep
+
+__all__ = ["LOCATED", "LOST", "OPEN", "Allocation", "State", "allocate"]
+
+LOCATED, OPEN, LOST = "located", "open", "not locatable"
+
+LEAST_SEEDS = 16
+"""Before an interval is believed: the resampling of fewer seeds is too rough to stop by."""
+
+LEAST_AT_ENDS = 8
+"""Trials at either end of a bracket before it is believed: all alike by chance once in 256 times."""
+
+BATCH = 4
+"""Seeds of a step that looks for the transition."""
+
+STEP, FARTHEST = 2.0, 64.0
+"""Factor by which the widths of a cell grow outwards, and the most beyond those of its first seed."""
+
+MOST_FEATURES = 2**27
+"""k n of the widest width that is tried: a gigabyte of features."""
+
+PATIENCE = 64
+"""Seeds after which a cell in which success does not rise with width is given up."""
+
+MOST_SEEDS = 10**6
+"""Of a cell; a target that needs more is out of reach."""
+
+
+@dataclass(frozen=True)
+class State:
+    """How well one cell is located, and what that would still take.
+
+    Attributes
+    ----------
+    cell
+        Its place on the leading axes of the store.
+    at
+        Its coordinates, by dimension; with tolerance and budget where it has them.
+    outcome, k50, k50_low, k50_high
+        As `critical_widths` has them.
+    now
+        Half the relative width of the interval; inf where there is none.
+    seeds
+        Seeds with an outcome.
+    verdict
+        `LOCATED`, `OPEN` or `LOST`.
+    why
+        Of a cell that is not locatable, or located though its interval is wider than the target.
+    needed
+        Trials that are expected to bring it to the target, each of a seed of its own.
+    grid
+        k at the widths of its first seed: its grid before it was refined.
+    at_least
+        Whether there is no curve yet to expect that by, so that it may be more.
+    """
+
+    cell: tuple[int, ...]
+    at: Mapping[str, Any]
+    outcome: str
+    k50: float
+    k50_low: float
+    k50_high: float
+    now: float
+    seeds: int
+    grid: tuple[int, ...]
+    verdict: str
+    why: str = ""
+    needed: int = 0
+    at_least: bool = False
+
+
+@dataclass(frozen=True)
+class Allocation:
+    """The state of every cell, and what the next round asks for; nothing where none is open."""
+
+    states: tuple[State, ...]
+    requests: tuple[Request, ...]
+
+    @property
+    def trials(self) -> int:
+        """Trials that the next round asks for."""
+        return sum(len(request.seeds) for request in self.requests)
+
+
+class _Plan(NamedTuple):
+    """What is to be done about a cell: so many seeds, dealt out to these widths."""
+
+    verdict: str
+    why: str = ""
+    needed: int = 0
+    at_least: bool = False
+    seeds: int = 0
+    widths: tuple[float, ...] = ()
+
+
+def allocate(
+    ds: xr.Dataset,
+    sweep: Sweep,
+    target: float,
+    *,
+    limit: int | None = None,
+    resamples: int = 1000,
+    **judged: Any,
+) -> Allocation:
+    """Say how well every cell is located, and which trials to run next.
+
+    Parameters
+    ----------
+    ds
+        An opened store without pending trials; what is pending is taken for not there.
+    sweep
+        Its sweep, on its axes.
+    target
+        Half the relative width that the interval of k50 may have, such as 0.02.
+    limit
+        The most trials that the round may ask for.
+    resamples
+        For the intervals.
+    **judged
+        What success is: `threshold`, `budgets` or `success` of `critical_widths`. With several
+        tolerances or budgets a cell goes on until it is located at all of them.
+
+    Returns
+    -------
+    Allocation
+
+    Raises
+    ------
+    InputError
+        For a target out of range, or where the store holds nothing to judge by.
+    """
+    if not 0 < target < 1:
+        raise InputError(f"target: got {target:g}; expected between 0 and 1, such as 0.02 for 2%")
+    if judged.get("success") is None:
+        ds = ds.drop_vars("kernel_eigenvalues", errors="ignore")  # no prediction is needed
+    found = critical_widths(ds, resamples=resamples, **judged)
+    found = found.merge(success_counts(ds, **judged).rename(trials="counted"))
+    asked = (ds.status != Status.EXCLUDED).transpose(*sweep.dims).values
+    widths = Widths(sweep)
+    states, plans = [], []
+    for cell in sweep.cells():
+        at = dict(zip(sweep.axes, cell.index, strict=True))
+        of_first = asked[cell.index][:, np.argmax(asked[cell.index].any(axis=0))]
+        grid = tuple(np.array(cell.widths)[of_first].tolist())
+        looks = [_Look(found.isel(at | place), cell, grid, widths) for place in _further(found, sweep)]
+        wanted = [_plan(look, target) for look in looks]
+        states += [_state(look, plan) for look, plan in zip(looks, wanted, strict=True)]
+        plans.append((cell.index, wanted))
+    requests = _requests(plans, asked, sweep.seeds)
+    return Allocation(tuple(states), tuple(_limited(requests, limit)))
+
+
+def _further(found: xr.Dataset, sweep: Sweep) -> Iterator[dict[str, int]]:
+    """Places along the dims of the answer that are no axes of the store: tolerance, budget."""
+    dims = [str(dim) for dim in found.k50.dims if dim not in sweep.axes]
+    for place in np.ndindex(*(found.sizes[dim] for dim in dims)):
+        yield dict(zip(dims, place, strict=True))
+
+
+def _state(look: _Look, plan: _Plan) -> State:
+    coords = look.answer.coords.items()
+    at = {str(name): value.item() for name, value in coords if value.ndim == 0}
+    known = (look.outcome, look.k50, look.low, look.high, _precision(look.low, look.high), look.seeds)
+    return State(
+        look.cell.index, at, *known, look.grid, plan.verdict, plan.why, plan.needed, plan.at_least
+    )
+
+
+def _precision(low: float, high: float) -> float:
+    """Half the relative width of an interval, inf where there is none."""
+    return math.sqrt(high / low) - 1 if 0 < low <= high < math.inf else math.inf
+
+
+# ---- one cell
+
+
+class _Look:
+    """What is known of one cell: its answer, and the counts at each of its widths that has any."""
+
+    def __init__(self, answer: xr.Dataset, cell: Cell, grid: tuple[int, ...], widths: Widths) -> None:
+        counted = answer.counted.values
+        there = counted > 0
+        self.k, self.trials = np.array(cell.widths)[there], counted[there]
+        self.failures = self.trials - answer.successes.values[there]
+        self.answer, self.cell, self.grid, self._widths = answer, cell, grid, widths
+        self.low, self.k50, self.high = (float(answer[f"k50{end}"]) for end in ("_low", "", "_high"))
+        self.outcome, self.seeds = str(answer.outcome.item()), int(answer.seeds)
+
+    def near(self, log_k: float, reach: float) -> float | None:
+        """A width close to the one that is wanted, in the unit of the store."""
+        return self._widths.near(self.cell.d, self.cell.n, math.exp(log_k), reach)
+
+    def between(self, low: float, high: float) -> float | None:
+        """A width in the middle between two."""
+        return self._widths.between(self.cell.d, self.cell.n, low, high)
+
+    def value(self, k: int) -> float:
+        """The width that gives k, in the unit of the store."""
+        return self._widths.value(self.cell.d, self.cell.n, k)
+
+    def gives(self, width: float) -> int:
+        """The k that a width gives."""
+        return self._widths.k(self.cell.d, self.cell.n, width)
+
+
+def _plan(look: _Look, target: float) -> _Plan:
+    """What is to be done about a cell, by how its transition was met with."""
+    if look.outcome == "empty":
+        return _Plan(LOST, "no trial has an outcome")
+    if look.outcome == "degenerate":
+        return _Plan(LOST, "a seed's alpha is 0, and success against it has no meaning")
+    failed = int(look.answer.failed)
+    if failed > max(int(look.answer.trials), LEAST_AT_ENDS):
+        return _Plan(LOST, f"most of its trials fail ({failed})")
+    ways = {"fitted": _narrow, "separated": _bisect, "censored": _outwards, "unordered": _scatter}
+    return ways[look.outcome](look, target)
+
+
+def _narrow(look: _Look, target: float) -> _Plan:
+    """A curve is there: new seeds around its middle, as many as the interval's square asks for."""
+    now, seeds = _precision(look.low, look.high), look.seeds
+    if now <= target and seeds >= LEAST_SEEDS:
+        return _Plan(LOCATED)
+    span = math.log(look.k[-1] / look.k[0])
+    scale = min(math.log(float(look.answer.transition_width)) / (2 * math.log(9)), span / 4)
+    error = math.log1p(now) / 2 if now < math.inf else 2 * scale  # an end is open: reach beyond
+    expected = seeds * (now / target) ** 2 if now < math.inf else (4 * scale / target) ** 2
+    more = max(math.ceil(expected) - seeds, LEAST_SEEDS - seeds, 1)
+    if more > MOST_SEEDS:
+        return _Plan(LOST, f"would take about {more:.1g} trials more")
+    aside = min(max(scale, error), span / 2)
+    wanted = [look.near(math.log(look.k50) + step * aside, aside / 2) for step in (-1, 0, 1)]
+    widths = tuple(dict.fromkeys(width for width in wanted if width is not None))
+    now_asked = max(min(more, max(seeds, LEAST_SEEDS)), BATCH, seeds // 20)
+    return _Plan(OPEN, "", more, now == math.inf, now_asked, widths)
+
+
+def _bisect(look: _Look, target: float) -> _Plan:
+    """Failures end where successes begin: halve the gaps between the last and the first."""
+    first, last = (int(np.argmin(np.abs(look.k - end))) for end in (look.low, look.high))
+    ends = [(int(look.k[i]), int(look.trials[i])) for i in (first, last)]
+    now = _precision(look.low, look.high)
+    gaps = list(zip(look.k[first:last], look.k[first + 1 : last + 1], strict=True))
+    middles = [look.between(*gap) for gap in gaps] if now > target else []
+    widths = tuple(width for width in middles if width is not None)
+    steps = max(0, math.ceil(math.log2(math.log1p(now) / target))) if now < math.inf else 1
+    if widths:
+        more = BATCH * steps + LEAST_SEEDS
+        return _Plan(OPEN, "", more, True, BATCH * len(widths), widths)
+    few = [(k, LEAST_AT_ENDS - trials) for k, trials in ends if trials < LEAST_AT_ENDS]
+    if few:  # as close as it gets: are they all alike by chance?
+        doubtful = tuple(look.value(k) for k, _ in few)
+        more = len(few) * max(lacking for _, lacking in few)
+        return _Plan(OPEN, "", more, True, more, doubtful)
+    return _Plan(LOCATED, "" if now <= target else "as closely as whole widths allow")
+
+
+def _outwards(look: _Look, target: float) -> _Plan:
+    """The grid does not reach the transition: go on beyond it, by a factor each time."""
+    upwards = math.isinf(float(look.answer.bracket_high))
+    edge = int(look.k[-1] if upwards else look.k[0])
+    place = -1 if upwards else 0
+    mixed = 0 < look.failures[place] < look.trials[place]
+    step = STEP ** (0.25 if mixed else 1.0)
+    beyond = edge * step if upwards else edge / step
+    bound = FARTHEST * look.grid[-1] if upwards else look.grid[0] / FARTHEST
+    told = f"{'most fail' if upwards else 'most succeed'} even at k = {edge}"
+    if (beyond > bound or beyond * look.cell.n > MOST_FEATURES) if upwards else beyond < bound:
+        return _Plan(LOST, told)
+    width = look.near(math.log(beyond), math.log(step) / 4)
+    if width is None or (look.gives(width) > edge) != upwards:
+        return _Plan(LOST, told)
+    return _Plan(OPEN, "", 4 * BATCH + LEAST_SEEDS, True, BATCH, (width,))
+
+
+def _scatter(look: _Look, target: float) -> _Plan:
+    """Success does not rise with width: by chance, where seeds are few."""
+    if look.seeds >= PATIENCE:
+        return _Plan(LOST, "success does not rise with width")
+    chosen = look.k[np.unique(np.linspace(0, len(look.k) - 1, 6).round().astype(int))]
+    widths = [look.value(int(k)) for k in chosen]
+    if len(chosen) == 1:
+        aside = (look.near(math.log(chosen[0] * factor), 0.2) for factor in (1 / STEP, STEP))
+        widths += [width for width in aside if width is not None]
+    widths = list(dict.fromkeys(widths))
+    return _Plan(OPEN, "", 2 * len(widths) + LEAST_SEEDS, True, 2 * len(widths), tuple(widths))
+
+
+# ---- what is asked for
+
+
+def _requests(
+    plans: Sequence[tuple[tuple[int, ...], list[_Plan]]], asked: Any, seeds: Sequence[int]
+) -> Iterator[Request]:
+    """Deal the new seeds of every cell out to its widths, the same seeds for all its tolerances."""
+    for index, wanted in plans:
+        used = {seeds[place] for place in np.flatnonzero(asked[index].any(axis=0)).tolist()}
+        new = list(islice((s for s in count() if s not in used), max(plan.seeds for plan in wanted)))
+        trials = dict.fromkeys(
+            (plan.widths[place % len(plan.widths)], seed)
+            for plan in wanted
+            for place, seed in enumerate(new[: plan.seeds])
+            if plan.widths
+        )
+        for width in sorted({width for width, _ in trials}):
+            yield Request(index, width, tuple(seed for at, seed in trials if at == width))
+
+
+def _limited(requests: Iterator[Request], limit: int | None) -> Iterator[Request]:
+    """As many of the trials asked for as may be run."""
+    left = math.inf if limit is None else max(0, limit)
+    for request in requests:
+        kept = request.seeds[: int(min(left, len(request.seeds)))]
+        left -= len(kept)
+        if kept:
+            yield Request(request.cell, request.width, kept)
