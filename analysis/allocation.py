@@ -27,6 +27,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
+from scipy import special
 
 from analysis.lattice import Widths
 from analysis.transitions import critical_widths, success_counts
@@ -38,11 +39,23 @@ __all__ = ["LOCATED", "LOST", "OPEN", "Allocation", "State", "allocate"]
 
 LOCATED, OPEN, LOST = "located", "open", "not locatable"
 
-LEAST_SEEDS = 16
-"""Before an interval is believed: the resampling of fewer seeds is too rough to stop by."""
+LEAST_SEEDS = 40
+"""Trials at k50, or their worth, before an interval is believed: of fewer it is narrow by chance too
+often, and to stop at the first narrow one would choose those."""
+
+CAUTION, MOST_DOUBT = 0.5, 4.0
+"""Standard errors of the scale (its logarithm) by which a curve is taken to be less steep than it is
+fitted, and the most that this comes to: few seeds make curves too steep, and intervals too narrow."""
+
+SHARE = 0.86
+"""Of the information of a trial at k50, what the next seeds have on average where they are put."""
 
 LEAST_AT_ENDS = 8
 """Trials at either end of a bracket before it is believed: all alike by chance once in 256 times."""
+
+NARROW = 0.15
+"""Relative (log) width of a bracket that may well be all transition: the next seeds are spread over it.
+Halved further by few seeds, it would close around a place that chance has chosen."""
 
 BATCH = 4
 """Seeds of a step that looks for the transition."""
@@ -232,6 +245,10 @@ class _Look:
         """The width that gives k, in the unit of the store."""
         return self._widths.value(self.cell.d, self.cell.n, k)
 
+    def counted(self, width: float) -> int:
+        """Trials with an outcome at a width."""
+        return int(self.trials[self.k == self.gives(width)].sum())
+
     def gives(self, width: float) -> int:
         """The k that a width gives."""
         return self._widths.k(self.cell.d, self.cell.n, width)
@@ -252,41 +269,58 @@ def _plan(look: _Look, target: float) -> _Plan:
 
 def _narrow(look: _Look, target: float) -> _Plan:
     """A curve is there: new seeds around its middle, as many as the interval's square asks for."""
-    now, seeds = _precision(look.low, look.high), look.seeds
-    if now <= target and seeds >= LEAST_SEEDS:
-        return _Plan(LOCATED)
-    span = math.log(look.k[-1] / look.k[0])
+    now, span = _precision(look.low, look.high), math.log(look.k[-1] / look.k[0])
     scale = min(math.log(float(look.answer.transition_width)) / (2 * math.log(9)), span / 4)
-    error = math.log1p(now) / 2 if now < math.inf else 2 * scale  # an end is open: reach beyond
-    expected = seeds * (now / target) ** 2 if now < math.inf else (4 * scale / target) ** 2
-    more = max(math.ceil(expected) - seeds, LEAST_SEEDS - seeds, 1)
+    z = np.log(look.k / look.k50) / scale
+    weight = look.trials * special.expit(z) * special.expit(-z)
+    worth = 4 * float(weight.sum())  # in trials at k50 itself
+    steepness = float((weight * z**2).sum())  # the information about log scale
+    doubt = min(math.exp(CAUTION / math.sqrt(steepness)), MOST_DOUBT) if steepness else MOST_DOUBT
+    if now * doubt <= target and worth >= LEAST_SEEDS:
+        return _Plan(LOCATED)
+    half = now if now < math.inf else 4 * scale / math.sqrt(worth)
+    expected = max(worth * (half * doubt / target) ** 2, LEAST_SEEDS)
+    more = max(math.ceil((expected - worth) / SHARE), 1)
     if more > MOST_SEEDS:
         return _Plan(LOST, f"would take about {more:.1g} trials more")
-    aside = min(max(scale, error), span / 2)
+    # An open end is an interval that reaches beyond the grid: so do the next widths.
+    aside = min(max(scale * doubt, math.log1p(now) / 2 if now < math.inf else 2 * scale), span / 2)
     wanted = [look.near(math.log(look.k50) + step * aside, aside / 2) for step in (-1, 0, 1)]
     widths = tuple(dict.fromkeys(width for width in wanted if width is not None))
-    now_asked = max(min(more, max(seeds, LEAST_SEEDS)), BATCH, seeds // 20)
-    return _Plan(OPEN, "", more, now == math.inf, now_asked, widths)
+    seeds = max(min(more, max(math.ceil(worth), LEAST_SEEDS)), math.ceil(worth / 4), BATCH)
+    return _Plan(OPEN, "", more, now == math.inf, seeds, widths)
 
 
 def _bisect(look: _Look, target: float) -> _Plan:
-    """Failures end where successes begin: halve the gaps between the last and the first."""
+    """Failures end where successes begin: look between the last and the first."""
     first, last = (int(np.argmin(np.abs(look.k - end))) for end in (look.low, look.high))
-    ends = [(int(look.k[i]), int(look.trials[i])) for i in (first, last)]
-    now = _precision(look.low, look.high)
-    gaps = list(zip(look.k[first:last], look.k[first + 1 : last + 1], strict=True))
-    middles = [look.between(*gap) for gap in gaps] if now > target else []
-    widths = tuple(width for width in middles if width is not None)
-    steps = max(0, math.ceil(math.log2(math.log1p(now) / target))) if now < math.inf else 1
+    now, gap = _precision(look.low, look.high), math.log(look.k[last] / look.k[first])
+    widths, each = _inside(look, first, last, gap) if now > target else ((), 0)
     if widths:
-        more = BATCH * steps + LEAST_SEEDS
-        return _Plan(OPEN, "", more, True, BATCH * len(widths), widths)
-    few = [(k, LEAST_AT_ENDS - trials) for k, trials in ends if trials < LEAST_AT_ENDS]
+        steps = max(0, math.ceil(math.log2(gap / NARROW)))
+        more = BATCH * steps + 3 * LEAST_AT_ENDS + LEAST_SEEDS
+        return _Plan(OPEN, "", more, True, each * len(widths), widths)
+    few = [int(look.k[i]) for i in (first, last) if look.trials[i] < LEAST_AT_ENDS]
     if few:  # as close as it gets: are they all alike by chance?
-        doubtful = tuple(look.value(k) for k, _ in few)
-        more = len(few) * max(lacking for _, lacking in few)
-        return _Plan(OPEN, "", more, True, more, doubtful)
+        more = len(few) * (LEAST_AT_ENDS - int(look.trials[[first, last]].min()))
+        return _Plan(OPEN, "", more, True, more, tuple(look.value(k) for k in few))
     return _Plan(LOCATED, "" if now <= target else "as closely as whole widths allow")
+
+
+def _inside(look: _Look, first: int, last: int, gap: float) -> tuple[tuple[float, ...], int]:
+    """Widths within a bracket, and seeds for each of them."""
+    if gap > NARROW:
+        gaps = zip(look.k[first:last], look.k[first + 1 : last + 1], strict=True)
+        middles = [look.between(*ends) for ends in gaps]
+        return tuple(width for width in middles if width is not None), BATCH
+    places = [look.near(math.log(look.k[first]) + gap * part / 4, gap / 16) for part in (1, 2, 3)]
+    new = [width for width in places if width is not None]
+    inside = [width for width in dict.fromkeys(new) if look.k[first] < look.gives(width) < look.k[last]]
+    fresh = [width for width in inside if look.counted(width) < LEAST_AT_ENDS]
+    middle = look.between(float(look.k[first]), float(look.k[last]))
+    if not fresh and middle is not None and look.counted(middle) < LEAST_AT_ENDS:
+        fresh = [middle]
+    return tuple(fresh), LEAST_AT_ENDS
 
 
 def _outwards(look: _Look, target: float) -> _Plan:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from jobs.cli_answers import refine
+from jobs.cli_answers import refine, width
 from jobs.options import FILE, STORE, computing, judging, listing
 
 if TYPE_CHECKING:
@@ -406,3 +406,4 @@ def reproduce(output: Path, full: bool, workplace: dict[str, Any]) -> None:
 
 
 main.add_command(refine)
+main.add_command(width)

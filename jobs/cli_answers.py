@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from jobs.options import STORE, computing, judging, listing
+from jobs.options import FILE, STORE, computing, judging, listing
 
 if TYPE_CHECKING:
     from pipeline.places import Where
 
-__all__ = ["refine"]
+__all__ = ["refine", "width"]
 
 
 class _Share(click.ParamType):  # type: ignore[type-arg]
@@ -86,3 +87,59 @@ def refine(
     from jobs.refine import refine as refine_store
 
     sys.exit(refine_store(store, target, trials, dry_run, judged, workplace, form))
+
+
+@click.command()
+@click.argument("data", type=FILE)
+@click.option("--n", type=int, required=True, help="Rows of DATA in each draw.")
+@click.option("--activation", default="relu", show_default=True, help="Of the hidden units.")
+@click.option(
+    "--to",
+    "target",
+    type=SHARE,
+    default=0.05,
+    show_default="5%",
+    metavar="SHARE",
+    help="Half the relative width of the 95% interval of the critical width to come to.",
+)
+@click.option(
+    "--threshold",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    help="Success is sigma_min / sqrt(k) >= THRESHOLD * alpha.  [default: 0.5, as in Theorem 2]",
+)
+@click.option(
+    "-o", "--output", "picture", type=FILE, help="Picture to draw: a .png, .svg or .pdf file."
+)
+@click.option("--store", type=FILE, help="Keep the trials here, and resume them.  [default: nowhere]")
+@computing
+@listing
+def width(
+    data: Path,
+    n: int,
+    activation: str,
+    target: float,
+    threshold: float | None,
+    picture: Path | None,
+    store: Path | None,
+    workplace: dict[str, Any],
+    form: str | None,
+) -> None:
+    """How wide for one's own rows: what Theorem 2 asks for, and what is measured.
+
+    DATA is a .npy file of shape (samples, d), or a .csv file with a sample on each line. Every draw
+    takes --n of its rows without replacement, scaled to unit norm as Theorem 2 asks, and new weights.
+    Printed are, over the draws:
+
+    \b
+    alpha                     root of the least eigenvalue of the kernel (Assumption 4)
+    sufficient width          what the proof of Theorem 2 shows to be enough
+    predicted k*              where the edge of the limiting spectrum comes to success
+    predicted k*, finite size the same, with the shift of the edge at finite n
+    measured k*               width of success in half of the draws, with its 95% interval
+
+    The prediction is for data without structure; what is measured is looked for wherever it lies.
+    Exit status: 0, or 1 where there is no critical width, such as where alpha is 0.
+    """
+    from jobs.width import width as answer
+
+    sys.exit(answer(data, n, activation, target, threshold, picture, store, workplace, form))

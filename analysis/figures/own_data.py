@@ -1,0 +1,86 @@
+"""How wide for one's own data: the share of successes against the width, with every answer to it."""
+
+from __future__ import annotations
+
+import matplotlib as mpl
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from scipy import special
+
+from analysis.figures.parts import log_abscissa
+from analysis.figures.style import COLOURS, STYLE, Study, grid_of, located, signs
+
+__all__ = ["own_data_figure"]
+
+
+def own_data_figure(study: Study, sufficient: float = np.nan) -> Figure:
+    """Share of successes of a store of one cell, its fitted curve, and the predicted widths.
+
+    Parameters
+    ----------
+    study
+        The store, of conditioning or of the proof of Theorem 2.
+    sufficient
+        The width that the proof shows to suffice; left out where it is not finite.
+    """
+    cell = study.widths.squeeze()
+    counts = study.counts.assign_coords(k=study.ds.k).squeeze()
+    with mpl.rc_context(STYLE):
+        figure, grid = grid_of(1, width=7.2, height=4.4)
+        axes = grid[0, 0]
+        _draw_shares(axes, counts)
+        if located(cell):
+            _draw_critical(axes, cell, counts.k.values.astype(float))
+        for name, words, style in _PREDICTED:
+            axes.axvline(
+                float(cell[name]), color=COLOURS[1], linestyle=style, linewidth=1.2, label=words
+            )
+        if np.isfinite(sufficient):
+            axes.axvline(sufficient, color=COLOURS[2], linewidth=1.6, label="Theorem 2: enough")
+        log_abscissa(axes)
+        axes.set(xlabel="width k", ylabel=f"share of draws with {signs(study.widths.attrs['rule'])}",
+                 ylim=(-0.04, 1.04))  # fmt: skip
+        axes.set_title(_title(cell, sufficient))
+        axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+        return figure
+
+
+_PREDICTED = (
+    ("k_edge", "predicted (edge)", ":"),
+    ("k_edge_finite", "predicted (edge, finite size)", "--"),
+)
+
+
+def _draw_shares(axes: Axes, counts: xr.Dataset) -> None:
+    """A point for each width that was tried, larger where more draws were."""
+    tried = counts.trials.values > 0
+    trials = counts.trials.values[tried]
+    share = counts.successes.values[tried] / trials
+    sizes = 14 + 90 * trials / max(1, trials.max(initial=1))
+    axes.scatter(counts.k.values[tried], share, sizes, color=COLOURS[0], alpha=0.7, label="measured")
+
+
+def _draw_critical(axes: Axes, cell: xr.Dataset, k: np.ndarray) -> None:
+    """The critical width with its interval, and the curve where one is fitted."""
+    k50, low, high = (float(cell[name]) for name in ("k50", "k50_low", "k50_high"))
+    if float(cell.transition_width) > 1:
+        at = np.geomspace(k.min(), k.max(), 400)
+        slope = 2 * np.log(9) / np.log(float(cell.transition_width))
+        curve = special.expit(slope * np.log(at / k50))
+        axes.plot(at, curve, color=COLOURS[0], linewidth=1.2, label="fitted")
+    axes.axvspan(max(low, k.min()), min(high, k.max()), color=COLOURS[0], alpha=0.2, linewidth=0)
+    axes.axvline(
+        k50, color=COLOURS[0], linewidth=1.6, label=f"k* = {k50:,.0f} [{low:,.0f}, {high:,.0f}]"
+    )
+
+
+def _title(cell: xr.Dataset, sufficient: float) -> str:
+    if not located(cell):
+        return f"No critical width: {cell.outcome.item()}"
+    k50 = float(cell.k50)
+    if not np.isfinite(sufficient):
+        return f"k* = {k50:,.0f}"
+    times = f"{sufficient / k50:,.0f} times that"
+    return f"k* = {k50:,.0f}; Theorem 2 shows {sufficient:.2g} to be enough, {times}"
