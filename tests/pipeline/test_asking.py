@@ -1,0 +1,164 @@
+"""Stores that are asked for single trials: the rest is excluded, and damage is still found."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import xarray as xr
+import zarr
+
+import pipeline
+from pipeline import lease, store
+from pipeline.blocks import estimated_seconds
+from pipeline.errors import StoreError, StoreHeld, SweepError
+from pipeline.integrity import damage, repair, sample
+from pipeline.places import place
+from pipeline.reshaping import ask, extend, merge
+from pipeline.status import Status
+from pipeline.sweep import Request
+
+ASKED = [Request((0, 1), 2.5, (3, 8, 20)), Request((1, 1), 2.5, (0,)), Request((1, 0), 2.0, (9,))]
+"""Of the small sweep, with the widths 1.5, 2 and 4 and eight seeds: five trials that it has not."""
+
+
+@pytest.fixture
+def filled(make_sweep, tmp_path):
+    path = tmp_path / "a.zarr"
+    pipeline.run(make_sweep(), path)
+    return path
+
+
+@pytest.fixture
+def refined(filled):
+    ask(filled, ASKED)
+    pipeline.run(store.stored_sweep(filled), filled)
+    return filled
+
+
+def test_what_is_asked_for_is_pending_and_the_rest_excluded(filled) -> None:
+    change = ask(filled, ASKED)
+    assert (change.there, change.pending, change.written) == (96, 5, True)
+    found = store.counts(filled)
+    assert (found["done"], found["pending"], found["excluded"]) == (96, 5, 4 * 4 * 11 - 101)
+    assert store.stored_sweep(filled).width == (1.5, 2.0, 2.5, 4.0)
+    assert store.is_refined(filled)
+    assert damage(filled) == []
+
+
+def test_what_was_asked_for_already_changes_nothing(filled) -> None:
+    before = filled.stat().st_ino
+    assert not ask(filled, [Request((0, 0), 2.0, (1, 2))]).written
+    assert filled.stat().st_ino == before
+    assert not store.is_refined(filled)
+
+
+def test_trials_asked_for_singly_have_the_bits_of_a_whole_grid(refined, make_sweep, tmp_path) -> None:
+    whole = tmp_path / "whole.zarr"
+    grid = make_sweep(width="{ k_per_n = [1.5, 2.0, 2.5, 4.0] }", seeds="[0,1,2,3,4,5,6,7,8,9,20]")
+    pipeline.run(grid, whole)
+    one, other = xr.open_zarr(refined).load(), xr.open_zarr(whole).load()
+    assert int((one.status == Status.DONE).sum()) == 101
+    for name in ("sigma_min", "sigma_max", "edge"):
+        assert (one[name] == other[name]).where(one.status == Status.DONE, True).all()
+    seeds = (one.status == Status.DONE).any("width")
+    assert (one.alpha == other.alpha).where(seeds, True).all()
+    assert sample(refined, 101).differences == ()
+
+
+def test_the_estimate_is_of_the_trials_asked_for(refined, make_sweep) -> None:
+    told = store.check_store(refined)["estimated_seconds"]
+    assert estimated_seconds(make_sweep()) < told < estimated_seconds(store.stored_sweep(refined))
+    sweep = make_sweep()
+    everything = estimated_seconds(sweep, np.ones(sweep.shape, dtype=bool))
+    assert everything == pytest.approx(estimated_seconds(sweep))
+
+
+def test_a_refined_store_grows_and_what_is_new_is_pending(refined, make_sweep) -> None:
+    unasked = store.counts(refined)["excluded"]
+    change = extend(refined, make_sweep(seeds=12))
+    assert change.pending == 2 * 2 * 4 * 2  # seeds 10 and 11 of every width of every cell
+    assert store.counts(refined)["excluded"] == unasked
+    assert damage(refined) == []
+
+
+def test_merging_refined_stores_asks_for_nothing_that_neither_asks_for(
+    refined, make_sweep, tmp_path, assert_equal_stores
+) -> None:
+    other = tmp_path / "b.zarr"
+    pipeline.run(make_sweep(), other)
+    ask(other, [Request((0, 0), 3.0, (30, 31))])
+    merge([refined, other], tmp_path / "m.zarr")
+    found = store.counts(tmp_path / "m.zarr")
+    assert (found["done"], found["pending"]) == (101, 2)
+    pipeline.run(store.stored_sweep(other), other)
+    merge([other, refined], other)
+    pipeline.run(store.stored_sweep(tmp_path / "m.zarr"), tmp_path / "m.zarr")
+    assert_equal_stores(tmp_path / "m.zarr", other)
+
+
+def test_what_is_asked_for_by_one_store_is_pending_in_the_merged_one(
+    filled, make_sweep, tmp_path
+) -> None:
+    plain = tmp_path / "plain.zarr"
+    store.create(plain, make_sweep(seeds=12))
+    ask(filled, ASKED)
+    merge([filled, plain], tmp_path / "m.zarr")
+    status = xr.open_zarr(tmp_path / "m.zarr").status.load()
+    assert (status.sel(seed=[8, 9, 10, 11], width=[1.5, 2.0, 4.0]) == Status.PENDING).all()
+    assert (status.sel(seed=8, width=2.5) == Status.PENDING).sum() == 1
+    assert (status.sel(seed=8, width=2.5) == Status.EXCLUDED).sum() == 3
+
+
+def test_a_store_that_asks_for_everything_again_is_not_refined(refined, make_sweep, tmp_path) -> None:
+    every = store.stored_sweep(refined)
+    store.create(tmp_path / "b.zarr", every)
+    merge([refined, tmp_path / "b.zarr"], tmp_path / "m.zarr")
+    assert not store.is_refined(tmp_path / "m.zarr")
+    assert store.counts(tmp_path / "m.zarr")["excluded"] == 0
+
+
+def test_a_lost_status_is_found_and_repaired(refined) -> None:
+    chunk = next(file for file in (refined / "status" / "c").rglob("*") if file.is_file())
+    chunk.unlink()
+    found = damage(refined)
+    assert [(one.kind, one.array) for one in found] == [("missing", "status")]
+    repair(refined, found)
+    assert damage(refined) == []
+    assert store.counts(refined)["pending"] > 0
+    pipeline.run(store.stored_sweep(refined), refined)
+    assert damage(refined) == []
+
+
+def test_the_status_of_a_block_without_outcomes_is_missed_too(filled) -> None:
+    ask(filled, [Request((0, 0), 2.0, tuple(range(8, 4000)))])
+    status = zarr.open_group(str(filled), mode="r")["status"]
+    seeds = status.chunks[-1]
+    last = (4000 - 1) // seeds
+    assert (np.asarray(status[1, 1, :, last * seeds :]) == Status.EXCLUDED).all()
+    (filled / "status" / "c" / "1" / "1" / "0" / str(last)).unlink()
+    assert [one.kind for one in damage(filled)] == ["missing"]
+    repair(filled, damage(filled))
+    assert damage(filled) == []
+
+
+def test_an_excluded_trial_of_a_store_that_is_not_refined_is_damage(filled) -> None:
+    zarr.open_group(str(filled), mode="r+")["status"][0, 0, 1, 2] = int(Status.EXCLUDED)
+    assert ["does not ask" in one.what for one in damage(filled)] == [True]
+
+
+def test_that_a_store_is_refined_cannot_be_taken_from_it_unnoticed(refined) -> None:
+    root = refined / "zarr.json"
+    root.write_text(root.read_text().replace('"refined": 1', '"refined": 0'))
+    assert [one.kind for one in damage(refined)] == ["root"]
+
+
+def test_what_cannot_be_asked_for_leaves_the_store_as_it_is(filled) -> None:
+    before = filled.stat().st_ino
+    with pytest.raises(SweepError, match="both give k = 12"):
+        ask(filled, [Request((0, 1), 2.01, (0,))])
+    with lease.hold(place(filled)), pytest.raises(StoreHeld):
+        ask(filled, ASKED)
+    (filled / "notes.txt").write_text("mine")
+    with pytest.raises(StoreError, match=r"holds notes\.txt"):
+        ask(filled, ASKED)
+    assert filled.stat().st_ino == before
