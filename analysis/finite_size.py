@@ -28,8 +28,8 @@ import pandas as pd
 import xarray as xr
 from scipy import special
 
+from analysis.curves import fit_curves
 from analysis.fitting import Fit, Model, fit_model
-from analysis.logistic import logistic_fit
 from analysis.success import outcomes, rule_for
 
 __all__ = ["RISE", "collapse"]
@@ -144,7 +144,7 @@ def _curve(
     overlap = _overlaps(wins, trials)
     if not overlap[0]:
         return None
-    intercept, slope = logistic_fit(log_k[order], wins[overlap], trials[overlap])
+    intercept, slope = fit_curves(log_k[order], wins[overlap], trials[overlap])
     if not (slope[0] > 0 and log_k.min() < -intercept[0] / slope[0] < log_k.max()):
         return None
     rising = slope > 0
