@@ -1,7 +1,7 @@
 """The paper from end to end: all named sweeps into stores, their figures, and a table of claims.
 
 Every row of the table says what the paper claims, what was measured in the stores just filled, and
-the verdict (`jobs.claims`).
+the verdict (`analysis.claims`).
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from typing import Any
 import click
 
 from analysis import fit_laws, load_store
+from analysis.claims import Claim, claims
 from analysis.figures import Study
 from analysis.scaling import distinguishable
 from jobs import launch
-from jobs.claims import claims
 from jobs.pictures import draw_store
 from pipeline.sweep import Sweep
 from pipeline.sweep_file import load_sweep, parse_sweep
@@ -65,7 +65,7 @@ def reproduce(output: Path, full: bool, workplace: Mapping[str, Any]) -> int:
     ]
     click.echo("stores\n" + "\n".join(f"  {store}" for store in stores.values()))
     click.echo("pictures\n" + "\n".join(f"  {file}" for file in pictures) + "\n")
-    rows = list(claims(studies))
+    rows = list(claims(studies.values()))
     click.echo(_told(rows))
     (output / "claims.csv").write_text(_as_csv(rows))
     for name in ("theorem2", "input-layer"):
@@ -82,17 +82,16 @@ def _sweep(name: str, full: bool) -> Sweep:
     return parse_sweep(text, name)
 
 
-def _told(rows: list[dict[str, str]]) -> str:
+def _told(rows: list[Claim]) -> str:
     """A claim, what was measured and the verdict below each other: no terminal is wide enough."""
     return "\n".join(
-        f"{row['claim']}\n    measured  {row['measured']}\n    verdict   {row['verdict']}"
-        for row in rows
+        f"{row.claim}\n    measured  {row.measured}\n    verdict   {row.verdict}" for row in rows
     )
 
 
-def _as_csv(rows: list[dict[str, str]]) -> str:
+def _as_csv(rows: list[Claim]) -> str:
     text = io.StringIO()
-    writer = csv.DictWriter(text, ["claim", "measured", "verdict"])
-    writer.writeheader()
-    writer.writerows(rows)
+    writer = csv.writer(text)
+    writer.writerow(["claim", "measured", "verdict"])
+    writer.writerows([row.claim, row.measured, row.verdict] for row in rows)
     return text.getvalue()

@@ -1,0 +1,122 @@
+"""A claim of the paper beside what was measured: the row, its verdict, and how numbers are told.
+
+A sufficient condition is never refuted by a smaller width that works: its verdict is by what factor
+it is loose. What is certified must hold in all trials; what is measured says in how many it does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from pipeline.status import Status
+
+__all__ = [
+    "Claim",
+    "Mark",
+    "cells_of",
+    "done",
+    "is_located",
+    "judged",
+    "middle",
+    "spread",
+    "width_of",
+]
+
+LOCATED = ("fitted", "separated")
+NOTHING = "no trial to judge by is done"
+
+
+class Mark(StrEnum):
+    """What became of a claim, in a word."""
+
+    HOLDS = "holds"
+    LOOSE = "loose"
+    DEPARTS = "departs"
+    FINDING = "finding"
+    OPEN = "not located"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One row: what the paper claims, what was measured, and the verdict.
+
+    Attributes
+    ----------
+    claim, measured, verdict
+        In words; formulas in the letters of the keyboard, as `sigma_min >= alpha sqrt(k)/2`.
+    mark
+        The verdict's kind. `LOOSE` is a bound or a sufficient condition that holds, `FINDING` what
+        no claim is made of, `OPEN` what the store does not answer (yet).
+    factor
+        By what factor a bound is loose; None where that is no question.
+    """
+
+    claim: str
+    measured: str
+    verdict: str
+    mark: Mark
+    factor: float | None = None
+
+
+def judged(holds: Any, more: str = "", mark: Mark | None = None) -> dict[str, Any]:
+    """Verdict and mark of an array of booleans: `holds in 40 of 40`, and what is added to it."""
+    flags = np.asarray(holds).ravel()
+    if not flags.size:
+        return {"verdict": NOTHING, "mark": Mark.OPEN}
+    words = f"holds in {int(flags.sum())} of {flags.size}{more}"
+    return {"verdict": words, "mark": (mark or Mark.HOLDS) if flags.all() else Mark.DEPARTS}
+
+
+def spread(values: Any, form: str = ".3g") -> str:
+    """Median and extremes of numbers."""
+    known = _known(values)
+    if not known.size:
+        return "(none)"
+    return f"{np.median(known):{form}} ({known.min():{form}} to {known.max():{form}})"
+
+
+def middle(values: Any) -> float:
+    """Median of the numbers that are there, NaN of none."""
+    known = _known(values)
+    return float(np.median(known)) if known.size else np.nan
+
+
+def _known(values: Any) -> npt.NDArray[np.float64]:
+    flat = np.asarray(values, dtype=float).ravel()
+    return flat[~np.isnan(flat)]
+
+
+def width_of(cell: xr.Dataset, scale: float = 1.0, form: str = ".0f") -> str:
+    """A critical width with its interval, `213 [207, 219]`, or why there is none."""
+    if not is_located(cell):
+        return str(cell.outcome.item())
+    low, mid, high = (float(cell[name]) * scale for name in ("k50_low", "k50", "k50_high"))
+    return f"{mid:{form}} [{low:{form}}, {high:{form}}]"
+
+
+def is_located(cell: xr.Dataset) -> bool:
+    """Whether a cell has a critical width."""
+    return str(cell.outcome.item()) in LOCATED
+
+
+def cells_of(widths: xr.Dataset, *dims: str) -> Iterator[xr.Dataset]:
+    """The cells along some dimensions, in order, without those that were never asked for."""
+    stacked = widths.stack(cell=dims)
+    for place in range(stacked.sizes["cell"]):
+        cell = stacked.isel(cell=place)
+        if str(cell.outcome.item()) != "empty" or int(cell.pending) > 0:
+            yield cell
+
+
+def done(ds: xr.Dataset) -> xr.Dataset:
+    """A store in which only trials that are done have numbers."""
+    numbers = [str(name) for name, v in ds.data_vars.items() if set(ds.status.dims) <= set(v.dims)]
+    kept = [name for name in numbers if name != "status" and ds[name].dtype.kind == "f"]
+    return ds.assign(ds[kept].where(ds.status == Status.DONE))
