@@ -29,6 +29,7 @@ SECTIONS: Mapping[str, tuple[str, Callable[[Study], Iterator[Claim]]]] = Mapping
         "theorem2-proof": ("theorem2-proof", conditioning.proof),
         "alpha-stress": ("conditioning", conditioning.stress),
         "figure1": ("spectrum", conditioning.figure1),
+        "spectrum-evolution": ("spectrum", conditioning.evolution),
         "generalisation": ("generalisation", certificates.generalisation),
     }
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -23,7 +24,7 @@ from analysis.claims.rows import (
 from analysis.figures import Study
 from pipeline.status import Status
 
-__all__ = ["figure1", "proof", "stress", "theorem2"]
+__all__ = ["evolution", "figure1", "proof", "stress", "theorem2"]
 
 FOLLOWS = 1.25
 """Measured over predicted width below which data are said to follow the random-matrix edge."""
@@ -40,6 +41,8 @@ def theorem2(study: Study) -> Iterator[Claim]:
             f"k* = {width_of(cell)}; {edge:.0f} by the edge, {limit:.0f} for n to infinity",
             f"within {off:.0%} of the edge" if is_located(cell) else "not located",
             (Mark.HOLDS if off < FOLLOWS - 1 else Mark.DEPARTS) if is_located(cell) else Mark.OPEN,
+            float(cell.k50) / edge if is_located(cell) else None,
+            "Theorem 2: width for sigma_min >= alpha sqrt(k)/2, against that of the edge",
         )
     cells = [c for c in cells_of(widths, "d", "n") if is_located(c)]
     factors = [_theorem_width(int(c.n), float(c.alpha)) / float(c.k50) for c in cells]
@@ -95,6 +98,7 @@ def proof(study: Study) -> Iterator[Claim]:
                 f"sufficient, loose by a factor of {factor:.2g}",
                 Mark.LOOSE,
                 factor,
+                "proof: matrix Chernoff shows a width to suffice",
             )
 
 
@@ -103,7 +107,7 @@ def stress(study: Study) -> Iterator[Claim]:
     for cell in cells_of(study.widths, "dataset", "angle", "d", "n"):
         angle = cell.angle.item()
         where = f"{cell.dataset.item()}, n={cell.n.item()}" + (f", angle={angle:g}" if angle else "")
-        edge = float(cell.k_edge_finite)
+        edge, times = float(cell.k_edge_finite), None
         if str(cell.outcome.item()) == "degenerate":
             verdict = "alpha = 0: the theorem says nothing, and no width is predicted"
             mark = Mark.FINDING
@@ -120,6 +124,8 @@ def stress(study: Study) -> Iterator[Claim]:
             f"k* = {width_of(cell)}" if is_located(cell) else str(cell.outcome.item()),
             verdict,
             mark,
+            times,
+            f"structured data ({cell.dataset.item()}): width against that of the edge",
         )
 
 
@@ -137,6 +143,7 @@ def figure1(study: Study) -> Iterator[Claim]:
                 f"{middle(edge.sel(dataset=name, n=n)):.4f} by the left edge"
                 if here.size
                 else "(none)",
+                group=f"Figure 1: sigma_min stays above 0 ({name}, k={k})",
                 **judged(here > 0),
             )
         few, many = (ds.sel(dataset=name).isel(n=at) for at in (0, -1))
@@ -149,3 +156,56 @@ def figure1(study: Study) -> Iterator[Claim]:
             f"sigma_min times {least:.2f}",
             **judged(holds) | ({"verdict": "holds" if holds[0] else "does not hold"} if holds else {}),
         )
+
+
+def evolution(study: Study) -> Iterator[Claim]:
+    """How the parts of the spectrum grow with n, d and k: power laws through all cells at once."""
+    levels = _levels(study.ds)
+    for name, part in (
+        ("the largest, sigma_max", "sigma_max"),
+        ("the d outliers below it (their median)", "outliers"),
+        ("the bulk (its median)", "bulk"),
+    ):
+        rows = [(row[part], row["n"], row["d"], row["k"]) for row in levels if row[part] > 0]
+        yield Claim(
+            f"Figure 1 leaves open how singular values of Phi / sqrt(k) evolve: {name}",
+            *_power_law(np.array(rows)),
+        )
+    ratios = [row["sigma_min"] / row["edge"] for row in levels if row["edge"] > 0]
+    yield Claim(
+        "Figure 1 leaves open how singular values of Phi / sqrt(k) evolve: the least, sigma_min",
+        f"sigma_min over that of the limiting law {spread(ratios)} in {len(ratios)} cells",
+        "finding: the limiting law of the kernel's spectrum predicts it" if ratios else "not located",
+        Mark.FINDING if ratios else Mark.OPEN,
+        middle(ratios) if ratios else None,
+    )
+
+
+def _levels(ds: xr.Dataset) -> list[dict[str, float]]:
+    """Of every cell with more samples than d + 1 the heights of its spectrum, medians over seeds."""
+    levels = []
+    kept = ds.stack(cell=[dim for dim in ds.status.dims if dim != "seed"])
+    for place in range(kept.sizes["cell"]):
+        cell = kept.isel(cell=place)
+        cell = cell.isel(seed=np.flatnonzero(cell.status == Status.DONE))
+        n, d, k = (int(cell[name]) for name in ("n", "d", "k"))
+        if n > d + 1 and cell.sizes["seed"]:
+            values = np.median(cell.singular_values.values.T[:n], axis=1) / np.sqrt(k)
+            levels.append(
+                {"n": n, "d": d, "k": k, "sigma_max": values[0], "sigma_min": values[-1]}
+                | {"outliers": np.median(values[1 : d + 1]), "bulk": np.median(values[d + 1 :])}
+                | {"edge": float(np.sqrt(np.median(cell.edge)))}
+            )
+    return levels
+
+
+def _power_law(rows: np.ndarray[Any, np.dtype[np.float64]]) -> tuple[str, str, Mark]:
+    """Exponents of n, d and k of the first column, by least squares in logarithms."""
+    design = np.column_stack([np.ones(len(rows)), np.log(rows[:, 1:])]) if len(rows) else rows
+    if len(rows) < 5 or np.linalg.matrix_rank(design) < 4:
+        return "(too few cells)", "not located", Mark.OPEN
+    y = np.log(rows[:, 0])
+    found, *_ = np.linalg.lstsq(design, y, rcond=None)
+    residual = float(np.sqrt(np.mean((y - design @ found) ** 2)))
+    law = f"n^({found[1]:.2f}) d^({found[2]:.2f}) k^({found[3]:.2f})"
+    return f"{law} in {len(rows)} cells", f"finding, to {residual:.0%} (rms)", Mark.FINDING

@@ -55,7 +55,10 @@ class Claim:
         The verdict's kind. `LOOSE` is a bound or a sufficient condition that holds, `FINDING` what
         no claim is made of, `OPEN` what the store does not answer (yet).
     factor
-        By what factor a bound is loose; None where that is no question.
+        By what factor a bound is loose, or what was measured over what was predicted; None where
+        neither is a question.
+    group
+        What it shares with its like, of other sizes and data: one line of a summary.
     """
 
     claim: str
@@ -63,6 +66,12 @@ class Claim:
     verdict: str
     mark: Mark
     factor: float | None = None
+    group: str = ""
+
+    @property
+    def subject(self) -> str:
+        """What a summary calls it by."""
+        return self.group or self.claim
 
 
 def judged(holds: Any, more: str = "", mark: Mark | None = None) -> dict[str, Any]:

@@ -40,6 +40,8 @@ def input_layer(study: Study) -> Iterator[Claim]:
             f"k* d/n = {spread(ratios)} in {len(ratios)} cells",
             f"kd = n holds to a factor of {max(max(ratios), 1 / min(ratios)):.2f} at this budget",
             Mark.HOLDS,
+            middle(ratios),
+            "ReLU input layer: kd degrees of freedom fit n samples (k* d/n)",
         )
     finest = widths.isel(tolerance=-1)
     cells = [c for c in cells_of(finest, "d", "n") if is_located(c)]
@@ -70,6 +72,7 @@ def budget(study: Study) -> Iterator[Claim]:
             "; ".join(told),
             "moves with tolerance and budget" if found else "not located",
             Mark.FINDING if found else Mark.OPEN,
+            group=f"threshold k* d/n for {activation}, against tolerance and budget",
         )
     for cell in cells_of(widths.isel(tolerance=-1, budget=-1), "d", "n", "activation"):
         activation = str(cell.activation.item())
@@ -107,6 +110,8 @@ def output_layer(study: Study) -> Iterator[Claim]:
             "k*/n for relative loss " + "; ".join(told),
             "not located" if np.isnan(most) else f"holds, with a constant of {most:.2f} at the finest",
             Mark.OPEN if np.isnan(most) else Mark.HOLDS,
+            None if np.isnan(most) else most,
+            "k of order n suffices for zero training error by v alone (k*/n)",
         )
 
 

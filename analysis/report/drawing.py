@@ -1,0 +1,105 @@
+"""Figures of matplotlib as parts of the page: they follow its theme, and several share one page.
+
+Black becomes the colour of the text, white that of the paper, greys lie between the two, and dark
+colours of data are lightened on dark paper. Every name gets a prefix, since an `id` holds for a page.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from xml.etree import ElementTree as ET
+
+import matplotlib as mpl
+from markupsafe import Markup, escape
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+
+from analysis.figures.style import STYLE
+
+__all__ = ["inline", "svg_of"]
+
+DARK = 0.14
+"""Luminance below which a colour does not stand out from dark paper."""
+
+HEX = re.compile(r"#[0-9a-fA-F]{6}\b")
+LONG = re.compile(r"-?\d+\.\d{3,}")
+GEOMETRY = ("d", "x", "y", "width", "height", "points", "transform")
+
+
+def svg_of(figure: Figure) -> str:
+    """A figure as the text of an SVG file, the same at every time."""
+    text = io.StringIO()
+    with mpl.rc_context(STYLE):
+        figure.savefig(text, format="svg", metadata={"Date": None})
+    return text.getvalue()
+
+
+def inline(svg: str, prefix: str, title: str, about: str) -> Markup:
+    """Make a matplotlib SVG a part of a page.
+
+    Parameters
+    ----------
+    svg
+        Text of the file.
+    prefix
+        Put before every `id`: of no other figure of the page.
+    title, about
+        What a screen reader says of it, short and long.
+    """
+    root = ET.fromstring(svg)
+    for parent in list(root.iter()):
+        for child in list(parent):
+            if _local(child.tag) in ("metadata", "style"):
+                parent.remove(child)
+    for element in root.iter():
+        element.tag = _local(element.tag)
+        element.attrib = {
+            _local(name): _value(_local(name), value, prefix) for name, value in element.attrib.items()
+        }
+        element.tail = element.text = (element.text or "").strip() or None
+    width = float(root.attrib["viewBox"].split()[2])
+    inside = "".join(ET.tostring(child, encoding="unicode") for child in root)
+    return Markup(
+        f'<svg role="img" aria-labelledby="{prefix}-title {prefix}-about" '
+        f'viewBox="{root.attrib["viewBox"]}" width="{width * 4 / 3:.0f}" '
+        f'style="min-width: {min(width, 900) * 0.8:.0f}px">'
+        f'<title id="{prefix}-title">{escape(title)}</title>'
+        f'<desc id="{prefix}-about">{escape(about)}</desc>{inside}</svg>'
+    )
+
+
+def _local(name: str) -> str:
+    return name.rpartition("}")[2]
+
+
+def _value(name: str, value: str, prefix: str) -> str:
+    """An attribute's value with names prefixed, colours of the theme, and numbers of two decimals."""
+    if name == "id":
+        return f"{prefix}-{value}"
+    if name == "href" and value.startswith("#"):
+        return f"#{prefix}-{value[1:]}"
+    if name in GEOMETRY:
+        value = LONG.sub(lambda found: f"{float(found.group()):.2f}".rstrip("0").rstrip("."), value)
+        return value.replace("\n", "")
+    if name == "style":
+        value = "; ".join(part for part in value.split("; ") if not part.startswith("font-family"))
+        value = HEX.sub(lambda found: _themed(found.group()), value)
+    return value.replace("url(#", f"url(#{prefix}-")
+
+
+def _themed(colour: str) -> str:
+    red, green, blue = to_rgb(colour)
+    if red == green == blue:
+        ends = {0.0: "currentColor", 1.0: "var(--paper)"}
+        mixed = f"color-mix(in srgb, currentColor {100 * (1 - red):.0f}%, var(--paper))"
+        return ends.get(red, mixed)
+    if _luminance(red, green, blue) < DARK:
+        return f"color-mix(in srgb, {colour} var(--data), white)"
+    return colour
+
+
+def _luminance(*rgb: float) -> float:
+    """Relative luminance of an sRGB colour, 0 to 1 (WCAG 2)."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in rgb]
+    return sum(weight * c for weight, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))

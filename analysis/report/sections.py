@@ -1,0 +1,262 @@
+"""One store as a section of the page: what it asks, its figures, its numbers, and their origin."""
+
+from __future__ import annotations
+
+import shlex
+import warnings
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from analysis import fit_laws
+from analysis.claims import Claim, claims_of
+from analysis.figures import FIGURES, Study, kinds_for
+from analysis.report.drawing import inline, svg_of
+from analysis.report.numbers import number
+from analysis.report.phase import Diagram, diagram_of
+from analysis.scaling import distinguishable
+from analysis.success import rule_for
+from pipeline.errors import InputError
+from pipeline.status import Status
+from pipeline.sweep_file import bundled_sweeps
+
+__all__ = ["Picture", "Section", "section_of"]
+
+QUESTIONS = {
+    "conditioning": "How wide must random features be for their least singular value to reach alpha?",
+    "spectrum": "How do the singular values of random features lie?",
+    "linear": "Where does gradient descent on a linear model end, and how fast?",
+    "output": "How wide must a network be for its output layer alone to fit?",
+    "input": "How wide must a network be for its input layer alone to fit?",
+    "joint": "Which weights need the fewest hidden units to fit?",
+    "deep": "What do more hidden layers do to the width that is needed?",
+    "theorem1": "Do the bounds of Theorem 1 hold at every step of descent?",
+    "theorem2-proof": "How loose is each step of the proof of Theorem 2?",
+    "generalisation": "How does the gap between test and training loss fall with n?",
+}
+"""What a sweep of an experiment asks, where its file does not say."""
+
+OWN = ("phase",)
+"""Figures that the page draws itself."""
+
+FEWEST_WIDTHS = 3
+"""Below it a store was not made to locate a transition."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure, its title, and what stands below it."""
+
+    kind: str
+    caption: str
+    svg: str
+
+
+@dataclass(frozen=True)
+class Section:
+    """What the page says of one store."""
+
+    anchor: str
+    name: str
+    store: str
+    experiment: str
+    question: str
+    counts: dict[str, int]
+    messages: list[tuple[str, int]]
+    claims: list[Claim]
+    diagram: Diagram | None
+    laws: list[dict[str, str]]
+    verdict: str
+    pictures: list[Picture]
+    command: list[str]
+    sweep: str
+    provenance: list[tuple[str, str]]
+    created: str
+
+    @property
+    def trials(self) -> int:
+        """Trials that the sweep asks for."""
+        return sum(self.counts.values())
+
+
+def section_of(
+    study: Study, store: str, anchor: str, drawn: Mapping[str, str] | None = None
+) -> Section:
+    """Return the section of a store.
+
+    Parameters
+    ----------
+    study
+        The store, with the rule of success that was asked for.
+    store
+        Its path, as a reader can give it to a command.
+    anchor
+        Prefix of all names on the page: of no other section.
+    drawn
+        SVG texts of figures that were drawn already, by kind.
+
+    Raises
+    ------
+    InputError
+        Where the rule of success does not suit the store.
+    """
+    ds = study.ds
+    attrs: dict[str, Any] = ds.attrs
+    sweep = str(attrs.get("sweep", ""))
+    diagram = diagram_of(study) if _has_transition(study) else None
+    laws, verdict = _laws(study) if diagram and diagram.panels else ([], "")
+    return Section(
+        anchor=anchor,
+        name=str(attrs.get("name", "")),
+        store=store,
+        experiment=str(attrs.get("experiment", "")),
+        question=_question(attrs, sweep),
+        counts=_counts(study),
+        messages=_messages(study),
+        claims=claims_of(Study(ds) if _is_judged(study) else study),
+        diagram=diagram if diagram and diagram.panels else None,
+        laws=laws,
+        verdict=verdict,
+        pictures=list(_pictures(study, anchor, drawn or {})),
+        command=_command(attrs, sweep, store),
+        sweep=sweep,
+        provenance=_provenance(attrs),
+        created=str(_nested(attrs, "provenance", "created") or ""),
+    )
+
+
+def _is_judged(study: Study) -> bool:
+    return any(rule is not None for rule in (study.threshold, study.budgets, study.success))
+
+
+def _has_transition(study: Study) -> bool:
+    """Whether there is a success whose critical width could be asked for; a rule that was given is."""
+    if _is_judged(study):
+        rule_for(study.ds, study.threshold, study.budgets, study.success)
+        return True
+    try:
+        rule_for(study.ds)
+    except InputError:
+        return False
+    return bool(study.ds.sizes["width"] >= FEWEST_WIDTHS)
+
+
+def _question(attrs: Mapping[str, Any], sweep: str) -> str:
+    """The comment that opens the sweep's file, or what its experiment is for."""
+    lines = sweep.splitlines()
+    opening = lines[0].lstrip("# ") if lines and lines[0].startswith("#") else ""
+    return opening or QUESTIONS.get(str(attrs.get("experiment")), "")
+
+
+def _counts(study: Study) -> dict[str, int]:
+    found = Counter(study.ds.status.values.ravel().tolist())
+    return {status.word: found[status] for status in Status if status != Status.EXCLUDED}
+
+
+def _messages(study: Study, most: int = 5) -> list[tuple[str, int]]:
+    """What failed trials said, most frequent first."""
+    if "message" not in study.ds:
+        return []
+    failed = (study.ds.status == Status.FAILED).values
+    said = Counter(map(str, study.ds.message.values[failed].tolist()))
+    return sorted(said.items(), key=lambda item: (-item[1], item[0]))[:most]
+
+
+def _laws(study: Study) -> tuple[list[dict[str, str]], str]:
+    """The table of laws, and what the data can tell apart; without one, why."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # groups that have too few widths
+            laws = fit_laws(study.widths)
+    except ValueError as error:
+        return [], f"No law is fitted: {error}."
+    return [_law(row, laws) for _, row in laws.iterrows()], distinguishable(laws)
+
+
+def _law(row: pd.Series[Any], laws: pd.DataFrame) -> dict[str, str]:
+    groups = list(laws.columns[: laws.columns.get_loc("law")])
+    return {
+        "group": ", ".join(f"{name} {row[name]}" for name in groups),
+        "law": str(row["formula"]),
+        "constant": number(row["constant"]),
+        "exponents": ", ".join(_exponent(row, name) for name in ("n", "d", "alpha")
+                               if row[f"exponent_{name}"] == row[f"exponent_{name}"]) or "–",
+        "residual": number(row["rms_log_residual"]),
+        "delta": f"{row['delta_aicc']:.1f}" if row["delta_aicc"] < 1e6 else "–",
+        "weight": f"{row['weight']:.2f}" if row["weight"] == row["weight"] else "–",
+        "left out": number(row["error_largest_n"]),
+    }  # fmt: skip
+
+
+def _exponent(row: pd.Series[Any], name: str) -> str:
+    value, low, high = (row[f"exponent_{name}{end}"] for end in ("", "_low", "_high"))
+    return f"{name}: {value:.2f} [{low:.2f}, {high:.2f}]".replace("-", "−")
+
+
+def _pictures(study: Study, anchor: str, drawn: Mapping[str, str]) -> list[Picture]:
+    """All figures that suit the store, once it has a trial that is done."""
+    if not (study.ds.status == Status.DONE).any():
+        return []
+    pictures = []
+    for kind in kinds_for(study.ds):
+        if kind in OWN:
+            continue
+        draw = FIGURES[kind].draw
+        caption = " ".join((draw.__doc__ or kind).split())
+        svg = drawn.get(kind) or svg_of(draw(study))
+        title = f"{study.ds.attrs.get('name', '')}: {kind}"
+        pictures.append(Picture(kind, caption, inline(svg, f"{anchor}-{kind}", title, caption)))
+    return pictures
+
+
+def _command(attrs: Mapping[str, Any], sweep: str, store: str) -> list[str]:
+    """How to fill such a store again: by the name of a bundled sweep, or by its file below."""
+    name = str(attrs.get("name", ""))
+    file = bundled_sweeps().get(name)
+    bundled = file is not None and file.read_text() == sweep
+    return [
+        shlex.join(["widthlaw", "run", name if bundled else f"{name}.toml", "-o", f"{name}.zarr"]),
+        shlex.join(["widthlaw", "fit", store]),
+    ]
+
+
+def _provenance(attrs: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Where the numbers come from: words for all that the store says of it."""
+    told = {
+        "format version": attrs.get("format_version"),
+        "identity": attrs.get("identity"),
+        "digest of the axes": attrs.get("digest"),
+        "numerics version": _nested(attrs, "identity_fields", "numerics_version"),
+    }
+    known = attrs.get("provenance")
+    flat = dict(_flat(known)) if isinstance(known, Mapping) else {}
+    return [(key, str(value)) for key, value in (told | flat).items() if value is not None]
+
+
+def _flat(known: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:
+    lines: list[tuple[str, str]] = []
+    for key, value in known.items():
+        name = f"{before}{key}"
+        if isinstance(value, Mapping):
+            words = ", ".join(f"{inner} {told}" for inner, told in value.items())
+            lines.append((name, words))
+        elif isinstance(value, list) and all(isinstance(one, Mapping) for one in value):
+            words = "; ".join(", ".join(map(str, one.values())) for one in value)
+            lines.append((name, words))
+        else:
+            lines.append((name, _plain(value)))
+    return lines
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "not known" if value is None else str(value)
+
+
+def _nested(attrs: Mapping[str, Any], outer: str, inner: str) -> Any:
+    known = attrs.get(outer)
+    return known.get(inner) if isinstance(known, Mapping) else None
