@@ -320,6 +320,23 @@ def plot(
 
 @main.command()
 @click.argument("stores", type=STORE, nargs=-1, required=True)
+@click.option(
+    "-o", "--output", type=FILE, default=Path("report.html"), show_default=True, help="HTML file."
+)
+@judging
+def report(stores: Sequence[Where], output: Path, judged: dict[str, Any]) -> None:
+    """Write one HTML file that tells STORES: claims and verdicts, figures, numbers and their origin.
+
+    STORES may also be folders of stores. The file needs nothing beside it, nor a network. The sections
+    of the stores are judged as the options say; the claims always by the paper's own criteria.
+    """
+    from jobs.report import report_stores
+
+    sys.exit(report_stores(stores, judged, output))
+
+
+@main.command()
+@click.argument("stores", type=STORE, nargs=-1, required=True)
 @click.option("--repair", is_flag=True, help="Make the trials pending that are damaged; tidy up.")
 @click.option(
     "--sample",
@@ -399,7 +416,7 @@ def merge(stores: Sequence[Where], out: Path, dry_run: bool) -> None:
 @click.option("--full", is_flag=True, help="Five times the seeds (about five times the time).")
 @computing
 def reproduce(output: Path, full: bool, workplace: dict[str, Any]) -> None:
-    """Run the paper: all named sweeps, their figures, and a table of claims."""
+    """Run the paper: all named sweeps, their figures, a table of claims, and a report of it all."""
     from jobs.reproduce import reproduce as run_paper
 
     sys.exit(run_paper(output, full, workplace))

@@ -1,4 +1,4 @@
-"""The paper from end to end: all named sweeps into stores, their figures, and a table of claims.
+"""The paper from end to end: all named sweeps into stores, their figures, claims, and a report.
 
 Every row of the table says what the paper claims, what was measured in the stores just filled, and
 the verdict (`analysis.claims`).
@@ -19,9 +19,11 @@ import click
 from analysis import fit_laws, load_store
 from analysis.claims import Claim, claims
 from analysis.figures import Study
+from analysis.report import report_page
 from analysis.scaling import distinguishable
 from jobs import launch
 from jobs.pictures import draw_store
+from jobs.report import save_report
 from pipeline.sweep import Sweep
 from pipeline.sweep_file import load_sweep, parse_sweep
 
@@ -58,11 +60,8 @@ def reproduce(output: Path, full: bool, workplace: Mapping[str, Any]) -> int:
             for sweep in sweeps
         ]
     studies = {name: Study(load_store(store)) for name, store in stores.items()}
-    pictures = [
-        file
-        for name, study in studies.items()
-        for file in draw_store(study, stores[name], output=output)
-    ]
+    drawn = {name: draw_store(study, stores[name], output=output) for name, study in studies.items()}
+    pictures = [file for files in drawn.values() for file in files]
     click.echo("stores\n" + "\n".join(f"  {store}" for store in stores.values()))
     click.echo("pictures\n" + "\n".join(f"  {file}" for file in pictures) + "\n")
     rows = list(claims(studies.values()))
@@ -70,8 +69,29 @@ def reproduce(output: Path, full: bool, workplace: Mapping[str, Any]) -> int:
     (output / "claims.csv").write_text(_as_csv(rows))
     for name in ("theorem2", "input-layer"):
         click.echo(f"\nlaws of {name}: {distinguishable(fit_laws(studies[name].widths))}")
+    click.echo(f"\n{_report(studies, stores, drawn, output / 'report.html')}")
     click.echo(f"{time.perf_counter() - began:.0f} s", err=True)
     return max(codes)
+
+
+def _report(
+    studies: Mapping[str, Study],
+    stores: Mapping[str, Path],
+    drawn: Mapping[str, list[Path]],
+    file: Path,
+) -> Path:
+    """Write the report, of the figures that are drawn already; the stores are told by their names."""
+    told = {name: f"{name}.zarr" for name in studies}
+    svgs = {
+        told[name]: {
+            path.stem.removeprefix(f"{stores[name].stem}-"): path.read_text()
+            for path in files
+            if path.suffix == ".svg"
+        }
+        for name, files in drawn.items()
+    }
+    save_report(report_page({told[name]: study for name, study in studies.items()}, svgs), file)
+    return file
 
 
 def _sweep(name: str, full: bool) -> Sweep:
