@@ -35,7 +35,9 @@ def regression(study: Study) -> Iterator[Claim]:
     yield Claim(
         "Section III, as printed: the distance is ||theta^+||",
         f"distance over it {spread(ds.length_ratio)}",
-        "holds only where theta_0 has no part in the row space" if there.any() else "not located",
+        "departs: it holds only where theta_0 has no part in the row space"
+        if there.any()
+        else "not located",
         Mark.DEPARTS if there.any() else Mark.OPEN,
     )
     off = ((1 - ds.rate) / (1 - ds.rate_predicted)).values[there]
@@ -130,4 +132,4 @@ def generalisation(study: Study) -> Iterator[Claim]:
         yield Claim(claim, measured, "-1/2 within the interval", Mark.HOLDS)
     else:
         faster = "faster" if high < -0.5 else "slower"
-        yield Claim(claim, measured, f"a finding: it decays {faster} than the bound here", Mark.FINDING)
+        yield Claim(claim, measured, f"finding: it decays {faster} than the bound here", Mark.FINDING)

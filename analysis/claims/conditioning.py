@@ -35,14 +35,15 @@ def theorem2(study: Study) -> Iterator[Claim]:
     widths = study.widths
     for cell in cells_of(widths, "d", "n"):
         edge, limit = float(cell.k_edge_finite), float(cell.k_edge)
+        predicted = f"{edge:.0f} by the edge, {limit:.0f} for n to infinity"
         off = abs(float(cell.k50) / edge - 1)
         yield Claim(
             f"Theorem 2: width for sigma_min >= alpha sqrt(k)/2 (d={int(cell.d)}, n={int(cell.n)})",
-            f"k* = {width_of(cell)}; {edge:.0f} by the edge, {limit:.0f} for n to infinity",
+            f"k* = {width_of(cell)}; {predicted if edge == edge else 'alpha is not known'}",
             f"within {off:.0%} of the edge" if is_located(cell) else "not located",
             (Mark.HOLDS if off < FOLLOWS - 1 else Mark.DEPARTS) if is_located(cell) else Mark.OPEN,
             float(cell.k50) / edge if is_located(cell) else None,
-            "Theorem 2: width for sigma_min >= alpha sqrt(k)/2, against that of the edge",
+            "Theorem 2: width for sigma_min >= alpha sqrt(k)/2, over that of the edge",
         )
     cells = [c for c in cells_of(widths, "d", "n") if is_located(c)]
     factors = [_theorem_width(int(c.n), float(c.alpha)) / float(c.k50) for c in cells]
@@ -107,7 +108,7 @@ def stress(study: Study) -> Iterator[Claim]:
     for cell in cells_of(study.widths, "dataset", "angle", "d", "n"):
         angle = cell.angle.item()
         where = f"{cell.dataset.item()}, n={cell.n.item()}" + (f", angle={angle:g}" if angle else "")
-        edge, times = float(cell.k_edge_finite), None
+        edge, alpha, times = float(cell.k_edge_finite), float(cell.alpha), None
         if str(cell.outcome.item()) == "degenerate":
             verdict = "alpha = 0: the theorem says nothing, and no width is predicted"
             mark = Mark.FINDING
@@ -118,14 +119,16 @@ def stress(study: Study) -> Iterator[Claim]:
             verdict = f"{word} ({times:.2g} times its width)"
             mark = Mark.HOLDS if follows else Mark.DEPARTS
         else:
-            verdict, mark = f"the edge predicts {edge:.0f}", Mark.OPEN
+            verdict, mark = "not located", Mark.OPEN
+            if edge == edge:
+                verdict += f"; the edge predicts {edge:.0f}"
         yield Claim(
-            f"structured data ({where}): alpha = {float(cell.alpha):.2e}",
+            f"structured data ({where})" + (f": alpha = {alpha:.2e}" if alpha == alpha else ""),
             f"k* = {width_of(cell)}" if is_located(cell) else str(cell.outcome.item()),
             verdict,
             mark,
             times,
-            f"structured data ({cell.dataset.item()}): width against that of the edge",
+            f"structured data ({cell.dataset.item()}): width over that of the edge",
         )
 
 
@@ -207,5 +210,6 @@ def _power_law(rows: np.ndarray[Any, np.dtype[np.float64]]) -> tuple[str, str, M
     y = np.log(rows[:, 0])
     found, *_ = np.linalg.lstsq(design, y, rcond=None)
     residual = float(np.sqrt(np.mean((y - design @ found) ** 2)))
-    law = f"n^({found[1]:.2f}) d^({found[2]:.2f}) k^({found[3]:.2f})"
+    powers = zip("ndk", found[1:], strict=True)
+    law = " ".join(f"{name}^({round(power, 2) + 0.0:.2f})" for name, power in powers)
     return f"{law} in {len(rows)} cells", f"finding, to {residual:.0%} (rms)", Mark.FINDING

@@ -55,8 +55,8 @@ class Claim:
         The verdict's kind. `LOOSE` is a bound or a sufficient condition that holds, `FINDING` what
         no claim is made of, `OPEN` what the store does not answer (yet).
     factor
-        By what factor a bound is loose, or what was measured over what was predicted; None where
-        neither is a question.
+        By what factor a bound is loose, or else the ratio that `group` names; None where neither is
+        a question.
     group
         What it shares with its like, of other sizes and data: one line of a summary.
     """
@@ -88,7 +88,12 @@ def spread(values: Any, form: str = ".3g") -> str:
     known = _known(values)
     if not known.size:
         return "(none)"
-    return f"{np.median(known):{form}} ({known.min():{form}} to {known.max():{form}})"
+    median, least, most = (f"{at:{form}}" if at else "0" for at in _median_and_ends(known))
+    return f"{median} ({least} to {most})"
+
+
+def _median_and_ends(known: npt.NDArray[np.float64]) -> tuple[float, float, float]:
+    return float(np.median(known)), float(known.min()), float(known.max())
 
 
 def middle(values: Any) -> float:

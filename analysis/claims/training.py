@@ -72,7 +72,8 @@ def budget(study: Study) -> Iterator[Claim]:
             "; ".join(told),
             "moves with tolerance and budget" if found else "not located",
             Mark.FINDING if found else Mark.OPEN,
-            group=f"threshold k* d/n for {activation}, against tolerance and budget",
+            float(row.k50.isel(budget=-1)) * d / n if is_located(row.isel(budget=-1)) else None,
+            f"threshold k* d/n for {activation}, at the longest budget, over tolerances",
         )
     for cell in cells_of(widths.isel(tolerance=-1, budget=-1), "d", "n", "activation"):
         activation = str(cell.activation.item())

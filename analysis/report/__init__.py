@@ -24,7 +24,7 @@ from markupsafe import Markup
 from analysis.figures import Study
 from analysis.report.numbers import number, typeset, whole
 from analysis.report.sections import Section, section_of
-from analysis.report.summary import EXPLAINED, MARKS, Summary, rest_of
+from analysis.report.summary import EXPLAINED, MARKS, Summary, split_verdict
 
 __all__ = ["report_page", "write_report"]
 
@@ -91,7 +91,12 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": number, "rest": rest_of, "typeset": typeset, "whole": whole}
+    environment.filters |= {
+        "number": number,
+        "split": split_verdict,
+        "typeset": typeset,
+        "whole": whole,
+    }
     return environment
 
 

@@ -57,7 +57,7 @@ def inline(svg: str, prefix: str, title: str, about: str) -> Markup:
         element.attrib = {
             _local(name): _value(_local(name), value, prefix) for name, value in element.attrib.items()
         }
-        element.tail = element.text = (element.text or "").strip() or None
+        element.text, element.tail = (element.text or "").strip() or None, None
     width = float(root.attrib["viewBox"].split()[2])
     inside = "".join(ET.tostring(child, encoding="unicode") for child in root)
     return Markup(

@@ -31,11 +31,12 @@ SIGNS = (
     (re.compile(r"sqrt\(([^()]+)\)"), r"√\1"),
     (re.compile(r"\bsqrt k\b"), "√k"),
     (re.compile(r"\|\|"), "‖"),
-    (re.compile(r"\^(\d)"), r"<sup>\1</sup>"),
+    (re.compile(r"\^(?:(\d)|\(([^()]*)\))"), r"<sup>\1\2</sup>"),
     (re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)e([+-]?)0*(\d+)\b"), r"\1×10<sup>\2\3</sup>"),
     (re.compile(r"(?<![\w.])1×10<sup>"), "10<sup>"),
     (re.compile(r"<sup>\+"), "<sup>"),
-    (re.compile(r"(?<=<sup>)-|(?<=[ (\[=])-(?=\d)"), "−"),
+    (re.compile(r"(?<=<sup>)-|(?<=[ (\[=])-(?=\d)|(?<= )-(?= )"), "−"),
+    (re.compile(r"\binf\b"), "∞"),
     (re.compile(r"&gt;="), "≥"),
     (re.compile(r"&lt;="), "≤"),
     (re.compile(r"\bk\*"), "k<sup>*</sup>"),
@@ -57,10 +58,10 @@ def number(value: Any, digits: int = 3) -> str:
         return "–"
     if np.isinf(value):
         return "∞" if value > 0 else "−∞"
-    if value and not 1e-3 <= abs(value) < 10 ** max(digits + 2, 5):
-        mantissa, _, power = f"{value:.{digits - 1}e}".partition("e")
+    mantissa, _, power = f"{value:.{digits - 1}e}".partition("e")
+    if value and not -3 <= int(power) < max(digits + 2, 5):
         return f"{mantissa}×10{str(int(power)).translate(RAISED)}".replace("-", "−")
-    places = max(0, digits - 1 - int(np.floor(np.log10(abs(value))))) if value else 0
+    places = max(0, digits - 1 - int(power)) if value else 0
     return f"{value:,.{places}f}".replace(",", THIN).replace("-", "−")
 
 

@@ -69,7 +69,7 @@ class Section:
     claims: list[Claim]
     diagram: Diagram | None
     laws: list[dict[str, str]]
-    verdict: str
+    verdict: list[str]
     pictures: list[Picture]
     command: list[str]
     sweep: str
@@ -107,7 +107,7 @@ def section_of(
     attrs: dict[str, Any] = ds.attrs
     sweep = str(attrs.get("sweep", ""))
     diagram = diagram_of(study) if _has_transition(study) else None
-    laws, verdict = _laws(study) if diagram and diagram.panels else ([], "")
+    laws, verdict = _laws(study) if diagram and diagram.panels else ([], [])
     return Section(
         anchor=anchor,
         name=str(attrs.get("name", "")),
@@ -165,19 +165,21 @@ def _messages(study: Study, most: int = 5) -> list[tuple[str, int]]:
     return sorted(said.items(), key=lambda item: (-item[1], item[0]))[:most]
 
 
-def _laws(study: Study) -> tuple[list[dict[str, str]], str]:
-    """The table of laws, and what the data can tell apart; without one, why."""
+def _laws(study: Study) -> tuple[list[dict[str, str]], list[str]]:
+    """The table of laws, and what the data can tell apart, a sentence for a group; without one, why."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # groups that have too few widths
             laws = fit_laws(study.widths)
     except ValueError as error:
-        return [], f"No law is fitted: {error}."
-    return [_law(row, laws) for _, row in laws.iterrows()], distinguishable(laws)
-
-
-def _law(row: pd.Series[Any], laws: pd.DataFrame) -> dict[str, str]:
+        return [], [f"No law is fitted: {error}."]
     groups = list(laws.columns[: laws.columns.get_loc("law")])
+    parts = [part for _, part in laws.groupby(groups, sort=False)] if groups else [laws]
+    rows = [_law(row, groups) for _, row in laws.iterrows()]
+    return rows, [distinguishable(part) for part in parts]
+
+
+def _law(row: pd.Series[Any], groups: list[Any]) -> dict[str, str]:
     return {
         "group": ", ".join(f"{name} {row[name]}" for name in groups),
         "law": str(row["formula"]),

@@ -17,11 +17,11 @@ from analysis.claims import PARTS, Claim, Mark
 from analysis.report.numbers import number
 from analysis.report.sections import Section
 
-__all__ = ["EXPLAINED", "MARKS", "Group", "Summary", "rest_of"]
+__all__ = ["EXPLAINED", "MARKS", "Group", "Summary", "split_verdict"]
 
 MARKS = {
     Mark.HOLDS: ("✓", "holds"),
-    Mark.LOOSE: ("≫", "sufficient, loose"),
+    Mark.LOOSE: ("≫", "holds, loose"),
     Mark.DEPARTS: ("≠", "departs"),
     Mark.FINDING: ("◦", "finding"),
     Mark.OPEN: ("?", "not located"),
@@ -78,9 +78,8 @@ class Group:
         words = f"{len(self.claims)} cases"
         if not self.factors:
             return words
-        ends = " to ".join(dict.fromkeys(number(end) for end in (self.factors[0], self.factors[-1])))
-        ratio = "that width over k*" if self.mark == Mark.LOOSE else "measured over predicted"
-        return f"{words}; {ratio} {ends}"
+        ends = dict.fromkeys(number(end) for end in (self.factors[0], self.factors[-1]))
+        return f"{words}: {' to '.join(ends)}"
 
     @property
     def verdict(self) -> str:
@@ -121,11 +120,11 @@ class Summary:
         return Counter(claim.mark for section in self.sections for claim in section.claims)
 
     @cached_property
-    def loose(self) -> list[tuple[Group, float, float, float]]:
-        """What holds but is loose: median factor, and the ends; the loosest first."""
+    def loose(self) -> list[tuple[Group, float]]:
+        """What holds but is loose, with the median factor; the loosest first."""
         groups = [group for _, groups in self.parts for group in groups]
         rows = [
-            (group, float(np.median(group.factors)), group.factors[0], group.factors[-1])
+            (group, float(np.median(group.factors)))
             for group in groups
             if group.mark == Mark.LOOSE and group.factors
         ]
@@ -133,7 +132,7 @@ class Summary:
 
     def length(self, factor: float) -> float:
         """Per cent of the longest bar, in logarithms."""
-        longest = max(row[1] for row in self.loose)
+        longest = max(median for _, median in self.loose)
         return round(100 * float(np.log(max(factor, 1)) / np.log(max(longest, 2))), 1)
 
     @cached_property
@@ -166,9 +165,12 @@ class Summary:
         return total
 
 
-def rest_of(verdict: str, mark: Mark) -> str:
-    """A verdict without the words that its mark has said."""
-    return verdict.removeprefix(MARKS[mark][1]).lstrip(" ,:")
+def split_verdict(verdict: str, mark: Mark) -> tuple[str, str]:
+    """The word that stands out, and the rest of a verdict without it."""
+    if mark == Mark.LOOSE and verdict.startswith("holds"):
+        return "holds, loose", verdict.removeprefix("holds").replace(", loose by", ", by").strip()
+    word = "sufficient, loose" if verdict.startswith("sufficient") else MARKS[mark][1]
+    return word, verdict.removeprefix(word).lstrip(" ,:")
 
 
 def groups_of(section: Section) -> list[Group]:

@@ -1,0 +1,233 @@
+"""The page says what the stores say, holds together, and takes no word for anything but a word."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from analysis import critical_widths
+from analysis.figures import Study
+from analysis.report import report_page, write_report
+from pipeline.errors import InputError
+from pipeline.status import Status
+
+from .conftest import IMAGE, QUOTES, SCRIPT, TURNED
+from .reading import read
+
+
+@pytest.fixture(scope="module")
+def html(page):
+    return read(page)
+
+
+def changed(study: Study, *statuses: Status, **attrs) -> Study:
+    """A study in which trials have other statuses, seed by seed in turn."""
+    ds = study.ds
+    which = xr.zeros_like(ds.status) + np.array(statuses, "int8")[ds.seed.values % len(statuses)]
+    return Study(ds.assign(status=which).assign_attrs(attrs))
+
+
+def test_equal_stores_give_equal_bytes(hostile, studies) -> None:
+    given = {"x.zarr": Study(hostile), "y.zarr": Study(studies["theorem2.zarr"].ds)}
+    assert report_page(given).encode() == report_page(given).encode()
+
+
+def test_names_are_of_one_element_and_references_lead_somewhere(page, html) -> None:
+    everything = html.all("")
+    names = [element.attributes["id"] for element in everything if "id" in element.attributes]
+    assert len(names) == len(set(names))
+    asked = [
+        name
+        for element in everything
+        for attribute in ("aria-labelledby", "aria-describedby", "for")
+        for name in element.attributes.get(attribute, "").split()
+    ]
+    asked += re.findall(r"""(?:href="#|url\(#)([^")]+)""", page)
+    assert asked
+    assert set(asked) <= set(names)
+
+
+def test_the_page_asks_for_nothing(html) -> None:
+    for element in html.all(""):
+        assert element.tag not in ("link", "iframe", "object", "embed", "base", "form")
+        assert "src" not in element.attributes
+        assert element.attributes.get("href", "#").startswith(("#", "data:image/png"))
+    policy = html.all("meta", http_equiv="Content-Security-Policy")[0].attributes["content"]
+    assert "default-src 'none'" in policy
+    assert "script-src 'sha256-" in policy
+    for style in (element.text for element in html.all("style")):
+        assert "url(" not in style
+        assert "@import" not in style
+
+
+def test_words_of_a_store_stay_words(page, html) -> None:
+    assert not html.all("img")
+    assert not [e for e in html.all("") if any(name.startswith("on") for name in e.attributes)]
+    scripts = html.all("script")
+    data = [script for script in scripts if script.attributes.get("type") == "application/json"]
+    assert len(data) == 3
+    assert len(scripts) == len(data) + 1
+    assert all(isinstance(json.loads(script.text), dict) for script in data)
+    for words in (IMAGE, SCRIPT, QUOTES, TURNED):
+        assert words in html.text
+    assert "49" not in html.all("p", class_="question")[-1].text  # 7 * 7, had it been a template
+
+
+def test_headings_go_down_by_one_and_tables_have_captions_and_scopes(html) -> None:
+    levels = [int(e.tag[1]) for e in html.all("") if re.fullmatch("h[1-6]", e.tag)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in itertools.pairwise(levels))
+    for table in html.all("table"):
+        assert table.all("caption")[0].text.strip()
+        assert table.all("th")
+        assert all(cell.attributes.get("scope") in ("row", "col") for cell in table.all("th"))
+    for landmark in ("header", "nav", "main", "footer"):
+        assert len(html.all(landmark)) == 1
+    for picture in html.all("svg", role="img"):
+        assert picture.all("title")[0].text
+        assert len(picture.all("desc")[0].text) > 20
+
+
+def test_verdicts_say_what_the_claims_say(html, studies) -> None:
+    from analysis.claims import claims
+
+    rows = list(claims(studies.values()))
+    section = next(e for e in html.all("section") if e.attributes["aria-labelledby"] == "s1")
+    table = next(t for t in section.all("table") if "Claims" in t.all("caption")[0].text)
+    told = [[cell.text for cell in line.inside] for line in table.all("tr")[1:]]
+    assert len(told) == len(rows) == 3
+    for (claim, measured, verdict), row in zip(told, rows, strict=True):
+        assert re.findall(r"\d+", claim)[:3] == re.findall(r"\d+", row.claim)[:3]
+        assert re.findall(r"\d\d+", measured)[:1] == re.findall(r"\d\d+", row.measured)[:1]
+        assert {"holds": "✓", "loose": "≫", "departs": "≠"}[row.mark] in verdict
+    said = html.all("section", aria_labelledby="verdicts")[0].all("p")[0].text
+    assert said.startswith(f"{len(rows)} statements")
+
+
+def test_every_store_tells_its_sweep_its_origin_and_how_to_run_it_again(html, studies) -> None:
+    sections = [e for e in html.all("section") if e.attributes.get("class") == "store"]
+    for section, (path, study) in zip(sections, studies.items(), strict=False):
+        attrs = study.ds.attrs
+        shown = [pre.text for pre in section.all("pre")]
+        assert shown[0].split()[:2] == ["widthlaw", "run"]
+        assert path in shown[0]
+        assert shown[1] == attrs["sweep"]
+        origin = section.all("dl")[0].text
+        for word in (attrs["identity"], attrs["provenance"]["created"], attrs["provenance"]["python"]):
+            assert word in origin
+        assert f"numpy {attrs['provenance']['packages']['numpy']}" in origin
+
+
+def test_counts_and_critical_widths_of_every_frame_are_those_of_the_store(html, studies) -> None:
+    ds = studies["descent.zarr"].ds
+    box = html.all("div", class_="phase")[1]
+    data = json.loads(box.all("script")[0].text)
+    tolerances = [float(word) for word in data["sliders"][0]["places"]]
+    budgets = [int(re.sub(r"\D", "", word)) for word in data["sliders"][1]["places"]]
+    assert tolerances == [0.1, 0.01]
+    assert budgets[-1] == 3000
+    assert len(budgets) == 10
+    met = ds.steps_to_tolerance
+    for frame in range(20):
+        t, b = divmod(frame, 10)
+        won = (met.isel(tolerance=t) <= budgets[b]) & (ds.status == Status.DONE)
+        for p in range(2):
+            for c in range(2):
+                told = [data["looks"][at][1] for at in data["counts"][frame][p][c]]
+                expected = won.isel(d=p, n=c).sum("seed").values
+                assert [int(words.split(" of ")[0]) for words in told] == expected.tolist()
+                assert all(" of 6 trials" in words for words in told)
+    for b in (5, 9):
+        widths = critical_widths(ds, budgets=[budgets[b]]).isel(budget=0)
+        for t in (0, 1):
+            rows = iter(data["rows"][t * 10 + b])
+            for p in range(2):
+                for c in range(2):
+                    row, cell = next(rows), widths.isel(d=p, n=c, tolerance=t)
+                    assert row[1] == cell.outcome.item()
+                    if row[1] in ("fitted", "separated"):
+                        k = float(row[0].split(" [")[0])
+                        assert k == pytest.approx(float(cell.k50), rel=6e-3)
+                    else:
+                        assert row[0] == "–"
+
+
+def test_without_a_script_the_page_shows_the_last_frame(html) -> None:
+    for box in html.all("div", class_="phase"):
+        data = json.loads(box.all("script")[0].text)
+        panels = box.all("figure", class_="panel")
+        for panel, counts in zip(panels, data["counts"][-1], strict=True):
+            for cell in panel.all("rect", role="gridcell"):
+                c, w = int(cell.attributes["data-c"]), int(cell.attributes["data-w"])
+                fill, words = data["looks"][counts[c][w]]
+                assert cell.attributes["fill"] == fill
+                assert cell.text.endswith(words)
+        lines = box.all("tbody")[0].all("tr")
+        shown = [[cell.text for cell in line.inside if "moving" in cell.attributes.get("class", "")]
+                 for line in lines]  # fmt: skip
+        assert shown == data["rows"][-1]
+
+
+def test_a_rule_that_was_asked_for_judges_the_sections_and_not_the_claims(studies, html) -> None:
+    study = Study(studies["theorem2.zarr"].ds, threshold=0.3)
+    other = read(report_page({"theorem2.zarr": study}))
+    assert "0.3 α" in other.all("div", class_="phase")[0].text
+    for phrase in ("over that of the edge", "is sufficient (constant 1)", "(d=4, n=16)"):
+        lines = [{e.text for e in page.all("tr") if phrase in e.text} for page in (html, other)]
+        assert lines[0]
+        assert lines[0] == lines[1]
+    with pytest.raises(InputError, match="threshold"):
+        report_page({"d": Study(studies["descent.zarr"].ds, threshold=0.3)})
+
+
+@pytest.mark.parametrize(
+    ("statuses", "said"),
+    [
+        ((Status.DONE, Status.PENDING), "Not finished"),
+        ((Status.PENDING,), "No trial is done"),
+        ((Status.FAILED,), "failed"),
+        ((Status.DIVERGED,), "diverged"),
+    ],
+)
+@pytest.mark.parametrize("store", ["theorem2.zarr", "descent.zarr"])
+def test_a_store_that_is_not_done_says_so(studies, store, statuses, said) -> None:
+    study = changed(studies[store], *statuses)
+    html = read(report_page({store: study}))
+    section = next(e for e in html.all("section") if e.attributes.get("class") == "store")
+    assert said in section.text
+    assert "nan" not in re.sub(r"[^a-z]", " ", section.text).split()
+    drawn = bool(section.all("svg", role="img"))
+    assert drawn == (Status.DONE in statuses)
+
+
+def test_a_store_of_no_known_experiment_has_numbers_and_no_verdicts(studies) -> None:
+    ds = studies["theorem2.zarr"].ds
+    html = read(report_page({"x": Study(ds.assign_attrs(experiment="other", name="mine", sweep=""))}))
+    assert not html.all("section", aria_labelledby="verdicts")
+    assert html.all("div", class_="phase")
+    bare = ds[["status", "k", "seconds"]].assign_attrs(experiment="other", name="bare", provenance=None)
+    html = read(report_page({"x": Study(bare)}))
+    assert not html.all("div", class_="phase")
+    assert "400 trials" in html.text
+
+
+def test_a_page_appears_whole_or_not_at_all(tmp_path, monkeypatch) -> None:
+    file = tmp_path / "new" / "report.html"
+    write_report("first", file)
+    assert file.read_text() == "first"
+
+    def broken(*_: object) -> None:
+        raise OSError("the disk is gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.replace", broken)
+        with pytest.raises(OSError, match="gone"):
+            write_report("second", file)
+    assert file.read_text() == "first"
+    assert [path.name for path in file.parent.iterdir()] == ["report.html"]
