@@ -1,14 +1,17 @@
 """What the paper claims, what the stores say, and the verdict.
 
 Each of the paper's sweeps has a function from its study to rows, and a line in `SECTIONS`; `PARTS`
-says to which part of the paper it belongs. A store is known by the name of its sweep and by its
-experiment; any other has no rows.
+says to which part of the paper it belongs. A store is known by the name of its sweep, its experiment
+and its axes; any other has no rows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
+
+import xarray as xr
 
 from analysis.claims import certificates, conditioning, training
 from analysis.claims.rows import Claim, Mark
@@ -16,24 +19,43 @@ from analysis.figures import Study
 
 __all__ = ["PARTS", "SECTIONS", "Claim", "Mark", "claims", "claims_of"]
 
-SECTIONS: Mapping[str, tuple[str, Callable[[Study], Iterator[Claim]]]] = MappingProxyType(
+
+@dataclass(frozen=True)
+class _Rows:
+    """Of a sweep: its experiment, its axes beside d, n, width and seed, and what makes its rows."""
+
+    experiment: str
+    axes: frozenset[str]
+    make: Callable[[Study], Iterator[Claim]]
+
+    def suit(self, ds: xr.Dataset) -> bool:
+        """Whether a store is such a sweep's, whatever its extents are."""
+        axes = set(map(str, ds.status.dims)) - {"d", "n", "width", "seed"}
+        return ds.attrs.get("experiment") == self.experiment and axes == self.axes
+
+
+def _rows(experiment: str, make: Callable[[Study], Iterator[Claim]], *axes: str) -> _Rows:
+    return _Rows(experiment, frozenset(axes), make)
+
+
+SECTIONS: Mapping[str, _Rows] = MappingProxyType(
     {
-        "linear-regression": ("linear", certificates.regression),
-        "theorem1": ("theorem1", certificates.theorem1),
-        "input-layer": ("input", training.input_layer),
-        "budget": ("input", training.budget),
-        "output-layer": ("output", training.output_layer),
-        "joint": ("joint", training.joint),
-        "depth": ("deep", training.depth),
-        "theorem2": ("conditioning", conditioning.theorem2),
-        "theorem2-proof": ("theorem2-proof", conditioning.proof),
-        "alpha-stress": ("conditioning", conditioning.stress),
-        "figure1": ("spectrum", conditioning.figure1),
-        "spectrum-evolution": ("spectrum", conditioning.evolution),
-        "generalisation": ("generalisation", certificates.generalisation),
+        "linear-regression": _rows("linear", certificates.regression),
+        "theorem1": _rows("theorem1", certificates.theorem1, "activation", "trained", "depth"),
+        "input-layer": _rows("input", training.input_layer),
+        "budget": _rows("input", training.budget, "activation"),
+        "output-layer": _rows("output", training.output_layer),
+        "joint": _rows("joint", training.joint, "trained"),
+        "depth": _rows("deep", training.depth, "depth"),
+        "theorem2": _rows("conditioning", conditioning.theorem2),
+        "theorem2-proof": _rows("theorem2-proof", conditioning.proof),
+        "alpha-stress": _rows("conditioning", conditioning.stress, "dataset", "angle"),
+        "figure1": _rows("spectrum", conditioning.figure1, "dataset"),
+        "spectrum-evolution": _rows("spectrum", conditioning.evolution),
+        "generalisation": _rows("generalisation", certificates.generalisation),
     }
 )
-"""Of each sweep its experiment, and what goes through its rows."""
+"""The rows of each of the paper's sweeps, in the order of the paper."""
 
 PARTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -63,7 +85,5 @@ def claims_of(study: Study) -> list[Claim]:
     study
         The store by the default rules of success, which the claims speak of.
     """
-    experiment, section = SECTIONS.get(str(study.ds.attrs.get("name")), (None, None))
-    if section is None or study.ds.attrs.get("experiment") != experiment:
-        return []
-    return list(section(study))
+    rows = SECTIONS.get(str(study.ds.attrs.get("name")))
+    return list(rows.make(study)) if rows is not None and rows.suit(study.ds) else []

@@ -123,6 +123,10 @@ def _loose(holds: object, factor: float, more: str = "") -> dict[str, Any]:
 def generalisation(study: Study) -> Iterator[Claim]:
     """How the gap of test and training loss falls with n."""
     claim = "Section III: the gap of test and training loss decays as Gamma / sqrt(n)"
+    cells = [dim for dim in study.ds.status.dims if dim not in ("n", "seed")]
+    if any(study.ds.sizes[dim] > 1 for dim in cells):
+        yield Claim(claim, "several d or widths: no single slope", "not located", Mark.OPEN)
+        return
     slope = gap_slope(study.ds)
     low, high = slope["low"], slope["high"]
     measured = f"slope of log(gap/Gamma) on log n = {slope['slope']:.2f} [{low:.2f}, {high:.2f}]"

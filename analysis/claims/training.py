@@ -133,6 +133,8 @@ def _floor(ds: xr.Dataset, narrow: xr.DataArray) -> Claim:
 def joint(study: Study) -> Iterator[Claim]:
     """Whether training W needs fewer units than training v."""
     finest = study.widths.isel(tolerance=-1)
+    if not {"input", "output"} <= set(map(str, finest.trained.values)):
+        return
     for cell in cells_of(finest.isel(trained=0), "d", "n"):
         d, n = int(cell.d), int(cell.n)
         widths = finest.sel(d=d, n=n)

@@ -24,7 +24,7 @@ from analysis.report.numbers import given, number, whole, width_words, wilson
 
 __all__ = ["Diagram", "diagram_of"]
 
-HEIGHT, TOP, LEFT, BOTTOM = 300.0, 10.0, 52.0, 42.0
+HEIGHT, TOP, LEFT, BOTTOM = 300.0, 10.0, 62.0, 42.0
 ACROSS = 264.0
 """Pixels of a panel: its field, and the margins for the labels."""
 
@@ -84,7 +84,7 @@ class _Scale:
 
 @dataclass(frozen=True)
 class Panel:
-    """One family of cells, with a column for each n that it has trials of.
+    """One family of cells, with a column for each n at which some have run.
 
     Attributes
     ----------
@@ -275,9 +275,9 @@ def _slider(cells: xr.Dataset, dim: str) -> Slider:
 
 
 def _panel(name: str, part: xr.Dataset, moving: list[str]) -> Panel | None:
-    """The panel of a family; None where none of its trials counts."""
-    tried = (part.trials_at > 0).any([*moving, "width"])
-    part = part.isel(n=np.flatnonzero(tried.values))
+    """The panel of a family; None where none of its trials has run."""
+    ran = (part.outcome != "empty").any(moving)
+    part = part.isel(n=np.flatnonzero(ran.values))
     if not part.sizes["n"]:
         return None
     k = part.k.broadcast_like(part.trials_at.isel(dict.fromkeys(moving, 0))).transpose("n", "width")

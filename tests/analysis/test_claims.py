@@ -66,6 +66,7 @@ def test_a_store_that_is_none_of_the_papers_has_no_rows(studies) -> None:
     ds = studies["theorem2"].ds
     assert not claims_of(Study(ds.assign_attrs(name="mine")))
     assert not claims_of(Study(ds.assign_attrs(name="figure1")))  # of another experiment
+    assert not claims_of(Study(ds.expand_dims(activation=["relu"]).assign_attrs(ds.attrs)))
 
 
 def test_figure_1_tells_the_least_singular_value_of_every_panel(studies) -> None:

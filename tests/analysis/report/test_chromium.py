@@ -198,7 +198,7 @@ TEXTS = """() => {
   };
   while (walk.nextNode()) {
     const text = walk.currentNode.textContent.trim(), it = walk.currentNode.parentElement;
-    if (!text || it.closest("script, style, title, desc, details:not([open]) > :not(summary)")) continue;
+    if (!text || it.closest("script, style, title, details:not([open]) > :not(summary)")) continue;
     if (!it.getClientRects().length) continue;
     let back = it;
     while (back !== document.body && clear(back)) back = back.parentElement;

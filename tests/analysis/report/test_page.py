@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from analysis import critical_widths
+import pipeline
+from analysis import critical_widths, load_store
 from analysis.figures import Study
 from analysis.report import report_page, write_report
 from pipeline.errors import InputError
@@ -231,3 +232,15 @@ def test_a_page_appears_whole_or_not_at_all(tmp_path, monkeypatch) -> None:
             write_report("second", file)
     assert file.read_text() == "first"
     assert [path.name for path in file.parent.iterdir()] == ["report.html"]
+
+
+def test_a_cell_whose_alpha_is_0_is_told_as_degenerate(make_sweep, tmp_path) -> None:
+    keys = {"dataset": "{ kind = 'circle' }", "n": "[7, 8]", "d": "[2]", "seeds": 3}
+    pipeline.run(make_sweep(**keys), tmp_path / "circle.zarr")
+    html = read(report_page({"circle.zarr": Study(load_store(tmp_path / "circle.zarr"))}))
+    rows = [[c.text for c in line.inside] for line in html.all("table", class_="widths")[0].all("tr")]
+    assert [(row[1], row[3]) for row in rows[1:]][1] == ("8", "degenerate")
+    cells = html.all("rect", role="gridcell")
+    assert [cell.text.partition(": ")[2] for cell in cells if "n = 8" in cell.text] == [
+        "no trial counts"
+    ] * 3
