@@ -63,7 +63,7 @@ def inline(svg: str, prefix: str, title: str, about: str) -> Markup:
     return Markup(
         f'<svg role="img" aria-labelledby="{prefix}-title {prefix}-about" '
         f'viewBox="{root.attrib["viewBox"]}" width="{width * 4 / 3:.0f}" '
-        f'style="min-width: {min(width, 900) * 0.8:.0f}px">'
+        f'style="min-width: {min(width, 800):.0f}px">'
         f'<title id="{prefix}-title">{escape(title)}</title>'
         f'<desc id="{prefix}-about">{escape(about)}</desc>{inside}</svg>'
     )

@@ -60,9 +60,13 @@ def number(value: Any, digits: int = 3) -> str:
         return "∞" if value > 0 else "−∞"
     mantissa, _, power = f"{value:.{digits - 1}e}".partition("e")
     if value and not -3 <= int(power) < max(digits + 2, 5):
-        return f"{mantissa}×10{str(int(power)).translate(RAISED)}".replace("-", "−")
+        return _raised(mantissa, power)
     places = max(0, digits - 1 - int(power)) if value else 0
     return f"{value:,.{places}f}".replace(",", THIN).replace("-", "−")
+
+
+def _raised(mantissa: str, power: str) -> str:
+    return f"{mantissa}×10{str(int(power)).translate(RAISED)}".replace("-", "−")
 
 
 THIN = "\u202f"
@@ -75,9 +79,12 @@ def whole(value: Any) -> str:
 
 
 def given(value: Any) -> str:
-    """A value of an axis as it was given: `0.001`, `1.5`, `20 000`."""
+    """A value of an axis as it was given: `0.001`, `1.5`, `20 000`, `10⁻⁸`."""
     value = float(value)
-    return whole(value) if value.is_integer() and abs(value) < 1e9 else f"{value:.6g}"
+    if value.is_integer() and abs(value) < 1e9:
+        return whole(value)
+    mantissa, _, power = f"{value:.6g}".partition("e")
+    return _raised(mantissa, power).removeprefix("1×") if power else mantissa.replace("-", "−")
 
 
 def width_words(k: float, low: float = np.nan, high: float = np.nan) -> str:

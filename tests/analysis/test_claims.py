@@ -120,6 +120,26 @@ def test_stress_tells_alpha_and_the_width_of_every_family_that_was_asked(studies
         assert alpha == pytest.approx(float(cell.alpha), rel=6e-3)
 
 
+def test_the_evolution_of_the_spectrum_has_the_exponents_of_the_kernel(tmp_path, make_sweep) -> None:
+    """On the sphere sigma_max^2 / k tends to the kernel's mode of the mean, n / (2 pi) of ReLU."""
+    keys = {
+        "name": "'spectrum-evolution'",
+        "experiment": "'spectrum'",
+        "d": "[4, 8]",
+        "n": "[32, 64, 128]",
+        "width": "{ k_per_n = [2.0, 4.0] }",
+        "seeds": 3,
+    }
+    pipeline.run(make_sweep(**keys), tmp_path / "s.zarr")
+    largest, outliers, _, least = claims_of(Study(load_store(tmp_path / "s.zarr")))
+    exponents = [float(found) for found in re.findall(r"\^\((-?[\d.]+)\)", largest.measured)]
+    assert exponents == pytest.approx([0.5, 0, 0], abs=0.08)
+    exponents = [float(found) for found in re.findall(r"\^\((-?[\d.]+)\)", outliers.measured)]
+    assert exponents == pytest.approx([0.5, -0.5, 0], abs=0.12)  # of the trace n / 4, d equal shares
+    assert least.factor == pytest.approx(1, abs=0.15)
+    assert {row.mark for row in (largest, outliers, least)} == {Mark.FINDING}
+
+
 K, KN = "{ k = [2, 4, 8, 32] }", "{ k_per_n = [0.5, 1.0, 1.5, 4.0] }"
 KD = "{ kd_per_n = [0.5, 1.0, 2.0, 4.0] }"
 

@@ -19,8 +19,8 @@ DEFAULT = {"threshold": None, "budgets": None, "success": None}
 def folder(tmp_path_factory, make_sweep):
     """Two stores, whose names do not come in the order of the paper."""
     folder = tmp_path_factory.mktemp("stores")
-    pipeline.run(make_sweep(name="'mine'", seeds=4), folder / "a.zarr")
-    pipeline.run(make_sweep(name="'theorem2'", seeds=4), folder / "theorem2.zarr")
+    pipeline.run(make_sweep(name="'mine'", d="[3]", seeds=4), folder / "a.zarr")
+    pipeline.run(make_sweep(name="'theorem2'", d="[3]", seeds=4), folder / "theorem2.zarr")
     (folder / "notes.txt").write_text("no store")
     return folder
 
@@ -38,13 +38,13 @@ def test_a_folder_stands_for_its_stores_those_of_the_paper_first(folder, tmp_pat
 
 def test_a_store_that_is_half_done_is_told_and_the_status_is_3(tmp_path, make_sweep, capsys) -> None:
     path = tmp_path / "half.zarr"
-    pipeline.run(make_sweep(seeds=2), path)
+    pipeline.run(make_sweep(d="[3]", seeds=2), path)
     from jobs.upkeep import extend_store
 
     extend_store(path, None, {"seeds": range(4), "n": (), "d": (), "width": ()}, None, False)
     assert report_stores([path], DEFAULT, tmp_path / "half.html") == 3
-    assert "24 trials pending" in capsys.readouterr().err
-    assert "24 of 48 trials are still to be run" in (tmp_path / "half.html").read_text()
+    assert "12 trials pending" in capsys.readouterr().err
+    assert "12 of 24 trials are still to be run" in (tmp_path / "half.html").read_text()
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,7 @@ def test_intervals_counts_and_values_of_an_axis() -> None:
     assert width_words(11, 0, np.inf) == "11.0 [0, ∞]"
     assert width_words(np.nan, np.nan, np.nan) == "–"
     assert whole(15360) == "15\u202f360"
-    assert [given(value) for value in (0.001, 20000, 1e-8)] == ["0.001", "20\u202f000", "1e-08"]
+    assert [given(value) for value in (0.001, 20000, 1e-8)] == ["0.001", "20\u202f000", "10⁻⁸"]
 
 
 @pytest.mark.parametrize(
