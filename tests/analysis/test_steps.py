@@ -13,8 +13,9 @@ import xarray as xr
 
 import pipeline
 from analysis import critical_widths, fit_laws, load_store, open_store, success_counts
+from analysis.figures.phase import phase_figure
 from analysis.figures.style import MOST_PANELS, PANEL_DIMS, Study, panels_of
-from analysis.figures.transition import laws_figure, phase_figure
+from analysis.figures.transition import laws_figure
 from analysis.scaling import distinguishable
 from jobs.pictures import draw_store
 from pipeline.errors import InputError
