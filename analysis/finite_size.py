@@ -32,7 +32,7 @@ from analysis.curves import fit_curves
 from analysis.fitting import Fit, Model, fit_model
 from analysis.success import outcomes, rule_for
 
-__all__ = ["RISE", "collapse"]
+__all__ = ["RISE", "TooFewCurves", "collapse"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -46,6 +46,10 @@ TRACY_WIDOM = {0.1: -2.7824, 0.5: -1.2686, 0.9: 0.4501}
 """Quantiles of the law of real matrices (a test recomputes them)."""
 
 _LEAST_CELLS = 3
+
+
+class TooFewCurves(ValueError):
+    """A store has too few success curves to scale onto each other."""
 
 
 def collapse(
@@ -79,8 +83,10 @@ def collapse(
 
     Raises
     ------
+    TooFewCurves
+        A ValueError: fewer than three curves, or curves of fewer than two n.
     ValueError
-        With fewer than three curves, or curves of fewer than two n.
+        As from `critical_widths`.
     """
     rule = rule_for(ds, threshold, budgets, success)
     trials = outcomes(ds, rule)
@@ -94,7 +100,7 @@ def collapse(
     ]
     n = succeeded.n.values[[place for place, _ in found]].astype(float)
     if len(found) < _LEAST_CELLS or len(np.unique(n)) < 2:
-        raise ValueError(
+        raise TooFewCurves(
             f"got {len(found)} curves of {len(np.unique(n))} values of n; expected at least "
             f"{_LEAST_CELLS} cells whose success rises within the widths, of two n or more. Add values "
             "of n, more seeds, or widths that bracket the transition"

@@ -24,7 +24,7 @@ from analysis.figures.style import (
     series_look,
     signs,
 )
-from analysis.finite_size import RISE, collapse
+from analysis.finite_size import RISE, TooFewCurves, collapse
 
 __all__ = ["collapse_figure"]
 
@@ -65,7 +65,7 @@ def _scaled(study: Study, part: xr.Dataset) -> xr.Dataset | None:
     """The collapse of one panel, or None where it has too few curves."""
     try:
         return collapse(part, study.threshold, budgets=study.budgets, success=study.success)
-    except ValueError:
+    except TooFewCurves:
         return None
 
 

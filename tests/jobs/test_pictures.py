@@ -28,7 +28,9 @@ def study(store) -> Study:
 def test_all_kinds_that_suit_become_png_and_svg_beside_the_store(study, store) -> None:
     written = draw_store(study, store)
     assert [file.name for file in written] == [
-        f"small-{kind}{ending}" for kind in ("phase", "laws", "ratios") for ending in (".png", ".svg")
+        f"small-{kind}{ending}"
+        for kind in ("phase", "laws", "ratios", "collapse")
+        for ending in (".png", ".svg")
     ]
     assert {file.parent for file in written} == {store.parent}
     assert all(file.stat().st_size > 1000 for file in written)
