@@ -20,6 +20,7 @@ from analysis.intervals import (
     median_of_bounds,
     percentiles,
     profile_interval,
+    robust_interval,
 )
 from analysis.isotonic import isotonic_crossings
 from analysis.separation import brackets, first, last, mixed_range, separated
@@ -39,6 +40,7 @@ class How(NamedTuple):
     interval: str
     confidence: float
     resamples: int
+    tables: int
     entropy: int
 
 
@@ -193,15 +195,18 @@ def _of_curve(table: _Table, curve: tuple[float, float], location: float, how: H
     """What the curve says, with intervals from the resamples."""
     log_k, slope = table.log_k, curve[1]
     locations, slopes = _resampled(table, curve, how.link)
-    ends = percentiles(locations, how.confidence, table.seeds)
     if how.interval == "profile":
         sums = table.successes[0], table.trials[0]
         ends = profile_interval(log_k, *sums, how.link, curve, how.confidence)
+    else:
+        ends = robust_interval(log_k, table.won, table.tried, how.link, curve, how.confidence)
+        ends = _opened(ends, percentiles(locations, how.confidence, table.seeds))
     steep = _reflected(slope, percentiles(slopes, how.confidence, table.seeds))
     spread = [_ratio(s, how.link) for s in (slope, steep[1], steep[0])]
     a, b = np.array(curve)[:, None]
     lack = float(deviance(log_k, a, b, table.successes[:1], table.trials[:1], how.link)[0])
-    p = fit_p(log_k, table.tried, curve, lack, how.link, how.nested, how.entropy)
+    model = how.link, how.nested, how.entropy, how.tables
+    p = fit_p(log_k, table.tried, curve, lack, *model) if how.tables else np.nan
     return {
         **_named("k50", *_widths(location, *ends)),
         **_named("slope", slope, *steep),
@@ -209,6 +214,12 @@ def _of_curve(table: _Table, curve: tuple[float, float], location: float, how: H
         "deviance": max(lack, 0.0),
         "fit_p": p,
     }
+
+
+def _opened(ends: Interval, resampled: Interval) -> Interval:
+    """An interval without the ends beyond which resamples leave the grid, or do not rise."""
+    low, high = (e if np.isfinite(r) else r for e, r in zip(ends, resampled, strict=True))
+    return low, high
 
 
 def _reflected(slope: float, ends: Interval) -> Interval:

@@ -1,4 +1,4 @@
-"""A condition as success: whether it surely holds, and whether it is Theorem 2's.
+"""What a condition says that is used as success: whether it surely holds, and if it is Theorem 2's.
 
 A trial whose condition compares something that is missing (NaN) has not succeeded, and neither has it
 by `not`: so `not (x > 1)` is no success where x is missing. Query, which lists trials, takes a

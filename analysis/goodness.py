@@ -15,12 +15,9 @@ import numpy.typing as npt
 from analysis.curves import LINKS, deviance, fit_curves
 from analysis.separation import first, last, separated
 
-__all__ = ["TABLES", "fit_p"]
+__all__ = ["fit_p"]
 
 Floats = npt.NDArray[np.float64]
-
-TABLES = 199
-"""Simulated tables: the least p-value is 1/200."""
 
 
 def fit_p(
@@ -31,6 +28,7 @@ def fit_p(
     link: str,
     nested: bool,
     entropy: int,
+    tables: int,
 ) -> float:
     """Share of simulated tables, the data among them, whose deviance is at least the observed one.
 
@@ -50,18 +48,20 @@ def fit_p(
         Whether a seed's outcomes at all widths come from one draw.
     entropy
         Seed of the simulation.
+    tables
+        How many are simulated; the least p-value is 1 / (1 + tables).
     """
     chance = LINKS[link].chance(curve[0] + curve[1] * log_k)
     trials = tried.sum(axis=0)
     rng = np.random.default_rng([entropy, 1])
     if nested:
-        passed = rng.random((TABLES, len(tried), 1)) <= chance
+        passed = rng.random((tables, len(tried), 1)) <= chance
         successes = np.einsum("tsw,sw->tw", passed, tried)
     else:
-        successes = rng.binomial(trials.astype(int), chance, size=(TABLES, len(log_k))).astype(float)
+        successes = rng.binomial(trials.astype(int), chance, size=(tables, len(log_k))).astype(float)
     simulated = _deviances(log_k, successes, np.broadcast_to(trials, successes.shape), link, curve)
     # Rounding must not tell a table from one with the same counts.
-    return float((1 + (simulated >= observed - 1e-7).sum()) / (1 + TABLES))
+    return float((1 + (simulated >= observed - 1e-7).sum()) / (1 + tables))
 
 
 def _deviances(

@@ -11,15 +11,22 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from analysis.curves import log_likelihood, profile
+from analysis.curves import LINKS, log_likelihood, profile
 
-__all__ = ["crossing_bounds", "draws", "median_of_bounds", "percentiles", "profile_interval"]
+__all__ = [
+    "crossing_bounds",
+    "draws",
+    "median_of_bounds",
+    "percentiles",
+    "profile_interval",
+    "robust_interval",
+]
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 Interval = tuple[float, float]
 
-_PLACES = 33
+_PLACES = 9
 _ROUNDS = 3
 
 
@@ -65,6 +72,47 @@ def _tail(confidence: float, seeds: int) -> float:
 def _rank(confidence: float, seeds: int) -> int:
     """Of the order statistic at the lower end of an interval for the median; 0 for none."""
     return int(stats.binom.ppf((1 - confidence) / 2, seeds, 0.5))
+
+
+def robust_interval(
+    log_k: Floats, won: Floats, tried: Floats, link: str, curve: tuple[float, float], confidence: float
+) -> Interval:
+    """Student's interval of the place where a curve passes 1/2, whatever hangs together in a seed.
+
+    Parameters
+    ----------
+    log_k
+        (widths,) the covariate.
+    won, tried
+        (seeds, widths) outcomes, 0 or 1.
+    link
+        A key of `analysis.curves.LINKS`.
+    curve
+        Intercept and slope of the fitted curve.
+    confidence
+        Level of the interval.
+
+    Notes
+    -----
+    Each seed moves the estimate by its influence, linear in its scores; their sum of squares is the
+    cluster-robust (sandwich) variance, the jackknife over seeds to first order. Where few seeds carry
+    most of it there are fewer degrees of freedom: as many as their fourth powers tell (Satterthwaite),
+    at most one less than the seeds.
+    """
+    if len(won) < 2:
+        return -np.inf, np.inf
+    intercept, slope = curve
+    away = log_k + intercept / slope
+    _, score, weight = LINKS[link].terms(slope * away, won, tried)
+    h0, h1, h2 = ((weight @ away**power).sum() for power in range(3))
+    influence = score @ (h2 - h1 * away) / (h0 * h2 - h1**2) / slope
+    square = (influence**2).sum()
+    equal = np.clip(3 * square**2 / (influence**4).sum(), 2, len(won))
+    spread = stats.t.ppf((1 + confidence) / 2, equal - 1) * np.sqrt(square * equal / (equal - 1))
+    middle = -intercept / slope
+    low, high = float(middle - spread), float(middle + spread)
+    # Nothing is extrapolated.
+    return low if low >= log_k[0] else -np.inf, high if high <= log_k[-1] else np.inf
 
 
 def profile_interval(

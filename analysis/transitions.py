@@ -30,8 +30,12 @@ tolerance it met before; pending, failed and excluded trials are none, and the f
 beside the estimate. Seeds may have been tried at different widths, as long as the choice of a seed's
 widths did not look at that seed's own outcomes.
 
-What the intervals cover was measured on simulated outcomes of known truth (1,000 tables of each kind
-with 24 widths, nominal 95%): see `critical_widths`.
+What the intervals of nominal 95% cover was measured on simulated outcomes of known truth, 1,000 tables
+each of 24 widths, by 20 and by 40 seeds, nested and independent, logistic and probit: k50 93 to 96%,
+the profile (independent only) 94 to 96%, k50_isotonic 93 to 97%, slope and transition_width 92 to 95%.
+Six seeds still have 93 to 96% of k50. Where the whole transition fits between two or three widths
+of the grid, k50 is covered more often and the slope less, down to 87%. `fit_p` is at most 0.05 in 2 to
+5% of tables made by the very curve. `k_crossing` covers the median's width of the grid in 95% or more.
 """
 
 from __future__ import annotations
@@ -53,7 +57,7 @@ __all__ = ["INTERVALS", "OUTCOMES", "critical_widths", "success_counts"]
 Floats = npt.NDArray[np.float64]
 
 INTERVALS = {
-    "seeds": "expanded percentile bootstrap over seeds",
+    "seeds": "Student's t of log k50, robust to dependence within a seed",
     "profile": "profile likelihood of independent trials",
 }
 
@@ -101,6 +105,7 @@ def critical_widths(
     interval: str = "seeds",
     confidence: float = 0.95,
     resamples: int = 1000,
+    tables: int = 199,
     entropy: int = 0,
 ) -> xr.Dataset:
     """Critical width of every cell, with an interval from resampling seeds.
@@ -125,14 +130,18 @@ def critical_widths(
     link
         The curve: "logistic" or "probit" in log k.
     interval
-        Of k50: "seeds" resamples seeds; "profile" is the likelihood's, of widths that were redrawn
-        independently, and refused where they nest. All other intervals resample seeds.
+        Of k50. "seeds" takes seeds for independent, and nothing else: Student's t with the standard
+        error over seeds, open towards an end of the grid that resampled seeds run over. "profile" is
+        the likelihood's, of widths that were redrawn independently, and refused where they nest.
     confidence
-        Level of the intervals. Resampled seeds give the expanded percentile bootstrap (exact for
-        the mean of a normal sample), `k_crossing` has order statistics.
+        Level of all intervals. Those of `slope`, `transition_width` and `k50_isotonic` come from
+        resampled seeds, in percentiles that are set wider for few seeds (exact for the mean of a
+        normal sample); those of `k_crossing` from order statistics.
     resamples, entropy
         Number of resamples and seed of their random stream. Every cell uses the same stream, so
         that its interval does not depend on the cells beside it.
+    tables
+        Tables simulated for `fit_p`; 0 leaves it out, for a third less time.
 
     Returns
     -------
@@ -160,7 +169,7 @@ def critical_widths(
     TypeError
         For a `ds` that is no Dataset, or a `success` that is not boolean.
     """
-    _check_parameters(ds, link, interval, confidence, resamples)
+    _check_parameters(ds, link, interval, confidence, resamples, tables)
     rule = rule_for(ds, threshold, budgets, success)
     # Read once what is used several times below: a chunk is a file.
     predicted = ["kernel_eigenvalues"] if rule.threshold is not None else []
@@ -169,9 +178,9 @@ def critical_widths(
     cells = succeeded.dims[:-2]
     k = ds.k.broadcast_like(succeeded.isel(seed=0, drop=True)).transpose(*cells, "width")
     nested = bool(ds.attrs.get("nested", 0))
-    how = How(nested, link, interval, confidence, resamples, entropy)
-    tables = zip(_rows(succeeded), _rows(counted), _rows(k), strict=True)
-    out = _assemble([estimate(*table, how) for table in tables], succeeded, how, rule)
+    how = How(nested, link, interval, confidence, resamples, tables, entropy)
+    each = zip(_rows(succeeded), _rows(counted), _rows(k), strict=True)
+    out = _assemble([estimate(*table, how) for table in each], succeeded, how, rule)
     if rule.against_alpha:
         out = _blank_degenerate(out, zero_alpha(ds, succeeded))
     return _with_summaries(out, ds, counted, rule.threshold)
@@ -213,12 +222,14 @@ def _loaded(ds: xr.Dataset, rule: Rule, *more: str) -> xr.Dataset:
 
 
 def _check_parameters(
-    ds: xr.Dataset, link: str, interval: str, confidence: float, resamples: int
+    ds: xr.Dataset, link: str, interval: str, confidence: float, resamples: int, tables: int
 ) -> None:
     if not 0 < confidence < 1:
         raise InputError(f"confidence: got {confidence}; expected between 0 and 1, such as 0.95")
     if resamples < 1:
         raise InputError(f"resamples: got {resamples}; expected at least 1, better 1000")
+    if tables < 0:
+        raise InputError(f"tables: got {tables}; expected 0 for no `fit_p`, or some, such as 199")
     if link not in LINKS:
         raise InputError(f"link: got {link!r}; expected one of {', '.join(LINKS)}")
     if interval not in INTERVALS:

@@ -255,9 +255,18 @@ def query(
 
 @main.command()
 @click.argument("stores", type=STORE, nargs=-1, required=True)
+@click.option("--link", default="logistic", show_default=True, help="The curve: logistic or probit.")
+@click.option(
+    "--interval",
+    default="seeds",
+    show_default=True,
+    help="Of k50: seeds, or profile where widths do not nest.",
+)
 @judging
 @listing
-def fit(stores: Sequence[Where], judged: dict[str, Any], form: str | None) -> None:
+def fit(
+    stores: Sequence[Where], judged: dict[str, Any], form: str | None, link: str, interval: str
+) -> None:
     """Fit the critical width of every cell of STORES, and rank the laws.
 
     Several stores make one table, with a column for whatever they differ in (activation, dataset,
@@ -270,6 +279,10 @@ def fit(stores: Sequence[Where], judged: dict[str, Any], form: str | None) -> No
     k50            width at which half of the trials succeed, with its 95% interval
     bracket_low    most trials fail up to this width; 0: they succeed at all widths
     bracket_high   most succeed from this width on; inf: they fail at all widths
+    transition_width  ratio of the widths of 90% and 10% success, with its interval
+    fit_p          share of simulated tables that fit the curve no better: small where
+                   success has another shape
+    k50_isotonic   the same width as k50 without a curve
     k_crossing     median over seeds of the first width from which one never fails
     k_edge         width that the limiting spectrum of the kernel predicts
     k_edge_finite  the same, with the shift of the edge at finite n
@@ -278,7 +291,7 @@ def fit(stores: Sequence[Where], judged: dict[str, Any], form: str | None) -> No
     """
     from jobs.fits import print_fits
 
-    sys.exit(print_fits(stores, judged, form))
+    sys.exit(print_fits(stores, judged | {"link": link, "interval": interval}, form))
 
 
 @main.command()

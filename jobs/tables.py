@@ -43,7 +43,8 @@ FAILED = 1
 INCOMPLETE = 3
 """Exit statuses of a store with failed trials, and of one with pending trials."""
 
-OPTIONS = {"budgets:": "--budget:", "threshold:": "--threshold:"}
+OPTIONS = {f"{name}:": f"--{name}:" for name in ("interval", "link", "threshold")}
+OPTIONS["budgets:"] = "--budget:"
 """What the parameters of the analysis are called on the command line."""
 
 
