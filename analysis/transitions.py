@@ -31,8 +31,8 @@ beside the estimate. Seeds may have been tried at different widths, as long as t
 widths did not look at that seed's own outcomes.
 
 What the intervals of nominal 95% cover was measured on simulated outcomes of known truth, 1,000 tables
-each of 24 widths, by 20 and by 40 seeds, nested and independent, logistic and probit: k50 93 to 96%,
-the profile (independent only) 94 to 96%, k50_isotonic 93 to 97%, slope and transition_width 92 to 95%.
+each of 24 widths, by 20 and by 40 seeds, nested and independent, logistic and probit: k50 94 to 97%,
+the profile (independent only) 94 to 96%, k50_isotonic 94 to 96%, slope and transition_width 92 to 95%.
 Six seeds still have 93 to 96% of k50. Where the whole transition fits between two or three widths
 of the grid, k50 is covered more often and the slope less, down to 87%. `fit_p` is at most 0.05 in 2 to
 5% of tables made by the very curve. `k_crossing` covers the median's width of the grid in 95% or more.
