@@ -3,14 +3,10 @@
 A cell is *located* when half the relative width of the 95% interval of k50, sqrt(k50_high / k50_low)
 - 1, is at most the target. Until then each round asks for new seeds, each at a single width, in the
 middle of the transition. For a logistic curve of scale s a trial at distance x from k50 (in log k) has
-the information p (1 - p) / s^2 about it: most at k50 itself, 79% of that at a distance s. So a seed at
-one width near k50 tells nearly as much as one at all widths of a wide grid (variance 4 s^2 against
-3.3 s^2), for a small part of its trials. Three widths, at k50 and to either side of it, cost 14% of
-that and keep the slope known and the interval honest where k50 is not yet well known.
-
-Rounds at most double the seeds of a cell, since its interval is itself uncertain. Where there is no
-curve yet the transition is looked for: outwards by factors of two where the grid does not reach it,
-and halving the bracket where failures end and successes begin.
+the information p (1 - p) / s^2 about it: most at k50 itself. So a seed at one width near k50 tells
+nearly as much as one at all widths of a wide grid (variance 4 s^2 against 3.3 s^2), for a small part of
+its trials. A third of the seeds is put at k50, the others at two scales to either side: that costs 39%
+of the information, and keeps the slope known, without which the interval could not be believed.
 
 All of it depends on the outcomes alone, so an interrupted refinement goes on as if it had not been.
 New widths are points of one dyadic lattice in log width, and new seeds the least that a cell has not
@@ -43,12 +39,14 @@ LEAST_SEEDS = 40
 """Trials at k50, or their worth, before an interval is believed: of fewer it is narrow by chance too
 often, and to stop at the first narrow one would choose those."""
 
-CAUTION, MOST_DOUBT = 0.5, 4.0
+CAUTION, MOST_DOUBT = 1.0, 4.0
 """Standard errors of the scale (its logarithm) by which a curve is taken to be less steep than it is
 fitted, and the most that this comes to: few seeds make curves too steep, and intervals too narrow."""
 
-SHARE = 0.86
-"""Of the information of a trial at k50, what the next seeds have on average where they are put."""
+ASIDE, SHARE = 2.0, 0.61
+"""Scales to either side of k50 at which the next seeds are put, and their mean information in terms of
+that of a trial at k50. Closer ones would have more of it, and leave the slope to chance: the interval
+then covers too little."""
 
 LEAST_AT_ENDS = 8
 """Trials at either end of a bracket before it is believed: all alike by chance once in 256 times."""
@@ -256,6 +254,8 @@ class _Look:
 
 def _plan(look: _Look, target: float) -> _Plan:
     """What is to be done about a cell, by how its transition was met with."""
+    if look.outcome == "empty" and int(look.answer.pending):
+        return _Plan(OPEN, "its trials are pending", 0, True)
     if look.outcome == "empty":
         return _Plan(LOST, "no trial has an outcome")
     if look.outcome == "degenerate":
@@ -284,7 +284,9 @@ def _narrow(look: _Look, target: float) -> _Plan:
     if more > MOST_SEEDS:
         return _Plan(LOST, f"would take about {more:.1g} trials more")
     # An open end is an interval that reaches beyond the grid: so do the next widths.
-    aside = min(max(scale * doubt, math.log1p(now) / 2 if now < math.inf else 2 * scale), span / 2)
+    aside = min(
+        max(ASIDE * scale * doubt, math.log1p(now) / 2 if now < math.inf else 2 * scale), span / 2
+    )
     wanted = [look.near(math.log(look.k50) + step * aside, aside / 2) for step in (-1, 0, 1)]
     widths = tuple(dict.fromkeys(width for width in wanted if width is not None))
     seeds = max(min(more, max(math.ceil(worth), LEAST_SEEDS)), math.ceil(worth / 4), BATCH)

@@ -176,6 +176,7 @@ def status_records(path: Where) -> list[Record]:
         "experiment": attributes["experiment"],
         "trials": asked,
         **{word: found[word] for word in ("done", "failed", "diverged", "pending")},
+        **({"not asked for": found["excluded"]} if attributes.get("refined") else {}),
         "core-seconds left": round(share * attributes["estimated_seconds"], 1),
         "run": told(normal(path), found["pending"]),
     }
