@@ -75,6 +75,7 @@ class Section:
     sweep: str
     provenance: list[tuple[str, str]]
     created: str
+    maker: str
 
     @property
     def trials(self) -> int:
@@ -125,6 +126,7 @@ def section_of(
         sweep=sweep,
         provenance=_provenance(attrs),
         created=str(_nested(attrs, "provenance", "created") or ""),
+        maker=_maker(attrs),
     )
 
 
@@ -236,6 +238,18 @@ def _provenance(attrs: Mapping[str, Any]) -> list[tuple[str, str]]:
     known = attrs.get("provenance")
     flat = dict(_flat(known)) if isinstance(known, Mapping) else {}
     return [(key, str(value)) for key, value in (told | flat).items() if value is not None]
+
+
+def _maker(attrs: Mapping[str, Any]) -> str:
+    """The version that computed a store, with its commit where it ran from a checkout."""
+    packages = _nested(attrs, "provenance", "packages")
+    release = packages.get("widthlaw") if isinstance(packages, Mapping) else None
+    commit = _nested(attrs, "provenance", "commit")
+    changed = " with local changes" if _nested(attrs, "provenance", "dirty") else ""
+    words = [f"widthlaw {release}"] * bool(release) + [f"commit {str(commit)[:7]}{changed}"] * bool(
+        commit
+    )
+    return ", ".join(words)
 
 
 def _flat(known: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:

@@ -36,6 +36,14 @@ EXPLAINED = {
     Mark.OPEN: "are not located by the data",
 }
 
+PLURAL = {
+    Mark.HOLDS: "hold",
+    Mark.LOOSE: "hold, loosely",
+    Mark.DEPARTS: "depart",
+    Mark.FINDING: "are findings",
+    Mark.OPEN: "are not located",
+}
+
 WORST_FIRST = (Mark.DEPARTS, Mark.OPEN, Mark.LOOSE, Mark.HOLDS, Mark.FINDING)
 
 QUESTIONS = {
@@ -108,6 +116,11 @@ class Summary:
         found = [(part, list(self._groups(names))) for part, names in PARTS.items()]
         return [(part, groups) for part, groups in found if groups]
 
+    def told(self, groups: Iterable[Group]) -> str:
+        """How many claims of a part have which mark, in words."""
+        found = Counter(claim.mark for group in groups for claim in group.claims)
+        return ", ".join(f"{found[mark]} {PLURAL[mark]}" for mark in MARKS if found[mark])
+
     def _groups(self, names: Iterable[str]) -> Iterator[Group]:
         for name in names:
             for section in self.sections:
@@ -155,6 +168,11 @@ class Summary:
     def asked(self) -> int:
         """Trials that all sweeps ask for."""
         return self.counts.total()
+
+    @property
+    def makers(self) -> list[str]:
+        """What computed the stores: version and commit."""
+        return sorted({section.maker for section in self.sections if section.maker})
 
     @cached_property
     def counts(self) -> Counter[str]:

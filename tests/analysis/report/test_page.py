@@ -109,6 +109,8 @@ def test_verdicts_say_what_the_claims_say(html, studies) -> None:
         assert {"holds": "✓", "loose": "≫", "departs": "≠"}[row.mark] in verdict
     said = html.all("section", aria_labelledby="verdicts")[0].all("p")[0].text
     assert said.startswith(f"{len(rows)} statements")
+    held = sum(row.mark == "holds" for row in rows)
+    assert f"{held} hold" in html.all("section", aria_labelledby="verdicts")[0].all("caption")[0].text
 
 
 def test_every_store_tells_its_sweep_its_origin_and_how_to_run_it_again(html, studies) -> None:
@@ -122,6 +124,7 @@ def test_every_store_tells_its_sweep_its_origin_and_how_to_run_it_again(html, st
         origin = section.all("dl")[0].text
         for word in (attrs["identity"], attrs["provenance"]["created"], attrs["provenance"]["python"]):
             assert word in origin
+        assert f"widthlaw {attrs['provenance']['packages']['widthlaw']}" in html.all("header")[0].text
         assert f"numpy {attrs['provenance']['packages']['numpy']}" in origin
 
 
