@@ -57,10 +57,13 @@ def _first(best: pd.Series[Any]) -> str:
 def _others(laws: pd.DataFrame) -> str:
     rest, delta = laws.iloc[1:], laws["delta_aicc"].iloc[1:]
     equal = rest[delta < EQUAL]
+    # A free law can follow whatever a law can: it is not excluded, its exponents are not needed.
+    free = rest["law"].str.startswith("free")
     parts = [
         ("cannot tell it from", equal, _telling),
-        ("weakly disfavour", rest[(delta >= EQUAL) & (delta < WEAK)], _delta),
-        ("exclude", rest[(delta >= WEAK) & np.isfinite(delta)], _delta),
+        ("weakly disfavour", rest[~free & (delta >= EQUAL) & (delta < WEAK)], _delta),
+        ("exclude", rest[~free & (delta >= WEAK) & np.isfinite(delta)], _delta),
+        ("do not need the exponents of", rest[free & (delta >= EQUAL) & np.isfinite(delta)], _delta),
         ("are too few to judge", rest[np.isinf(delta)], _name),
     ]
     said = "; ".join(
