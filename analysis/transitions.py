@@ -7,10 +7,11 @@ probability 1/2 under a binomial curve in log k, logistic or probit. What succes
 
 With nested widths one seed's outcomes share one weight matrix, and in any case one data set, so
 they are not independent: an interval from the binomial likelihood covers far too little. Seeds
-are independent, so the intervals come from resampling whole seeds. A profile of the likelihood is
-on offer where widths are redrawn independently. There too one seed's trials share its data set: the
-profile takes them for independent, so it is too short where data sets of one kind differ in their
-critical width by more than the trials of one of them scatter. Resampling seeds is right in both cases.
+are independent, so the intervals come from how whole seeds differ: by the standard error over them,
+and by resampling them. A profile of the likelihood is on offer where widths are redrawn independently.
+There too one seed's trials share its data set: the profile takes them for independent, so it is too
+short where data sets of one kind differ much in their critical width. The interval over seeds is right
+in both cases.
 
 A cell is fitted only where its data determine a curve; `outcome` says what it was met with:
 
@@ -108,7 +109,7 @@ def critical_widths(
     tables: int = 199,
     entropy: int = 0,
 ) -> xr.Dataset:
-    """Critical width of every cell, with an interval from resampling seeds.
+    """Critical width of every cell, with intervals from how its seeds differ.
 
     Parameters
     ----------
