@@ -38,7 +38,7 @@ EXPLAINED = {
 
 PLURAL = {
     Mark.HOLDS: "hold",
-    Mark.LOOSE: "hold, loosely",
+    Mark.LOOSE: "hold but are loose",
     Mark.DEPARTS: "depart",
     Mark.FINDING: "are findings",
     Mark.OPEN: "are not located",
@@ -119,7 +119,7 @@ class Summary:
     def told(self, groups: Iterable[Group]) -> str:
         """How many claims of a part have which mark, in words."""
         found = Counter(claim.mark for group in groups for claim in group.claims)
-        return ", ".join(f"{found[mark]} {PLURAL[mark]}" for mark in MARKS if found[mark])
+        return "; ".join(f"{found[mark]} {PLURAL[mark]}" for mark in MARKS if found[mark])
 
     def _groups(self, names: Iterable[str]) -> Iterator[Group]:
         for name in names:
