@@ -1,12 +1,18 @@
 """Where the next trials tell most: from a store to what to run in its next round of refinement.
 
 A cell is *located* when half the relative width of the 95% interval of k50, sqrt(k50_high / k50_low)
-- 1, is at most the target. Until then each round asks for new seeds, each at a single width, in the
+- 1, is at most the target. Until then each round asks for new seeds, each at a width or three, in the
 middle of the transition. For a logistic curve of scale s a trial at distance x from k50 (in log k) has
 the information p (1 - p) / s^2 about it: most at k50 itself. So a seed at one width near k50 tells
 nearly as much as one at all widths of a wide grid (variance 4 s^2 against 3.3 s^2), for a small part of
 its trials. A third of the seeds is put at k50, the others at two scales to either side: that costs 39%
-of the information, and keeps the slope known, without which the interval could not be believed.
+of the information, and keeps the slope known, without which the interval could not be believed. Where
+widths nest and a seed costs more than its widths, each seed is asked for at all three: it has twice the
+information then, and half of the seeds do.
+
+Rounds about double what is known of a cell at most, since its interval is itself uncertain. Where there
+is no curve yet the transition is looked for: outwards by factors of two where the grid does not reach
+it, and halving the bracket where failures end and successes begin.
 
 All of it depends on the outcomes alone, so an interrupted refinement goes on as if it had not been.
 New widths are points of one dyadic lattice in log width, and new seeds the least that a cell has not
@@ -43,10 +49,13 @@ CAUTION, MOST_DOUBT = 1.0, 4.0
 """Standard errors of the scale (its logarithm) by which a curve is taken to be less steep than it is
 fitted, and the most that this comes to: few seeds make curves too steep, and intervals too narrow."""
 
-ASIDE, SHARE = 2.0, 0.61
-"""Scales to either side of k50 at which the next seeds are put, and their mean information in terms of
-that of a trial at k50. Closer ones would have more of it, and leave the slope to chance: the interval
-then covers too little."""
+ASIDE, ALONE, TOGETHER = 2.0, 0.61, 1.18
+"""Scales to either side of k50 at which the next seeds are put, and the information of a seed (of a trial
+at k50 it is 1): at one of three widths in turn, and at all of them where they nest. Closer ones would
+have more of it, and leave the slope to chance: the interval then covers too little."""
+
+OVERLAP = 0.64
+"""Of the information of nested trials of one seed, what is not told by the others already."""
 
 LEAST_AT_ENDS = 8
 """Trials at either end of a bracket before it is believed: all alike by chance once in 256 times."""
@@ -91,8 +100,8 @@ class State:
         `LOCATED`, `OPEN` or `LOST`.
     why
         Of a cell that is not locatable, or located though its interval is wider than the target.
-    needed
-        Trials that are expected to bring it to the target, each of a seed of its own.
+    needed, each
+        Seeds that are expected to bring it to the target, and trials of each.
     grid
         k at the widths of its first seed: its grid before it was refined.
     at_least
@@ -111,6 +120,7 @@ class State:
     verdict: str
     why: str = ""
     needed: int = 0
+    each: int = 1
     at_least: bool = False
 
 
@@ -136,6 +146,7 @@ class _Plan(NamedTuple):
     at_least: bool = False
     seeds: int = 0
     widths: tuple[float, ...] = ()
+    together: bool = False
 
 
 def allocate(
@@ -182,12 +193,17 @@ def allocate(
     found = found.merge(success_counts(ds, **judged).rename(trials="counted"))
     asked = (ds.status != Status.EXCLUDED).transpose(*sweep.dims).values
     widths = Widths(sweep)
+    # Where a seed's time is kept as a whole, more widths of it cost little beside it.
+    together = sweep.nested and "seconds" in ds and "width" not in ds.seconds.dims
     states, plans = [], []
     for cell in sweep.cells():
         at = dict(zip(sweep.axes, cell.index, strict=True))
         of_first = asked[cell.index][:, np.argmax(asked[cell.index].any(axis=0))]
         grid = tuple(np.array(cell.widths)[of_first].tolist())
-        looks = [_Look(found.isel(at | place), cell, grid, widths) for place in _further(found, sweep)]
+        looks = [
+            _Look(found.isel(at | place), cell, grid, widths, together)
+            for place in _further(found, sweep)
+        ]
         wanted = [_plan(look, target) for look in looks]
         states += [_state(look, plan) for look, plan in zip(looks, wanted, strict=True)]
         plans.append((cell.index, wanted))
@@ -206,9 +222,9 @@ def _state(look: _Look, plan: _Plan) -> State:
     coords = look.answer.coords.items()
     at = {str(name): value.item() for name, value in coords if value.ndim == 0}
     known = (look.outcome, look.k50, look.low, look.high, _precision(look.low, look.high), look.seeds)
-    return State(
-        look.cell.index, at, *known, look.grid, plan.verdict, plan.why, plan.needed, plan.at_least
-    )
+    each = len(plan.widths) if plan.together else 1
+    told = (plan.verdict, plan.why, plan.needed, each, plan.at_least)
+    return State(look.cell.index, at, *known, look.grid, *told)
 
 
 def _precision(low: float, high: float) -> float:
@@ -222,13 +238,21 @@ def _precision(low: float, high: float) -> float:
 class _Look:
     """What is known of one cell: its answer, and the counts at each of its widths that has any."""
 
-    def __init__(self, answer: xr.Dataset, cell: Cell, grid: tuple[int, ...], widths: Widths) -> None:
+    def __init__(
+        self,
+        answer: xr.Dataset,
+        cell: Cell,
+        grid: tuple[int, ...],
+        widths: Widths,
+        together: bool,
+    ) -> None:
         counted = answer.counted.values
         there = counted > 0
         self.k, self.trials = np.array(cell.widths)[there], counted[there]
         self.failures = self.trials - answer.successes.values[there]
         self.answer, self.cell, self.grid, self._widths = answer, cell, grid, widths
         self.low, self.k50, self.high = (float(answer[f"k50{end}"]) for end in ("_low", "", "_high"))
+        self.together = together
         self.outcome, self.seeds = str(answer.outcome.item()), int(answer.seeds)
 
     def near(self, log_k: float, reach: float) -> float | None:
@@ -273,14 +297,15 @@ def _narrow(look: _Look, target: float) -> _Plan:
     scale = min(math.log(float(look.answer.transition_width)) / (2 * math.log(9)), span / 4)
     z = np.log(look.k / look.k50) / scale
     weight = look.trials * special.expit(z) * special.expit(-z)
-    worth = 4 * float(weight.sum())  # in trials at k50 itself
+    worth = 4 * float(weight.sum()) * (OVERLAP if look.together else 1)  # in trials at k50 itself
     steepness = float((weight * z**2).sum())  # the information about log scale
     doubt = min(math.exp(CAUTION / math.sqrt(steepness)), MOST_DOUBT) if steepness else MOST_DOUBT
     if now * doubt <= target and worth >= LEAST_SEEDS:
         return _Plan(LOCATED)
     half = now if now < math.inf else 4 * scale / math.sqrt(worth)
     expected = max(worth * (half * doubt / target) ** 2, LEAST_SEEDS)
-    more = max(math.ceil((expected - worth) / SHARE), 1)
+    of_seed = TOGETHER if look.together else ALONE
+    more = max(math.ceil((expected - worth) / of_seed), 1)
     if more > MOST_SEEDS:
         return _Plan(LOST, f"would take about {more:.1g} trials more")
     # An open end is an interval that reaches beyond the grid: so do the next widths.
@@ -289,8 +314,8 @@ def _narrow(look: _Look, target: float) -> _Plan:
     )
     wanted = [look.near(math.log(look.k50) + step * aside, aside / 2) for step in (-1, 0, 1)]
     widths = tuple(dict.fromkeys(width for width in wanted if width is not None))
-    seeds = max(min(more, max(math.ceil(worth), LEAST_SEEDS)), math.ceil(worth / 4), BATCH)
-    return _Plan(OPEN, "", more, now == math.inf, seeds, widths)
+    seeds = max(min(more, math.ceil(max(worth, LEAST_SEEDS) / of_seed)), math.ceil(worth / 4), BATCH)
+    return _Plan(OPEN, "", more, now == math.inf, seeds, widths, look.together)
 
 
 def _bisect(look: _Look, target: float) -> _Plan:
@@ -306,6 +331,10 @@ def _bisect(look: _Look, target: float) -> _Plan:
     if few:  # as close as it gets: are they all alike by chance?
         more = len(few) * (LEAST_AT_ENDS - int(look.trials[[first, last]].min()))
         return _Plan(OPEN, "", more, True, more, tuple(look.value(k) for k in few))
+    mixed = [int(look.k[i]) for i in range(first + 1, last) if look.trials[i] < LEAST_SEEDS]
+    if now > target and mixed:  # whole widths leave no room, and one of them is in the transition
+        inside = tuple(look.value(int(k)) for k in look.k[first : last + 1])
+        return _Plan(OPEN, "", LEAST_SEEDS, True, LEAST_AT_ENDS * len(inside), inside)
     return _Plan(LOCATED, "" if now <= target else "as closely as whole widths allow")
 
 
@@ -367,13 +396,20 @@ def _requests(
         used = {seeds[place] for place in np.flatnonzero(asked[index].any(axis=0)).tolist()}
         new = list(islice((s for s in count() if s not in used), max(plan.seeds for plan in wanted)))
         trials = dict.fromkeys(
-            (plan.widths[place % len(plan.widths)], seed)
+            (width, seed)
             for plan in wanted
             for place, seed in enumerate(new[: plan.seeds])
-            if plan.widths
+            for width in _dealt(plan, place)
         )
         for width in sorted({width for width, _ in trials}):
             yield Request(index, width, tuple(seed for at, seed in trials if at == width))
+
+
+def _dealt(plan: _Plan, place: int) -> tuple[float, ...]:
+    """The widths of the place-th new seed."""
+    if plan.together or not plan.widths:
+        return plan.widths
+    return (plan.widths[place % len(plan.widths)],)
 
 
 def _limited(requests: Iterator[Request], limit: int | None) -> Iterator[Request]:

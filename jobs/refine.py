@@ -180,7 +180,7 @@ def _records(states: Sequence[State], sweep: Sweep, target: float) -> Iterator[R
             "target": f"{target:.2%}",
             "verdict": state.verdict + (f": {state.why}" if state.why else ""),
             "seeds": state.seeds,
-            "trials": f"{sign}{state.needed}",
+            "trials": f"{sign}{state.needed * state.each}",
             "core-seconds": round(_seconds(state, sweep), 2),
         }
 
@@ -189,13 +189,13 @@ def _seconds(state: State, sweep: Sweep, uniform: bool = False) -> float:
     """Estimated time of the seeds that a cell needs, at one width or at all of its grid."""
     cell = next(cell for cell in sweep.cells() if cell.index == state.cell)
     middle = state.k50 if state.k50 == state.k50 else cell.widths[-1]
-    widths = state.grid if uniform else (round(middle),)
+    widths = state.grid if uniform else (round(middle),) * state.each
     return state.needed * seed_seconds(sweep, replace(cell, widths=widths))
 
 
 def _say_cost(path: Where, states: Sequence[State], sweep: Sweep) -> None:
     """The total, against new seeds at all widths of the grid."""
-    trials = sum(state.needed for state in states)
+    trials = sum(state.needed * state.each for state in states)
     uniform = sum(state.needed * len(state.grid) for state in states)
     seconds, grid = (
         sum(_seconds(state, sweep, all_of) for state in states) for all_of in (False, True)

@@ -34,11 +34,14 @@ def own_data_figure(study: Study, sufficient: float = np.nan) -> Figure:
         if located(cell):
             _draw_critical(axes, cell, counts.k.values.astype(float))
         for name, words, style in _PREDICTED:
-            axes.axvline(
-                float(cell[name]), color=COLOURS[1], linestyle=style, linewidth=1.2, label=words
-            )
-        if np.isfinite(sufficient):
+            if np.isfinite(cell[name]):
+                look = {"color": COLOURS[1], "linestyle": style, "linewidth": 1.2}
+                axes.axvline(float(cell[name]), label=words, **look)
+        low, high = float(counts.k.min()), float(counts.k.max())
+        shown = bool(high < sufficient < FAR * high)
+        if shown:
             axes.axvline(sufficient, color=COLOURS[2], linewidth=1.6, label="Theorem 2: enough")
+        axes.set_xlim(low / 1.1, 1.1 * (sufficient if shown else high))
         log_abscissa(axes)
         axes.set(xlabel="width k", ylabel=f"share of draws with {signs(study.widths.attrs['rule'])}",
                  ylim=(-0.04, 1.04))  # fmt: skip
@@ -46,6 +49,9 @@ def own_data_figure(study: Study, sufficient: float = np.nan) -> Figure:
         axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
         return figure
 
+
+FAR = 20
+"""A sufficient width beyond so many times the widest one tried is told in words alone."""
 
 _PREDICTED = (
     ("k_edge", "predicted (edge)", ":"),
@@ -82,5 +88,5 @@ def _title(cell: xr.Dataset, sufficient: float) -> str:
     k50 = float(cell.k50)
     if not np.isfinite(sufficient):
         return f"k* = {k50:,.0f}"
-    times = f"{sufficient / k50:,.0f} times that"
+    times = f"{sufficient / k50:.2g} times that"
     return f"k* = {k50:,.0f}; Theorem 2 shows {sufficient:.2g} to be enough, {times}"

@@ -94,7 +94,7 @@ def test_all_tolerances_of_a_store_of_descent_are_located(make_sweep, tmp_path) 
     keys = {
         "experiment": "'input'",
         "activation": "'softplus'",
-        "descent": "{ steps = 200, tolerances = [0.3, 0.1] }",
+        "descent": "{ steps = 2000, tolerances = [0.3, 0.1] }",
         "d": "[4]",
         "n": "[16]",
         "width": "{ kd_per_n = [0.5, 2.0, 8.0] }",
