@@ -50,8 +50,8 @@ CAUTION, MOST_DOUBT = 1.0, 4.0
 fitted, and the most that this comes to: few seeds make curves too steep, and intervals too narrow."""
 
 ASIDE, ALONE, TOGETHER = 2.0, 0.61, 1.18
-"""Scales to either side of k50 at which the next seeds are put, and the information of a seed (of a trial
-at k50 it is 1): at one of three widths in turn, and at all of them where they nest. Closer ones would
+"""Scales to either side of k50 at which the next seeds are put, and the information of a seed (1 for a
+trial at k50): at one of three widths in turn, and at all of them where they nest. Closer ones would
 have more of it, and leave the slope to chance: the interval then covers too little."""
 
 OVERLAP = 0.64
