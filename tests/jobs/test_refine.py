@@ -172,6 +172,7 @@ def test_a_dry_run_tells_what_it_would_take_and_touches_nothing(coarse, widthlaw
     assert {file: file.stat().st_mtime_ns for file in coarse.rglob("*")} == before
 
 
+@pytest.mark.slow
 def test_the_command_comes_to_the_store_of_the_library(
     coarse, widthlaw, tmp_path, assert_equal_stores
 ) -> None:

@@ -52,6 +52,7 @@ def test_the_digits_are_answered_with_a_picture(widthlaw, tmp_path) -> None:
     assert "Theorem 2" in picture.read_text()
 
 
+@pytest.mark.slow
 def test_a_kept_store_is_sound_and_resumes_to_the_same_answer(rows, widthlaw, tmp_path) -> None:
     line = ("width", rows, "--n", 20, "--to", "10%", "--store", tmp_path / "w.zarr", "--json")
     first = widthlaw(*line)
