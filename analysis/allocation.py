@@ -267,6 +267,11 @@ class _Look:
         """The width that gives k, in the unit of the store."""
         return self._widths.value(self.cell.d, self.cell.n, k)
 
+    def ends(self) -> tuple[int, int]:
+        """The last width at which all trials fail, and the first at which all succeed: their places."""
+        won, lost = np.flatnonzero(self.failures < self.trials), np.flatnonzero(self.failures)
+        return max(int(won[0]) - 1, 0), min(int(lost[-1]) + 1, len(self.k) - 1)
+
     def counted(self, width: float) -> int:
         """Trials with an outcome at a width."""
         return int(self.trials[self.k == self.gives(width)].sum())
@@ -320,7 +325,7 @@ def _narrow(look: _Look, target: float) -> _Plan:
 
 def _bisect(look: _Look, target: float) -> _Plan:
     """Failures end where successes begin: look between the last and the first."""
-    first, last = (int(np.argmin(np.abs(look.k - end))) for end in (look.low, look.high))
+    first, last = look.ends()
     now, gap = _precision(look.low, look.high), math.log(look.k[last] / look.k[first])
     widths, each = _inside(look, first, last, gap) if now > target else ((), 0)
     if widths:

@@ -135,7 +135,8 @@ def test_final_intervals_cover_and_widths_are_unbiased(nested, alone) -> None:
     cells = f"[{', '.join(map(str, range(1, 101)))}]"  # cells that differ in nothing but chance
     simulator = Simulator(a_sweep(d=cells, nested=nested), 2.03, 0.03, alone=alone)
     share, bias, error = covered(simulator, 0.03)
-    assert 0.88 <= share <= 0.99  # of 400 intervals 94.5% (nested) and 92.5% were measured
+    # Of 300 cells at 2%: 96.7% of features, 93.3% of nested descents, 94.7% of independent widths.
+    assert 0.89 <= share <= 0.99
     assert abs(bias) < 3 * error
 
 
