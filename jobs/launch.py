@@ -8,10 +8,10 @@ from __future__ import annotations
 import logging
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -26,7 +26,7 @@ from pipeline.sweep import Sweep
 if TYPE_CHECKING:
     from distributed import Client, Security
 
-__all__ = ["cluster", "is_complete", "report_run", "run_sweep"]
+__all__ = ["cluster", "filling", "is_complete", "report_run", "run_sweep"]
 
 
 def is_complete(sweep: Sweep, path: Where, retry_failed: bool = False) -> bool:
@@ -89,6 +89,27 @@ def submit_sweep(
         err=True,
     )
     return 0
+
+
+@contextmanager
+def filling(workplace: Mapping[str, Any]) -> Iterator[Callable[[Where], None]]:
+    """Give a function that runs what is pending in a store; workers start when it first has to.
+
+    Parameters
+    ----------
+    workplace
+        Where the workers are, as `cluster` takes it.
+    """
+    with ExitStack() as stack:
+        client: Client | None = None
+
+        def fill(path: Where) -> None:
+            nonlocal client
+            if client is None:
+                client = stack.enter_context(cluster(**workplace))
+            run_sweep(stores.stored_sweep(path), path, client)
+
+        yield fill
 
 
 @contextmanager

@@ -8,9 +8,8 @@ and then decides as it would have done.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -25,9 +24,6 @@ from pipeline.errors import StoreError
 from pipeline.places import Where, is_url, place
 from pipeline.reshaping import ask, check_replaceable
 from pipeline.sweep import Sweep
-
-if TYPE_CHECKING:
-    from distributed import Client
 
 __all__ = ["refine", "rounds"]
 
@@ -79,15 +75,7 @@ def refine(
     _say_cost(path, first.states, sweep)
     if dry_run:
         return 0
-    with ExitStack() as stack:
-        client: Client | None = None
-
-        def fill() -> None:
-            nonlocal client
-            if client is None:
-                client = stack.enter_context(launch.cluster(**workplace))
-            launch.run_sweep(stores.stored_sweep(path), path, client)
-
+    with launch.filling(workplace) as fill:
         last = rounds(path, target, trials, judged, fill)
     print_records(list(_records(last.states, stores.stored_sweep(path), target)), form)
     return _report(path, last, trials)
@@ -98,7 +86,7 @@ def rounds(
     target: float,
     trials: int | None,
     judged: Mapping[str, Any],
-    fill: Callable[[], None],
+    fill: Callable[[Where], None],
     say: Callable[[str], None] = lambda line: click.echo(line, err=True),
 ) -> Allocation:
     """Ask a store for trials and have them run, until nothing more is to be asked for.
@@ -108,7 +96,7 @@ def rounds(
     path, target, trials, judged
         As for `refine`.
     fill
-        Runs what is pending.
+        Runs what is pending in a store.
     say
         Called with a line for each round.
 
@@ -118,7 +106,7 @@ def rounds(
         The last one, without requests.
     """
     if stores.counts(path)["pending"]:
-        fill()
+        fill(path)
     number = 0
     while True:
         allocation = _look(path, target, trials, judged)
@@ -132,7 +120,7 @@ def rounds(
             f"{allocation.trials} trials of {len(seeds)} seeds"
         )
         ask(path, allocation.requests)
-        fill()
+        fill(path)
 
 
 def _check(path: Where, judged: Mapping[str, Any]) -> Sweep:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 import numpy as np
@@ -35,9 +35,6 @@ from pipeline.status import Status
 from pipeline.streams import Role, stream
 from pipeline.sweep import Sweep
 from pipeline.sweep_file import parse_sweep, with_extents
-
-if TYPE_CHECKING:
-    from distributed import Client
 
 __all__ = ["own_sweep", "width"]
 
@@ -101,14 +98,7 @@ def width(
         sweep = _resumed(path, sweep)
         if not launch.is_complete(sweep, path):
             stores.open_or_create(path, sweep)
-        client: Client | None = None
-
-        def fill() -> None:
-            nonlocal client
-            if client is None:
-                client = stack.enter_context(launch.cluster(**workplace))
-            launch.run_sweep(stores.stored_sweep(path), path, client)
-
+        fill = stack.enter_context(launch.filling(workplace))
         last = rounds(path, target, None, judged, fill)
         return _answer(path, data, last, threshold, picture, form)
 

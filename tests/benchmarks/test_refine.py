@@ -27,7 +27,7 @@ def test_the_uniform_grid_needs_five_times_the_trials(make_sweep, tmp_path) -> N
     outcomes = [pipeline.run(make_sweep(**CELLS, width=GRID % 6, seeds=4), path)]
     judged = {"threshold": None, "budgets": None, "success": None}
 
-    def fill() -> None:
+    def fill(path) -> None:
         outcomes.append(pipeline.run(store.stored_sweep(path), path))
 
     last = rounds(path, TARGET, None, judged, fill)

@@ -32,7 +32,7 @@ COARSE = {
 def refined(path, target=0.08, trials=None, judged=None):
     """Refine in this process."""
 
-    def fill() -> None:
+    def fill(path) -> None:
         pipeline.run(store.stored_sweep(path), path)
 
     return rounds(path, target, trials, JUDGED | (judged or {}), fill, say=lambda line: None)
@@ -133,7 +133,7 @@ def hook(event, given):
         if seen == end:
             os.kill(os.getpid(), signal.SIGKILL)
 judged = {"threshold": None, "budgets": None, "success": None}
-def fill():
+def fill(path):
     pipeline.run(store.stored_sweep(path), path)
 sys.addaudithook(hook)
 rounds(path, 0.2, None, judged, fill, say=lambda line: None)
