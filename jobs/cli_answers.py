@@ -97,8 +97,8 @@ def refine(
     "--to",
     "target",
     type=SHARE,
-    default=0.05,
-    show_default="5%",
+    default="5%",
+    show_default=True,
     metavar="SHARE",
     help="Half the relative width of the 95% interval of the critical width to come to.",
 )
