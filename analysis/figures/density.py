@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from analysis.figures.parts import grid_with_residuals, legend_below, log_abscissa, share_abscissa
 from analysis.figures.spectrum import spectra_of
-from analysis.figures.style import MOST_PANELS, STYLE, Study, say, series_look
+from analysis.figures.style import MOST_PANELS, RESIDUAL, STYLE, Study, say, series_look
 from pipeline import marchenko_pastur
 from pipeline.status import Status
 
@@ -118,6 +118,6 @@ def _draw_density(axes: Axes, below: Axes, cell: xr.Dataset, colour: Any) -> Non
     below.errorbar(middle, ratio.mean("seed") - 1, error, color=colour, linestyle="none", marker="o",
                    markersize=3, capsize=0, linewidth=0.9)  # fmt: skip
     axes.set(xlabel="eigenvalue x of ΦᵀΦ / k", ylabel="density of log x, bulk", ylim=(0, None))
-    below.set(ylabel="ratio − 1", ylim=(-0.6, 0.6))
+    below.set(ylabel=RESIDUAL, ylim=(-0.6, 0.6))
     log_abscissa(axes)
     share_abscissa(axes, below)

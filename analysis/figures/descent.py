@@ -23,7 +23,16 @@ from analysis.figures.parts import (
     width_words,
     with_axes,
 )
-from analysis.figures.style import MOST_PANELS, STYLE, TRAINED, Study, grid_of, say, series_look
+from analysis.figures.style import (
+    MOST_PANELS,
+    RESIDUAL,
+    STYLE,
+    TRAINED,
+    Study,
+    grid_of,
+    say,
+    series_look,
+)
 from analysis.output_theory import expected_loss
 from analysis.transitions import critical_widths, success_counts
 from pipeline.errors import InputError
@@ -99,7 +108,7 @@ def _draw_expected(axes: Axes, below: Axes, part: xr.Dataset, along: str) -> Non
             there = (loss > lowest) & (measured > 0)
             below.plot(steps[there], measured[there] / loss[there] - 1, color=colour, linewidth=1)
     axes.plot([], [], color="black", linewidth=0.8, linestyle="--", label="expected from the kernel")
-    below.set(ylabel="ratio − 1", ylim=(-1, 1))
+    below.set(ylabel=RESIDUAL, ylim=(-1, 1))
 
 
 def _kernel_of(cell: xr.Dataset) -> Any:

@@ -16,6 +16,7 @@ from analysis.figures.style import (
     LINES,
     MARKERS,
     MOST_PANELS,
+    RESIDUAL,
     STYLE,
     Study,
     grid_of,
@@ -96,7 +97,7 @@ def _draw_spectra(axes: Axes, below: Axes, ds: xr.Dataset) -> None:
     axes.plot([], [], "o", color="black", markerfacecolor="white", label="predicted σ_min = √(k·edge)")
     axes.set(yscale="log", xlabel=f"rank, stretched to {longest}", ylabel="singular value of Φ")
     axes.legend(ncols=2)
-    below.set_ylabel("ratio − 1")
+    below.set_ylabel(RESIDUAL)
 
 
 def evolution_figure(study: Study) -> Figure:

@@ -29,6 +29,7 @@ __all__ = [
     "MARKERS",
     "MOST_PANELS",
     "PANEL_DIMS",
+    "RESIDUAL",
     "STYLE",
     "TRAINED",
     "Study",
@@ -66,6 +67,8 @@ LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 MOST_PANELS = 12
 PANEL_DIMS = ("activation", "dataset", "angle", "trained", "depth", "tolerance", "budget")
 LOCATED = ("fitted", "separated")
+RESIDUAL = "measured /\npredicted − 1"
+"""Label of the panel below what theory predicts."""
 TRAINED = {"output": "v trained", "input": "W trained", "both": "v and W trained"}
 
 

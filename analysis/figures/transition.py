@@ -22,6 +22,7 @@ from analysis.figures.parts import (
 from analysis.figures.style import (
     LINES,
     MOST_PANELS,
+    RESIDUAL,
     STYLE,
     Study,
     error_bars,
@@ -118,7 +119,7 @@ def _draw_misses(axes: Axes, widths: xr.Dataset) -> None:
         cells = widths.sel(d=d)
         ratio = cells[["k50", "k50_low", "k50_high"]] / cells.k_edge_finite - 1
         error_bars(axes, moved, ratio.assign(outcome=cells.outcome), **series_look(place))
-    axes.set_ylabel("ratio − 1")
+    axes.set_ylabel(RESIDUAL)
 
 
 def _draw_law(axes: Axes, n: Any, heights: dict[int, Any], label: str, style: Any) -> None:
