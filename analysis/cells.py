@@ -21,6 +21,7 @@ from analysis.intervals import (
     percentiles,
     profile_interval,
     robust_interval,
+    slope_interval,
 )
 from analysis.isotonic import isotonic_crossings
 from analysis.separation import brackets, first, last, mixed_range, separated
@@ -192,16 +193,16 @@ def _separated_interval(table: _Table, confidence: float) -> Interval:
 
 
 def _of_curve(table: _Table, curve: tuple[float, float], location: float, how: How) -> Answers:
-    """What the curve says, with intervals from the resamples."""
+    """What the curve says, with its intervals."""
     log_k, slope = table.log_k, curve[1]
-    locations, slopes = _resampled(table, curve, how.link)
     if how.interval == "profile":
         sums = table.successes[0], table.trials[0]
         ends = profile_interval(log_k, *sums, how.link, curve, how.confidence)
     else:
         ends = robust_interval(log_k, table.won, table.tried, how.link, curve, how.confidence)
+        locations = _resampled(table, curve, how.link)
         ends = _opened(ends, percentiles(locations, how.confidence, table.seeds))
-    steep = _reflected(slope, percentiles(slopes, how.confidence, table.seeds))
+    steep = slope_interval(log_k, table.won, table.tried, how.link, curve, how.confidence)
     spread = [_ratio(s, how.link) for s in (slope, steep[1], steep[0])]
     a, b = np.array(curve)[:, None]
     lack = float(deviance(log_k, a, b, table.successes[:1], table.trials[:1], how.link)[0])
@@ -222,15 +223,6 @@ def _opened(ends: Interval, resampled: Interval) -> Interval:
     return low, high
 
 
-def _reflected(slope: float, ends: Interval) -> Interval:
-    """The basic bootstrap interval of log slope: what resamples overshoot by, the data may too.
-
-    Resamples repeat seeds, so that they are steeper than the data, as the data are than the truth.
-    """
-    low, high = ends
-    return slope**2 / high, slope**2 / low if low > 0 else np.inf
-
-
 def _ratio(slope: float, link: str) -> float:
     """The width of 90% success over that of 10%."""
     if slope <= 0:
@@ -238,24 +230,18 @@ def _ratio(slope: float, link: str) -> float:
     return float(np.exp(min(2 * LINKS[link].ninety / slope, 700.0)))
 
 
-def _resampled(table: _Table, curve: tuple[float, float], link: str) -> tuple[Floats, Floats]:
-    """Location and slope in every resample.
-
-    A location beyond the grid is infinite, and NaN where success does not rise. A slope is infinite
-    where none is determined because outcomes are separated, NaN where they fall.
-    """
+def _resampled(table: _Table, curve: tuple[float, float], link: str) -> Floats:
+    """Location in every resample; infinite beyond the grid, and NaN where success does not rise."""
     won, tried, log_k = table.successes[1:], table.trials[1:], table.log_k
     lost = tried - won
     whole = separated(won, lost)
     falling = ~whole & (last(won > 0) <= first(lost > 0))
-    location, slope = np.full(len(won), np.nan), np.full(len(won), np.nan)
-    slope[whole] = np.inf
+    location = np.full(len(won), np.nan)
     location[whole] = _middle(*brackets(log_k, won[whole], lost[whole]))
     rest = ~whole & ~falling
     if rest.any():
-        intercept, slope[rest] = fit_curves(log_k, won[rest], tried[rest], link, curve)
-        location[rest] = _crossings(intercept, slope[rest], log_k)
-    return location, slope
+        location[rest] = _crossings(*fit_curves(log_k, won[rest], tried[rest], link, curve), log_k)
+    return location
 
 
 # --- without a curve ---------------------------------------------------------------------------

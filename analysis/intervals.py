@@ -1,6 +1,6 @@
-"""Intervals of a critical width: from resampled seeds, from the seeds' own crossings, from a profile.
+"""Intervals of a critical width and of a slope: over seeds, from their own crossings, from a profile.
 
-All are of the logarithm of a width, and an end that the data do not give is infinite.
+Those of a width are of its logarithm, and an end that the data do not give is infinite.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from analysis.curves import LINKS, log_likelihood, profile
+from analysis.curves import LINKS, fit_curves, log_likelihood, profile
 
 __all__ = [
     "crossing_bounds",
@@ -20,6 +20,7 @@ __all__ = [
     "percentiles",
     "profile_interval",
     "robust_interval",
+    "slope_interval",
 ]
 
 Floats = npt.NDArray[np.float64]
@@ -28,6 +29,7 @@ Interval = tuple[float, float]
 
 _PLACES = 9
 _ROUNDS = 3
+_PART = 0.75  # of a seed's trials, taken out to see what hangs on them
 
 
 @lru_cache(8)
@@ -95,9 +97,7 @@ def robust_interval(
     Notes
     -----
     Each seed moves the estimate by its influence, linear in its scores; their sum of squares is the
-    cluster-robust (sandwich) variance, the jackknife over seeds to first order. Where few seeds carry
-    most of it there are fewer degrees of freedom: as many as their fourth powers tell (Satterthwaite),
-    at most one less than the seeds.
+    cluster-robust (sandwich) variance, the jackknife over seeds to first order.
     """
     if len(won) < 2:
         return -np.inf, np.inf
@@ -106,13 +106,73 @@ def robust_interval(
     _, score, weight = LINKS[link].terms(slope * away, won, tried)
     h0, h1, h2 = ((weight @ away**power).sum() for power in range(3))
     influence = score @ (h2 - h1 * away) / (h0 * h2 - h1**2) / slope
-    square = (influence**2).sum()
-    equal = np.clip(3 * square**2 / (influence**4).sum(), 2, len(won))
-    spread = stats.t.ppf((1 + confidence) / 2, equal - 1) * np.sqrt(square * equal / (equal - 1))
-    middle = -intercept / slope
-    low, high = float(middle - spread), float(middle + spread)
+    middle, reach = -intercept / slope, _reach(influence, confidence)
+    low, high = float(middle - reach), float(middle + reach)
     # Nothing is extrapolated.
     return low if low >= log_k[0] else -np.inf, high if high <= log_k[-1] else np.inf
+
+
+def slope_interval(
+    log_k: Floats, won: Floats, tried: Floats, link: str, curve: tuple[float, float], confidence: float
+) -> Interval:
+    """Student's interval of a curve's slope, whatever hangs together in a seed.
+
+    Parameters
+    ----------
+    log_k, won, tried, link, confidence
+        As for `robust_interval`.
+    curve
+        Intercept and slope of the best curve, which rises.
+
+    Returns
+    -------
+    low, high
+        0 and inf for fewer than three seeds, since two tell no spread of a spread, and where the curve
+        would not rise without a part of one seed. 0 where the seeds do not exclude that success is as
+        likely at all widths.
+
+    Notes
+    -----
+    A jackknife of log slope. The curve is fitted anew with three quarters of one seed's trials taken
+    out, for each seed in turn. To second order log slope moves by -w I + w^2 Q / 2 where a share w is
+    taken out: so the moves are w times the influences I, and their sum over w^2 is the bias, since few
+    seeds make curves too steep (by 7% at 20 nested seeds). The interval lies around log slope without
+    its bias. A whole seed may be all that keeps failures and successes from being separated, and the
+    curve without it would have no slope; a part of it never is.
+    """
+    if len(won) < 3:
+        return 0.0, np.inf
+    won_less, tried_less = (table.sum(axis=0) - _PART * table for table in (won, tried))
+    _, slopes = fit_curves(log_k, won_less, tried_less, link, curve)
+    if (slopes <= 0).any():
+        return 0.0, np.inf
+    moves = np.log(slopes / curve[1])
+    middle = np.log(curve[1]) - moves.sum() / _PART**2
+    reach = _reach((moves - moves.mean()) / _PART, confidence)
+    with np.errstate(over="ignore"):
+        low, high = float(np.exp(middle - reach)), float(np.exp(middle + reach))
+    return low if _rises(log_k, won, tried, confidence) else 0.0, high
+
+
+def _rises(log_k: Floats, won: Floats, tried: Floats, confidence: float) -> bool:
+    """Whether seeds exclude that success is as likely at all widths: Student's test of their scores."""
+    trials = tried.sum()
+    share, centre = won.sum() / trials, (tried @ log_k).sum() / trials
+    scores = (won - share * tried) @ (log_k - centre)
+    return bool(scores.sum() > _reach(scores - scores.mean(), confidence))
+
+
+def _reach(influence: Floats, confidence: float) -> float:
+    """From the middle of Student's interval to its ends, of the influence of each seed.
+
+    Where few seeds carry most of the variance there are fewer degrees of freedom: as many as their
+    fourth powers tell (Satterthwaite), at most one less than the seeds.
+    """
+    square = (influence**2).sum()
+    if not square:
+        return 0.0  # all seeds are alike
+    equal = np.clip(3 * square**2 / (influence**4).sum(), 2, len(influence))
+    return float(stats.t.ppf((1 + confidence) / 2, equal - 1) * np.sqrt(square * equal / (equal - 1)))
 
 
 def profile_interval(

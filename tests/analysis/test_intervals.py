@@ -6,6 +6,7 @@ import functools
 
 import numpy as np
 import pytest
+import statsmodels.api as sm
 import xarray as xr
 from scipy import special, stats
 
@@ -56,13 +57,12 @@ def coverage(widths: xr.Dataset, name: str, truth: float) -> float:
 
 @pytest.mark.slow
 @every_kind
-def test_resampled_seeds_cover(nested: bool, seeds: int, link: str) -> None:
+def test_intervals_over_seeds_cover(nested: bool, seeds: int, link: str) -> None:
     widths = answers(nested, seeds, link)
     assert (widths.outcome == "fitted").all()
     assert 0.93 <= coverage(widths, "k50", TRUTH) <= 0.97
     assert 0.93 <= coverage(widths, "k50_isotonic", TRUTH) <= 0.97
-    # The slope of few nested seeds is the one that falls a little short.
-    assert 0.90 <= coverage(widths, "slope", 1 / SPREAD) <= 0.97
+    assert 0.93 <= coverage(widths, "slope", 1 / SPREAD) <= 0.97
     ratio = np.exp(SPREAD * (QUANTILE[link](0.9) - QUANTILE[link](0.1)))
     assert coverage(widths, "transition_width", ratio) == coverage(widths, "slope", 1 / SPREAD)
 
@@ -88,6 +88,89 @@ def test_parameters_are_recovered_and_bias_shrinks_with_seeds(link: str) -> None
     assert whole.slope.values == pytest.approx(1 / SPREAD, rel=0.05)
     biases = [float((widths.slope * SPREAD).mean() - 1) for widths in (few, many)]
     assert 0 < biases[1] < 0.7 * biases[0]
+
+
+# ---- of the slope
+
+
+@pytest.mark.slow
+@every_kind
+def test_the_slope_s_interval_lies_around_a_slope_without_the_bias_of_few_seeds(
+    nested: bool, seeds: int, link: str
+) -> None:
+    widths = answers(nested, seeds, link)
+    middle = np.log(SPREAD**2 * widths.slope_low * widths.slope_high) / 2
+    error = float(middle.std()) / np.sqrt(TABLES)
+    assert float(middle.mean()) == pytest.approx(0, abs=3 * error)
+    assert float(np.log(SPREAD * widths.slope).mean()) > 2 * error
+    assert ((widths.slope_low < widths.slope) & (widths.slope < widths.slope_high)).all()
+
+
+@pytest.mark.slow
+@every_kind
+def test_the_slope_of_a_transition_hardly_wider_than_a_step_has_bounds(
+    nested: bool, seeds: int, link: str
+) -> None:
+    step = np.log(K[-1] / K[0]) / (len(K) - 1)
+    spread = 1.3 * step / (QUANTILE[link](0.9) - QUANTILE[link](0.1))
+    rng = np.random.default_rng(17)
+    place = np.log(TRUTH) + step * rng.uniform(-0.5, 0.5, (500, 1, 1))  # anywhere between two widths
+    drawn = rng.random((500, 1 if nested else len(K), seeds))
+    won = drawn <= CHANCE[link]((np.log(K)[:, None] - place) / spread)
+    widths = fitted(store(won, nested), won, link=link, resamples=1)
+    widths = widths.isel(n=(widths.outcome == "fitted").values)
+    assert widths.sizes["n"] > 0.7 * 500  # the others are separated, and have no slope
+    assert (widths.slope_low > 0).all()
+    assert np.isfinite(widths.transition_width_high).all()
+    # No estimate is much too steep for the grid, so hardly any interval lies above the truth.
+    assert 0.95 <= coverage(widths, "slope", 1 / spread) <= 0.995
+    assert float((widths.slope_low > 1 / spread).mean()) <= 0.005
+
+
+def test_the_slope_s_interval_is_that_of_curves_with_most_of_a_seed_taken_out() -> None:
+    ds, won = tables(True, 12, "logistic", repeats=1)
+    cell = fitted(ds, won, resamples=1).squeeze()
+    table, x = won[0].astype(float), sm.add_constant(np.log(K))
+    slopes = []
+    for seed in range(-1, 12):
+        weight = np.where(np.arange(12) == seed, 0.25, 1.0)
+        share, trials = (table @ weight) / weight.sum(), np.full(len(K), weight.sum())
+        model = sm.GLM(share, x, sm.families.Binomial(), var_weights=trials)
+        slopes.append(model.fit(tol=1e-14).params[1])
+    moves = np.log(slopes[1:]) - np.log(slopes[0])
+    middle = float(np.log(cell.slope_low * cell.slope_high)) / 2
+    assert middle == pytest.approx(np.log(slopes[0]) - moves.sum() / 0.75**2, abs=1e-6)
+    influence = (moves - moves.mean()) / 0.75
+    equal = min(3 * 12 / stats.kurtosis(influence, fisher=False), 12)
+    error = np.sqrt(12 * influence.var() * equal / (equal - 1))
+    half = float(np.log(cell.slope_high / cell.slope_low)) / 2
+    assert half == pytest.approx(stats.t.ppf(0.975, equal - 1) * error, rel=1e-5)
+
+
+@pytest.mark.parametrize("seeds", [10, 40])
+def test_a_slope_s_interval_reaches_down_to_0_where_width_does_not_matter(seeds: int) -> None:
+    rng = np.random.default_rng(19)
+    own = rng.choice([0.3, 0.7], size=(500, 1, seeds))  # what seeds differ in says nothing of widths
+    won = rng.random((500, len(K), seeds)) < own
+    widths = fitted(store(won, nested=False), won, resamples=1)
+    risen = float((widths.slope_low > 0).mean())
+    assert 0.01 <= risen <= 0.045  # 2.5% of all, and that by chance
+    level = widths.isel(n=(widths.slope_low == 0).values)
+    assert np.isinf(level.transition_width_high.where(level.outcome == "fitted", np.inf)).all()
+
+
+def test_two_seeds_bound_no_slope_and_seeds_alike_leave_it_as_it_is() -> None:
+    won = np.array([[0, 0, 1, 0, 1, 1]] * 3, dtype=bool).T[None]
+    k = np.geomspace(100, 400, 6).astype(int)
+    for seeds in (2, 3):
+        cell = fitted(store(won[..., :seeds], True, k), won[..., :seeds], resamples=1).squeeze()
+        assert cell.outcome == "fitted"
+        slope = float(cell.slope)
+        expected = (0, np.inf) if seeds == 2 else pytest.approx((slope, slope))
+        assert (float(cell.slope_low), float(cell.slope_high)) == expected
+
+
+# ---- of independent trials
 
 
 @pytest.mark.slow
