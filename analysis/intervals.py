@@ -136,9 +136,9 @@ def slope_interval(
     A jackknife of log slope. The curve is fitted anew with three quarters of one seed's trials taken
     out, for each seed in turn. To second order log slope moves by -w I + w^2 Q / 2 where a share w is
     taken out: so the moves are w times the influences I, and their sum over w^2 is the bias, since few
-    seeds make curves too steep (by 7% at 20 nested seeds). The interval lies around log slope without
-    its bias. A whole seed may be all that keeps failures and successes from being separated, and the
-    curve without it would have no slope; a part of it never is.
+    seeds make curves too steep (log slope by 0.07 at 20 nested seeds, 0.04 at 40). The interval lies
+    around log slope without its bias. A whole seed may be all that keeps failures and successes from
+    being separated, and the curve without it would have no slope; a part of it never is.
     """
     if len(won) < 3:
         return 0.0, np.inf

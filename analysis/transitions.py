@@ -39,12 +39,11 @@ between two or three widths of the grid, both are covered more often: the slope 
 cells that have one, since those whose slope would be far too steep are separated. So it is where the
 transition is narrower than a step; but there few cells have a slope, and those the flattest. Where it
 is ten times as wide as the grid and hardly told from none, the slope's lower end lies too high in 7 to
-16% of the cells that rise at all.
-`fit_p` is at most 0.05 in 2 to 5% of tables made by the very curve. `k_crossing` covers the median's
-width of the grid in 95% or more.
+16% of the cells that rise at all. `fit_p` is at most 0.05 in 2 to 5% of tables made by the very curve.
+`k_crossing` covers the median's width of the grid in 95% or more.
 
-`slope` itself is the maximum-likelihood one, that of the curve. It is too large where seeds are few, by
-7% at 20 nested seeds and 4% at 40; the geometric middle of its interval is not.
+`slope` itself is the maximum-likelihood one, that of the curve. It is too large where seeds are few, in
+the geometric mean by 7% at 20 nested seeds and 4% at 40; the geometric middle of its interval is not.
 """
 
 from __future__ import annotations
@@ -81,7 +80,10 @@ _VARIABLES = {
     "slope_high": ("upper end of the interval of slope; inf where the data give none", "1"),
     "transition_width": ("ratio of the widths of 90% and 10% success", "1"),
     "transition_width_low": ("lower end of the interval of transition_width", "1"),
-    "transition_width_high": ("upper end of the interval of transition_width", "1"),
+    "transition_width_high": (
+        "upper end of the interval of transition_width; inf where the data give none",
+        "1",
+    ),
     "bracket_low": ("widest width up to which most trials fail; 0 for none", "hidden units"),
     "bracket_high": ("narrowest width from which most succeed; inf for none", "hidden units"),
     "outcome": ("how the transition was found: " + ", ".join(OUTCOMES), "1"),
