@@ -16,11 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from analysis.comparison import compare, compare_laws
-    from analysis.finite_size import collapse
-    from analysis.query import frames, select
+    from analysis.query import frames, select, summarise
     from analysis.scaling import fit_laws
+    from analysis.scaling.finite_size import collapse
     from analysis.stores import load_store, open_store, open_stores
-    from analysis.summaries import summarise
     from analysis.transitions import critical_widths, success_counts
 
 __all__ = [
@@ -39,7 +38,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "collapse": "analysis.finite_size",
+    "collapse": "analysis.scaling.finite_size",
     "compare": "analysis.comparison",
     "compare_laws": "analysis.comparison",
     "critical_widths": "analysis.transitions",
@@ -50,7 +49,7 @@ _HOMES = {
     "open_stores": "analysis.stores",
     "select": "analysis.query",
     "success_counts": "analysis.transitions",
-    "summarise": "analysis.summaries",
+    "summarise": "analysis.query",
 }
 
 

@@ -24,7 +24,7 @@ from analysis.figures.style import (
     series_look,
     signs,
 )
-from analysis.finite_size import RISE, TooFewCurves, collapse
+from analysis.scaling.finite_size import RISE, TooFewCurves, collapse
 
 __all__ = ["collapse_figure"]
 

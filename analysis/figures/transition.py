@@ -36,8 +36,8 @@ from analysis.figures.style import (
     series_look,
     signs,
 )
-from analysis.laws import LAWS
 from analysis.scaling import fit_laws
+from analysis.scaling.laws import LAWS
 
 __all__ = ["laws_figure", "ratios_figure", "stress_figure"]
 

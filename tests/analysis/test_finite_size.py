@@ -9,7 +9,7 @@ from scipy import stats
 
 import pipeline
 from analysis import load_store
-from analysis.finite_size import RISE, TRACY_WIDOM, collapse
+from analysis.scaling.finite_size import RISE, TRACY_WIDOM, collapse
 
 N = np.array([50, 100, 200, 400])
 B = 2 / 3

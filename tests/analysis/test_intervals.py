@@ -11,7 +11,7 @@ import xarray as xr
 from scipy import special, stats
 
 from analysis import critical_widths
-from analysis.intervals import crossing_bounds, median_of_bounds
+from analysis.transitions.intervals import crossing_bounds, median_of_bounds
 from pipeline.status import Status
 
 K = np.unique(np.geomspace(100, 400, 24).astype(int))

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from analysis.fitting import fit_model
-from analysis.laws import determined, free_models
 from analysis.scaling import distinguishable, fit_laws
+from analysis.scaling.fitting import fit_model
+from analysis.scaling.laws import determined, free_models
 
 N = np.array([50, 100, 200, 400, 800])
 D = np.array([10, 20, 40])

@@ -8,9 +8,9 @@ import statsmodels.api as sm
 import xarray as xr
 from sklearn.isotonic import IsotonicRegression
 
-from analysis.curves import deviance, fit_curves
-from analysis.isotonic import isotonic_crossings
 from analysis.transitions import critical_widths, success_counts
+from analysis.transitions.curves import deviance, fit_curves
+from analysis.transitions.isotonic import isotonic_crossings
 from pipeline.status import Status
 
 K = np.unique(np.geomspace(100, 400, 24).astype(int))

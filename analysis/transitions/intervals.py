@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from analysis.curves import LINKS, fit_curves, log_likelihood, profile
+from analysis.transitions.curves import LINKS, fit_curves, log_likelihood, profile
 
 __all__ = [
     "crossing_bounds",
@@ -88,7 +88,7 @@ def robust_interval(
     won, tried
         (seeds, widths) outcomes, 0 or 1.
     link
-        A key of `analysis.curves.LINKS`.
+        A key of `analysis.transitions.curves.LINKS`.
     curve
         Intercept and slope of the fitted curve.
     confidence
@@ -190,7 +190,7 @@ def profile_interval(
     log_k, successes, trials
         (widths,) of the whole table.
     link
-        A key of `analysis.curves.LINKS`.
+        A key of `analysis.transitions.curves.LINKS`.
     curve
         Intercept and slope of the best curve, which rises through 1/2 within the widths.
     confidence

@@ -29,7 +29,7 @@ from analysis.expressions import (
     place_of,
     value_of,
 )
-from analysis.walking import MOST, pieces
+from analysis.query.walking import MOST, pieces
 from pipeline.status import Status
 
 __all__ = [

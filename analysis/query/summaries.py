@@ -22,9 +22,9 @@ import pandas as pd
 import xarray as xr
 
 from analysis.expressions import QueryError, conjuncts, value_of
-from analysis.query import At, Column, Selection, columns_of, default_columns, emptied, picked
-from analysis.statistics import Gathered, Statistic, statistics_of
-from analysis.walking import MOST
+from analysis.query.selection import At, Column, Selection, columns_of, default_columns, emptied, picked
+from analysis.query.statistics import Gathered, Statistic, statistics_of
+from analysis.query.walking import MOST
 from pipeline.status import Status
 
 __all__ = ["summarise"]

@@ -12,8 +12,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from analysis.curves import LINKS, deviance, fit_curves
-from analysis.separation import first, last, separated
+from analysis.transitions.curves import LINKS, deviance, fit_curves
+from analysis.transitions.separation import first, last, separated
 
 __all__ = ["fit_p"]
 
@@ -43,7 +43,7 @@ def fit_p(
     observed
         Its deviance.
     link
-        A key of `analysis.curves.LINKS`.
+        A key of `analysis.transitions.curves.LINKS`.
     nested
         Whether a seed's outcomes at all widths come from one draw.
     entropy

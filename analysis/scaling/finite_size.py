@@ -28,9 +28,9 @@ import pandas as pd
 import xarray as xr
 from scipy import special
 
-from analysis.curves import fit_curves
-from analysis.fitting import Fit, Model, fit_model
+from analysis.scaling.fitting import Fit, Model, fit_model
 from analysis.success import outcomes, rule_for
+from analysis.transitions.curves import fit_curves
 
 __all__ = ["RISE", "TooFewCurves", "collapse"]
 

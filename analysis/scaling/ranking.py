@@ -1,8 +1,8 @@
 """Compare scaling laws for the critical width.
 
-The laws of `analysis.laws` and the free power laws C n^a d^b alpha^c are fitted to log k50 by the model
-of `analysis.fitting`, and ranked by AICc. What the ranking cannot settle is told beside it: how well
-a law predicts the largest n, or a d, that it has not seen, and at which n it would part from the best.
+The laws of `laws` and the free power laws C n^a d^b alpha^c are fitted to log k50 by the model of
+`fitting`, and ranked by AICc. What the ranking cannot settle is told beside it: how well a law
+predicts the largest n, or a d, that it has not seen, and at which n it would part from the best.
 
 Only cells whose outcome is `fitted` or `separated` enter. The cells of d, n and angle are one
 sample, since a law ought to hold across them (angle moves alpha); every other dim, such as
@@ -21,11 +21,10 @@ import pandas as pd
 import xarray as xr
 from scipy import stats
 
-from analysis.fitting import Fit, Model, fit_model
-from analysis.laws import LAWS, VARIABLES, Law, determined, free_models, law_model
-from analysis.verdicts import distinguishable
+from analysis.scaling.fitting import Fit, Model, fit_model
+from analysis.scaling.laws import LAWS, VARIABLES, determined, free_models, law_model
 
-__all__ = ["LAWS", "Law", "distinguishable", "fit_laws"]
+__all__ = ["fit_laws"]
 
 Floats = npt.NDArray[np.float64]
 

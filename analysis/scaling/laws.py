@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from analysis.fitting import Model
+from analysis.scaling.fitting import Model
 
 __all__ = ["LAWS", "VARIABLES", "Law", "determined", "free_models", "law_model"]
 

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from analysis.curves import LINKS, deviance, fit_curves
-from analysis.goodness import fit_p
-from analysis.intervals import (
+from analysis.transitions.curves import LINKS, deviance, fit_curves
+from analysis.transitions.goodness import fit_p
+from analysis.transitions.intervals import (
     Interval,
     crossing_bounds,
     draws,
@@ -23,8 +23,8 @@ from analysis.intervals import (
     robust_interval,
     slope_interval,
 )
-from analysis.isotonic import isotonic_crossings
-from analysis.separation import brackets, first, last, mixed_range, separated
+from analysis.transitions.isotonic import isotonic_crossings
+from analysis.transitions.separation import brackets, first, last, mixed_range, separated
 
 __all__ = ["Estimate", "How", "estimate"]
 

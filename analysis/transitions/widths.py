@@ -54,9 +54,9 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from analysis.cells import Estimate, How, estimate
-from analysis.curves import LINKS
 from analysis.success import Rule, outcomes, rule_for, zero_alpha
+from analysis.transitions.cells import Estimate, How, estimate
+from analysis.transitions.curves import LINKS
 from pipeline.errors import InputError
 from pipeline.status import Status
 
@@ -164,7 +164,7 @@ def critical_widths(
         - `slope` of the linear predictor and `transition_width` (k at 90% success over k at 10%), with
           `_low` and `_high`. The slope's interval reaches down to 0 where success may be as likely at
           all widths, and has no ends for fewer than three seeds.
-        - `deviance` of the curve, and `fit_p`, its p-value by simulation (see `analysis.goodness`).
+        - `deviance` of the curve, and `fit_p`, its p-value by simulation (`goodness`).
         - `k50_isotonic` with `_low` and `_high`: the same width without a curve, a check on its shape.
         - `k_crossing` with `_low` and `_high`, of nested sweeps: the median over seeds of the first
           width of the grid from which a seed always succeeds, so up to one step above the transition.
