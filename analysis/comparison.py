@@ -161,6 +161,8 @@ def _settings(ds: xr.Dataset) -> dict[str, Any]:
     found["dataset"] = [spec["kind"] for spec in datasets]
     for spec in datasets if len(datasets) == 1 else []:
         found |= {name: value for name, value in spec.items() if name != "kind"}
+    if "rows" in found:  # a digest: enough of it to tell files apart
+        found["rows"] = found["rows"][:8]
     if "step_size" in (fields.get("descent") or {}):
         found["step_size"] = fields["descent"]["step_size"]
     return {name: _plain(value) for name, value in found.items()}

@@ -207,7 +207,7 @@ def status(store: Where, form: str | None) -> None:
 
     print_records(status_records(store), form)
     held = lease.read(place(store)) is not None
-    sys.exit(say_gaps(store, "a run is at it" if held else "`widthlaw run` with its sweep resumes"))
+    sys.exit(say_gaps(store, "a run is at it" if held else f"`widthlaw run {store}` resumes"))
 
 
 @main.command()

@@ -72,7 +72,9 @@ def _parsed(text: str) -> list[Statistic]:
         near = difflib.get_close_matches(name, STATISTICS, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
         known = ", ".join(STATISTICS)
-        raise QueryError(f"unknown statistic {text!r}; {hint}There are {known} and quantile:0.1")
+        raise QueryError(
+            f"unknown statistic {text!r}; {hint}expected one of {known}, or one quantile:0.1"
+        )
     if name == "median":
         return [Statistic("median", 0.5)]
     if name != "quantile":

@@ -31,6 +31,8 @@ from scipy import special
 from analysis.scaling.fitting import Fit, Model, fit_model
 from analysis.success import outcomes, rule_for
 from analysis.transitions.curves import fit_curves
+from analysis.transitions.intervals import draws
+from analysis.transitions.separation import separated
 
 __all__ = ["RISE", "TooFewCurves", "collapse"]
 
@@ -120,7 +122,8 @@ class _Curve(NamedTuple):
     """A cell's success curve and its resamples; the first row is the data."""
 
     log_k: Floats  # (widths,)
-    share: Floats  # (1 + resamples, widths)
+    wins: Floats  # (1 + resamples, widths)
+    trials: Floats
     location: Floats  # (1 + resamples,)
     log_w: Floats
     seeds: int
@@ -144,28 +147,18 @@ def _curve(
     order = np.argsort(log_k)
     won, tried = won[np.ix_(seeds, widths)][:, order], tried[np.ix_(seeds, widths)][:, order]
     count = int(seeds.sum())
-    drawn = np.random.default_rng(entropy).multinomial(count, np.full(count, 1 / count), resamples)
-    draws = np.concatenate([np.ones((1, count)), drawn])
-    wins, trials = draws @ won, draws @ tried
-    overlap = _overlaps(wins, trials)
+    drawn = draws(count, resamples, entropy)
+    wins, trials = drawn @ won, drawn @ tried
+    overlap = ~separated(wins, trials - wins)
     if not overlap[0]:
         return None
     intercept, slope = fit_curves(log_k[order], wins[overlap], trials[overlap])
     if not (slope[0] > 0 and log_k.min() < -intercept[0] / slope[0] < log_k.max()):
         return None
     rising = slope > 0
-    with np.errstate(invalid="ignore"):
-        share = (wins[overlap] / trials[overlap])[rising]
     location = -intercept[rising] / slope[rising]
-    return _Curve(log_k[order], share, location, np.log(RISE / slope[rising]), count)
-
-
-def _overlaps(wins: Floats, trials: Floats) -> npt.NDArray[np.bool_]:
-    """Rows in which some success is narrower than some failure: others have no slope."""
-    width = np.arange(wins.shape[1])
-    first = np.where(wins > 0, width, wins.shape[1]).min(axis=1)
-    last = np.where(trials > wins, width, -1).max(axis=1)
-    return first < last
+    kept = wins[overlap][rising], trials[overlap][rising]
+    return _Curve(log_k[order], *kept, location, np.log(RISE / slope[rising]), count)
 
 
 # --- all cells ----------------------------------------------------------------------------------
@@ -208,7 +201,10 @@ def _scaled(curves: list[_Curve], n: Floats) -> xr.Dataset:
         "log_w_error": ("cell", error),
         "x": (("cell", "width"), x),
         "x_law": (("cell", "width"), x_law),
-        "share": (("cell", "width"), _padded([curve.share[0] for curve in curves], widest)),
+        "share": (
+            ("cell", "width"),
+            _padded([curve.wins[0] / curve.trials[0] for curve in curves], widest),
+        ),
         "departure": (("cell", "bin"), departures["own"][:, 0]),
         "departure_error": (("cell", "bin"), _errors(departures["own"], widen)),
         "master": ("bin", tests["own"][2]),
@@ -241,20 +237,22 @@ def _power_at(n: Floats, log_w: Floats, error: Floats, tau: float) -> Floats:
 
 
 def _departures(curve: _Curve, location: Floats, log_w: Floats) -> Floats:
-    """Mean departure from the logistic curve in each bin, for every resample; NaN in empty bins."""
+    """Mean departure from the logistic curve over the trials of each bin, for every resample.
+
+    NaN in a bin without trials: in the data, or by chance in a resample of a ragged table.
+    """
     x = (curve.log_k - location[:, None]) / np.exp(log_w)[:, None]
-    rest = curve.share[: len(location)] - special.expit(RISE * x)
+    wins, trials = curve.wins[: len(location)], curve.trials[: len(location)]
+    excess = wins - trials * special.expit(RISE * x)
     # The bins hold the same widths in all resamples, those of the data.
-    held = np.digitize(x[0], BINS) - 1
-    out = np.full((len(location), len(BINS) - 1), np.nan)
-    for bin_ in range(out.shape[1]):
-        if (held == bin_).any():
-            out[:, bin_] = rest[:, held == bin_].mean(axis=1)
-    return out
+    in_bin = (np.digitize(x[0], BINS) - 1)[:, None] == np.arange(len(BINS) - 1)
+    with np.errstate(invalid="ignore"):
+        return np.asarray((excess @ in_bin) / (trials @ in_bin), dtype=np.float64)
 
 
 def _errors(departures: Floats, widen: Floats) -> Floats:
-    return np.asarray(departures[:, 1:].std(axis=1, ddof=1) * widen[:, None], dtype=np.float64)
+    drawn = np.ma.masked_invalid(departures[:, 1:])
+    return np.asarray(drawn.std(axis=1, ddof=1).filled(0) * widen[:, None], dtype=np.float64)
 
 
 def _chi2(departures: Floats, widen: Floats) -> tuple[float, float, Floats]:
@@ -270,7 +268,8 @@ def _chi2(departures: Floats, widen: Floats) -> tuple[float, float, Floats]:
     filled = np.nan_to_num(departures)
     total = np.where(bins > 0, weight.sum(axis=0), np.nan)
     # Put back on one curve: what is left of each resample is the scatter of seeds.
-    null = (filled[:, 1:] - filled[:, 1:].mean(axis=1, keepdims=True)) * widen[:, None, None]
+    drawn = np.ma.masked_invalid(departures[:, 1:])
+    null = (drawn - drawn.mean(axis=1, keepdims=True)).filled(0) * widen[:, None, None]
     every = np.concatenate([filled[:, :1], null], axis=1)
     master = (weight[:, None] * every).sum(axis=0) / total
     squares = np.nansum(weight[:, None] * (every - master) ** 2, axis=(0, 2)) / freedom

@@ -51,9 +51,10 @@ def fit_laws(widths: xr.Dataset) -> pd.DataFrame:
         `rms_log_residual`, `aicc`, `delta_aicc`, `weight` (of AICc), `error_largest_n` and
         `error_left_out_d` (rms error in log k of points predicted without their n, or without their
         d; NaN where what is left does not determine the law), `prediction` (the first of them in
-        words), `telling_n` (the least n at which the law and the best one differ by more than the
-        interval of a width; inf for none within reach, NaN for the best), `telling_d` (the d that
-        is meant), `points`, `note` (exponents that were dropped, and why). An infinite AICc means
+        words), `telling_n` (the least n, beyond those measured, at which the law and the best one
+        differ by more than the interval of a width; inf for none within reach, NaN for the best and
+        where the largest measured n would do), `telling_d` (the d that is meant), `points`, `note` (exponents
+        that were dropped, and why; laws that are the same at these points). An infinite AICc means
         that the points are too few to judge so many parameters.
 
     Raises
@@ -69,8 +70,9 @@ def fit_laws(widths: xr.Dataset) -> pd.DataFrame:
         most = max((len(t) for _, t in parts), default=0)
         raise ValueError(
             f"got {most} critical width{'' if most == 1 else 's'} fitted or separated with a finite "
-            f"interval; expected at least {_LEAST_POINTS} cells of d and n to compare laws. "
-            "Add values of n or d, more seeds, or widths that bracket the transition"
+            f"interval; expected at least {_LEAST_POINTS} cells of d and n to compare laws"
+            f"{_of_each(groups)}. Add values of n or d, more seeds, or widths that bracket the "
+            "transition"
         )
     if len(enough) < _expected_groups(widths, groups):
         warnings.warn("groups with fewer than three critical widths are left out", stacklevel=2)
@@ -122,6 +124,11 @@ def _split(table: pd.DataFrame, groups: list[Any]) -> list[tuple[tuple[Any, ...]
     return [(key, part) for key, part in table.groupby(groups, sort=False)]
 
 
+def _of_each(groups: list[Any]) -> str:
+    """That groups are judged each by itself."""
+    return f" (of each {' and '.join(groups)} by itself)" if groups else ""
+
+
 def _expected_groups(widths: xr.Dataset, groups: list[Hashable]) -> int:
     return int(np.prod([widths.sizes[name] for name in groups], dtype=int))
 
@@ -155,9 +162,13 @@ _COLUMNS = [
 def _fit_group(table: pd.DataFrame, key: dict[Any, Any]) -> pd.DataFrame:
     """All laws of one group, ranked."""
     candidates = [
-        (name, law.formula, law_model(law), "")
-        for name, law in LAWS.items()
-        if np.isfinite(law.log_shape(table)).all()
+        (
+            name,
+            LAWS[name].formula,
+            law_model(LAWS[name]),
+            f"as {', '.join(twins)} here" if twins else "",
+        )
+        for name, twins in _distinct(table).items()
     ]
     candidates += free_models(table)
     fits = [fit_model(model, table) for _, _, model, _ in candidates]
@@ -175,6 +186,25 @@ def _fit_group(table: pd.DataFrame, key: dict[Any, Any]) -> pd.DataFrame:
     for position, (dim, value) in enumerate(key.items()):
         ranked.insert(position, dim, value)
     return ranked[[*key, *_COLUMNS]]
+
+
+def _distinct(table: pd.DataFrame) -> dict[str, list[str]]:
+    """The laws that can be told apart at all, each with those that differ from it by a constant here.
+
+    Where d does not vary, n/d is the law n with another constant: it would only share its weight.
+    """
+    kept: dict[str, list[str]] = {}
+    shapes = {name: law.log_shape(table) for name, law in LAWS.items()}
+    for name, shape in shapes.items():
+        if not np.isfinite(shape).all():
+            continue
+        twin = next((of for of in kept if _is_multiple(of, name, shapes)), None)
+        kept.setdefault(twin or name, []).extend([name] if twin else [])
+    return kept
+
+
+def _is_multiple(of: str, name: str, shapes: dict[str, Floats]) -> bool:
+    return LAWS[of].log_k == LAWS[name].log_k and bool(np.ptp(shapes[name] - shapes[of]) < 1e-9)
 
 
 def _row(
@@ -259,4 +289,5 @@ def _telling_n(fit: Fit, best: Fit, ahead: pd.DataFrame, table: pd.DataFrame) ->
     if unsure[-1]:
         return np.inf
     last = np.flatnonzero(unsure)
-    return float(ahead["n"].iloc[last[-1] + 1 if len(last) else 0])
+    # Beyond what is measured: where the largest n would do, its scatter is what keeps them together.
+    return float(ahead["n"].iloc[last[-1] + 1]) if len(last) else np.nan

@@ -43,7 +43,8 @@ def _verdict(laws: pd.DataFrame, key: dict[Any, Any]) -> str:
 
 
 def _first(best: pd.Series[Any]) -> str:
-    said = f"{best['points']} points rank {best['law']} first (rms log residual "
+    twins = f" ({best['note']})" if best["note"].startswith("as ") else ""
+    said = f"{best['points']} points rank {best['law']}{twins} first (rms log residual "
     said += f"{best['rms_log_residual']:.2g}"
     if best["scatter"] > 1e-3:
         said += f", of which its intervals leave {best['scatter']:.2g} unexplained"

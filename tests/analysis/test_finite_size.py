@@ -9,7 +9,9 @@ from scipy import stats
 
 import pipeline
 from analysis import load_store
+from analysis.scaling import finite_size
 from analysis.scaling.finite_size import RISE, TRACY_WIDOM, collapse
+from analysis.transitions.intervals import draws
 
 N = np.array([50, 100, 200, 400])
 B = 2 / 3
@@ -109,3 +111,27 @@ def test_the_quantiles_of_tracy_and_widom_are_those_of_simulated_matrices() -> N
     for p, quantile in TRACY_WIDOM.items():
         assert np.mean(np.array(largest) < quantile) == pytest.approx(p, abs=0.035)
     assert pytest.approx(np.log(0.9 / 0.1) - np.log(0.1 / 0.9)) == RISE
+
+
+def test_widths_that_few_seeds_tried_count_by_their_trials() -> None:
+    """A width of a refined store that a resample may lack must not take its whole bin away."""
+    rng = np.random.default_rng(8)
+    log_k = np.log(np.arange(90.0, 114.0, 4.0))
+    tried = np.ones((30, 6))
+    tried[3:, 2] = 0
+    won = tried * (log_k > np.log(100) + 0.05 * rng.logistic(size=(30, 1)))
+    drawn = draws(30, 400, 0)
+    curve = finite_size._Curve(
+        log_k, drawn @ won, drawn @ tried, np.full(401, np.log(100)), np.full(401, np.log(0.3)), 30
+    )
+    assert (curve.trials[:, 2] == 0).any()
+    found = finite_size._departures(curve, curve.location, curve.log_w)
+    told = np.isfinite(found[0])
+    assert told.any()
+    assert np.isfinite(found[:, told]).all()
+    x = (log_k - np.log(100)) / 0.3
+    inside = np.digitize(x, finite_size.BINS) == np.digitize(x[2], finite_size.BINS)
+    assert inside.sum() > 1
+    expected = won.sum(axis=0) - tried.sum(axis=0) / (1 + np.exp(-finite_size.RISE * x))
+    mean = expected[inside].sum() / tried[:, inside].sum()
+    assert found[0, np.digitize(x[2], finite_size.BINS) - 1] == pytest.approx(mean)

@@ -159,15 +159,14 @@ def test_a_slope_s_interval_reaches_down_to_0_where_width_does_not_matter(seeds:
     assert np.isinf(level.transition_width_high.where(level.outcome == "fitted", np.inf)).all()
 
 
-def test_two_seeds_bound_no_slope_and_seeds_alike_leave_it_as_it_is() -> None:
-    won = np.array([[0, 0, 1, 0, 1, 1]] * 3, dtype=bool).T[None]
+@pytest.mark.parametrize("seeds", [2, 3, 8])
+def test_few_seeds_and_seeds_that_are_all_alike_tell_no_interval(seeds: int) -> None:
+    won = np.array([[0, 0, 1, 0, 1, 1]] * seeds, dtype=bool).T[None]
     k = np.geomspace(100, 400, 6).astype(int)
-    for seeds in (2, 3):
-        cell = fitted(store(won[..., :seeds], True, k), won[..., :seeds], resamples=1).squeeze()
-        assert cell.outcome == "fitted"
-        slope = float(cell.slope)
-        expected = (0, np.inf) if seeds == 2 else pytest.approx((slope, slope))
-        assert (float(cell.slope_low), float(cell.slope_high)) == expected
+    cell = fitted(store(won, True, k), won, resamples=1).squeeze()
+    assert cell.outcome == "fitted"
+    assert (float(cell.slope_low), float(cell.slope_high)) == (0, np.inf)
+    assert (float(cell.k50_low), float(cell.k50_high)) == (0, np.inf)
 
 
 # ---- of independent trials
