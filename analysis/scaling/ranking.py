@@ -53,9 +53,9 @@ def fit_laws(widths: xr.Dataset) -> pd.DataFrame:
         d; NaN where what is left does not determine the law), `prediction` (the first of them in
         words), `telling_n` (the least n, beyond those measured, at which the law and the best one
         differ by more than the interval of a width; inf for none within reach, NaN for the best and
-        where the largest measured n would do), `telling_d` (the d that is meant), `points`, `note` (exponents
-        that were dropped, and why; laws that are the same at these points). An infinite AICc means
-        that the points are too few to judge so many parameters.
+        where the largest measured n would do), `telling_d` (the d that is meant), `points`, `note`
+        (exponents that were dropped, and why; laws that are the same at these points). An infinite
+        AICc means that the points are too few to judge so many parameters.
 
     Raises
     ------

@@ -28,6 +28,9 @@ COMMANDS = [
     "verify",
     "extend",
     "merge",
+    "refine",
+    "width",
+    "report",
 ]
 
 
