@@ -18,7 +18,7 @@ from pipeline.sweep import Sweep
 
 if TYPE_CHECKING:
     from pipeline.integrity import Damage
-    from pipeline.reshaping import Change
+    from pipeline.unions import Change
 
 __all__ = ["extend_store", "loaded_sweep", "merge_stores", "verify_stores"]
 
@@ -149,12 +149,13 @@ def extend_store(
     dry_run: bool,
 ) -> int:
     """Extend a store by the axes of a sweep and by single values; print what came of it."""
-    from pipeline.reshaping import extend, widened
-    from pipeline.store import stored_sweep
+    from pipeline.reshaping import extend
+    from pipeline.unions import grid, widened
 
-    asked = stored_sweep(path) if sweep is None else loaded_sweep(sweep)[0]
     added = {key: values for key, values in more.items() if values}
-    asked = widened(asked, f"extend {path}", **added)
+    asked = loaded_sweep(sweep)[0] if sweep is not None else grid(path) if added else None
+    if asked is not None:
+        asked = widened(asked, f"extend {path}", **added)
     change = extend(path, asked, out, dry_run=dry_run)
     if change.grown or out:
         return _told(change, out or path, dry_run)

@@ -8,85 +8,56 @@ computed again, and what is missing is pending.
 
 The union of an axis is sorted, whichever store came first. A store stays a dense cube where it was
 asked for some trials only: the others have a place and the status `excluded`, and the store says of
-itself that it is `refined`. Merging such stores asks for no trial that none of them asks for.
+itself that it is `refined`. Merging such stores asks for no trial that none of them asks for, and
+extending one asks for those of the sweep.
+
+What the stores hold is read while the one that is replaced is held, so that no run fills it unseen.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pipeline import lease
 from pipeline import store as stores
 from pipeline.blocks import block_shape, blocks, estimated_seconds
-from pipeline.differences import differences
-from pipeline.errors import StoreError, SweepError
+from pipeline.errors import StoreError
 from pipeline.gathering import Gatherer, Source, positions
 from pipeline.integrity import damage
 from pipeline.places import Folder, Place, Where, normal, place
 from pipeline.status import Status
 from pipeline.sweep import Request, Sweep
-from pipeline.sweep_file import with_extents
 from pipeline.template import write_template
+from pipeline.unions import (
+    ASKED,
+    KNOWN,
+    UNASKED,
+    Change,
+    Plan,
+    check_same,
+    places_of,
+    plan_of,
+    union_of,
+    widened,
+)
 
-__all__ = ["Change", "ask", "check_replaceable", "extend", "merge", "widened"]
-
-GROWING = ("d", "n", "width", "seeds")
+__all__ = ["Change", "ask", "check_replaceable", "extend", "merge"]
 
 HARMLESS = ("leftover", "unexpected", "unfinished")
 """Kinds of damage that lose nothing which is not pending anyway."""
 
-UNASKED, ASKED, KNOWN = 0, 1, 2
-"""What is known of a trial: it is not asked for, it is pending, it has an outcome (or has failed)."""
-
-_KNOWLEDGE = np.array([ASKED, KNOWN, KNOWN, KNOWN, UNASKED], dtype=np.int8)
-"""By status."""
-
-
-@dataclass(frozen=True)
-class Change:
-    """What an extension or a merger has made, or would make.
-
-    Attributes
-    ----------
-    store
-        Where the result lies.
-    before, after
-        The values of the axes that can grow, of the (first) store and of the result.
-    there, pending
-        Trials of the result with an outcome, and without.
-    written
-        False where nothing had to be done, or was only asked.
-    approximate
-        Trials of several stores that agree within the tolerance of two platforms, not to the bit: the
-        values of the first store were kept.
-    """
-
-    store: str
-    before: dict[str, tuple[float, ...]]
-    after: dict[str, tuple[float, ...]]
-    there: int
-    pending: int
-    written: bool
-    approximate: int = 0
-
-    @property
-    def grown(self) -> bool:
-        """Whether an axis has values that were not there before."""
-        return any(set(self.after[key]) != set(self.before[key]) for key in self.after)
-
-
 # ---- extending and merging
 
 
-def extend(path: Where, sweep: Sweep, out: Where | None = None, *, dry_run: bool = False) -> Change:
-    """Give a store the extents of a sweep beside its own; nothing is removed nor computed.
+def extend(
+    path: Where, sweep: Sweep | None, out: Where | None = None, *, dry_run: bool = False
+) -> Change:
+    """Give a store the trials of a sweep beside its own; nothing is removed nor computed.
 
     Parameters
     ----------
@@ -95,7 +66,7 @@ def extend(path: Where, sweep: Sweep, out: Where | None = None, *, dry_run: bool
         it again.
     sweep
         What the store is to hold as well: of the same identity, on the same axes, in the same unit of
-        width.
+        width. None where the store is to be written to `out` as it is.
     out
         A new path for the larger store; needed where the place cannot replace a store at once.
     dry_run
@@ -104,7 +75,7 @@ def extend(path: Where, sweep: Sweep, out: Where | None = None, *, dry_run: bool
     Returns
     -------
     Change
-        With `written` False where the store has all of it already.
+        With `written` False where the store asks for all of it already.
 
     Raises
     ------
@@ -113,19 +84,26 @@ def extend(path: Where, sweep: Sweep, out: Where | None = None, *, dry_run: bool
     StoreHeld
         A run is filling the store.
     """
-    source = Source.of(path)
-    _check_same(f"store {path}", source.sweep, "this sweep", sweep)
-    union = _union(f"store {path} with this sweep", [source.sweep, sweep])
+
+    def planned() -> Plan:
+        source = Source.of(path)
+        if sweep is None:
+            return plan_of(source.sweep, [source], UNASKED, [])
+        check_same(f"store {path}", source.sweep, "this sweep", sweep)
+        union = union_of(f"store {path} with this sweep", [source.sweep, sweep])
+        elsewhere = UNASKED if stores.is_refined(path) else ASKED
+        return plan_of(union, [source], elsewhere, [np.ix_(*places_of(union, sweep))])
+
+    plan = planned()
     target = path if out is None else out
-    _check_out(target, source, in_place=out is None)
-    grows = any({*getattr(union, key)} != {*getattr(source.sweep, key)} for key in GROWING)
-    known = _knowledge(union, [source], ASKED)
-    if dry_run or not (grows or out):
+    _check_out(target, plan.sources[0], in_place=out is None)
+    change = plan.change(target, written=False)
+    if dry_run or not (change.grown or out):
         if not dry_run:
             with lease.hold(place(path)):
                 stores.clean(path)  # of an extension that was killed when it had just been done
-        return _change(target, source, union, known, written=False)
-    return _make(union, [source], known, target, in_place=out is None)
+        return change
+    return _make(planned, target, in_place=out is None)
 
 
 def ask(path: Where, requests: Iterable[Request]) -> Change:
@@ -152,20 +130,21 @@ def ask(path: Where, requests: Iterable[Request]) -> Change:
     StoreHeld
         A run is filling the store.
     """
-    source, requests = Source.of(path), list(requests)
+    requests = list(requests)
     width, seeds = {one.width for one in requests}, {seed for one in requests for seed in one.seeds}
-    union = widened(source.sweep, f"store {path}", width=width, seeds=seeds)
-    _check_out(path, source, in_place=True)
-    known = _knowledge(union, [source], UNASKED)
-    width_at, seed_at = positions(union.width), positions(union.seeds)
-    before = int((known == ASKED).sum())
-    for one in requests:
-        row = known[one.cell][width_at[one.width]]  # a view
-        columns = [seed_at[seed] for seed in one.seeds]
-        row[columns] = np.maximum(row[columns], ASKED)
-    if int((known == ASKED).sum()) == before:
-        return _change(path, source, union, known, written=False)
-    return _make(union, [source], known, path, in_place=True)
+
+    def planned() -> Plan:
+        source = Source.of(path)
+        union = widened(source.sweep, f"store {path}", width=width, seeds=seeds)
+        width_at, seed_at = positions(union.width), positions(union.seeds)
+        asks = [
+            (*one.cell, width_at[one.width], [seed_at[seed] for seed in one.seeds]) for one in requests
+        ]
+        return plan_of(union, [source], UNASKED, asks)
+
+    plan = planned()
+    _check_out(path, plan.sources[0], in_place=True)
+    return _make(planned, path, in_place=True) if plan.asked else plan.change(path, written=False)
 
 
 def merge(paths: Sequence[Where], out: Where, *, dry_run: bool = False) -> Change:
@@ -202,76 +181,20 @@ def merge(paths: Sequence[Where], out: Where, *, dry_run: bool = False) -> Chang
     twice = next((path for path, name in zip(paths, names, strict=True) if names.count(name) > 1), None)
     if twice is not None:
         raise StoreError(f"store {twice}: stands twice among the stores to be merged; leave one out")
-    sources = [Source.of(path) for path in paths]
-    first = sources[0]
-    for other in sources[1:]:
-        _check_same(f"store {first.path}", first.sweep, f"store {other.path}", other.sweep)
-    union = _union(f"stores {', '.join(map(str, paths))}", [source.sweep for source in sources])
+
+    def planned() -> Plan:
+        sources = [Source.of(path) for path in paths]
+        first = sources[0]
+        for other in sources[1:]:
+            check_same(f"store {first.path}", first.sweep, f"store {other.path}", other.sweep)
+        union = union_of(f"stores {', '.join(map(str, paths))}", [source.sweep for source in sources])
+        refined = any(stores.is_refined(path) for path in paths)
+        return plan_of(union, sources, UNASKED if refined else ASKED, [])
+
+    plan = planned()
     in_place = normal(out) == names[0]
-    _check_out(out, first, in_place=in_place)
-    refined = any(stores.is_refined(path) for path in paths)
-    known = _knowledge(union, sources, UNASKED if refined else ASKED)
-    if dry_run:
-        return _change(out, first, union, known, written=False)
-    return _make(union, sources, known, out, in_place=in_place)
-
-
-def widened(sweep: Sweep, where: str = "sweep", **more: Iterable[float]) -> Sweep:
-    """Return a sweep with more values on some of its axes.
-
-    Parameters
-    ----------
-    sweep
-        The sweep.
-    where
-        How messages name it.
-    **more
-        `d`, `n`, `width` and `seeds`, as far as they grow.
-
-    Raises
-    ------
-    SweepError
-        It cannot be computed there.
-    """
-    added = {key: sorted({*getattr(sweep, key), *values}) for key, values in more.items()}
-    return with_extents(sweep, where, **added)
-
-
-# ---- what belongs together
-
-
-def _extents(sweep: Sweep) -> dict[str, tuple[float, ...]]:
-    return {key: getattr(sweep, key) for key in GROWING}
-
-
-def _union(where: str, sweeps: Sequence[Sweep]) -> Sweep:
-    first = sweeps[0]
-    more = {key: [value for sweep in sweeps for value in getattr(sweep, key)] for key in GROWING}
-    try:
-        return widened(first, where, **more)
-    except SweepError as error:
-        lines = [line.strip() for line in str(error).splitlines()]
-        raise StoreError("; ".join(lines)) from None
-
-
-def _check_same(one: str, stored: Sweep, other: str, asked: Sweep) -> None:
-    """Refuse what has no common store, with what differs."""
-    if stored.identity != asked.identity:
-        said = "; ".join(differences("", stored.identity_fields, asked.identity_fields))
-        said = said.replace("this sweep", other)
-        raise StoreError(
-            f"{one}: is of another kind than {other}: {said}; they need stores of their own"
-        )
-    if stored.axes != asked.axes:
-        raise StoreError(
-            f"{one}: its axes are {', '.join(stored.axes)}, those of {other} {', '.join(asked.axes)} "
-            "(a list makes an axis); write both in the same way"
-        )
-    if stored.width_unit != asked.width_unit:
-        raise StoreError(
-            f"{one}: its widths are given as {stored.width_unit}, those of {other} as "
-            f"{asked.width_unit}; write them as {stored.width_unit}"
-        )
+    _check_out(out, plan.sources[0], in_place=in_place)
+    return plan.change(out, written=False) if dry_run else _make(planned, out, in_place=in_place)
 
 
 # ---- writing
@@ -287,25 +210,25 @@ def _check_out(out: Where, first: Source, *, in_place: bool) -> None:
         raise StoreError(f"store {out}: is there already; give a path where nothing is yet")
 
 
-def _make(
-    union: Sweep, sources: list[Source], known: NDArray[np.int8], out: Where, *, in_place: bool
-) -> Change:
-    """Write the union of sources as a draft and let it appear at `out`."""
-    for source in sources:
+def _make(planned: Callable[[], Plan], out: Where, *, in_place: bool) -> Change:
+    """Write a plan as a draft and let it appear at `out`; the plan is made when that is held."""
+    for source in planned().sources:
         _check_sound(source.path)
     out = normal(out)  # of a link, what it leads to is replaced
     where = place(out)
     with contextlib.ExitStack() as stack:
-        if in_place:
-            stack.enter_context(lease.hold(where))
+        held = stack.enter_context(lease.hold(where)) if in_place else None
+        if held:
             stores.clean(out)
+        plan = planned()
         draft = stack.enter_context(stores.drafting(out))
-        approximate = _write(draft, union, sources, known)
-        change = _change(out, sources[0], union, known, written=True, approximate=approximate)
+        approximate = _write(draft, plan)
+        if held:
+            held.confirm()
         _appear(where, draft, in_place)
     if not in_place:
         stores.clean(out)
-    return change
+    return plan.change(out, written=True, approximate=approximate)
 
 
 def _check_sound(path: Where) -> None:
@@ -318,8 +241,9 @@ def _check_sound(path: Where) -> None:
         )
 
 
-def _write(draft: Path, union: Sweep, sources: list[Source], known: NDArray[np.int8]) -> int:
+def _write(draft: Path, plan: Plan) -> int:
     """Fill a draft; return how many trials agree only nearly."""
+    union, sources, known = plan.union, plan.sources, plan.known
     shape = block_shape(union)
     refined = any((known[cell.index] == UNASKED).any() for cell in union.cells())
     seconds = estimated_seconds(union, known > UNASKED) if refined else None
@@ -390,36 +314,3 @@ def _appear(where: Place, draft: Path, in_place: bool) -> None:
         raise StoreError(
             f"store {where.name}: cannot be replaced at once ({error}); give a new path with -o NEW"
         ) from None
-
-
-def _change(
-    out: Where,
-    first: Source,
-    union: Sweep,
-    known: NDArray[np.int8],
-    *,
-    written: bool,
-    approximate: int = 0,
-) -> Change:
-    there, pending = (int((known == what).sum()) for what in (KNOWN, ASKED))
-    before, after = _extents(first.sweep), _extents(union)
-    return Change(str(out), before, after, there, pending, written, approximate)
-
-
-def _knowledge(union: Sweep, sources: Sequence[Source], elsewhere: int) -> NDArray[np.int8]:
-    """The most that a source knows of each trial, by its status; `elsewhere` where none has it."""
-    known = np.full(union.shape, -1, dtype=np.int8)
-    for source in sources:
-        at = np.ix_(*_axes_places(union, source.sweep))
-        known[at] = np.maximum(known[at], _KNOWLEDGE[stores.statuses(source.path)])
-    known[known < 0] = elsewhere
-    for index in union.excluded():
-        known[index] = UNASKED
-    return known
-
-
-def _axes_places(union: Sweep, sweep: Sweep) -> Iterator[list[int]]:
-    for axis in (*sweep.axes, "width", "seeds"):
-        values = getattr(sweep, axis)
-        places = positions(getattr(union, axis)) if axis in GROWING else {}
-        yield [places[value] for value in values] if places else [*range(len(values))]

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from analysis.allocation import LOCATED, LOST, OPEN, allocate
 from analysis.lattice import Widths
-from pipeline.reshaping import widened
 from pipeline.status import Status
 from pipeline.sweep import Request, Sweep
 from pipeline.sweep_file import parse_sweep
+from pipeline.unions import widened
 
 COARSE = "[1.1, 1.4, 1.8, 2.3, 3.0, 4.0]"
 

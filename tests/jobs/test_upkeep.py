@@ -13,6 +13,8 @@ import zarr
 import pipeline
 from pipeline import lease, store
 from pipeline.places import place
+from pipeline.reshaping import ask
+from pipeline.sweep import Request
 
 
 @pytest.fixture
@@ -108,6 +110,20 @@ def test_a_run_of_the_old_sweep_names_what_can_be_done(widthlaw, filled, write_s
     assert told.returncode == 2
     assert f"`widthlaw run {filled}` fills it as it is" in told.stderr
     assert f"`widthlaw extend {filled} SWEEP` adds what it lacks" in told.stderr
+
+
+def test_the_command_that_a_refused_run_names_serves_a_refined_store(
+    widthlaw, filled, write_sweep
+) -> None:
+    ask(filled, [Request((0, 0), 2.5, (20,))])
+    sweep = write_sweep(seeds=21)
+    assert f"`widthlaw extend {filled} SWEEP`" in widthlaw("run", sweep, "-o", filled).stderr
+    told = widthlaw("extend", filled, sweep)
+    assert told.returncode == 0, told.stderr
+    assert "has 96 trials with an outcome and 157 pending" in told.stderr
+    more = widthlaw("extend", filled, "--n", 24)  # of the widths and seeds as written
+    assert "has 96 trials with an outcome and 205 pending" in more.stderr
+    assert "has all of that already" in widthlaw("extend", filled, "--n", 24, "--seeds", 8).stderr
 
 
 def test_stores_are_merged(widthlaw, filled, make_sweep, tmp_path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -16,6 +18,7 @@ from pipeline.places import place
 from pipeline.reshaping import ask, extend, merge
 from pipeline.status import Status
 from pipeline.sweep import Request
+from pipeline.unions import grid
 
 ASKED = [Request((0, 1), 2.5, (3, 8, 20)), Request((1, 1), 2.5, (0,)), Request((1, 0), 2.0, (9,))]
 """Of the small sweep, with the widths 1.5, 2 and 4 and eight seeds: five trials that it has not."""
@@ -73,12 +76,53 @@ def test_the_estimate_is_of_the_trials_asked_for(refined, make_sweep) -> None:
     assert everything == pytest.approx(estimated_seconds(sweep))
 
 
-def test_a_refined_store_grows_and_what_is_new_is_pending(refined, make_sweep) -> None:
-    unasked = store.counts(refined)["excluded"]
+def test_a_refined_store_grows_by_the_trials_of_a_sweep_and_by_no_other(
+    refined, make_sweep, assert_equal_stores, tmp_path
+) -> None:
+    before = xr.open_zarr(refined).status.load()
     change = extend(refined, make_sweep(seeds=12))
-    assert change.pending == 2 * 2 * 4 * 2  # seeds 10 and 11 of every width of every cell
-    assert store.counts(refined)["excluded"] == unasked
+    # Of seeds 8 to 11 of three widths of four cells one was asked for singly.
+    assert (change.pending, change.asked, change.grown) == (47, 47, True)
+    status = xr.open_zarr(refined).status.load()
+    grid = status.sel(seed=range(12), width=[1.5, 2.0, 4.0])
+    assert int((grid == Status.EXCLUDED).sum()) == 0
+    rest = status.drop_sel(width=[1.5, 2.0, 4.0])
+    assert (rest.sel(seed=before.seed) == before.sel(width=rest.width)).all()
+    assert (rest.sel(seed=[10, 11]) == Status.EXCLUDED).all()
     assert damage(refined) == []
+    pipeline.run(store.stored_sweep(refined), refined)
+    pipeline.run(make_sweep(seeds=12), tmp_path / "whole.zarr")
+    whole = xr.open_zarr(tmp_path / "whole.zarr").load()
+    assert_equal_stores(
+        xr.open_zarr(refined).sel({dim: whole[dim] for dim in whole.dims}).load(), whole
+    )
+
+
+def test_trials_within_the_axes_of_a_refined_store_are_asked_for(refined, make_sweep) -> None:
+    sweep = make_sweep(width="{ k_per_n = [2.5] }", seeds=4)  # three of its sixteen trials are there
+    told = extend(refined, sweep, dry_run=True)
+    assert (told.asked, told.pending, told.grown, told.written) == (14, 14, True, False)
+    assert extend(refined, sweep) == replace(told, written=True)
+    again = extend(refined, sweep)
+    assert (again.asked, again.grown, again.written) == (0, False, False)
+
+
+def test_a_copy_of_a_refined_store_asks_for_nothing_more(
+    refined, tmp_path, assert_equal_stores
+) -> None:
+    assert extend(refined, None, tmp_path / "b.zarr").asked == 0
+    assert_equal_stores(refined, tmp_path / "b.zarr")
+
+
+def test_the_grid_of_a_store_is_without_what_single_trials_have_added(
+    filled, refined, make_sweep, tmp_path
+) -> None:
+    extend(refined, make_sweep(n="[24]"))
+    found = grid(refined)
+    assert (found.n, found.width, found.seeds) == ((6, 12, 24), (1.5, 2.0, 4.0), tuple(range(8)))
+    store.create(tmp_path / "plain.zarr", make_sweep(n="[6]"))
+    extend(tmp_path / "plain.zarr", make_sweep(seeds="[9]"))
+    assert grid(tmp_path / "plain.zarr").seeds == (*range(8), 9)
 
 
 def test_merging_refined_stores_asks_for_nothing_that_neither_asks_for(

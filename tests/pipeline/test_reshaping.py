@@ -15,14 +15,16 @@ import xarray as xr
 import zarr
 
 import pipeline
-from pipeline import lease, store
+from pipeline import lease, reshaping, store
 from pipeline.blocks import compute_block
-from pipeline.errors import StoreError, StoreHeld
+from pipeline.errors import LeaseLost, StoreError, StoreHeld
 from pipeline.integrity import damage, repair
 from pipeline.places import Folder, place
-from pipeline.reshaping import extend, merge, widened
+from pipeline.reshaping import ask, extend, merge
 from pipeline.status import Status
+from pipeline.sweep import Request
 from pipeline.template import attributes_digest
+from pipeline.unions import widened
 
 INPUT = {
     "experiment": "'input'",
@@ -347,6 +349,58 @@ def test_where_nothing_can_be_exchanged_a_new_path_is_asked_for(
 def test_extents_that_cannot_be_are_refused(make_sweep, more, said) -> None:
     with pytest.raises(ValueError, match=said):
         widened(make_sweep(), **more)
+
+
+# ---- while others work
+
+
+def _ask_one(path, sweep) -> None:
+    ask(path, [Request((0, 1), 2.5, (3, 20))])
+
+
+@pytest.mark.parametrize(
+    "reshape",
+    [
+        _ask_one,
+        lambda path, sweep: extend(path, widened(sweep, seeds=[8])),
+        lambda path, sweep: merge([path, path.with_name("b.zarr")], path),
+    ],
+    ids=["ask", "extend", "merge"],
+)
+def test_what_a_run_or_an_extension_brings_until_the_store_is_held_is_kept(
+    filled, make_sweep, tmp_path, monkeypatch, reshape
+) -> None:
+    path, sweep = tmp_path / "a.zarr", make_sweep(seeds=3)
+    filled("b.zarr", seeds="[9]")
+    store.create(path, sweep)
+    hold = lease.hold
+
+    def late(where, *arguments):
+        monkeypatch.setattr(lease, "hold", hold)
+        pipeline.run(sweep, path)
+        extend(path, make_sweep(seeds=3, n="[24]"))
+        return hold(where, *arguments)
+
+    monkeypatch.setattr(lease, "hold", late)
+    reshape(path, sweep)
+    assert store.stored_sweep(path).n == (6, 12, 24)
+    ds = xr.open_zarr(path).sel(n=[6, 12], seed=[0, 1, 2], width=[1.5, 2.0, 4.0])
+    assert (ds.status == Status.DONE).all()
+    assert damage(path) == []
+
+
+def test_a_store_that_was_taken_over_meanwhile_is_not_replaced(filled, make_sweep, monkeypatch) -> None:
+    path = filled("a.zarr")
+    write = reshaping._write
+
+    def late(draft, plan):
+        (path / lease.KEY).unlink()
+        return write(draft, plan)
+
+    monkeypatch.setattr(reshaping, "_write", late)
+    with pytest.raises(LeaseLost, match="its lease was taken away"):
+        extend(path, make_sweep(n="[24]"))
+    assert store.stored_sweep(path).n == (6, 12)
 
 
 # ---- killed at any moment
