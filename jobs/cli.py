@@ -308,7 +308,7 @@ def plot(
     """Draw the figures of STORE as PNG and SVG, or one as -o FILE in the format of its ending."""
     from analysis import load_store
     from analysis.figures import Study, kinds_for
-    from jobs.pictures import draw_store
+    from jobs.pictures import draw_store, why_none_is_done
     from jobs.tables import asking, say_gaps
     from pipeline.errors import InputError
     from pipeline.store import counts
@@ -322,8 +322,9 @@ def plot(
         )
     if kind in (None, *suited) and not counts(store)["done"]:
         code = say_gaps(store, "no figure before some are done")
-        if code:
-            sys.exit(code)
+        if not code:  # that they diverged is an outcome, of which there is no picture
+            click.echo(f"{store}: no figure: {why_none_is_done(study, store)}", err=True)
+        sys.exit(code)
     with asking("plot", store):
         files = draw_store(study, store, kind, output)
     for file in files:

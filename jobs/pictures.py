@@ -9,7 +9,7 @@ from pipeline.errors import InputError
 from pipeline.places import Where, beside
 from pipeline.status import Status
 
-__all__ = ["draw_store"]
+__all__ = ["draw_store", "why_none_is_done"]
 
 FORMATS = (".png", ".svg")
 ENDINGS = (*FORMATS, ".pdf")
@@ -38,7 +38,7 @@ def draw_store(
             f"expected one of {', '.join(suited) or '(none suits it)'}"
         )
     if not (study.ds.status == Status.DONE).any():
-        raise InputError(f"plot {store}: no trial is done{_instead(study, store)}")
+        raise InputError(f"plot {store}: {why_none_is_done(study, store)}")
     written = []
     for name in [kind] if kind else suited:
         figure = FIGURES[name].draw(study)
@@ -55,18 +55,18 @@ def draw_store(
     return written
 
 
-def _instead(study: Study, store: Where) -> str:
-    """What became of the trials of a store of which none is done, and what would help."""
+def why_none_is_done(study: Study, store: Where) -> str:
+    """Say what became of the trials of a store of which none is done, and what would help."""
     status = study.ds.status.values
     found = {
         word: int((status == word).sum()) for word in (Status.DIVERGED, Status.FAILED, Status.PENDING)
     }
     tally = ", ".join(f"{count} {word.word}" for word, count in found.items() if count)
     if found[Status.PENDING]:
-        return f" yet ({tally}); `widthlaw run` fills a store"
+        return f"no trial is done yet ({tally}); `widthlaw run` fills a store"
     if found[Status.FAILED]:
-        return f" ({tally}); `widthlaw query {store} \"status == 'failed'\"` says why"
-    return f" ({tally}); a smaller step_size lets descent converge"
+        return f"no trial is done ({tally}); `widthlaw query {store} \"status == 'failed'\"` says why"
+    return f"no trial is done ({tally}); a smaller step_size lets descent converge"
 
 
 def _files(store: Path, name: str, output: Path | None, alone: bool) -> list[Path]:

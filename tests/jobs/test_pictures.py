@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import pytest
 import xarray as xr
+from click.testing import CliRunner
 
 import pipeline
 from analysis import load_store
 from analysis.figures import Study
+from jobs.cli import main
 from jobs.pictures import draw_store
+from pipeline import store as stores
 from pipeline.errors import InputError
 from pipeline.status import Status
 
@@ -89,6 +92,18 @@ def test_a_store_without_a_trial_that_is_done_says_what_became_of_them(
     with pytest.raises(InputError) as refused:
         draw_store(left, store, output=tmp_path)
     assert said in str(refused.value)
+
+
+def test_that_all_trials_diverged_is_an_answer_without_a_picture(make_sweep, tmp_path) -> None:
+    descent = "{ steps = 2000, step_size = 2.5, tolerances = [0.1] }"
+    path = tmp_path / "a.zarr"
+    pipeline.run(make_sweep(experiment="'output'", descent=descent, n="[20]", seeds=2), path)
+    assert stores.counts(path)["diverged"] == 12
+    told = CliRunner().invoke(main, ["plot", str(path)])
+    assert (told.exit_code, told.stdout) == (0, "")
+    said = "no figure: no trial is done (12 diverged); a smaller step_size lets descent converge"
+    assert told.stderr == f"{path}: {said}\n"
+    assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.parametrize("named", [True, False])
