@@ -100,8 +100,16 @@ def theorem2_threshold(node: ast.expr) -> float | None:
     Returns
     -------
     float or None
-        None for any other condition, and where C is not between 0 and 1.
+        None for any other condition, and where C is not between 0 and 1, or is lost to numbers beyond
+        those of a computer.
     """
+    try:
+        return _threshold(node)
+    except (OverflowError, ZeroDivisionError):
+        return None
+
+
+def _threshold(node: ast.expr) -> float | None:
     if not isinstance(node, ast.Compare) or len(node.ops) != 1:
         return None
     great, small = _monomial(node.left), _monomial(node.comparators[0])

@@ -190,6 +190,8 @@ def test_theorem_2_s_rule_is_known_in_any_arrangement(rule: str) -> None:
         "sigma_min / sqrt(k) >= 3 * alpha",
         "sigma_min / sqrt(k) >= 0.3 * alpha + 0",
         "sigma_min / sqrt(k) >= 0.3 * alpha and n > 3",
+        "sigma_min > alpha * sqrt(k) * (1e-300) ** 2",
+        "(1e300) ** 2 * sigma_min > alpha * sqrt(k)",
     ],
 )
 def test_another_rule_has_no_predicted_width(rule: str) -> None:
