@@ -181,8 +181,8 @@ def _parquet(frames: Frames, file: Path) -> None:
 
 def _arrow_type(pa: Any, column: pd.Series[Any]) -> Any:
     """By the type of the column and not by its values, of which there may be none."""
-    kind = column.dtype.kind
-    return {"b": pa.bool_(), "i": pa.int64(), "f": pa.float64()}.get(kind, pa.string())
+    known = {"b": pa.bool_(), "i": pa.int64(), "u": pa.uint64(), "f": pa.float64()}
+    return known.get(column.dtype.kind, pa.string())
 
 
 _STREAMS: dict[str | None, Callable[[Frames, IO[str]], None]] = {

@@ -17,7 +17,7 @@ from click.testing import CliRunner
 import pipeline
 from analysis import open_store, select, summarise
 from jobs.cli import main
-from jobs.rows import words_of
+from jobs.rows import words_of, write_rows
 from pipeline import store
 from pipeline.blocks import compute_block
 
@@ -82,6 +82,12 @@ def test_a_file_holds_what_is_printed(filled, tmp_path, ending, more) -> None:
         pd.testing.assert_frame_equal(pd.read_parquet(file), expected, check_dtype=False)
     else:
         assert file.read_text() == ask(filled, "n == 12", *more, f"--{ending}").stdout
+
+
+def test_whole_numbers_of_any_kind_stay_numbers_in_parquet(tmp_path) -> None:
+    frame = pd.DataFrame({"a": np.array([2**64 - 1], "u8"), "b": np.array([7], "u1"), "c": [-1]})
+    write_rows([frame], tmp_path / "a.parquet")
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "a.parquet"), frame, check_dtype=False)
 
 
 @pytest.mark.parametrize(
