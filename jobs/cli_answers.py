@@ -110,7 +110,7 @@ def refine(
 @click.option(
     "-o", "--output", "picture", type=FILE, help="Picture to draw: a .png, .svg or .pdf file."
 )
-@click.option("--store", type=FILE, help="Keep the trials here, and resume them.  [default: nowhere]")
+@click.option("--store", type=STORE, help="Keep the trials here, and resume them.  [default: nowhere]")
 @computing
 @listing
 def width(
@@ -120,7 +120,7 @@ def width(
     target: float,
     threshold: float | None,
     picture: Path | None,
-    store: Path | None,
+    store: Where | None,
     workplace: dict[str, Any],
     form: str | None,
 ) -> None:
@@ -138,7 +138,8 @@ def width(
     measured k*               width of success in half of the draws, with its 95% interval
 
     The prediction is for data without structure; what is measured is looked for wherever it lies.
-    Exit status: 0, or 1 where there is no critical width, such as where alpha is 0.
+    Exit status: 0, 1 where there is no critical width, such as where alpha is 0, 3 where it is not yet
+    known as well as --to asks.
     """
     from jobs.width import width as answer
 

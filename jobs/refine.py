@@ -19,13 +19,14 @@ from jobs.fits import check_rule
 from jobs.tables import INCOMPLETE, Record, aligned, asking, print_records
 from pipeline import lease
 from pipeline import store as stores
-from pipeline.blocks import seed_seconds
+from pipeline.blocks import estimated_seconds, seed_seconds
 from pipeline.errors import StoreError
 from pipeline.places import Where, is_url, place
 from pipeline.reshaping import ask, check_replaceable
+from pipeline.status import Status
 from pipeline.sweep import Sweep
 
-__all__ = ["refine", "rounds"]
+__all__ = ["refine", "refuse_bucket", "rounds"]
 
 
 def refine(
@@ -123,14 +124,19 @@ def rounds(
         fill(path)
 
 
-def _check(path: Where, judged: Mapping[str, Any]) -> Sweep:
-    """Refuse what cannot be refined, before anything is done."""
+def refuse_bucket(path: Where, remedy: str) -> None:
+    """Refuse a store that cannot be refined where it lies."""
     if is_url(path):
         raise StoreError(
-            f"store {path}: a bucket cannot replace a store at once, which every round does; refine a "
-            "copy in a folder, and copy it back"
+            f"store {path}: a bucket cannot replace a store at once, which every round does; {remedy}"
         )
+
+
+def _check(path: Where, judged: Mapping[str, Any]) -> Sweep:
+    """Refuse what cannot be refined, before anything is done."""
     from analysis import open_store
+
+    refuse_bucket(path, "refine a copy in a folder, and copy it back")
 
     sweep = stores.stored_sweep(path)
     launch.is_complete(sweep, path)
@@ -182,11 +188,13 @@ def _seconds(state: State, sweep: Sweep, uniform: bool = False) -> float:
 
 
 def _say_cost(path: Where, states: Sequence[State], sweep: Sweep) -> None:
-    """The total, against new seeds at all widths of the grid."""
-    trials = sum(state.needed * state.each for state in states)
-    uniform = sum(state.needed * len(state.grid) for state in states)
+    """The total with what is pending, against new seeds at all widths of the grid."""
+    pending = stores.statuses(path) == Status.PENDING
+    first, before = int(pending.sum()), estimated_seconds(sweep, pending)
+    trials = first + sum(state.needed * state.each for state in states)
+    uniform = first + sum(state.needed * len(state.grid) for state in states)
     seconds, grid = (
-        sum(_seconds(state, sweep, all_of) for state in states) for all_of in (False, True)
+        before + sum(_seconds(state, sweep, all_of) for state in states) for all_of in (False, True)
     )
     least = "at least " if any(state.at_least for state in states) else ""
     click.echo(

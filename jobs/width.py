@@ -21,7 +21,7 @@ import xarray as xr
 from analysis.allocation import LOST, OPEN, Allocation
 from analysis.success import THRESHOLD
 from jobs import launch
-from jobs.refine import rounds
+from jobs.refine import refuse_bucket, rounds
 from jobs.tables import INCOMPLETE, Record, print_records
 from pipeline import store as stores
 from pipeline.activations import ACTIVATIONS
@@ -30,7 +30,7 @@ from pipeline.errors import InputError, StoreError
 from pipeline.experiments import EXPERIMENTS
 from pipeline.kernels import alpha_from_eigenvalues, kernel_eigenvalues, kernel_matrix
 from pipeline.marchenko_pastur import critical_width
-from pipeline.places import place
+from pipeline.places import Where, place
 from pipeline.status import Status
 from pipeline.streams import Role, stream
 from pipeline.sweep import Sweep
@@ -56,7 +56,7 @@ def width(
     target: float,
     threshold: float | None,
     picture: Path | None,
-    store: Path | None,
+    store: Where | None,
     workplace: Mapping[str, Any],
     form: str | None,
 ) -> int:
@@ -86,15 +86,17 @@ def width(
     Returns
     -------
     int
-        The exit status: 0, or 1 where no critical width can be located.
+        The exit status: 0; 1 where no critical width can be located; 3 where it is not yet located.
     """
     if picture is not None and picture.suffix not in ENDINGS:
         raise InputError(f"width -o {picture}: expected an ending of {', '.join(ENDINGS)}")
+    if store is not None:
+        refuse_bucket(store, "give a path in a folder")
     sweep = own_sweep(data, n, activation, THRESHOLD if threshold is None else threshold)
     judged: dict[str, Any] = {"threshold": threshold, "budgets": None, "success": None}
     click.echo(f"{data}: rows are scaled to unit norm, as Theorem 2 asks", err=True)
     with ExitStack() as stack:
-        path = store or Path(stack.enter_context(TemporaryDirectory()), "width.zarr")
+        path: Where = store or Path(stack.enter_context(TemporaryDirectory()), "width.zarr")
         sweep = _resumed(path, sweep)
         if not launch.is_complete(sweep, path):
             stores.open_or_create(path, sweep)
@@ -120,25 +122,24 @@ def own_sweep(data: Path, n: int, activation: str, threshold: float) -> Sweep:
         raise InputError(f"width: --n {n}: one row has nothing to be told from; expected 2 or more")
     covered = EXPERIMENTS[PROOF].activations or ()
     experiment = PROOF if activation in covered or activation not in ACTIVATIONS else "conditioning"
-    text = "\n".join(
-        [
-            f'name = "{_name(data)}"',
-            f'experiment = "{experiment}"',
-            f"activation = {_quoted(activation)}",
-            f'dataset = {{ kind = "file", path = {_quoted(str(data))}, normalise = true }}',
-            f"n = [{n}]",
-            "width = { k = [1] }",
-            f"seeds = {SEEDS}",
-        ]
-    )
-    sweep = parse_sweep(text + "\n", f"width {data}")
-    predicted = _predicted(sweep, threshold)
+    where = f"width {data}"
+
+    def written(widths: list[int]) -> str:
+        return (
+            f'name = "{_name(data)}"\n'
+            f'experiment = "{experiment}"\n'
+            f"activation = {_quoted(activation)}\n"
+            f'dataset = {{ kind = "file", path = {_quoted(str(data))}, normalise = true }}\n'
+            f"n = [{n}]\n"
+            f"width = {{ k = {widths} }}\n"
+            f"seeds = {SEEDS}\n"
+        )
+
+    predicted = _predicted(parse_sweep(written([1]), where), threshold)
     if not math.isfinite(predicted):
         predicted = 2.0 * n  # alpha is 0 in the first draw: it is said what that means
     first = sorted({max(1, min(MOST_WIDTH, round(share * predicted))) for share in AROUND})
-    return with_extents(
-        parse_sweep(text.replace("[1]", str(first)) + "\n", f"width {data}"), f"width {data}"
-    )
+    return with_extents(parse_sweep(written(first), where), where)
 
 
 def _name(data: Path) -> str:
@@ -160,7 +161,7 @@ def _predicted(sweep: Sweep, threshold: float) -> float:
     return critical_width(eigenvalues, level=threshold**2, finite_size=True)
 
 
-def _resumed(path: Path, sweep: Sweep) -> Sweep:
+def _resumed(path: Where, sweep: Sweep) -> Sweep:
     """The sweep of the store that is there, if it is of the same question; else the one that is new."""
     if not place(path).exists():
         return sweep
@@ -176,7 +177,7 @@ def _resumed(path: Path, sweep: Sweep) -> Sweep:
 
 
 def _answer(
-    path: Path,
+    path: Where,
     data: Path,
     last: Allocation,
     threshold: float | None,

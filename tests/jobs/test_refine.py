@@ -10,11 +10,14 @@ import sys
 
 import pytest
 import xarray as xr
+from click.testing import CliRunner
 
 import pipeline
 from analysis.allocation import LOCATED, OPEN
+from jobs.cli import main
 from jobs.refine import rounds
 from pipeline import store
+from pipeline.blocks import estimated_seconds
 from pipeline.integrity import damage, sample
 from pipeline.reshaping import extend
 from pipeline.sweep_file import parse_sweep
@@ -170,6 +173,17 @@ def test_a_dry_run_tells_what_it_would_take_and_touches_nothing(coarse, widthlaw
     assert all(record["verdict"] == "open" for record in records)
     assert "core-seconds; as many seeds at all widths of the grid would take" in told.stderr
     assert {file: file.stat().st_mtime_ns for file in coarse.rglob("*")} == before
+
+
+def test_a_dry_run_counts_what_is_pending(make_sweep, tmp_path) -> None:
+    path, sweep = tmp_path / "a.zarr", make_sweep(**COARSE | {"n": "[400]"})
+    store.create(path, sweep)
+    told = CliRunner().invoke(main, ["refine", str(path), "--to", "8%", "--dry-run"])
+    assert told.exit_code == 0, told.stderr
+    assert "15 trials are pending, and run first" in told.stderr
+    seconds = estimated_seconds(sweep)
+    assert seconds > 0.1
+    assert f"will take at least 15 trials and {seconds:.1f} core-seconds" in told.stderr
 
 
 @pytest.mark.slow

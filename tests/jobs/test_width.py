@@ -8,9 +8,11 @@ import shutil
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from sklearn.datasets import load_digits
 
 from analysis import critical_widths, open_store
+from jobs.cli import main
 from jobs.width import own_sweep
 from pipeline.experiments.proof import sufficient_width
 from pipeline.integrity import damage
@@ -81,6 +83,20 @@ def test_the_first_widths_are_around_the_prediction(rows) -> None:
     low, high = sweep.width[0], sweep.width[-1]
     assert 20 < low < 80 < high * 2
     assert sweep.k(5, 20) == sweep.width
+
+
+def test_any_name_of_the_file_is_kept(rows, tmp_path) -> None:
+    other = rows.rename(tmp_path / "rows[1].npy")
+    assert own_sweep(other, 20, "relu", 0.5).dataset[0].path == str(other)
+
+
+def test_a_store_in_a_bucket_is_refused(rows, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    line = ["width", str(rows), "--n", "20", "--store", "s3://bucket/w.zarr"]
+    told = CliRunner().invoke(main, line)
+    assert told.exit_code == 2
+    assert "store s3://bucket/w.zarr: a bucket cannot replace a store at once" in told.stderr
+    assert [file.name for file in tmp_path.iterdir()] == [rows.name]
 
 
 def test_an_activation_that_the_proof_does_not_cover_gets_the_rest(rows, widthlaw) -> None:
