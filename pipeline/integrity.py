@@ -7,8 +7,8 @@ trials of a cell unasked for, and there every block has a status. Each find says
 
 - *reset*: the chunks of a block are removed, `status` first. Killed at any moment, that leaves
   chunks without a status, which is a find of its own, or pending trials, which a run computes again
-  to the same bits. A chunk is the unit: what it holds is known as a whole or not at all, so that of a
-  refined store trials become pending which were not asked for.
+  to the same bits. A chunk is the unit: what it holds is known as a whole or not at all. So where the
+  status itself is lost, trials of a refined store become pending which were not asked for.
 - *rewrite*: a file that follows from the sweep alone is written as in the template.
 - *remove*: what a killed process left behind.
 
@@ -419,23 +419,38 @@ def repair(path: str | Path, damages: list[Damage]) -> Repaired:
     with lease.hold(where):
         rewritten = _rewrite(path, where, [found for found in damages if found.remedy == "rewrite"])
         reset = {found.keys: found.trials for found in damages if found.remedy == "reset"}
-        for keys in reset:
-            for key in keys:  # the status first: from here on the block is pending
+        refined = bool(reset) and stores.is_refined(path)
+        trials = sum(reset.values())
+        for status, *others in reset:
+            unasked = _unasked(where, status) if refined else None
+            where.delete(status)  # first: from here on the block is pending
+            if unasked is not None:
+                trials -= int(unasked.sum())
+                _write_unasked(where, status, unasked)
+            for key in others:
                 where.delete(key)
-        if reset and stores.is_refined(path):
-            _write_pending(where, [keys[0] for keys in reset])
         removed = [key for found in damages if found.remedy == "remove" for key in found.keys]
         for key in removed:
             _remove(where, key)
-    return Repaired(sum(reset.values()), rewritten, len(removed))
+    return Repaired(trials, rewritten, len(removed))
 
 
-def _write_pending(where: Place, keys: list[str]) -> None:
-    """Write status chunks in which every trial is pending: a refined store has one of each block."""
+def _unasked(where: Place, key: str) -> NDArray[np.bool_]:
+    """Which trials a status chunk of a refined store says are not asked for; none where it is lost."""
+    raw, metadata = where.read(key), where.read(f"{STATUS}/{ROOT}")
+    try:
+        found = Decoder(metadata or b"").decode(key.removeprefix(f"{STATUS}/"), raw or b"")
+    except BadChunk:
+        return np.zeros((), dtype=bool)
+    return found == Status.EXCLUDED
+
+
+def _write_unasked(where: Place, key: str, unasked: NDArray[np.bool_]) -> None:
+    """Write a status chunk, of which a refined store has one a block, with all other trials pending."""
     with zarr.config.set({"array.write_empty_chunks": True}):
         status: Any = stores.open_group(where, "r+")[STATUS]
-        for key in keys:
-            status.blocks[chunk_places(key.removeprefix(f"{STATUS}/"))] = np.int8(Status.PENDING)
+        values = np.where(unasked, np.int8(Status.EXCLUDED), np.int8(Status.PENDING))
+        status.blocks[chunk_places(key.removeprefix(f"{STATUS}/"))] = values
 
 
 def _rewrite(path: str | Path, where: Place, damages: list[Damage]) -> int:

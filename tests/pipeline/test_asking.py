@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -171,6 +172,22 @@ def test_a_lost_status_is_found_and_repaired(refined) -> None:
     assert store.counts(refined)["pending"] > 0
     pipeline.run(store.stored_sweep(refined), refined)
     assert damage(refined) == []
+
+
+def test_repair_asks_for_no_other_trial_where_the_status_is_left(
+    refined, tmp_path, assert_equal_stores
+) -> None:
+    sound = shutil.copytree(refined, tmp_path / "sound.zarr")
+    unasked = xr.open_zarr(refined).status.load() == Status.EXCLUDED
+    assert int(unasked[0, 0].sum()) > 0
+    (refined / "edge" / "c" / "0" / "0" / "0" / "0").unlink()
+    assert repair(refined, damage(refined)).trials == 24
+    status = xr.open_zarr(refined).status.load()
+    assert ((status == Status.EXCLUDED) == unasked).all()
+    assert (status[0, 0] == Status.PENDING).sum() == 24
+    assert damage(refined) == []
+    pipeline.run(store.stored_sweep(refined), refined)
+    assert_equal_stores(refined, sound)
 
 
 def test_the_status_of_a_block_without_outcomes_is_missed_too(filled) -> None:
