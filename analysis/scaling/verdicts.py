@@ -9,8 +9,8 @@ import pandas as pd
 
 __all__ = ["distinguishable"]
 
-EQUAL, WEAK = 2.0, 4.0
-"""Delta AICc below which a law cannot be told from the best, and is weakly disfavoured."""
+EQUAL, WEAK, CLEAR = 2.0, 4.0, 10.0
+"""Delta AICc below which a law cannot be told from the best, is weakly and is clearly disfavoured."""
 
 
 def distinguishable(laws: pd.DataFrame) -> str:
@@ -25,8 +25,8 @@ def distinguishable(laws: pd.DataFrame) -> str:
     -------
     str
         The best law and what it predicts; those it cannot be told from (delta AICc below 2), each
-        with the n that would tell; those weakly disfavoured (below 4) and those excluded; the free
-        exponents. AICc ranks laws: it does not say that the best is true.
+        with the n that would tell; those weakly (below 4) and clearly disfavoured (below 10), and
+        those excluded; the free exponents. AICc ranks laws: it does not say that the best is true.
     """
     groups = list(laws.columns[: laws.columns.get_loc("law")])
     parts = laws.groupby(groups, sort=False) if groups else [((), laws)]
@@ -63,7 +63,8 @@ def _others(laws: pd.DataFrame) -> str:
     parts = [
         ("cannot tell it from", equal, _telling),
         ("weakly disfavour", rest[~free & (delta >= EQUAL) & (delta < WEAK)], _delta),
-        ("exclude", rest[~free & (delta >= WEAK) & np.isfinite(delta)], _delta),
+        ("clearly disfavour", rest[~free & (delta >= WEAK) & (delta < CLEAR)], _delta),
+        ("exclude", rest[~free & (delta >= CLEAR) & np.isfinite(delta)], _delta),
         ("do not need the exponents of", rest[free & (delta >= EQUAL) & np.isfinite(delta)], _delta),
         ("are too few to judge", rest[np.isinf(delta)], _name),
     ]

@@ -138,6 +138,24 @@ def test_the_verdict_excludes_the_false_laws_and_tells_how_well_the_largest_n_is
     assert error < 0.02
 
 
+@pytest.mark.parametrize(
+    ("delta", "verb"),
+    [
+        (1.9, "cannot tell it from"),
+        (2.0, "weakly disfavour"),
+        (4.0, "clearly disfavour"),
+        (9.9, "clearly disfavour"),
+        (10.0, "exclude"),
+    ],
+)
+def test_a_law_is_excluded_from_a_delta_of_ten_on_and_disfavoured_before(delta, verb) -> None:
+    laws = fit_laws(widths(noisy("n log n"))).iloc[:2].reset_index(drop=True)
+    laws.loc[1, ["law", "delta_aicc"]] = ["n", delta]
+    words = distinguishable(laws)
+    assert f"They {verb} n (" in words
+    assert sum(words.count(other) for other in ("cannot tell", "disfavour", "exclude")) == 1
+
+
 def test_the_telling_n_is_where_two_laws_part_by_more_than_an_interval() -> None:
     """Wide errors leave n and n log n apart only where log n has changed enough."""
     given = widths(noisy("n", 0.001), error=0.15).isel(d=[1])
