@@ -2,11 +2,13 @@
 
 A sufficient condition is never refuted by a smaller width that works: its verdict is by what factor
 it is loose. What is certified must hold in all trials; what is measured says in how many it does.
+A critical width speaks only as far as its interval does: without two ends of it nothing is located,
+and a comparison is told only where the intervals exclude the other answer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -26,6 +28,7 @@ __all__ = [
     "judged",
     "middle",
     "spread",
+    "sufficient",
     "width_of",
 ]
 
@@ -74,13 +77,16 @@ class Claim:
         return self.group or self.claim
 
 
-def judged(holds: Any, more: str = "", mark: Mark | None = None) -> dict[str, Any]:
-    """Verdict and mark of an array of booleans: `holds in 40 of 40`, and what is added to it."""
+def judged(holds: Any, more: str = "", mark: Mark | None = None, share: float = 1.0) -> dict[str, Any]:
+    """Verdict and mark of an array of booleans: `holds in 40 of 40`, and what is added to it.
+
+    `share` is the part of the trials in which it is claimed to hold.
+    """
     flags = np.asarray(holds).ravel()
     if not flags.size:
         return {"verdict": NOTHING, "mark": Mark.OPEN}
     words = f"holds in {int(flags.sum())} of {flags.size}{more}"
-    return {"verdict": words, "mark": (mark or Mark.HOLDS) if flags.all() else Mark.DEPARTS}
+    return {"verdict": words, "mark": (mark or Mark.HOLDS) if flags.mean() >= share else Mark.DEPARTS}
 
 
 def spread(values: Any, form: str = ".3g") -> str:
@@ -109,15 +115,40 @@ def _known(values: Any) -> npt.NDArray[np.float64]:
 
 def width_of(cell: xr.Dataset, scale: float = 1.0, form: str = ".0f") -> str:
     """A critical width with its interval, `213 [207, 219]`, or why there is none."""
-    if not is_located(cell):
+    if str(cell.outcome.item()) not in LOCATED:
         return str(cell.outcome.item())
     low, mid, high = (float(cell[name]) * scale for name in ("k50_low", "k50", "k50_high"))
     return f"{mid:{form}} [{low:{form}}, {high:{form}}]"
 
 
 def is_located(cell: xr.Dataset) -> bool:
-    """Whether a cell has a critical width."""
-    return str(cell.outcome.item()) in LOCATED
+    """Whether a cell has a critical width and an interval with two ends: few seeds give none."""
+    bounded = float(cell.k50_low) > 0 and np.isfinite(float(cell.k50_high))
+    return bounded and str(cell.outcome.item()) in LOCATED
+
+
+def sufficient(
+    asked: Sequence[float],
+    cells: Sequence[xr.Dataset],
+    form: str = ".3g",
+    short: Mark = Mark.FINDING,
+) -> dict[str, Any]:
+    """Verdict, mark and factor of widths that are to suffice, beside the critical widths.
+
+    `short` is the mark where one of them is narrower than the interval of k*: no refutation where the
+    constant was chosen here, but one where it is part of the proof.
+    """
+    if not cells:
+        return {"verdict": "not located", "mark": Mark.OPEN}
+    factor = middle([width / float(cell.k50) for width, cell in zip(asked, cells, strict=True)])
+    narrow = [width < float(cell.k50_low) for width, cell in zip(asked, cells, strict=True)]
+    if any(narrow):
+        verdict, mark = f"its constant is too small in {sum(narrow)} of {len(cells)}", short
+    elif all(width > float(cell.k50_high) for width, cell in zip(asked, cells, strict=True)):
+        verdict, mark = f"sufficient, loose by a factor of {factor:{form}}", Mark.LOOSE
+    else:
+        verdict, mark = "not located well enough: an interval of k* reaches it", Mark.OPEN
+    return {"verdict": verdict, "mark": mark, "factor": factor}
 
 
 def cells_of(widths: xr.Dataset, *dims: str) -> Iterator[xr.Dataset]:

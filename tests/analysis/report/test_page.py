@@ -106,11 +106,11 @@ def test_verdicts_say_what_the_claims_say(html, studies) -> None:
     for (claim, measured, verdict), row in zip(told, rows, strict=True):
         assert re.findall(r"\d+", claim)[:3] == re.findall(r"\d+", row.claim)[:3]
         assert re.findall(r"\d\d+", measured)[:1] == re.findall(r"\d\d+", row.measured)[:1]
-        assert {"holds": "✓", "loose": "≫", "departs": "≠"}[row.mark] in verdict
-    said = html.all("section", aria_labelledby="verdicts")[0].all("p")[0].text
-    assert said.startswith(f"{len(rows)} statements")
-    held = sum(row.mark == "holds" for row in rows)
-    assert f"{held} hold" in html.all("section", aria_labelledby="verdicts")[0].all("caption")[0].text
+        assert {"finding": "◦", "loose": "≫", "departs": "≠"}[row.mark] in verdict
+    verdicts = html.all("section", aria_labelledby="verdicts")[0]
+    assert verdicts.all("p")[0].text.startswith(f"{len(rows)} statements")
+    found = sum(row.mark == "finding" for row in rows)
+    assert f"{found} are findings" in verdicts.all("caption")[0].text
 
 
 def test_every_store_tells_its_sweep_its_origin_and_how_to_run_it_again(html, studies) -> None:
