@@ -112,7 +112,7 @@ def _movement(found: Sequence[xr.Dataset]) -> str:
     if len(found) == 1:
         return "located at one budget only"
     moves = max(float(at.k50_low) for at in found) > min(float(at.k50_high) for at in found)
-    return "moves with the budget" if moves else "moves with the budget by less than its intervals"
+    return "moves with the budget" if moves else "does not move with the budget beyond its intervals"
 
 
 def output_layer(study: Study) -> Iterator[Claim]:
@@ -155,7 +155,7 @@ def _floor(ds: xr.Dataset, narrow: xr.DataArray) -> Claim:
     seeds = there.mean([dim for dim in there.dims if dim != "seed"]).dropna("seed").values
     error = stats.sem(seeds) if seeds.size > 1 else np.inf
     if abs(floor.mean() - 1) - stats.t.ppf(0.975, max(seeds.size - 1, 1)) * error > 0.1:
-        return Claim(claim, measured, "does not hold in the mean", Mark.DEPARTS)
+        return Claim(claim, measured, "finding: does not hold in the mean", Mark.FINDING)
     return Claim(claim, measured, "not located well enough: too few seeds for a mean", Mark.OPEN)
 
 

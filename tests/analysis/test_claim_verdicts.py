@@ -129,6 +129,32 @@ def test_a_width_is_sufficient_only_beyond_the_interval_of_the_critical_one(
 
 
 @pytest.mark.parametrize(
+    ("slowness", "verdict"),
+    [
+        (4000.0, "moves with the budget"),  # from k = 40 at 100 steps to k = 4 at 1000
+        (0.0, "does not move with the budget beyond its intervals"),
+        (30_000.0, "located at one budget only"),  # k = 300 and 90, of 64 at most, and 30
+        (np.nan, "not located"),
+    ],
+)
+def test_a_threshold_moves_with_the_budget_where_the_intervals_say_so(slowness, verdict) -> None:
+    """Every seed fits from 10 (1 + seed / 20) units on, where it does after slowness / k steps."""
+    k, seed = np.array([2, 3, 4, 6, 8, 11, 16, 23, 32, 45, 64]), np.arange(10)
+    jitter = 1 + seed / 20
+    steps = np.where(k[:, None] >= 10 * jitter, 50, np.nan)
+    if slowness != 0:
+        steps = np.ceil(slowness * jitter / k[:, None])
+    axes = {"activation": ["relu"], "d": [10], "n": [100], "width": k / 10.0, "seed": seed}
+    table = {"steps_to_tolerance": steps[..., None]}
+    store = filled(table, **axes, tolerance=[0.1]).assign_coords(k=("width", k))
+    store["status"] = store.status.isel(tolerance=0, drop=True)
+    store.attrs = {"experiment": "input", "nested": 1, "identity_fields": {"descent": {"steps": 1000}}}
+    (row,) = training.budget(Given(ds=store))
+    assert row.verdict == verdict
+    assert (row.mark == Mark.OPEN) == np.isnan(slowness)
+
+
+@pytest.mark.parametrize(
     ("low", "high", "mark"),
     [
         ([8, 150], [12, 250], Mark.HOLDS),
@@ -295,12 +321,12 @@ def test_a_step_claimed_with_probability_one_half_holds_in_half_of_the_trials(he
     ("seeds", "mark"),
     [
         ([0.95, 1.0, 1.1], Mark.HOLDS),
-        ([1.4, 1.45, 1.5], Mark.DEPARTS),
+        ([1.4, 1.45, 1.5], Mark.FINDING),
         ([0.8, 1.2, 1.6], Mark.OPEN),
         ([1.4], Mark.OPEN),
     ],
 )
-def test_the_floor_departs_only_where_the_seeds_agree_that_it_does(seeds, mark) -> None:
+def test_the_floor_is_told_to_be_off_only_where_the_seeds_agree_that_it_is(seeds, mark) -> None:
     loss = {"loss_final": np.divide(seeds, 2), "loss_initial": 1.0, "solution_error": 0.0}
     store = filled(loss, d=[10], n=[100], width=[0.5], seed=range(len(seeds)))
     given = Given(censored(tolerance=[0.1]), store.assign_coords(k=("width", [50])))
