@@ -17,6 +17,7 @@ from analysis.claims.rows import (
     done,
     is_located,
     judged,
+    mean_interval,
     middle,
     spread,
     sufficient,
@@ -169,14 +170,18 @@ def _both_ends(name: str, few: xr.Dataset, many: xr.Dataset) -> Claim:
     least = middle(many.sigma_min / few.sigma_min)
     if np.isnan(largest):
         return Claim(claim, "(none)", **judged([]))
-    holds = largest > 1 > least
-    return Claim(
-        claim,
+    measured = (
         f"from n={int(few.n)} to {int(many.n)}: sigma_max times {largest:.2f}, "
-        f"sigma_min times {least:.2f}",
-        "holds" if holds else "does not hold",
-        Mark.HOLDS if holds else Mark.DEPARTS,
+        f"sigma_min times {least:.2f}"
     )
+    if largest > 1 > least:
+        return Claim(claim, measured, "holds", Mark.HOLDS)
+    others = [dim for dim in few.status.dims if dim != "seed"]
+    _, up = mean_interval((many.sigma_max / few.sigma_max).mean(others))
+    down, _ = mean_interval((many.sigma_min / few.sigma_min).mean(others))
+    if up < 1 or down > 1:
+        return Claim(claim, measured, "does not hold", Mark.DEPARTS)
+    return Claim(claim, measured, "not located well enough: too few seeds to tell", Mark.OPEN)
 
 
 def evolution(study: Study) -> Iterator[Claim]:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
+from scipy import stats
 
 from pipeline.status import Status
 
@@ -26,6 +27,7 @@ __all__ = [
     "done",
     "is_located",
     "judged",
+    "mean_interval",
     "middle",
     "spread",
     "sufficient",
@@ -106,6 +108,15 @@ def middle(values: Any) -> float:
     """Median of the numbers that are there, NaN of none."""
     known = _known(values)
     return float(np.median(known)) if known.size else np.nan
+
+
+def mean_interval(values: Any) -> tuple[float, float]:
+    """Student's 95% interval of a mean over seeds; infinite where fewer than two are there."""
+    known = _known(values)
+    if known.size < 2:
+        return -np.inf, np.inf
+    half = stats.t.ppf(0.975, known.size - 1) * np.std(known, ddof=1) / np.sqrt(known.size)
+    return float(known.mean() - half), float(known.mean() + half)
 
 
 def _known(values: Any) -> npt.NDArray[np.float64]:
