@@ -31,7 +31,7 @@ SIGNS = (
     (re.compile(r"sqrt\(([^()]+)\)"), r"√\1"),
     (re.compile(r"\bsqrt k\b"), "√k"),
     (re.compile(r"\|\|"), "‖"),
-    (re.compile(r"\^(?:(\d)|\(([^()]*)\))"), r"<sup>\1\2</sup>"),
+    (re.compile(r"\^(?:([-+]?\d+(?:\.\d+)?|T\b)|\(([^()]*)\))"), r"<sup>\1\2</sup>"),
     (re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)e([+-]?)0*(\d+)\b"), r"\1×10<sup>\2\3</sup>"),
     (re.compile(r"(?<![\w.])1×10<sup>"), "10<sup>"),
     (re.compile(r"<sup>\+"), "<sup>"),
@@ -39,7 +39,7 @@ SIGNS = (
     (re.compile(r"\binf\b"), "∞"),
     (re.compile(r"&gt;="), "≥"),
     (re.compile(r"&lt;="), "≤"),
-    (re.compile(r"\bk\*"), "k<sup>*</sup>"),
+    (re.compile(r"\bk(?:\*|50\b)"), "k<sup>*</sup>"),
 )
 
 

@@ -158,6 +158,7 @@ class Diagram:
     """What the page draws and its script needs; frames in the order of the sliders, last fastest."""
 
     rule: str
+    interval: str
     sliders: list[Slider]
     panels: list[Panel]
     left_out: int
@@ -257,8 +258,8 @@ def diagram_of(study: Study) -> Diagram:
         for name, part in parts_along(cells, [dim for dim in FAMILY if dim in cells.dims])
         if (panel := _panel(name, part, [slider.dim for slider in sliders])) is not None
     ]
-    rule = str(study.widths.attrs["rule"])
-    return Diagram(rule, sliders, panels[:MOST_PANELS], max(0, len(panels) - MOST_PANELS))
+    rule, interval = (str(study.widths.attrs[name]) for name in ("rule", "interval_method"))
+    return Diagram(rule, interval, sliders, panels[:MOST_PANELS], max(0, len(panels) - MOST_PANELS))
 
 
 def _with_budgets(study: Study) -> Study:

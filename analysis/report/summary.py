@@ -174,6 +174,11 @@ class Summary:
         """What computed the stores: version and commit."""
         return sorted({section.maker for section in self.sections if section.maker})
 
+    @property
+    def intervals(self) -> list[str]:
+        """How the intervals of k* were made, where a section has any."""
+        return sorted({section.diagram.interval for section in self.sections if section.diagram})
+
     @cached_property
     def counts(self) -> Counter[str]:
         """Trials of all stores by status."""

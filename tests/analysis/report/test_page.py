@@ -178,6 +178,11 @@ def test_without_a_script_the_page_shows_the_last_frame(html) -> None:
         assert shown == data["rows"][-1]
 
 
+def test_the_page_says_how_its_intervals_were_made(html, studies) -> None:
+    method = studies["theorem2.zarr"].widths.attrs["interval_method"]
+    assert method.replace("k50", "k*") in " ".join(html.all("footer")[0].text.split())
+
+
 def test_a_rule_that_was_asked_for_judges_the_sections_and_not_the_claims(studies, html) -> None:
     study = Study(studies["theorem2.zarr"].ds, threshold=0.3)
     other = read(report_page({"theorem2.zarr": study}))

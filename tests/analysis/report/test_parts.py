@@ -67,6 +67,10 @@ def test_intervals_counts_and_values_of_an_axis() -> None:
         ("sigma_min >= alpha sqrt(k)/2", "σ<sub>min</sub> ≥ α √k/2"),
         ("k* = 2e+05 n^2/d", "k<sup>*</sup> = 2×10<sup>5</sup> n<sup>2</sup>/d"),
         ("n^(-0.39)", "n<sup>−0.39</sup>"),
+        ("n^1.12 [1.04, 1.2]", "n<sup>1.12</sup> [1.04, 1.2]"),
+        ("alpha^-0.547, d^10.", "α<sup>−0.547</sup>, d<sup>10</sup>."),
+        ("Phi^T Phi / k", "Φ<sup>T</sup> Φ / k"),
+        ("log k50", "log k<sup>*</sup>"),
         ("alphabet <b>", "alphabet &lt;b&gt;"),
     ],
 )
