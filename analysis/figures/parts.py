@@ -12,10 +12,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
-from analysis.figures.style import MOST_PANELS, grid_of, located, parts_along, say
+from analysis.figures.style import MOST_PANELS, OPEN, grid_of, is_open, located, parts_along, say
 from pipeline.status import Status
 
 __all__ = [
+    "each_once",
     "grid_of_parts",
     "grid_with_residuals",
     "is_beyond",
@@ -111,21 +112,23 @@ def width_words(ds: xr.Dataset, dim: str, at: float) -> str:
 
 def legend_below(figure: Figure, *sources: Axes, columns: int = 7) -> None:
     """One legend for all panels, below them, with every name once."""
+    handles, names = each_once(*sources)
+    if not names:
+        return
+    longest = 0.075 * max(len(row) for name in names for row in name.split("\n")) + 0.55
+    # in inches, with the handle
+    room = max(1, int(figure.get_figwidth() / longest))
+    columns = min(columns, room, len(names))
+    figure.legend(handles, names, loc="outside lower center", ncols=columns)
+
+
+def each_once(*sources: Axes) -> tuple[list[Any], list[str]]:
+    """Handles and names of legends, every name once."""
     found: dict[str, Any] = {}
     for axes in sources:
         for handle, name in zip(*axes.get_legend_handles_labels(), strict=True):
             found.setdefault(name, handle)
-    if not found:
-        return
-    longest = 0.075 * max(len(row) for name in found for row in name.split("\n")) + 0.55
-    # in inches, with the handle
-    room = max(1, int(figure.get_figwidth() / longest))
-    figure.legend(
-        list(found.values()),
-        list(found),
-        loc="outside lower center",
-        ncols=min(columns, room, len(found)),
-    )
+    return list(found.values()), list(found)
 
 
 def log_abscissa(axes: Axes) -> None:
@@ -142,13 +145,17 @@ def mark_critical(axes: Axes, cell: xr.Dataset, k: Any, x: Any, **look: Any) -> 
     """A critical width with its interval, at half of the trials; k is mapped to x as the widths are."""
     if not located(cell):
         return
-    ends = np.array([float(cell.k50_low), float(cell.k50), float(cell.k50_high)])
-    known = np.clip(np.where(ends > 0, ends, k[0]), k[0], k[-1])
-    low, middle, high = np.exp(np.interp(np.log(known), np.log(k), np.log(x)))
-    axes.errorbar(
-        [middle], [0.5], xerr=[[middle - low], [high - middle]], capsize=3, markersize=7, zorder=4,
-        linestyle="none", markeredgecolor="black", **look,
-    )  # fmt: skip
+    free = bool(is_open(cell))
+    ends = [float(cell[name]) for name in (["k50"] * 3 if free else ["k50_low", "k50", "k50_high"])]
+    known = np.log(np.clip(ends, k[0], k[-1]))
+    low, middle, high = np.exp(np.interp(known, np.log(k), np.log(x)))
+    look = {"markeredgecolor": "black", "markersize": 7, "zorder": 4, "linestyle": "none", **look}
+    if free:
+        hollow = {**look, "markerfacecolor": "none", "markeredgecolor": look["color"]}
+        axes.plot([middle], [0.5], **hollow)
+        axes.plot([], [], **hollow | {"color": "grey", "markeredgecolor": "grey"}, label=OPEN)
+    else:
+        axes.errorbar([middle], [0.5], xerr=[[middle - low], [high - middle]], capsize=3, **look)
 
 
 def is_beyond(cells: xr.Dataset) -> Any:

@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patheffects import AbstractPathEffect, withStroke
 
 from analysis.figures.parts import (
     grid_of_parts,
@@ -39,6 +40,13 @@ __all__ = ["phase_figure"]
 
 FAMILIES = ("trained", "depth", "d")
 """Axes whose places are lines of one panel where there is a single n."""
+
+OUTLINE: list[AbstractPathEffect] = [withStroke(linewidth=3, foreground="black")]
+"""White on yellow is not seen."""
+
+BLANK: Any = {"facecolor": "white", "edgecolor": "0.35", "zorder": 0}
+UNTRIED = BLANK | {"hatch": "//////", "label": "no trial: not asked for, or not yet run"}
+DEGENERATE = BLANK | {"hatch": ".....", "label": "α = 0"}
 
 
 def phase_figure(study: Study) -> Figure:
@@ -71,10 +79,9 @@ def phase_figure(study: Study) -> Figure:
         if not parts:
             say(grid[0, 0], f"no success to count: {tally('cells', widths)}")
         if mesh is not None:
-            label = fill(f"share of seeds with {signs(widths.attrs['rule'])}", 40)
+            label = fill(f"share of seeds with {signs(widths.attrs['rule'])}", 32)
             figure.colorbar(mesh, ax=grid, label=label, shrink=0.8)
-            handles, names = grid[0, 0].get_legend_handles_labels()
-            figure.legend(handles, names, loc="outside lower center", ncols=3)
+            legend_below(figure, *grid.ravel()[: len(parts)], columns=3)
         if total > MOST_PANELS:
             figure.suptitle(more_panels(total), fontsize=9)
         return figure
@@ -83,13 +90,18 @@ def phase_figure(study: Study) -> Figure:
 def _draw_phase(axes: Axes, part: xr.Dataset) -> Any:
     """One column of cells per n: every n has widths of its own."""
     mesh = None
-    columns = [n for n in part.n.values if part.share.sel(n=n).notnull().any()]
+    degenerate = part.outcome.values.astype(str) == "degenerate"
+    there = part.share.notnull().any("width").values | degenerate
+    columns = part.n.values[there]
     for place, n in enumerate(columns):
         cell = part.sel(n=n)
         k = np.broadcast_to(cell.k.values, cell.share.shape).astype(float)
         middle = np.sqrt(k[1:] * k[:-1])
         first, last = (middle[0], middle[-1]) if len(middle) else (k[0] * 1.05, k[0] / 1.05)
         edges = np.concatenate([[k[0] ** 2 / first], middle, [k[-1] ** 2 / last]])
+        if cell.share.isnull().any():
+            look = DEGENERATE if degenerate[there][place] else UNTRIED
+            axes.fill_between([place - 0.5, place + 0.5], edges[0], edges[-1], linewidth=0, **look)
         mesh = axes.pcolormesh(
             [place - 0.5, place + 0.5],
             edges,
@@ -103,9 +115,9 @@ def _draw_phase(axes: Axes, part: xr.Dataset) -> Any:
     if "k_edge_finite" in chosen:  # a prediction of conditioning; descent has none
         axes.plot(at, chosen.k_edge_finite, "w--", linewidth=2.4)
         axes.plot(at, chosen.k_edge_finite, "k--", linewidth=1.2, label="predicted (edge, finite size)")
-    error_bars(
-        axes, at, chosen, color="white", marker="o", markeredgecolor="black", label="fitted k*, 95%"
-    )
+    for artist in error_bars(axes, at, chosen, color="white", marker="o", label="fitted k*, 95%"):
+        for drawn in artist.get_children() or [artist]:
+            drawn.set_path_effects(OUTLINE)
     axes.set(xlabel="samples n", ylabel="width k")
     log_ordinate(axes)
     axes.set_xticks(at, [str(n) for n in columns])
@@ -127,7 +139,7 @@ def _lines_figure(study: Study) -> Figure:
             _draw_lines(place, part)
             place.set_title(wrapped(", ".join(filter(None, [name, f"n = {int(part.n)}"])), 44))
             if place.get_subplotspec().is_first_col():
-                place.set_ylabel(fill(f"share of seeds with {signs(study.widths.attrs['rule'])}", 40))
+                place.set_ylabel(fill(f"share of seeds with {signs(study.widths.attrs['rule'])}", 32))
         if not parts:
             axes[0].clear()
             say(axes[0], f"no success to count: {tally('cells', study.widths)}")

@@ -8,6 +8,7 @@ grey.
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,6 +18,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 import xarray as xr
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
@@ -28,6 +30,7 @@ __all__ = [
     "LINES",
     "MARKERS",
     "MOST_PANELS",
+    "OPEN",
     "PANEL_DIMS",
     "RESIDUAL",
     "STYLE",
@@ -35,6 +38,7 @@ __all__ = [
     "Study",
     "error_bars",
     "grid_of",
+    "is_open",
     "line",
     "located",
     "log_ordinate",
@@ -67,6 +71,8 @@ LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 MOST_PANELS = 12
 PANEL_DIMS = ("activation", "dataset", "angle", "trained", "depth", "tolerance", "budget")
 LOCATED = ("fitted", "separated")
+OPEN = "interval open at an end"
+"""Name of the hollow markers: an interval that the data give no end to."""
 RESIDUAL = "measured /\npredicted − 1"
 """Label of the panel below what theory predicts."""
 TRAINED = {"output": "v trained", "input": "W trained", "both": "v and W trained"}
@@ -114,11 +120,12 @@ def signs(rule: str) -> str:
     """A rule of success or a law as a figure writes it."""
     for word, sign in _SIGNS.items():
         rule = rule.replace(word, sign)
-    return rule
+    return _THOUSANDS.sub(",", rule)
 
 
 _SIGNS = {"sigma_min": "σ_min", "sqrt(k)": "√k", ">=": "≥", "<=": "≤", "alpha": "α",
           "^2": "²", "^3": "³", "^4": "⁴"}  # fmt: skip
+_THOUSANDS = re.compile(r"(?<=\d)(?=(?:\d{3})+ steps\b)")
 
 
 @dataclass(frozen=True)
@@ -150,16 +157,36 @@ def located(cells: xr.Dataset) -> Any:
     return np.isin(cells.outcome.values.astype(str), LOCATED)
 
 
-def error_bars(axes: Axes, x: Any, cells: xr.Dataset, scale: Any = 1.0, **look: Any) -> None:
-    """Critical widths with their intervals; an end that the data do not give is left open."""
-    at = located(cells)
-    k50 = np.where(at, cells.k50.values, np.nan) * scale
-    low, high = cells.k50_low.values * scale, cells.k50_high.values * scale
-    below = np.where(np.isfinite(low) & at, k50 - low, 0)
-    above = np.where(np.isfinite(high) & at, high - k50, 0)
-    axes.errorbar(
-        x, k50, yerr=np.maximum([below, above], 0), linestyle="none", capsize=2, markersize=5, **look
-    )
+def is_open(cells: xr.Dataset) -> Any:
+    """Which cells have a critical width whose interval the data give no lower or no upper end."""
+    closed = (cells.k50_low.values > 0) & np.isfinite(cells.k50_high.values)
+    return located(cells) & ~closed
+
+
+def error_bars(
+    axes: Axes, x: Any, cells: xr.Dataset, scale: Any = 1.0, shift: float = 0.0, **look: Any
+) -> list[Artist]:
+    """Critical widths with their intervals, scaled and moved.
+
+    Where an interval is open there is no bar, whose other arm alone would look like a bound, but a
+    hollow marker.
+    """
+    x, free = np.asarray(x, dtype=float), is_open(cells)
+    k50, low, high = (cells[f"k50{end}"].values * scale + shift for end in ("", "_low", "_high"))
+    closed = located(cells) & ~free
+    arms = np.where(closed, [k50 - low, high - k50], 0)
+    drawn: list[Artist] = [
+        axes.errorbar(
+            x, np.where(closed, k50, np.nan), yerr=np.maximum(arms, 0), linestyle="none", capsize=2,
+            markersize=5, **look,
+        )
+    ]  # fmt: skip
+    if free.any():
+        shown = {key: look[key] for key in ("color", "marker") if key in look}
+        hollow: dict[str, Any] = {"linestyle": "none", "markersize": 5, "markerfacecolor": "none"}
+        drawn += axes.plot(x[free], k50[free], **shown, **hollow)
+        axes.plot([], [], color="grey", marker="o", label=OPEN, **hollow)
+    return drawn
 
 
 def line(axes: Axes, x: Any, y: Any, **look: Any) -> None:

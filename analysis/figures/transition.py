@@ -13,7 +13,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.figures.parts import (
+    each_once,
     grid_with_residuals,
+    legend_below,
     more_panels,
     share_abscissa,
     tally,
@@ -71,11 +73,10 @@ def laws_figure(study: Study) -> Figure:
                 _draw_misses(below, part)
                 share_abscissa(axes, below)
             if alone:
-                axes.legend()
+                axes.legend(*each_once(axes))
             else:  # a small panel has no room inside
                 under, drop = (axes, -0.18) if below is None else (below, -0.55)
-                handles = axes.get_legend_handles_labels()
-                under.legend(*handles, loc="upper left", bbox_to_anchor=(0, drop), ncols=2)
+                under.legend(*each_once(axes), loc="upper left", bbox_to_anchor=(0, drop), ncols=2)
             axes.set_title(wrapped(name, 46) or fill(about, 70))
         for pair in pairs[len(panels) :]:
             for spare in filter(None, pair):
@@ -117,8 +118,7 @@ def _draw_misses(axes: Axes, widths: xr.Dataset) -> None:
     """k* over its prediction, minus 1, with the interval of k*."""
     for place, (d, moved) in enumerate(_side_by_side(widths)):
         cells = widths.sel(d=d)
-        ratio = cells[["k50", "k50_low", "k50_high"]] / cells.k_edge_finite - 1
-        error_bars(axes, moved, ratio.assign(outcome=cells.outcome), **series_look(place))
+        error_bars(axes, moved, cells, 1 / cells.k_edge_finite.values, -1.0, **series_look(place))
     axes.set_ylabel(RESIDUAL)
 
 
@@ -176,16 +176,17 @@ def ratios_figure(study: Study) -> Figure:
                 error_bars(axes, n, cells, scale, label=name, **look)
                 k50 = np.where(located(cells), cells.k50, np.nan)
                 line(axes, n, k50 * scale, color=look["color"], linewidth=0.8)
+        if not parts:
+            for axes in grid[0]:
+                axes.set_axis_off()
+            say(grid[0, 1], f"no critical width to draw: {tally('cells', study.widths)}")
+            return figure
         titles = ("k* / n", "k* / (n log n)", "k* α² / (n log n)")
         for axes, title in zip(grid[0], titles, strict=True):
             axes.set(ylabel=title, title=f"flat if k* ∝ {_inverse(title)}")
             log_ordinate(axes)
             sample_ticks(axes, study.ds.n.values)
-        if not parts:
-            say(grid[0, 1], f"no critical width to draw: {tally('cells', study.widths)}")
-        handles, names = grid[0, 0].get_legend_handles_labels()
-        if names:
-            figure.legend(handles, names, loc="outside lower center", ncols=min(6, len(names)))
+        legend_below(figure, grid[0, 0], columns=6)
         return figure
 
 
@@ -224,5 +225,5 @@ def stress_figure(study: Study) -> Figure:
                     title="Structured data leave the prediction of the edge")  # fmt: skip
         log_ordinate(against)
         fall.legend()
-        against.legend()
+        against.legend(*each_once(against))
         return figure

@@ -10,6 +10,7 @@ from markupsafe import Markup, escape
 
 __all__ = ["given", "number", "typeset", "whole", "width_words", "wilson"]
 
+THIN = "\u202f"
 SIGNS = (
     (re.compile(r"\bsigma_(min|max)\b"), r"σ<sub>\1</sub>"),
     (re.compile(r"\btheta\^\+"), "θ<sup>†</sup>"),
@@ -36,6 +37,7 @@ SIGNS = (
     (re.compile(r"(?<![\w.])1×10<sup>"), "10<sup>"),
     (re.compile(r"<sup>\+"), "<sup>"),
     (re.compile(r"(?<=<sup>)-|(?<=[ (\[=])-(?=\d)|(?<= )-(?= )"), "−"),
+    (re.compile(r"(?<=\d)(?=(?:\d{3})+ steps\b)"), THIN),
     (re.compile(r"\binf\b"), "∞"),
     (re.compile(r"&gt;="), "≥"),
     (re.compile(r"&lt;="), "≤"),
@@ -69,7 +71,6 @@ def _raised(mantissa: str, power: str) -> str:
     return f"{mantissa}×10{str(int(power)).translate(RAISED)}".replace("-", "−")
 
 
-THIN = "\u202f"
 RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 

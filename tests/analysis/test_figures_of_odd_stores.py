@@ -15,6 +15,7 @@ import pipeline
 from analysis import load_store
 from analysis.budgets import budget_grid
 from analysis.figures import FIGURES, Study, kinds_for
+from analysis.figures.style import OPEN, signs
 from pipeline import store
 from pipeline.blocks import compute_block
 from pipeline.status import Status
@@ -172,6 +173,68 @@ def test_figure_1_of_an_alpha_of_0_has_no_predicted_end(tmp_path) -> None:
     rings = [line for line in figure.axes[0].lines if len(line.get_ydata()) == 1]
     assert len(rings) == 2
     assert all(np.isnan(ring.get_ydata()).all() for ring in rings)
+
+
+# ---- intervals without an end, and cells without a trial
+
+
+def with_ends(study: Study, **ends: float) -> Study:
+    """The study with these ends for the interval of every located cell."""
+    widths = study.widths
+    at = widths.outcome.isin(["fitted", "separated"])
+    assert at.any()
+    moved = {name: widths[name].where(~at, value) for name, value in ends.items()}
+    changed = Study(study.ds)  # its widths are those that it holds already
+    changed.__dict__["widths"] = widths.assign(moved)
+    return changed
+
+
+RISING = {"width": "{ k_per_n = { start = 1.1, stop = 30.0, num = 10 } }", "seeds": "12"}
+
+
+@pytest.mark.parametrize("kind", ["laws", "ratios", "phase"])
+def test_an_open_interval_is_a_hollow_marker_without_a_bar(tmp_path, kind) -> None:
+    closed = with_ends(study_of(tmp_path, "conditioning", **RISING), k50_low=6.0, k50_high=300.0)
+    assert OPEN not in names_of(drawn(closed)[kind])
+    for ends in ({"k50_high": np.inf}, {"k50_low": 0.0}):
+        figure = drawn(with_ends(closed, **ends))[kind]
+        assert OPEN in names_of(figure)
+        for axes in figure.axes:
+            bars = [bar for bars in axes.containers for bar in bars.lines[2][0].get_segments()]
+            assert not any(len(bar) for bar in bars)
+            assert np.isfinite(axes.get_ylim()).all()
+
+
+def names_of(figure: Figure) -> list[str]:
+    legends = [*figure.legends, *filter(None, (axes.get_legend() for axes in figure.axes))]
+    return [text.get_text() for legend in legends for text in legend.get_texts()]
+
+
+def test_ratios_of_no_located_cell_are_a_sentence_without_axes(tmp_path) -> None:
+    figure = drawn(study_of(tmp_path, "conditioning", width="{ k_per_n = [50.0, 60.0, 70.0] }"))[
+        "ratios"
+    ]
+    assert said(figure) == {"no critical width to draw: cells (2 censored)"}
+    assert not any(axes.axison for axes in figure.axes)
+
+
+def test_the_map_says_where_no_trial_was_and_where_alpha_is_0(tmp_path) -> None:
+    ds = study_of(tmp_path, "conditioning", **RISING).ds
+    assert not any("no trial" in name for name in names_of(drawn(Study(ds))["phase"]))
+    few = ds.status.where(ds.width > ds.width[2], Status.EXCLUDED).transpose(*ds.status.dims)
+    figure = drawn(Study(ds.assign(status=few.astype("int8"))))["phase"]
+    assert any(name.startswith("no trial") for name in names_of(figure))
+    mixed = {"dataset": "{ kind = 'circle' }", "n": "[7, 8]", "d": "[2]"}
+    (tmp_path / "circle").mkdir()
+    figure = drawn(study_of(tmp_path / "circle", "conditioning", **RISING | mixed))["phase"]
+    assert "α = 0" in names_of(figure)
+    ticks = [text.get_text() for text in figure.axes[0].get_xticklabels()]
+    assert ticks == ["7", "8"]
+
+
+def test_a_rule_counts_its_steps_in_thousands() -> None:
+    assert signs("loss <= 1e-06 (1000000 steps)") == "loss ≤ 1e-06 (1,000,000 steps)"
+    assert signs("0.123456 alpha, 999 steps") == "0.123456 α, 999 steps"
 
 
 # ---- spectra of what is done

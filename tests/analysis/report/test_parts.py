@@ -70,6 +70,7 @@ def test_intervals_counts_and_values_of_an_axis() -> None:
         ("n^1.12 [1.04, 1.2]", "n<sup>1.12</sup> [1.04, 1.2]"),
         ("alpha^-0.547, d^10.", "α<sup>−0.547</sup>, d<sup>10</sup>."),
         ("Phi^T Phi / k", "Φ<sup>T</sup> Φ / k"),
+        ("(1000000 steps)", "(1\u202f000\u202f000 steps)"),
         ("log k50", "log k<sup>*</sup>"),
         ("alphabet <b>", "alphabet &lt;b&gt;"),
     ],
