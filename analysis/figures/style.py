@@ -18,7 +18,6 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 import xarray as xr
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
@@ -165,7 +164,7 @@ def is_open(cells: xr.Dataset) -> Any:
 
 def error_bars(
     axes: Axes, x: Any, cells: xr.Dataset, scale: Any = 1.0, shift: float = 0.0, **look: Any
-) -> list[Artist]:
+) -> list[Any]:
     """Critical widths with their intervals, scaled and moved.
 
     Where an interval is open there is no bar, whose other arm alone would look like a bound, but a
@@ -175,7 +174,7 @@ def error_bars(
     k50, low, high = (cells[f"k50{end}"].values * scale + shift for end in ("", "_low", "_high"))
     closed = located(cells) & ~free
     arms = np.where(closed, [k50 - low, high - k50], 0)
-    drawn: list[Artist] = [
+    drawn: list[Any] = [
         axes.errorbar(
             x, np.where(closed, k50, np.nan), yerr=np.maximum(arms, 0), linestyle="none", capsize=2,
             markersize=5, **look,

@@ -7,6 +7,7 @@ for each of them. All frames are computed here; the page's script only shows ano
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -31,8 +32,11 @@ ACROSS = 264.0
 MOST_PANELS = 24
 FAMILY = ("activation", "dataset", "angle", "trained", "depth", "multiple", "d")
 FIXED = {"k_edge_finite": "By the edge", "k_edge": "Edge, n → ∞", "alpha": "α"}
-MOVING = ("outcome", "bracket_low", "bracket_high", "k_crossing")
+MOVING = ("outcome", "bracket_low", "bracket_high", "k_crossing", "fit_p")
 NOT_TRIED = "no trial counts"
+DEGENERATE = "alpha = 0"
+FITS_BADLY = 0.05
+"""Least p of fit that goes without a word."""
 
 
 @dataclass(frozen=True)
@@ -108,18 +112,23 @@ class Panel:
     scale: _Scale = field(repr=False)
 
     def pairs(self, frame: int, column: int) -> list[tuple[int, int]]:
-        """Successes and trials of a column's cells."""
+        """Successes and trials of a column's cells; -1 trials where success has no meaning."""
+        if self.values["outcome"][frame, column] == "degenerate":
+            return [(0, -1)] * self.values["trials_at"].shape[-1]
         both = (self.values[f"{name}_at"][frame, column] for name in ("successes", "trials"))
         return [(int(won), int(tried)) for won, tried in zip(*both, strict=True)]
 
     def mark(self, frame: int, column: int) -> list[float] | None:
-        """Heights of k* and of the ends of its interval, which end with the axis."""
+        """Heights of k* and of the ends of its interval within the cells; k* alone if it is open."""
         k, low, high = self.width_of(frame, column)
         if not np.isfinite(k):
             return None
-        bottom, top = np.exp(self.scale.low), np.exp(self.scale.high)
-        ends = (low if low > 0 else bottom, high if np.isfinite(high) else top)
-        return [self.scale(at) for at in (k, *ends)]
+        if not (low > 0 and np.isfinite(high)):
+            return [self.scale(k)]
+        bands = self.columns[column]["bands"]
+        top, foot = bands[-1]["y"], bands[0]["y"] + bands[0]["height"]
+        ends = np.clip([self.scale(low), self.scale(high)], top, foot)
+        return [self.scale(k), *(round(float(end), 1) for end in ends)]
 
     def width_of(self, frame: int, column: int) -> tuple[float, float, float]:
         """Critical width with its interval."""
@@ -127,16 +136,23 @@ class Panel:
         return float(k), float(low), float(high)
 
     def told(self, frame: int, column: int) -> list[str]:
-        """Critical width, how it was found, the bracket, and the median crossing of the seeds."""
+        """Critical width, how it was found and how well, bracket, and the seeds' median crossing."""
         at = {name: self.values[name][frame, column] for name in MOVING}
         ends = [float(at[name]) for name in ("bracket_low", "bracket_high")]
         known = not np.isnan(ends).any()
         return [
             width_words(*self.width_of(frame, column)),
-            str(at["outcome"]),
+            self._outcome(str(at["outcome"]), column),
+            _fit_words(float(at["fit_p"])),
             " to ".join(whole(np.round(end)) for end in ends) if known else "–",
             whole(np.round(float(at["k_crossing"]))),
         ]
+
+    def _outcome(self, outcome: str, column: int) -> str:
+        """The outcome; of a cell without a counted trial what became of its trials."""
+        if outcome != "empty":
+            return outcome
+        return "pending" if self.values["pending"][:, column].any() else "failed"
 
     def about(self, column: int) -> list[str]:
         """Predicted widths and alpha where the store has them, then seeds."""
@@ -222,10 +238,35 @@ class Diagram:
         """What the table has beside the critical widths."""
         return [name for variable, name in FIXED.items() if variable in self.panels[0].values]
 
+    @cached_property
+    def shows(self) -> set[str]:
+        """What is drawn in any frame beside shares: `width`, `open` ones, `edge`, `untried`, `zero`."""
+        marks = [
+            mark for at in range(self.frames) for panel in self.marks(at) for mark in panel if mark
+        ]
+        edges = [column["edge"] for panel in self.panels for column in panel.columns]
+        said = {words for _, words in self.looks}
+        there = {
+            "width": any(len(mark) > 1 for mark in marks),
+            "open": any(len(mark) == 1 for mark in marks),
+            "edge": any(edge is not None for edge in edges),
+            "untried": NOT_TRIED in said,
+            "zero": DEGENERATE in said,
+        }
+        return {name for name, is_so in there.items() if is_so}
+
     @property
-    def has_edge(self) -> bool:
-        """Whether theory predicts the critical widths."""
-        return any("k_edge_finite" in panel.values for panel in self.panels)
+    def is_located(self) -> bool:
+        """Whether any frame has a critical width."""
+        return bool(self.shows & {"width", "open"})
+
+    def outcomes(self, frame: int) -> str:
+        """How many cells there are, and how their transitions were found: `3 cells, all censored`."""
+        found = Counter(row[1] for row in self.rows(frame))
+        count = f"{found.total()} cell{'s' * (found.total() > 1)}"
+        if len(found) == 1:
+            return f"{count}, {'all ' * (found.total() > 1)}{next(iter(found))}"
+        return f"{count}: {', '.join(f'{times} {word}' for word, times in found.items())}"
 
     def data(self) -> dict[str, Any]:
         """What the page's script reads."""
@@ -253,11 +294,16 @@ def diagram_of(study: Study) -> Diagram:
     cells = study.widths.assign(counts).assign(k=study.ds.k)
     own = set(map(str, study.ds.status.dims))
     sliders = [_slider(cells, dim) for dim in map(str, cells.k50.dims) if dim not in own]
-    panels = [
-        panel
-        for name, part in parts_along(cells, [dim for dim in FAMILY if dim in cells.dims])
-        if (panel := _panel(name, part, [slider.dim for slider in sliders])) is not None
-    ]
+    none_ran = bool((cells.outcome == "empty").all())
+    panels = (
+        []
+        if none_ran
+        else [
+            panel
+            for name, part in parts_along(cells, [dim for dim in FAMILY if dim in cells.dims])
+            if (panel := _panel(name, part, [slider.dim for slider in sliders])) is not None
+        ]
+    )
     rule, interval = (str(study.widths.attrs[name]) for name in ("rule", "interval_method"))
     return Diagram(rule, interval, sliders, panels[:MOST_PANELS], max(0, len(panels) - MOST_PANELS))
 
@@ -277,7 +323,7 @@ def _slider(cells: xr.Dataset, dim: str) -> Slider:
 
 def _panel(name: str, part: xr.Dataset, moving: list[str]) -> Panel | None:
     """The panel of a family; None where none of its trials has run."""
-    ran = (part.outcome != "empty").any(moving)
+    ran = ((part.outcome != "empty") | (part.pending > 0) | (part.failed > 0)).any(moving)
     part = part.isel(n=np.flatnonzero(ran.values))
     if not part.sizes["n"]:
         return None
@@ -308,9 +354,17 @@ def _by_frame(part: xr.Dataset, name: str, moving: list[str]) -> Any:
     return values.values.reshape(-1, *(part.sizes[dim] for dim in kept))
 
 
+def _fit_words(p: float) -> str:
+    if np.isnan(p):
+        return "–"
+    return f"{p:.2f}" + " fits badly" * (p < FITS_BADLY)
+
+
 def _look(successes: int, trials: int) -> tuple[str, str]:
+    if trials < 0:
+        return "url(#zero)", DEGENERATE
     if not trials:
-        return "none", NOT_TRIED
+        return "url(#untried)", NOT_TRIED
     share, (low, high) = successes / trials, wilson(successes, trials)
     words = f"{successes} of {trials} trials succeed: {share:.2f} [{low:.2f}, {high:.2f}]"
     return to_hex(mpl.colormaps["cividis"](share)), words

@@ -42,6 +42,9 @@ QUESTIONS = {
 OWN = ("phase",)
 """Figures that the page draws itself."""
 
+OF_WIDTHS = ("laws", "ratios", "collapse", "thresholds")
+"""Figures that show nothing where no critical width is located."""
+
 FEWEST_WIDTHS = 3
 """Below it a store was not made to locate a transition."""
 
@@ -108,7 +111,10 @@ def section_of(
     attrs: dict[str, Any] = ds.attrs
     sweep = str(attrs.get("sweep", ""))
     diagram = diagram_of(study) if _has_transition(study) else None
-    laws, verdict = _laws(study) if diagram and diagram.panels else ([], [])
+    diagram = diagram if diagram and diagram.panels else None
+    is_blank = diagram is not None and not diagram.is_located
+    laws, verdict = _laws(study) if diagram and not is_blank else ([], [])
+    left_out = (*OWN, *OF_WIDTHS) if is_blank else OWN
     return Section(
         anchor=anchor,
         name=str(attrs.get("name", "")),
@@ -118,10 +124,10 @@ def section_of(
         counts=_counts(study),
         messages=_messages(study),
         claims=claims_of(Study(ds) if _is_judged(study) else study),
-        diagram=diagram if diagram and diagram.panels else None,
+        diagram=diagram,
         laws=laws,
         verdict=verdict,
-        pictures=list(_pictures(study, anchor, drawn or {})),
+        pictures=_pictures(study, anchor, drawn or {}, left_out),
         command=_command(attrs, sweep, store),
         sweep=sweep,
         provenance=_provenance(attrs),
@@ -200,13 +206,15 @@ def _exponent(row: pd.Series[Any], name: str) -> str:
     return f"{name}: {value:.2f} [{low:.2f}, {high:.2f}]".replace("-", "−")
 
 
-def _pictures(study: Study, anchor: str, drawn: Mapping[str, str]) -> list[Picture]:
-    """All figures that suit the store, once it has a trial that is done."""
+def _pictures(
+    study: Study, anchor: str, drawn: Mapping[str, str], left_out: tuple[str, ...]
+) -> list[Picture]:
+    """All figures that suit the store but some, once it has a trial that is done."""
     if not (study.ds.status == Status.DONE).any():
         return []
     pictures = []
     for kind in kinds_for(study.ds):
-        if kind in OWN:
+        if kind in left_out:
             continue
         draw = FIGURES[kind].draw
         caption = " ".join((draw.__doc__ or kind).split())

@@ -67,8 +67,9 @@
         mark.setAttribute("visibility", heights[c] ? "visible" : "hidden");
         if (!heights[c]) return;
         const [y, low, high] = heights[c];
+        mark.classList.toggle("open", heights[c].length === 1);
         mark.querySelector("circle").setAttribute("cy", y);
-        mark.querySelectorAll("line").forEach((line) => {
+        if (heights[c].length > 1) mark.querySelectorAll("line").forEach((line) => {
           line.setAttribute("y1", low);
           line.setAttribute("y2", high);
         });

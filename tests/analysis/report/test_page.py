@@ -249,6 +249,58 @@ def test_a_cell_whose_alpha_is_0_is_told_as_degenerate(make_sweep, tmp_path) -> 
     rows = [[c.text for c in line.inside] for line in html.all("table", class_="widths")[0].all("tr")]
     assert [(row[1], row[3]) for row in rows[1:]][1] == ("8", "degenerate")
     cells = html.all("rect", role="gridcell")
-    assert [cell.text.partition(": ")[2] for cell in cells if "n = 8" in cell.text] == [
-        "no trial counts"
-    ] * 3
+    assert [cell.text.partition(": ")[2] for cell in cells if "n = 8" in cell.text] == ["alpha = 0"] * 3
+    assert "α = 0" in html.all("ul", class_="legend")[0].text
+
+
+def test_a_store_of_no_located_cell_says_so_once_and_draws_no_blank(make_sweep, tmp_path) -> None:
+    keys = {"width": "{ k_per_n = [50.0, 60.0, 70.0] }", "n": "[6, 9]", "d": "[3]", "seeds": 6}
+    pipeline.run(make_sweep(**keys), tmp_path / "wide.zarr")
+    study = Study(load_store(tmp_path / "wide.zarr"))
+    assert set(study.widths.outcome.values.ravel()) == {"censored"}
+    html = read(report_page({"wide.zarr": study}))
+    (note,) = html.all("p", class_="note")
+    assert "2 cells, all censored" in note.text
+    assert "Scaling laws" not in html.text
+    assert not html.all("svg", role="img")
+    legend = html.all("ul", class_="legend")[0].text
+    assert "k*" not in legend
+    assert "predicted" not in legend
+
+
+def test_a_cell_of_which_nothing_is_done_is_listed_as_pending(studies) -> None:
+    ds = studies["theorem2.zarr"].ds
+    waits = ds.status.where(ds.n != 16, Status.PENDING).transpose(*ds.status.dims).astype("int8")
+    html = read(report_page({"theorem2.zarr": Study(ds.assign(status=waits))}))
+    rows = [[c.text for c in line.inside] for line in html.all("table", class_="widths")[0].all("tr")]
+    assert [(row[1], row[3] == "pending") for row in rows[1:]] == [("8", False), ("16", True)]
+    assert "not yet run" in html.all("ul", class_="legend")[0].text
+
+
+def test_a_whisker_stays_in_the_cells_and_an_open_interval_has_none(studies) -> None:
+    from analysis.report.phase import diagram_of
+
+    study = studies["theorem2.zarr"]
+    n = study.widths.n
+    widths = study.widths.assign(
+        k50_low=study.widths.k50_low.where(n == 8, 1e-3),
+        k50_high=study.widths.k50_high.where(n == 16, np.inf).where(n == 8, 1e9),
+    )
+    other = Study(study.ds)
+    other.__dict__["widths"] = widths
+    diagram = diagram_of(other)
+    free, closed = diagram.marks(0)[0]
+    assert len(free) == 1
+    bands = diagram.panels[0].columns[1]["bands"]
+    assert closed[1:] == [bands[0]["y"] + bands[0]["height"], bands[-1]["y"]]
+    assert diagram.shows >= {"width", "open"}
+
+
+@pytest.mark.parametrize(("p", "words"), [(np.nan, "–"), (0.31, "0.31"), (0.01, "0.01 fits badly")])
+def test_a_curve_that_fits_badly_is_flagged_in_words(p, words, studies) -> None:
+    from analysis.report.phase import diagram_of
+
+    study = Study(studies["theorem2.zarr"].ds)
+    widths = study.widths
+    study.__dict__["widths"] = widths.assign(fit_p=xr.full_like(widths.fit_p, p))
+    assert [row[2] for row in diagram_of(study).rows(0)] == [words] * 2
