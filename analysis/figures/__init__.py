@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 
 from analysis.figures.collapse import collapse_figure
 from analysis.figures.density import density_figure
-from analysis.figures.descent import curves_figure, depth_figure, layers_figure
+from analysis.figures.descent import curves_caption, curves_figure, depth_figure, layers_figure
 from analysis.figures.phase import phase_figure
 from analysis.figures.spectrum import evolution_figure, spectrum_figure
 from analysis.figures.style import Study, save
@@ -31,7 +31,7 @@ from analysis.figures.theory import (
     regression_figure,
 )
 from analysis.figures.thresholds import budget_figure, thresholds_figure
-from analysis.figures.transition import laws_figure, ratios_figure, stress_figure
+from analysis.figures.transition import laws_caption, laws_figure, ratios_figure, stress_figure
 from pipeline.errors import InputError
 
 __all__ = ["FIGURES", "Picture", "Study", "draw", "kinds_for", "save"]
@@ -43,6 +43,11 @@ class Picture:
 
     draw: Callable[[Study], Figure]
     suits: Callable[[xr.Dataset], bool]
+    more: Callable[[Study], str] = lambda study: ""
+
+    def caption(self, study: Study) -> str:
+        """What the figure shows, in words: with what it has of this store and not of every one."""
+        return " ".join(f"{self.draw.__doc__ or ''} {self.more(study)}".split())
 
 
 def _is(ds: xr.Dataset, experiment: str) -> bool:
@@ -67,14 +72,16 @@ FIGURES = MappingProxyType(
             evolution_figure, lambda ds: _is(ds, "spectrum") and ds.sizes["width"] > 1
         ),
         "phase": Picture(phase_figure, lambda ds: _is(ds, "conditioning") or _has_widths(ds)),
-        "laws": Picture(laws_figure, lambda ds: _is(ds, "conditioning") or _has_thresholds(ds)),
+        "laws": Picture(
+            laws_figure, lambda ds: _is(ds, "conditioning") or _has_thresholds(ds), laws_caption
+        ),
         "ratios": Picture(ratios_figure, lambda ds: _is(ds, "conditioning")),
         "collapse": Picture(
             collapse_figure,
             lambda ds: _is(ds, "conditioning") and ds.sizes["n"] > 1 and ds.sizes["width"] > 2,
         ),
         "stress": Picture(stress_figure, lambda ds: _is(ds, "conditioning") and "angle" in ds.dims),
-        "curves": Picture(curves_figure, lambda ds: "loss_curve" in ds),
+        "curves": Picture(curves_figure, lambda ds: "loss_curve" in ds, curves_caption),
         "budget": Picture(budget_figure, lambda ds: _is(ds, "input") or _is(ds, "output")),
         "thresholds": Picture(
             thresholds_figure, lambda ds: _is(ds, "input") and ds.sizes["d"] * ds.sizes["n"] > 1

@@ -39,7 +39,7 @@ from pipeline.errors import InputError
 from pipeline.redraw import redrawn_eigenvalues
 from pipeline.status import Status
 
-__all__ = ["curves_figure", "depth_figure", "layers_figure"]
+__all__ = ["curves_caption", "curves_figure", "depth_figure", "layers_figure"]
 
 MOST_CURVES, MOST_SEEDS = 6, 4
 TOLERANCE_LINES = ("-", "--")
@@ -48,9 +48,7 @@ TOLERANCE_LINES = ("-", "--")
 def curves_figure(study: Study) -> Figure:
     """Relative loss against steps for a few widths; thin lines are seeds, grey lines tolerances.
 
-    A line ends where its trial ended. Where all trials have one width, the lines are values of n. Of
-    the output layer the black dashes are what random matrix theory expects of the first seed's kernel,
-    and the panel below has the median of the seeds drawn over it, minus 1: nothing is fitted.
+    A line ends where its trial ended. Where all trials have one width, the lines are values of n.
     """
     along = "width" if study.ds.sizes["width"] > 1 else "n"
     parts = parts_of(study.ds, along)
@@ -63,6 +61,16 @@ def curves_figure(study: Study) -> Figure:
             place.set_title(name)
         legend_below(figure, *axes[: len(parts)], columns=MOST_CURVES + 2)
         return figure
+
+
+def curves_caption(study: Study) -> str:
+    """What the curves have where the output layer is trained."""
+    if study.ds.attrs.get("experiment") != "output":
+        return ""
+    return (
+        "The black dashes are what random matrix theory expects of the first seed's kernel, and the "
+        "panel below has the median of the seeds drawn over it, minus 1: nothing is fitted."
+    )
 
 
 def _curves_with_theory(parts: list[tuple[str, xr.Dataset]], along: str) -> Figure:

@@ -53,6 +53,8 @@ def own_data_figure(study: Study, sufficient: float = np.nan) -> Figure:
 FAR = 20
 """A sufficient width beyond so many times the widest one tried is told in words alone."""
 
+RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+
 _PREDICTED = (
     ("k_edge", "predicted (edge)", ":"),
     ("k_edge_finite", "predicted (edge, finite size)", "--"),
@@ -88,5 +90,16 @@ def _title(cell: xr.Dataset, sufficient: float) -> str:
     k50 = float(cell.k50)
     if not np.isfinite(sufficient):
         return f"k* = {k50:,.0f}"
-    times = f"{sufficient / k50:.2g} times that"
-    return f"k* = {k50:,.0f}; Theorem 2 shows {sufficient:.2g} to be enough, {times}"
+    enough, times = _spoken(sufficient), _spoken(sufficient / k50)
+    return f"k* = {k50:,.0f}; Theorem 2 shows {enough} units to be enough, {times} times k*"
+
+
+def _spoken(value: float) -> str:
+    """Two digits for people: `4.2`, `83,000`, `5.1 million`, `7.3 × 10¹²`."""
+    rounded = float(f"{value:.2g}")
+    if rounded >= 1e9:
+        mantissa, _, power = f"{value:.1e}".partition("e")
+        return f"{mantissa} × 10{str(int(power)).translate(RAISED)}"
+    if rounded >= 1e6:
+        return f"{rounded / 1e6:g} million"
+    return f"{rounded:,.0f}" if rounded >= 10 else f"{rounded:g}"

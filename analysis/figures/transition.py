@@ -41,17 +41,13 @@ from analysis.figures.style import (
 from analysis.scaling import fit_laws
 from analysis.scaling.laws import LAWS
 
-__all__ = ["laws_figure", "ratios_figure", "stress_figure"]
+__all__ = ["laws_caption", "laws_figure", "ratios_figure", "stress_figure"]
 
 SHOWN_LAWS = 3
 
 
 def laws_figure(study: Study) -> Figure:
-    """Critical width against n for every d, with the prediction and the best candidate laws.
-
-    Where the kernel is known, the panel below has the measured width over the predicted one (the edge,
-    moved by Tracy and Widom's median), minus 1: nothing in it is fitted.
-    """
+    """Critical width against n for every d, with the best candidate laws."""
     panels = [(name, part) for name, part in panels_of(study.widths) if located(part).any()]
     total = len(panels)
     panels = panels[:MOST_PANELS]
@@ -77,7 +73,7 @@ def laws_figure(study: Study) -> Figure:
             else:  # a small panel has no room inside
                 under, drop = (axes, -0.18) if below is None else (below, -0.55)
                 under.legend(*each_once(axes), loc="upper left", bbox_to_anchor=(0, drop), ncols=2)
-            axes.set_title(wrapped(name, 46) or fill(about, 70))
+            axes.set_title(wrapped(name, 46) or fill(about, 56))
         for pair in pairs[len(panels) :]:
             for spare in filter(None, pair):
                 spare.set_axis_off()
@@ -85,8 +81,20 @@ def laws_figure(study: Study) -> Figure:
             say(pairs[0][0], f"no critical width to draw: {tally('cells', study.widths)}")
         if any(name for name, _ in panels):
             lines = [about] + [more_panels(total)] * (total > MOST_PANELS)
-            figure.suptitle("\n".join(fill(words, 24 + 36 * columns) for words in lines), fontsize=10)
+            # From the left and in short lines: on a phone no more than that is seen at once.
+            words = "\n".join(fill(line, 56) for line in lines)
+            figure.suptitle(words, x=0.01, ha="left", fontsize=10)
         return figure
+
+
+def laws_caption(study: Study) -> str:
+    """What the laws have where the kernel is known."""
+    if "k_edge_finite" not in study.widths:
+        return ""
+    return (
+        "Dotted: predicted by the edge. The panel below has the measured width over the predicted one "
+        "(the edge, moved by Tracy and Widom's median), minus 1: nothing in it is fitted."
+    )
 
 
 def _draw_laws(axes: Axes, widths: xr.Dataset) -> None:

@@ -19,7 +19,7 @@ from analysis.figures.style import STYLE
 
 __all__ = ["inline", "svg_of"]
 
-DARK = 0.14
+DARK = 0.19
 """Luminance below which a colour does not stand out from dark paper."""
 
 HEX = re.compile(r"#[0-9a-fA-F]{6}\b")

@@ -216,9 +216,8 @@ def _pictures(
     for kind in kinds_for(study.ds):
         if kind in left_out:
             continue
-        draw = FIGURES[kind].draw
-        caption = " ".join((draw.__doc__ or kind).split())
-        svg = drawn.get(kind) or svg_of(draw(study))
+        caption = FIGURES[kind].caption(study)
+        svg = drawn.get(kind) or svg_of(FIGURES[kind].draw(study))
         title = f"{study.ds.attrs.get('name', '')}: {kind}"
         pictures.append(Picture(kind, caption, inline(svg, f"{anchor}-{kind}", title, caption)))
     return pictures

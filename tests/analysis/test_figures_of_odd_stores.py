@@ -15,6 +15,7 @@ import pipeline
 from analysis import load_store
 from analysis.budgets import budget_grid
 from analysis.figures import FIGURES, Study, kinds_for
+from analysis.figures.own_data import own_data_figure
 from analysis.figures.style import OPEN, signs
 from pipeline import store
 from pipeline.blocks import compute_block
@@ -230,6 +231,35 @@ def test_the_map_says_where_no_trial_was_and_where_alpha_is_0(tmp_path) -> None:
     assert "α = 0" in names_of(figure)
     ticks = [text.get_text() for text in figure.axes[0].get_xticklabels()]
     assert ticks == ["7", "8"]
+
+
+@pytest.mark.parametrize(
+    ("times", "enough", "words"),
+    [
+        (2.5, "10", "2.5"),
+        (83210, "330,000", "83,000"),
+        (5.1e6, "20 million", "5.1 million"),
+        (1.37e9, "5.5 × 10⁹", "1.4 × 10⁹"),
+    ],
+)
+def test_a_sufficient_width_is_told_in_numbers_for_people(tmp_path, times, enough, words) -> None:
+    one = {"n": "[9]", "width": RISING["width"], "seeds": "12"}
+    study = with_ends(study_of(tmp_path, "conditioning", **one), k50=4.0)
+    (axes,) = own_data_figure(study, 4.0 * times).axes
+    title = axes.get_title(loc="left")
+    assert title == f"k* = 4; Theorem 2 shows {enough} units to be enough, {words} times k*"
+
+
+def test_a_caption_speaks_of_what_the_store_has(tmp_path) -> None:
+    captions = {}
+    for experiment in ("output", "input", "conditioning"):
+        (tmp_path / experiment).mkdir()
+        study = study_of(tmp_path / experiment, experiment)
+        captions[experiment] = {kind: FIGURES[kind].caption(study) for kind in kinds_for(study.ds)}
+    assert "dashes" in captions["output"]["curves"]
+    assert "dashes" not in captions["input"]["curves"]
+    assert "panel below" in captions["conditioning"]["laws"]
+    assert "panel below" not in captions["output"]["laws"]
 
 
 def test_a_rule_counts_its_steps_in_thousands() -> None:

@@ -14,6 +14,12 @@
   system.addEventListener("change", showTheme);
   showTheme();
 
+  // A part that is wider than its place says that there is more of it.
+  const places = new ResizeObserver((entries) => entries.forEach(({target}) => {
+    target.classList.toggle("more", target.scrollWidth > target.clientWidth + 1);
+  }));
+  document.querySelectorAll(".scroll").forEach((part) => places.observe(part));
+
   let shut = [];
   addEventListener("beforeprint", () => {
     shut = [...document.querySelectorAll("details:not([open])")];

@@ -91,6 +91,7 @@ def svg() -> str:
     axes = figure.subplots()
     axes.plot([1, 10, 100], [1, 2, 4], "o-", color="#440154", label="<dark>")
     axes.plot([1, 10, 100], [2, 3, 5], color="0.35")
+    axes.plot([1, 10, 100], [3, 4, 6], color="#0072B2")
     axes.set(xscale="log", title="σ & <b>bold</b>")
     axes.legend()
     return svg_of(figure)
@@ -120,6 +121,7 @@ def test_a_figure_in_the_page_follows_its_theme_and_keeps_its_names_to_itself(sv
     assert "var(--paper)" in style
     assert "color-mix(in srgb, currentColor 65%, var(--paper))" in style  # 0.35
     assert "color-mix(in srgb, #440154 var(--data), white)" in style
+    assert "color-mix(in srgb, #0072b2 var(--data), white)" in style
     assert not re.search(r"#000000|#ffffff", style)
     assert "<style" not in one  # it would reach the whole page
     assert len(one) < len(svg)
