@@ -44,7 +44,7 @@ def _verdict(laws: pd.DataFrame, key: dict[Any, Any]) -> str:
 
 def _first(best: pd.Series[Any]) -> str:
     twins = f" ({best['note']})" if best["note"].startswith("as ") else ""
-    said = f"{best['points']} points rank {best['law']}{twins} first (rms log residual "
+    said = f"{best['points']} points rank {_name(best)}{twins} first (rms log residual "
     said += f"{best['rms_log_residual']:.2g}"
     if best["scatter"] > 1e-3:
         said += f", of which its intervals leave {best['scatter']:.2g} unexplained"
@@ -77,11 +77,13 @@ def _others(laws: pd.DataFrame) -> str:
 
 
 def _name(law: pd.Series[Any]) -> str:
-    return str(law["law"])
+    """A law by its shape, a free one with its exponents by their letters."""
+    name = str(law["law"])
+    return str(law["formula"]).removeprefix("C ") if name.startswith("free") else name
 
 
 def _delta(law: pd.Series[Any]) -> str:
-    return f"{law['law']} ({law['delta_aicc']:.1f})"
+    return f"{_name(law)} ({law['delta_aicc']:.1f})"
 
 
 def _telling(law: pd.Series[Any]) -> str:
