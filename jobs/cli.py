@@ -67,12 +67,12 @@ def _without_debug(args: Sequence[str]) -> tuple[list[str], bool]:
 
 
 def _report(error: Exception) -> int:
-    from pipeline.errors import InputError, StoreFull, WorkersLost
+    from pipeline.errors import InputError, LeaseLost, StoreFull, WorkersLost
 
     if isinstance(error, InputError):
         _say(f"widthlaw: {error}")
         return 2
-    if isinstance(error, WorkersLost):
+    if isinstance(error, WorkersLost | LeaseLost):
         _say(f"widthlaw: {error}")
         return 1
     if isinstance(error, StoreFull):
@@ -396,7 +396,11 @@ def extend(
     out: Path | None,
     dry_run: bool,
 ) -> None:
-    """Add seeds, n, d or widths to STORE: those of SWEEP, or those given; nothing is computed again."""
+    """Add seeds, n, d or widths to STORE: those of SWEEP, or those given; nothing is computed again.
+
+    A STORE that `widthlaw refine` has grown is asked for the trials of SWEEP; or for what is given, at
+    the widths and seeds that its own sweep was written with.
+    """
     from jobs.upkeep import extend_store
 
     more: dict[str, Sequence[float]] = {
