@@ -120,6 +120,8 @@ def own_sweep(data: Path, n: int, activation: str, threshold: float) -> Sweep:
     """
     if n < 2:
         raise InputError(f"width: --n {n}: one row has nothing to be told from; expected 2 or more")
+    if not data.is_file():
+        raise InputError(f"width {data}: not found; give a .npy file of shape (samples, d) or a .csv")
     covered = EXPERIMENTS[PROOF].activations or ()
     experiment = PROOF if activation in covered or activation not in ACTIVATIONS else "conditioning"
     where = f"width {data}"
