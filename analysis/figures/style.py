@@ -172,14 +172,11 @@ def error_bars(
     """
     x, free = np.asarray(x, dtype=float), is_open(cells)
     k50, low, high = (cells[f"k50{end}"].values * scale + shift for end in ("", "_low", "_high"))
-    closed = located(cells) & ~free
-    arms = np.where(closed, [k50 - low, high - k50], 0)
-    drawn: list[Any] = [
-        axes.errorbar(
-            x, np.where(closed, k50, np.nan), yerr=np.maximum(arms, 0), linestyle="none", capsize=2,
-            markersize=5, **look,
-        )
-    ]  # fmt: skip
+    arms = np.where(located(cells) & ~free, np.maximum([k50 - low, high - k50], 0), np.nan)
+    k50 = np.where(located(cells), k50, np.nan)
+    bars = axes.errorbar(x, k50, yerr=arms, linestyle="none", capsize=2, markersize=5, **look)
+    bars.lines[0].set_markevery(~free)
+    drawn: list[Any] = [bars]
     if free.any():
         shown = {key: look[key] for key in ("color", "marker") if key in look}
         hollow: dict[str, Any] = {"linestyle": "none", "markersize": 5, "markerfacecolor": "none"}
