@@ -89,14 +89,16 @@ def test_a_sweep_on_two_nodes_has_the_bits_of_a_local_run(
 
 
 def test_a_run_is_watched_refuses_others_and_is_cancelled(
-    cluster, profile, widthlaw, tmp_path, long_sweep, assert_equal_stores
+    cluster, profile, widthlaw, tmp_path, write_sweep, two_workers, assert_equal_stores
 ) -> None:
     path = tmp_path / "a.zarr"
-    sweep = pipeline.load_sweep(long_sweep)
+    # Long enough that a busy machine can ask and cancel before it ends.
+    file = write_sweep(n="[400]", d="[20, 40]", width="{ k_per_n = [1.5, 2.0, 4.0] }", seeds=300)
+    sweep = pipeline.load_sweep(file)
     store.create(path, sweep, seeds_per_chunk=10)
-    submit = ("submit", long_sweep, "--profile", profile(), "-o", path)
+    submit = ("submit", file, "--profile", profile(), "-o", path)
     number = widthlaw(*submit).stdout.strip()
-    for command in (submit, ("run", long_sweep, "-o", path)):
+    for command in (submit, ("run", file, "-o", path)):
         told = widthlaw(*command)
         assert told.returncode == 2
         assert f"job {number} (slurm)" in told.stderr
@@ -118,7 +120,7 @@ def test_a_run_is_watched_refuses_others_and_is_cancelled(
     assert "nobody is filling it" in widthlaw("cancel", path).stderr
     widthlaw(*submit)
     wait_for_end(path)
-    pipeline.run(sweep, tmp_path / "local.zarr")
+    pipeline.run(sweep, tmp_path / "local.zarr", two_workers)
     assert_equal_stores(path, tmp_path / "local.zarr")
 
 
