@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import dask
 import numpy as np
 import pytest
 import xarray as xr
@@ -37,10 +38,15 @@ def bits(array: xr.DataArray) -> np.ndarray:
 
 def equal_stores(first: str | Path | xr.Dataset, second: str | Path | xr.Dataset) -> None:
     """Assert equal bits of all coordinates and results: not of timings, not of provenance."""
-    one, two = (
-        (given if isinstance(given, xr.Dataset) else xr.open_zarr(given)).drop_vars("seconds")
-        for given in (first, second)
-    )
+    # Read in this process: an open client is Dask's default, and its workers know nothing of
+    # credentials that a test sets here.
+    with dask.config.set(scheduler="threads"):
+        one, two = (
+            (given if isinstance(given, xr.Dataset) else xr.open_zarr(given))
+            .drop_vars("seconds")
+            .load()
+            for given in (first, second)
+        )
     assert set(one.variables) == set(two.variables)
     for name in one.variables:
         assert one[name].dims == two[name].dims, name

@@ -130,21 +130,7 @@ class S3Server:
         except urllib.error.HTTPError as error:
             if error.code != 409:  # it is there
                 raise
-        self._wait_for_bucket(name)
         return f"s3://{name}"
-
-    def _wait_for_bucket(self, name: str, timeout: float = 10.0) -> None:
-        """Ask for what is not there, until the answer is that: a new bucket may be refused at first."""
-        deadline = time.monotonic() + timeout
-        while True:
-            try:
-                self._store(name).head("not-there")
-            except FileNotFoundError:
-                return
-            except PermissionError:
-                if time.monotonic() > deadline:
-                    raise
-            time.sleep(0.05)
 
     def _store(self, bucket: str):
         from obstore.store import S3Store
