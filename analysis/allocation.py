@@ -280,6 +280,14 @@ class _Look:
         """The k that a width gives."""
         return self._widths.k(self.cell.d, self.cell.n, width)
 
+    def plan(self, widths: tuple[float, ...], each: int, needed: int = 0) -> _Plan:
+        """So many new trials at each of these widths, where there is no curve to expect more by.
+
+        Nested, each seed runs at all of them; else each has its own.
+        """
+        seeds = each if self.together else each * len(widths)
+        return _Plan(OPEN, "", max(needed, seeds), True, seeds, widths, self.together)
+
 
 def _plan(look: _Look, target: float) -> _Plan:
     """What is to be done about a cell, by how its transition was met with."""
@@ -331,15 +339,15 @@ def _bisect(look: _Look, target: float) -> _Plan:
     if widths:
         steps = max(0, math.ceil(math.log2(gap / NARROW)))
         more = BATCH * steps + 3 * LEAST_AT_ENDS + LEAST_SEEDS
-        return _Plan(OPEN, "", more, True, each * len(widths), widths)
+        return look.plan(widths, each, more)
     few = [int(look.k[i]) for i in (first, last) if look.trials[i] < LEAST_AT_ENDS]
     if few:  # as close as it gets: are they all alike by chance?
-        more = len(few) * (LEAST_AT_ENDS - int(look.trials[[first, last]].min()))
-        return _Plan(OPEN, "", more, True, more, tuple(look.value(k) for k in few))
+        each = LEAST_AT_ENDS - int(look.trials[[first, last]].min())
+        return look.plan(tuple(look.value(k) for k in few), each)
     mixed = [int(look.k[i]) for i in range(first + 1, last) if look.trials[i] < LEAST_SEEDS]
     if now > target and mixed:  # whole widths leave no room, and one of them is in the transition
         inside = tuple(look.value(int(k)) for k in look.k[first : last + 1])
-        return _Plan(OPEN, "", LEAST_SEEDS, True, LEAST_AT_ENDS * len(inside), inside)
+        return look.plan(inside, LEAST_AT_ENDS, LEAST_SEEDS)
     return _Plan(LOCATED, "" if now <= target else "as closely as whole widths allow")
 
 
@@ -347,8 +355,8 @@ def _inside(look: _Look, first: int, last: int, gap: float) -> tuple[tuple[float
     """Widths within a bracket, and seeds for each of them."""
     if gap > NARROW:
         gaps = zip(look.k[first:last], look.k[first + 1 : last + 1], strict=True)
-        middles = [look.between(*ends) for ends in gaps]
-        return tuple(width for width in middles if width is not None), BATCH
+        middles = [width for ends in gaps for width in _middles(look, *ends)]
+        return tuple(middles), BATCH
     places = [look.near(math.log(look.k[first]) + gap * part / 4, gap / 16) for part in (1, 2, 3)]
     new = [width for width in places if width is not None]
     inside = [width for width in dict.fromkeys(new) if look.k[first] < look.gives(width) < look.k[last]]
@@ -357,6 +365,16 @@ def _inside(look: _Look, first: int, last: int, gap: float) -> tuple[tuple[float
     if not fresh and middle is not None and look.counted(middle) < LEAST_AT_ENDS:
         fresh = [middle]
     return tuple(fresh), LEAST_AT_ENDS
+
+
+def _middles(look: _Look, low: int, high: int) -> list[float]:
+    """The middle of a gap, and of its halves where a seed that is asked for costs more than widths."""
+    middle = look.between(low, high)
+    if middle is None or not look.together:
+        return [] if middle is None else [middle]
+    k = look.gives(middle)
+    three = (look.between(low, k), middle, look.between(k, high))
+    return [width for width in three if width is not None]
 
 
 def _outwards(look: _Look, target: float) -> _Plan:
@@ -374,7 +392,7 @@ def _outwards(look: _Look, target: float) -> _Plan:
     width = look.near(math.log(beyond), math.log(step) / 4)
     if width is None or (look.gives(width) > edge) != upwards:
         return _Plan(LOST, told)
-    return _Plan(OPEN, "", 4 * BATCH + LEAST_SEEDS, True, BATCH, (width,))
+    return look.plan((width,), BATCH, 4 * BATCH + LEAST_SEEDS)
 
 
 def _scatter(look: _Look, target: float) -> _Plan:
@@ -387,7 +405,7 @@ def _scatter(look: _Look, target: float) -> _Plan:
         aside = (look.near(math.log(chosen[0] * factor), 0.2) for factor in (1 / STEP, STEP))
         widths += [width for width in aside if width is not None]
     widths = list(dict.fromkeys(widths))
-    return _Plan(OPEN, "", 2 * len(widths) + LEAST_SEEDS, True, 2 * len(widths), tuple(widths))
+    return look.plan(tuple(widths), 2, 2 * len(widths) + LEAST_SEEDS)
 
 
 # ---- what is asked for

@@ -30,7 +30,7 @@ from pipeline.filling import Outcome, fill
 from pipeline.places import normal, place
 from pipeline.sweep import Sweep
 from pipeline.sweep_file import load_sweep
-from pipeline.worker import settle
+from pipeline.worker import keep_freed_memory, settle
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -183,6 +183,7 @@ def _here(
     retry_failed: bool,
     ending: Callable[[], bool],
 ) -> Generator[Outcome, None, None]:
+    keep_freed_memory()
     with threadpool_limits(limits=1):
         for blocks in work:
             for block in blocks:

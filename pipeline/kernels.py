@@ -34,28 +34,28 @@ Array = NDArray[np.float64]
 
 
 class _Rows:
-    """The geometry of the rows of X that a kernel is a function of."""
+    """The geometry of the rows of X that a kernel is a function of.
+
+    `cosine` is rho, shape (n, n), exactly 1 on the diagonal and for duplicate rows, -1 for opposite
+    ones.
+    """
 
     def __init__(self, X: Array) -> None:
         self.norms = np.asarray(np.linalg.norm(X, axis=1))
         self._unit = X / np.where(self.norms > 0, self.norms, 1)[:, None]
+        rho = _cosine(self._unit @ self._unit.T)  # NumPy sees the transpose: syrk, exactly symmetric
+        first, second = divmod(np.flatnonzero(np.abs(rho) > NEARLY_PARALLEL), len(rho))
+        self._close = first[first < second], second[first < second]
+        for i, j in self._nearly_parallel():
+            sign = np.sign(rho[i, j])
+            apart = np.linalg.norm(self._unit[i] - sign[:, None] * self._unit[j], axis=1)
+            rho[i, j] = rho[j, i] = sign * (1 - apart**2 / 2)
+        self.cosine = rho
 
     @cached_property
     def variance(self) -> Array:
         """p: squared norms, shape (n,)."""
         return self.norms**2
-
-    @cached_property
-    def cosine(self) -> Array:
-        """rho, shape (n, n), exactly 1 on the diagonal and for duplicate rows, -1 for opposite ones."""
-        rho = self._unit @ self._unit.T  # NumPy sees the transpose: syrk, exactly symmetric
-        np.clip(rho, -1, 1, out=rho)
-        np.fill_diagonal(rho, 1)
-        for i, j in self._nearly_parallel(rho):
-            sign = np.sign(rho[i, j])
-            apart = np.linalg.norm(self._unit[i] - sign[:, None] * self._unit[j], axis=1)
-            rho[i, j] = rho[j, i] = sign * (1 - apart**2 / 2)
-        return np.asarray(rho)
 
     @cached_property
     def covariance(self) -> Array:
@@ -66,41 +66,61 @@ class _Rows:
     def angle(self) -> Array:
         """theta = arccos(rho), shape (n, n), to full relative accuracy near 0 and pi."""
         theta = np.arccos(self.cosine)
-        for i, j in self._nearly_parallel(self.cosine):
+        for i, j in self._nearly_parallel():
             a, b = self._unit[i], self._unit[j]
             apart, against = np.linalg.norm(a - b, axis=1), np.linalg.norm(a + b, axis=1)
             theta[i, j] = theta[j, i] = 2 * np.arctan2(apart, against)
         return np.asarray(theta)
 
-    def _nearly_parallel(self, rho: Array) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    @cached_property
+    def sine(self) -> Array:
+        """sin theta, shape (n, n), to full relative accuracy near 0 and pi.
+
+        From rho where that has it: the sine of every angle took half of a kernel's time.
+        """
+        sine = _sine(self.cosine)
+        for i, j in self._nearly_parallel():
+            sine[i, j] = sine[j, i] = np.sin(self.angle[i, j])
+        return sine
+
+    def _nearly_parallel(self) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
         """Go through the pairs i < j of close or nearly opposite rows, some at a time."""
-        first, second = divmod(np.flatnonzero(np.abs(rho) > NEARLY_PARALLEL), len(rho))
-        first, second = first[first < second], second[first < second]
+        first, second = self._close
         step = max(1, 1_000_000 // self._unit.shape[1])  # bounds the memory of many close rows
         for start in range(0, len(first), step):
             yield first[start : start + step], second[start : start + step]
 
 
 class _Covariance(_Rows):
-    """The same of rows that are known by their inner products alone."""
+    """The same of rows that are known by their inner products alone, as near as those tell."""
 
     def __init__(self, C: Array) -> None:
-        self._C = C
         self.norms = np.sqrt(np.diagonal(C))
-
-    @cached_property
-    def cosine(self) -> Array:
-        """rho, as of rows."""
-        square = np.outer(np.diagonal(self._C), np.diagonal(self._C))
-        rho = self._C / np.sqrt(np.where(square > 0, square, 1))  # of a square: exact for duplicates
-        np.clip(rho, -1, 1, out=rho)
-        np.fill_diagonal(rho, 1)
-        return np.asarray(rho)
+        square = np.outer(np.diagonal(C), np.diagonal(C))
+        self.cosine = _cosine(C / np.sqrt(np.where(square > 0, square, 1)))  # exact for duplicates
 
     @cached_property
     def angle(self) -> Array:
         """theta; what rounding has left of it near 0 and pi."""
         return np.asarray(np.arccos(self.cosine))
+
+    @cached_property
+    def sine(self) -> Array:
+        """sin theta, likewise."""
+        return _sine(self.cosine)
+
+
+def _cosine(product: Array) -> Array:
+    """`product` of unit rows as rho, in place: within [-1, 1], and exactly 1 on the diagonal."""
+    np.clip(product, -1, 1, out=product)
+    np.fill_diagonal(product, 1)
+    return product
+
+
+def _sine(cosine: Array) -> Array:
+    sine = np.square(cosine)
+    np.subtract(1, sine, out=sine)
+    return np.asarray(np.sqrt(sine, out=sine))
 
 
 NEARLY_PARALLEL = 0.99
@@ -116,8 +136,9 @@ def _rectifier(slope: float, rows: _Rows) -> Array:
     here to one arc-cosine kernel (Cho and Saul 2009).
     """
     straight, bent = ((1 + slope) / 2) ** 2, ((1 - slope) / 2) ** 2 * 2 / np.pi
-    K = np.sin(rows.angle)
-    K += (np.pi / 2 + straight / bent - rows.angle) * rows.cosine
+    K = np.pi / 2 + straight / bent - rows.angle
+    K *= rows.cosine
+    K += rows.sine
     scaled = np.sqrt(bent) * rows.norms
     K *= np.outer(scaled, scaled)
     return np.asarray(K)

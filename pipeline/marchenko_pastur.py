@@ -292,34 +292,14 @@ def _excess(gaps: _Gaps, least: Floats) -> Floats:
 
 
 def _solve_condition(gaps: _Gaps, excess: Floats) -> Floats:
-    """The t at which ``h(t) = sum (2 t_i + 1) / t_i^2`` equals `excess`.
+    """The t at which ``h(t) = sum (2 t_i + 1) / t_i^2`` equals `excess`."""
+    # Imported here: a store's analysis asks for critical widths alone, and need not load a compiler.
+    from pipeline.edge_condition import solve
 
-    Newton's method on ``h^(-1/2)``.  Each term to the power -1/2 is increasing and concave in t, and
-    so is ``(sum g_i^-2)^(-1/2)`` in the g_i; hence the whole is increasing and concave, and from any
-    start below the root the steps rise to it, quadratically in the end, without a safeguard.
-    """
-    least = _start_below(gaps, excess)
-    settled = np.zeros(least.shape, dtype=bool)
-    for _ in range(100):
-        inverse = 1.0 / gaps.t(least)
-        value = np.sum(inverse * (2.0 + inverse), axis=-1)
-        slope = 2.0 * np.sum(inverse * inverse * (1.0 + inverse) * gaps.ratio, axis=-1)
-        step = 2.0 * value * (np.sqrt(value / excess) - 1.0) / slope
-        # A width that has settled stays put, so that its bits do not depend on the other widths.
-        least = np.where(settled, least, least + step)
-        # The error left is of the order of the square of the step.
-        settled |= np.abs(step) <= 1e-8 * least
-        if settled.all():
-            return least
-    raise ArithmeticError("left_edge: Newton's method did not settle in 100 steps; please report")
-
-
-def _start_below(gaps: _Gaps, excess: Floats) -> Floats:
-    """A point below the root: the j least terms are each at least the j-th, for every j."""
-    j = np.arange(1.0, gaps.size + 1.0)
-    m = excess[..., None]
-    root = (j + np.sqrt(j * (j + m))) / m
-    return np.max((root - gaps.above) / gaps.ratio, axis=-1)
+    least = np.array([solve(gaps.above, gaps.ratio, float(each)) for each in excess.flat])
+    if np.isnan(least).any():
+        raise ArithmeticError("left_edge: Newton's method did not settle in 100 steps; please report")
+    return least.reshape(excess.shape)
 
 
 def _critical_width(gaps: _Gaps, level: float, shift: float) -> float:

@@ -25,7 +25,7 @@ from pipeline.datasets import KINDS, DatasetSpec
 
 __all__ = ["NUMERICS_VERSION", "Cell", "Descent", "Request", "Sweep"]
 
-NUMERICS_VERSION = 3
+NUMERICS_VERSION = 4
 """Raised whenever a change of the numerics moves stored values; part of a sweep's identity."""
 
 

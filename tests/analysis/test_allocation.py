@@ -163,7 +163,7 @@ def test_each_cell_uses_the_least_seeds_that_it_has_not() -> None:
     simulator = Simulator(a_sweep(n="[500, 1000]", seeds="[0, 2, 7]"), 2.0, 0.05)
     requests = allocate(simulator.dataset(), simulator.sweep, 0.02).requests
     for index in {one.cell for one in requests}:
-        seeds = sorted(seed for one in requests if one.cell == index for seed in one.seeds)
+        seeds = sorted({seed for one in requests if one.cell == index for seed in one.seeds})
         assert seeds == [seed for seed in range(30) if seed not in (0, 2, 7)][: len(seeds)]
 
 
