@@ -17,8 +17,8 @@ __all__ = ["solve"]
 def solve(above, ratio, excess):  # type: ignore[no-untyped-def]
     """Return t, given ``r_i - 1``, ``r_i`` and the excess of one width; nan if it does not settle.
 
-    Newton's method on ``h^(-1/2)``. Each term to the power -1/2 is increasing and concave in t, and so is
-    ``(sum g_i^-2)^(-1/2)`` in the g_i; hence the whole is increasing and concave, and from any start
+    Newton's method on ``h^(-1/2)``. Each term to the power -1/2 is increasing and concave in t, and so
+    is ``(sum g_i^-2)^(-1/2)`` in the g_i; hence the whole is increasing and concave, and from any start
     below the root the steps rise to it, quadratically in the end, without a safeguard.
     """
     least = 0.0
