@@ -133,7 +133,7 @@ def _show(answers: Mapping[str, Answer], places: Mapping[str, Where]) -> None:
         click.echo(f"{places[name] if alone else name}: critical widths at {answer.rule}")
     cells = _table(answers).drop(columns=["store"] if alone else ["rule"], errors="ignore")
     if len(cells):
-        click.echo(_legible(cells).to_string(index=False))
+        click.echo(_legible(_merged(cells)).to_string(index=False))
     for name, answer in answers.items():
         if not len(answer.cells):
             said = "" if alone else f"{name}: "
@@ -155,6 +155,25 @@ def _legible(frame: pd.DataFrame) -> pd.DataFrame:
         if name in frame and frame[name].dtype.kind in "if"
     }
     return frame.round(4).assign(**written)
+
+
+def _merged(cells: pd.DataFrame) -> pd.DataFrame:
+    """Each interval in one column with its value, and four digits: what a terminal has room for."""
+    shown = cells.copy()
+    for name in [name for name in CELL_COLUMNS if name in cells and cells[name].dtype.kind == "f"]:
+        shown[name] = [_short(value) for value in cells[name]]
+    for name in ("k50", "transition_width"):
+        ends = zip(shown[name], shown.pop(f"{name}_low"), shown.pop(f"{name}_high"), strict=True)
+        shown[name] = ["NaN" if value == "NaN" else f"{value} [{a}, {b}]" for value, a, b in ends]
+    shown["bracket_low"] += "-" + shown.pop("bracket_high")
+    return shown.rename(columns={"bracket_low": "bracket"})
+
+
+def _short(value: float) -> str:
+    """Four digits, and all of those before the point."""
+    if value != value or abs(value) == float("inf"):
+        return "NaN" if value != value else f"{value:g}"
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def _compact(laws: pd.DataFrame) -> pd.DataFrame:

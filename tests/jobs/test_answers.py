@@ -317,9 +317,19 @@ def test_a_transition_beyond_the_widths_is_known_by_its_side(widthlaw, beside) -
     rows = list(csv.DictReader(io.StringIO(widthlaw("fit", *beside, "--csv").stdout)))
     assert [(r["bracket_low"], r["bracket_high"]) for r in rows] == [("2.0", "inf"), ("0.0", "200.0")]
     shown = widthlaw("fit", *beside).stdout
-    assert re.search(r"censored +NaN +NaN +NaN +2.0 +inf ", shown)
-    assert re.search(r"censored +NaN +NaN +NaN +0.0 +200.0 ", shown)
+    assert re.search(r"censored +NaN +2-inf ", shown)
+    assert re.search(r"censored +NaN +0-200 ", shown)
     assert "got 0 critical widths fitted" in shown
+
+
+def test_a_table_for_the_eye_has_each_interval_beside_its_value(filled) -> None:
+    rows = csv.DictReader(io.StringIO(fit(filled, "--csv").stdout))
+    lines = fit(filled).stdout.splitlines()[2:5]
+    for row, line in zip(rows, lines, strict=True):
+        value, low, high = (float(row[f"k50{end}"]) for end in ("", "_low", "_high"))
+        bracket = "-".join(f"{float(row[f'bracket_{end}']):g}" for end in ("low", "high"))
+        assert f" {value:.4g} [{low:.4g}, {high:.4g}] " in line
+        assert f" {bracket} " in line
 
 
 def test_one_critical_width_is_singular(widthlaw, make_sweep, tmp_path) -> None:
