@@ -1,15 +1,16 @@
 """Where the next trials tell most: from a store to what to run in its next round of refinement.
 
 A cell is *located* when half the relative width of the 95% interval of k50, sqrt(k50_high / k50_low)
-- 1, is at most the target. Until then each round asks for new seeds, each at a width or three, in the
-middle of the transition. For a logistic curve of scale s a trial at distance x from k50 (in log k) has
-the information p (1 - p) / s^2 about it: most at k50 itself. So a seed at one width near k50 tells
+- 1, is at most the target. Until then each round asks for new seeds, each at one to three widths, in
+the middle of the transition. For a logistic curve of scale s a trial at distance x from k50 (in log k)
+has the information p (1 - p) / s^2 about it: most at k50 itself. So a seed at one width near k50 tells
 nearly as much as one at all widths of a wide grid (variance 4 s^2 against 3.3 s^2), for a small part of
 its trials. A third of the seeds is put at k50, the others at two scales to either side: that costs 39%
-of the information, and keeps the slope known, without which the interval could not be believed. Where
-widths nest and a seed costs more than its widths, each seed is asked for at all three: it has twice the
-information then, and half of the seeds do. Once the slope is known, two widths at one scale from k50
-tell as much of it as the three.
+of the information, and keeps the slope known, without which the interval could not be believed.
+
+Where widths nest and a seed costs more than its widths, each seed is asked for at every width in
+question: at all three it has twice the information, and half of the seeds do. Once the slope is known,
+two widths at one scale from k50 tell as much of it as the three.
 
 Rounds about double what is known of a cell at most, since its interval is itself uncertain. Where there
 is no curve yet the transition is looked for: outwards by factors of two where the grid does not reach

@@ -69,7 +69,7 @@ def refine(
     """Run the trials of STORE that narrow its critical widths, until all are known to --to.
 
     Start from a coarse pass: a few widths and seeds. Each round fits every cell and asks for new seeds
-    at a width or three, where they tell most: around k50; between the widths where failures end and
+    at one to three widths, where they tell most: around k50; between the widths where failures end and
     successes begin; or outwards, where the grid does not reach the transition. STORE stays a dense
     cube, in which other trials count as not asked for. The table says for every cell:
 
