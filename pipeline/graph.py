@@ -74,7 +74,8 @@ def run(
     store
         Path or s3:// URL of the store; made if nothing is there, resumed if it belongs to this sweep.
     client
-        A Dask client whose workers reach the path; None computes in this process, block by block.
+        A Dask client whose workers reach the path; None computes in this process, block by block, and
+        has it keep the memory that is freed (up to 128 MiB, with glibc).
     retry_failed
         Compute failed trials again.
     progress

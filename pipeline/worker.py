@@ -1,8 +1,8 @@
 """What a worker process is told: by every task, and by this machine's workers as they start.
 
-Every worker asks the allocator to keep what is freed. Dask sets glibc to give memory back to the
-system at once, so that each temporary array of a trial is mapped and faulted in anew: a third of the
-time of a sweep of small matrices.
+Every worker, and a process that runs trials by itself, asks the allocator to keep what is freed. glibc
+gives memory back to the system, in Dask's workers at once, so that temporary arrays of a trial are
+mapped and faulted in anew: a quarter to a third of the time of a sweep of small matrices.
 
 A local worker leaves Ctrl-C and the last word to the driver. A terminal sends the interrupt to all
 processes of the run. The driver answers it: it cancels what waits and closes the workers; a worker
