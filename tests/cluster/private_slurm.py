@@ -85,7 +85,7 @@ MessageTimeout=5
 SlurmctldTimeout=30
 ReturnToService=2
 JobRequeue=1
-KillWait=5
+KillWait=30
 
 {nodes}
 PartitionName=debug Nodes=ALL Default=YES MaxTime=UNLIMITED DefaultTime=10 State=UP

@@ -189,7 +189,7 @@ class Worker:
 
         def spawned() -> int:
             children = psutil.Process(self.process.pid).children()
-            return next((child.pid for child in children if "spawn_main" in _line(child)), 0)
+            return next((child.pid for child in children if "spawn_main" in line_of(child)), 0)
 
         return wait_until(spawned, 20, "the nanny has a worker process")
 
@@ -216,7 +216,8 @@ def _says_last(said: str) -> bool:
     return bool(BEGINS.search(said.rstrip().rsplit("\n", 1)[-1]))
 
 
-def _line(process: psutil.Process) -> str:
+def line_of(process: psutil.Process) -> str:
+    """The command line of a process; empty where it is gone."""
     try:
         return " ".join(process.cmdline())
     except psutil.Error:

@@ -22,6 +22,7 @@ FAULTS = (
     "kill -9 of the controller",
     "scancel of a worker's job",
     "scancel of the controller, submit again",
+    "scancel of the controller, a worker hangs",
     "walltime of workers and controller",
     "slurmd killed, worker's job runs twice",
     "slurmd killed, controller runs twice",

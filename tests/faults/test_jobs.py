@@ -21,7 +21,7 @@ from pipeline import lease
 from pipeline.places import place
 
 from ..cluster.private_slurm import Job, PrivateSlurm
-from .stand import PATIENCE, TRIALS_PER_BLOCK, Processes, Row, begun, run_line, the_sweep
+from .stand import PATIENCE, TRIALS_PER_BLOCK, Processes, Row, begun, line_of, run_line, the_sweep
 
 pytestmark = pytest.mark.slow
 
@@ -128,6 +128,12 @@ class Submitted:
 
         return self.until(at_it, "a worker has begun a block")
 
+    def hangs(self, number: str) -> None:
+        """Stop the process of a worker, under the nanny in its job."""
+        for pid in self._slurm.pids_of_job(number):
+            if "spawn_main" in line_of(psutil.Process(pid)):
+                os.kill(pid, signal.SIGSTOP)
+
     def starts_twice(self, number: str) -> None:
         """Slurm loses sight of a job's node: the job runs on there, and once more on another."""
         node = self._slurm.jobs()[number].node
@@ -198,6 +204,20 @@ def test_a_cancelled_controller_gives_the_store_back_and_submit_goes_on(
     slurm.run("scancel", number)
     run.until(lambda: run.given_back() and run.gone(), "the store is given back")
     assert 0 < row.done() < the_sweep().trials
+    assert run.submit() != number
+    run.ends()
+    run.judge()
+
+
+@pytest.mark.fault("scancel of the controller, a worker hangs")
+def test_a_cancelled_controller_ends_the_job_of_a_worker_that_hangs(
+    row: Row, run: Submitted, slurm: PrivateSlurm
+) -> None:
+    number = run.submit()
+    run.hangs(run.busy_worker())
+    slurm.run("scancel", number)
+    run.until(lambda: run.given_back() and run.gone(), "the store is given back, and no job is left")
+    assert row.done() < the_sweep().trials
     assert run.submit() != number
     run.ends()
     run.judge()
