@@ -100,6 +100,8 @@ def filling(workplace: Mapping[str, Any]) -> Iterator[Callable[[Where], None]]:
     workplace
         Where the workers are, as `cluster` takes it.
     """
+    if workplace.get("profile"):
+        _from_profile(workplace["profile"])  # refused here, before a store is asked for trials
     with ExitStack() as stack:
         client: Client | None = None
 

@@ -230,6 +230,7 @@ def test_a_cell_that_cannot_be_located_is_told_and_exits_with_one(
         (("refine", "{tmp}/s.zarr", "--to", "2%"), "has no width to vary"),
         (("refine", "{a}", "--to", "2%", "--success", "sigma_mim > 1"), "did you mean 'sigma_min'"),
         (("refine", "{a}", "--to", "2%", "--budget", "5"), "refine {a}: --budget:"),
+        (("refine", "{a}", "--to", "2%", "--profile", "slurm"), "slurm runs jobs"),
     ],
 )
 def test_wrong_input_exits_with_two_and_says_why(coarse, tmp_path, widthlaw, line, said) -> None:
@@ -245,3 +246,4 @@ def test_wrong_input_exits_with_two_and_says_why(coarse, tmp_path, widthlaw, lin
     assert told.returncode == 2, told.stderr
     assert spelled(said) in told.stderr
     assert "Traceback" not in told.stderr
+    assert store.counts(coarse)["pending"] == 0
