@@ -118,8 +118,9 @@ def _cosine(product: Array) -> Array:
 
 
 def _sine(cosine: Array) -> Array:
-    sine = np.square(cosine)
-    np.subtract(1, sine, out=sine)
+    """sin arccos rho: to full accuracy of the rho that it is given, where 1 - rho^2 would not be."""
+    sine = 1 - cosine
+    sine *= 1 + cosine
     return np.asarray(np.sqrt(sine, out=sine))
 
 

@@ -50,6 +50,28 @@ def quadrature(activation: str, p: float, q: float, rho: float) -> float:
     return total
 
 
+def relu_kernel(p: mpmath.mpf, q: mpmath.mpf, c: mpmath.mpf) -> mpmath.mpf:
+    """The arc-cosine kernel, of the covariance of two pre-activations."""
+    rho = c / mpmath.sqrt(p * q)
+    theta = mpmath.acos(rho)
+    return mpmath.sqrt(p * q) * (mpmath.sin(theta) + (mpmath.pi - theta) * rho) / (2 * mpmath.pi)
+
+
+@pytest.mark.parametrize("depth", [2, 3])
+def test_deeper_kernels_of_near_duplicates_keep_their_digits(depth: int) -> None:
+    for angle in np.geomspace(1e-7, 1, 71):
+        X = np.array([[1.0, 0.0], [np.cos(angle), np.sin(angle)]])
+        with mpmath.workdps(50):
+            a, b = [[mpmath.mpf(float(x)) for x in row] for row in X]
+            p, q, c = mpmath.fdot(a, a), mpmath.fdot(b, b), mpmath.fdot(a, b)
+            for layer in range(depth):
+                scale = 2 if layer else 1
+                c = relu_kernel(scale * p, scale * q, scale * c)
+                p, q = scale * p / 2, scale * q / 2
+            truth = float(c)
+        assert deep_kernel(X, "relu", depth)[0, 1] == pytest.approx(truth, rel=2e-15, abs=0)
+
+
 @pytest.mark.parametrize(("p", "q", "rho"), NORMS)
 @pytest.mark.parametrize("activation", activation_names())
 def test_kernel_equals_quadrature(activation: str, p: float, q: float, rho: float) -> None:
