@@ -377,12 +377,11 @@ def _inside(look: _Look, first: int, last: int, gap: float) -> tuple[tuple[float
 
 def _middles(look: _Look, low: int, high: int) -> list[float]:
     """The middle of a gap, and of its halves where a seed that is asked for costs more than widths."""
-    middle = look.between(low, high)
-    if middle is None or not look.together:
-        return [] if middle is None else [middle]
-    k = look.gives(middle)
-    three = (look.between(low, k), middle, look.between(k, high))
-    return [width for width in three if width is not None]
+    found = [look.between(low, high)]
+    if look.together and found[0] is not None:
+        k = look.gives(found[0])
+        found = [look.between(low, k), *found, look.between(k, high)]
+    return [width for width in found if width is not None]
 
 
 def _outwards(look: _Look, target: float) -> _Plan:
@@ -413,7 +412,8 @@ def _scatter(look: _Look, target: float) -> _Plan:
         aside = (look.near(math.log(chosen[0] * factor), 0.2) for factor in (1 / STEP, STEP))
         widths += [width for width in aside if width is not None]
     widths = list(dict.fromkeys(widths))
-    return look.plan(tuple(widths), 2, 2 * len(widths) + LEAST_SEEDS)
+    each = max(2, look.seeds // 2) if look.together else 2  # so that patience ends in a few rounds
+    return look.plan(tuple(widths), each, 2 * len(widths) + LEAST_SEEDS)
 
 
 # ---- what is asked for

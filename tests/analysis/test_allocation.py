@@ -97,8 +97,8 @@ class Simulator:
         self.sweep = widened(self.sweep, width={one.width for one in requests}, seeds=seeds)
         self.asked |= {(*one.cell, one.width, seed) for one in requests for seed in one.seeds}
 
-    def refine(self, target: float, **more: int):
-        for _ in range(60):
+    def refine(self, target: float, rounds: int = 60, **more: int):
+        for _ in range(rounds):
             allocation = allocate(self.dataset(), self.sweep, target, **more)
             if not allocation.requests:
                 return allocation
@@ -246,8 +246,9 @@ def test_a_cell_without_outcomes_is_not_locatable() -> None:
     assert (state.verdict, state.outcome) == (LOST, "empty")
 
 
-def test_success_that_falls_with_width_is_given_up() -> None:
-    simulator = Simulator(a_sweep(), 2.0, 0.03)
+@pytest.mark.parametrize("alone", [False, True])
+def test_success_that_falls_with_width_is_given_up_after_a_few_rounds(alone) -> None:
+    simulator = Simulator(a_sweep(), 2.0, 0.03, alone=alone)
     ds = simulator.dataset
 
     def falling() -> xr.Dataset:
@@ -255,7 +256,7 @@ def test_success_that_falls_with_width_is_given_up() -> None:
         return found.assign(sigma_min=1.1 * np.sqrt(found.k) - found.sigma_min)
 
     simulator.dataset = falling  # type: ignore[method-assign]
-    state = simulator.refine(0.02, resamples=300).states[0]
+    state = simulator.refine(0.02, rounds=10, resamples=300).states[0]
     assert (state.verdict, state.why) == (LOST, "success does not rise with width")
 
 
