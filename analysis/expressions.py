@@ -28,7 +28,7 @@ import numpy as np
 import xarray as xr
 
 from pipeline.errors import InputError
-from pipeline.status import Status
+from pipeline.trial_status import Status
 
 __all__ = [
     "FUNCTIONS",

@@ -15,8 +15,8 @@ from pathlib import Path
 import xarray as xr
 
 from pipeline.errors import InputError
-from pipeline.places import normal, place
 from pipeline.store import check_store
+from pipeline.store.location import normal, place
 
 __all__ = ["load_store", "open_store", "open_stores"]
 

@@ -21,7 +21,7 @@ from jobs.options import FILE, STORE, computing, judging, listing
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pipeline.places import Where
+    from pipeline.store.location import Where
 
 
 __all__ = ["main"]
@@ -110,7 +110,7 @@ def main(debug: bool) -> None:
 @listing
 def sweeps(form: str | None) -> None:
     """List the bundled sweeps."""
-    from jobs.tables import print_records, sweep_records
+    from jobs.output.records import print_records, sweep_records
 
     print_records(sweep_records(), form)
 
@@ -123,7 +123,7 @@ def profiles(form: str | None) -> None:
     Copy one to a file of your own to change it, in the folder `profiles` of the configuration folder
     (~/.config/widthlaw, or WIDTHLAW_CONFIG) or anywhere else.
     """
-    from jobs.tables import print_records, profile_records
+    from jobs.output.records import print_records, profile_records
 
     print_records(profile_records(), form)
 
@@ -146,8 +146,8 @@ def run(
     SWEEP may also be a store, such as one that was extended or repaired: its own sweep is resumed.
     """
     from jobs import launch
-    from jobs.tables import plan_records, print_records
-    from jobs.upkeep import loaded_sweep
+    from jobs.commands.extend import loaded_sweep
+    from jobs.output.records import plan_records, print_records
 
     loaded, usual = loaded_sweep(sweep)
     path = store or usual
@@ -190,8 +190,8 @@ def submit(
 @click.argument("store", type=STORE)
 def cancel(store: Where) -> None:
     """End the run that fills STORE, here or on a cluster; what is done stays."""
-    from jobs.submit import cancel as cancel_run
-    from pipeline.places import normal
+    from jobs.cluster.submission import cancel as cancel_run
+    from pipeline.store.location import normal
 
     _say(f"{store}: {cancel_run(normal(store))}")
 
@@ -201,9 +201,9 @@ def cancel(store: Where) -> None:
 @listing
 def status(store: Where, form: str | None) -> None:
     """Show how many trials of STORE are done, failed and pending."""
-    from jobs.tables import print_records, say_gaps, status_records
-    from pipeline import lease
-    from pipeline.places import place
+    from jobs.output.records import print_records, say_gaps, status_records
+    from pipeline.store import lease
+    from pipeline.store.location import place
 
     print_records(status_records(store), form)
     held = lease.read(place(store)) is not None
@@ -248,7 +248,7 @@ def query(
     missing; count says of how many. In JSON null is what is missing or infinite, such as the steps of
     a trial that never came to its tolerance.
     """
-    from jobs.queries import answer
+    from jobs.commands.query import answer
 
     sys.exit(answer(store, expression, columns, stats, by, limit, output, form))
 
@@ -289,7 +289,7 @@ def fit(
 
     What is missing is NaN in the text, empty in CSV, null in JSON; infinity in JSON is "inf".
     """
-    from jobs.fits import print_fits
+    from jobs.commands.fit import print_fits
 
     sys.exit(print_fits(stores, judged | {"link": link, "interval": interval}, form))
 
@@ -307,9 +307,10 @@ def plot(
 ) -> None:
     """Draw the figures of STORE as PNG and SVG, or one as -o FILE in the format of its ending."""
     from analysis import load_store
-    from analysis.figures import Study, kinds_for
-    from jobs.pictures import draw_store, why_none_is_done
-    from jobs.tables import asking, say_gaps
+    from analysis.figures import kinds_for
+    from analysis.study import Study
+    from jobs.commands.plot import draw_store, why_none_is_done
+    from jobs.output.records import asking, say_gaps
     from pipeline.errors import InputError
     from pipeline.store import counts
 
@@ -344,7 +345,7 @@ def report(stores: Sequence[Where], output: Path, judged: dict[str, Any]) -> Non
     STORES may also be folders of stores. The file needs nothing beside it, nor a network. The sections
     of the stores are judged as the options say; the claims always by the paper's own criteria.
     """
-    from jobs.report import report_stores
+    from jobs.commands.report import report_stores
 
     sys.exit(report_stores(stores, judged, output))
 
@@ -366,7 +367,7 @@ def verify(stores: Sequence[Where], repair: bool, number: int | None, form: str 
     Exit status: 0 sound, 1 damaged or a trial came out otherwise, 3 sound but trials are pending. After
     --repair it is 0 or 3.
     """
-    from jobs.upkeep import verify_stores
+    from jobs.commands.extend import verify_stores
 
     sys.exit(verify_stores(stores, repair, number, form))
 
@@ -401,7 +402,7 @@ def extend(
     A STORE that `widthlaw refine` has grown is asked for the trials of SWEEP; or for what is given, at
     the widths and seeds that its own sweep was written with.
     """
-    from jobs.upkeep import extend_store
+    from jobs.commands.extend import extend_store
 
     more: dict[str, Sequence[float]] = {
         "seeds": range(seeds or 0),
@@ -422,7 +423,7 @@ def extend(
 @click.option("--dry-run", is_flag=True, help="Show what would be done and stop.")
 def merge(stores: Sequence[Where], out: Path, dry_run: bool) -> None:
     """Join STORES of one kind into one that has the trials of all."""
-    from jobs.upkeep import merge_stores
+    from jobs.commands.extend import merge_stores
 
     sys.exit(merge_stores(stores, out, dry_run))
 
@@ -435,7 +436,7 @@ def merge(stores: Sequence[Where], out: Path, dry_run: bool) -> None:
 @computing
 def reproduce(output: Path, full: bool, workplace: dict[str, Any]) -> None:
     """Run the paper: all named sweeps, their figures, a table of claims, and a report of it all."""
-    from jobs.reproduce import reproduce as run_paper
+    from jobs.commands.reproduce import reproduce as run_paper
 
     sys.exit(run_paper(output, full, workplace))
 

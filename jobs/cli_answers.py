@@ -11,7 +11,7 @@ import click
 from jobs.options import FILE, STORE, computing, judging, listing
 
 if TYPE_CHECKING:
-    from pipeline.places import Where
+    from pipeline.store.location import Where
 
 __all__ = ["refine", "width"]
 
@@ -84,7 +84,7 @@ def refine(
     first. Exit status: 0 all cells are located, 1 some are not locatable or trials failed, 3 --trials
     ended it before.
     """
-    from jobs.refine import refine as refine_store
+    from jobs.commands.refine import refine as refine_store
 
     sys.exit(refine_store(store, target, trials, dry_run, judged, workplace, form))
 
@@ -141,6 +141,6 @@ def width(
     Exit status: 0, 1 where there is no critical width, such as where alpha is 0, 3 where it is not yet
     known as well as --to asks.
     """
-    from jobs.width import width as answer
+    from jobs.commands.width import width as answer
 
     sys.exit(answer(data, n, activation, target, threshold, picture, store, workplace, form))

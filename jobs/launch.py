@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from jobs.tables import INCOMPLETE
-from pipeline import lease
+from jobs.output.records import INCOMPLETE
 from pipeline import store as stores
 from pipeline.errors import InputError, WorkersLost
-from pipeline.graph import Outcome, local_client, run
-from pipeline.places import Where, normal, place
+from pipeline.execution.driver import run
+from pipeline.execution.fill import Outcome
+from pipeline.execution.local import local_client
+from pipeline.store import lease
+from pipeline.store.location import Where, normal, place
 from pipeline.sweep import Sweep
 
 if TYPE_CHECKING:
@@ -36,7 +38,7 @@ def is_complete(sweep: Sweep, path: Where, retry_failed: bool = False) -> bool:
     if not where.exists():
         return False
     if lease.read(where) is not None:
-        from jobs.runs import drop_if_gone
+        from jobs.cluster.run_folder import drop_if_gone
 
         drop_if_gone(where)
         lease.refuse(where)  # before any worker starts
@@ -57,11 +59,11 @@ def submit_sweep(
     dry_run: bool,
 ) -> int:
     """Submit a sweep, or show what would be submitted, and return the exit status."""
-    from jobs.profile import load_profile
-    from jobs.runs import Run
-    from jobs.submit import check, scripts, submit
-    from jobs.tables import plan_records, print_records
-    from jobs.upkeep import loaded_sweep
+    from jobs.cluster.profile import load_profile
+    from jobs.cluster.run_folder import Run
+    from jobs.cluster.submission import check, scripts, submit
+    from jobs.commands.extend import loaded_sweep
+    from jobs.output.records import plan_records, print_records
 
     (sweep, usual), profile = loaded_sweep(name), load_profile(profile_name)
     path = store or usual
@@ -154,9 +156,9 @@ def cluster(
 
 def _from_profile(name: str) -> tuple[int | None, str | None, Security | None]:
     """What a profile says of workers, scheduler, and the certificates of its connection."""
-    from jobs.profile import load_profile
-    from jobs.queues import why_unusable
-    from jobs.systems import SYSTEMS
+    from jobs.cluster.job_scripts import why_unusable
+    from jobs.cluster.profile import load_profile
+    from jobs.cluster.systems import SYSTEMS
 
     profile = load_profile(name)
     why = why_unusable(profile)

@@ -1,10 +1,12 @@
 """From a sweep file to a filled store.
 
-The journey of one trial: a TOML file becomes a validated `Sweep` (`sweep_file`, `sweep`), which is
+The journey of one trial: a TOML file becomes a validated `Sweep` (`sweep_files`, `sweep`), which is
 cut into `Block`s, runs of seeds of one cell (`blocks`); Dask hands blocks to workers in a bounded
-window (`graph`); an experiment turns each seed into named numbers (`experiments`), from streams that
-depend on the trial's coordinates alone (`streams`); the block is the only writer of its chunks in
-the store, status last (`store`); and `xarray.open_zarr` reads it.
+window (`execution`); an experiment turns each seed into named numbers (`experiments`), from streams
+that depend on the trial's coordinates alone (`numerics`); the block is the only writer of its chunks in
+the store, status last (`store`); and `xarray.open_zarr` reads it. `theory` has the exact answers that
+trials are compared with, `descent` the training of networks, and `maintenance` verifies, repairs,
+extends and merges stores.
 
 Glossary: *n, d, k* samples, input dimension, width. *Phi* = phi(W X^T), shape (k, n), the random
 features. *Gram matrix* Phi^T Phi, (n, n). *K* = E[phi(Xg) phi(Xg)^T], the population kernel; *alpha*
@@ -19,17 +21,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pipeline.graph import local_client, run
+    from pipeline.execution.driver import run
+    from pipeline.execution.local import local_client
     from pipeline.sweep import Sweep
-    from pipeline.sweep_file import load_sweep
+    from pipeline.sweep_files.load import load_sweep
 
 __all__ = ["Sweep", "load_sweep", "local_client", "run"]
 
 _HOME = {
     "Sweep": "pipeline.sweep",
-    "load_sweep": "pipeline.sweep_file",
-    "local_client": "pipeline.graph",
-    "run": "pipeline.graph",
+    "load_sweep": "pipeline.sweep_files.load",
+    "local_client": "pipeline.execution.local",
+    "run": "pipeline.execution.driver",
 }
 
 
@@ -40,6 +43,12 @@ def __getattr__(name: str) -> Any:
 
     if name in _HOME:
         return getattr(import_module(_HOME[name]), name)
-    if not name.startswith("_") and find_spec(f"{__name__}.{name}"):  # as in pipeline.kernels.alpha
+    if not name.startswith("_") and find_spec(
+        f"{__name__}.{name}"
+    ):  # as in pipeline.theory.kernels.alpha
         return import_module(f"{__name__}.{name}")
     raise AttributeError(f"module 'pipeline' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, "descent", "numerics", "theory"})

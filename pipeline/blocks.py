@@ -9,16 +9,13 @@ or Zarr: it returns named arrays, and a seed that raises is an outcome like any 
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.experiments import EXPERIMENTS, Experiment, SeedResult, SeedTrial, Variable
-from pipeline.experiments.trial import blank, describe
-from pipeline.status import Status
+from pipeline.experiments import experiment_of, variables
 from pipeline.sweep import Cell, Sweep
 
 __all__ = [
@@ -26,19 +23,11 @@ __all__ = [
     "BlockResult",
     "block_shape",
     "blocks",
-    "compute_block",
     "empty_result",
     "estimated_seconds",
-    "overlay",
     "seed_seconds",
     "tasks",
-    "variables",
 ]
-
-SECONDS = Variable("seconds", (), "time of all widths of one seed on one core", "s")
-"""A timing, not a result: two stores are equal whatever it says."""
-
-TRIAL_SECONDS = Variable("seconds", ("width",), "time of the trial on one core", "s")
 
 SHORTEST_BLOCK, LONGEST_BLOCK = 3.0, 30.0
 TASK_SECONDS = 1.0
@@ -86,19 +75,9 @@ class BlockResult:
     message: NDArray[np.object_]
 
 
-def _experiment(sweep: Sweep) -> Experiment:
-    return EXPERIMENTS[sweep.experiment]
-
-
-def variables(sweep: Sweep) -> tuple[Variable, ...]:
-    """Return the result variables of a sweep, the timing last."""
-    experiment = _experiment(sweep)
-    return (*experiment.variables, TRIAL_SECONDS if experiment.independent else SECONDS)
-
-
 def seed_seconds(sweep: Sweep, cell: Cell) -> float:
     """Estimated time of one seed of one cell on one core."""
-    return _experiment(sweep).seconds(cell, sweep.descent)
+    return experiment_of(sweep).seconds(cell, sweep.descent)
 
 
 def estimated_seconds(sweep: Sweep, asked: NDArray[np.bool_] | None = None) -> float:
@@ -129,7 +108,7 @@ def block_shape(sweep: Sweep) -> tuple[int, int]:
     dearest = max(costs.values())
     target = min(LONGEST_BLOCK, max(SHORTEST_BLOCK, estimated_seconds(sweep) / TASKS_PER_SWEEP))
     widths = len(sweep.width)
-    if dearest > target and _experiment(sweep).independent:
+    if dearest > target and experiment_of(sweep).independent:
         # The cell that is dearest as a whole need not have the dearest run of widths: take all.
         while widths > 1 and max(_dearest_run(sweep, cell, widths) for cell in costs) > target:
             widths = -(-widths // 2)
@@ -169,44 +148,6 @@ def tasks(todo: Iterable[Block]) -> Iterator[list[Block]]:
         yield task
 
 
-def compute_block(sweep: Sweep, block: Block, wanted: NDArray[np.bool_] | None = None) -> BlockResult:
-    """Run trials of a block.
-
-    Parameters
-    ----------
-    sweep, block
-        What to run.
-    wanted
-        Which of its trials, shape (widths, seeds); all if None.
-
-    Returns
-    -------
-    BlockResult
-        Arrays of shape ([widths,] seeds[, inner]); trials that are not wanted are pending.
-    """
-    if wanted is None:
-        wanted = np.ones((len(block.cell.widths), block.stop - block.start), dtype=bool)
-    result = empty_result(sweep, block)
-    for place, seed in enumerate(sweep.seeds[block.seeds]):
-        rows = np.flatnonzero(wanted[:, place])
-        if rows.size:
-            widths = tuple(block.cell.widths[row] for row in rows)
-            found = _timed_seed(sweep, replace(block.cell, widths=widths), seed)
-            _put(sweep, result, rows, place, found)
-    return result
-
-
-def overlay(
-    sweep: Sweep, below: BlockResult, above: BlockResult, wanted: NDArray[np.bool_]
-) -> BlockResult:
-    """Lay the wanted trials of one result over another of the same block, which is changed."""
-    for variable in variables(sweep):
-        at = wanted if "width" in variable.dims else wanted.any(axis=0)
-        below.values[variable.name][at] = above.values[variable.name][at]
-    below.status[wanted], below.message[wanted] = above.status[wanted], above.message[wanted]
-    return below
-
-
 def empty_result(sweep: Sweep, block: Block) -> BlockResult:
     """Return a block of which nothing is known yet: NaN, and every trial pending."""
     extents = {dim: len(values) for dim, values in sweep.inner.items()}
@@ -218,30 +159,3 @@ def empty_result(sweep: Sweep, block: Block) -> BlockResult:
 
     values = {variable.name: empty(variable.dims) for variable in variables(sweep)}
     return BlockResult(values, np.zeros(shape, dtype=np.int8), np.full(shape, "", dtype=object))
-
-
-def _put(
-    sweep: Sweep, result: BlockResult, rows: NDArray[np.int64], place: int, found: SeedResult
-) -> None:
-    """Lay one seed's widths down at their rows of a block."""
-    for variable in variables(sweep):
-        at = (rows, place) if "width" in variable.dims else (place,)
-        result.values[variable.name][at] = found.values[variable.name]
-    result.status[rows, place] = found.statuses
-    result.message[rows, place] = found.messages
-
-
-def _timed_seed(sweep: Sweep, cell: Cell, seed: int) -> SeedResult:
-    sizes = {dim: len(values) for dim, values in sweep.inner.items()} | {"width": len(cell.widths)}
-    trial = SeedTrial(sweep.entropy, sweep.nested, cell, seed, sizes, sweep.descent)
-    began = time.perf_counter()
-    try:
-        with np.errstate(all="ignore"):  # what is not finite is found and stored, not warned of
-            result = _experiment(sweep).run_seed(trial)
-    except Exception as error:  # before the first width: all widths of the seed have failed
-        result = blank(trial, variables(sweep))
-        result.statuses = [Status.FAILED] * len(cell.widths)
-        result.messages = [describe(error)] * len(cell.widths)
-    if not _experiment(sweep).independent:
-        result.values["seconds"] = np.array(time.perf_counter() - began)
-    return result

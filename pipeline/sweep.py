@@ -1,7 +1,7 @@
 """A Sweep: the one frozen description of what is computed.
 
 It answers every question about the grid: its axes, the width k at each place, the cells it is made
-of, and the identity that decides whether two stores hold values of one kind. `pipeline.sweep_file`
+of, and the identity that decides whether two stores hold values of one kind. `sweep_files.load`
 makes one from a TOML file, and only from what can be computed.
 
 A *cell* is one (activation, dataset, angle, d, n); it has all its widths and seeds. Where a sweep
@@ -21,7 +21,7 @@ from fractions import Fraction
 from functools import cached_property
 from typing import Any, Literal
 
-from pipeline.datasets import KINDS, DatasetSpec
+from pipeline.numerics.datasets import KINDS, DatasetSpec
 
 __all__ = ["NUMERICS_VERSION", "Cell", "Descent", "Request", "Sweep"]
 

@@ -16,7 +16,7 @@ from distributed import Client
 
 import pipeline
 from pipeline.sweep import Sweep
-from pipeline.sweep_file import parse_sweep
+from pipeline.sweep_files.load import parse_sweep
 
 SWEEP = """
 name = "small"

@@ -38,7 +38,7 @@ def test_pictures_and_sweeps_that_the_readme_names_exist() -> None:
 
 
 def test_the_readme_sweep_is_valid() -> None:
-    from pipeline.sweep_file import parse_sweep
+    from pipeline.sweep_files.load import parse_sweep
 
     block = re.search(r"```toml\n(.*?)```", README, re.DOTALL)
     assert block is not None

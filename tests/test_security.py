@@ -15,7 +15,8 @@ import pytest
 import zarr
 
 import pipeline
-from pipeline import credentials, store
+from jobs.cluster import credentials
+from pipeline import store
 from pipeline.errors import InputError
 
 STRANGER = """

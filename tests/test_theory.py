@@ -9,8 +9,8 @@ from scipy import stats
 
 import pipeline
 from analysis import critical_widths
-from pipeline.kernels import alpha
-from pipeline.spectrum import singular_values
+from pipeline.numerics.random_features import singular_values
+from pipeline.theory.kernels import alpha
 
 SEEDS = 40
 

@@ -13,9 +13,11 @@ from types import MappingProxyType
 
 import xarray as xr
 
-from analysis.claims import certificates, conditioning, training
+from analysis.claims import section3 as certificates
+from analysis.claims import section4 as training
+from analysis.claims import theorem2 as conditioning
 from analysis.claims.rows import Claim, Mark
-from analysis.figures import Study
+from analysis.study import Study
 
 __all__ = ["PARTS", "SECTIONS", "Claim", "Mark", "claims", "claims_of"]
 

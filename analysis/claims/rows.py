@@ -18,7 +18,7 @@ import numpy.typing as npt
 import xarray as xr
 from scipy import stats
 
-from pipeline.status import Status
+from pipeline.trial_status import Status
 
 __all__ = [
     "Claim",

@@ -22,8 +22,8 @@ from analysis.figures.collapse import collapse_figure
 from analysis.figures.density import density_figure
 from analysis.figures.descent import curves_caption, curves_figure, depth_figure, layers_figure
 from analysis.figures.phase import phase_figure
-from analysis.figures.spectrum import evolution_figure, spectrum_figure
-from analysis.figures.style import Study, save
+from analysis.figures.singular_values import evolution_figure, spectrum_figure
+from analysis.figures.style import save
 from analysis.figures.theory import (
     certificate_figure,
     generalisation_figure,
@@ -32,6 +32,7 @@ from analysis.figures.theory import (
 )
 from analysis.figures.thresholds import budget_figure, thresholds_figure
 from analysis.figures.transition import laws_caption, laws_figure, ratios_figure, stress_figure
+from analysis.study import Study
 from pipeline.errors import InputError
 
 __all__ = ["FIGURES", "Picture", "Study", "draw", "kinds_for", "save"]

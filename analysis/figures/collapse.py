@@ -15,7 +15,6 @@ from analysis.figures.parts import legend_below, log_abscissa, shades
 from analysis.figures.style import (
     MOST_PANELS,
     STYLE,
-    Study,
     grid_of,
     log_ordinate,
     panels_of,
@@ -25,6 +24,7 @@ from analysis.figures.style import (
     signs,
 )
 from analysis.scaling.finite_size import RISE, TooFewCurves, collapse
+from analysis.study import Study
 
 __all__ = ["collapse_figure"]
 

@@ -11,10 +11,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.figures.parts import grid_with_residuals, legend_below, log_abscissa, share_abscissa
-from analysis.figures.spectrum import spectra_of
-from analysis.figures.style import MOST_PANELS, RESIDUAL, STYLE, Study, say, series_look
-from pipeline import marchenko_pastur
-from pipeline.status import Status
+from analysis.figures.singular_values import spectra_of
+from analysis.figures.style import MOST_PANELS, RESIDUAL, STYLE, say, series_look
+from analysis.study import Study
+from pipeline.theory import marchenko_pastur
+from pipeline.trial_status import Status
 
 __all__ = ["bulk_counts", "density_figure"]
 

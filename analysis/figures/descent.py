@@ -10,7 +10,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.budgets import budget_of
+from analysis.experiments.output import expected_loss
 from analysis.figures.parts import (
     grid_of_parts,
     grid_with_residuals,
@@ -23,21 +23,13 @@ from analysis.figures.parts import (
     width_words,
     with_axes,
 )
-from analysis.figures.style import (
-    MOST_PANELS,
-    RESIDUAL,
-    STYLE,
-    TRAINED,
-    Study,
-    grid_of,
-    say,
-    series_look,
-)
-from analysis.output_theory import expected_loss
+from analysis.figures.style import MOST_PANELS, RESIDUAL, STYLE, TRAINED, grid_of, say, series_look
+from analysis.study import Study
+from analysis.success.budgets import budget_of
 from analysis.transitions import critical_widths, success_counts
 from pipeline.errors import InputError
-from pipeline.redraw import redrawn_eigenvalues
-from pipeline.status import Status
+from pipeline.maintenance.recompute import redrawn_eigenvalues
+from pipeline.trial_status import Status
 
 __all__ = ["curves_caption", "curves_figure", "depth_figure", "layers_figure"]
 

@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 from scipy import special
 
 from analysis.figures.parts import log_abscissa
-from analysis.figures.style import COLOURS, STYLE, Study, grid_of, located, signs
+from analysis.figures.style import COLOURS, STYLE, grid_of, located, signs
+from analysis.study import Study
 
 __all__ = ["own_data_figure"]
 

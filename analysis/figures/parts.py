@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from analysis.figures.style import MOST_PANELS, OPEN, grid_of, is_open, located, parts_along, say
-from pipeline.status import Status
+from pipeline.trial_status import Status
 
 __all__ = [
     "each_once",

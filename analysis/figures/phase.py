@@ -25,7 +25,6 @@ from analysis.figures.style import (
     MOST_PANELS,
     PANEL_DIMS,
     STYLE,
-    Study,
     error_bars,
     grid_of,
     log_ordinate,
@@ -35,6 +34,7 @@ from analysis.figures.style import (
     series_look,
     signs,
 )
+from analysis.study import Study
 
 __all__ = ["phase_figure"]
 

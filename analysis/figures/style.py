@@ -10,8 +10,6 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +19,6 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
-
-from analysis.transitions import critical_widths, success_counts
 
 __all__ = [
     "COLOURS",
@@ -34,7 +30,6 @@ __all__ = [
     "RESIDUAL",
     "STYLE",
     "TRAINED",
-    "Study",
     "error_bars",
     "grid_of",
     "is_open",
@@ -125,30 +120,6 @@ def signs(rule: str) -> str:
 _SIGNS = {"sigma_min": "σ_min", "sqrt(k)": "√k", ">=": "≥", "<=": "≤", "alpha": "α",
           "^2": "²", "^3": "³", "^4": "⁴"}  # fmt: skip
 _THOUSANDS = re.compile(r"(?<=\d)(?=(?:\d{3})+ steps\b)")
-
-
-@dataclass(frozen=True)
-class Study:
-    """A store with its critical widths, which several figures share and only some need.
-
-    `ds` is in memory (`load_store`), as figures read the same variables again and again. `threshold`
-    is the one of conditioning, `budgets` those of descent, as `critical_widths` has them.
-    """
-
-    ds: xr.Dataset
-    threshold: float | None = None
-    budgets: tuple[int, ...] | None = None
-    success: str | None = None
-
-    @cached_property
-    def widths(self) -> xr.Dataset:
-        """`critical_widths` of the store, computed at the first use."""
-        return critical_widths(self.ds, self.threshold, budgets=self.budgets, success=self.success)
-
-    @cached_property
-    def counts(self) -> xr.Dataset:
-        """`success_counts` of the store, computed at the first use."""
-        return success_counts(self.ds, self.threshold, budgets=self.budgets, success=self.success)
 
 
 def located(cells: xr.Dataset) -> Any:

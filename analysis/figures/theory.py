@@ -11,22 +11,22 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
-from analysis.certificates import applies, worst_ratios
+from analysis.experiments.generalisation import gap_slope, gaps, local_slopes
+from analysis.experiments.proof import proof_steps
+from analysis.experiments.theorem1 import applies, worst_ratios
 from analysis.figures.parts import legend_below, log_abscissa, parts_of, with_axes
 from analysis.figures.style import (
     MOST_PANELS,
     STYLE,
     TRAINED,
-    Study,
     error_bars,
     grid_of,
     sample_ticks,
     say,
     series_look,
 )
-from analysis.generalisation import gap_slope, gaps, local_slopes
-from analysis.proof_steps import proof_steps
-from pipeline.status import Status
+from analysis.study import Study
+from pipeline.trial_status import Status
 
 __all__ = ["certificate_figure", "generalisation_figure", "proof_figure", "regression_figure"]
 

@@ -10,7 +10,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.budgets import SUFFICIENT, budget_grid, budget_of, looseness
+from analysis.experiments.input import SUFFICIENT, looseness
 from analysis.figures.parts import (
     grid_of_parts,
     is_beyond,
@@ -23,7 +23,6 @@ from analysis.figures.style import (
     MARKERS,
     MOST_PANELS,
     STYLE,
-    Study,
     error_bars,
     grid_of,
     line,
@@ -32,6 +31,8 @@ from analysis.figures.style import (
     say,
     series_look,
 )
+from analysis.study import Study
+from analysis.success.budgets import budget_grid, budget_of
 from analysis.transitions import critical_widths
 
 __all__ = ["budget_figure", "thresholds_figure"]

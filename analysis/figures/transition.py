@@ -26,7 +26,6 @@ from analysis.figures.style import (
     MOST_PANELS,
     RESIDUAL,
     STYLE,
-    Study,
     error_bars,
     grid_of,
     line,
@@ -40,6 +39,7 @@ from analysis.figures.style import (
 )
 from analysis.scaling import fit_laws
 from analysis.scaling.laws import LAWS
+from analysis.study import Study
 
 __all__ = ["laws_caption", "laws_figure", "ratios_figure", "stress_figure"]
 

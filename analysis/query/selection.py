@@ -30,7 +30,7 @@ from analysis.expressions import (
     value_of,
 )
 from analysis.query.walking import MOST, pieces
-from pipeline.status import Status
+from pipeline.trial_status import Status
 
 __all__ = [
     "Column",

@@ -21,10 +21,10 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from analysis.figures import Study
 from analysis.report.numbers import number, typeset, whole
 from analysis.report.sections import Section, section_of
 from analysis.report.summary import EXPLAINED, MARKS, Summary, split_verdict
+from analysis.study import Study
 
 __all__ = ["report_page", "write_report"]
 

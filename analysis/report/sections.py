@@ -11,17 +11,17 @@ from typing import Any
 
 import pandas as pd
 
-from analysis import fit_laws
 from analysis.claims import Claim, claims_of
-from analysis.figures import FIGURES, Study, kinds_for
+from analysis.figures import FIGURES, kinds_for
+from analysis.report.diagram import Diagram, diagram_of
 from analysis.report.drawing import inline, svg_of
 from analysis.report.numbers import number
-from analysis.report.phase import Diagram, diagram_of
-from analysis.scaling import distinguishable
-from analysis.success import rule_for
+from analysis.scaling import distinguishable, fit_laws
+from analysis.study import Study
+from analysis.success.rules import rule_for
 from pipeline.errors import InputError
-from pipeline.status import Status
-from pipeline.sweep_file import bundled_sweeps
+from pipeline.sweep_files.load import bundled_sweeps
+from pipeline.trial_status import Status
 
 __all__ = ["Picture", "Section", "section_of"]
 

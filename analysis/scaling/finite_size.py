@@ -29,7 +29,7 @@ import xarray as xr
 from scipy import special
 
 from analysis.scaling.fitting import Fit, Model, fit_model
-from analysis.success import outcomes, rule_for
+from analysis.success.rules import outcomes, rule_for
 from analysis.transitions.curves import fit_curves
 from analysis.transitions.intervals import draws
 from analysis.transitions.separation import separated
@@ -283,7 +283,7 @@ def _chi2(departures: Floats, widen: Floats) -> tuple[float, float, Floats]:
 def _predicted(ds: xr.Dataset, out: xr.Dataset, threshold: float) -> Floats:
     """Median over seeds of log k at 90% minus log k at 10%, from the kernel and Tracy and Widom."""
     # Imported here: a store without kernel eigenvalues needs none of it.
-    from pipeline.marchenko_pastur import critical_width
+    from pipeline.theory.marchenko_pastur import critical_width
 
     spectra = ds.kernel_eigenvalues.transpose(..., "seed", "index")
     dims = [dim for dim in spectra.dims if dim not in ("seed", "index")]

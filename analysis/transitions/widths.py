@@ -54,11 +54,11 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from analysis.success import Rule, outcomes, rule_for, zero_alpha
+from analysis.success.rules import Rule, outcomes, rule_for, zero_alpha
 from analysis.transitions.cells import Estimate, How, estimate
 from analysis.transitions.curves import LINKS
 from pipeline.errors import InputError
-from pipeline.status import Status
+from pipeline.trial_status import Status
 
 __all__ = ["INTERVALS", "OUTCOMES", "critical_widths", "success_counts"]
 
@@ -310,7 +310,7 @@ def _with_summaries(
 def _edge_widths(ds: xr.Dataset, ran: xr.DataArray, threshold: float) -> dict[str, xr.DataArray]:
     """Median over the seeds that ran of the width that the limiting spectrum predicts."""
     # Imported here: a store without kernel eigenvalues needs none of it.
-    from pipeline.marchenko_pastur import critical_width
+    from pipeline.theory.marchenko_pastur import critical_width
 
     dims = ran.dims
     spectra = ds.kernel_eigenvalues.transpose(*dims, "index").values

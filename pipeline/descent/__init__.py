@@ -1,6 +1,27 @@
-"""Gradient descent on networks: what it reaches, in how many steps, and how far it travels.
+"""Gradient descent on networks: its result, its number of steps, and the distance it travels."""
 
-`network` holds the weights, their features and their Jacobian; `rows` the activations with their
-derivatives, compiled; `loop` full-batch descent, compiled; `output` the closed form for the output
-layer, which is never iterated; `certificates` the constants of Theorem 1.
-"""
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pipeline.descent.closed_form import residual_norm
+    from pipeline.descent.loop import train
+
+__all__ = ["residual_norm", "train"]
+
+_HOMES = {
+    "train": "pipeline.descent.loop",
+    "residual_norm": "pipeline.descent.closed_form",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:  # imported on first use: whoever needs one module does not pay for all
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -27,8 +27,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.descent.activations import SMOOTHNESS
 from pipeline.descent.network import Network
-from pipeline.descent.rows import SMOOTHNESS
 
 __all__ = ["Certificate", "certify"]
 

@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from pipeline.compiled import in_order
+from pipeline.numerics.compiled import in_order
 
 __all__ = ["erf_of_positive", "exp_of_negative", "log1p_of_share", "tanh_of_positive"]
 

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pipeline.compiled import compiled, entry
+from pipeline.descent.activations import SLOPES, activate, code_of
 from pipeline.descent.network import Network
-from pipeline.descent.rows import SLOPES, activate, code_of
+from pipeline.numerics.compiled import compiled, entry
 
 __all__ = ["DIVERGED", "LEAST_TOLERANCE", "Training", "train"]
 

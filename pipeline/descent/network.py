@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.compiled import entry
-from pipeline.descent.rows import activate, code_of
+from pipeline.descent.activations import activate, code_of
+from pipeline.numerics.compiled import entry
 
 __all__ = ["TRAINED", "Network", "balanced"]
 
@@ -36,7 +36,7 @@ class Network:
     Attributes
     ----------
     activation
-        A key of `pipeline.descent.rows.SMOOTHNESS`.
+        A key of `pipeline.descent.activations.SMOOTHNESS`.
     W
         (k, d) weights of the first hidden layer.
     hidden

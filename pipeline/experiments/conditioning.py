@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pipeline.datasets import KINDS
+from pipeline.experiments.base import Experiment, SeedResult, SeedTrial
 from pipeline.experiments.features import SHARED_VARIABLES, kernel_seconds, run_widths
-from pipeline.experiments.trial import Experiment, SeedResult, SeedTrial
-from pipeline.spectrum import NestedFeatures
+from pipeline.numerics.datasets import KINDS
+from pipeline.numerics.random_features import NestedFeatures
 from pipeline.sweep import Cell, Descent
 
 __all__ = ["EXPERIMENT", "gram_seconds"]

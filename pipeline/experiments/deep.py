@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from pipeline.descent.network import TRAINED
 from pipeline.experiments import input as input_layer
+from pipeline.experiments.base import Measured, SeedResult, SeedTrial, Variable, blank, visit_widths
 from pipeline.experiments.training import TRAINING, descend_width, descent_seconds, initial_network
-from pipeline.experiments.trial import Measured, SeedResult, SeedTrial, Variable, blank, visit_widths
-from pipeline.kernels import alpha_from_eigenvalues, deep_kernel, kernel_eigenvalues
-from pipeline.marchenko_pastur import left_edge
-from pipeline.spectrum import descending_singular_values
+from pipeline.numerics.random_features import descending_singular_values
 from pipeline.sweep import Cell, Descent
+from pipeline.theory.kernels import alpha_from_eigenvalues, deep_kernel, kernel_eigenvalues
+from pipeline.theory.marchenko_pastur import left_edge
 
 __all__ = ["EXPERIMENT"]
 

@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import kernels, marchenko_pastur
-from pipeline.experiments.trial import Measured, SeedResult, SeedTrial, Variable, blank, visit_widths
-from pipeline.spectrum import NestedFeatures
+from pipeline.experiments.base import Measured, SeedResult, SeedTrial, Variable, blank, visit_widths
+from pipeline.numerics.random_features import NestedFeatures
+from pipeline.theory import kernels, marchenko_pastur
 
 __all__ = ["SHARED_VARIABLES", "kernel_seconds", "run_widths", "set_kernel"]
 

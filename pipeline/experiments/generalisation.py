@@ -11,12 +11,12 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.activations import apply
-from pipeline.datasets import draw
 from pipeline.experiments import input as input_layer
+from pipeline.experiments.base import Measured, SeedResult, SeedTrial, Variable, blank, visit_widths
 from pipeline.experiments.training import TRAINING, descend_width, width_seconds
-from pipeline.experiments.trial import Measured, SeedResult, SeedTrial, Variable, blank, visit_widths
-from pipeline.streams import Role
+from pipeline.numerics.activations import apply
+from pipeline.numerics.datasets import draw
+from pipeline.numerics.streams import Role
 from pipeline.sweep import Cell, Descent
 
 __all__ = ["EXPERIMENT"]

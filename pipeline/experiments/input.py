@@ -6,9 +6,9 @@ and both are axes of the answer.
 
 from __future__ import annotations
 
-from pipeline.descent.rows import SMOOTHNESS
+from pipeline.descent.activations import SMOOTHNESS
+from pipeline.experiments.base import Experiment, SeedResult, SeedTrial, blank, visit_widths
 from pipeline.experiments.training import TRAINING, descend_width, descent_seconds
-from pipeline.experiments.trial import Experiment, SeedResult, SeedTrial, blank, visit_widths
 
 __all__ = ["EXPERIMENT", "run_training"]
 

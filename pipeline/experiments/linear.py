@@ -12,8 +12,7 @@ import numpy as np
 
 from pipeline.descent.loop import train
 from pipeline.descent.network import Network
-from pipeline.experiments.training import CURVE, DESCENT, PER_STEP, told
-from pipeline.experiments.trial import (
+from pipeline.experiments.base import (
     Experiment,
     Measured,
     SeedResult,
@@ -22,7 +21,8 @@ from pipeline.experiments.trial import (
     blank,
     visit_widths,
 )
-from pipeline.streams import Role
+from pipeline.experiments.training import CURVE, DESCENT, PER_STEP, told
+from pipeline.numerics.streams import Role
 from pipeline.sweep import Cell, Descent
 
 __all__ = ["EXPERIMENT"]

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline.descent.output import modes
-from pipeline.experiments.training import CURVE, DESCENT, closed_form
-from pipeline.experiments.trial import (
+from pipeline.descent.closed_form import modes
+from pipeline.experiments.base import (
     Experiment,
     Measured,
     SeedResult,
@@ -20,7 +19,8 @@ from pipeline.experiments.trial import (
     blank,
     visit_widths,
 )
-from pipeline.spectrum import NestedFeatures
+from pipeline.experiments.training import CURVE, DESCENT, closed_form
+from pipeline.numerics.random_features import NestedFeatures
 from pipeline.sweep import Cell, Descent
 
 __all__ = ["EXPERIMENT"]

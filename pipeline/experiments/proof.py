@@ -18,11 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize
 
-from pipeline.activations import ACTIVATIONS
+from pipeline.experiments.base import Experiment, SeedResult, SeedTrial, Variable
 from pipeline.experiments.conditioning import gram_seconds
 from pipeline.experiments.features import SHARED_VARIABLES, run_widths
-from pipeline.experiments.trial import Experiment, SeedResult, SeedTrial, Variable
-from pipeline.spectrum import NestedFeatures
+from pipeline.numerics.activations import ACTIVATIONS
+from pipeline.numerics.random_features import NestedFeatures
 
 __all__ = ["CHANCE", "EXPERIMENT", "delta", "sufficient_width"]
 

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.experiments.base import Experiment, SeedResult, SeedTrial, Variable
 from pipeline.experiments.features import SHARED_VARIABLES, kernel_seconds, run_widths
-from pipeline.experiments.trial import Experiment, SeedResult, SeedTrial, Variable
-from pipeline.spectrum import NestedFeatures, descending_singular_values
+from pipeline.numerics.random_features import NestedFeatures, descending_singular_values
 from pipeline.sweep import Cell, Descent
 
 __all__ = ["EXPERIMENT"]

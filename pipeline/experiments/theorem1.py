@@ -15,12 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
+from pipeline.descent.activations import SMOOTHNESS
 from pipeline.descent.certificates import Certificate, certify
 from pipeline.descent.loop import train
 from pipeline.descent.network import TRAINED, Network
-from pipeline.descent.rows import SMOOTHNESS
-from pipeline.experiments.training import initial_network, step_seconds
-from pipeline.experiments.trial import (
+from pipeline.experiments.base import (
     Experiment,
     Measured,
     SeedResult,
@@ -29,7 +28,8 @@ from pipeline.experiments.trial import (
     blank,
     visit_widths,
 )
-from pipeline.streams import Role
+from pipeline.experiments.training import initial_network, step_seconds
+from pipeline.numerics.streams import Role
 from pipeline.sweep import Cell, Descent
 
 __all__ = ["EXPERIMENT"]

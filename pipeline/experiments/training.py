@@ -10,13 +10,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.descent import output
+from pipeline.descent import closed_form as output
 from pipeline.descent.loop import DIVERGED, Training, train
 from pipeline.descent.network import Network, balanced
-from pipeline.experiments.trial import Measured, SeedTrial, Variable
-from pipeline.status import Status
-from pipeline.streams import Role
+from pipeline.experiments.base import Measured, SeedTrial, Variable
+from pipeline.numerics.streams import Role
 from pipeline.sweep import Cell, Descent
+from pipeline.trial_status import Status
 
 __all__ = [
     "CURVE",

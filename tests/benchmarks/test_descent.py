@@ -22,10 +22,10 @@ import xarray as xr
 from threadpoolctl import threadpool_limits
 
 import pipeline
+from pipeline.descent.activations import activate, code_of
 from pipeline.descent.loop import train
 from pipeline.descent.network import Network, balanced
-from pipeline.descent.rows import activate, code_of
-from pipeline.sweep_file import bundled_sweeps, parse_sweep
+from pipeline.sweep_files.load import bundled_sweeps, parse_sweep
 
 SEEDS = int(os.environ.get("WIDTHLAW_BENCHMARK_DESCENT_SEEDS", "2"))
 WORKERS = 2
@@ -232,7 +232,7 @@ def test_a_step_beats_a_pytorch_autograd_loop() -> None:
 
 def warm() -> None:
     """Import and compile what a trial needs: start-up, not efficiency."""
-    import pipeline.graph  # noqa: F401
+    import pipeline.execution.driver  # noqa: F401
 
     ours(4, 2, 2, 10)()
 

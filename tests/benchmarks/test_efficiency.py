@@ -28,7 +28,7 @@ def client():
 
 def warm() -> None:
     """Import what a trial needs: start-up, not efficiency."""
-    import pipeline.graph  # noqa: F401
+    import pipeline.execution.driver  # noqa: F401
 
 
 def run(client, sweep, path) -> tuple[float, float]:

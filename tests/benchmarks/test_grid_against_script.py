@@ -27,7 +27,7 @@ SCRIPT = """
 import sys
 import numpy as np
 from joblib import Parallel, delayed
-from pipeline.streams import Role, stream
+from pipeline.numerics.streams import Role, stream
 
 def trial(n, k, seed):
     X = stream(7, 20, n, seed, Role.DATA).standard_normal((n, 20))

@@ -14,7 +14,7 @@ import xarray as xr
 
 import pipeline
 from analysis import critical_widths, open_store
-from jobs.refine import rounds
+from jobs.commands.refine import rounds
 from pipeline import store
 
 RULE = {"threshold": None, "budgets": None, "success": None}

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from jobs.profile import load_profile
-from pipeline import lease, store
-from pipeline.places import place
+from jobs.cluster.profile import load_profile
+from pipeline import store
+from pipeline.store import lease
+from pipeline.store.location import place
 
 from .polling import wait_until
 from .private_slurm import PrivateSlurm

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 import pipeline
-from pipeline import lease, store
-from pipeline.places import place
+from pipeline import store
+from pipeline.store import lease
+from pipeline.store.location import place
 
 from .polling import wait_until
 from .private_slurm import PrivateSlurm
@@ -296,7 +297,7 @@ def test_a_run_whose_workers_never_come_gives_up_and_says_why(
 
 def test_the_controller_refuses_a_folder_that_is_no_run(tmp_path) -> None:
     told = subprocess.run(
-        [sys.executable, "-m", "jobs.controller", str(tmp_path)],
+        [sys.executable, "-m", "jobs.cluster.controller", str(tmp_path)],
         capture_output=True,
         text=True,
         env=os.environ | {"PYTHONSAFEPATH": "1"},

@@ -10,7 +10,7 @@ import os
 import signal
 from typing import Any
 
-from pipeline import filling
+from pipeline.execution import fill as filling
 
 
 def dask_setup(worker: object) -> None:

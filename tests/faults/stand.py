@@ -23,15 +23,16 @@ from typing import Any, Self
 import psutil
 import xarray as xr
 
-from jobs import queues
-from jobs.profile import Profile
-from pipeline import credentials, store
-from pipeline.credentials import CERTIFICATE, KEY
-from pipeline.graph import SCHEDULER
-from pipeline.places import PARTIAL, place
-from pipeline.status import Status
+from jobs.cluster import credentials
+from jobs.cluster import job_scripts as queues
+from jobs.cluster.credentials import CERTIFICATE, KEY
+from jobs.cluster.profile import Profile
+from pipeline import store
+from pipeline.execution.local import SCHEDULER
+from pipeline.store.location import PARTIAL, place
 from pipeline.sweep import Sweep
-from pipeline.sweep_file import parse_sweep
+from pipeline.sweep_files.load import parse_sweep
+from pipeline.trial_status import Status
 
 from ..cluster.polling import wait_until
 from ..conftest import equal_stores

@@ -16,9 +16,9 @@ from typing import TypeVar
 import psutil
 import pytest
 
-from jobs.runs import Run
-from pipeline import lease
-from pipeline.places import place
+from jobs.cluster.run_folder import Run
+from pipeline.store import lease
+from pipeline.store.location import place
 
 from ..cluster.private_slurm import Job, PrivateSlurm
 from .stand import PATIENCE, TRIALS_PER_BLOCK, Processes, Row, begun, line_of, run_line, the_sweep
@@ -109,7 +109,7 @@ class Submitted:
         """The process of a controller, which its job may start anew."""
         for pid in self._slurm.pids_of_job(number):
             try:
-                if "jobs.controller" in psutil.Process(pid).cmdline():
+                if "jobs.cluster.controller" in psutil.Process(pid).cmdline():
                     return pid
             except psutil.Error:
                 continue

@@ -14,7 +14,7 @@ import pytest
 
 import pipeline
 from pipeline import store
-from pipeline.blocks import compute_block
+from pipeline.execution.compute import compute_block
 
 COMMANDS = [
     "run",

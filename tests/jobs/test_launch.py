@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import credentials
+from jobs.cluster import credentials
 
 
 @pytest.fixture

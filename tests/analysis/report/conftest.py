@@ -10,9 +10,9 @@ import xarray as xr
 
 import pipeline
 from analysis import load_store
-from analysis.figures import Study
 from analysis.report import report_page
-from pipeline.status import Status
+from analysis.study import Study
+from pipeline.trial_status import Status
 
 TRAINED = {
     "name": "'descent'",

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from analysis import critical_widths
-from pipeline.status import Status
+from pipeline.trial_status import Status
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 if CHROMIUM is None:

@@ -12,10 +12,10 @@ import xarray as xr
 
 import pipeline
 from analysis import critical_widths, load_store
-from analysis.figures import Study
 from analysis.report import report_page, write_report
+from analysis.study import Study
 from pipeline.errors import InputError
-from pipeline.status import Status
+from pipeline.trial_status import Status
 
 from .conftest import IMAGE, QUOTES, SCRIPT, TURNED
 from .reading import read
@@ -278,7 +278,7 @@ def test_a_cell_of_which_nothing_is_done_is_listed_as_pending(studies) -> None:
 
 
 def test_a_whisker_stays_in_the_cells_and_an_open_interval_has_none(studies) -> None:
-    from analysis.report.phase import diagram_of
+    from analysis.report.diagram import diagram_of
 
     study = studies["theorem2.zarr"]
     n = study.widths.n
@@ -298,7 +298,7 @@ def test_a_whisker_stays_in_the_cells_and_an_open_interval_has_none(studies) -> 
 
 @pytest.mark.parametrize(("p", "words"), [(np.nan, "–"), (0.31, "0.31"), (0.01, "0.01 fits badly")])
 def test_a_curve_that_fits_badly_is_flagged_in_words(p, words, studies) -> None:
-    from analysis.report.phase import diagram_of
+    from analysis.report.diagram import diagram_of
 
     study = Study(studies["theorem2.zarr"].ds)
     widths = study.widths

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from pipeline.descent.activations import SMOOTHNESS
 from pipeline.descent.certificates import certify
 from pipeline.descent.network import TRAINED, Network, balanced
-from pipeline.descent.rows import SMOOTHNESS
 
 KINDS = ("relu", "leaky_relu", "softplus", "tanh", "gelu", "erf", "sigmoid")
 

@@ -6,13 +6,13 @@ import mpmath as mp
 import numpy as np
 import pytest
 
-from pipeline.compiled import compiled
 from pipeline.descent.elementary import (
     erf_of_positive,
     exp_of_negative,
     log1p_of_share,
     tanh_of_positive,
 )
+from pipeline.numerics.compiled import compiled
 
 
 @compiled

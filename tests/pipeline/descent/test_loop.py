@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipeline.descent.activations import SMOOTHNESS
 from pipeline.descent.loop import Training, train
 from pipeline.descent.network import TRAINED, Network, balanced
-from pipeline.descent.rows import SMOOTHNESS
 
 NAMES = tuple(SMOOTHNESS)
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipeline.descent.activations import SMOOTHNESS
 from pipeline.descent.network import TRAINED, Network, balanced
-from pipeline.descent.rows import SMOOTHNESS
 
 NAMES = tuple(SMOOTHNESS)
 SMOOTH = tuple(name for name in NAMES if SMOOTHNESS[name].bend is not None)

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from pipeline.blocks import blocks, compute_block
+from pipeline.blocks import blocks
+from pipeline.execution.compute import compute_block
 from pipeline.experiments import SeedTrial
 from pipeline.sweep import Cell, Sweep
-from pipeline.sweep_file import parse_sweep
+from pipeline.sweep_files.load import parse_sweep
 
 
 def text(experiment: str, descent: dict[str, Any] | None = None, **keys: Any) -> str:

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from pipeline.status import Status
-from pipeline.streams import Role
+from pipeline.numerics.streams import Role
+from pipeline.trial_status import Status
 
 Run = Callable[..., list]
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from pipeline.activations import apply
-from pipeline.status import Status
+from pipeline.numerics.activations import apply
+from pipeline.trial_status import Status
 
 Run = Callable[..., list]
 

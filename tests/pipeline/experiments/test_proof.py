@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.activations import apply
 from pipeline.experiments import EXPERIMENTS
 from pipeline.experiments.proof import delta, sufficient_width
+from pipeline.numerics.activations import apply
 
 Run = Callable[..., list]
 

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.blocks import BlockResult, blocks, compute_block, variables
-from pipeline.experiments import EXPERIMENTS
+from pipeline.blocks import BlockResult, blocks
+from pipeline.execution.compute import compute_block
+from pipeline.experiments import EXPERIMENTS, variables
 from pipeline.sweep import Sweep
-from pipeline.sweep_file import parse_sweep
+from pipeline.sweep_files.load import parse_sweep
 
 SMALL: dict[str, tuple[dict[str, Any], dict[str, Any] | None]] = {
     "conditioning": ({"d": 4, "n": 7, "width": "[8, 12, 30]"}, None),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pipeline.experiments.training import initial_network
-from pipeline.status import Status
+from pipeline.trial_status import Status
 
 Run = Callable[..., list]
 

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from scipy import integrate, special
 
-from pipeline.datasets import draw
 from pipeline.errors import SweepError
 from pipeline.experiments.training import initial_network
-from pipeline.kernels import deep_kernel, kernel_matrix
-from pipeline.status import Status
-from pipeline.streams import Role
+from pipeline.numerics.datasets import draw
+from pipeline.numerics.streams import Role
+from pipeline.theory.kernels import deep_kernel, kernel_matrix
+from pipeline.trial_status import Status
 
 Run = Callable[..., list]
 

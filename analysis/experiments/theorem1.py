@@ -1,0 +1,51 @@
+"""What a store of Theorem 1 says: do (4), (5) and the distance bounds hold where they are certified?"""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from pipeline.trial_status import Status
+
+__all__ = ["BOUNDS", "applies", "worst_ratios"]
+
+BOUNDS = ("rate_ratio", "path_ratio", "lower_ratio", "upper_ratio")
+"""Left over right side of (4), of (5), and of the two bounds on the distance: at most 1."""
+
+_CASES = ("activation", "trained", "depth", "multiple")
+
+
+def applies(ds: xr.Dataset) -> xr.DataArray:
+    """Where the theorem applies, proven, and can be seen to hold or not.
+
+    A certified trial, at a residual within its certificate; and above its rounding, where descent has
+    been followed.
+    """
+    within = (ds.multiple <= 1) | np.isinf(ds.radius)
+    return (ds.certified == 1) & (ds.status == Status.DONE) & within & (ds.steps > 0)
+
+
+def worst_ratios(ds: xr.Dataset) -> xr.Dataset:
+    """Worst ratios of every kind of network and multiple, over all else.
+
+    Returns
+    -------
+    xarray.Dataset
+        Over activation, trained, depth (those that the store has) and multiple: the largest of each
+        of `BOUNDS`; `trials` done; `uncertain`, those done without any certificate (alpha = 0);
+        `proven`, those to which the theorem applies; `violations`, proven trials that break a bound
+        (one that has no ratio at all breaks it).
+    """
+    ds = ds[[*BOUNDS, "certified", "radius", "jacobian_alpha", "status", "steps"]].compute()
+    over = [dim for dim in ds.rate_ratio.dims if dim not in _CASES]
+    proven, done = applies(ds), ds.status == Status.DONE
+    kept = xr.ones_like(proven)
+    for name in BOUNDS:
+        kept = kept & (ds[name] <= 1)
+    out = ds[list(BOUNDS)].max(over)
+    per_multiple = xr.ones_like(ds.multiple, dtype=int)
+    out["trials"] = done.sum(over) * per_multiple
+    out["uncertain"] = (done & (ds.jacobian_alpha == 0)).sum(over) * per_multiple
+    out["proven"] = proven.sum(over)
+    out["violations"] = (proven & ~kept).sum(over)
+    return out

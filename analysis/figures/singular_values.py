@@ -1,0 +1,170 @@
+"""Figures of singular values: Figure 1 of the paper, and how the spectrum moves with n, k and d."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from analysis.figures.parts import grid_with_residuals, legend_below, share_abscissa
+from analysis.figures.style import (
+    COLOURS,
+    LINES,
+    MARKERS,
+    MOST_PANELS,
+    RESIDUAL,
+    STYLE,
+    grid_of,
+    panels_of,
+    say,
+    series_look,
+)
+from analysis.study import Study
+from pipeline.theory import marchenko_pastur
+from pipeline.trial_status import Status
+
+__all__ = ["evolution_figure", "spectra_of", "spectrum_figure"]
+
+
+def spectrum_figure(study: Study) -> Figure:
+    """Figure 1: the singular values of Phi, with what random matrix theory predicts on top.
+
+    Each n is stretched to the longest axis, as in the paper; the first seed that is done is drawn. The
+    thin line is the deterministic equivalent, the ring at the end the predicted sigma_min, which is
+    sqrt(k edge). Below, how far the singular values lie from it, rank by rank.
+    """
+    parts = spectra_of(study.ds)[:MOST_PANELS]
+    columns = min(3, max(1, len(parts)))
+    with mpl.rc_context(STYLE):
+        figure, pairs = grid_with_residuals(columns, -(-max(1, len(parts)) // columns), 5.2, 5.4)
+        for (axes, below), (name, part) in zip(pairs, parts, strict=False):
+            _draw_spectra(axes, below, part)
+            axes.set_title(f"{name or 'spectrum of Φ'}: d = {int(part.d)}, {_width(study.ds, 0)}; "
+                           "1 + d outliers, then the bulk")  # fmt: skip
+            share_abscissa(axes, below)
+        for pair in pairs[len(parts) :]:
+            for axes in pair:
+                axes.set_axis_off()
+        if not parts:
+            say(pairs[0][0], "no trial is done yet")
+        return figure
+
+
+def spectra_of(ds: xr.Dataset) -> list[tuple[str, xr.Dataset]]:
+    """The parts of a store of one width that have a spectrum, one for each d."""
+    return [
+        (name, part.sel(d=d).isel(width=0))
+        for name, part in panels_of(ds)
+        for d in part.d.values
+        if (part.status.sel(d=d) == Status.DONE).any()
+    ]
+
+
+def _width(ds: xr.Dataset, place: int) -> str:
+    """A place of the width axis in words, in the unit that the sweep gives widths in."""
+    unit = {"k": "k = {}", "k / n": "k = {} n", "k d / n": "k = {} n/d"}
+    return unit[ds.width.attrs["long_name"].removeprefix("width, as ")].format(
+        f"{ds.width.values[place]:g}"
+    )
+
+
+def _draw_spectra(axes: Axes, below: Axes, ds: xr.Dataset) -> None:
+    longest = int(ds.n.max())
+    for place, n in enumerate(ds.n.values):
+        done = np.flatnonzero(ds.status.sel(n=n) == Status.DONE)
+        if not len(done):
+            continue
+        cell = ds.sel(n=n).isel(seed=done[0])
+        values, k = cell.singular_values.values[:n], float(cell.k)
+        rank = np.arange(1, n + 1) * longest / n
+        colour = COLOURS[place % len(COLOURS)]
+        line = LINES[place % len(LINES)]
+        axes.plot(rank, values, color=colour, linestyle=line, linewidth=2, label=f"n = {n}")
+        expected = marchenko_pastur.quantiles(cell.kernel_eigenvalues.values[:n], k)[::-1]
+        expected = np.sqrt(k * np.maximum(expected, 0))
+        axes.plot(rank, expected, color="black", linewidth=0.7, zorder=3)
+        there = (expected > 0) & (values > 0)
+        below.plot(rank[there], values[there] / expected[there] - 1, color=colour, linewidth=0.9)
+        # An edge of 0 has no place on a logarithmic axis, and a ring is not clipped.
+        end = np.sqrt(k * float(cell.edge)) or np.nan
+        axes.plot([longest], [end], clip_on=False, markersize=8, markerfacecolor="white", zorder=4,
+                  linestyle="none", color=colour, marker=MARKERS[place % len(MARKERS)])  # fmt: skip
+    axes.plot([], [], color="black", linewidth=0.7, label="deterministic equivalent")
+    axes.plot([], [], "o", color="black", markerfacecolor="white", label="predicted σ_min = √(k·edge)")
+    axes.set(yscale="log", xlabel=f"rank, stretched to {longest}", ylabel="singular value of Φ")
+    axes.legend(ncols=2)
+    below.set_ylabel(RESIDUAL)
+
+
+def evolution_figure(study: Study) -> Figure:
+    """How outliers, bulk and edges of the spectrum move with n, with k and with d.
+
+    One row of axes for every panel; in each, one coordinate moves and the two others stay in the
+    middle of the grid.
+    """
+    parts = [(name, part) for name, part in panels_of(study.ds) if (part.status == Status.DONE).any()]
+    parts = parts[: MOST_PANELS // 3]
+    with mpl.rc_context(STYLE):
+        figure, grid = grid_of(3, max(1, len(parts)))
+        for row, (name, part) in zip(grid, parts, strict=False):
+            _draw_cuts(row, name, part)
+        if not parts:
+            say(grid[0, 0], "no trial is done yet")
+        legend_below(figure, *grid.ravel())
+        return figure
+
+
+def _draw_cuts(row: Any, name: str, part: xr.Dataset) -> None:
+    d, n, place = (part[dim].values[len(part[dim]) // 2] for dim in ("d", "n", "width"))
+    k = _width(part, len(part.width) // 2)
+    cuts = {
+        "n": (part.sel(d=d, width=place), f"d = {d}, {k}", "samples n"),
+        "width": (part.sel(d=d, n=n), f"d = {d}, n = {n}", part.width.attrs["long_name"]),
+        "d": (part.sel(n=n, width=place), f"n = {n}, {k}", "input dimension d"),
+    }
+    for axes, (dim, (cut, where, label)) in zip(row, cuts.items(), strict=True):
+        axes.set_title(", ".join(filter(None, [name, where])))
+        if not (cut.status == Status.DONE).any():
+            say(axes, "no trial is done yet")
+            continue
+        _draw_levels(axes, cut, dim)
+        axes.set(xscale="log", yscale="log", xlabel=label)
+        axes.set_ylabel("singular value of Φ / √k, median")
+        ticks = cut[dim].values
+        axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks], minor=False)
+        axes.set_xticks([], minor=True)
+
+
+def _draw_levels(axes: Axes, cut: xr.Dataset, dim: str) -> None:
+    points = [_levels(cut.sel({dim: value})) for value in cut[dim].values]
+    for place, name in enumerate(points[0]):
+        heights = [level[name] for level in points]
+        predicted = name.startswith("√edge")
+        look = {"color": "black", "linestyle": "--"} if predicted else series_look(place)
+        axes.plot(cut[dim].values, heights, label=name, linewidth=1.4, markersize=5, **look)
+
+
+def _levels(cell: xr.Dataset) -> dict[str, float]:
+    """Heights of the parts of one cell's spectrum, in units of sqrt(k); NaN where no seed is done."""
+    n, d = int(cell.n), int(cell.d)
+    done = cell.isel(seed=np.flatnonzero(cell.status == Status.DONE))
+    spectra = done.singular_values.transpose("seed", "index").values[:, :n]
+    values = _median(spectra / np.sqrt(float(cell.k)))
+    outliers, bulk = values[1 : d + 1], values[d + 1 :]
+    return {
+        "σ_max": float(values[0]),
+        "d outliers, median": float(np.median(outliers)) if len(outliers) else np.nan,
+        "bulk, top": float(bulk[0]) if len(bulk) else np.nan,
+        "bulk, median": float(np.median(bulk)) if len(bulk) else np.nan,
+        "σ_min": float(values[-1]),
+        "√edge, predicted σ_min": float(np.sqrt(_median(done.edge.values))),
+    }
+
+
+def _median(seeds: Any) -> Any:
+    """Median over the seeds, NaN where there is none."""
+    return np.median(seeds, axis=0) if len(seeds) else np.full(seeds.shape[1:], np.nan)

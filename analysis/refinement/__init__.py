@@ -1,0 +1,1 @@
+"""Refinement: which trials to run next, and the widths that may join a grid."""

@@ -1,0 +1,394 @@
+"""The controller of a submitted run: its job executes `python -m jobs.cluster.controller RUN-FOLDER`.
+
+It takes the lease that `submit` left, starts workers, fills the store, and gives the lease back.
+Workers that end (walltime, preemption, a node that dies) are replaced while there is work. Told to
+end, it hands out nothing more, waits for what is being computed, and ends; at the end of its own
+walltime it submits itself again beforehand. It gives up, and says so in run.json and its log, when it
+has started `FRUITLESS` times in a row, or its workers' jobs so often, without a block done.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+from jobs.cluster import credentials, job_scripts, queue
+from jobs.cluster.profile import Profile
+from jobs.cluster.queue import QueueError
+from jobs.cluster.run_folder import Run
+from jobs.cluster.submission import controller_job, worker_name
+from pipeline import store as stores
+from pipeline.errors import InputError, LeaseLost, StoreFull
+from pipeline.execution.driver import run as fill
+from pipeline.execution.fill import Outcome
+from pipeline.execution.local import SCHEDULER
+from pipeline.store import lease
+from pipeline.store.location import place
+from pipeline.sweep import Sweep
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+__all__ = ["main"]
+
+FRUITLESS = 3
+"""Starts of a controller without a trial done; of its workers' jobs it takes twice as many."""
+
+AGAIN = 75
+"""Exit status at which `supervise.sh` starts the controller again: sysexits.h's temporary failure."""
+
+GRACE = 20.0
+"""Seconds that a controller which is told to end waits for blocks in hand: Slurm kills it after 30."""
+
+NUMBERS = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "OAR_JOB_ID", "JOB_ID")
+"""Variables in which batch systems tell a job its number."""
+
+ASK_EVERY = 15.0
+"""Seconds between questions to the batch system: it serves others too. They double while jobs end
+before their workers come, so that a batch system which is away for minutes ends no run."""
+
+log = logging.getLogger("widthlaw")
+
+
+def main() -> int:
+    """Run the controller of the run folder on the command line, and return the exit status."""
+    logging.basicConfig(format="%(asctime)s %(message)s", stream=sys.stderr)
+    log.setLevel(logging.INFO)
+    ending = Ending()
+    try:
+        run = Run.load(sys.argv[1])
+        run = run.having(starts=run.starts + 1)  # counted before anything can go wrong
+    except InputError as error:
+        log.error("%s", error)
+        return 1
+    try:
+        if run.starts > FRUITLESS:
+            _give_up(run)
+        return _hold(run, ending)
+    except LeaseLost as error:  # run.json is another controller's by now
+        log.error("%s", error)
+    except (InputError, StoreFull) as error:
+        log.error("%s", error)
+        run.having(said=str(error)).forget_credentials()
+    except Exception as error:  # it may be mended by a new start, of which there are not many
+        log.exception("a fault of widthlaw, or of what it stands on")
+        run.having(said=f"{type(error).__name__}: {error}")
+        return AGAIN
+    return 1
+
+
+def _give_up(run: Run) -> None:
+    """Give the store back, which waits for this job, and say why the run ends."""
+    with suppress(Exception), lease.hold(place(run.store), run.run):
+        pass
+    raise InputError(
+        f"given up: {FRUITLESS} controllers in a row have come to nothing; read {run.logs}, mend the "
+        "cause, and submit again"
+    )
+
+
+def _hold(run: Run, ending: Ending) -> int:
+    """Hold the store while the controller runs, and leave it to the job where it is started again."""
+    sweep, profile = run.sweep(), run.profile()
+    job = _this_job(run, profile)
+    with lease.hold(place(run.store), run.run, job) as held:
+        try:
+            return _control(run, sweep, profile, held, ending)
+        except (InputError, StoreFull, LeaseLost):
+            raise
+        except Exception:
+            if job:
+                held.pass_on(job)
+            raise
+
+
+def _this_job(run: Run, profile: Profile) -> lease.Job | None:
+    """The job that this process belongs to, by its environment or by the lease that waits for it."""
+    for name in NUMBERS:
+        if name in os.environ:
+            number = os.environ[name].split(".")[0]
+            return lease.Job(profile.system, number, str(run.folder), run.cluster)
+    found = lease.read(place(run.store))
+    return found.job if found is not None and found.run == run.run else None
+
+
+class Ending:
+    """When the controller is to end: on a signal, or before its walltime does."""
+
+    def __init__(self) -> None:
+        self.told = False
+        self.walltime = float("inf")
+        self._since, self._grace = 0.0, GRACE
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._take)
+
+    def _take(self, number: int, frame: object) -> None:
+        self.told = True
+
+    def limit(self, seconds: float, walltime: float) -> None:
+        """End so many seconds after the job began, in time for its walltime."""
+        began = float(os.environ.get("WIDTHLAW_JOB_BEGAN", time.time()))
+        self.walltime = began + seconds
+        self._grace = max(GRACE, (walltime - seconds) / 2)
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time to end."""
+        return self.told or time.time() > self.walltime
+
+    def overdue(self) -> bool:
+        """Whether what is still being computed has had its time."""
+        if self.due and not self._since:
+            self._since = time.monotonic()
+        grace = GRACE if self.told else self._grace
+        return bool(self._since) and time.monotonic() - self._since > grace
+
+
+def _control(run: Run, sweep: Sweep, profile: Profile, held: lease.Held, ending: Ending) -> int:
+    run = _started(run)
+    _clear_away(run, profile)
+    own = None if run.allocation else profile.controller.walltime
+    ending.limit(job_scripts.lifetime_seconds(profile, own), own or profile.job_walltime)
+    with _workers(run, sweep, profile) as workers:
+        watch = _Watch(run, workers, ending, held)
+        with suppress(Overdue):
+            fill(sweep, run.store, workers.client, progress=watch.count, held=held, draining=watch)
+        waiting = workers.waiting
+    left = _pending(run)
+    log.info("%d trials pending", left)
+    held.confirm()
+    if waiting:  # in a queue all the time: that is no failure
+        run.having(starts=0)
+    if left and not ending.told:
+        number = queue.submit_job(controller_job(run, sweep, profile), run.folder / "controller.sh")
+        log.info("the walltime ends: job %s goes on", number)
+        held.pass_on(lease.Job(profile.system, number, str(run.folder), run.cluster))
+        return 0
+    if left:  # the job may have been preempted, and be started again by its batch system
+        run.having(said="told to end; the same `widthlaw submit` goes on")
+    else:
+        run.forget_credentials()
+    return 0
+
+
+def _started(run: Run) -> Run:
+    """Note what is pending as a controller starts; this start is the first since there was progress."""
+    pending = _pending(run)
+    starts = run.starts if pending == run.pending else 1
+    return run.having(pending=pending, starts=starts, said="")
+
+
+def _pending(run: Run) -> int:
+    return stores.counts(run.store)["pending"]
+
+
+def _clear_away(run: Run, profile: Profile) -> None:
+    """Cancel the workers' jobs of a controller that was killed: their scheduler is no more."""
+    for number in run.workers:
+        with suppress(QueueError):
+            queue.cancel_job(profile.system, number)
+    run.having(workers=())
+
+
+class Workers(Protocol):
+    """The workers of a run, which come and go."""
+
+    client: Client
+
+    def look(self) -> None:
+        """Replace what has ended."""
+
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        """The numbers of their jobs, () where they share the controller's."""
+
+    @property
+    def generations(self) -> float:
+        """How often they have been started so far, on average."""
+
+    @property
+    def waiting(self) -> bool:
+        """Whether some of their jobs wait in the queue."""
+
+
+class Overdue(Exception):
+    """What is being computed has had its time."""
+
+
+class _Watch:
+    """What the controller does once a second while blocks are computed; True once it is to end."""
+
+    def __init__(self, run: Run, workers: Workers, ending: Ending, held: lease.Held) -> None:
+        self._run, self._workers, self._ending, self._held = run, workers, ending, held
+        self._trials, self._told, self._fruitful = 0, time.monotonic(), 0.0
+
+    def count(self, done: Outcome, total: Outcome) -> None:
+        """Take note of a task that is done, and tell of it every half minute."""
+        self._trials = total.trials
+        self._fruitful = self._workers.generations
+        if time.monotonic() - self._told > 30:
+            self._told = time.monotonic()
+            log.info("%d trials computed, %d of them failed", total.trials, total.failed)
+
+    def __call__(self) -> bool:
+        if self._ending.overdue():
+            raise Overdue
+        self._workers.look()
+        if self._workers.generations - self._fruitful > 2 * FRUITLESS:
+            raise InputError(
+                f"given up: {2 * FRUITLESS} generations of the workers' jobs have come to nothing; "
+                f"read {self._run.logs}, mend the cause, and submit again"
+            )
+        if self._workers.numbers != self._run.workers:
+            self._held.confirm()
+            self._run = self._run.having(workers=self._workers.numbers)
+        return self._ending.due
+
+
+@contextmanager
+def _workers(run: Run, sweep: Sweep, profile: Profile) -> Iterator[Workers]:
+    import dask
+    from distributed import Client
+
+    logging.getLogger("distributed").setLevel(logging.WARNING)
+    settings = SCHEDULER | {"distributed.scheduler.worker-ttl": f"{profile.worker_ttl}s"}
+    with dask.config.set(settings), ExitStack() as stack:
+        make = _allocated if run.allocation else _queued
+        cluster = stack.enter_context(_closing(make(run, sweep, profile)))
+        client = stack.enter_context(Client(cluster))
+        log.info("scheduler at %s, dashboard at %s", cluster.scheduler_address, cluster.dashboard_link)
+        if run.allocation:
+            yield stack.enter_context(_Launched(client, cluster.scheduler_address, run, profile))
+        else:
+            yield _Queued(client, cluster, profile)
+
+
+@contextmanager
+def _closing(cluster: Any) -> Iterator[Any]:
+    """Close a cluster whatever it says to that.
+
+    Dask takes it amiss that a job was never accepted, and tells of connections that end in its hands.
+    """
+    try:
+        yield cluster
+    finally:
+        logging.getLogger("distributed").setLevel(logging.CRITICAL)
+        with suppress(Exception):
+            cluster.close()
+
+
+def _queued(run: Run, sweep: Sweep, profile: Profile) -> Any:
+    options = job_scripts.worker_options(
+        run.equipped(profile), name=worker_name(sweep), log_directory=run.logs
+    )
+    return job_scripts.cluster_class(profile)(security=credentials.load(run.tls), **options)
+
+
+class _Queued:
+    """Workers in jobs of their own, through dask-jobqueue."""
+
+    def __init__(self, client: Client, cluster: Any, profile: Profile) -> None:
+        self.client, self._cluster, self._system = client, cluster, profile.system
+        self._jobs = -(-(profile.workers or 1) // profile.workers_per_job)
+        self._seen: set[Any] = set()
+        self._asked, self._patience = time.monotonic(), ASK_EVERY
+        cluster.adapt(minimum_jobs=self._jobs, maximum_jobs=self._jobs)
+
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        jobs = list(self._cluster.workers.values())
+        return tuple(sorted(str(job.job_id) for job in jobs if job.job_id))
+
+    @property
+    def waiting(self) -> bool:
+        return "queued" in queue.job_states(self._system, self.numbers).values()
+
+    @property
+    def generations(self) -> float:
+        self._seen.update(self._cluster.workers)
+        return len(self._seen) / self._jobs
+
+    def look(self) -> None:
+        """Let go of jobs that were refused, or ended before their workers came: Dask would wait."""
+        if time.monotonic() - self._asked < self._patience:
+            return
+        self._asked = time.monotonic()
+        absent = self._absent()
+        states = queue.job_states(self._system, [number for number in absent.values() if number])
+        gone = [name for name, number in absent.items() if not number or states[number] == "gone"]
+        self._patience = 2 * self._patience if gone else ASK_EVERY
+        if gone:
+            self._cluster.sync(self._cluster.scale_down, gone)
+
+    def _absent(self) -> dict[Any, str]:
+        """Jobs of which no worker is there: name to number, "" where the batch system refused it."""
+        info = self.client.scheduler_info(n_workers=-1)["workers"].values()
+        there = [str(worker["name"]) for worker in info]
+        return {
+            name: str(job.job_id or "")
+            for name, job in list(self._cluster.workers.items())
+            if not any(other == str(name) or other.startswith(f"{name}-") for other in there)
+        }
+
+
+def _allocated(run: Run, sweep: Sweep, profile: Profile) -> Any:
+    from distributed import LocalCluster
+    from distributed.utils import get_ip, get_ip_interface
+
+    host = profile.host or (get_ip_interface(profile.interface) if profile.interface else get_ip())
+    return LocalCluster(
+        n_workers=0,
+        host=host,
+        protocol="tls://",
+        security=credentials.load(run.tls),
+        dashboard_address="127.0.0.1:0",
+    )
+
+
+class _Launched:
+    """Workers on all nodes of the controller's own job, through the site's launcher."""
+
+    numbers: tuple[str, ...] = ()
+    waiting = False
+
+    def __init__(self, client: Client, address: str, run: Run, profile: Profile) -> None:
+        self.client, self._log = client, run.logs / "workers.log"
+        self._line = [
+            *job_scripts.launcher(profile),
+            *job_scripts.worker_command(profile, address, run.tls),
+        ]
+        self._process: subprocess.Popen[bytes] | None = None
+        self.generations = 0.0
+        self._next, self._pause = 0.0, ASK_EVERY
+
+    def look(self) -> None:
+        """Start the workers of all nodes, and again where all have ended, after ever longer pauses."""
+        running = self._process is not None and self._process.poll() is None
+        if running or time.monotonic() < self._next:
+            return
+        self._next, self._pause = time.monotonic() + self._pause, 2 * self._pause
+        with self._log.open("ab") as file:
+            self._process = subprocess.Popen(
+                self._line, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT
+            )
+        self.generations += 1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        if self._process is not None:
+            self._process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(GRACE)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

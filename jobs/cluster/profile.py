@@ -1,0 +1,338 @@
+"""Profiles: where workers run, told by a small TOML file.
+
+Some come with widthlaw, others lie in the user's configuration folder, where one of the same name goes
+first. A profile is read and checked as a sweep is: all its problems stand in one message. Nothing of it
+is run before a job is submitted.
+"""
+
+from __future__ import annotations
+
+import importlib.resources
+import os
+import re
+import sys
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    Field,
+    PrivateAttr,
+    StrictInt,
+)
+from pydantic import ValidationError as PydanticError
+
+from jobs.cluster.systems import SYSTEMS
+from pipeline.errors import InputError
+from pipeline.sweep_files.toml import CLOSED, listing, name_of, nearest_name, problems_of
+
+__all__ = [
+    "Controller",
+    "Profile",
+    "ProfileError",
+    "is_bundled",
+    "load_profile",
+    "profile_files",
+    "user_folder",
+]
+
+NEEDED = ("workers", "memory", "walltime")
+"""Keys without which nothing can be asked of a batch system."""
+
+REACHED = {"address", "tls_ca_file", "tls_cert", "tls_key"}
+TAKEN = {"local": {"workers"}, "address": REACHED, "kubernetes": REACHED}
+"""The keys besides `system` of profiles that are no batch system's."""
+
+LEAST_MEMORY = 100 * 10**6
+"""Bytes; Python with NumPy and Dask takes about as much before the first trial."""
+
+
+class ProfileError(InputError):
+    """A profile says something impossible; all its problems stand in one message."""
+
+
+def _seconds(value: object) -> int:
+    parts = re.fullmatch(
+        r"(?:(\d+)-)?(\d+):([0-5]\d):([0-5]\d)", value if isinstance(value, str) else ""
+    )
+    days, hours, minutes, seconds = (int(part or 0) for part in parts.groups()) if parts else (0,) * 4
+    total = ((days * 24 + hours) * 60 + minutes) * 60 + seconds
+    if total == 0:
+        raise ValueError('"HH:MM:SS" or "D-HH:MM:SS", such as "12:00:00"')
+    return total
+
+
+def _bytes(value: object) -> int:
+    text = value if isinstance(value, str) else ""
+    parts = re.fullmatch(r"(\d+(?:\.\d+)?) ?([kMGT])(i?)B", text)
+    number, prefix, binary = parts.groups() if parts else ("0", "k", "")
+    size = int(float(number) * (1024 if binary else 1000) ** ("kMGT".index(prefix) + 1))
+    if size < LEAST_MEMORY:
+        raise ValueError('a size of 100 MB or more, such as "2 GB"')
+    return size
+
+
+def _line(value: str) -> str:
+    if not value.strip() or re.search(r"[\r\n\0]", value):
+        raise ValueError("one line of text")
+    return value
+
+
+def _word(value: str) -> str:
+    if not re.fullmatch(r"[^\s\"'`$;&|<>\\]+", value):
+        raise ValueError("a name without blanks or signs of the shell")
+    return value
+
+
+def _address(value: str) -> str:
+    if not re.fullmatch(r"\w+://\S+:\d+", value):
+        raise ValueError('an address such as "tls://10.0.0.1:8786"')
+    return value
+
+
+_Line = Annotated[str, AfterValidator(_line)]
+_Word = Annotated[str, AfterValidator(_word)]
+_Seconds = Annotated[int, BeforeValidator(_seconds)]
+_Bytes = Annotated[int, BeforeValidator(_bytes)]
+_Patience = Annotated[StrictInt, Field(ge=10, le=86400)]
+
+
+class Controller(BaseModel):
+    """The small job that holds scheduler and client; None: as the workers' jobs have it."""
+
+    model_config = CLOSED
+
+    memory: _Bytes = 2 * 10**9
+    walltime: _Seconds | None = None
+    queue: _Word | None = None
+    directives: tuple[_Line, ...] | None = None
+
+
+class Profile(BaseModel):
+    """Where workers run: memory in bytes, times in seconds."""
+
+    model_config = CLOSED
+
+    system: Annotated[str, name_of(lambda: dict.fromkeys([*SYSTEMS, *TAKEN]))]
+    workers: Annotated[StrictInt, Field(ge=1, le=100_000)] | None = None
+    workers_per_job: Annotated[StrictInt, Field(ge=1, le=1024)] = 1
+    memory: _Bytes | None = None
+    walltime: _Seconds | None = None
+    queue: _Word | None = None
+    account: _Word | None = None
+    directives: tuple[_Line, ...] = ()
+    prologue: tuple[_Line, ...] = ()
+    interface: _Word | None = None
+    host: _Word | None = None
+    python: _Line = Field(default_factory=lambda: sys.executable)
+    launcher: _Line | None = None
+    death_timeout: _Patience = 60
+    worker_ttl: _Patience = 120
+    controller: Controller = Controller()
+    address: Annotated[str, AfterValidator(_address)] | None = None
+    tls_ca_file: _Line | None = None
+    tls_cert: _Line | None = None
+    tls_key: _Line | None = None
+
+    _path: Path = PrivateAttr(default=Path("profile.toml"))
+    _text: str = PrivateAttr(default="")
+
+    @property
+    def path(self) -> Path:
+        """The file that it was read from."""
+        return self._path
+
+    @property
+    def text(self) -> str:
+        """The file as it was written."""
+        return self._text
+
+    @property
+    def name(self) -> str:
+        return self.path.stem
+
+    @property
+    def about(self) -> str:
+        """The comment at the head of the file: what the profile is for."""
+        first = (self.text.splitlines() or [""])[0]
+        return first.lstrip("# ").strip() if first.startswith("#") else ""
+
+    @property
+    def job_memory(self) -> int:
+        """The memory of one worker; a batch system's profile has it."""
+        return self._known("memory")
+
+    @property
+    def job_walltime(self) -> int:
+        """The walltime of a job; a batch system's profile has it."""
+        return self._known("walltime")
+
+    def _known(self, key: str) -> int:
+        value = getattr(self, key)
+        if value is None:
+            raise ProfileError(f"profile {self.name}: {self.system} starts no jobs, and has no {key}")
+        return int(value)
+
+
+def user_folder() -> Path:
+    """Return the folder of the user's own profiles; WIDTHLAW_CONFIG moves it."""
+    import platformdirs
+
+    moved = os.environ.get("WIDTHLAW_CONFIG")
+    return (Path(moved) if moved else platformdirs.user_config_path("widthlaw")) / "profiles"
+
+
+def profile_files() -> dict[str, Path]:
+    """Return all profiles, name to file: the user's, and those that come with widthlaw."""
+    files = [
+        file for folder in (_bundled_folder(), user_folder()) for file in sorted(folder.glob("*.toml"))
+    ]
+    return {file.stem: file for file in files}
+
+
+def is_bundled(file: Path) -> bool:
+    """Tell whether a profile came with widthlaw."""
+    return file.parent == _bundled_folder()
+
+
+def _bundled_folder() -> Path:
+    return Path(str(importlib.resources.files("jobs") / "profiles"))
+
+
+def load_profile(name_or_path: str | Path, folder: Path | None = None) -> Profile:
+    """Read a profile from a .toml file, or by its name.
+
+    Parameters
+    ----------
+    name_or_path
+        A path that ends with .toml, or the name of a profile (`widthlaw profiles` lists them).
+    folder
+        Where the paths that it names start; where it lies itself if None.
+
+    Returns
+    -------
+    Profile
+
+    Raises
+    ------
+    ProfileError
+        With every problem of the file: where, what was found, what was expected, what would do.
+    """
+    known = profile_files()
+    path = Path(name_or_path)
+    if path.suffix != ".toml":
+        if str(name_or_path) not in known:
+            meant = nearest_name(str(name_or_path), known)
+            raise ProfileError(
+                f"profile {name_or_path}: no such profile{meant}; there are {', '.join(known)}, or "
+                "give a path that ends with .toml"
+            )
+        path = known[str(name_or_path)]
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8"
+        raise ProfileError(
+            f"profile {path}: cannot be read ({why}); `widthlaw profiles` lists those that can"
+        ) from None
+    return _parsed(text, path.absolute(), folder or path.absolute().parent)
+
+
+def _parsed(text: str, path: Path, folder: Path) -> Profile:
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ProfileError(f"profile {path}: not valid TOML: {error}") from None
+    profile, problems = _read(document)
+    if "system" in profile.model_fields_set:
+        _check(profile, document, folder, problems)
+    if problems:
+        raise ProfileError(listing(f"profile {path}", problems))
+    files = {key: str(_file(value, folder)) for key, value in _files(profile).items()}
+    profile = profile.model_copy(update=files)
+    profile._path, profile._text = path, text
+    return profile
+
+
+def _read(document: dict[str, Any]) -> tuple[Profile, list[str]]:
+    """The keys of a file, the faulty ones left out, and one line for each of these."""
+    try:
+        return Profile.model_validate(document), []
+    except PydanticError as error:
+        places, problems = problems_of(error, Profile, document)
+    faulty = {place[0] for place in places}
+    sound = {key: value for key, value in document.items() if key not in faulty}
+    if "system" not in sound:
+        return Profile.model_construct(_fields_set=set()), problems
+    return Profile.model_validate(sound), problems
+
+
+def _check(profile: Profile, document: Mapping[str, Any], folder: Path, problems: list[str]) -> None:
+    """What the keys must be to each other, and to the system."""
+    taken = _taken(profile.system)
+    written = [key for key in document if key in Profile.model_fields and key != "system"]
+    for key in written:
+        if key not in taken:
+            problems.append(f"{key}: a profile of {profile.system} has no such key; leave it out")
+    if profile.system in SYSTEMS:
+        _check_job(profile, document, problems)
+    if profile.interface and profile.host:
+        problems.append("host: got interface too, expected one of them; leave one out")
+    if (profile.tls_cert is None) != (profile.tls_key is None):
+        problems.append("tls_cert: expected tls_key beside it, and the other way round; give both")
+    for key, value in _files(profile).items():
+        if not _file(value, folder).is_file():
+            problems.append(f"{key}: got {value!r}, expected a file; {_file(value, folder)} is none")
+
+
+def _taken(system: str) -> set[str]:
+    """The keys that a system's profile can have."""
+    if system in TAKEN:
+        return TAKEN[system]
+    return set(Profile.model_fields) - REACHED - SYSTEMS[system].lacks
+
+
+def _check_job(profile: Profile, document: Mapping[str, Any], problems: list[str]) -> None:
+    """What a batch system needs, and how it wants it written."""
+    for key in NEEDED:
+        if key not in document:
+            problems.append(f"{key}: missing, a profile of {profile.system} needs it")
+    if profile.workers is not None and profile.workers_per_job > profile.workers:
+        problems.append(
+            f"workers_per_job: got {profile.workers_per_job}, but there are {profile.workers} workers; "
+            "expected no more than these"
+        )
+    tables = {"directives": profile.directives, "controller.directives": profile.controller.directives}
+    for key, lines in tables.items():
+        for line in lines or ():
+            _check_directive(key, line, profile.system, problems)
+    if profile.controller.queue and "queue" in SYSTEMS[profile.system].lacks:
+        problems.append(
+            f"controller.queue: a profile of {profile.system} has no such key; leave it out"
+        )
+
+
+def _check_directive(key: str, line: str, system: str, problems: list[str]) -> None:
+    prefix = SYSTEMS[system].prefix
+    if line.startswith(prefix):
+        bare = line.removeprefix(prefix).strip()
+        problems.append(f"{key}: got {line!r}, expected it without {prefix}; write {bare!r}")
+    elif system == "htcondor" and not re.match(r"[\w.+-]+ *=", line):
+        problems.append(
+            f"{key}: got {line!r}, expected a line of a submit file, such as 'getenv = True'"
+        )
+
+
+def _files(profile: Profile) -> dict[str, str]:
+    """The keys that name files, as far as they are given."""
+    given = {key: getattr(profile, key) for key in ("tls_ca_file", "tls_cert", "tls_key")}
+    return {key: value for key, value in given.items() if value is not None}
+
+
+def _file(name: str, folder: Path) -> Path:
+    """A file that a profile names: relative to the profile, not to where one stands."""
+    return folder / Path(name).expanduser()

@@ -1,0 +1,190 @@
+"""The queue of a batch system: jobs are submitted, cancelled and asked for."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import socket
+import subprocess
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from jobs.cluster.systems import SYSTEMS, System
+from pipeline.errors import InputError
+
+if TYPE_CHECKING:
+    from dask_jobqueue.core import Job
+
+
+__all__ = ["QueueError", "State", "cancel_job", "cluster_name", "job_state", "job_states", "submit_job"]
+
+State = Literal["queued", "running", "gone"]
+
+SUBMIT_SECONDS = 120
+ASK_SECONDS = 10
+
+JOB_UNKNOWN = re.compile(
+    r"invalid job id|unknown job|has finished|is not found|does not exist", re.IGNORECASE
+)
+"""How a batch system says on stderr that it has no such job, or has it no longer."""
+
+
+class QueueError(InputError):
+    """A batch system refused what it was asked, or is not there."""
+
+
+def submit_job(made: Job, script: Path) -> str:
+    """Write the script of a job, submit it, and return its id.
+
+    Parameters
+    ----------
+    made
+        From `job`.
+    script
+        Where the script is written, on a file system that the nodes see too; it stays there.
+
+    Returns
+    -------
+    str
+        The id that the batch system gave.
+
+    Raises
+    ------
+    QueueError
+        With the words of the batch system, if it did not take the job.
+    """
+    system = SYSTEMS[str(made.config_name)]
+    for folder in (Path(made.log_directory), script.parent):
+        folder.mkdir(parents=True, exist_ok=True)
+    script.write_text(made.job_script(), encoding="utf-8")
+    script.chmod(0o755)  # oarsub runs it as it is
+    line = shlex.split(system.submit)
+    if system.stdin:
+        told = _call(line, SUBMIT_SECONDS, stdin=script)
+    else:
+        told = _call([*line, str(script)], SUBMIT_SECONDS)
+    if told.returncode:
+        raise QueueError(
+            f"{line[0]} {script}: the job was refused ({_first_line(told)}); mend the profile, and "
+            "submit again"
+        )
+    try:
+        return str(made._job_id_from_submit_output(told.stdout))
+    except ValueError:
+        raise QueueError(
+            f"{line[0]} {script}: no job id in its answer ({_first_line(told)}); look whether the job "
+            "is queued before submitting again"
+        ) from None
+
+
+def cancel_job(system: str, job_id: str) -> None:
+    """Cancel a job; nothing happens if it is gone already (scancel would not even say so).
+
+    Raises
+    ------
+    QueueError
+        With the words of the batch system, if it did not cancel the job.
+    """
+    line = [*shlex.split(SYSTEMS[system].cancel), _checked_id(job_id)]
+    told = _call(line, SUBMIT_SECONDS)
+    if told.returncode and job_state(system, job_id) != "gone":
+        raise QueueError(
+            f"{shlex.join(line)}: the job was not cancelled ({_first_line(told)}); try again, or ask "
+            "the site's help"
+        )
+
+
+def cluster_name(system: str) -> str:
+    """Return what tells the cluster that can be asked from here from others of the same system."""
+    if system == "slurm":
+        with suppress(QueueError):
+            told = _call(["scontrol", "show", "config"], ASK_SECONDS)
+            if found := re.search(r"^ClusterName\s*=\s*(\S+)", told.stdout, re.MULTILINE):
+                return found[1]
+    return socket.gethostname()
+
+
+def job_state(system: str, job_id: str) -> State | None:
+    """Return whether a job is queued, running or gone; None if that cannot be asked here."""
+    return job_states(system, [job_id])[job_id]
+
+
+def job_states(system: str, job_ids: Sequence[str]) -> dict[str, State | None]:
+    """Ask for the states of several jobs, as far as possible at once.
+
+    Parameters
+    ----------
+    system
+        A key of `SYSTEMS`.
+    job_ids
+        As `submit_job` returned them.
+
+    Returns
+    -------
+    dict
+        A state for each id; None where the batch system does not answer in time, or not to this.
+    """
+    ids = [_checked_id(job_id) for job_id in job_ids]
+    each = "{id}" in SYSTEMS[system].ask
+    found: dict[str, State | None] = {}
+    for group in [[job_id] for job_id in ids] if each else [ids] if ids else []:
+        found |= _ask(SYSTEMS[system], group)
+    return found
+
+
+def _ask(system: System, ids: list[str]) -> dict[str, State | None]:
+    names = {"id": ids[0], "ids": " ".join(ids), "commas": ",".join(ids)}
+    try:
+        told = _call(shlex.split(system.ask.format_map(names)), ASK_SECONDS)
+    except QueueError:
+        return dict.fromkeys(ids)
+    listed = {
+        line["id"]: line["state"] for line in re.finditer(system.answer, told.stdout, re.MULTILINE)
+    }
+    absent: State | None = None
+    if told.returncode == 0 or JOB_UNKNOWN.search(told.stderr):
+        absent = "gone"
+    heads = {job_id: job_id.split(".")[0] for job_id in ids}  # HTCondor's 12.0 is listed as 12
+    return {
+        job_id: _state(system, listed[head]) if head in listed else absent
+        for job_id, head in heads.items()
+    }
+
+
+def _state(system: System, word: str) -> State:
+    if re.fullmatch(system.queued, word):
+        return "queued"
+    return "gone" if re.fullmatch(system.ended, word) else "running"
+
+
+def _checked_id(job_id: str) -> str:
+    """A job id; it goes onto a command line, where anything else could be an option."""
+    if not re.fullmatch(r"\d+(\.\d+)?", job_id):
+        raise QueueError(f"job {job_id!r}: not a job id, expected a number such as 1234")
+    return job_id
+
+
+def _call(line: list[str], seconds: int, stdin: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a command of a batch system to its end."""
+    text = stdin.read_text(encoding="utf-8") if stdin else ""
+    try:
+        return subprocess.run(
+            line, input=text, capture_output=True, text=True, timeout=seconds, check=False
+        )
+    except FileNotFoundError:
+        raise QueueError(
+            f"{line[0]}: not on PATH; take a login node of the cluster, or load its module"
+        ) from None
+    except subprocess.TimeoutExpired:
+        raise QueueError(
+            f"{shlex.join(line)}: no answer within {seconds} s; look at the queue, then try again"
+        ) from None
+    except OSError as error:
+        raise QueueError(f"{shlex.join(line)}: cannot be run ({error.strerror})") from None
+
+
+def _first_line(told: subprocess.CompletedProcess[str]) -> str:
+    lines = [line.strip() for line in f"{told.stderr}\n{told.stdout}".splitlines() if line.strip()]
+    return lines[0] if lines else f"it said nothing, exit status {told.returncode}"

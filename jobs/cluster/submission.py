@@ -1,0 +1,232 @@
+"""Submitting a sweep to a cluster: a small job that holds the run, and the command that ends it.
+
+What is submitted is the controller, a job of one core: it holds scheduler and client, starts the jobs
+of the workers and hands out the blocks (`controller`). So the login shell is not needed any more.
+With `allocation` the controller and all workers share one job of several nodes. The store is leased to
+the run from the submission on, while the job waits as well.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from jobs.cluster import credentials, job_scripts, queue
+from jobs.cluster.profile import Profile
+from jobs.cluster.run_folder import Run, drop_if_gone
+from jobs.cluster.systems import SYSTEMS
+from pipeline import store as stores
+from pipeline.blocks import block_shape, blocks
+from pipeline.errors import InputError
+from pipeline.store import lease
+from pipeline.store.location import Place, place
+from pipeline.sweep import Sweep
+
+if TYPE_CHECKING:
+    from dask_jobqueue.core import Job
+
+__all__ = ["cancel", "check", "controller_job", "scripts", "submit", "worker_name"]
+
+SLOWER = 3.0
+"""A block may take so many times its estimated time: a slower machine, a busy node."""
+
+CANCEL_SECONDS = 90.0
+"""Given to a run that is told to end: it waits for the blocks that are being computed."""
+
+
+def check(sweep: Sweep, run: Run, profile: Profile) -> None:
+    """Refuse what a cluster could not finish.
+
+    Raises
+    ------
+    InputError
+        The profile is none of a batch system, or a block does not fit into a worker's lifetime.
+    StoreError
+        The store cannot take the sweep, or is being filled.
+    """
+    if profile.system not in SYSTEMS:
+        raise InputError(
+            f"profile {profile.name}: {profile.system} has no jobs to submit; use "
+            "`widthlaw run SWEEP` with --workers or --scheduler"
+        )
+    if run.allocation:
+        job_scripts.launcher(profile)
+    stores.check_target(run.store, sweep)
+    where = place(run.store)
+    if where.exists():
+        drop_if_gone(where)
+        lease.refuse(where)
+    _check_lifetime(sweep, run, profile)
+
+
+def _check_lifetime(sweep: Sweep, run: Run, profile: Profile) -> None:
+    longest = max((block.seconds for block in _todo(sweep, run)), default=0.0)
+    shortest = job_scripts.lifetime_seconds(profile) - job_scripts.stagger_seconds(profile)
+    if not run.allocation:
+        shortest = min(shortest, job_scripts.lifetime_seconds(profile, profile.controller.walltime))
+    if SLOWER * longest > shortest:
+        raise InputError(
+            f"profile {profile.name}: walltime {_shortest_walltime(run, profile)} s: a job may retire "
+            f"after {shortest} s, but the longest block is estimated at {longest:.0f} s and may take "
+            f"{SLOWER:g} times that; give a walltime of {_enough(SLOWER * longest)} or more"
+        )
+
+
+def _shortest_walltime(run: Run, profile: Profile) -> int:
+    own = None if run.allocation else profile.controller.walltime
+    return min(profile.job_walltime, own or profile.job_walltime)
+
+
+def _todo(sweep: Sweep, run: Run) -> Iterator[Any]:
+    if place(run.store).exists():
+        return stores.todo(run.store, sweep, run.retry_failed)
+    return blocks(sweep, *block_shape(sweep))
+
+
+def _enough(seconds: float) -> str:
+    """A walltime in whole minutes whose shortest lifetime is so long: a quarter of it in the worst."""
+    minutes = -(-int(4 * seconds + 60) // 60)
+    return f"{minutes // 60:02d}:{minutes % 60:02d}:00"
+
+
+def controller_job(run: Run, sweep: Sweep, profile: Profile) -> Job:
+    """Make the job of the controller, or with `allocation` that of the whole run."""
+    asked = profile.controller
+    common: dict[str, Any] = {
+        "name": f"widthlaw-{sweep.name}",
+        "command": ["bash", str(run.folder / "supervise.sh"), profile.python, str(run.folder)],
+        "log_directory": run.logs,
+    }
+    if not run.allocation:
+        return job_scripts.job(
+            run.equipped(profile),
+            **common,
+            memory=asked.memory,
+            walltime=asked.walltime,
+            queue=asked.queue,
+            directives=asked.directives,
+        )
+    return job_scripts.job(
+        run.equipped(profile),
+        **common,
+        cores=profile.workers_per_job,
+        memory=profile.workers_per_job * profile.job_memory + asked.memory,
+        nodes=-(-(profile.workers or 1) // profile.workers_per_job),
+    )
+
+
+def scripts(run: Run, sweep: Sweep, profile: Profile) -> dict[str, str]:
+    """Return the scripts of the jobs, as `submit` and the controller would hand them in."""
+    made = {"controller": controller_job(run, sweep, profile).job_script()}
+    if not run.allocation:
+        options = job_scripts.worker_options(
+            run.equipped(profile), name=worker_name(sweep), log_directory=run.logs
+        )
+        made["worker"] = job_scripts.worker_script(profile, options, credentials.load(run.tls))
+    return made
+
+
+def worker_name(sweep: Sweep) -> str:
+    """What the workers' jobs are called."""
+    return f"widthlaw-{sweep.name}-worker"
+
+
+def submit(sweep: Sweep, run: Run, profile: Profile) -> str:
+    """Submit a run and return the number of its job; the store is made if nothing is there.
+
+    Raises
+    ------
+    InputError, StoreError
+        As `check` does; or the batch system did not take the job.
+    """
+    check(sweep, run, profile)
+    why = job_scripts.why_unusable(profile)
+    if why:
+        raise InputError(f"profile {profile.name}: cannot be used here: {why}")
+    stores.open_or_create(run.store, sweep)
+    run = replace(run, cluster=queue.cluster_name(profile.system))
+    with lease.hold(place(run.store), run.run) as held:
+        if run.retry_failed:
+            stores.reset_failed(run.store)
+        run.prepare(profile)
+        made = controller_job(run, sweep, profile)
+        number = queue.submit_job(made, run.folder / "controller.sh")
+        held.pass_on(lease.Job(profile.system, number, str(run.folder), run.cluster))
+    return number
+
+
+def cancel(store: str) -> str:
+    """End the run that fills a store, and say what became of it.
+
+    Raises
+    ------
+    InputError
+        It cannot be ended from here.
+    """
+    where = place(store)
+    stores.check_store(store)
+    found = lease.read(where)
+    if found is None:
+        return "nobody is filling it"
+    if found.job:
+        _check_reachable(where, found, found.job)
+        queue.cancel_job(found.job.system, found.job.number)
+        _wait(where, found)
+        _clear_up(found.job, found.run)
+        return f"job {found.job.number} ({found.job.system}) cancelled"
+    if not found.here:
+        raise InputError(
+            f"store {store}: {found.who}; it can be ended on {found.host} alone: "
+            f"`kill {found.pid}` there"
+        )
+    if not found.stale:
+        os.kill(found.pid, signal.SIGTERM)
+        _wait(where, found)
+    return f"process {found.pid} ended"
+
+
+def _check_reachable(where: Place, found: lease.Lease, job: lease.Job) -> None:
+    if job.system not in SYSTEMS or job.cluster != queue.cluster_name(job.system):
+        raise InputError(
+            f"store {where.name}: {found.who}; its cluster, {job.cluster or 'unknown'}, cannot be "
+            "asked from here: cancel it there"
+        )
+
+
+def _wait(where: Place, found: lease.Lease) -> None:
+    """Wait until a run that was told to end has given the store back; take it if it cannot any more."""
+    deadline = time.monotonic() + CANCEL_SECONDS
+    while time.monotonic() < deadline:
+        now = lease.read(where)
+        if now is None or now.run != found.run:
+            return
+        if (
+            now.job and found.job and now.job.number != found.job.number
+        ):  # it had submitted itself again
+            queue.cancel_job(now.job.system, now.job.number)
+            found = now
+        drop_if_gone(where)
+        if now.here and now.stale:
+            lease.drop(where, now)
+        time.sleep(0.5)
+    raise InputError(
+        f"store {where.name}: the run was told to end, and still held the store after "
+        f"{CANCEL_SECONDS:.0f} s; look at `widthlaw status {where.name}`"
+    )
+
+
+def _clear_up(job: lease.Job, name: str) -> None:
+    """Cancel what a controller that was killed has left behind, and remove the credentials."""
+    with suppress(InputError):  # no folder to be read, or a batch system that does not answer
+        run = Run.load(job.folder)
+        if run.run != name:  # submitted again meanwhile, and not ours to end
+            return
+        run.forget_credentials()
+        for number, state in queue.job_states(job.system, run.workers).items():
+            if state != "gone":
+                queue.cancel_job(job.system, number)

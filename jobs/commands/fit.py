@@ -1,0 +1,199 @@
+"""What `widthlaw fit` prints: the critical widths of stores in one table, and their laws in another."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from jobs.output.records import asking, json_text, plain, say_gaps
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+    from analysis.comparison import Answer
+    from pipeline.store.location import Where
+
+__all__ = ["CELL_COLUMNS", "check_rule", "print_fits"]
+
+CELL_COLUMNS = [
+    "outcome",
+    "k50",
+    "k50_low",
+    "k50_high",
+    "bracket_low",
+    "bracket_high",
+    "transition_width",
+    "transition_width_low",
+    "transition_width_high",
+    "fit_p",
+    "k50_isotonic",
+    "k_crossing",
+    "k_edge",
+    "k_edge_finite",
+    "alpha",
+    "seeds",
+    "pending",
+]
+"""Of the variables of critical widths, those that are shown."""
+
+
+def print_fits(paths: Sequence[Where], judged: Mapping[str, Any], form: str | None) -> int:
+    """Print critical widths and laws of stores; return the exit status.
+
+    All stores are fitted before anything is printed: one that cannot be is refused.
+
+    Parameters
+    ----------
+    paths
+        The stores.
+    judged
+        What success is, as keywords of `critical_widths`.
+    form
+        csv, json, or text if None.
+    """
+    from analysis.stores import open_stores
+
+    tree = open_stores(paths)
+    places = dict(zip(tree.children, paths, strict=True))
+    answers = {name: _fitted(path, tree[name].to_dataset(), judged) for name, path in places.items()}
+    for name, answer in answers.items():
+        for note in answer.notes:
+            click.echo(f"{places[name]}: {note}", err=True)
+    if form == "json":
+        records = [_record(places[name], answer) for name, answer in answers.items()]
+        click.echo(json_text(records[0] if len(records) == 1 else records))
+    elif form == "csv":
+        _print_csv({str(places[name]): answer for name, answer in answers.items()})
+    else:
+        _show(answers, places)
+    return max(say_gaps(path, "fitted with what is there") for path in paths)
+
+
+def _fitted(path: Where, ds: xr.Dataset, judged: Mapping[str, Any]) -> Answer:
+    from analysis.comparison import answer_of
+
+    with asking("fit", path):
+        if judged["success"] is None:
+            check_rule(ds, path)
+        return answer_of(ds, **judged)
+
+
+def check_rule(ds: xr.Dataset, path: Where) -> None:
+    """Refuse a store without success at the command line's own level: it can pass no other rule."""
+    from pipeline.errors import InputError
+
+    if "steps_to_tolerance" not in ds and not {"sigma_min", "alpha"} <= set(ds):
+        raise InputError(
+            f"a store of {ds.attrs['experiment']} has no success that a critical width could be "
+            f"fitted to; say what it is with --success, or `widthlaw plot {path}` draws what it holds"
+        )
+
+
+def _record(path: Where, answer: Answer) -> dict[str, Any]:
+    return {
+        "store": str(path),
+        "rule": answer.rule,
+        "critical_widths": plain(_narrowed(answer.cells, answer.axes), "inf"),
+        "verdict": answer.verdict,
+        "laws": [] if answer.laws is None else plain(answer.laws, "inf"),
+    }
+
+
+def _print_csv(answers: Mapping[str, Answer]) -> None:
+    whole = _table(answers)
+    alone = whole.drop(columns="store") if len(answers) == 1 else whole
+    alone.to_csv(sys.stdout, index=False, lineterminator="\n")
+
+
+# ---- tables
+
+
+def _table(answers: Mapping[str, Answer]) -> pd.DataFrame:
+    """The cells of all stores, with what tells them apart first."""
+    from analysis.comparison import joined_cells
+
+    whole = joined_cells(answers)
+    variables = {name for a in answers.values() for name in a.cells if name not in a.axes}
+    return _narrowed(whole, [str(name) for name in whole if name not in variables])
+
+
+def _narrowed(cells: pd.DataFrame, first: Sequence[str]) -> pd.DataFrame:
+    return cells[[*first, *(name for name in CELL_COLUMNS if name in cells)]]
+
+
+def _show(answers: Mapping[str, Answer], places: Mapping[str, Where]) -> None:
+    from analysis.comparison import joined_laws
+
+    alone = len(answers) == 1
+    for name, answer in answers.items():
+        click.echo(f"{places[name] if alone else name}: critical widths at {answer.rule}")
+    cells = _table(answers).drop(columns=["store"] if alone else ["rule"], errors="ignore")
+    if len(cells):
+        click.echo(_legible(_merged(cells)).to_string(index=False))
+    for name, answer in answers.items():
+        if not len(answer.cells):
+            said = "" if alone else f"{name}: "
+            click.echo(f"{said}no critical width: no trial came to an outcome, and none is pending")
+    click.echo("\nlaws, by AICc")
+    laws = joined_laws(answers)
+    if len(laws):
+        shown = _legible(_compact(laws))
+        click.echo((shown.drop(columns="store") if alone else shown).to_string(index=False))
+    for name, answer in answers.items():
+        click.echo(answer.verdict if alone else f"{name}: {answer.verdict}")
+
+
+def _legible(frame: pd.DataFrame) -> pd.DataFrame:
+    """Four decimals, but what says the cell as it was written: 1e-8 is not 0, nor is a depth 2.0."""
+    written = {
+        name: [f"{value:.12g}".replace("nan", "NaN") for value in frame[name]]
+        for name in ("angle", "tolerance", "budget", "depth", "step_size")
+        if name in frame and frame[name].dtype.kind in "if"
+    }
+    return frame.round(4).assign(**written)
+
+
+def _merged(cells: pd.DataFrame) -> pd.DataFrame:
+    """Each interval in one column with its value, and four digits: what a terminal has room for."""
+    shown = cells.copy()
+    for name in [name for name in CELL_COLUMNS if name in cells and cells[name].dtype.kind == "f"]:
+        shown[name] = [_short(value) for value in cells[name]]
+    for name in ("k50", "transition_width"):
+        ends = zip(shown[name], shown.pop(f"{name}_low"), shown.pop(f"{name}_high"), strict=True)
+        shown[name] = ["NaN" if value == "NaN" else f"{value} [{a}, {b}]" for value, a, b in ends]
+    shown["bracket_low"] += "-" + shown.pop("bracket_high")
+    return shown.rename(columns={"bracket_low": "bracket"})
+
+
+def _short(value: float) -> str:
+    """Four digits, and all of those before the point."""
+    if value != value or abs(value) == float("inf"):
+        return "NaN" if value != value else f"{value:g}"
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def _compact(laws: pd.DataFrame) -> pd.DataFrame:
+    """The columns of the laws that a terminal has room for; JSON has them all."""
+    groups = list(laws.columns[: laws.columns.get_loc("law")])
+    shown = laws[[*groups, "formula", "constant"]].copy()
+    shown["constant"] = [f"{value:.3g}" for value in laws["constant"]]
+    shown["exponents"] = [_exponents(row) for _, row in laws.iterrows()]
+    shown["rms"] = laws["rms_log_residual"].round(3)
+    shown["delta AICc"] = laws["delta_aicc"].round(1)
+    shown["weight"] = laws["weight"].round(3)
+    shown["rms, largest n left out"] = laws["error_largest_n"].round(3)
+    return shown
+
+
+def _exponents(law: pd.Series[Any]) -> str:
+    """`a = 1.01 [0.98, 1.04]` for each exponent that was fitted."""
+    known = [name for name in ("n", "d", "alpha") if law[f"exponent_{name}"] == law[f"exponent_{name}"]]
+    return ", ".join(
+        f"{name}^{law[f'exponent_{name}']:.2f} "
+        f"[{law[f'exponent_{name}_low']:.2f}, {law[f'exponent_{name}_high']:.2f}]"
+        for name in known
+    )

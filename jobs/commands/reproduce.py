@@ -1,0 +1,117 @@
+"""The paper from end to end: all named sweeps into stores, their figures, claims, and a report.
+
+Every row of the table says what the paper claims, what was measured in the stores just filled, and
+the verdict (`analysis.claims`).
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from analysis import fit_laws, load_store
+from analysis.claims import Claim, claims
+from analysis.report import report_page
+from analysis.scaling import distinguishable
+from analysis.study import Study
+from jobs import launch
+from jobs.commands.plot import draw_store
+from jobs.commands.report import save_report
+from pipeline.sweep import Sweep
+from pipeline.sweep_files.load import load_sweep, parse_sweep
+
+__all__ = ["PAPER", "reproduce"]
+
+PAPER = (
+    "linear-regression",
+    "theorem1",
+    "input-layer",
+    "budget",
+    "output-layer",
+    "joint",
+    "depth",
+    "theorem2",
+    "theorem2-proof",
+    "alpha-stress",
+    "figure1",
+    "spectrum-evolution",
+    "generalisation",
+)
+FULL_FACTOR = 5
+
+
+def reproduce(output: Path, full: bool, workplace: Mapping[str, Any]) -> int:
+    """Run the paper's sweeps into `output`, draw them, print the table; return the exit status."""
+    began = time.perf_counter()
+    sweeps = [_sweep(name, full) for name in PAPER]
+    stores = {sweep.name: output / f"{sweep.name}.zarr" for sweep in sweeps}
+    for sweep in sweeps:
+        launch.is_complete(sweep, stores[sweep.name])
+    with launch.cluster(**workplace) as client:
+        codes = [
+            launch.report_run(stores[sweep.name], launch.run_sweep(sweep, stores[sweep.name], client))
+            for sweep in sweeps
+        ]
+    studies = {name: Study(load_store(store)) for name, store in stores.items()}
+    drawn = {name: draw_store(study, stores[name], output=output) for name, study in studies.items()}
+    pictures = [file for files in drawn.values() for file in files]
+    click.echo("stores\n" + "\n".join(f"  {store}" for store in stores.values()))
+    click.echo("pictures\n" + "\n".join(f"  {file}" for file in pictures) + "\n")
+    rows = list(claims(studies.values()))
+    click.echo(_told(rows))
+    (output / "claims.csv").write_text(_as_csv(rows))
+    for name in ("theorem2", "input-layer"):
+        click.echo(f"\nlaws of {name}: {distinguishable(fit_laws(studies[name].widths))}")
+    click.echo(f"\n{_report(studies, stores, drawn, output / 'report.html')}")
+    click.echo(f"{time.perf_counter() - began:.0f} s", err=True)
+    return max(codes)
+
+
+def _report(
+    studies: Mapping[str, Study],
+    stores: Mapping[str, Path],
+    drawn: Mapping[str, list[Path]],
+    file: Path,
+) -> Path:
+    """Write the report, of the figures that are drawn already; the stores are told by their names."""
+    told = {name: f"{name}.zarr" for name in studies}
+    svgs = {
+        told[name]: {
+            path.stem.removeprefix(f"{stores[name].stem}-"): path.read_text()
+            for path in files
+            if path.suffix == ".svg"
+        }
+        for name, files in drawn.items()
+    }
+    save_report(report_page({told[name]: study for name, study in studies.items()}, svgs), file)
+    return file
+
+
+def _sweep(name: str, full: bool) -> Sweep:
+    sweep = load_sweep(name)
+    if not full:
+        return sweep
+    text = re.sub(r"(?m)^seeds = .*$", f"seeds = {FULL_FACTOR * len(sweep.seeds)}", sweep.text)
+    return parse_sweep(text, name)
+
+
+def _told(rows: list[Claim]) -> str:
+    """A claim, what was measured and the verdict below each other: no terminal is wide enough."""
+    return "\n".join(
+        f"{row.claim}\n    measured  {row.measured}\n    verdict   {row.verdict}" for row in rows
+    )
+
+
+def _as_csv(rows: list[Claim]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(["claim", "measured", "verdict"])
+    writer.writerows([row.claim, row.measured, row.verdict] for row in rows)
+    return text.getvalue()

@@ -1,0 +1,208 @@
+"""Rows that come in frames, one after the other: to the terminal, or to a file, as they come.
+
+A file appears whole or not at all: it is written beside its place under another name.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from jobs.output.records import plain
+from pipeline.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["by_column", "check_output", "print_rows", "words_of", "write_rows"]
+
+Frames = Iterable["pd.DataFrame"]
+
+
+def print_rows(frames: Frames, form: str | None) -> None:
+    """Print rows as text, CSV or JSON."""
+    _STREAMS[form](frames, sys.stdout)
+    sys.stdout.flush()  # a reader that has gone shows here, and not when Python ends
+
+
+def check_output(file: Path) -> None:
+    """Refuse a file that rows cannot be written to, before any are read.
+
+    Raises
+    ------
+    InputError
+        Its ending is none that is known, a folder lies there, or a library is missing.
+    """
+    if file.suffix not in ENDINGS:
+        raise InputError(f"-o {file}: its ending says the format; expected one of {', '.join(ENDINGS)}")
+    if file.is_dir():
+        raise InputError(f"-o {file}: is a folder; give the name of a file")
+    if file.suffix == ".parquet":
+        try:
+            import pyarrow.parquet  # noqa: F401
+        except ImportError:
+            raise InputError(
+                f"-o {file}: Parquet needs pyarrow, which is not installed: "
+                "pip install 'widthlaw[parquet]'; or give a .csv or .json file"
+            ) from None
+
+
+def write_rows(frames: Frames, file: Path) -> None:
+    """Write rows to a file in the format of its ending; what was there is replaced at the end.
+
+    Raises
+    ------
+    InputError
+        The file cannot be made there.
+    """
+    with _beside(file) as draft:
+        ENDINGS[file.suffix](frames, draft)
+
+
+@contextmanager
+def _beside(file: Path) -> Iterator[Path]:
+    """A path whose file takes its place when all has gone well, and is removed if not."""
+    draft = file.with_name(f".{file.name}.{uuid.uuid4().hex[:8]}.partial")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        draft.touch()
+    except OSError as error:
+        raise InputError(
+            f"-o {file}: cannot be written ({error.strerror or error}); "
+            "give a file in a folder that may be written"
+        ) from None
+    try:
+        yield draft
+        draft.replace(file)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def by_column(frame: pd.DataFrame, keys: int) -> pd.DataFrame:
+    """Statistics with a row for each group and column, which a terminal has room for.
+
+    Parameters
+    ----------
+    frame
+        From `analysis.summarise`.
+    keys
+        How many of its columns say the group.
+    """
+    import pandas as pd
+
+    told: dict[str, dict[str, str]] = {}
+    for label in frame.columns[keys:]:
+        name, _, column = label.removesuffix(")").partition("(")
+        told.setdefault(column, {})[label] = name
+    groups = frame.columns[:keys]
+    parts = [
+        frame[[*groups, *names]].rename(columns=names).assign(column=column)
+        for column, names in told.items()
+    ]
+    whole = pd.concat(parts).sort_index(kind="stable")
+    statistics = [name for name in whole if name not in (*groups, "column")]
+    return whole[[*groups, "column", *statistics]]
+
+
+def words_of(text: str | None) -> list[str] | None:
+    """Cut at the commas that stand in no bracket and no quotes."""
+    if text is None:
+        return None
+    words, depth, quote = [""], 0, ""
+    for sign in text:
+        if quote or sign in "'\"":
+            quote = "" if sign == quote else quote or sign
+        else:
+            depth += (sign in "([") - (sign in ")]")
+        if sign == "," and not depth and not quote:
+            words.append("")
+        else:
+            words[-1] += sign
+    return [word.strip() for word in words]
+
+
+# ---- formats, each of which takes frames with the same columns, the first of which may be empty
+
+
+def _text(frames: Frames, stream: IO[str]) -> None:
+    """A table; where it comes in several frames, the others are laid out as the first."""
+    first, spaces = None, None
+    for frame in frames:
+        if not len(frame):
+            stream.write("(no trial)\n")
+            return
+        if first is not None and spaces is None:
+            spaces = {name: _width(first[[name]]) for name in first}
+        stream.write(frame.to_string(index=False, header=first is None, col_space=spaces) + "\n")
+        first = frame if first is None else first
+
+
+def _width(column: pd.DataFrame) -> int:
+    return max(map(len, column.to_string(index=False).splitlines()))
+
+
+def _csv(frames: Frames, stream: IO[str]) -> None:
+    for number, frame in enumerate(frames):
+        frame.to_csv(stream, index=False, header=number == 0, lineterminator="\n")
+
+
+def _json(frames: Frames, stream: IO[str]) -> None:
+    """A list with a row a line."""
+    stream.write("[")
+    before = "\n"
+    for frame in frames:
+        for record in plain(frame):
+            stream.write(before + json.dumps(record, allow_nan=False))
+            before = ",\n"
+    stream.write("]\n" if before == "\n" else "\n]\n")
+
+
+def _parquet(frames: Frames, file: Path) -> None:
+    """Every frame is a row group."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    writer = None
+    try:
+        for frame in frames:
+            if writer is None:
+                schema = pa.schema([(name, _arrow_type(pa, frame[name])) for name in frame])
+                writer = pq.ParquetWriter(file, schema)
+            writer.write_table(pa.Table.from_pandas(frame, writer.schema, preserve_index=False))
+    finally:
+        if writer is not None:
+            writer.close()
+
+
+def _arrow_type(pa: Any, column: pd.Series[Any]) -> Any:
+    """By the type of the column and not by its values, of which there may be none."""
+    known = {"b": pa.bool_(), "i": pa.int64(), "u": pa.uint64(), "f": pa.float64()}
+    return known.get(column.dtype.kind, pa.string())
+
+
+_STREAMS: dict[str | None, Callable[[Frames, IO[str]], None]] = {
+    None: _text,
+    "csv": _csv,
+    "json": _json,
+}
+
+
+def _filed(form: str) -> Callable[[Frames, Path], None]:
+    def write(frames: Frames, file: Path) -> None:
+        with file.open("w", encoding="utf-8", newline="") as stream:
+            _STREAMS[form](frames, stream)
+
+    return write
+
+
+ENDINGS: dict[str, Callable[[Frames, Path], None]] = {
+    ".csv": _filed("csv"),
+    ".json": _filed("json"),
+    ".parquet": _parquet,
+}
+"""How rows are written to a file, by its ending."""

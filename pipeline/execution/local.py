@@ -1,0 +1,78 @@
+"""Worker processes on this machine, and a Ctrl-C that reaches the driver alone."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+__all__ = ["local_client"]
+
+SCHEDULER = {"distributed.scheduler.allowed-failures": 1}
+"""Settings of our own schedulers: a task is looked into after the second worker that died with it."""
+
+
+def local_client(workers: int | None = None) -> Client:
+    """Start one-thread worker processes with one BLAS thread each on this machine.
+
+    Their connections are encrypted, and take nobody who has not the key of this run.
+
+    Parameters
+    ----------
+    workers
+        Number of processes; the number of usable cores if None.
+
+    Returns
+    -------
+    distributed.Client
+        Closing it closes the workers.
+    """
+    import dask
+    from dask.system import CPU_COUNT
+    from distributed import Client
+
+    with _interrupts_wait() as interrupted, dask.config.set(SCHEDULER):
+        client = Client(
+            n_workers=workers or CPU_COUNT,
+            threads_per_worker=1,
+            host="127.0.0.1",
+            dashboard_address="127.0.0.1:0",
+            worker_dashboard_address=None,
+            memory_limit=0,
+            protocol="tls://",
+            security=True,  # a certificate of this run's own, which never leaves memory
+            preload=["pipeline.execution.worker"],
+        )
+    if interrupted:
+        client.close()
+        raise KeyboardInterrupt
+    return client
+
+
+@contextmanager
+def _interrupts_wait() -> Iterator[list[int]]:
+    """Note a Ctrl-C and go on; what starts meanwhile never sees one.
+
+    A terminal sends it to all processes of a run. It is the driver's to answer, and a worker or a
+    cluster that is interrupted half-started would answer with tracebacks. Children inherit the blocked
+    signal; the driver's other threads may still take it, so it has a handler as well.
+    """
+    from multiprocessing import resource_tracker
+
+    noted: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield noted
+        return
+    resource_tracker.ensure_running()  # its own start would let interrupts through again
+    handler = signal.signal(signal.SIGINT, lambda number, frame: noted.append(number))
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield noted
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        signal.signal(signal.SIGINT, handler)

@@ -1,0 +1,1 @@
+"""Stores over time: verified, repaired, recomputed, extended and merged."""

@@ -1,0 +1,105 @@
+"""The one way in which loops are compiled: by numba, single-threaded, kept on disk where possible.
+
+Sums may be reordered (the same machine code still gives the same bits every time), but nothing else
+is relaxed: infinities and NaN keep their meaning, by which divergence is told.
+
+`compiled` is for the parts, `in_order` for parts whose sums may not be reordered, `entry` for a
+function that Python calls and that takes seconds to compile: the first process of a machine compiles
+it while the others wait, and then load it.
+
+numba holds compiled code as good while the file of its own function is unchanged, whatever became of
+the functions that it calls. So all of ours lies in a folder that is named after all our compiled
+sources together: another version of widthlaw never runs the numerics of this one.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numba
+from platformdirs import user_cache_dir
+
+__all__ = ["compiled", "compiled_sources", "entry", "in_order"]
+
+CONFIG: Any = numba.config
+
+RELAXED = frozenset({"reassoc", "contract", "nsz", "arcp"})
+
+
+def compiled_sources() -> list[Path]:
+    """Files of the whole package that hold compiled functions, and this one."""
+    package = Path(str(files("pipeline")))
+    marks = (b"\nfrom pipeline.numerics.compiled import", b"\nfrom pipeline.numerics import compiled")
+    found = {path for path in package.rglob("*.py") if any(mark in path.read_bytes() for mark in marks)}
+    return sorted(found | {Path(__file__)})
+
+
+def _cache_folder() -> str:
+    """Return the folder of compiled code; `NUMBA_CACHE_DIR` moves it."""
+    sources = b"".join(path.read_bytes() for path in compiled_sources())
+    digest = hashlib.sha256(sources).hexdigest()
+    return str(Path(CONFIG.CACHE_DIR or user_cache_dir("widthlaw")) / digest[:16])
+
+
+CACHE_FOLDER = _cache_folder()
+
+
+def compiled(function: Callable[..., Any], **more: Any) -> Any:
+    """Compile a function at its first call; later processes load it from the folder above."""
+    # error_model: a check of every divisor would keep loops from becoming vectors
+    options: Any = {"fastmath": set(RELAXED), "nogil": True, "error_model": "numpy"} | more
+    elsewhere = CONFIG.CACHE_DIR
+    CONFIG.CACHE_DIR = CACHE_FOLDER
+    try:
+        return numba.njit(function, cache=True, **options)
+    except RuntimeError:  # no folder that may be written: every process compiles for itself
+        return numba.njit(function, **options)
+    finally:
+        CONFIG.CACHE_DIR = elsewhere
+
+
+def in_order(function: Callable[..., Any]) -> Any:
+    """Compile a function as `compiled` does, its sums as they are written, into the loop that calls it.
+
+    A call would keep the loop from becoming vectors, and the compiler leaves long functions as calls.
+    """
+    return compiled(function, fastmath=set(RELAXED - {"reassoc"}), forceinline=True)
+
+
+def entry(function: Callable[..., Any]) -> Any:
+    """Compile a function as `compiled` does, in one process of the machine at a time."""
+    dispatcher = compiled(function)
+    ready = False
+
+    @wraps(function)
+    def call(*arguments: Any) -> Any:
+        nonlocal ready
+        if not ready:
+            with _alone():
+                dispatcher.compile(tuple(map(numba.typeof, arguments)))
+            ready = True
+        return dispatcher(*arguments)
+
+    call.dispatcher = dispatcher  # type: ignore[attr-defined]
+    return call
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Hold this user's lock on compiling; it ends with the process, however it ends."""
+    path = Path(tempfile.gettempdir()) / f"widthlaw-compile-{os.getuid()}.lock"
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)

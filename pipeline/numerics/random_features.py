@@ -1,0 +1,191 @@
+"""Singular values of random features Phi = phi(W X^T), shape (k, n), one hidden unit per row.
+
+`singular_values` is the plain SVD. `NestedFeatures` serves a whole axis of widths in one pass: the
+rows of one W are drawn in fixed panels, their products are added to a growing Gram matrix, and at
+each width only its two extreme eigenvalues are computed, by Lanczos: the largest from the matrix
+itself, the smallest from the inverse of the matrix shifted to just below where random matrix theory
+expects it. The theory is a hint that saves steps: a wrong one costs time, never digits.
+
+A Gram matrix has the squares of the singular values, and with them half the digits. Where
+sigma_min/sigma_max is small (`GRAM_LIMIT`) they come from an SVD instead: not of Phi, whose rows may be
+many, but of the triangle R of Phi = QR, which grows in fixed panels as the Gram matrix does.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import blas
+
+from pipeline.numerics.activations import apply
+from pipeline.numerics.lanczos import largest_eigenvalue, smallest_eigenvalue
+
+__all__ = ["GRAM_LIMIT", "PANEL", "NestedFeatures", "descending_singular_values", "singular_values"]
+
+Array = NDArray[np.float64]
+
+PANEL = 64
+"""Rows of W per panel. Panels are always computed whole and added in order, so that no bit of a
+result depends on which widths were asked for."""
+
+TOGETHER = 4
+"""Panels that enter the triangle at once: fewer would factor R itself more often."""
+
+GRAM_LIMIT = 1e-7
+"""Least lambda_min/lambda_max of a Gram matrix that is trusted: its eigenvalues are good to about
+eps * lambda_max, so sigma_min keeps nine digits."""
+
+
+def descending_singular_values(Phi: Array) -> Array:
+    """Return the n singular values of Phi, shape (k, n), exactly 0 beyond the k-th where k < n.
+
+    Raises
+    ------
+    FloatingPointError
+        Phi is not finite.
+    """
+    _check_finite(Phi)
+    values = np.zeros(Phi.shape[1])
+    values[: min(Phi.shape)] = np.linalg.svd(Phi, compute_uv=False)
+    return values
+
+
+def singular_values(W: Array, X: Array, activation: str) -> Array:
+    """Return the singular values of Phi = phi(W X^T), descending.
+
+    Parameters
+    ----------
+    W : ndarray, shape (k, d)
+        Input weights.
+    X : ndarray, shape (n, d)
+        Inputs.
+    activation
+        A key of `pipeline.numerics.activations.ACTIVATIONS`.
+
+    Returns
+    -------
+    ndarray, shape (n,)
+        Exactly 0 beyond the k-th where k < n: the last one is sigma_min of the paper.
+
+    Raises
+    ------
+    ValueError
+        Shapes that do not fit together, values that are not finite, an unknown activation.
+    FloatingPointError
+        W X^T or phi of it leaves the range of floats.
+    """
+    W, X = np.asarray(W, dtype=np.float64), np.asarray(X, dtype=np.float64)
+    if W.ndim != 2 or X.ndim != 2 or W.shape[1] != X.shape[1]:
+        raise ValueError(
+            f"got W of shape {W.shape} and X of shape {X.shape}, expected (k, d) and (n, d)"
+        )
+    if not (np.isfinite(W).all() and np.isfinite(X).all()):
+        raise ValueError("W and X: got values that are not finite, expected finite numbers")
+    return descending_singular_values(apply(activation, W @ X.T))
+
+
+def _check_finite(Phi: Array) -> None:
+    if not np.isfinite(Phi).all():
+        raise FloatingPointError("features are not finite: the inputs overflow in phi(W X^T)")
+
+
+class NestedFeatures:
+    """The random features of one seed, grown to any number of rows.
+
+    Parameters
+    ----------
+    X : ndarray, shape (n, d)
+        Inputs.
+    activation
+        A key of `pipeline.numerics.activations.ACTIVATIONS`.
+    weights
+        The stream of the rows of W, used by this object alone.
+    """
+
+    def __init__(self, X: Array, activation: str, weights: np.random.Generator) -> None:
+        self._Xt = np.ascontiguousarray(X.T)
+        self._activation = activation
+        self._weights = weights
+        self._panels: list[Array] = []
+        n = X.shape[0]
+        self._gram = np.zeros((n, n), order="F")  # lower triangle of the whole panels added so far
+        self._added = 0
+        self._triangle = np.empty((0, n))  # R of the groups of panels factored so far
+        self._factored = 0
+
+    def features(self, k: int) -> Array:
+        """Return the first k rows of Phi, shape (k, n)."""
+        panels = [self._panel(index) for index in range(-(-k // PANEL))]
+        return np.concatenate(panels)[:k]
+
+    def gram(self, k: int) -> Array:
+        """Return the lower triangle of Phi^T Phi at width k, shape (n, n), Fortran order.
+
+        Widths come in nondecreasing order.
+        """
+        whole, rest = divmod(k, PANEL)
+        if whole < self._added:
+            raise ValueError(f"got width {k} after {self._added * PANEL} rows, expected growing ones")
+        while self._added < whole:
+            self._gram = _add(self._gram, self._panel(self._added))
+            self._added += 1
+        gram = self._gram.copy(order="F")
+        return _add(gram, self._panel(whole)[:rest]) if rest else gram
+
+    def condensed(self, k: int) -> Array:
+        """Return a matrix of few rows that has the singular values of the first k rows of Phi.
+
+        R of Phi = QR for whole groups of panels, and the rows of Phi beyond. Widths come in
+        nondecreasing order.
+        """
+        whole = k // (TOGETHER * PANEL)
+        while self._factored < whole:
+            first = self._factored * TOGETHER
+            panels = [self._panel(first + place) for place in range(TOGETHER)]
+            stacked = np.concatenate([self._triangle, *panels])
+            self._triangle = np.asarray(np.linalg.qr(stacked, mode="r"))
+            self._factored += 1
+        first = whole * TOGETHER
+        rest = [self._panel(index) for index in range(first, -(-k // PANEL))]
+        rows = k - first * PANEL
+        return np.concatenate([self._triangle, np.concatenate(rest)[:rows]]) if rest else self._triangle
+
+    def extremes(self, k: int, floor: float = 0.0) -> tuple[float, float]:
+        """Return (sigma_min, sigma_max) of Phi at width k.
+
+        Parameters
+        ----------
+        k
+            Width; not less than in the calls before.
+        floor
+            A guess, best slightly too low, at the smallest eigenvalue of Phi^T Phi / k.
+
+        Returns
+        -------
+        tuple of float
+            To nine digits; sigma_min is exactly 0 where k < n.
+        """
+        gram = self.gram(k)
+        largest = largest_eigenvalue(gram)
+        if k < len(gram) and np.isfinite(largest):
+            return 0.0, float(np.sqrt(largest))
+        smallest = smallest_eigenvalue(gram, k * floor)
+        if np.isnan(smallest) and floor > 0:  # the guess was too high
+            smallest = smallest_eigenvalue(self.gram(k))
+        if not smallest >= GRAM_LIMIT * largest:  # nan too, where either did not converge
+            values = descending_singular_values(self.condensed(k))
+            return float(values[-1]), float(values[0])
+        return float(np.sqrt(smallest)), float(np.sqrt(largest))
+
+    def _panel(self, index: int) -> Array:
+        while len(self._panels) <= index:
+            W = self._weights.standard_normal((PANEL, self._Xt.shape[0]))
+            panel = apply(self._activation, W @ self._Xt)
+            _check_finite(panel)
+            self._panels.append(panel)
+        return self._panels[index]
+
+
+def _add(gram: Array, panel: Array) -> Array:
+    """Add panel^T panel to the lower triangle of `gram`, in place."""
+    return np.asarray(blas.dsyrk(1.0, panel.T, beta=1.0, c=gram, lower=1, overwrite_c=1))

@@ -1,0 +1,64 @@
+"""Where a store's numbers come from: versions, BLAS, commit, platform and time, kept beside them."""
+
+from __future__ import annotations
+
+import datetime
+import platform
+import subprocess
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from threadpoolctl import threadpool_info
+
+__all__ = ["provenance"]
+
+PACKAGES = ("widthlaw", "numpy", "scipy", "numba", "zarr", "xarray", "dask", "distributed")
+
+
+def provenance() -> dict[str, Any]:
+    """Return what a reader needs in order to compute the same bits again."""
+    return {
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "blas": [
+            {key: info.get(key) for key in ("internal_api", "version", "architecture")}
+            for info in threadpool_info()
+            if info.get("user_api") == "blas"
+        ],
+        **_commit(),
+    }
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+@lru_cache(maxsize=1)
+def _commit() -> dict[str, Any]:
+    """The commit of the checkout that runs, and whether it has local changes; None when installed.
+
+    Asked once: what runs is what was imported.
+    """
+    folder = Path(str(files("pipeline"))).resolve().parent
+    if not (folder / ".git").exists():
+        return {"commit": None, "dirty": None}
+    try:
+        commit = _git(folder, "rev-parse", "HEAD")
+        dirty = bool(_git(folder, "status", "--porcelain", "--untracked-files=no"))
+    except (OSError, subprocess.SubprocessError):
+        return {"commit": None, "dirty": None}
+    return {"commit": commit, "dirty": dirty}
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(folder), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
+    return done.stdout.strip()

@@ -1,0 +1,354 @@
+"""Verdicts say no more than intervals do, and of the paper only what the paper says.
+
+Critical widths and stores are made here, so that which verdict is right is known.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from analysis.claims import Claim, Mark
+from analysis.claims import section3 as certificates
+from analysis.claims import section4 as training
+from analysis.claims import theorem2 as conditioning
+from pipeline.trial_status import Status
+
+
+@dataclass
+class Given:
+    """A store and its critical widths, as a study has them."""
+
+    widths: xr.Dataset = field(default_factory=xr.Dataset)
+    ds: xr.Dataset = field(default_factory=xr.Dataset)
+
+
+def cells(k50, low, high, *, outcome: str = "fitted", edge: float = 100.0, **axes) -> xr.Dataset:
+    """Critical widths over d, n and whatever other axes there are; numbers are spread over them."""
+    axes = {"d": [10], "n": [100], **axes}
+    shape = tuple(len(axis) for axis in axes.values())
+    known = {
+        "k50": k50,
+        "k50_low": low,
+        "k50_high": high,
+        "k_edge": 1.1 * edge,
+        "k_edge_finite": edge,
+        "alpha": 0.3,
+        "outcome": outcome,
+        "pending": 0,
+    }
+    return xr.Dataset({k: (tuple(axes), np.broadcast_to(v, shape)) for k, v in known.items()}, axes)
+
+
+def censored(**axes) -> xr.Dataset:
+    return cells(np.nan, 0.0, np.inf, outcome="censored", **axes)
+
+
+def unfilled(*names: str, **axes) -> xr.Dataset:
+    """A store of which nothing is done."""
+    shape = tuple(len(axis) for axis in axes.values())
+    numbers = {name: (tuple(axes), np.full(shape, np.nan)) for name in names}
+    return xr.Dataset(numbers | {"status": (tuple(axes), np.full(shape, Status.PENDING))}, axes)
+
+
+def filled(numbers: dict[str, object], **axes) -> xr.Dataset:
+    """A store of which everything is done; numbers are spread over its axes."""
+    shape = tuple(len(axis) for axis in axes.values())
+    known = {"status": Status.DONE, **numbers}
+    return xr.Dataset({k: (tuple(axes), np.broadcast_to(v, shape)) for k, v in known.items()}, axes)
+
+
+EDGES = [
+    (220, 200, 240, "off the edge by a factor of 2.2"),
+    (45, 40, 50, "off the edge by a factor of 2.2"),
+    (110, 60, 400, "within 10% of the edge"),
+    (140, 110, 180, "1.4 times the edge, by its interval perhaps within 25% of it"),
+]
+
+
+@pytest.mark.parametrize(("k50", "low", "high", "verdict"), EDGES)
+def test_a_width_off_the_edge_is_a_finding_and_the_theorem_does_not_depart(
+    k50, low, high, verdict
+) -> None:
+    edge, theorem = conditioning.theorem2(Given(cells(k50, low, high)))
+    assert "no claim of the paper" in edge.claim
+    assert "no claim of the paper" in edge.group
+    assert (edge.mark, edge.verdict) == (Mark.FINDING, verdict)
+    assert edge.factor == pytest.approx(k50 / 100)
+    assert theorem.mark == Mark.LOOSE
+
+    (structured,) = conditioning.stress(Given(cells(k50, low, high, dataset=["circle"], angle=[0.0])))
+    assert "no claim of the paper" in structured.subject
+    assert (structured.mark, structured.verdict) == (Mark.FINDING, verdict)
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.0, np.inf), (200.0, np.inf), (0.0, 240.0)])
+def test_a_width_whose_interval_lacks_an_end_is_not_located(low, high) -> None:
+    axes = {"tolerance": [0.1]}
+    rows = [
+        *conditioning.theorem2(Given(cells(220, low, high))),
+        *conditioning.stress(Given(cells(220, low, high, dataset=["circle"], angle=[0.0]))),
+        *training.input_layer(Given(cells(220, low, high, **axes))),
+        *training.joint(Given(cells(220, low, high, trained=["input", "output"], **axes))),
+    ]
+    assert len(rows) == 2 + 1 + 2 + 1
+    assert {row.mark for row in rows} == {Mark.OPEN}
+    assert f"k* = 220 [{low:.0f}, {high:.0f}]" in rows[0].measured
+
+
+FREEDOM = [  # k* d / n is a tenth of k*
+    (34.1, 30, 40, Mark.DEPARTS, "k* d/n is off 1 by a factor of 3.41 at this budget"),
+    (2.5, 2, 3, Mark.DEPARTS, "k* d/n is off 1 by a factor of 4.00 at this budget"),
+    (34.1, 15, 60, Mark.OPEN, "not located well enough: k* d/n is off 1 by a factor of 3.41"),
+    (15, 14, 16, Mark.HOLDS, "kd = n holds to a factor of 1.50 at this budget"),
+]
+
+
+@pytest.mark.parametrize(("k50", "low", "high", "mark", "verdict"), FREEDOM)
+def test_the_count_of_freedom_is_told_by_its_mark(k50, low, high, mark, verdict) -> None:
+    row, _ = training.input_layer(Given(cells(k50, low, high, tolerance=[0.1])))
+    assert row.mark == mark
+    assert row.verdict.startswith(verdict)
+
+
+SUFFICIENT = [  # n^4 / d^3 is 16
+    (1.6, 1.5, 1.7, Mark.LOOSE, "sufficient, loose by a factor of 1.0e+01"),
+    (15, 12, 18, Mark.OPEN, "not located well enough"),
+    (30, 25, 40, Mark.FINDING, "its constant is too small in 1 of 1"),
+]
+
+
+@pytest.mark.parametrize(("k50", "low", "high", "mark", "verdict"), SUFFICIENT)
+def test_a_width_is_sufficient_only_beyond_the_interval_of_the_critical_one(
+    k50, low, high, mark, verdict
+) -> None:
+    widths = cells(k50, low, high, tolerance=[0.1], n=[20]).assign_coords(d=[21.544346900318843])
+    *_, row = training.input_layer(Given(widths))
+    assert row.mark == mark
+    assert row.verdict.startswith(verdict)
+
+
+@pytest.mark.parametrize(
+    ("slowness", "verdict"),
+    [
+        (4000.0, "moves with the budget"),  # from k = 40 at 100 steps to k = 4 at 1000
+        (0.0, "does not move with the budget beyond its intervals"),
+        (30_000.0, "located at one budget only"),  # k = 300 and 90, of 64 at most, and 30
+        (np.nan, "not located"),
+    ],
+)
+def test_a_threshold_moves_with_the_budget_where_the_intervals_say_so(slowness, verdict) -> None:
+    """Every seed fits from 10 (1 + seed / 20) units on, where it does after slowness / k steps."""
+    k, seed = np.array([2, 3, 4, 6, 8, 11, 16, 23, 32, 45, 64]), np.arange(10)
+    jitter = 1 + seed / 20
+    steps = np.where(k[:, None] >= 10 * jitter, 50, np.nan)
+    if slowness != 0:
+        steps = np.ceil(slowness * jitter / k[:, None])
+    axes = {"activation": ["relu"], "d": [10], "n": [100], "width": k / 10.0, "seed": seed}
+    table = {"steps_to_tolerance": steps[..., None]}
+    store = filled(table, **axes, tolerance=[0.1]).assign_coords(k=("width", k))
+    store["status"] = store.status.isel(tolerance=0, drop=True)
+    store.attrs = {"experiment": "input", "nested": 1, "identity_fields": {"descent": {"steps": 1000}}}
+    (row,) = training.budget(Given(ds=store))
+    assert row.verdict == verdict
+    assert (row.mark == Mark.OPEN) == np.isnan(slowness)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "mark"),
+    [
+        ([8, 150], [12, 250], Mark.HOLDS),
+        ([260, 150], [300, 250], Mark.DEPARTS),
+        ([8, 150], [160, 250], Mark.OPEN),
+        ([200, 150], [300, 250], Mark.OPEN),
+    ],
+)
+def test_which_layer_needs_fewer_units_is_told_where_intervals_are_disjoint(low, high, mark) -> None:
+    middle = np.sqrt(np.multiply(low, high))
+    axes = {"tolerance": [0.1], "trained": ["input", "output"]}
+    (row,) = training.joint(Given(cells(middle, low, high, **axes)))
+    assert row.mark == mark
+
+
+def deep(low, high, d=(10,)) -> Given:
+    """Critical widths of one and of two layers, and a store with their conditioning."""
+    axes = {"tolerance": [0.1], "depth": [1, 2]}
+    numbers = {"sigma_min": np.reshape(d, (-1, 1, 1, 1)), "kernel_alpha": 1.0}
+    store = filled(numbers, depth=[1, 2], d=list(d), n=[100], width=[4.0], seed=range(3))
+    store = store.assign_coords(k=("width", [4]))
+    middle = np.sqrt(np.multiply(low, high))
+    return Given(cells(middle, low, high, d=list(d), **axes), store)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "mark", "verdict"),
+    [
+        # kd + k of one layer, kd + k^2 + k of two, with d = 10
+        ([50, 8], [60, 9], Mark.FINDING, "depth lowers the width and lowers the parameters"),
+        ([9, 20], [10, 22], Mark.FINDING, "depth raises the width and raises the parameters"),
+        ([9, 9], [11, 10], Mark.FINDING, "depth does not measurably move the width and raises"),
+        ([9, 5], [20, 12], Mark.OPEN, "not located well enough"),
+    ],
+)
+def test_what_depth_does_is_told_where_intervals_are_disjoint(low, high, mark, verdict) -> None:
+    row, _ = training.depth(deep(low, high))
+    assert row.mark == mark
+    assert row.verdict.startswith(verdict)
+
+
+def test_conditioning_against_depth_is_told_of_every_d() -> None:
+    rows = list(training.depth(deep([50, 8], [60, 9], d=(10, 30))))
+    told = [row for row in rows if row.subject == "conditioning of the last layer against depth"]
+    assert len(told) == 2
+    for row, d, ratio in zip(told, (10, 30), ("5.000", "15.000"), strict=True):
+        assert f"(d={d}, n=100, k=4)" in row.claim
+        assert row.measured.endswith(f"L=1: {ratio}, L=2: {ratio}")
+
+
+def test_the_output_layers_width_is_told_of_every_d() -> None:
+    sizes = {"d": [10, 30], "n": [50, 100]}
+    k50 = np.array([[[60.0], [110]], [[70], [120]]])
+    names = ("solution_error", "loss_final", "loss_initial")
+    store = unfilled(*names, **sizes, width=[1.0], seed=[0]).assign_coords(k=("n", [50, 100]))
+    given = Given(cells(k50, 50, 130, **sizes, tolerance=[0.1]), store)
+    rows = [row for row in training.output_layer(given) if "of order n" in row.claim]
+    for row, d, n in zip(rows, (10, 10, 30, 30), (50, 100, 50, 100), strict=True):
+        assert f"(d={d}, n={n})" in row.claim
+    assert [row.factor for row in rows] == pytest.approx([1.2, 1.1, 1.4, 1.2])
+
+
+@pytest.mark.parametrize("n", [[100], [100, 200]])
+def test_figure_1_compares_n_only_where_there_are_two(n) -> None:
+    names = ("sigma_min", "sigma_max", "edge")
+    store = unfilled(*names, dataset=["sphere"], n=n, seed=[0, 1]).assign_coords(k=1600)
+    rows = list(conditioning.figure1(Given(ds=store)))
+    assert ["amplifies" in row.claim for row in rows] == [False] * len(n) + [True] * (len(n) > 1)
+    assert {row.mark for row in rows} == {Mark.OPEN}
+    assert not any("nan" in row.measured for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("largest", "mark"),
+    [
+        ([2.0, 2.1, 1.9], Mark.HOLDS),
+        ([0.8, 0.82, 0.81], Mark.DEPARTS),
+        ([0.7, 0.9, 1.5], Mark.OPEN),
+        ([0.8], Mark.OPEN),
+    ],
+)
+def test_figure_1_departs_only_where_the_seeds_agree_that_it_does(largest, mark) -> None:
+    least = np.stack([np.ones(len(largest)), np.full(len(largest), 0.5)])
+    numbers = {"sigma_max": [np.ones(len(largest)), largest], "sigma_min": least, "edge": 1.0}
+    store = filled(numbers, dataset=["sphere"], n=[100, 200], seed=range(len(largest)))
+    *_, row = conditioning.figure1(Given(ds=store.assign_coords(k=1600)))
+    assert row.mark == mark
+
+
+def certified(*multiples: float) -> list[Claim]:
+    """Claims of a store whose bounds all hold, or beyond a multiple of 1 do not."""
+    axes = {"depth": [1, 2], "seed": [0, 1, 2], "multiple": list(multiples)}
+    ratio = xr.DataArray([0.5 if at <= 1 else 2.0 for at in multiples], {"multiple": list(multiples)})
+    each = xr.DataArray(np.ones((2, 3)), {"depth": [1, 2], "seed": [0, 1, 2]})
+    names = ("rate_ratio", "path_ratio", "upper_ratio", "lower_ratio", "shortest_ratio")
+    store = xr.Dataset({name: (each * ratio).transpose(*axes) for name in names})
+    store = store.assign(
+        certified=each.where(each.depth == 1, 0.0),
+        status=each.astype(int) * int(Status.DONE),
+        beta=2 * each,
+        jacobian_alpha=each,
+        relative_loss=store.rate_ratio * 0 + 1e-2,
+        steps=store.rate_ratio * 0 + 10,
+    )
+    return list(certificates.theorem1(Given(ds=store)))
+
+
+def test_a_multiple_below_one_is_within_the_certificate() -> None:
+    rows = certified(0.5, 100.0)
+    within = [row for row in rows if "at 0.5 times the certified residual" in row.claim]
+    beyond = [row for row in rows if "at 100 times the certified residual" in row.claim]
+    assert [(row.mark, row.verdict) for row in within] == [(Mark.HOLDS, "holds in 3 of 3")] * 2
+    assert [(row.mark, row.verdict) for row in beyond] == [
+        (Mark.FINDING, "holds in 0 of 3, beyond the certificate")
+    ] * 2
+
+
+@pytest.mark.parametrize("multiples", [(1.0, 100.0), (100.0, 1.0), (0.5, 1.0)])
+def test_what_follows_from_the_bounds_is_read_within_the_certificate(multiples) -> None:
+    rows = {row.claim.partition(":")[0]: row for row in certified(*multiples)}
+    assert rows["after (5)"].verdict.startswith("holds in 3 of 3")
+    assert rows["after (5)"].factor == 2
+
+
+def test_where_no_residual_is_certified_nothing_is_told_of_the_bounds() -> None:
+    rows = certified(100.0, 1000.0)
+    assert {row.mark for row in rows if "times the certified" not in row.claim} == {Mark.OPEN}
+    assert all(row.factor is None for row in rows)
+    assert len(rows) == len(certified(1.0, 1000.0))
+
+
+PROOF = {
+    "feature_norm": 0.5,
+    "delta_squared": 1.0,
+    "truncated_at_sufficient": 0.9,
+    "alpha": 1.0,
+    "sufficient_width": 150.0,
+}
+SIZES = {"d": [10, 20], "n": [100, 200]}
+
+
+@pytest.mark.parametrize(
+    ("make", "axes"),
+    [
+        (conditioning.theorem2, SIZES),
+        (conditioning.proof, SIZES),
+        (training.input_layer, {"tolerance": [0.1, 0.01], **SIZES}),
+    ],
+)
+def test_claims_whose_widths_are_not_located_stay_as_open(make, axes) -> None:
+    told = list(make(Given(cells(22, 20, 24, **axes), filled(PROOF, **SIZES, seed=[0]))))
+    left = list(make(Given(censored(**axes), unfilled(*PROOF, **SIZES, seed=[0]))))
+    assert [row.claim for row in left] == [row.claim for row in told]
+    assert Mark.OPEN not in {row.mark for row in told}
+    assert {row.mark for row in left} == {Mark.OPEN}
+    assert not any("nan" in f"{row.measured} {row.verdict}" for row in left)
+    assert all(row.factor is None for row in left)
+
+
+@pytest.mark.parametrize(
+    ("k50", "low", "high", "mark"),
+    [(220, 200, 240, Mark.DEPARTS), (160, 140, 180, Mark.OPEN), (110, 100, 120, Mark.LOOSE)],
+)
+def test_a_proven_width_below_the_critical_one_departs(k50, low, high, mark) -> None:
+    """Its constants are the proof's: no free constant excuses it."""
+    store = filled(PROOF, d=[10], n=[100], seed=[0, 1])
+    *_, row = conditioning.proof(Given(cells(k50, low, high), store))
+    assert row.mark == mark
+
+
+@pytest.mark.parametrize(("held", "mark"), [(2, Mark.LOOSE), (1, Mark.DEPARTS)])
+def test_a_step_claimed_with_probability_one_half_holds_in_half_of_the_trials(held, mark) -> None:
+    norms = {"feature_norm": [0.5] * held + [1.5] * (4 - held)}
+    store = filled(PROOF | norms, d=[10], n=[100], seed=range(4))
+    row = next(conditioning.proof(Given(censored(), store)))
+    assert row.verdict.startswith(f"holds in {held} of 4")
+    assert row.mark == mark
+
+
+@pytest.mark.parametrize(
+    ("seeds", "mark"),
+    [
+        ([0.95, 1.0, 1.1], Mark.HOLDS),
+        ([1.4, 1.45, 1.5], Mark.FINDING),
+        ([0.8, 1.2, 1.6], Mark.OPEN),
+        ([1.4], Mark.OPEN),
+    ],
+)
+def test_the_floor_is_told_to_be_off_only_where_the_seeds_agree_that_it_is(seeds, mark) -> None:
+    loss = {"loss_final": np.divide(seeds, 2), "loss_initial": 1.0, "solution_error": 0.0}
+    store = filled(loss, d=[10], n=[100], width=[0.5], seed=range(len(seeds)))
+    given = Given(censored(tolerance=[0.1]), store.assign_coords(k=("width", [50])))
+    (row,) = [row for row in training.output_layer(given) if "floors" in row.claim]
+    assert row.mark == mark

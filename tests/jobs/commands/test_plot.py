@@ -1,0 +1,117 @@
+"""Which files a store's figures become, and what is refused."""
+
+from __future__ import annotations
+
+import pytest
+import xarray as xr
+from click.testing import CliRunner
+
+import pipeline
+from analysis import load_store
+from analysis.study import Study
+from jobs.cli import main
+from jobs.commands.plot import draw_store
+from pipeline import store as stores
+from pipeline.errors import InputError
+from pipeline.trial_status import Status
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory, make_sweep):
+    path = tmp_path_factory.mktemp("pictures") / "small.zarr"
+    pipeline.run(make_sweep(), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def study(store) -> Study:
+    return Study(load_store(store))
+
+
+def test_all_kinds_that_suit_become_png_and_svg_beside_the_store(study, store) -> None:
+    written = draw_store(study, store)
+    assert [file.name for file in written] == [
+        f"small-{kind}{ending}"
+        for kind in ("phase", "laws", "ratios", "collapse")
+        for ending in (".png", ".svg")
+    ]
+    assert {file.parent for file in written} == {store.parent}
+    assert all(file.stat().st_size > 1000 for file in written)
+
+
+@pytest.mark.parametrize(
+    ("ending", "start"), [(".png", b"\x89PNG"), (".svg", b"<?xml"), (".pdf", b"%PDF")]
+)
+def test_one_kind_becomes_the_file_that_was_named(study, store, tmp_path, ending, start) -> None:
+    file = tmp_path / "new folder" / f"laws{ending}"
+    assert draw_store(study, store, "laws", file) == [file]
+    assert file.read_bytes().startswith(start)
+
+
+def test_one_kind_in_a_folder_is_png_and_svg(study, store, tmp_path) -> None:
+    written = draw_store(study, store, "ratios", tmp_path / "new")
+    assert written == [tmp_path / "new" / f"small-ratios{ending}" for ending in (".png", ".svg")]
+    assert sorted((tmp_path / "new").iterdir()) == written
+
+
+@pytest.mark.parametrize(
+    ("kind", "output", "said"),
+    [
+        ("phaze", None, "no figure 'phaze' of a store of conditioning; expected one of phase, laws"),
+        ("spectrum", None, "no figure 'spectrum' of a store of conditioning"),
+        ("", None, "no figure ''"),
+        ("laws", "a.gif", "ending of .png, .svg, .pdf"),
+        (None, "a.png", "one file needs --kind"),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused_and_nothing_is_written(
+    study, store, tmp_path, kind, output, said
+) -> None:
+    with pytest.raises(InputError) as refused:
+        draw_store(study, store, kind, output and tmp_path / output)
+    assert said in str(refused.value)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("statuses", "said"),
+    [
+        ((Status.PENDING,), "no trial is done yet (96 pending); `widthlaw run` fills a store"),
+        ((Status.DIVERGED,), "no trial is done (96 diverged); a smaller step_size"),
+        ((Status.FAILED,), "no trial is done (96 failed); `widthlaw query"),
+        ((Status.DIVERGED, Status.FAILED), "no trial is done (48 diverged, 48 failed)"),
+        ((Status.FAILED, Status.PENDING), "no trial is done yet (48 failed, 48 pending)"),
+    ],
+)
+def test_a_store_without_a_trial_that_is_done_says_what_became_of_them(
+    study, store, tmp_path, statuses, said
+) -> None:
+    ds = study.ds
+    which = xr.where(ds.seed % 2, statuses[0], statuses[-1])
+    left = Study(ds.assign(status=xr.zeros_like(ds.status) + which))
+    with pytest.raises(InputError) as refused:
+        draw_store(left, store, output=tmp_path)
+    assert said in str(refused.value)
+
+
+def test_that_all_trials_diverged_is_an_answer_without_a_picture(make_sweep, tmp_path) -> None:
+    descent = "{ steps = 2000, step_size = 2.5, tolerances = [0.1] }"
+    path = tmp_path / "a.zarr"
+    pipeline.run(make_sweep(experiment="'output'", descent=descent, n="[20]", seeds=2), path)
+    assert stores.counts(path)["diverged"] == 12
+    told = CliRunner().invoke(main, ["plot", str(path)])
+    assert (told.exit_code, told.stdout) == (0, "")
+    said = "no figure: no trial is done (12 diverged); a smaller step_size lets descent converge"
+    assert told.stderr == f"{path}: {said}\n"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_folder_that_cannot_be_written_is_named(study, tmp_path, named) -> None:
+    (tmp_path / "file").write_text("no folder")
+    inside = tmp_path / "file" / "small.zarr"  # even the administrator cannot write into a file
+    with pytest.raises(InputError) as refused:
+        draw_store(study, inside, "laws", inside.parent if named else None)
+    assert f"cannot write small-laws.png into {tmp_path / 'file'} (" in str(refused.value)
+    assert "may be written with -o" in str(refused.value)
+    assert "None" not in str(refused.value)

@@ -1,0 +1,241 @@
+"""`widthlaw query`: statistics and files, and how much memory a large store takes."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+import zarr
+from click.testing import CliRunner
+
+import pipeline
+from analysis import open_store, select, summarise
+from jobs.cli import main
+from jobs.output.frames import words_of, write_rows
+from pipeline import store
+from pipeline.execution.compute import compute_block
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory, make_sweep):
+    path = tmp_path_factory.mktemp("queries") / "filled.zarr"
+    pipeline.run(make_sweep(), path)
+    return path
+
+
+def ask(*line: object):
+    return CliRunner().invoke(main, ["query", *map(str, line)])
+
+
+RATIO = "sigma_min/sqrt(k)/alpha"
+GROUPED = ("d == 5", "--columns", f"{RATIO},alpha", "--stat", "mean,quantile:0.1,count", "--by", "n,k")
+
+
+def test_statistics_are_those_of_the_analysis(filled) -> None:
+    expected = summarise(
+        open_store(filled), "d == 5", [RATIO, "alpha"], ["mean", "quantile:0.1", "count"], ["n", "k"]
+    )
+    told = ask(filled, *GROUPED, "--json")
+    assert told.exit_code == 0, told.output
+    assert json.loads(told.stdout) == expected.to_dict("records")
+    rows = pd.read_csv(io.StringIO(ask(filled, *GROUPED, "--csv").stdout))
+    pd.testing.assert_frame_equal(rows, expected, check_exact=True)
+
+
+def test_a_terminal_sees_a_row_for_each_group_and_column(filled) -> None:
+    lines = ask(filled, *GROUPED).stdout.splitlines()
+    assert lines[0].split() == ["n", "k", "column", "mean", "quantile:0.1", "count"]
+    assert [line.split()[:3] for line in lines[1:4]] == [
+        ["6", "9", RATIO],
+        ["6", "9", "alpha"],
+        ["6", "12", RATIO],
+    ]
+    assert len(lines) == 1 + 2 * 3 * 2
+    (one,) = ask(filled, "--stat", "max", "--columns", "alpha").stdout.splitlines()[1:]
+    assert one.split() == ["alpha", f"{float(open_store(filled).alpha.max()):.6f}"]
+
+
+def test_without_a_statistic_trials_are_counted(filled) -> None:
+    told = ask(filled, "--by", "status,d", "--csv").stdout
+    assert told == "status,d,trials\ndone,3,48\ndone,5,48\n"
+    assert ask(filled, "--by", "d", "--limit", 1, "--csv").stdout == "d,trials\n3,48\n"
+
+
+@pytest.mark.parametrize("ending", ["csv", "json", "parquet"])
+@pytest.mark.parametrize("more", [(), ("--by", "n", "--stat", "median", "--columns", "alpha")])
+def test_a_file_holds_what_is_printed(filled, tmp_path, ending, more) -> None:
+    file = tmp_path / "new" / f"rows.{ending}"
+    told = ask(filled, "n == 12", *more, "-o", file)
+    assert (told.exit_code, told.stdout) == (0, f"{file}\n")
+    assert list(file.parent.iterdir()) == [file]
+    if ending == "parquet":
+        ds = open_store(filled)
+        expected = (
+            summarise(ds, "n == 12", ["alpha"], ["median"], ["n"]) if more else select(ds, "n == 12")
+        )
+        pd.testing.assert_frame_equal(pd.read_parquet(file), expected, check_dtype=False)
+    else:
+        assert file.read_text() == ask(filled, "n == 12", *more, f"--{ending}").stdout
+
+
+def test_whole_numbers_of_any_kind_stay_numbers_in_parquet(tmp_path) -> None:
+    frame = pd.DataFrame({"a": np.array([2**64 - 1], "u8"), "b": np.array([7], "u1"), "c": [-1]})
+    write_rows([frame], tmp_path / "a.parquet")
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "a.parquet"), frame, check_dtype=False)
+
+
+@pytest.mark.parametrize(
+    "more", [(), ("--by", "n,status", "--stat", "median,count", "--columns", "alpha")]
+)
+def test_nothing_met_is_an_answer(filled, tmp_path, more) -> None:
+    whole = ask(filled, *more, "--csv").stdout
+    line = (filled, "n > 100", *more)
+    assert ask(*line).stdout == "(no trial)\n"
+    assert ask(*line, "--csv").stdout == whole.splitlines()[0] + "\n"
+    assert ask(*line, "--json").stdout == "[]\n"
+    for condition in ("n > 100", "n > 1"):
+        file = tmp_path / f"{condition[4:]}.parquet"
+        assert ask(filled, condition, *more, "-o", file).exit_code == 0
+    none, some = pq.read_table(tmp_path / "100.parquet"), pq.read_table(tmp_path / "1.parquet")
+    assert none.num_rows == 0 < some.num_rows
+    assert none.schema.equals(some.schema)
+
+
+def test_a_file_that_was_there_stays_where_the_new_one_fails(filled, tmp_path) -> None:
+    damaged, file = tmp_path / "damaged.zarr", tmp_path / "rows.csv"
+    subprocess.run(["cp", "-r", filled, damaged], check=True)
+    chunk = next(path for path in sorted((damaged / "sigma_min" / "c").rglob("*")) if path.is_file())
+    chunk.write_bytes(chunk.read_bytes()[:-5] + b"wrong")
+    file.write_text("before")
+    told = ask(damaged, "-o", file)
+    assert told.exit_code == 1
+    assert file.read_text() == "before"
+    assert {path.name for path in tmp_path.iterdir()} == {"damaged.zarr", "rows.csv"}
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (
+            ("-o", "{tmp}/rows.xlsx"),
+            "its ending says the format; expected one of .csv, .json, .parquet",
+        ),
+        (("-o", "{tmp}/folder.csv"), "is a folder"),
+        (("-o", "{tmp}/file/rows.csv"), "cannot be written"),
+        (("-o", "{tmp}/rows.csv", "--json"), "leave --json out"),
+        (("--stat", "meen", "--columns", "alpha"), "did you mean 'mean'"),
+        (("--by", "statsu"), "by 'statsu': unknown name 'statsu'; did you mean 'status'"),
+        (("--by", "kernel_eigenvalues"), "several values a trial, along index; say which"),
+        (("--columns", "alpha,sigma_mim/2"), "column 'sigma_mim/2': unknown name 'sigma_mim'"),
+    ],
+)
+def test_what_cannot_be_answered_leaves_nothing(filled, tmp_path, line, said) -> None:
+    (tmp_path / "folder.csv").mkdir()
+    (tmp_path / "file").touch()
+    told = ask(filled, *(word.format(tmp=tmp_path) for word in line))
+    assert told.exit_code == 2
+    assert said in told.stderr
+    assert told.stdout == ""
+    assert {path.name for path in tmp_path.iterdir()} == {"folder.csv", "file"}
+
+
+def test_without_pyarrow_parquet_says_what_to_install(filled, tmp_path, monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)  # as where it is not installed
+    told = ask(filled, "-o", tmp_path / "rows.parquet")
+    assert told.exit_code == 2
+    assert "pip install 'widthlaw[parquet]'" in told.stderr
+
+
+def test_a_half_done_store_is_described_and_exits_with_three(make_sweep, tmp_path) -> None:
+    sweep, path, file = make_sweep(), tmp_path / "half.zarr", tmp_path / "rows.parquet"
+    store.create(path, sweep, seeds_per_chunk=4)
+    for block in list(store.todo(path, sweep))[::2]:
+        store.write(path, sweep, block, compute_block(sweep, block))
+    told = ask(path, "--by", "n", "--stat", "count", "--columns", "k", "-o", file)
+    assert told.exit_code == 3
+    assert told.stderr == f"{path}: 48 trials pending; listed with what is there\n"
+    assert pq.read_table(file)["count(k)"].to_pylist() == [24, 24]  # k is known of pending trials too
+    assert ask(path, "--by", "status", "--csv").stdout == "status,trials\ndone,48\npending,48\n"
+
+
+def test_lists_are_cut_outside_of_brackets_and_quotes() -> None:
+    assert words_of("a, max(b,c) ,d[0.1],status == ','") == ["a", "max(b,c)", "d[0.1]", "status == ','"]
+    assert words_of(None) is None
+
+
+# ---- a large store
+
+
+@pytest.fixture(scope="module")
+def sizes(tmp_path_factory, make_sweep):
+    """Two stores with results made up, of 400,000 and of 3,200,000 trials."""
+    folder = tmp_path_factory.mktemp("sizes")
+    widths = [round(1.1 + 0.1 * step, 1) for step in range(32)]
+    for name, seeds in (("small", 2500), ("big", 20_000)):
+        keys = {"n": "[10, 20, 30, 40, 50]", "d": "[4]", "width": f"{{ k_per_n = {widths} }}"}
+        store.create(folder / name, make_sweep(seeds=seeds, **keys), seeds_per_chunk=2000)
+        group = zarr.open_group(folder / name, mode="r+", zarr_format=3)
+        shape = group["status"].shape
+        group["status"][...] = np.ones(shape, np.int8)
+        group["sigma_min"][...] = np.random.default_rng(0).random(shape, dtype=np.float32).round(3)
+    return folder / "small", folder / "big"
+
+
+PEAK = """
+import resource, sys
+from jobs.cli import main
+try:
+    main(sys.argv[1:])
+except SystemExit as end:
+    assert end.code == 0
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "line",
+    [
+        ("sigma_min >= 0.5", "--columns", "sigma_min"),
+        ("--columns", "sigma_min", "--by", "n,k", "--stat", "mean,quantile"),
+    ],
+)
+def test_memory_does_not_grow_with_the_store(sizes, tmp_path, line) -> None:
+    peaks = []
+    for path in sizes:
+        run = [
+            sys.executable,
+            "-c",
+            PEAK,
+            "query",
+            path,
+            *line,
+            "-o",
+            tmp_path / f"{path.name}.parquet",
+        ]
+        told = subprocess.run(list(map(str, run)), capture_output=True, text=True, check=True)
+        peaks.append(int(told.stdout.split()[-1]))
+    more = 2_800_000  # trials; a column of theirs has 8 bytes for each
+    assert peaks[1] - peaks[0] < 2 * 8 * more
+    found = pq.ParquetFile(tmp_path / "big.parquet").metadata
+    if "--by" not in line:
+        assert found.num_rows == pytest.approx(1_600_000, rel=0.01)
+        assert found.num_row_groups > 10
+    else:
+        assert found.num_rows == 5 * 32
+
+
+def test_a_reader_that_goes_away_is_no_error(command, sizes) -> None:
+    with subprocess.Popen(
+        [command, "query", sizes[0], "--csv"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as run:
+        assert run.stdout.readline().startswith(b"d,n,width,seed,k,")
+        run.stdout.close()
+        assert run.stderr.read() == b""
+    assert run.returncode == 0

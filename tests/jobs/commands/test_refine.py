@@ -1,0 +1,250 @@
+"""Refining real stores: until all is located, through kills and limits, without a bit that differs."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+
+import pytest
+import xarray as xr
+from click.testing import CliRunner
+
+import pipeline
+from analysis.refinement.allocation import LOCATED, OPEN
+from jobs.cli import main
+from jobs.commands.refine import rounds
+from pipeline import store
+from pipeline.blocks import estimated_seconds
+from pipeline.maintenance.grow import extend
+from pipeline.maintenance.recompute import sample
+from pipeline.maintenance.verify import damage
+from pipeline.sweep_files.load import parse_sweep
+
+JUDGED = {"threshold": None, "budgets": None, "success": None}
+
+COARSE = {
+    "d": "[5]",
+    "n": "[12, 24]",
+    "width": "{ k_per_n = { start = 1.2, stop = 9.0, num = 5 } }",
+    "seeds": 3,
+}
+
+
+def refined(path, target=0.08, trials=None, judged=None):
+    """Refine in this process."""
+
+    def fill(path) -> None:
+        pipeline.run(store.stored_sweep(path), path)
+
+    return rounds(path, target, trials, JUDGED | (judged or {}), fill, say=lambda line: None)
+
+
+@pytest.fixture
+def coarse(make_sweep, tmp_path):
+    path = tmp_path / "a.zarr"
+    pipeline.run(make_sweep(**COARSE), path)
+    return path
+
+
+def test_every_cell_is_located_and_the_store_is_sound(coarse) -> None:
+    before = xr.open_zarr(coarse).load()
+    last = refined(coarse)
+    assert [state.verdict for state in last.states] == [LOCATED, LOCATED]
+    assert all(state.now <= 0.08 for state in last.states)
+    assert damage(coarse) == []
+    assert sample(coarse, 25).differences == ()
+    after = xr.open_zarr(coarse).sel({dim: before[dim] for dim in before.status.dims}).load()
+    assert after.sigma_min.equals(before.sigma_min)
+    assert store.counts(coarse)["pending"] == 0
+
+
+def test_a_located_store_asks_for_nothing_more(coarse) -> None:
+    refined(coarse)
+    made = coarse.stat().st_ino
+    assert refined(coarse).requests == ()
+    assert coarse.stat().st_ino == made
+
+
+def test_pending_trials_are_run_first(make_sweep, tmp_path, coarse, assert_equal_stores) -> None:
+    half = tmp_path / "half.zarr"
+    store.create(half, make_sweep(**COARSE))
+    refined(half)
+    refined(coarse)
+    assert_equal_stores(half, coarse)
+
+
+def test_a_limit_ends_it_and_more_goes_on(coarse) -> None:
+    last = refined(coarse, trials=41)
+    assert OPEN in [state.verdict for state in last.states]
+    found = store.counts(coarse)
+    assert sum(found.values()) - found["excluded"] == 41
+    assert all(state.verdict == LOCATED for state in refined(coarse).states)
+
+
+def test_a_refined_store_is_extended_and_refined_again(coarse, make_sweep) -> None:
+    refined(coarse)
+    extend(coarse, make_sweep(**COARSE | {"n": "[18]"}))
+    last = refined(coarse)
+    assert [state.at["n"] for state in last.states] == [12, 18, 24]
+    assert {state.verdict for state in last.states} == {LOCATED}
+    assert damage(coarse) == []
+
+
+def test_all_tolerances_of_a_store_of_descent_are_located(make_sweep, tmp_path) -> None:
+    path = tmp_path / "descent.zarr"
+    keys = {
+        "experiment": "'input'",
+        "activation": "'softplus'",
+        "descent": "{ steps = 2000, tolerances = [0.3, 0.1] }",
+        "d": "[4]",
+        "n": "[16]",
+        "width": "{ kd_per_n = [0.5, 2.0, 8.0] }",
+        "seeds": 4,
+    }
+    pipeline.run(make_sweep(**keys), path)
+    last = refined(path, 0.4, trials=400)
+    assert [state.at["tolerance"] for state in last.states] == [0.3, 0.1]
+    assert {state.verdict for state in last.states} == {LOCATED}
+    assert damage(path) == []
+    assert all(k % 2 == 0 for k in xr.open_zarr(path).k.values.ravel())
+
+
+LINEAR = """
+name = "l"
+experiment = "linear"
+dataset = { kind = "sphere" }
+d = [5]
+n = [3]
+seeds = 2
+"""
+
+CHILD = """
+import os, signal, sys
+sys.path[:0] = sys.argv[3:]
+from pathlib import Path
+import pipeline
+from jobs.commands.refine import rounds
+from pipeline import store
+path, end = Path(sys.argv[1]), int(sys.argv[2])
+seen = 0
+def hook(event, given):
+    global seen
+    if event in ("open", "os.rename", "os.remove", "os.mkdir") and str(path.parent) in str(given[0]):
+        seen += 1
+        if seen == end:
+            os.kill(os.getpid(), signal.SIGKILL)
+judged = {"threshold": None, "budgets": None, "success": None}
+def fill(path):
+    pipeline.run(store.stored_sweep(path), path)
+sys.addaudithook(hook)
+rounds(path, 0.2, None, judged, fill, say=lambda line: None)
+"""
+
+
+@pytest.mark.slow
+def test_killed_anywhere_it_goes_on_to_the_same_store(coarse, tmp_path, assert_equal_stores) -> None:
+    killed = 0
+    for number, end in enumerate((300, 1300)):
+        copy = tmp_path / f"copy{number}" / "a.zarr"
+        shutil.copytree(coarse, copy)
+        line = [sys.executable, "-c", CHILD, str(copy), str(end), *filter(None, sys.path)]
+        killed += subprocess.run(line, check=False).returncode == -signal.SIGKILL
+        refined(copy, 0.2)
+        assert damage(copy) == []
+    whole = tmp_path / "whole.zarr"
+    shutil.copytree(coarse, whole)
+    refined(whole, 0.2)
+    assert killed == 2
+    for number in range(2):
+        assert_equal_stores(tmp_path / f"copy{number}" / "a.zarr", whole)
+
+
+# ---- the command
+
+
+def test_a_dry_run_tells_what_it_would_take_and_touches_nothing(coarse, widthlaw) -> None:
+    before = {file: file.stat().st_mtime_ns for file in coarse.rglob("*")}
+    told = widthlaw("refine", coarse, "--to", "8%", "--dry-run", "--json")
+    assert told.returncode == 0, told.stderr
+    records = json.loads(told.stdout)
+    assert [record["n"] for record in records] == [12, 24]
+    assert all(record["verdict"] == "open" for record in records)
+    assert "core-seconds; as many seeds at all widths of the grid would take" in told.stderr
+    assert {file: file.stat().st_mtime_ns for file in coarse.rglob("*")} == before
+
+
+def test_a_dry_run_counts_what_is_pending(make_sweep, tmp_path) -> None:
+    path, sweep = tmp_path / "a.zarr", make_sweep(**COARSE | {"n": "[400]"})
+    store.create(path, sweep)
+    told = CliRunner().invoke(main, ["refine", str(path), "--to", "8%", "--dry-run"])
+    assert told.exit_code == 0, told.stderr
+    assert "15 trials are pending, and run first" in told.stderr
+    seconds = estimated_seconds(sweep)
+    assert seconds > 0.1
+    assert f"will take at least 15 trials and {seconds:.1f} core-seconds" in told.stderr
+
+
+@pytest.mark.slow
+def test_the_command_comes_to_the_store_of_the_library(
+    coarse, widthlaw, tmp_path, assert_equal_stores
+) -> None:
+    other = tmp_path / "b.zarr"
+    shutil.copytree(coarse, other)
+    stopped = widthlaw("refine", coarse, "--to", "0.08", "--trials", 45, "--workers", 2)
+    assert stopped.returncode == 3, stopped.stderr
+    assert "--trials 45 ended it" in stopped.stderr
+    told = widthlaw("refine", coarse, "--to", "8%", "--workers", 1)
+    assert told.returncode == 0, told.stderr
+    assert "2 of 2 cells located" in told.stderr
+    refined(other, trials=45)
+    refined(other)
+    assert_equal_stores(coarse, other)
+    counted = json.loads(widthlaw("status", coarse, "--json").stdout)[0]
+    assert counted["not asked for"] == store.counts(coarse)["excluded"]
+    assert widthlaw("verify", coarse).returncode == 0
+
+
+def test_a_cell_that_cannot_be_located_is_told_and_exits_with_one(
+    make_sweep, tmp_path, widthlaw
+) -> None:
+    path = tmp_path / "circle.zarr"
+    keys = {"dataset": "{ kind = 'circle' }", "n": "[8]", "d": "[2]", "seeds": 2}
+    pipeline.run(make_sweep(**keys), path)
+    told = widthlaw("refine", path, "--to", "10%")
+    assert told.returncode == 1, told.stderr
+    assert "not locatable: a seed's alpha is 0" in told.stdout
+    assert "1 not locatable" in told.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (("refine", "{a}"), "Missing option '--to'"),
+        (("refine", "{a}", "--to", "2 percent"), "expected a share such as 2% or 0.02"),
+        (("refine", "{a}", "--to", "0"), "expected a share between 0 and 100%"),
+        (("refine", "{a}", "--to", "200%"), "expected a share between 0 and 100%"),
+        (("refine", "s3://bucket/a.zarr", "--to", "2%"), "refine a copy in a folder"),
+        (("refine", "{tmp}/nothing.zarr", "--to", "2%"), "not found"),
+        (("refine", "{tmp}/s.zarr", "--to", "2%"), "has no width to vary"),
+        (("refine", "{a}", "--to", "2%", "--success", "sigma_mim > 1"), "did you mean 'sigma_min'"),
+        (("refine", "{a}", "--to", "2%", "--budget", "5"), "refine {a}: --budget:"),
+        (("refine", "{a}", "--to", "2%", "--profile", "slurm"), "slurm runs jobs"),
+    ],
+)
+def test_wrong_input_exits_with_two_and_says_why(coarse, tmp_path, widthlaw, line, said) -> None:
+    store.create(tmp_path / "s.zarr", parse_sweep(LINEAR))
+    known = {"{a}": str(coarse), "{tmp}": str(tmp_path)}
+
+    def spelled(text: str) -> str:
+        for key, value in known.items():
+            text = text.replace(key, value)
+        return text
+
+    told = widthlaw(*map(spelled, line))
+    assert told.returncode == 2, told.stderr
+    assert spelled(said) in told.stderr
+    assert "Traceback" not in told.stderr
+    assert store.counts(coarse)["pending"] == 0

@@ -1,0 +1,99 @@
+"""`widthlaw report`: which stores it tells, where the page goes, and what is refused."""
+
+from __future__ import annotations
+
+import pytest
+
+import pipeline
+from analysis import load_store
+from analysis.study import Study
+from jobs.commands.plot import draw_store
+from jobs.commands.report import report_stores
+from jobs.commands.reproduce import _report
+from pipeline.errors import InputError
+
+DEFAULT = {"threshold": None, "budgets": None, "success": None}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, make_sweep):
+    """Two stores, whose names do not come in the order of the paper."""
+    folder = tmp_path_factory.mktemp("stores")
+    pipeline.run(make_sweep(name="'mine'", d="[3]", seeds=4), folder / "a.zarr")
+    pipeline.run(make_sweep(name="'theorem2'", d="[3]", seeds=4), folder / "theorem2.zarr")
+    (folder / "notes.txt").write_text("no store")
+    return folder
+
+
+def test_a_folder_stands_for_its_stores_those_of_the_paper_first(folder, tmp_path, capsys) -> None:
+    file = tmp_path / "report.html"
+    assert report_stores([folder], DEFAULT, file) == 0
+    assert capsys.readouterr().out == f"{file}\n"
+    page = file.read_text()
+    assert page.index('id="s1">theorem2<') < page.index('id="s2">mine<')
+    named = tmp_path / "named.html"
+    report_stores([folder / "theorem2.zarr", folder, folder / "a.zarr"], DEFAULT, named)
+    assert named.read_bytes() == file.read_bytes()
+
+
+def test_a_store_that_is_half_done_is_told_and_the_status_is_3(tmp_path, make_sweep, capsys) -> None:
+    path = tmp_path / "half.zarr"
+    pipeline.run(make_sweep(d="[3]", seeds=2), path)
+    from jobs.commands.extend import extend_store
+
+    extend_store(path, None, {"seeds": range(4), "n": (), "d": (), "width": ()}, None, False)
+    assert report_stores([path], DEFAULT, tmp_path / "half.html") == 3
+    assert "12 trials pending" in capsys.readouterr().err
+    assert "12 of 24 trials are still to be run" in (tmp_path / "half.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("given", "judged", "output", "said"),
+    [
+        ("empty", {}, "r.html", "a folder without a store"),
+        ("none.zarr", {}, "r.html", "not found"),
+        ("a.zarr", {}, "r.txt", "expected a file that ends with .html"),
+        ("a.zarr", {"budgets": (5,)}, "r.html", "--budget"),
+        ("a.zarr", {"success": "nonsense > 1"}, "r.html", "nonsense"),
+        ("a.zarr", {}, "notes.txt/r.html", "cannot write"),
+    ],
+)
+def test_what_cannot_be_told_is_refused_and_nothing_is_written(
+    folder, tmp_path, given, judged, output, said
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "notes.txt").touch()
+    store = tmp_path / given if given in ("empty", "none.zarr") else folder / given
+    with pytest.raises(InputError, match=said):
+        report_stores([store], DEFAULT | judged, tmp_path / output)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "notes.txt"]
+
+
+def test_reproduce_reports_the_figures_that_it_has_drawn(folder, tmp_path) -> None:
+    store = folder / "theorem2.zarr"
+    study = Study(load_store(store))
+    files = draw_store(study, store, output=tmp_path)
+    marked = tmp_path / "theorem2-laws.svg"
+    marked.write_text(marked.read_text().replace("samples n", "samples, as drawn"))
+    file = _report({"theorem2": study}, {"theorem2": store}, {"theorem2": files}, tmp_path / "r.html")
+    page = file.read_text()
+    assert "samples, as drawn" in page
+    assert page.count("<svg role=") == len(files) // 2 - 1  # the page draws one itself
+
+
+def test_the_command_says_what_is_wrong_in_one_line(widthlaw, tmp_path) -> None:
+    (tmp_path / "empty").mkdir()
+    done = widthlaw("report", tmp_path / "empty")
+    assert done.returncode == 2
+    assert done.stderr.startswith("widthlaw: report ")
+    assert done.stderr.count("\n") == 1
+    assert widthlaw("report").returncode == 2
+
+
+def test_templates_and_script_come_with_the_package() -> None:
+    import importlib.resources
+
+    names = {
+        file.name for file in (importlib.resources.files("analysis.report") / "templates").iterdir()
+    }
+    assert {"page.html", "parts.html", "report.js", "style.css"} <= names

@@ -1,0 +1,151 @@
+"""How wide for one's own rows: real data, structured ones, and files that cannot serve."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from sklearn.datasets import load_digits
+
+from analysis import critical_widths, open_store
+from jobs.cli import main
+from jobs.commands.width import own_sweep
+from pipeline.experiments.proof import sufficient_width
+from pipeline.maintenance.verify import damage
+from pipeline.store import stored_sweep
+from pipeline.theory.kernels import alpha
+
+
+@pytest.fixture
+def rows(tmp_path):
+    """Sixty random rows of five numbers, none of unit norm."""
+    path = tmp_path / "rows.npy"
+    np.save(path, 3 * np.random.default_rng(0).standard_normal((60, 5)))
+    return path
+
+
+def answer(told) -> dict[str, dict[str, float]]:
+    assert told.stdout, told.stderr
+    return {record["quantity"]: record for record in json.loads(told.stdout)}
+
+
+@pytest.mark.slow
+def test_the_digits_are_answered_with_a_picture(widthlaw, tmp_path) -> None:
+    path, picture, store = (tmp_path / name for name in ("digits.npy", "digits.svg", "digits.zarr"))
+    X = load_digits().data
+    np.save(path, X)
+    told = widthlaw("width", path, "--n", 500, "-o", picture, "--store", store, "--json")
+    assert told.returncode == 0, told.stderr
+    assert "scaled to unit norm" in told.stderr
+    found = answer(told)
+    unit = X / np.linalg.norm(X, axis=1, keepdims=True)
+    sample = alpha(unit[np.random.default_rng(1).choice(len(unit), 500, replace=False)], "relu")
+    assert found["alpha"]["low"] / 1.5 < sample < 1.5 * found["alpha"]["high"]
+    measured = found["measured k*"]
+    assert math.sqrt(measured["high"] / measured["low"]) - 1 <= 0.05
+    assert 1.1 < measured["value"] / found["predicted k*, finite size"]["value"] < 1.6
+    assert found["sufficient width"]["value"] > 1e6 * measured["value"]
+    fitted = critical_widths(open_store(store)).squeeze()
+    assert float(fitted.k50) == measured["value"]
+    assert "Theorem 2" in picture.read_text()
+
+
+@pytest.mark.slow
+def test_a_kept_store_is_sound_and_resumes_to_the_same_answer(rows, widthlaw, tmp_path) -> None:
+    line = ("width", rows, "--n", 20, "--to", "10%", "--store", tmp_path / "w.zarr", "--json")
+    first = widthlaw(*line)
+    assert first.returncode == 0, first.stderr
+    assert damage(tmp_path / "w.zarr") == []
+    again = widthlaw(*line)
+    assert again.stdout == first.stdout
+    assert "round" not in again.stderr
+    unit = np.load(rows)
+    unit /= np.linalg.norm(unit, axis=1, keepdims=True)
+    sweep = stored_sweep(tmp_path / "w.zarr")
+    assert (sweep.n, sweep.d, sweep.experiment) == ((20,), (5,), "theorem2-proof")
+    found = answer(first)
+    ds = open_store(tmp_path / "w.zarr")
+    drawn = float(ds.alpha[0, 0, 0])
+    assert found["alpha"]["low"] <= drawn <= found["alpha"]["high"]
+    norm = np.linalg.norm(unit, 2)  # of all rows, so of no draw less
+    assert found["sufficient width"]["low"] <= sufficient_width(20, norm, found["alpha"]["low"])
+    other = widthlaw("width", rows, "--n", 30, "--store", tmp_path / "w.zarr")
+    assert other.returncode == 2
+    assert "holds another question" in other.stderr
+
+
+def test_the_first_widths_are_around_the_prediction(rows) -> None:
+    sweep = own_sweep(rows, 20, "relu", 0.5)
+    low, high = sweep.width[0], sweep.width[-1]
+    assert 20 < low < 80 < high * 2
+    assert sweep.k(5, 20) == sweep.width
+
+
+def test_any_name_of_the_file_is_kept(rows, tmp_path) -> None:
+    other = rows.rename(tmp_path / "rows[1].npy")
+    assert own_sweep(other, 20, "relu", 0.5).dataset[0].path == str(other)
+
+
+def test_a_store_in_a_bucket_is_refused(rows, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    line = ["width", str(rows), "--n", "20", "--store", "s3://bucket/w.zarr"]
+    told = CliRunner().invoke(main, line)
+    assert told.exit_code == 2
+    assert "store s3://bucket/w.zarr: a bucket cannot replace a store at once" in told.stderr
+    assert [file.name for file in tmp_path.iterdir()] == [rows.name]
+
+
+def test_an_activation_that_the_proof_does_not_cover_gets_the_rest(rows, widthlaw) -> None:
+    told = widthlaw("width", rows, "--n", 10, "--activation", "square", "--to", "30%", "--json")
+    assert told.returncode == 0, told.stderr
+    found = answer(told)
+    assert found["sufficient width"]["value"] is None
+    assert found["measured k*"]["value"] > 10
+
+
+def test_rows_that_are_the_same_are_told(tmp_path, widthlaw) -> None:
+    X = np.random.default_rng(0).standard_normal((12, 4))
+    np.save(tmp_path / "twice.npy", np.concatenate([X, 2 * X]))
+    told = widthlaw("width", tmp_path / "twice.npy", "--n", 20, "-o", tmp_path / "a.png", "--json")
+    assert told.returncode == 1
+    assert "alpha is 0 in 4 of 4 draws" in told.stderr
+    assert "leave duplicates out" in told.stderr
+    assert answer(told)["alpha"]["value"] == 0
+    assert (tmp_path / "a.png").stat().st_size > 0
+
+
+def test_a_csv_file_serves_as_well(rows, tmp_path) -> None:
+    np.savetxt(tmp_path / "rows.csv", np.load(rows), delimiter=",", header="a,b,c,d,e", comments="")
+    npy, csv = (own_sweep(tmp_path / name, 20, "tanh", 0.5) for name in ("rows.npy", "rows.csv"))
+    assert npy.width == csv.width
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "more", "said"),
+    [
+        ("rows.npy", None, ("--n", 61), "n: got 61, but"),
+        ("rows.npy", None, ("--n", 1), "--n 1: one row has nothing"),
+        ("rows.npy", None, ("--n", 9, "--activation", "rleu"), "did you mean 'relu'"),
+        ("rows.npy", None, ("--n", 9, "-o", "a.txt"), "expected an ending of .png, .svg, .pdf"),
+        ("rows.npy", None, ("--n", 9, "--to", "5 km"), "expected a share"),
+        ("nothing.npy", None, ("--n", 9), "not found"),
+        ("a.txt", "1,2\n3,4\n", ("--n", 2), "expected .npy or .csv"),
+        ("a.csv", "1,2\n3,four\n", ("--n", 2), "line 2: got 'four', expected a number"),
+        ("a.csv", "1,2\n3,nan\n", ("--n", 2), "sample 1, column 1 is nan"),
+        ("a.csv", "1,2\n0,0\n", ("--n", 2), "sample 1 is all zeros"),
+    ],
+)
+def test_what_cannot_serve_is_said_in_a_line(
+    rows, tmp_path, widthlaw, name, content, more, said
+) -> None:
+    if content is not None:
+        (tmp_path / name).write_text(content)
+    told = widthlaw("width", tmp_path / name, *more)
+    assert told.returncode == 2, told.stderr
+    assert said in told.stderr
+    assert "Traceback" not in told.stderr
+    shutil.rmtree(tmp_path)

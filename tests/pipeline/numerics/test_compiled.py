@@ -1,0 +1,62 @@
+"""Loops are compiled once for a machine, not once for a worker, and anew for another version."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pipeline
+
+SCRIPT = """
+import numpy as np
+from pipeline.descent.loop import _descend, train
+from pipeline.descent.network import Network, balanced
+
+network = Network("relu", np.ones((2, 1)), np.empty((0, 2, 2)), balanced(2))
+train(network, np.ones((1, 1)), np.ones(1), 0.1, 3, [0.1])
+stats = _descend.dispatcher.stats
+print(sum(stats.cache_misses.values()), sum(stats.cache_hits.values()))
+"""
+
+
+FALLING = """
+import numpy as np
+from pipeline.descent.loop import train
+from pipeline.descent.network import Network
+
+# two units that are active at none of the samples: what comes through is the slope below zero
+network = Network("relu", -np.ones((2, 1)), np.empty((0, 2, 2)), -np.ones(2) / 2)
+done = train(network, np.ones((1, 1)), np.ones(1), 0.0, 0, [0.1])
+print(done.loss_initial)
+"""
+
+
+def test_the_first_of_two_processes_compiles_and_the_other_loads(tmp_path) -> None:
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    line = [sys.executable, "-c", SCRIPT]
+    both = [
+        subprocess.Popen(line, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(2)
+    ]
+    told = sorted(process.communicate(timeout=300)[0].split() for process in both)
+    assert told == [["0", "1"], ["1", "0"]]
+
+
+def test_code_of_other_sources_is_not_taken_for_ours(tmp_path) -> None:
+    """A function that is inlined elsewhere changes: what was compiled of it is not loaded again."""
+    package = Path(pipeline.__file__).parent
+    told = []
+    for slope in ("0.0", "0.5"):
+        copy = tmp_path / "pipeline"
+        shutil.copytree(package, copy, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+        rows = copy / "descent" / "activations.py"
+        rows.write_text(rows.read_text().replace("SLOPES = (0.0,", f"SLOPES = ({slope},"))
+        environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
+        line = [sys.executable, "-c", FALLING]  # in the folder of the copy, which is found first
+        done = subprocess.run(
+            line, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+        )
+        told.append(done.stdout)
+    assert told == ["1.0\n", "0.25\n"]
