@@ -63,15 +63,15 @@ class Answer:
     notes: tuple[str, ...] = ()
 
 
-def compare(stores: Stores, **judged: Any) -> pd.DataFrame:
+def compare(stores: Stores, **how: Any) -> pd.DataFrame:
     """Critical widths of several stores in one table.
 
     Parameters
     ----------
     stores
         From `open_stores`, or what it takes.
-    **judged
-        What success is, as keywords of `critical_widths`; the same for all.
+    **how
+        Keywords of `critical_widths`, such as `success` and `interval`; the same for all stores.
 
     Returns
     -------
@@ -85,15 +85,15 @@ def compare(stores: Stores, **judged: Any) -> pd.DataFrame:
     InputError
         Nothing can be fitted to a store; it is named.
     """
-    return joined_cells(_answers(stores, judged))
+    return joined_cells(_answers(stores, how))
 
 
-def compare_laws(stores: Stores, **judged: Any) -> pd.DataFrame:
+def compare_laws(stores: Stores, **how: Any) -> pd.DataFrame:
     """The scaling laws of several stores in one table.
 
     Parameters
     ----------
-    stores, **judged
+    stores, **how
         As for `compare`.
 
     Returns
@@ -106,31 +106,31 @@ def compare_laws(stores: Stores, **judged: Any) -> pd.DataFrame:
     InputError
         As `compare`.
     """
-    return joined_laws(_answers(stores, judged))
+    return joined_laws(_answers(stores, how))
 
 
-def _answers(stores: Stores, judged: Mapping[str, Any]) -> dict[str, Answer]:
+def _answers(stores: Stores, how: Mapping[str, Any]) -> dict[str, Answer]:
     tree = stores if isinstance(stores, xr.DataTree) else open_stores(stores)
     found = {}
     for name, node in tree.children.items():
         try:
-            found[name] = answer_of(node.to_dataset(), **judged)
+            found[name] = answer_of(node.to_dataset(), **how)
         except InputError as error:
             raise InputError(f"{name}: {error}") from error
     return found
 
 
-def answer_of(ds: xr.Dataset, **judged: Any) -> Answer:
+def answer_of(ds: xr.Dataset, **how: Any) -> Answer:
     """Fit one store.
 
     Parameters
     ----------
     ds
         An opened store.
-    **judged
-        As for `compare`.
+    **how
+        Keywords of `critical_widths`.
     """
-    widths = critical_widths(ds, **judged)
+    widths = critical_widths(ds, **how)
     axes = tuple(str(dim) for dim in widths.k50.dims)
     known = str(widths.attrs["rule"]), axes, _cells(widths)
     settings = _settings(ds)

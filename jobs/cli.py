@@ -21,6 +21,7 @@ from jobs.options import FILE, STORE, computing, judging, listing
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from analysis.success import Success
     from pipeline.store.location import Where
 
 
@@ -264,9 +265,7 @@ def query(
 )
 @judging
 @listing
-def fit(
-    stores: Sequence[Where], judged: dict[str, Any], form: str | None, link: str, interval: str
-) -> None:
+def fit(stores: Sequence[Where], success: Success, form: str | None, link: str, interval: str) -> None:
     """Fit the critical width of every cell of STORES, and rank the laws.
 
     Several stores make one table, with a column for whatever they differ in (activation, dataset,
@@ -291,7 +290,7 @@ def fit(
     """
     from jobs.commands.fit import print_fits
 
-    sys.exit(print_fits(stores, judged | {"link": link, "interval": interval}, form))
+    sys.exit(print_fits(stores, success, link, interval, form))
 
 
 @main.command()
@@ -303,7 +302,7 @@ def plot(
     store: Where,
     kind: str | None,
     output: Path | None,
-    judged: dict[str, Any],
+    success: Success,
 ) -> None:
     """Draw the figures of STORE as PNG and SVG, or one as -o FILE in the format of its ending."""
     from analysis import load_store
@@ -314,7 +313,7 @@ def plot(
     from pipeline.errors import InputError
     from pipeline.store import counts
 
-    study = Study(load_store(store), **judged)
+    study = Study(load_store(store), success)
     suited = kinds_for(study.ds)
     if not suited:
         raise InputError(
@@ -339,7 +338,7 @@ def plot(
     "-o", "--output", type=FILE, default=Path("report.html"), show_default=True, help="HTML file."
 )
 @judging
-def report(stores: Sequence[Where], output: Path, judged: dict[str, Any]) -> None:
+def report(stores: Sequence[Where], output: Path, success: Success) -> None:
     """Write one HTML file that tells STORES: claims and verdicts, figures, numbers and their origin.
 
     STORES may also be folders of stores. The file needs nothing beside it, nor a network. The sections
@@ -347,7 +346,7 @@ def report(stores: Sequence[Where], output: Path, judged: dict[str, Any]) -> Non
     """
     from jobs.commands.report import report_stores
 
-    sys.exit(report_stores(stores, judged, output))
+    sys.exit(report_stores(stores, success, output))
 
 
 @main.command()

@@ -11,6 +11,7 @@ import click
 from jobs.options import FILE, STORE, computing, judging, listing
 
 if TYPE_CHECKING:
+    from analysis.success import Success
     from pipeline.store.location import Where
 
 __all__ = ["refine", "width"]
@@ -63,7 +64,7 @@ def refine(
     trials: int | None,
     dry_run: bool,
     workplace: dict[str, Any],
-    judged: dict[str, Any],
+    success: Success,
     form: str | None,
 ) -> None:
     """Run the trials of STORE that narrow its critical widths, until all are known to --to.
@@ -86,7 +87,7 @@ def refine(
     """
     from jobs.commands.refine import refine as refine_store
 
-    sys.exit(refine_store(store, target, trials, dry_run, judged, workplace, form))
+    sys.exit(refine_store(store, target, trials, dry_run, success, workplace, form))
 
 
 @click.command()

@@ -72,10 +72,7 @@ def computing(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def judging(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command --threshold, --budget and --success; it gets them as `judged`.
-
-    That is a mapping of keywords for `analysis.critical_widths` and `analysis.figures.Study`.
-    """
+    """Give a command --threshold, --budget and --success; it gets one `analysis.success.Success`."""
 
     @click.option(
         "--threshold",
@@ -104,9 +101,10 @@ def judging(command: Callable[..., None]) -> Callable[..., None]:
         success: str | None,
         **kwargs: Any,
     ) -> None:
-        judged = {"threshold": threshold, "budgets": budgets or None, "success": success}
         if success is not None and (threshold is not None or budgets):
             raise click.UsageError("--success says it all: leave --threshold and --budget out.")
-        command(*args, judged=judged, **kwargs)
+        from analysis.success import Success
+
+        command(*args, success=Success(threshold, budgets or None, success), **kwargs)
 
     return asked

@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
 
 import xarray as xr
 from matplotlib.figure import Figure
@@ -33,6 +32,7 @@ from analysis.figures.theory import (
 from analysis.figures.thresholds import budget_figure, thresholds_figure
 from analysis.figures.transition import laws_caption, laws_figure, ratios_figure, stress_figure
 from analysis.study import Study
+from analysis.success import Success
 from pipeline.errors import InputError
 
 __all__ = ["FIGURES", "Picture", "Study", "draw", "kinds_for", "save"]
@@ -102,7 +102,7 @@ def kinds_for(ds: xr.Dataset) -> list[str]:
     return [kind for kind, picture in FIGURES.items() if picture.suits(ds)]
 
 
-def draw(ds: xr.Dataset, kind: str, **judged: Any) -> Figure:
+def draw(ds: xr.Dataset, kind: str, success: Success = Success()) -> Figure:  # noqa: B008 (frozen)
     """Draw a figure of a store.
 
     Parameters
@@ -111,8 +111,8 @@ def draw(ds: xr.Dataset, kind: str, **judged: Any) -> Figure:
         An opened store; it is read into memory.
     kind
         One of `kinds_for(ds)`.
-    judged
-        What success is measured by: `threshold`, `budgets`, `success` of `analysis.critical_widths`.
+    success
+        The success of a trial.
 
     Returns
     -------
@@ -130,4 +130,4 @@ def draw(ds: xr.Dataset, kind: str, **judged: Any) -> Figure:
             f"draw: no figure {kind!r} of a store of {ds.attrs.get('experiment')}; expected one of "
             f"{', '.join(suited) or '(none suits it)'}"
         )
-    return FIGURES[kind].draw(Study(ds.load(), **judged))
+    return FIGURES[kind].draw(Study(ds.load(), success))

@@ -64,7 +64,7 @@ def collapse_figure(study: Study) -> Figure:
 def _scaled(study: Study, part: xr.Dataset) -> xr.Dataset | None:
     """The collapse of one panel, or None where it has too few curves."""
     try:
-        return collapse(part, study.threshold, budgets=study.budgets, success=study.success)
+        return collapse(part, success=study.success)
     except TooFewCurves:
         return None
 

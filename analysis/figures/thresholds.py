@@ -46,7 +46,7 @@ def budget_figure(study: Study) -> Figure:
     budget of no step has no place on a logarithmic axis and is left out.
     """
     ds = study.ds
-    widths = critical_widths(ds, budgets=study.budgets or budget_grid(ds))
+    widths = critical_widths(ds, budgets=study.success.budgets or budget_grid(ds))
     parts = parts_of(widths)
     with mpl.rc_context(STYLE):
         figure, axes = grid_of_parts(len(parts), 3)

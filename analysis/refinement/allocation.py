@@ -34,6 +34,7 @@ import xarray as xr
 from scipy import special
 
 from analysis.refinement.lattice import Widths
+from analysis.success import Success
 from analysis.transitions import critical_widths, success_counts
 from pipeline.errors import InputError
 from pipeline.sweep import Cell, Request, Sweep
@@ -162,7 +163,7 @@ def allocate(
     *,
     limit: int | None = None,
     resamples: int = 1000,
-    **judged: Any,
+    success: Success = Success(),  # noqa: B008 (frozen)
 ) -> Allocation:
     """Say how well every cell is located, and which trials to run next.
 
@@ -178,9 +179,9 @@ def allocate(
         The most trials that the round may ask for.
     resamples
         For the intervals.
-    **judged
-        What success is: `threshold`, `budgets` or `success` of `critical_widths`. With several
-        tolerances or budgets a cell goes on until it is located at all of them.
+    success
+        The success of a trial. With several tolerances or budgets a cell goes on until it is
+        located at all of them.
 
     Returns
     -------
@@ -193,10 +194,10 @@ def allocate(
     """
     if not 0 < target < 1:
         raise InputError(f"target: got {target:g}; expected between 0 and 1, such as 0.02 for 2%")
-    if judged.get("success") is None:
+    if success.condition is None:
         ds = ds.drop_vars("kernel_eigenvalues", errors="ignore")  # no prediction is needed
-    found = critical_widths(ds, resamples=resamples, **judged)
-    found = found.merge(success_counts(ds, **judged).rename(trials="counted"))
+    found = critical_widths(ds, resamples=resamples, success=success)
+    found = found.merge(success_counts(ds, success=success).rename(trials="counted"))
     asked = (ds.status != Status.EXCLUDED).transpose(*sweep.dims).values
     widths = Widths(sweep)
     # Where a seed's time is kept as a whole, more widths of it cost little beside it.

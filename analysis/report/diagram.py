@@ -21,6 +21,7 @@ from matplotlib.colors import to_hex
 from analysis.figures.style import parts_along
 from analysis.report.numbers import given, number, whole, width_words, wilson
 from analysis.study import Study
+from analysis.success import Success
 from analysis.success.budgets import budget_grid
 
 __all__ = ["Diagram", "diagram_of"]
@@ -309,9 +310,10 @@ def diagram_of(study: Study) -> Diagram:
 
 
 def _with_budgets(study: Study) -> Study:
-    if study.success is not None or study.budgets is not None or "tolerance" not in study.widths.dims:
+    chosen = study.success.condition is not None or study.success.budgets is not None
+    if chosen or "tolerance" not in study.widths.dims:
         return study
-    return Study(study.ds, budgets=tuple(budget_grid(study.ds)))
+    return Study(study.ds, Success(budgets=tuple(budget_grid(study.ds))))
 
 
 def _slider(cells: xr.Dataset, dim: str) -> Slider:

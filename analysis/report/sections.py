@@ -123,7 +123,7 @@ def section_of(
         question=_question(attrs, sweep),
         counts=_counts(study),
         messages=_messages(study),
-        claims=claims_of(Study(ds) if _is_judged(study) else study),
+        claims=claims_of(study if study.success.is_default else Study(ds)),
         diagram=diagram,
         laws=laws,
         verdict=verdict,
@@ -136,14 +136,10 @@ def section_of(
     )
 
 
-def _is_judged(study: Study) -> bool:
-    return any(rule is not None for rule in (study.threshold, study.budgets, study.success))
-
-
 def _has_transition(study: Study) -> bool:
     """Whether there is a success whose critical width could be asked for; a rule that was given is."""
-    if _is_judged(study):
-        rule_for(study.ds, study.threshold, study.budgets, study.success)
+    if not study.success.is_default:
+        rule_for(study.ds, study.success)
         return True
     try:
         rule_for(study.ds)

@@ -29,7 +29,7 @@ import xarray as xr
 from scipy import special
 
 from analysis.scaling.fitting import Fit, Model, fit_model
-from analysis.success.rules import outcomes, rule_for
+from analysis.success.rules import Success, outcomes, rule_for
 from analysis.transitions.curves import fit_curves
 from analysis.transitions.intervals import draws
 from analysis.transitions.separation import separated
@@ -59,7 +59,7 @@ def collapse(
     threshold: float | None = None,
     *,
     budgets: Sequence[int] | None = None,
-    success: xr.DataArray | str | None = None,
+    success: Success | xr.DataArray | str | None = None,
     resamples: int = 400,
     entropy: int = 0,
 ) -> xr.Dataset:
@@ -90,7 +90,7 @@ def collapse(
     ValueError
         As from `critical_widths`.
     """
-    rule = rule_for(ds, threshold, budgets, success)
+    rule = rule_for(ds, Success.of(threshold, budgets, success))
     trials = outcomes(ds, rule)
     axes = trials[0].dims[:-2]
     k = ds.k.broadcast_like(trials[0].isel(seed=0, drop=True))

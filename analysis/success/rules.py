@@ -29,12 +29,50 @@ from analysis.success.conditions import surely, theorem2_threshold
 from pipeline.errors import InputError
 from pipeline.trial_status import Status
 
-__all__ = ["Rule", "outcomes", "rule_for", "zero_alpha"]
+__all__ = ["THRESHOLD", "Rule", "Success", "outcomes", "rule_for", "zero_alpha"]
 
 _STEPS = "steps_to_tolerance"
 
 THRESHOLD = 0.5
 """Of sigma_min / sqrt(k) over alpha: what Theorem 2 guarantees."""
+
+
+@dataclass(frozen=True)
+class Success:
+    """The success of a trial, as a user defines it; by default the store's own measure.
+
+    Attributes
+    ----------
+    threshold
+        Success is sigma_min / sqrt(k) >= threshold * alpha; None for 1/2, as in Theorem 2.
+    budgets
+        Numbers of steps within which a descent must reach its tolerances; None for all its steps.
+    condition
+        A condition on the stored variables, or booleans over the trials; it replaces both.
+    """
+
+    threshold: float | None = None
+    budgets: tuple[int, ...] | None = None
+    condition: xr.DataArray | str | None = None
+
+    @classmethod
+    def of(
+        cls,
+        threshold: float | None = None,
+        budgets: Sequence[int] | None = None,
+        success: Success | xr.DataArray | str | None = None,
+    ) -> Success:
+        """Return the Success that the keywords of `analysis.critical_widths` describe."""
+        if not isinstance(success, Success):
+            return cls(threshold, None if budgets is None else tuple(np.ravel(budgets)), success)
+        if threshold is not None or budgets is not None:
+            raise InputError("success: got a Success and threshold or budgets beside it; give one")
+        return success
+
+    @property
+    def is_default(self) -> bool:
+        """True where nothing was chosen."""
+        return self.threshold is None and self.budgets is None and self.condition is None
 
 
 @dataclass(frozen=True)
@@ -63,16 +101,16 @@ class Rule:
 
 def rule_for(
     ds: xr.Dataset,
-    threshold: float | None = None,
-    budgets: Sequence[int] | None = None,
-    success: xr.DataArray | str | None = None,
+    chosen: Success = Success(),
 ) -> Rule:
-    """Return the rule that a store's trials are judged by.
+    """Return the rule that decides which trials of a store succeed.
 
     Parameters
     ----------
-    ds, threshold, budgets, success
-        As for `analysis.critical_widths`.
+    ds
+        An opened store.
+    chosen
+        The success that the user defined.
 
     Raises
     ------
@@ -81,6 +119,7 @@ def rule_for(
     TypeError
         For a `ds` that is no Dataset, or a `success` that is not boolean.
     """
+    threshold, budgets, success = chosen.threshold, chosen.budgets, chosen.condition
     if not isinstance(ds, xr.Dataset):
         raise TypeError(f"got {type(ds).__name__}, expected a Dataset; analysis.open_store gives one")
     _require(ds, ("status", "k"))

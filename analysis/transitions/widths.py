@@ -54,7 +54,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from analysis.success.rules import Rule, outcomes, rule_for, zero_alpha
+from analysis.success.rules import Rule, Success, outcomes, rule_for, zero_alpha
 from analysis.transitions.cells import Estimate, How, estimate
 from analysis.transitions.curves import LINKS
 from pipeline.errors import InputError
@@ -111,7 +111,7 @@ def critical_widths(
     threshold: float | None = None,
     *,
     budgets: Sequence[int] | None = None,
-    success: xr.DataArray | str | None = None,
+    success: Success | xr.DataArray | str | None = None,
     link: str = "logistic",
     interval: str = "seeds",
     confidence: float = 0.95,
@@ -183,7 +183,7 @@ def critical_widths(
         For a `ds` that is no Dataset, or a `success` that is not boolean.
     """
     _check_parameters(ds, link, interval, confidence, resamples, tables)
-    rule = rule_for(ds, threshold, budgets, success)
+    rule = rule_for(ds, Success.of(threshold, budgets, success))
     # Read once what is used several times below: a chunk is a file.
     predicted = ["kernel_eigenvalues"] if rule.threshold is not None else []
     ds = _loaded(ds, rule, "alpha", *predicted)
@@ -204,7 +204,7 @@ def success_counts(
     threshold: float | None = None,
     *,
     budgets: Sequence[int] | None = None,
-    success: xr.DataArray | str | None = None,
+    success: Success | xr.DataArray | str | None = None,
 ) -> xr.Dataset:
     """Successes and counted trials of every width, for heat maps.
 
@@ -219,7 +219,7 @@ def success_counts(
         `successes` and `trials`, integers over (cells, width). Trials whose alpha is 0 count in
         neither where success is measured against alpha: it is undefined.
     """
-    rule = rule_for(ds, threshold, budgets, success)
+    rule = rule_for(ds, Success.of(threshold, budgets, success))
     succeeded, counted = outcomes(_loaded(ds, rule), rule)
     counts = {"successes": succeeded.sum("seed"), "trials": counted.sum("seed")}
     return _described(xr.Dataset(counts, attrs=rule.attrs))

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from analysis.comparison import Answer
+    from analysis.success import Success
     from pipeline.store.location import Where
 
 __all__ = ["CELL_COLUMNS", "check_rule", "print_fits"]
@@ -41,7 +42,9 @@ CELL_COLUMNS = [
 """Of the variables of critical widths, those that are shown."""
 
 
-def print_fits(paths: Sequence[Where], judged: Mapping[str, Any], form: str | None) -> int:
+def print_fits(
+    paths: Sequence[Where], success: Success, link: str, interval: str, form: str | None
+) -> int:
     """Print critical widths and laws of stores; return the exit status.
 
     All stores are fitted before anything is printed: one that cannot be is refused.
@@ -50,8 +53,10 @@ def print_fits(paths: Sequence[Where], judged: Mapping[str, Any], form: str | No
     ----------
     paths
         The stores.
-    judged
-        What success is, as keywords of `critical_widths`.
+    success
+        The success of a trial.
+    link, interval
+        As for `critical_widths`.
     form
         csv, json, or text if None.
     """
@@ -59,7 +64,10 @@ def print_fits(paths: Sequence[Where], judged: Mapping[str, Any], form: str | No
 
     tree = open_stores(paths)
     places = dict(zip(tree.children, paths, strict=True))
-    answers = {name: _fitted(path, tree[name].to_dataset(), judged) for name, path in places.items()}
+    answers = {
+        name: _fitted(path, tree[name].to_dataset(), success, link, interval)
+        for name, path in places.items()
+    }
     for name, answer in answers.items():
         for note in answer.notes:
             click.echo(f"{places[name]}: {note}", err=True)
@@ -73,13 +81,13 @@ def print_fits(paths: Sequence[Where], judged: Mapping[str, Any], form: str | No
     return max(say_gaps(path, "fitted with what is there") for path in paths)
 
 
-def _fitted(path: Where, ds: xr.Dataset, judged: Mapping[str, Any]) -> Answer:
+def _fitted(path: Where, ds: xr.Dataset, success: Success, link: str, interval: str) -> Answer:
     from analysis.comparison import answer_of
 
     with asking("fit", path):
-        if judged["success"] is None:
+        if success.condition is None:
             check_rule(ds, path)
-        return answer_of(ds, **judged)
+        return answer_of(ds, success=success, link=link, interval=interval)
 
 
 def check_rule(ds: xr.Dataset, path: Where) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from analysis.refinement.allocation import LOCATED, LOST, OPEN, Allocation, State, allocate
+from analysis.success import Success
 from jobs import launch
 from jobs.commands.fit import check_rule
 from jobs.output.records import INCOMPLETE, Record, aligned, asking, print_records
@@ -34,7 +35,7 @@ def refine(
     target: float,
     trials: int | None,
     dry_run: bool,
-    judged: Mapping[str, Any],
+    success: Success,
     workplace: Mapping[str, Any],
     form: str | None,
 ) -> int:
@@ -50,8 +51,8 @@ def refine(
         The most trials that the store may ask for in all; no limit if None.
     dry_run
         Whether only to tell what it would take.
-    judged
-        What success is, as keywords of `critical_widths`.
+    success
+        The success of a trial.
     workplace
         Where the workers are, as `launch.cluster` takes it.
     form
@@ -63,9 +64,9 @@ def refine(
         The exit status: 0; 1 where a cell is not locatable or trials failed; 3 where the limit of
         trials ended it.
     """
-    sweep = _check(path, judged)
+    sweep = _check(path, success)
     pending = stores.counts(path)["pending"]
-    first = _look(path, target, trials, judged)
+    first = _look(path, target, trials, success)
     records = list(_records(first.states, sweep, target))
     if dry_run:
         print_records(records, form)
@@ -77,7 +78,7 @@ def refine(
     if dry_run:
         return 0
     with launch.filling(workplace) as fill:
-        last = rounds(path, target, trials, judged, fill)
+        last = rounds(path, target, trials, success, fill)
     print_records(list(_records(last.states, stores.stored_sweep(path), target)), form)
     return _report(path, last, trials)
 
@@ -86,7 +87,7 @@ def rounds(
     path: Where,
     target: float,
     trials: int | None,
-    judged: Mapping[str, Any],
+    success: Success,
     fill: Callable[[Where], None],
     say: Callable[[str], None] = lambda line: click.echo(line, err=True),
 ) -> Allocation:
@@ -94,7 +95,7 @@ def rounds(
 
     Parameters
     ----------
-    path, target, trials, judged
+    path, target, trials, success
         As for `refine`.
     fill
         Runs what is pending in a store.
@@ -110,7 +111,7 @@ def rounds(
         fill(path)
     number = 0
     while True:
-        allocation = _look(path, target, trials, judged)
+        allocation = _look(path, target, trials, success)
         if not allocation.requests:
             return allocation
         number += 1
@@ -132,7 +133,7 @@ def refuse_bucket(path: Where, remedy: str) -> None:
         )
 
 
-def _check(path: Where, judged: Mapping[str, Any]) -> Sweep:
+def _check(path: Where, success: Success) -> Sweep:
     """Refuse what cannot be refined, before anything is done."""
     from analysis import open_store
 
@@ -143,18 +144,20 @@ def _check(path: Where, judged: Mapping[str, Any]) -> Sweep:
     lease.refuse(place(path))
     check_replaceable(place(path), sweep)
     with asking("refine", path):
-        if judged["success"] is None:
+        if success.condition is None:
             check_rule(open_store(path), path)
     return sweep
 
 
-def _look(path: Where, target: float, trials: int | None, judged: Mapping[str, Any]) -> Allocation:
+def _look(path: Where, target: float, trials: int | None, success: Success) -> Allocation:
     from analysis import open_store
 
     found = stores.counts(path)
     limit = None if trials is None else trials - (sum(found.values()) - found["excluded"])
     with asking("refine", path):
-        return allocate(open_store(path), stores.stored_sweep(path), target, limit=limit, **judged)
+        return allocate(
+            open_store(path), stores.stored_sweep(path), target, limit=limit, success=success
+        )
 
 
 # ---- what is said

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -12,6 +11,7 @@ from analysis import load_store
 from analysis.claims import PARTS
 from analysis.report import report_page, write_report
 from analysis.study import Study
+from analysis.success import Success
 from jobs.output.records import asking, say_gaps
 from pipeline.errors import InputError
 from pipeline.store.location import Where, is_url
@@ -21,15 +21,15 @@ __all__ = ["report_stores", "save_report"]
 IN_ORDER = [name for names in PARTS.values() for name in names]
 
 
-def report_stores(given: Sequence[Where], judged: Mapping[str, Any], output: Path) -> int:
+def report_stores(given: Sequence[Where], success: Success, output: Path) -> int:
     """Write the report of stores and print its path; return the exit status.
 
     Parameters
     ----------
     given
         Stores, and folders that hold some: a folder's come in the order of the paper, then by name.
-    judged
-        What success is, as keywords of `critical_widths`.
+    success
+        The success of a trial.
     output
         The file.
 
@@ -44,21 +44,21 @@ def report_stores(given: Sequence[Where], judged: Mapping[str, Any], output: Pat
         raise InputError(f"report -o {output}: expected a file that ends with .html")
     studies = {}
     for store in stores:
-        study = Study(load_store(store), **judged)
+        study = Study(load_store(store), success)
         with asking("report", store):
-            _check(study, judged)
+            _check(study, success)
         studies[str(store)] = study
     save_report(report_page(studies), output)
     click.echo(output)
     return max(say_gaps(store, "told with what is there") for store in stores)
 
 
-def _check(study: Study, judged: Mapping[str, Any]) -> None:
+def _check(study: Study, success: Success) -> None:
     """Refuse a rule that does not suit a store before anything is drawn."""
     from analysis.success.rules import rule_for
 
-    if any(value is not None for value in judged.values()):
-        rule_for(study.ds, **judged)
+    if not success.is_default:
+        rule_for(study.ds, success)
 
 
 def _stores_in(where: Where) -> Iterator[Where]:

@@ -19,6 +19,7 @@ import numpy as np
 import xarray as xr
 
 from analysis.refinement.allocation import LOST, OPEN, Allocation
+from analysis.success import Success
 from analysis.success.rules import THRESHOLD
 from jobs import launch
 from jobs.commands.refine import refuse_bucket, rounds
@@ -94,7 +95,7 @@ def width(
     if store is not None:
         refuse_bucket(store, "give a path in a folder")
     sweep = own_sweep(data, n, activation, THRESHOLD if threshold is None else threshold)
-    judged: dict[str, Any] = {"threshold": threshold, "budgets": None, "success": None}
+    success = Success(threshold)
     click.echo(f"{data}: rows are scaled to unit norm, as Theorem 2 asks", err=True)
     with ExitStack() as stack:
         path: Where = store or Path(stack.enter_context(TemporaryDirectory()), "width.zarr")
@@ -102,7 +103,7 @@ def width(
         if not launch.is_complete(sweep, path):
             stores.open_or_create(path, sweep)
         fill = stack.enter_context(launch.filling(workplace))
-        last = rounds(path, target, None, judged, fill)
+        last = rounds(path, target, None, success, fill)
         return _answer(path, data, last, threshold, picture, form)
 
 
@@ -190,7 +191,7 @@ def _answer(
     from analysis import load_store
     from analysis.study import Study
 
-    study = Study(load_store(path), threshold)
+    study = Study(load_store(path), Success(threshold))
     print_records(list(_records(study)), form)
     state = last.states[0]
     if study.widths.outcome.item() == "degenerate":

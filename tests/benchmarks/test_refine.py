@@ -14,10 +14,11 @@ import xarray as xr
 
 import pipeline
 from analysis import critical_widths, open_store
+from analysis.success import Success
 from jobs.commands.refine import rounds
 from pipeline import store
 
-RULE = {"threshold": None, "budgets": None, "success": None}
+RULE = Success()
 
 
 @dataclass(frozen=True)

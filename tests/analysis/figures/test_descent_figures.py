@@ -17,6 +17,7 @@ from analysis.experiments.proof import proof_steps
 from analysis.experiments.theorem1 import applies, worst_ratios
 from analysis.figures import FIGURES, kinds_for, save
 from analysis.study import Study
+from analysis.success import Success
 from analysis.success.budgets import budget_grid, budget_of
 from pipeline.numerics import datasets
 from pipeline.numerics.streams import Role, stream
@@ -275,7 +276,7 @@ def test_a_phase_figure_of_a_single_n_has_the_share_of_every_family_over_k(
 
 
 def test_budgets_of_the_study_are_those_that_are_drawn(descents) -> None:
-    figure = FIGURES["budget"].draw(Study(descents["output"].ds, budgets=(50, 300)))
+    figure = FIGURES["budget"].draw(Study(descents["output"].ds, Success(budgets=(50, 300))))
     (axes,) = panels(figure)
     for bar in axes.containers:
         np.testing.assert_allclose(bar.lines[0].get_xdata(), [50, 300], rtol=0.05)

@@ -15,6 +15,7 @@ from analysis import collapse, critical_widths, load_store, success_counts
 from analysis.figures import FIGURES, draw, kinds_for, save
 from analysis.figures.density import bulk_counts
 from analysis.study import Study
+from analysis.success import Success
 from pipeline.errors import InputError
 from pipeline.theory.marchenko_pastur import density, quantiles
 
@@ -172,7 +173,7 @@ def test_cells_without_a_critical_width_have_no_marker(studies, figures, name) -
 def test_critical_widths_of_the_figures_are_those_of_the_analysis(studies) -> None:
     study = studies["conditioning"]
     assert study.widths.equals(critical_widths(study.ds))
-    strict = Study(study.ds, 0.7).widths
+    strict = Study(study.ds, Success(0.7)).widths
     assert strict.equals(critical_widths(study.ds, 0.7))
     assert (strict.k_edge > study.widths.k_edge).all()
 
@@ -327,7 +328,7 @@ def test_the_density_is_that_of_the_law_over_the_eigenvalues_that_were_counted(
 
 def test_figures_are_drawn_of_an_opened_store_by_name(studies) -> None:
     ds = studies["conditioning"].ds
-    figure = draw(ds, "laws", threshold=0.7)
+    figure = draw(ds, "laws", Success(0.7))
     heights = points(bars(panels(figure)[0])[0])[1]
     np.testing.assert_array_equal(heights, critical_widths(ds, 0.7).k50.sel(d=4))
     with pytest.raises(InputError, match="no figure 'spectrum' of a store of conditioning"):

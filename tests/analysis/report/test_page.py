@@ -14,6 +14,7 @@ import pipeline
 from analysis import critical_widths, load_store
 from analysis.report import report_page, write_report
 from analysis.study import Study
+from analysis.success import Success
 from pipeline.errors import InputError
 from pipeline.trial_status import Status
 
@@ -184,7 +185,7 @@ def test_the_page_says_how_its_intervals_were_made(html, studies) -> None:
 
 
 def test_a_rule_that_was_asked_for_judges_the_sections_and_not_the_claims(studies, html) -> None:
-    study = Study(studies["theorem2.zarr"].ds, threshold=0.3)
+    study = Study(studies["theorem2.zarr"].ds, Success(threshold=0.3))
     other = read(report_page({"theorem2.zarr": study}))
     assert "0.3 α" in other.all("div", class_="phase")[0].text
     for phrase in ("over that of the edge", "is sufficient (constant 1)", "(d=4, n=16)"):
@@ -192,7 +193,7 @@ def test_a_rule_that_was_asked_for_judges_the_sections_and_not_the_claims(studie
         assert lines[0]
         assert lines[0] == lines[1]
     with pytest.raises(InputError, match="threshold"):
-        report_page({"d": Study(studies["descent.zarr"].ds, threshold=0.3)})
+        report_page({"d": Study(studies["descent.zarr"].ds, Success(threshold=0.3))})
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from analysis.figures.style import MOST_PANELS, PANEL_DIMS, panels_of
 from analysis.figures.transition import laws_figure
 from analysis.scaling import distinguishable
 from analysis.study import Study
+from analysis.success import Success
 from jobs.commands.plot import draw_store
 from pipeline.errors import InputError
 from pipeline.trial_status import Status
@@ -214,7 +215,7 @@ def test_panels_are_the_axes_that_are_no_numbers_of_a_law(widths) -> None:
 
 
 def test_figures_of_descent_say_the_rule_and_draw_no_prediction(ds) -> None:
-    study = Study(ds, budgets=(1_000, 5_000))
+    study = Study(ds, Success(budgets=(1_000, 5_000)))
     phase, laws = phase_figure(study), laws_figure(study)
     for figure, most in ((phase, MOST_PANELS), (laws, 6)):
         drawn = [a for a in figure.axes if a.axison and a.get_label() != "<colorbar>"]
@@ -298,5 +299,7 @@ def test_status_and_query_read_a_store_of_descent(widthlaw, store) -> None:
 
 
 def test_every_figure_that_suits_descent_is_drawn_with_budgets(store, tmp_path) -> None:
-    for file in draw_store(Study(load_store(store), budgets=(100, 2000)), store, output=tmp_path):
+    for file in draw_store(
+        Study(load_store(store), Success(budgets=(100, 2000))), store, output=tmp_path
+    ):
         assert file.stat().st_size

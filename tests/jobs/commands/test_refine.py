@@ -14,6 +14,7 @@ from click.testing import CliRunner
 
 import pipeline
 from analysis.refinement.allocation import LOCATED, OPEN
+from analysis.success import Success
 from jobs.cli import main
 from jobs.commands.refine import rounds
 from pipeline import store
@@ -23,8 +24,6 @@ from pipeline.maintenance.recompute import sample
 from pipeline.maintenance.verify import damage
 from pipeline.sweep_files.load import parse_sweep
 
-JUDGED = {"threshold": None, "budgets": None, "success": None}
-
 COARSE = {
     "d": "[5]",
     "n": "[12, 24]",
@@ -33,13 +32,13 @@ COARSE = {
 }
 
 
-def refined(path, target=0.08, trials=None, judged=None):
+def refined(path, target=0.08, trials=None, success=None):
     """Refine in this process."""
 
     def fill(path) -> None:
         pipeline.run(store.stored_sweep(path), path)
 
-    return rounds(path, target, trials, JUDGED | (judged or {}), fill, say=lambda line: None)
+    return rounds(path, target, trials, success or Success(), fill, say=lambda line: None)
 
 
 @pytest.fixture
@@ -136,11 +135,11 @@ def hook(event, given):
         seen += 1
         if seen == end:
             os.kill(os.getpid(), signal.SIGKILL)
-judged = {"threshold": None, "budgets": None, "success": None}
+from analysis.success import Success
 def fill(path):
     pipeline.run(store.stored_sweep(path), path)
 sys.addaudithook(hook)
-rounds(path, 0.2, None, judged, fill, say=lambda line: None)
+rounds(path, 0.2, None, Success(), fill, say=lambda line: None)
 """
 
 

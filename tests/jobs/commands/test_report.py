@@ -7,12 +7,11 @@ import pytest
 import pipeline
 from analysis import load_store
 from analysis.study import Study
+from analysis.success import Success
 from jobs.commands.plot import draw_store
 from jobs.commands.report import report_stores
 from jobs.commands.reproduce import _report
 from pipeline.errors import InputError
-
-DEFAULT = {"threshold": None, "budgets": None, "success": None}
 
 
 @pytest.fixture(scope="module")
@@ -27,12 +26,12 @@ def folder(tmp_path_factory, make_sweep):
 
 def test_a_folder_stands_for_its_stores_those_of_the_paper_first(folder, tmp_path, capsys) -> None:
     file = tmp_path / "report.html"
-    assert report_stores([folder], DEFAULT, file) == 0
+    assert report_stores([folder], Success(), file) == 0
     assert capsys.readouterr().out == f"{file}\n"
     page = file.read_text()
     assert page.index('id="s1">theorem2<') < page.index('id="s2">mine<')
     named = tmp_path / "named.html"
-    report_stores([folder / "theorem2.zarr", folder, folder / "a.zarr"], DEFAULT, named)
+    report_stores([folder / "theorem2.zarr", folder, folder / "a.zarr"], Success(), named)
     assert named.read_bytes() == file.read_bytes()
 
 
@@ -42,7 +41,7 @@ def test_a_store_that_is_half_done_is_told_and_the_status_is_3(tmp_path, make_sw
     from jobs.commands.extend import extend_store
 
     extend_store(path, None, {"seeds": range(4), "n": (), "d": (), "width": ()}, None, False)
-    assert report_stores([path], DEFAULT, tmp_path / "half.html") == 3
+    assert report_stores([path], Success(), tmp_path / "half.html") == 3
     assert "12 trials pending" in capsys.readouterr().err
     assert "12 of 24 trials are still to be run" in (tmp_path / "half.html").read_text()
 
@@ -65,7 +64,7 @@ def test_what_cannot_be_told_is_refused_and_nothing_is_written(
     (tmp_path / "notes.txt").touch()
     store = tmp_path / given if given in ("empty", "none.zarr") else folder / given
     with pytest.raises(InputError, match=said):
-        report_stores([store], DEFAULT | judged, tmp_path / output)
+        report_stores([store], Success(**judged), tmp_path / output)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "notes.txt"]
 
 
