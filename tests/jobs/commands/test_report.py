@@ -53,7 +53,7 @@ def test_a_store_that_is_half_done_is_told_and_the_status_is_3(tmp_path, make_sw
         ("none.zarr", {}, "r.html", "not found"),
         ("a.zarr", {}, "r.txt", "expected a file that ends with .html"),
         ("a.zarr", {"budgets": (5,)}, "r.html", "--budget"),
-        ("a.zarr", {"success": "nonsense > 1"}, "r.html", "nonsense"),
+        ("a.zarr", {"condition": "nonsense > 1"}, "r.html", "nonsense"),
         ("a.zarr", {}, "notes.txt/r.html", "cannot write"),
     ],
 )
