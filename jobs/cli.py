@@ -68,11 +68,11 @@ def _without_debug(args: Sequence[str]) -> tuple[list[str], bool]:
 
 
 def _report(error: Exception) -> int:
-    from pipeline.errors import InputError, LeaseLost, StoreFull, WorkersLost
+    from pipeline.errors import ChunkDamaged, InputError, LeaseLost, StoreFull, WorkersLost
 
     if isinstance(error, InputError):
         _say(f"widthlaw: {error}")
-        return 2
+        return 1 if isinstance(error, ChunkDamaged) else 2
     if isinstance(error, WorkersLost | LeaseLost):
         _say(f"widthlaw: {error}")
         return 1
