@@ -108,11 +108,11 @@ def _without_debug(args: Sequence[str]) -> tuple[list[str], bool]:
 
 def _report(error: Exception) -> int:
     """Print one line on an error, and return the exit status."""
-    from pipeline.errors import InputError, LeaseLost, StoreFull, WorkersLost
+    from pipeline.errors import ChunkDamaged, InputError, LeaseLost, StoreFull, WorkersLost
 
     if isinstance(error, InputError):
         _print(f"widthlaw: {error}")
-        return 2
+        return 1 if isinstance(error, ChunkDamaged) else 2
     if isinstance(error, WorkersLost | LeaseLost):
         _print(f"widthlaw: {error}")
         return 1

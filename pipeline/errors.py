@@ -1,15 +1,21 @@
-"""What can be wrong with the input: errors whose message is made for the person who has to mend it.
+"""Errors in the input, each with a message written for the person who has to fix it.
 
-Each message says what is wrong, where, what was found, what was expected and what would do. The
-command line prints it as it is, without a traceback, and exits with status 2.
+A message states the location, the value found, the value expected and the repair. The command line
+prints it as it is, without a traceback, and exits with status 2.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
+
 __all__ = [
+    "ChunkDamaged",
     "DataError",
     "InputError",
     "LeaseLost",
+    "Problem",
+    "StoreDamaged",
     "StoreError",
     "StoreFull",
     "StoreHeld",
@@ -19,11 +25,48 @@ __all__ = [
 
 
 class InputError(ValueError):
-    """Something handed to widthlaw cannot be used; nothing was touched."""
+    """Something given to widthlaw cannot be used; nothing was changed.
+
+    Attributes
+    ----------
+    parameter
+        The parameter with the wrong value, if the message starts with its name: the command line
+        shows it as an option.
+    """
+
+    def __init__(self, message: str = "", *, parameter: str = "") -> None:
+        super().__init__(message)
+        self.parameter = parameter
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One problem of a sweep file.
+
+    Attributes
+    ----------
+    key
+        The dotted key it concerns, such as ``dataset.path``; "" for the file as a whole.
+    text
+        Description of the problem, for the message.
+    """
+
+    key: str
+    text: str
 
 
 class SweepError(InputError):
-    """A sweep file says something impossible; all its problems stand in one message."""
+    """A sweep file describes something impossible; one message lists all its problems.
+
+    Attributes
+    ----------
+    problems
+        The same problems one by one; () where none of them belongs to a key.
+    """
+
+    def __init__(self, message: str = "", problems: Iterable[Problem] = ()) -> None:
+        super().__init__(message)
+        self.problems = tuple(problems)
 
 
 class DataError(InputError):
@@ -31,11 +74,39 @@ class DataError(InputError):
 
 
 class StoreError(InputError):
-    """A path holds no store, or a store that does not belong to what was asked."""
+    """A path holds no store, or a store of another sweep."""
+
+
+class StoreDamaged(StoreError):
+    """An array of a store cannot be read.
+
+    Attributes
+    ----------
+    store
+        Path or URL of the store.
+    array
+        Name of the array.
+    what
+        What is wrong with it, such as "checksum mismatch".
+    """
+
+    def __init__(self, store: str, array: str, what: str) -> None:
+        super().__init__(
+            f"store {store}: its {array} cannot be read ({what}): the store is damaged; "
+            f"`widthlaw verify {store}` shows the damage, and with --repair makes its trials pending"
+        )
+        self.store, self.array, self.what = store, array, what
+
+    def __reduce__(self) -> tuple[type[StoreDamaged], tuple[str, str, str]]:
+        return type(self), (self.store, self.array, self.what)
+
+
+class ChunkDamaged(StoreDamaged):
+    """Some chunks of an array cannot be read; others may be sound."""
 
 
 class StoreHeld(StoreError):
-    """Another run is filling the store, or a job waits to."""
+    """Another run is filling the store, or a queued job holds it."""
 
 
 class LeaseLost(RuntimeError):
@@ -43,8 +114,8 @@ class LeaseLost(RuntimeError):
 
 
 class StoreFull(OSError):
-    """A store could not be written any further (disk full, quota, permission, lost mount)."""
+    """Writing to the store failed (disk full, quota, permission, lost mount)."""
 
 
 class WorkersLost(RuntimeError):
-    """The scheduler, or all workers, went away under a run."""
+    """The scheduler, or all workers, went away during a run."""

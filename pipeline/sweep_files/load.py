@@ -13,7 +13,7 @@ import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pipeline.errors import DataError, SweepError
+from pipeline.errors import DataError, Problem, SweepError
 from pipeline.numerics.datasets import DatasetSpec, read_rows, rows_digest
 from pipeline.sweep import Descent, Sweep
 from pipeline.sweep_files.tables import DatasetTable, DescentTable, File, Range, Width, read_tables
@@ -107,7 +107,8 @@ def parse_sweep(text: str, where: str = "sweep", folder: Path | None = None) -> 
     file, problems = read_tables(document)
     sweep = _assemble(file, document, text, folder or Path(), problems)
     if problems or sweep is None:
-        raise SweepError(listing(where, problems))
+        by_key = [Problem(text.partition(":")[0], text) for text in problems]
+        raise SweepError(listing(where, problems), by_key)
     return sweep
 
 
