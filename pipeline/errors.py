@@ -10,6 +10,7 @@ __all__ = [
     "DataError",
     "InputError",
     "LeaseLost",
+    "ParameterError",
     "StoreError",
     "StoreFull",
     "StoreHeld",
@@ -20,6 +21,26 @@ __all__ = [
 
 class InputError(ValueError):
     """Something handed to widthlaw cannot be used; nothing was touched."""
+
+
+class ParameterError(InputError):
+    """A parameter of a function has a value that cannot be used.
+
+    Attributes
+    ----------
+    parameter
+        Its name; the command line shows the option of that name instead.
+    text
+        The rest of the message.
+    """
+
+    def __init__(self, parameter: str, text: str) -> None:
+        super().__init__(parameter, text)
+        self.parameter = parameter
+        self.text = text
+
+    def __str__(self) -> str:
+        return f"{self.parameter}: {self.text}"
 
 
 class SweepError(InputError):
