@@ -1,29 +1,63 @@
-"""What can be wrong with the input: errors whose message is made for the person who has to mend it.
+"""Errors in the input, each with a message written for the person who has to fix it.
 
-Each message says what is wrong, where, what was found, what was expected and what would do. The
-command line prints it as it is, without a traceback, and exits with status 2.
+A message says what is wrong, where, what was found, what was expected and how to fix it. The command
+line prints it as it is, without a traceback, and exits with status 2.
 """
 
 from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 __all__ = [
     "DataError",
     "InputError",
     "LeaseLost",
+    "Problem",
     "StoreError",
     "StoreFull",
     "StoreHeld",
     "SweepError",
     "WorkersLost",
+    "listing",
+    "nearest_name",
+    "not_one_of",
 ]
 
 
 class InputError(ValueError):
-    """Something handed to widthlaw cannot be used; nothing was touched."""
+    """Something given to widthlaw cannot be used; nothing was changed."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One problem of a sweep file.
+
+    Attributes
+    ----------
+    key
+        The dotted key it concerns, such as ``dataset.path``; "" for the file as a whole.
+    text
+        What is wrong, as a message says it.
+    """
+
+    key: str
+    text: str
 
 
 class SweepError(InputError):
-    """A sweep file says something impossible; all its problems stand in one message."""
+    """A sweep file describes something impossible; one message lists all its problems.
+
+    Attributes
+    ----------
+    problems
+        The same problems one by one; () where none of them belongs to a key.
+    """
+
+    def __init__(self, message: str = "", problems: Iterable[Problem] = ()) -> None:
+        super().__init__(message)
+        self.problems = tuple(problems)
 
 
 class DataError(InputError):
@@ -31,11 +65,11 @@ class DataError(InputError):
 
 
 class StoreError(InputError):
-    """A path holds no store, or a store that does not belong to what was asked."""
+    """A path holds no store, or a store of another sweep."""
 
 
 class StoreHeld(StoreError):
-    """Another run is filling the store, or a job waits to."""
+    """Another run is filling the store, or a queued job holds it."""
 
 
 class LeaseLost(RuntimeError):
@@ -43,8 +77,39 @@ class LeaseLost(RuntimeError):
 
 
 class StoreFull(OSError):
-    """A store could not be written any further (disk full, quota, permission, lost mount)."""
+    """Writing to the store failed (disk full, quota, permission, lost mount)."""
 
 
 class WorkersLost(RuntimeError):
-    """The scheduler, or all workers, went away under a run."""
+    """The scheduler, or all workers, went away during a run."""
+
+
+# ---- parts of messages
+
+
+def listing(where: str, problems: Iterable[Problem]) -> str:
+    """Return one message about all problems of a file, each named once.
+
+    Parameters
+    ----------
+    where
+        The name of the file in the message.
+    problems
+        At least one.
+    """
+    lines = list(dict.fromkeys(f"{p.key}: {p.text}" if p.key else p.text for p in problems))
+    if len(lines) == 1:
+        return f"{where}: {lines[0]}"
+    return f"{where}: {len(lines)} problems" + "".join(f"\n  {line}" for line in lines)
+
+
+def not_one_of(name: str, names: Iterable[str]) -> str:
+    """Return the text for a name that is not among the known ones, with the nearest of them."""
+    known = list(names)
+    return f"got {name!r}{nearest_name(name, known)}, expected one of {', '.join(known)}"
+
+
+def nearest_name(name: str, names: Iterable[str]) -> str:
+    """Return " (did you mean 'relu'?)" with the known name nearest to a misspelt one, or ""."""
+    close = difflib.get_close_matches(name.lower(), list(names), n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""

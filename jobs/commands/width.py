@@ -32,7 +32,7 @@ from pipeline.numerics.datasets import draw
 from pipeline.numerics.streams import Role, stream
 from pipeline.store.location import Where, place
 from pipeline.sweep import Sweep
-from pipeline.sweep_files.checks import with_extents
+from pipeline.sweep_files.extents import with_extents
 from pipeline.sweep_files.load import parse_sweep
 from pipeline.theory.kernels import alpha_from_eigenvalues, kernel_eigenvalues, kernel_matrix
 from pipeline.theory.marchenko_pastur import critical_width

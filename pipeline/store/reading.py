@@ -212,7 +212,7 @@ def sweep_from(
     folder: Path | None = None,
 ) -> Sweep:
     """Make the sweep of a store of its attributes, on the extents of its text if none are given."""
-    from pipeline.sweep_files.checks import with_extents  # not needed to read a store
+    from pipeline.sweep_files.extents import with_extents  # not needed to read a store
     from pipeline.sweep_files.load import parse_sweep
 
     text = attributes.get("sweep")
@@ -228,7 +228,7 @@ def sweep_from(
             sweep = with_extents(sweep, f"store {path}: its extents", **extents)
     except SweepError as error:
         said = "; ".join(line.strip() for line in str(error).splitlines())
-        if "dataset.path" in said:
+        if any(problem.key == "dataset.path" for problem in error.problems):
             said += f" (here: from {folder}; go where the file lies)"
         raise StoreError(said) from None
     if sweep.identity != attributes["identity"]:
