@@ -6,6 +6,7 @@ prints it as it is, without a traceback, and exits with status 2.
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -23,6 +24,9 @@ __all__ = [
     "StoreHeld",
     "SweepError",
     "WorkersLost",
+    "listing",
+    "nearest_name",
+    "not_one_of",
 ]
 
 
@@ -133,3 +137,34 @@ class StoreFull(OSError):
 
 class WorkersLost(RuntimeError):
     """The scheduler, or all workers, went away during a run."""
+
+
+# ---- parts of messages
+
+
+def listing(where: str, problems: Iterable[Problem]) -> str:
+    """Return one message about all problems of a file, each named once.
+
+    Parameters
+    ----------
+    where
+        The name of the file in the message.
+    problems
+        At least one.
+    """
+    lines = list(dict.fromkeys(f"{p.key}: {p.text}" if p.key else p.text for p in problems))
+    if len(lines) == 1:
+        return f"{where}: {lines[0]}"
+    return f"{where}: {len(lines)} problems" + "".join(f"\n  {line}" for line in lines)
+
+
+def not_one_of(name: str, names: Iterable[str]) -> str:
+    """Return the text for a name that is not among the known ones, with the nearest of them."""
+    known = list(names)
+    return f"got {name!r}{nearest_name(name, known)}, expected one of {', '.join(known)}"
+
+
+def nearest_name(name: str, names: Iterable[str]) -> str:
+    """Return " (did you mean 'relu'?)" with the known name nearest to a misspelt one, or ""."""
+    close = difflib.get_close_matches(name.lower(), list(names), n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""

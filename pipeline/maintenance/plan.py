@@ -19,7 +19,7 @@ from pipeline.maintenance.gather import Source, positions
 from pipeline.store.differences import differences
 from pipeline.store.location import Where
 from pipeline.sweep import Sweep
-from pipeline.sweep_files.checks import with_extents
+from pipeline.sweep_files.extents import with_extents
 
 __all__ = [
     "ASKED",
