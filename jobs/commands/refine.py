@@ -21,11 +21,11 @@ from jobs.output.records import INCOMPLETE, Record, aligned, asking, print_recor
 from pipeline import store as stores
 from pipeline.blocks import estimated_seconds, seed_seconds
 from pipeline.errors import StoreError
-from pipeline.maintenance.grow import ask, check_replaceable
+from pipeline.maintenance.grow import check_replaceable, request_trials
 from pipeline.store import lease
 from pipeline.store.location import Where, is_url, place
 from pipeline.sweep import Sweep
-from pipeline.trial_status import Status
+from pipeline.trial_status import Status, requested_trials
 
 __all__ = ["refine", "refuse_bucket", "rounds"]
 
@@ -121,7 +121,7 @@ def rounds(
             f"round {number}: {located} of {len(allocation.states)} cells are done; asks for "
             f"{allocation.trials} trials of {len(seeds)} seeds"
         )
-        ask(path, allocation.requests)
+        request_trials(path, allocation.requests)
         fill(path)
 
 
@@ -153,7 +153,7 @@ def _look(path: Where, target: float, trials: int | None, success: Success) -> A
     from analysis import open_store
 
     found = stores.counts(path)
-    limit = None if trials is None else trials - (sum(found.values()) - found["excluded"])
+    limit = None if trials is None else trials - requested_trials(found)
     with asking("refine", path):
         return allocate(
             open_store(path), stores.stored_sweep(path), target, limit=limit, success=success
@@ -211,7 +211,7 @@ def _report(path: Where, last: Allocation, trials: int | None) -> int:
     """Say how it ended, and return the exit status."""
     verdicts = [state.verdict for state in last.states]
     found = stores.counts(path)
-    asked = sum(found.values()) - found["excluded"]
+    asked = requested_trials(found)
     lost, left = verdicts.count(LOST), verdicts.count(OPEN)
     told = [f"{verdicts.count(LOCATED)} of {len(verdicts)} cells located with {asked} trials"]
     told += [f"{lost} not locatable"] * bool(lost) + [f"{found['failed']} trials failed"] * bool(

@@ -166,10 +166,11 @@ def status_records(path: Where) -> list[Record]:
     from jobs.cluster.run_folder import told
     from pipeline.store import check_store, counts
     from pipeline.store.location import normal
+    from pipeline.trial_status import requested_trials
 
     attributes = check_store(path)
     found = counts(path)
-    asked = sum(found.values()) - found["excluded"]
+    asked = requested_trials(found)
     share = found["pending"] / asked if asked else 0.0
     record = {
         "store": str(path),
@@ -177,7 +178,7 @@ def status_records(path: Where) -> list[Record]:
         "experiment": attributes["experiment"],
         "trials": asked,
         **{word: found[word] for word in ("done", "failed", "diverged", "pending")},
-        **({"not asked for": found["excluded"]} if attributes.get("refined") else {}),
+        **({"not requested": found["not_requested"]} if attributes.get("refined") else {}),
         "core-seconds left": round(share * attributes["estimated_seconds"], 1),
         "run": told(normal(path), found["pending"]),
     }
