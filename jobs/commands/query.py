@@ -15,7 +15,7 @@ from jobs.options import FILE, STORE, listing_options
 if TYPE_CHECKING:
     import pandas as pd
 
-    from pipeline.store.location import Where
+    from pipeline.store.location import StorePath
 
 __all__ = ["query"]
 
@@ -41,7 +41,7 @@ class _Question:
 @click.option("-o", "--output", type=FILE, help="Write a .csv, .json or .parquet file.")
 @listing_options
 def query(
-    store: Where,
+    store: StorePath,
     expression: str | None,
     columns: str | None,
     stats: str | None,
@@ -85,7 +85,7 @@ def query(
     sys.exit(report_gaps(store, "the list has what is there", listing=True))
 
 
-def _rows(store: Where, question: _Question, folded: bool) -> Iterable[pd.DataFrame]:
+def _rows(store: StorePath, question: _Question, folded: bool) -> Iterable[pd.DataFrame]:
     """Return the rows; trials are read lazily."""
     from analysis.query.selection import frames
     from analysis.query.summaries import summarise

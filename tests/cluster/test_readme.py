@@ -14,7 +14,7 @@ import pytest
 from jobs.cluster.profile import load_profile
 from pipeline import store
 from pipeline.store import lease
-from pipeline.store.location import place
+from pipeline.store.location import locate
 
 from .polling import wait_until
 from .private_slurm import PrivateSlurm
@@ -61,7 +61,7 @@ def _run_all(run: Callable[[list[str]], subprocess.CompletedProcess[str]], slurm
     slurm.wait_until(lambda: store.Store("theorem2.zarr").counts()["done"], 120, "a block is done")
     assert "cancelled" in run(cancel).stderr
     assert run(submit).returncode == 0  # the same submit goes on
-    where = place("theorem2.zarr")
+    where = locate("theorem2.zarr")
     wait_until(lambda: lease.read(where) is None, 240, "the run gives the store back")
     assert run(status).returncode == 0
     assert list(Path("theorem2.zarr.run/logs").iterdir())
