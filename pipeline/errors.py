@@ -1,7 +1,7 @@
 """Errors in the input, each with a message written for the person who has to fix it.
 
-A message says what is wrong, where, what was found, what was expected and how to fix it. The command
-line prints it as it is, without a traceback, and exits with status 2.
+A message states the location, the value found, the value expected and the repair. The command line
+prints it as it is, without a traceback, and exits with status 2.
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 __all__ = [
+    "ChunkDamaged",
     "DataError",
     "InputError",
     "LeaseLost",
     "Problem",
+    "StoreDamaged",
     "StoreError",
     "StoreFull",
     "StoreHeld",
@@ -27,7 +29,18 @@ __all__ = [
 
 
 class InputError(ValueError):
-    """Something given to widthlaw cannot be used; nothing was changed."""
+    """Something given to widthlaw cannot be used; nothing was changed.
+
+    Attributes
+    ----------
+    parameter
+        The parameter with the wrong value, if the message starts with its name: the command line
+        shows it as an option.
+    """
+
+    def __init__(self, message: str = "", *, parameter: str = "") -> None:
+        super().__init__(message)
+        self.parameter = parameter
 
 
 @dataclass(frozen=True)
@@ -39,7 +52,7 @@ class Problem:
     key
         The dotted key it concerns, such as ``dataset.path``; "" for the file as a whole.
     text
-        What is wrong, as a message says it.
+        Description of the problem, for the message.
     """
 
     key: str
@@ -66,6 +79,34 @@ class DataError(InputError):
 
 class StoreError(InputError):
     """A path holds no store, or a store of another sweep."""
+
+
+class StoreDamaged(StoreError):
+    """An array of a store cannot be read.
+
+    Attributes
+    ----------
+    store
+        Path or URL of the store.
+    array
+        Name of the array.
+    what
+        What is wrong with it, such as "checksum mismatch".
+    """
+
+    def __init__(self, store: str, array: str, what: str) -> None:
+        super().__init__(
+            f"store {store}: its {array} cannot be read ({what}): the store is damaged; "
+            f"`widthlaw verify {store}` shows the damage, and with --repair makes its trials pending"
+        )
+        self.store, self.array, self.what = store, array, what
+
+    def __reduce__(self) -> tuple[type[StoreDamaged], tuple[str, str, str]]:
+        return type(self), (self.store, self.array, self.what)
+
+
+class ChunkDamaged(StoreDamaged):
+    """Some chunks of an array cannot be read; others may be sound."""
 
 
 class StoreHeld(StoreError):

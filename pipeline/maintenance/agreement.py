@@ -107,8 +107,5 @@ def told_block(sweep: Sweep, block: Block) -> str:
 
 
 def _told_cell(sweep: Sweep, index: tuple[int, ...]) -> str:
-    parts = []
-    for axis, at in zip(sweep.axes, index, strict=True):
-        value = sweep.dataset[at].kind if axis == "dataset" else getattr(sweep, axis)[at]
-        parts.append(f"{axis}={value}")
-    return " ".join(parts)
+    at = zip(sweep.axes, index, strict=True)
+    return " ".join(f"{axis}={sweep.labels(axis)[i]}" for axis, i in at)

@@ -14,9 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import store as stores
-from pipeline.blocks import Block, BlockResult, empty_result
+from pipeline.blocks import Block, BlockResult, empty_result, rows_for
 from pipeline.errors import StoreError
-from pipeline.experiments import variables
 from pipeline.maintenance.agreement import TIMING, differing, one_platform, told_trial
 from pipeline.store.location import Where
 from pipeline.sweep import Sweep
@@ -55,24 +54,16 @@ class Source:
         stop = int(overlap.from_columns.max()) + 1
         widths = overlap.cell.widths[first : int(overlap.from_rows.max()) + 1]
         own = Block(replace(overlap.cell, widths=widths), first, start, stop, 0.0)
-        try:
-            found = stores.read_block(self.path, self.sweep, own)
-        except (ValueError, RuntimeError, KeyError) as error:
-            raise StoreError(
-                f"store {self.path}: a chunk cannot be read ({(str(error).splitlines() or [''])[0]}); "
-                f"`widthlaw verify {self.path} --repair` makes its trials pending"
-            ) from None
+        found = stores.Store(self.path, self.sweep).read(own)
         at = np.ix_(overlap.rows, overlap.columns)
         taken = np.ix_(overlap.from_rows - first, overlap.from_columns - start)
         like.status[at], like.message[at] = found.status[taken], found.message[taken]
-        for variable in variables(self.sweep):
-            mine: Any = like.values[variable.name]
-            given = found.values[variable.name]
-            inner: Any = tuple(slice(0, size) for size in given.shape[_outer(variable.dims) :])
-            if "width" in variable.dims:
-                mine[(*at, *inner)] = given[taken]
-            else:
-                mine[(overlap.columns, *inner)] = given[overlap.from_columns - start]
+        for name, mine in like.values.items():
+            given = found.values[name]
+            rows, from_rows = rows_for(mine, overlap.rows), rows_for(given, overlap.from_rows - first)
+            taken = np.ix_(from_rows, overlap.from_columns - start)
+            inner: Any = tuple(slice(0, size) for size in given.shape[2:])
+            mine[(*np.ix_(rows, overlap.columns), *inner)] = given[taken]
         return like
 
 
@@ -85,11 +76,6 @@ class _Overlap:
     columns: NDArray[np.int64]
     from_rows: NDArray[np.int64]
     from_columns: NDArray[np.int64]
-
-
-def _outer(dims: tuple[str, ...]) -> int:
-    """Axes of a block's array before those of one trial."""
-    return 2 if "width" in dims else 1
 
 
 def _labels(sweep: Sweep, index: tuple[int, ...]) -> tuple[Any, ...]:
@@ -118,13 +104,13 @@ class Gatherer:
 
     def gather(self, block: Block) -> BlockResult | None:
         """What the sources have of a block; None where no trial of it has an outcome."""
-        result, given = empty_result(self._union, block), np.full(_shape(block), -1)
+        result, given = empty_result(self._union, block), np.full(block.shape, -1)
         for number, source in enumerate(self._sources):
             overlap = source.overlap(self._union, block)
             if overlap is not None:
                 other = source.read(overlap, empty_result(self._union, block))
                 self._check(block, result, given, other, number)
-                _take_better(self._union, result, other, given, number)
+                _take_better(result, other, given, number)
         return result if (result.status != Status.PENDING).any() else None
 
     def _check(
@@ -135,7 +121,7 @@ class Gatherer:
         if not both.any():
             return
         unequal = np.zeros_like(both)
-        for name, one, two in _pairs(self._union, have, other):
+        for name, one, two in _pairs(have, other):
             if name == TIMING or (name == "message" and not self._exact):
                 continue
             apart = _by_trial(differing(name, one, two, self._exact), both)
@@ -164,19 +150,12 @@ class Gatherer:
         )
 
 
-def _shape(block: Block) -> tuple[int, int]:
-    return len(block.cell.widths), block.stop - block.start
-
-
-def _pairs(
-    sweep: Sweep, one: BlockResult, two: BlockResult
-) -> Iterator[tuple[str, NDArray[Any], NDArray[Any]]]:
-    """Arrays of two results, each with axes of width and seed first, as far as it has them."""
+def _pairs(one: BlockResult, two: BlockResult) -> Iterator[tuple[str, NDArray[Any], NDArray[Any]]]:
+    """Yield name, array and array of two results."""
     yield "status", one.status, two.status
     yield "message", one.message, two.message
-    for variable in variables(sweep):
-        at: Any = ... if "width" in variable.dims else np.newaxis
-        yield variable.name, one.values[variable.name][at], two.values[variable.name][at]
+    for name, array in one.values.items():
+        yield name, array, two.values[name]
 
 
 def _by_trial(apart: NDArray[np.bool_], both: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -194,15 +173,13 @@ def _at(one: NDArray[Any], two: NDArray[Any], at: tuple[int, ...], trial_axes: i
     return (Status(values[0]).word, Status(values[1]).word) if kind else values
 
 
-def _take_better(
-    sweep: Sweep, have: BlockResult, other: BlockResult, given: NDArray[Any], number: int
-) -> None:
+def _take_better(have: BlockResult, other: BlockResult, given: NDArray[Any], number: int) -> None:
     """Take over trials of which the other knows more; what a seed has in common, with the first."""
     ranks = RANK[have.status], RANK[other.status]
     better = ranks[1] > ranks[0]
     seeds = ranks[1].max(axis=0) > ranks[0].max(axis=0)
-    for variable in variables(sweep):
-        taken = better if "width" in variable.dims else seeds
-        have.values[variable.name][taken] = other.values[variable.name][taken]
+    for name, array in have.values.items():
+        taken = better if len(array) == len(better) else seeds[np.newaxis]
+        array[taken] = other.values[name][taken]
     have.status[better], have.message[better] = other.status[better], other.message[better]
     given[better] = number

@@ -41,7 +41,8 @@ from pipeline.maintenance.plan import (
 )
 from pipeline.maintenance.verify import damage
 from pipeline.store import lease
-from pipeline.store.location import Folder, Place, Where, normal, place
+from pipeline.store.location import Place, Where, normal, place
+from pipeline.store.names import LEASE, ROOT
 from pipeline.store.template import write_template
 from pipeline.sweep import Request, Sweep
 from pipeline.trial_status import Status
@@ -101,7 +102,7 @@ def extend(
     if dry_run or not (change.grown or out):
         if not dry_run:
             with lease.hold(place(path)):
-                stores.clean(path)  # of an extension that was killed when it had just been done
+                stores.Store(path).clean()  # of an extension that was killed when it had just been done
         return change
     return _make(planned, target, in_place=out is None)
 
@@ -219,7 +220,7 @@ def _make(planned: Callable[[], Plan], out: Where, *, in_place: bool) -> Change:
     with contextlib.ExitStack() as stack:
         held = stack.enter_context(lease.hold(where)) if in_place else None
         if held:
-            stores.clean(out)
+            stores.Store(where).clean()
         plan = planned()
         draft = stack.enter_context(stores.drafting(out))
         approximate = _write(draft, plan)
@@ -227,7 +228,7 @@ def _make(planned: Callable[[], Plan], out: Where, *, in_place: bool) -> Change:
             held.confirm()
         _appear(where, draft, in_place)
     if not in_place:
-        stores.clean(out)
+        stores.Store(where).clean()
     return plan.change(out, written=True, approximate=approximate)
 
 
@@ -248,16 +249,16 @@ def _write(draft: Path, plan: Plan) -> int:
     refined = any((known[cell.index] == UNASKED).any() for cell in union.cells())
     seconds = estimated_seconds(union, known > UNASKED) if refined else None
     write_template(draft, union, *shape, _provenances(sources), refined_seconds=seconds)
-    gatherer = Gatherer(union, sources)
+    gatherer, store = Gatherer(union, sources), stores.Store(draft, union)
     for block in blocks(union, *shape):
         here = known[block.cell.index][block.widths, block.seeds]
         status = np.where(here == UNASKED, np.int8(Status.EXCLUDED), np.int8(Status.PENDING))
         result = gatherer.gather(block)
         if result is not None and (here == KNOWN).any():
             result.status = np.where(here == KNOWN, result.status, status)
-            stores.write(draft, union, block, result)
+            store.write(block, result)
         elif refined:  # each block of such a store says what it is asked for
-            stores.write_status(draft, block, status)
+            store.write_status(block, status)
     return gatherer.approximate
 
 
@@ -278,36 +279,16 @@ def _undated(provenance: Mapping[str, Any]) -> dict[str, Any]:
 
 def check_replaceable(where: Place, sweep: Sweep) -> None:
     """Refuse what cannot be put in the place of a sweep's store without losing something."""
-    if not isinstance(where, Folder):
-        raise StoreError(
-            f"store {where.name}: a bucket cannot replace a store at once; give a new path with -o NEW"
-        )
-    if not (where.writable() and Folder(where.path.absolute().parent).writable()):
-        raise StoreError(
-            f"store {where.name}: no permission to write it and its folder; give a new path with -o NEW"
-        )
-    known = {"zarr.json", *stores.array_names(sweep)}
-    foreign = sorted(
-        entry.name
-        for entry in where.path.iterdir()
-        if entry.name not in known
-        and not entry.name.startswith(".")
-        and not entry.name.endswith(".partial")
-    )
-    if foreign:
-        raise StoreError(
-            f"store {where.name}: holds {foreign[0]}, which is not widthlaw's and would be lost; move "
-            "it away, or give a new path with -o NEW"
-        )
+    where.check_replaceable({ROOT, *stores.array_names(sweep)})
 
 
 def _appear(where: Place, draft: Path, in_place: bool) -> None:
     if not in_place:
         where.publish(draft)
         return
-    held = where.read(lease.KEY)
+    held = where.read(LEASE)
     if held is not None:  # it goes on being held
-        (draft / lease.KEY).write_bytes(held)
+        (draft / LEASE).write_bytes(held)
     try:
         where.replace(draft)
     except NotImplementedError as error:

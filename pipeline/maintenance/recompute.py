@@ -101,7 +101,7 @@ def sample(path: str | Path, number: int, seed: int | None = None) -> Comparison
 
 def _draw(path: str | Path, number: int, seed: int | None) -> list[Trial]:
     """Trials to be run again, those of one cell and seed together."""
-    status = stores.statuses(path)
+    status = stores.Store(path).statuses()
     there = np.flatnonzero(np.isin(status, [Status.DONE, Status.DIVERGED]))
     drawn = np.random.default_rng(seed).choice(there, min(number, there.size), replace=False)
     places = np.stack(np.unravel_index(np.sort(drawn), status.shape), axis=1).tolist()
@@ -117,7 +117,7 @@ def _differences(
     for _, row, _ in trials:
         one = replace(cell, widths=(cell.widths[row],))
         block = Block(one, row, seed, seed + 1, 0.0)
-        stored, now = stores.read_block(path, sweep, block), compute_block(sweep, block)
+        stored, now = stores.Store(path, sweep).read(block), compute_block(sweep, block)
         where = told_trial(sweep, cell.index, row, seed)
         for name, was, is_now in _unequal(sweep, stored, now, exact):
             yield Difference(where, name, str(was), str(is_now))

@@ -17,7 +17,7 @@ from pipeline.errors import StoreError
 from pipeline.maintenance.chunks import STATUS, BadChunk, Decoder, chunk_places
 from pipeline.maintenance.verify import ROOT, Damage, attributes_or_damage, expected_template
 from pipeline.store import lease
-from pipeline.store.location import Folder, Place, place
+from pipeline.store.location import Place, place
 from pipeline.trial_status import Status
 
 __all__ = ["Repaired", "repair"]
@@ -121,7 +121,7 @@ def _rewrite(path: str | Path, where: Place, damages: list[Damage]) -> int:
 
 def _remove(where: Place, key: str) -> None:
     draft = Path(key)
-    if isinstance(where, Folder) and draft in stores.drafts(where):
+    if draft in where.drafts():
         shutil.rmtree(draft, ignore_errors=True)
     else:
         where.delete(key)

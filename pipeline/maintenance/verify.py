@@ -34,7 +34,8 @@ from pipeline.errors import StoreError
 from pipeline.maintenance.agreement import told_block
 from pipeline.maintenance.chunks import STATUS, BadChunk, Decoder, block_keys
 from pipeline.store import lease
-from pipeline.store.location import PARTIAL, Place, place
+from pipeline.store.location import Place, place
+from pipeline.store.names import PARTIAL
 from pipeline.store.template import FORMAT, attributes_digest, coordinates, extents_of, write_template
 from pipeline.sweep import Sweep
 from pipeline.trial_status import Status
@@ -357,7 +358,7 @@ class _Inspection:
                 yield Damage("leftover", "", key, "starts of a block that killed workers", **remove)
             elif name in arrays:
                 yield Damage("unexpected", name, key, "no file of this array", **remove)
-        for draft in stores.drafts(self._where):
+        for draft in self._where.drafts():
             what = "a draft that a killed process left beside the store"
             yield Damage("leftover", "", str(draft), what, remedy="remove", keys=(str(draft),))
 

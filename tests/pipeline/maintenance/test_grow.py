@@ -23,7 +23,7 @@ from pipeline.maintenance.grow import ask, extend, merge
 from pipeline.maintenance.plan import widened
 from pipeline.maintenance.repair import repair
 from pipeline.maintenance.verify import damage
-from pipeline.store import lease
+from pipeline.store import lease, names
 from pipeline.store.location import Folder, place
 from pipeline.store.template import attributes_digest
 from pipeline.sweep import Request
@@ -126,11 +126,11 @@ def test_what_is_there_already_is_no_extension(filled, make_sweep, tmp_path) -> 
 def test_a_partly_filled_store_keeps_what_it_has(make_sweep, tmp_path, assert_equal_stores) -> None:
     path, sweep = tmp_path / "a.zarr", make_sweep()
     store.create(path, sweep, seeds_per_chunk=3)
-    for block in [*store.todo(path, sweep)][::2]:
-        store.write(path, sweep, block, compute_block(sweep, block))
-    done = store.counts(path)["done"]
+    for block in [*store.Store(path, sweep).pending_blocks()][::2]:
+        store.Store(path, sweep).write(block, compute_block(sweep, block))
+    done = store.Store(path).counts()["done"]
     change = extend(path, make_sweep(seeds=10, width="{ k_per_n = [3.0] }"))
-    assert change.there == store.counts(path)["done"] == done
+    assert change.there == store.Store(path).counts()["done"] == done
     pipeline.run(store.stored_sweep(path), path)
     fresh = tmp_path / "fresh.zarr"
     pipeline.run(make_sweep(seeds=10, width="{ k_per_n = [1.5, 2.0, 3.0, 4.0] }"), fresh)
@@ -397,7 +397,7 @@ def test_a_store_that_was_taken_over_meanwhile_is_not_replaced(filled, make_swee
     write = reshaping._write
 
     def late(draft, plan):
-        (path / lease.KEY).unlink()
+        (path / names.LEASE).unlink()
         return write(draft, plan)
 
     monkeypatch.setattr(reshaping, "_write", late)

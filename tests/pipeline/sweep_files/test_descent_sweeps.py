@@ -11,7 +11,7 @@ from pipeline import store
 from pipeline.blocks import block_shape, blocks, estimated_seconds
 from pipeline.errors import SweepError
 from pipeline.execution.compute import compute_block
-from pipeline.store import writing
+from pipeline.store import creation
 from pipeline.sweep import Descent
 from pipeline.sweep_files.load import bundled_sweeps, load_sweep, parse_sweep
 
@@ -135,7 +135,7 @@ def test_the_bits_of_a_store_do_not_depend_on_its_blocks(
 ) -> None:
     sweep = sweep_with()
     pipeline.run(sweep, tmp_path / "whole.zarr")
-    monkeypatch.setattr(writing, "block_shape", lambda sweep: shape)
+    monkeypatch.setattr(creation, "block_shape", lambda sweep: shape)
     pipeline.run(sweep, tmp_path / "cut.zarr")
     assert_equal_stores(tmp_path / "whole.zarr", tmp_path / "cut.zarr")
 
@@ -172,7 +172,7 @@ def test_too_large_a_step_is_stored_as_diverged_and_warns_of_nothing(recwarn, tm
     text = text.replace("width = { k = [4, 8, 16] }\n", "").replace("d = [3]", "d = [20]")
     sweep = parse_sweep(text.replace("steps = 60", "steps = 500\nstep_size = 2.5"))
     pipeline.run(sweep, tmp_path / "a.zarr")
-    assert store.counts(tmp_path / "a.zarr")["diverged"] == sweep.trials
+    assert store.Store(tmp_path / "a.zarr").counts()["diverged"] == sweep.trials
     assert not [warning for warning in recwarn if issubclass(warning.category, RuntimeWarning)]
 
 
