@@ -12,9 +12,11 @@ from dataclasses import dataclass
 
 __all__ = [
     "ChunkDamaged",
+    "CommandError",
     "DataError",
     "InputError",
     "LeaseLost",
+    "ParameterError",
     "Problem",
     "StoreDamaged",
     "StoreError",
@@ -29,18 +31,30 @@ __all__ = [
 
 
 class InputError(ValueError):
-    """Something given to widthlaw cannot be used; nothing was changed.
+    """Something given to widthlaw cannot be used; nothing was changed."""
+
+
+class CommandError(InputError):
+    """An input error whose message already names the command and the store."""
+
+
+class ParameterError(InputError):
+    """A parameter of a function has a value that cannot be used.
 
     Attributes
     ----------
     parameter
-        The parameter with the wrong value, if the message starts with its name: the command line
-        shows it as an option.
+        Its name; the command line shows the option of that name instead.
+    text
+        The rest of the message.
     """
 
-    def __init__(self, message: str = "", *, parameter: str = "") -> None:
-        super().__init__(message)
-        self.parameter = parameter
+    def __init__(self, parameter: str, text: str) -> None:
+        super().__init__(f"{parameter}: {text}")
+        self.parameter, self.text = parameter, text
+
+    def __reduce__(self) -> tuple[type[ParameterError], tuple[str, str]]:
+        return type(self), (self.parameter, self.text)
 
 
 @dataclass(frozen=True)

@@ -316,12 +316,12 @@ def _check_job(profile: Profile, document: Mapping[str, Any], problems: Problems
 
 
 def _check_directive(key: str, line: str, system: str, problems: Problems) -> None:
-    prefix = SYSTEMS[system].prefix
-    if line.startswith(prefix):
-        bare = line.removeprefix(prefix).strip()
-        problems.add(key, f"got {line!r}, expected it without {prefix}; write {bare!r}")
-    elif system == "htcondor" and not re.match(r"[\w.+-]+ *=", line):
-        problems.add(key, f"got {line!r}, expected a line of a submit file, such as 'getenv = True'")
+    known = SYSTEMS[system]
+    if line.startswith(known.prefix):
+        bare = line.removeprefix(known.prefix).strip()
+        problems.add(key, f"got {line!r}, expected it without {known.prefix}; write {bare!r}")
+    elif not re.match(known.directive, line):
+        problems.add(key, f"got {line!r}, expected {known.directive_example}")
 
 
 def _files(profile: Profile) -> dict[str, str]:
