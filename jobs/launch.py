@@ -25,6 +25,7 @@ from pipeline.store import lease
 from pipeline.store.location import Where, is_url, place
 from pipeline.sweep import Sweep
 from pipeline.sweep_files.load import load_sweep
+from pipeline.trial_status import requested_trials
 
 if TYPE_CHECKING:
     from distributed import Client, Security
@@ -178,7 +179,7 @@ def _run_with_bar(sweep: Sweep, path: Where, client: Client, retry_failed: bool)
 
     stores.open_or_create(path, sweep)
     waiting, found = _waiting(path, retry_failed), stores.counts(path)
-    asked = sum(found.values()) - found["excluded"]
+    asked = requested_trials(found)
     with tqdm(
         desc=sweep.name,
         total=asked,

@@ -129,7 +129,7 @@ def rounds(
     """
     from analysis.refinement.allocation import OPEN
     from pipeline import store as stores
-    from pipeline.maintenance.grow import ask
+    from pipeline.maintenance.grow import request_trials
 
     if stores.counts(path)["pending"]:
         fill(path)
@@ -145,7 +145,7 @@ def rounds(
             f"round {number}: {located} of {len(allocation.states)} cells are done; adding "
             f"{allocation.trials} trials of {len(seeds)} seeds"
         )
-        ask(path, allocation.requests)
+        request_trials(path, allocation.requests)
         fill(path)
 
 
@@ -194,10 +194,10 @@ def _look(path: Where, target: float, trials: int | None, success: Success) -> A
 
 def _requested(path: Where) -> int:
     """Return the number of trials that a store is to hold."""
-    from pipeline.store import counts
+    from pipeline.store import Store
+    from pipeline.trial_status import requested_trials
 
-    found = counts(path)
-    return sum(found.values()) - found["excluded"]
+    return requested_trials(Store(path).counts())
 
 
 # ---- reports

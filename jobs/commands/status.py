@@ -34,10 +34,11 @@ def status_records(path: Where) -> list[Record]:
     from jobs.cluster.run_folder import run_message
     from pipeline.store import check_store, counts
     from pipeline.store.location import normal
+    from pipeline.trial_status import requested_trials
 
     attributes = check_store(path)
     found = counts(path)
-    requested = sum(found.values()) - found["excluded"]
+    requested = requested_trials(found)
     share = found["pending"] / requested if requested else 0.0
     record = {
         "store": str(path),
@@ -45,7 +46,7 @@ def status_records(path: Where) -> list[Record]:
         "experiment": attributes["experiment"],
         "trials": requested,
         **{word: found[word] for word in ("done", "failed", "diverged", "pending")},
-        **({"not requested": found["excluded"]} if attributes.get("refined") else {}),
+        **({"not requested": found["not_requested"]} if attributes.get("refined") else {}),
         "core-seconds left": round(share * attributes["estimated_seconds"], 1),
         "run": run_message(normal(path), found["pending"]),
     }

@@ -9,33 +9,42 @@ from typing import Any
 __all__ = ["differences"]
 
 
-def differences(key: str, stored: Any, expected: Any) -> Iterator[str]:
+def differences(key: str, stored: Any, expected: Any, other: str = "this sweep") -> Iterator[str]:
     """Yield a text for each difference.
 
     Tables are compared key by key; long lists and lists of tables up to the first difference.
+
+    Parameters
+    ----------
+    key
+        Dotted key of the two values; "" for whole tables.
+    stored, expected
+        The values.
+    other
+        Name of the owner of `expected`.
     """
     if stored == expected:
         return
     if isinstance(stored, dict) and isinstance(expected, dict):
         for inner in sorted(stored | expected):
             path = f"{key}.{inner}".lstrip(".")
-            yield from differences(path, stored.get(inner), expected.get(inner))
+            yield from differences(path, stored.get(inner), expected.get(inner), other)
     elif key.startswith("dataset") and key.endswith(".rows") and stored and expected:
         yield "the data file has other rows"
     elif stored is None:
-        yield f"it has no {key}, this sweep's is {_short(expected)}"
+        yield f"it has no {key}, {other}'s is {_short(expected)}"
     elif expected is None:
-        yield f"its {key} is {_short(stored)}, this sweep has none"
+        yield f"its {key} is {_short(stored)}, {other} has none"
     elif _compare_by_index(stored, expected):
         by_index = (
-            list(differences(f"{key}[{index}]", stored[index], value))
+            list(differences(f"{key}[{index}]", stored[index], value, other))
             for index, value in enumerate(expected)
         )
         yield from next(filter(None, by_index))
     elif _short(stored) == _short(expected):
-        yield f"its {key} has {len(stored)} values, this sweep's {len(expected)}"
+        yield f"its {key} has {len(stored)} values, {other}'s {len(expected)}"
     else:
-        yield f"its {key} is {_short(stored)}, this sweep's {_short(expected)}"
+        yield f"its {key} is {_short(stored)}, {other}'s {_short(expected)}"
 
 
 def _compare_by_index(stored: Any, expected: Any) -> bool:

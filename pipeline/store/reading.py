@@ -27,7 +27,7 @@ __all__ = [
     "sweep_from",
 ]
 
-READABLE = (1, FORMAT_VERSION)
+READABLE = (1, 2, FORMAT_VERSION)
 """Format versions that this version reads."""
 
 REQUIRED: dict[str, Any] = {

@@ -32,6 +32,7 @@ from pipeline.store.arrays import (
 )
 from pipeline.store.location import Location, StorePath, locate
 from pipeline.store.names import MESSAGE, PARTIAL, STATUS
+from pipeline.store.older_formats import separate_not_requested
 from pipeline.store.reading import check_store, stored_sweep
 from pipeline.store.template import variable_dims
 from pipeline.sweep import Sweep
@@ -70,8 +71,18 @@ class Store:
     # ---- its state
 
     def statuses(self) -> NDArray[np.int8]:
-        """Return the statuses of all trials, shape `sweep.shape`."""
-        return read_array(self.location, STATUS)
+        """Return the statuses of all trials, shape `sweep.shape`, in the meaning of this version.
+
+        Blocks, in contrast, are read and written with the codes of the store's own format.
+
+        Raises
+        ------
+        StoreError
+            There is no store at this location.
+        """
+        name = self.location.name
+        attributes, status = check_store(name), read_array(self.location, STATUS)
+        return separate_not_requested(name, status, attributes, self._dims())
 
     def counts(self) -> dict[str, int]:
         """Return the number of trials by the name of their status.
@@ -81,7 +92,6 @@ class Store:
         StoreError
             There is no store at this location.
         """
-        check_store(self.location.name)
         found = self.statuses()
         return {status.word: int(np.count_nonzero(found == status)) for status in Status}
 
@@ -166,6 +176,10 @@ class Store:
             shutil.rmtree(draft, ignore_errors=True)
 
     # ---- arrays
+
+    def _dims(self) -> tuple[str, ...]:
+        metadata: Any = open_array(self.location, STATUS).metadata
+        return tuple(metadata.dimension_names)
 
     def _arrays(self) -> dict[str, Any]:
         """Return the arrays, open for reading and writing.

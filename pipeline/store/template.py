@@ -40,10 +40,12 @@ __all__ = [
 
 FORMAT = "widthlaw"
 
-FORMAT_VERSION = 2
-"""Version of the layout on disk: dimensions, names, codecs, attributes.
+FORMAT_VERSION = 3
+"""Version of the layout on disk: dimensions, names, codecs, attributes, statuses.
 
-In version 1 a chunk of only NaN (or only "") was not written, so its loss could not be detected.
+1: a chunk of only NaN (or only "") was not written, so its loss could not be detected.
+2: trials of a refined store that were not requested had the status `excluded`, like trials that cannot
+   exist; since version 3 they have the status `not_requested`.
 """
 
 MOST_SEEDS = 10**7

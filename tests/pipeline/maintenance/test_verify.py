@@ -21,7 +21,7 @@ from pipeline.maintenance.recompute import sample
 from pipeline.maintenance.repair import repair
 from pipeline.maintenance.verify import damage
 from pipeline.store import lease
-from pipeline.store.location import place
+from pipeline.store.location import locate
 from pipeline.trial_status import Status
 
 KEYS = {
@@ -239,7 +239,7 @@ def test_what_is_repaired_and_run_has_the_bits_of_an_undisturbed_store(
     assert_equal_stores(*(xr.open_zarr(path).drop_vars(messages) for path in (sound, copy)))
 
 
-def test_a_damaged_root_is_told_and_not_repaired(copy) -> None:
+def test_a_damaged_root_is_found_and_not_repaired(copy) -> None:
     root = copy / "zarr.json"
     root.write_text(root.read_text().replace("entropy = 7", "entropy = 9"))
     (one,) = damage(copy)
@@ -265,11 +265,11 @@ def test_attributes_that_a_user_adds_are_no_damage(copy) -> None:
 
 
 def test_a_store_that_is_being_filled_is_not_looked_at(copy) -> None:
-    with lease.hold(place(copy)), pytest.raises(StoreHeld, match="another run is filling it"):
+    with lease.hold(locate(copy)), pytest.raises(StoreHeld, match="another run is filling it"):
         damage(copy)
 
 
-def test_a_lost_chunk_of_format_version_1_is_told_where_it_can_be(copy) -> None:
+def test_a_lost_chunk_of_format_version_1_is_found_where_it_can_be(copy) -> None:
     root = copy / "zarr.json"
     document = json.loads(root.read_text())
     attributes = document["attributes"]
