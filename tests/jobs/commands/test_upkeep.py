@@ -56,7 +56,7 @@ def test_damage_is_listed_repaired_and_computed_again(
     assert f"`widthlaw verify {filled} --repair`" in told.stderr
     mended = widthlaw("verify", filled, "--repair")
     assert mended.returncode == 3, mended.stderr
-    assert "repaired: 24 trials made pending" in mended.stderr
+    assert "repaired: 24 trials reset to pending" in mended.stderr
     assert f"`widthlaw run {filled}` computes them" in mended.stderr
     assert widthlaw("verify", filled).returncode == 3
     ran = widthlaw("run", filled, "--workers", 1)
@@ -93,7 +93,7 @@ def test_a_store_is_extended_and_filled(widthlaw, filled, make_sweep, tmp_path) 
     assert "66 computed now" in ran.stderr
     again = widthlaw("extend", filled, "--n", 24)
     assert again.returncode == 0
-    assert "has all of that already; nothing was done" in again.stderr
+    assert "already has all of that; nothing was done" in again.stderr
 
 
 def test_a_store_is_extended_by_a_sweep_into_a_new_path(
@@ -110,7 +110,7 @@ def test_a_run_of_the_old_sweep_names_what_can_be_done(widthlaw, filled, write_s
     told = widthlaw("run", write_sweep(seeds=9), "-o", filled)
     assert told.returncode == 2
     assert f"`widthlaw run {filled}` fills it as it is" in told.stderr
-    assert f"`widthlaw extend {filled} SWEEP` adds what it lacks" in told.stderr
+    assert f"`widthlaw extend {filled} SWEEP` adds what is missing" in told.stderr
 
 
 def test_the_command_that_a_refused_run_names_serves_a_refined_store(
@@ -124,7 +124,7 @@ def test_the_command_that_a_refused_run_names_serves_a_refined_store(
     assert "has 96 trials with an outcome and 157 pending" in told.stderr
     more = widthlaw("extend", filled, "--n", 24)  # of the widths and seeds as written
     assert "has 96 trials with an outcome and 205 pending" in more.stderr
-    assert "has all of that already" in widthlaw("extend", filled, "--n", 24, "--seeds", 8).stderr
+    assert "already has all of that" in widthlaw("extend", filled, "--n", 24, "--seeds", 8).stderr
 
 
 def test_stores_are_merged(widthlaw, filled, make_sweep, tmp_path) -> None:
