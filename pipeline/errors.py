@@ -6,14 +6,17 @@ prints it as it is, without a traceback, and exits with status 2.
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 __all__ = [
     "ChunkDamaged",
+    "CommandError",
     "DataError",
     "InputError",
     "LeaseLost",
+    "ParameterError",
     "Problem",
     "StoreDamaged",
     "StoreError",
@@ -21,22 +24,37 @@ __all__ = [
     "StoreHeld",
     "SweepError",
     "WorkersLost",
+    "listing",
+    "nearest_name",
+    "not_one_of",
 ]
 
 
 class InputError(ValueError):
-    """Something given to widthlaw cannot be used; nothing was changed.
+    """Something given to widthlaw cannot be used; nothing was changed."""
+
+
+class CommandError(InputError):
+    """An input error whose message already names the command and the store."""
+
+
+class ParameterError(InputError):
+    """A parameter of a function has a value that cannot be used.
 
     Attributes
     ----------
     parameter
-        The parameter with the wrong value, if the message starts with its name: the command line
-        shows it as an option.
+        Its name; the command line shows the option of that name instead.
+    text
+        The rest of the message.
     """
 
-    def __init__(self, message: str = "", *, parameter: str = "") -> None:
-        super().__init__(message)
-        self.parameter = parameter
+    def __init__(self, parameter: str, text: str) -> None:
+        super().__init__(f"{parameter}: {text}")
+        self.parameter, self.text = parameter, text
+
+    def __reduce__(self) -> tuple[type[ParameterError], tuple[str, str]]:
+        return type(self), (self.parameter, self.text)
 
 
 @dataclass(frozen=True)
@@ -119,3 +137,34 @@ class StoreFull(OSError):
 
 class WorkersLost(RuntimeError):
     """The scheduler, or all workers, went away during a run."""
+
+
+# ---- parts of messages
+
+
+def listing(where: str, problems: Iterable[Problem]) -> str:
+    """Return one message about all problems of a file, each named once.
+
+    Parameters
+    ----------
+    where
+        The name of the file in the message.
+    problems
+        At least one.
+    """
+    lines = list(dict.fromkeys(f"{p.key}: {p.text}" if p.key else p.text for p in problems))
+    if len(lines) == 1:
+        return f"{where}: {lines[0]}"
+    return f"{where}: {len(lines)} problems" + "".join(f"\n  {line}" for line in lines)
+
+
+def not_one_of(name: str, names: Iterable[str]) -> str:
+    """Return the text for a name that is not among the known ones, with the nearest of them."""
+    known = list(names)
+    return f"got {name!r}{nearest_name(name, known)}, expected one of {', '.join(known)}"
+
+
+def nearest_name(name: str, names: Iterable[str]) -> str:
+    """Return " (did you mean 'relu'?)" with the known name nearest to a misspelt one, or ""."""
+    close = difflib.get_close_matches(name.lower(), list(names), n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""

@@ -36,6 +36,7 @@ from scipy import special
 from analysis.refinement.lattice import Widths
 from analysis.success import Success
 from analysis.transitions import critical_widths, success_counts
+from analysis.transitions.curves import RISE
 from pipeline.errors import InputError
 from pipeline.sweep import Cell, Request, Sweep
 from pipeline.trial_status import UNREQUESTED
@@ -314,7 +315,7 @@ def _plan(look: _Look, target: float) -> _Plan:
 def _narrow(look: _Look, target: float) -> _Plan:
     """A curve is there: new seeds around its middle, as many as the interval's square asks for."""
     now, span = _precision(look.low, look.high), math.log(look.k[-1] / look.k[0])
-    scale = min(math.log(float(look.answer.transition_width)) / (2 * math.log(9)), span / 4)
+    scale = min(math.log(float(look.answer.transition_width)) / RISE, span / 4)
     z = np.log(look.k / look.k50) / scale
     weight = look.trials * special.expit(z) * special.expit(-z)
     worth = 4 * float(weight.sum()) * (OVERLAP if look.together else 1)  # in trials at k50 itself

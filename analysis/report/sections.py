@@ -17,6 +17,7 @@ from analysis.report.diagram import Diagram, diagram_of
 from analysis.report.drawing import inline, svg_of
 from analysis.report.numbers import number
 from analysis.scaling import distinguishable, fit_laws
+from analysis.scaling.laws import exponents_of, group_columns
 from analysis.study import Study
 from analysis.success.rules import rule_for
 from pipeline.errors import InputError
@@ -177,7 +178,7 @@ def _laws(study: Study) -> tuple[list[dict[str, str]], list[str]]:
             laws = fit_laws(study.widths)
     except ValueError as error:
         return [], [f"No law is fitted: {error}."]
-    groups = list(laws.columns[: laws.columns.get_loc("law")])
+    groups = group_columns(laws)
     parts = [part for _, part in laws.groupby(groups, sort=False)] if groups else [laws]
     rows = [_law(row, groups) for _, row in laws.iterrows()]
     return rows, [distinguishable(part) for part in parts]
@@ -188,8 +189,7 @@ def _law(row: pd.Series[Any], groups: list[Any]) -> dict[str, str]:
         "group": ", ".join(f"{name} {row[name]}" for name in groups),
         "law": str(row["formula"]),
         "constant": number(row["constant"]),
-        "exponents": ", ".join(_exponent(row, name) for name in ("n", "d", "alpha")
-                               if row[f"exponent_{name}"] == row[f"exponent_{name}"]) or "–",
+        "exponents": ", ".join(_exponent(*exponent) for exponent in exponents_of(row)) or "–",
         "residual": number(row["rms_log_residual"]),
         "delta": f"{row['delta_aicc']:.1f}" if row["delta_aicc"] < 1e6 else "–",
         "weight": f"{row['weight']:.2f}" if row["weight"] == row["weight"] else "–",
@@ -197,8 +197,7 @@ def _law(row: pd.Series[Any], groups: list[Any]) -> dict[str, str]:
     }  # fmt: skip
 
 
-def _exponent(row: pd.Series[Any], name: str) -> str:
-    value, low, high = (row[f"exponent_{name}{end}"] for end in ("", "_low", "_high"))
+def _exponent(name: str, value: float, low: float, high: float) -> str:
     return f"{name}: {value:.2f} [{low:.2f}, {high:.2f}]".replace("-", "−")
 
 

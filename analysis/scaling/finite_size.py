@@ -30,7 +30,7 @@ from scipy import special
 
 from analysis.scaling.fitting import Fit, Model, fit_model
 from analysis.success.rules import Success, outcomes, rule_for
-from analysis.transitions.curves import fit_curves
+from analysis.transitions.curves import RISE, fit_curves
 from analysis.transitions.intervals import draws
 from analysis.transitions.separation import separated
 
@@ -38,14 +38,11 @@ __all__ = ["RISE", "TooFewCurves", "collapse"]
 
 Floats = npt.NDArray[np.float64]
 
-RISE = 2 * np.log(9)
-"""From 10% to 90% the linear predictor of a logistic curve rises by this."""
-
 BINS = np.array([-1.5, -0.75, -0.25, 0.25, 0.75, 1.5])
 """Ends of the bins of x in which curves are compared."""
 
-TRACY_WIDOM = {0.1: -2.7824, 0.5: -1.2686, 0.9: 0.4501}
-"""Quantiles of the law of real matrices (a test recomputes them)."""
+TRACY_WIDOM = {0.1: -2.7824, 0.9: 0.4501}
+"""Quantiles of the Tracy-Widom law of real matrices (a test recomputes them)."""
 
 _LEAST_CELLS = 3
 

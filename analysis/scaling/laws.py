@@ -1,9 +1,10 @@
 """The candidate laws for a critical width, and free power laws beside them.
 
-A law says k* = C f(n, d, alpha) with one constant; adding one is a line in `LAWS`. A free power law
-has exponents of its own: `free_models` nests them, from n alone to all that the points determine.
+A law says k* = C f(n, d, alpha) with one constant C. Adding one is a line in `LAWS`: it is then fitted,
+ranked, named in verdicts and drawn. A free power law has free exponents: `free_models` nests them, from
+n alone to all that the points determine.
 
-Where a law holds the fitted k inside a logarithm, k = C g log k is solved for k (its larger root, by
+Where a law has the fitted k inside a logarithm, k = C g log k is solved for k (its larger root, by
 Lambert's function), so that measured widths never appear on both sides.
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +20,17 @@ import pandas as pd
 
 from analysis.scaling.fitting import Model
 
-__all__ = ["LAWS", "VARIABLES", "Law", "determined", "free_models", "law_model"]
+__all__ = [
+    "LAWS",
+    "VARIABLES",
+    "Candidate",
+    "Law",
+    "determined",
+    "exponents_of",
+    "free_models",
+    "group_columns",
+    "law_model",
+]
 
 Floats = npt.NDArray[np.float64]
 
@@ -30,40 +42,63 @@ INFLATION = 100.0  # variance inflation beyond which an exponent cannot be told 
 class Law:
     """A shape f(n, d, alpha) with one constant in front.
 
-    `log_shape` maps a table with columns n, d, alpha to log f (points,). With `log_k` the shape
-    is multiplied by log k, k being the width that the law itself gives.
+    Attributes
+    ----------
+    formula
+        The law with its constant, as in `C n / d`.
+    log_shape
+        Maps a table with columns n, d, alpha to log f (points,).
+    variables
+        The columns that it reads.
+    log_k
+        Multiply the shape by log k, k being the width that the law itself gives.
+    shown
+        Draw it in figures where it is among the best.
     """
 
     formula: str
     log_shape: Callable[[pd.DataFrame], Floats]
+    variables: tuple[str, ...] = ("n",)
     log_k: bool = False
+    shown: bool = True
+
+    def width(self, constant: float, table: pd.DataFrame) -> Floats:
+        """Return the k that the law gives at each row of a table, with its constant fitted."""
+        if not self.log_k:
+            return np.asarray(constant * np.exp(self.log_shape(table)), dtype=np.float64)
+        log_k, _ = law_model(self).predict(np.array([np.log(constant)]), table)
+        return np.asarray(np.exp(log_k), dtype=np.float64)
 
 
-def _logs(t: pd.DataFrame, n: float = 0, d: float = 0, alpha: float = 0, log_n: int = 0) -> Floats:
-    """Log of n^n d^d alpha^alpha (log n)^log_n; an absent power does not touch its column."""
-    total = np.zeros(len(t))
-    for name, power in (("n", n), ("d", d), ("alpha", alpha)):
-        if power:
-            total = total + power * np.log(t[name].to_numpy(float))
-    return total + log_n * np.log(np.log(t["n"].to_numpy(float))) if log_n else total
+def _law(
+    formula: str, n: float, d: float = 0, alpha: float = 0, log_n: int = 0, log_k: bool = False
+) -> Law:
+    """A law of powers: n^n d^d alpha^alpha (log n)^log_n."""
+    powers = {name: power for name, power in (("n", n), ("d", d), ("alpha", alpha)) if power}
+
+    def log_shape(table: pd.DataFrame) -> Floats:
+        total = np.zeros(len(table))
+        for name, power in powers.items():
+            total = total + power * np.log(table[name].to_numpy(float))
+        return total + log_n * np.log(np.log(table["n"].to_numpy(float))) if log_n else total
+
+    return Law(formula, log_shape, tuple(powers), log_k)
 
 
 LAWS: dict[str, Law] = {
-    "n": Law("C n", lambda t: _logs(t, n=1)),
-    "n log n": Law("C n log n", lambda t: _logs(t, n=1, log_n=1)),
-    "n/alpha^2": Law("C n / alpha^2", lambda t: _logs(t, n=1, alpha=-2)),
-    "n log n/alpha^2": Law("C n log n / alpha^2", lambda t: _logs(t, n=1, alpha=-2, log_n=1)),
-    "n log n log k/alpha^2": Law(
-        "C n log n log k / alpha^2", lambda t: _logs(t, n=1, alpha=-2, log_n=1), log_k=True
-    ),
-    "n/d": Law("C n / d", lambda t: _logs(t, n=1, d=-1)),
-    "n^2/d": Law("C n^2 / d", lambda t: _logs(t, n=2, d=-1)),
-    "n^4/d^3": Law("C n^4 / d^3", lambda t: _logs(t, n=4, d=-3)),
+    "n": _law("C n", n=1),
+    "n log n": _law("C n log n", n=1, log_n=1),
+    "n/alpha^2": _law("C n / alpha^2", n=1, alpha=-2),
+    "n log n/alpha^2": _law("C n log n / alpha^2", n=1, alpha=-2, log_n=1),
+    "n log n log k/alpha^2": _law("C n log n log k / alpha^2", n=1, alpha=-2, log_n=1, log_k=True),
+    "n/d": _law("C n / d", n=1, d=-1),
+    "n^2/d": _law("C n^2 / d", n=2, d=-1),
+    "n^4/d^3": _law("C n^4 / d^3", n=4, d=-3),
 }
 
 
 def law_model(law: Law) -> Model:
-    """The model of a law: its constant is the one parameter."""
+    """Return the model of a law, whose one parameter is its constant."""
 
     def build(table: pd.DataFrame) -> tuple[Floats, Floats]:
         return law.log_shape(table), np.ones((len(table), 1))
@@ -71,29 +106,54 @@ def law_model(law: Law) -> Model:
     return Model(("constant",), build, law.log_k)
 
 
-def free_models(table: pd.DataFrame) -> Iterator[tuple[str, str, Model, str]]:
-    """Name, formula, model and note of the nested free power laws, from the narrowest.
+@dataclass(frozen=True)
+class Candidate:
+    """A law or a free power law that is fitted to a set of points.
 
-    The widest is `free`; a narrower one is named after its variables, as in `free n`. The note says
-    which variables the points do not determine, and why.
+    Attributes
+    ----------
+    name, formula
+        Its name (`free` and the like for a free law), and the law with its constant.
+    model
+        The model to fit.
+    is_free
+        True for a power law with free exponents.
+    same_as
+        Names of the laws that differ from it by a constant at these points.
+    dropped
+        The variables whose exponents the points do not determine, with the reasons.
     """
-    names, note = determined(table)
+
+    name: str
+    formula: str
+    model: Model
+    is_free: bool = False
+    same_as: tuple[str, ...] = ()
+    dropped: str = ""
+
+
+def free_models(table: pd.DataFrame) -> Iterator[Candidate]:
+    """Yield the nested free power laws of a set of points, from the narrowest.
+
+    The widest is `free`; a narrower one is named after its variables, as in `free n`.
+    """
+    names, dropped = determined(table)
     for count in range(1, len(names)):
-        yield f"free {', '.join(names[:count])}", *_free(names[:count]), ""
-    yield "free", *_free(names), note
+        yield _free(f"free {', '.join(names[:count])}", names[:count])
+    yield _free("free", names, dropped)
 
 
-def _free(names: tuple[str, ...]) -> tuple[str, Model]:
+def _free(name: str, names: tuple[str, ...], dropped: str = "") -> Candidate:
     def build(table: pd.DataFrame) -> tuple[Floats, Floats]:
         columns = [np.log(table[name].to_numpy(float)) for name in names]
         return np.zeros(len(table)), np.stack([np.ones(len(table)), *columns], axis=1)
 
     formula = " ".join(["C", *(f"{name}^{power}" for name, power in zip(names, "abc", strict=False))])
-    return formula, Model(("constant", *names), build)
+    return Candidate(name, formula, Model(("constant", *names), build), True, dropped=dropped)
 
 
 def determined(table: pd.DataFrame) -> tuple[tuple[str, ...], str]:
-    """The variables whose exponents the points determine, and a note on the others."""
+    """Return the variables whose exponents the points determine, and a note on the others."""
     kept: list[str] = []
     notes: list[str] = []
     basis = np.ones((len(table), 1))
@@ -113,3 +173,21 @@ def determined(table: pd.DataFrame) -> tuple[tuple[str, ...], str]:
         kept.append(name)
         basis = np.column_stack([basis, column])
     return tuple(kept), "; ".join(notes)
+
+
+# --- reading the table of `fit_laws` --------------------------------------------------------------
+
+
+def group_columns(laws: pd.DataFrame) -> list[str]:
+    """Return the columns of a table of laws that name the group of a row: those before `law`."""
+    return list(laws.columns[: laws.columns.get_loc("law")])
+
+
+def exponents_of(law: pd.Series[Any]) -> list[tuple[str, float, float, float]]:
+    """Return the variable, value, lower and upper end of each exponent that a row has fitted."""
+    found = []
+    for name in VARIABLES:
+        value, low, high = (float(law[f"exponent_{name}{end}"]) for end in ("", "_low", "_high"))
+        if np.isfinite(value):
+            found.append((name, value, low, high))
+    return found

@@ -1,12 +1,13 @@
 """Compare scaling laws for the critical width.
 
 The laws of `laws` and the free power laws C n^a d^b alpha^c are fitted to log k50 by the model of
-`fitting`, and ranked by AICc. What the ranking cannot settle is told beside it: how well a law
-predicts the largest n, or a d, that it has not seen, and at which n it would part from the best.
+`fitting`, and ranked by AICc. Two more columns help where the ranking is close: how well a law
+predicts the largest n, or a d, when it is fitted without it, and the n from which it would differ
+measurably from the best law.
 
-Only cells whose outcome is `fitted` or `separated` enter. The cells of d, n and angle are one
-sample, since a law ought to hold across them (angle moves alpha); every other dim, such as
-activation, makes groups of its own.
+Only cells whose outcome is `fitted` or `separated` are used. The cells of all d, n and angles are one
+sample, since a law should hold across them (angle changes alpha); every other dim, such as
+activation, splits the cells into groups.
 """
 
 from __future__ import annotations
@@ -21,14 +22,16 @@ import pandas as pd
 import xarray as xr
 from scipy import stats
 
+from analysis.axes import SIZES
+from analysis.cells import LOCATED
 from analysis.scaling.fitting import Fit, Model, fit_model
-from analysis.scaling.laws import LAWS, VARIABLES, determined, free_models, law_model
+from analysis.scaling.laws import LAWS, VARIABLES, Candidate, determined, free_models, law_model
 
 __all__ = ["fit_laws"]
 
 Floats = npt.NDArray[np.float64]
 
-_POOLED = ("d", "n", "angle")
+_POOLED = (*SIZES, "angle")
 _LEAST_POINTS = 3
 _FARTHEST = 1e4  # times the largest n, to which two laws are followed
 
@@ -40,27 +43,42 @@ def fit_laws(widths: xr.Dataset) -> pd.DataFrame:
     ----------
     widths
         From `critical_widths`: `k50`, `k50_low`, `k50_high`, `outcome`, the coordinates `n` and
-        `d`, and `alpha` for the laws that hold it.
+        `d`, and `alpha` for the laws that contain it.
 
     Returns
     -------
     pandas.DataFrame
-        One row for each law, best AICc first (within each group, whose dims are the first
-        columns): `law`, `formula`, `constant` with `_low` and `_high`, `exponent_n`, `exponent_d`,
-        `exponent_alpha` with `_low` and `_high` (95%; exponents of free laws only), `scatter` (tau),
-        `rms_log_residual`, `aicc`, `delta_aicc`, `weight` (of AICc), `error_largest_n` and
-        `error_left_out_d` (rms error in log k of points predicted without their n, or without their
-        d; NaN where what is left does not determine the law), `prediction` (the first of them in
-        words), `telling_n` (the least n, beyond those measured, at which the law and the best one
-        differ by more than the interval of a width; inf for none within reach, NaN for the best and
-        where the largest measured n would do), `telling_d` (the d that is meant), `points`, `note`
-        (exponents that were dropped, and why; laws that are the same at these points). An infinite
-        AICc means that the points are too few to judge so many parameters.
+        One row per law, best AICc first. Where the widths have groups (several activations, ...),
+        their dims are the first columns and each group is ranked separately.
+
+        `law`, `formula`
+            Name, and the law with its constant.
+        `constant`, `exponent_n`, `exponent_d`, `exponent_alpha`
+            Estimates, each with `_low` and `_high` (95%); exponents of free laws only.
+        `scatter`, `rms_log_residual`
+            tau of the model, and the rms residual of log k.
+        `aicc`, `delta_aicc`, `weight`
+            An infinite AICc means that there are too few points for so many parameters.
+        `error_largest_n`, `error_left_out_d`
+            Rms error in log k of points predicted without their n, or without their d; NaN where
+            the remaining points do not determine the law. `prediction` is the first as text.
+        `telling_n`, `telling_d`
+            The smallest n, beyond those measured, at which the law and the best one differ by more
+            than the interval of a width, and the d at which that holds. inf if there is none within
+            reach; NaN for the best law, and where the largest measured n would do.
+        `points`
+            Number of critical widths.
+        `is_free`
+            True for power laws with free exponents.
+        `same_as`
+            Names of the laws that differ from it by a constant at these points; "" for none.
+        `note`
+            `same_as` as text, or the exponents that were dropped and why.
 
     Raises
     ------
     ValueError
-        With fewer than three usable points, or without a variable that is needed.
+        There are fewer than three usable points, or a variable is missing.
     """
     table = _points(widths)
     groups = [name for name in widths.k50.dims if name not in _POOLED]
@@ -71,11 +89,11 @@ def fit_laws(widths: xr.Dataset) -> pd.DataFrame:
         raise ValueError(
             f"got {most} critical width{'' if most == 1 else 's'} fitted or separated with a finite "
             f"interval; expected at least {_LEAST_POINTS} cells of d and n to compare laws"
-            f"{_of_each(groups)}. Add values of n or d, more seeds, or widths that bracket the "
+            f"{_per_group(groups)}. Add values of n or d, more seeds, or widths that bracket the "
             "transition"
         )
     if len(enough) < _expected_groups(widths, groups):
-        warnings.warn("groups with fewer than three critical widths are left out", stacklevel=2)
+        warnings.warn("groups with fewer than three critical widths are skipped", stacklevel=2)
     return pd.concat([_fit_group(t, key) for key, t in enough], ignore_index=True)
 
 
@@ -83,7 +101,7 @@ def fit_laws(widths: xr.Dataset) -> pd.DataFrame:
 
 
 def _points(widths: xr.Dataset) -> pd.DataFrame:
-    """One row for each usable cell: n, d, alpha, the groups, y = log k50 and its error s."""
+    """Return one row per usable cell: n, d, alpha, the groups, y = log k50 and its error s."""
     needed = ["k50", "k50_low", "k50_high", "outcome", "n", "d"]
     missing = [name for name in needed if name not in widths]
     if missing:
@@ -94,21 +112,21 @@ def _points(widths: xr.Dataset) -> pd.DataFrame:
     has_alpha = ["alpha"] if "alpha" in widths else []
     table = widths[[*needed[:4], *has_alpha]].to_dataframe().reset_index()
     table = table.assign(alpha=table["alpha"] if has_alpha else np.nan)
-    table = table[table["outcome"].isin(["fitted", "separated"])]
+    table = table[table["outcome"].isin(LOCATED)]
     table = table.assign(y=np.log(table["k50"]))
     table = table.assign(s=_errors(table, float(widths.attrs.get("confidence", 0.95))))
     return table[np.isfinite(table["s"])]
 
 
 def _errors(table: pd.DataFrame, confidence: float) -> Floats:
-    """Standard error of log k50: from the ends of its interval that are finite, the longer one."""
+    """Return the standard error of log k50, from the longer finite arm of its interval."""
     with np.errstate(divide="ignore"):
         below = table["y"] - np.log(table["k50_low"])
         above = np.log(table["k50_high"]) - table["y"]
     arms = np.stack([below, above]).astype(float)
     arm = np.max(arms, axis=0, initial=-np.inf, where=np.isfinite(arms))
     arm = np.where(np.isneginf(arm), np.inf, arm)
-    # A bracket is a uniform distribution, of standard deviation half its length over sqrt 3.
+    # A bracket is a uniform distribution; its standard deviation is half its length over sqrt 3.
     reach = np.where(table["outcome"] == "separated", np.sqrt(3), _normal_reach(confidence))
     error: Floats = arm / reach
     return error
@@ -124,9 +142,8 @@ def _split(table: pd.DataFrame, groups: list[Any]) -> list[tuple[tuple[Any, ...]
     return [(key, part) for key, part in table.groupby(groups, sort=False)]
 
 
-def _of_each(groups: list[Any]) -> str:
-    """That groups are judged each by itself."""
-    return f" (of each {' and '.join(groups)} by itself)" if groups else ""
+def _per_group(groups: list[Any]) -> str:
+    return f" (for each {' and '.join(groups)})" if groups else ""
 
 
 def _expected_groups(widths: xr.Dataset, groups: list[Hashable]) -> int:
@@ -155,30 +172,23 @@ _COLUMNS = [
     "telling_n",
     "telling_d",
     "points",
+    "is_free",
+    "same_as",
     "note",
 ]
 
 
 def _fit_group(table: pd.DataFrame, key: dict[Any, Any]) -> pd.DataFrame:
-    """All laws of one group, ranked."""
-    candidates = [
-        (
-            name,
-            LAWS[name].formula,
-            law_model(LAWS[name]),
-            f"as {', '.join(twins)} here" if twins else "",
-        )
-        for name, twins in _distinct(table).items()
-    ]
-    candidates += free_models(table)
-    fits = [fit_model(model, table) for _, _, model, _ in candidates]
-    rows = [_row(*of, fit, table) for of, fit in zip(candidates, fits, strict=True)]
+    """Fit and rank all laws of one group."""
+    candidates = [*_distinct(table), *free_models(table)]
+    fits = [fit_model(candidate.model, table) for candidate in candidates]
+    rows = [_row(candidate, fit, table) for candidate, fit in zip(candidates, fits, strict=True)]
     best = fits[int(np.argmin([fit.aicc for fit in fits]))]
     ahead, d = _ahead(table)
     for row, fit in zip(rows, fits, strict=True):
         row |= {"telling_n": _telling_n(fit, best, ahead, table), "telling_d": d}
     ranked = pd.DataFrame(rows).sort_values("aicc", kind="stable", ignore_index=True)
-    # With no finite AICc at all (three points and less to judge by) nothing is ranked.
+    # Without any finite AICc (three points or fewer) there is no ranking.
     delta = ranked["aicc"] - ranked["aicc"].min() if np.isfinite(ranked["aicc"]).any() else np.nan
     ranked["delta_aicc"] = delta
     weight = np.exp(-0.5 * ranked["delta_aicc"])
@@ -188,57 +198,61 @@ def _fit_group(table: pd.DataFrame, key: dict[Any, Any]) -> pd.DataFrame:
     return ranked[[*key, *_COLUMNS]]
 
 
-def _distinct(table: pd.DataFrame) -> dict[str, list[str]]:
-    """The laws that can be told apart at all, each with those that differ from it by a constant here.
+def _distinct(table: pd.DataFrame) -> list[Candidate]:
+    """Return the laws that differ at these points, each with those that equal it up to a constant.
 
     Where d does not vary, n/d is the law n with another constant: it would only share its weight.
     """
-    kept: dict[str, list[str]] = {}
+    same: dict[str, list[str]] = {}
     shapes = {name: law.log_shape(table) for name, law in LAWS.items()}
     for name, shape in shapes.items():
         if not np.isfinite(shape).all():
             continue
-        twin = next((of for of in kept if _is_multiple(of, name, shapes)), None)
-        kept.setdefault(twin or name, []).extend([name] if twin else [])
-    return kept
+        twin = next((of for of in same if _is_multiple(of, name, shapes)), None)
+        same.setdefault(twin or name, []).extend([name] if twin else [])
+    return [
+        Candidate(name, LAWS[name].formula, law_model(LAWS[name]), same_as=tuple(others))
+        for name, others in same.items()
+    ]
 
 
 def _is_multiple(of: str, name: str, shapes: dict[str, Floats]) -> bool:
     return LAWS[of].log_k == LAWS[name].log_k and bool(np.ptp(shapes[name] - shapes[of]) < 1e-9)
 
 
-def _row(
-    name: str, formula: str, model: Model, note: str, fit: Fit, table: pd.DataFrame
-) -> dict[str, Any]:
+def _row(candidate: Candidate, fit: Fit, table: pd.DataFrame) -> dict[str, Any]:
     largest = table["n"].max()
-    error = _left_out_error(model, table, "n", [largest])
+    error = _left_out_error(candidate.model, table, "n", [largest])
     within = f"predicts n = {largest:,} to within {np.expm1(error):.1%}"
+    same_as = ", ".join(candidate.same_as)
     return {
-        "law": name,
-        "formula": formula,
+        "law": candidate.name,
+        "formula": candidate.formula,
         **dict.fromkeys(_EXPONENTS, np.nan),
         **_parameters(fit),
         "scatter": fit.tau,
         "rms_log_residual": float(np.sqrt(np.mean(fit.residuals**2))),
         "aicc": fit.aicc,
         "error_largest_n": error,
-        "error_left_out_d": _left_out_error(model, table, "d", list(table["d"].unique())),
+        "error_left_out_d": _left_out_error(candidate.model, table, "d", list(table["d"].unique())),
         "prediction": within if np.isfinite(error) else "",
         "points": len(table),
-        "note": note,
+        "is_free": candidate.is_free,
+        "same_as": same_as,
+        "note": f"as {same_as} here" if same_as else candidate.dropped,
     }
 
 
 def _parameters(fit: Fit) -> dict[str, float]:
-    """The constant and the exponents, with their 95% intervals."""
+    """Return the constant and the exponents, with their 95% intervals."""
     out: dict[str, float] = {}
-    for place, name in enumerate(fit.model.names):
-        low, high = fit.interval(place)
-        found = {"": float(fit.theta[place]), "_low": low, "_high": high}
+    for index, name in enumerate(fit.model.names):
+        low, high = fit.interval(index)
+        found = {"": float(fit.theta[index]), "_low": low, "_high": high}
         with np.errstate(over="ignore"):  # an interval without an end
             out |= {
-                (f"constant{end}" if place == 0 else f"exponent_{name}{end}"): (
-                    float(np.exp(value)) if place == 0 else value
+                (f"constant{end}" if index == 0 else f"exponent_{name}{end}"): (
+                    float(np.exp(value)) if index == 0 else value
                 )
                 for end, value in found.items()
             }
@@ -246,11 +260,11 @@ def _parameters(fit: Fit) -> dict[str, float]:
 
 
 def _left_out_error(model: Model, table: pd.DataFrame, by: str, values: list[Any]) -> float:
-    """Rms error in log k of the points with each value, predicted by a fit to all the others."""
+    """Return the rms error in log k of the points with each value, fitted to all other points."""
     misses = []
     for value in values:
         held, rest = table[table[by] == value], table[table[by] != value]
-        # A free exponent that the rest does not determine predicts nothing.
+        # A free exponent that the remaining points do not determine predicts nothing.
         if len(rest) < len(model.names) or not _determined(model, rest):
             return np.nan
         theta = fit_model(model, rest).theta
@@ -262,11 +276,11 @@ def _determined(model: Model, table: pd.DataFrame) -> bool:
     return len(model.names) == 1 or set(model.names[1:]) <= set(determined(table)[0])
 
 
-# --- where two laws part ------------------------------------------------------------------------
+# --- the n at which two laws differ ---------------------------------------------------------------
 
 
 def _ahead(table: pd.DataFrame) -> tuple[pd.DataFrame, float]:
-    """Larger n at the middle d, with alpha carried on as a power of n; and that d."""
+    """Return larger n at the middle d, with alpha extrapolated as a power of n, and that d."""
     d = float(table["d"].quantile(0.5, interpolation="nearest"))
     n = float(table["n"].max()) * np.geomspace(1, _FARTHEST, 400)
     here = table[table["d"] == d].groupby("n")["alpha"].median()
@@ -278,7 +292,10 @@ def _ahead(table: pd.DataFrame) -> tuple[pd.DataFrame, float]:
 
 
 def _telling_n(fit: Fit, best: Fit, ahead: pd.DataFrame, table: pd.DataFrame) -> float:
-    """Least n from which the two differ by more than 95% of what fits and a new width may be off."""
+    """Return the smallest n from which the two fits differ by more than their errors allow.
+
+    The errors are those of both fits and of a new width, at 95%.
+    """
     if fit is best or fit.freedom <= 0 or best.freedom <= 0:
         return np.nan
     (one, error), (other, also) = fit.prediction(ahead), best.prediction(ahead)
@@ -289,5 +306,5 @@ def _telling_n(fit: Fit, best: Fit, ahead: pd.DataFrame, table: pd.DataFrame) ->
     if unsure[-1]:
         return np.inf
     last = np.flatnonzero(unsure)
-    # Beyond what is measured: where the largest n would do, its scatter is what keeps them together.
+    # Only n beyond the measured ones: at the largest n it is scatter that keeps the laws together.
     return float(ahead["n"].iloc[last[-1] + 1]) if len(last) else np.nan

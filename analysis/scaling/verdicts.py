@@ -1,4 +1,4 @@
-"""In words: which laws the data can tell apart, which not, and what would tell those apart."""
+"""Which laws the data can tell apart, which not, and which n would tell those apart, as text."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.scaling.laws import exponents_of, group_columns
+
 __all__ = ["distinguishable"]
 
 EQUAL, WEAK, CLEAR = 2.0, 4.0, 10.0
-"""Delta AICc below which a law cannot be told from the best, is weakly and is clearly disfavoured."""
+"""Delta AICc up to which a law is as good as the best, weakly and clearly disfavoured."""
 
 
 def distinguishable(laws: pd.DataFrame) -> str:
-    """Say in a few sentences (for each group) which laws the data can tell apart.
+    """Describe in a few sentences (per group) which laws the data can tell apart.
 
     Parameters
     ----------
@@ -24,42 +26,41 @@ def distinguishable(laws: pd.DataFrame) -> str:
     Returns
     -------
     str
-        The best law and what it predicts; those it cannot be told from (delta AICc below 2), each
-        with the n that would tell; those weakly (below 4) and clearly disfavoured (below 10), and
-        those excluded; the free exponents. AICc ranks laws: it does not say that the best is true.
+        The best law and how well it predicts; the laws that fit as well (delta AICc below 2), each
+        with the n that would tell them apart; those weakly (below 4) and clearly disfavoured (below
+        10), and those excluded; the free exponents. AICc ranks laws: the best one need not be true.
     """
-    groups = list(laws.columns[: laws.columns.get_loc("law")])
+    groups = group_columns(laws)
     parts = laws.groupby(groups, sort=False) if groups else [((), laws)]
     return " ".join(_verdict(t, dict(zip(groups, key, strict=True))) for key, t in parts)
 
 
 def _verdict(laws: pd.DataFrame, key: dict[Any, Any]) -> str:
-    where = f"For {', '.join(f'{k} {v}' for k, v in key.items())}: " if key else ""
+    group = f"For {', '.join(f'{k} {v}' for k, v in key.items())}: " if key else ""
     points = int(laws["points"].iloc[0])
     if laws["delta_aicc"].isna().all():
-        return f"{where}{points} points are too few to tell any of the laws apart."
-    best = laws.iloc[0]
-    return where + " ".join(filter(None, [_first(best), _others(laws), _exponents(laws, best)]))
+        return f"{group}{points} points are too few to tell any of the laws apart."
+    return group + " ".join(filter(None, [_first(laws.iloc[0]), _others(laws), _exponents(laws)]))
 
 
 def _first(best: pd.Series[Any]) -> str:
-    twins = f" ({best['note']})" if best["note"].startswith("as ") else ""
-    said = f"{best['points']} points rank {_name(best)}{twins} first (rms log residual "
-    said += f"{best['rms_log_residual']:.2g}"
+    same = f" (as {best['same_as']} here)" if best["same_as"] else ""
+    residual = f"rms log residual {best['rms_log_residual']:.2g}"
     if best["scatter"] > 1e-3:
-        said += f", of which its intervals leave {best['scatter']:.2g} unexplained"
+        residual += f", of which its intervals leave {best['scatter']:.2g} unexplained"
+    text = f"{best['points']} points rank {_name(best)}{same} first ({residual})"
     return (
-        said
-        + ")"
-        + (f"; fitted to the smaller n it {best['prediction']}." if best["prediction"] else ".")
+        f"{text}; fitted to the smaller n it {best['prediction']}."
+        if best["prediction"]
+        else f"{text}."
     )
 
 
 def _others(laws: pd.DataFrame) -> str:
     rest, delta = laws.iloc[1:], laws["delta_aicc"].iloc[1:]
     equal = rest[delta < EQUAL]
-    # A free law can follow whatever a law can: it is not excluded, its exponents are not needed.
-    free = rest["law"].str.startswith("free")
+    # A free law can follow any of the others: it is not excluded, its exponents are not needed.
+    free = rest["is_free"].astype(bool)
     parts = [
         ("cannot tell it from", equal, _telling),
         ("weakly disfavour", rest[~free & (delta >= EQUAL) & (delta < WEAK)], _delta),
@@ -68,18 +69,17 @@ def _others(laws: pd.DataFrame) -> str:
         ("do not need the exponents of", rest[free & (delta >= EQUAL) & np.isfinite(delta)], _delta),
         ("are too few to judge", rest[np.isinf(delta)], _name),
     ]
-    said = "; ".join(
-        f"they {verb} {', '.join(say(law) for _, law in part.iterrows())}"
-        for verb, part, say in parts
+    text = "; ".join(
+        f"they {verb} {', '.join(write(law) for _, law in part.iterrows())}"
+        for verb, part, write in parts
         if len(part)
     )
-    return f"{said[0].upper()}{said[1:]} (delta AICc in brackets)." if said else ""
+    return f"{text[0].upper()}{text[1:]} (delta AICc in brackets)." if text else ""
 
 
 def _name(law: pd.Series[Any]) -> str:
-    """A law by its shape, a free one with its exponents by their letters."""
-    name = str(law["law"])
-    return str(law["formula"]).removeprefix("C ") if name.startswith("free") else name
+    """The name of a law; of a free one its shape, with a letter for each exponent."""
+    return str(law["formula"]).removeprefix("C ") if law["is_free"] else str(law["law"])
 
 
 def _delta(law: pd.Series[Any]) -> str:
@@ -87,7 +87,7 @@ def _delta(law: pd.Series[Any]) -> str:
 
 
 def _telling(law: pd.Series[Any]) -> str:
-    """A law that is as good, and the n that would tell it from the best."""
+    """A law that fits as well, and the n that would tell it from the best."""
     n = law["telling_n"]
     if np.isnan(n):
         return _delta(law)
@@ -97,16 +97,13 @@ def _telling(law: pd.Series[Any]) -> str:
     return f"{_delta(law)[:-1]}; n of {float(f'{n:.2g}'):,.0f} would tell, {at})"
 
 
-def _exponents(laws: pd.DataFrame, best: pd.Series[Any]) -> str:
-    """The exponents of the best free law that the points can judge."""
-    free = laws[laws["law"].str.startswith("free") & np.isfinite(laws["delta_aicc"])]
+def _exponents(laws: pd.DataFrame) -> str:
+    """The exponents of the best free law with a finite AICc."""
+    free = laws[laws["is_free"].astype(bool) & np.isfinite(laws["delta_aicc"])]
     if free.empty:
         return ""
-    law = free.iloc[0]
-    words = [
-        f"{name}^{law[f'exponent_{name}']:.3g} [{law[f'exponent_{name}_low']:.3g}, "
-        f"{law[f'exponent_{name}_high']:.3g}]"
-        for name in ("n", "d", "alpha")
-        if np.isfinite(law[f"exponent_{name}"])
+    fitted = [
+        f"{name}^{value:.3g} [{low:.3g}, {high:.3g}]"
+        for name, value, low, high in exponents_of(free.iloc[0])
     ]
-    return f"Free exponents (95%): {', '.join(words)}." if words else ""
+    return f"Free exponents (95%): {', '.join(fitted)}." if fitted else ""

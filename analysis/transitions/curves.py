@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special, stats
 
-__all__ = ["LINKS", "Link", "deviance", "fit_curves", "log_likelihood", "profile"]
+__all__ = ["LINKS", "RISE", "Link", "deviance", "fit_curves", "log_likelihood", "profile"]
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -72,6 +72,9 @@ LINKS = {
     "logistic": Link(_logistic, special.expit, float(np.log(9))),
     "probit": Link(_probit, special.ndtr, float(stats.norm.ppf(0.9))),
 }
+
+RISE = 2 * LINKS["logistic"].ninety
+"""The linear predictor of a logistic curve rises by this from 10% to 90%."""
 
 
 def fit_curves(

@@ -203,7 +203,9 @@ def _short(value: float) -> str:
 
 def _compact(laws: pd.DataFrame) -> pd.DataFrame:
     """The columns of the laws that a terminal has room for; JSON has them all."""
-    groups = list(laws.columns[: laws.columns.get_loc("law")])
+    from analysis.scaling.laws import group_columns
+
+    groups = group_columns(laws)
     shown = laws[[*groups, "formula", "constant"]].copy()
     shown["constant"] = [f"{value:.3g}" for value in laws["constant"]]
     shown["exponents"] = [_exponents(row) for _, row in laws.iterrows()]
@@ -215,10 +217,9 @@ def _compact(laws: pd.DataFrame) -> pd.DataFrame:
 
 
 def _exponents(law: pd.Series[Any]) -> str:
-    """`a = 1.01 [0.98, 1.04]` for each exponent that was fitted."""
-    known = [name for name in ("n", "d", "alpha") if law[f"exponent_{name}"] == law[f"exponent_{name}"]]
+    """`n^1.01 [0.98, 1.04]` for each exponent that was fitted."""
+    from analysis.scaling.laws import exponents_of
+
     return ", ".join(
-        f"{name}^{law[f'exponent_{name}']:.2f} "
-        f"[{law[f'exponent_{name}_low']:.2f}, {law[f'exponent_{name}_high']:.2f}]"
-        for name in known
+        f"{name}^{value:.2f} [{low:.2f}, {high:.2f}]" for name, value, low, high in exponents_of(law)
     )

@@ -36,13 +36,13 @@ def plot(store: Where, kind: str | None, output: Path | None, success: Success) 
     from analysis.figures import kinds_for
     from analysis.stores import load_store
     from analysis.study import Study
-    from pipeline.errors import InputError
+    from pipeline.errors import CommandError
     from pipeline.store import counts
 
     study = Study(load_store(store), success)
     suited = kinds_for(study.ds)
     if not suited:
-        raise InputError(
+        raise CommandError(
             f"plot {store}: no figure suits a store of {study.ds.attrs['experiment']}; "
             "`widthlaw query` lists its trials"
         )
@@ -75,18 +75,18 @@ def draw_store(
         A file (with `kind`), or a folder; the folder of the store if None.
     """
     from analysis.figures import FIGURES, kinds_for, save
-    from pipeline.errors import InputError
+    from pipeline.errors import CommandError
     from pipeline.store.location import beside
     from pipeline.trial_status import Status
 
     suited = kinds_for(study.ds)
     if kind is not None and kind not in suited:
-        raise InputError(
+        raise CommandError(
             f"plot {store}: no figure {kind!r} of a store of {study.ds.attrs['experiment']}; "
             f"expected one of {', '.join(suited) or '(none suits it)'}"
         )
     if not (study.ds.status == Status.DONE).any():
-        raise InputError(f"plot {store}: {why_none_is_done(study, store)}")
+        raise CommandError(f"plot {store}: {why_none_is_done(study, store)}")
     written = []
     for name in [kind] if kind else suited:
         figure = FIGURES[name].draw(study)
@@ -95,7 +95,7 @@ def draw_store(
                 file.parent.mkdir(parents=True, exist_ok=True)
                 save(figure, file)
             except OSError as error:
-                raise InputError(
+                raise CommandError(
                     f"plot {store}: cannot write {file.name} into {file.parent} "
                     f"({error.strerror or error}); give a file or a folder that may be written with -o"
                 ) from None
@@ -121,11 +121,11 @@ def why_none_is_done(study: Study, store: Where) -> str:
 
 def _files(store: Path, name: str, output: Path | None, alone: bool) -> list[Path]:
     """Return the files of one figure: the given one, or PNG and SVG in a folder."""
-    from pipeline.errors import InputError
+    from pipeline.errors import CommandError
 
     if output is not None and output.suffix:
         if not alone or output.suffix not in ENDINGS:
-            raise InputError(
+            raise CommandError(
                 f"plot -o {output}: one file needs --kind and an ending of "
                 f"{', '.join(ENDINGS)}; or give a folder"
             )

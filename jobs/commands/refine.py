@@ -194,10 +194,10 @@ def _look(path: Where, target: float, trials: int | None, success: Success) -> A
 
 def _requested(path: Where) -> int:
     """Return the number of trials that a store is to hold."""
-    from pipeline.store import counts
+    from pipeline.store import Store
     from pipeline.trial_status import requested_trials
 
-    return requested_trials(counts(path))
+    return requested_trials(Store(path).counts())
 
 
 # ---- reports

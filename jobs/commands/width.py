@@ -133,7 +133,7 @@ def own_sweep(data: Path, n: int, activation: str, threshold: float) -> Sweep:
     from pipeline.errors import InputError
     from pipeline.experiments import EXPERIMENTS
     from pipeline.numerics.activations import ACTIVATIONS
-    from pipeline.sweep_files.checks import with_extents
+    from pipeline.sweep_files.extents import with_extents
     from pipeline.sweep_files.load import parse_sweep
 
     if n < 2:

@@ -43,9 +43,8 @@ FAILED = 1
 INCOMPLETE = 3
 """Exit statuses of a store with failed trials, and of one with pending trials."""
 
-OPTIONS = {f"{name}:": f"--{name}:" for name in ("interval", "link", "threshold")}
-OPTIONS["budgets:"] = "--budget:"
-"""Options by the names of the parameters of the analysis."""
+OPTIONS = {"budgets": "budget"}
+"""Options of the command line whose name is not that of the parameter of the analysis."""
 
 
 def print_records(records: list[Record], form: str | None) -> None:
@@ -160,19 +159,17 @@ def _values(values: Sequence[float]) -> str:
 @contextmanager
 def naming_options(command: str, path: Where) -> Iterator[None]:
     """Let input errors name the command, its option, and the store."""
-    from pipeline.errors import InputError, StoreError
+    from pipeline.errors import CommandError, InputError, ParameterError, StoreError
 
     try:
         yield
-    except StoreError:
-        raise  # it names the store
+    except (StoreError, CommandError):
+        raise  # they name the store
+    except ParameterError as error:
+        option = OPTIONS.get(error.parameter, error.parameter)
+        raise CommandError(f"{command} {path}: --{option}: {error.text}") from error
     except InputError as error:
-        text = str(error)
-        if text.startswith(f"{command} "):
-            raise
-        for parameter, option in OPTIONS.items():
-            text = text.replace(parameter, option)
-        raise InputError(f"{command} {path}: {text}") from error
+        raise CommandError(f"{command} {path}: {error}") from error
 
 
 def plain(frame: pd.DataFrame, infinite: str | None = None) -> list[Record]:

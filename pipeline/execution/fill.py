@@ -28,7 +28,7 @@ from pipeline.store.location import Location
 from pipeline.store.names import SECONDS, STARTS
 from pipeline.trial_status import Status
 
-__all__ = ["TRIES", "Outcome", "fill"]
+__all__ = ["Outcome", "fill"]
 
 TRIES = 3
 """Starts of a trial alone, after the block and its seed have each killed a worker."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from distributed import Client
 
-__all__ = ["local_client"]
+__all__ = ["SCHEDULER", "local_client"]
 
 SCHEDULER = {"distributed.scheduler.allowed-failures": 1}
 """Settings of our own schedulers: the second worker that dies with a task fails the task."""

@@ -16,12 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import store as stores
+from pipeline.axes import Kind, names
 from pipeline.errors import StoreError, SweepError
 from pipeline.maintenance.gather import Source, index_by_value
 from pipeline.store.differences import differences
 from pipeline.store.location import StorePath
 from pipeline.sweep import Sweep
-from pipeline.sweep_files.checks import with_extents
+from pipeline.sweep_files.extents import with_extents
 from pipeline.trial_status import Status, lookup
 
 __all__ = [
@@ -36,7 +37,7 @@ __all__ = [
     "widened",
 ]
 
-GROWING = ("d", "n", "width", "seeds")
+GROWING = (*names(Kind.SIZE), "width", "seeds")
 """Axes that can get new values; the others belong to the identity of a sweep."""
 
 

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.axes import optional
 from pipeline.errors import StoreError
 from pipeline.numerics.datasets import DatasetSpec
 from pipeline.store.location import StorePath
@@ -123,6 +124,7 @@ def _axes_only(attributes: Mapping[str, Any], dims: Sequence[str]) -> Sweep:
         seeds=(),
         nested=bool(fields["nested"]),
         axes=tuple(dims[:-2]),
-        trained=tuple(fields.get("trained", ())),
-        depth=tuple(fields.get("depth", ())),
+        options=tuple(
+            (axis.name, tuple(fields[axis.name])) for axis in optional() if axis.name in fields
+        ),
     )

@@ -160,7 +160,7 @@ def sweep_from(
     StoreError
         The text is missing or invalid, or does not match the identity.
     """
-    from pipeline.sweep_files.checks import with_extents  # not needed to read a store
+    from pipeline.sweep_files.extents import with_extents  # not needed to read a store
     from pipeline.sweep_files.load import parse_sweep
 
     text = attributes.get("sweep")

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from zarr.core.buffer import Buffer, BufferPrototype
 
 __all__ = [
-    "PATIENCE",
     "PatientStore",
     "T",
     "as_store_error",

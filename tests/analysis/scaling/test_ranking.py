@@ -8,6 +8,7 @@ import pytest
 import xarray as xr
 
 from analysis.scaling import distinguishable, fit_laws
+from analysis.scaling import laws as laws_module
 from analysis.scaling.fitting import fit_model
 from analysis.scaling.laws import determined, free_models
 
@@ -88,7 +89,7 @@ def test_too_few_points_are_refused() -> None:
 def test_laws_that_differ_by_a_constant_alone_are_one_law() -> None:
     laws = fit_laws(widths(noisy("n")).isel(d=[1]))
     assert "n/d" not in set(laws["law"])
-    assert laws.set_index("law").loc["n", "note"] == "as n/d here"
+    assert laws.set_index("law").loc["n", "same_as"] == "n/d"
     assert "rank n (as n/d here) first" in distinguishable(laws)
     assert "n/d" in set(fit_laws(widths(noisy("n")))["law"])
 
@@ -102,7 +103,7 @@ def test_intervals_cover_constant_and_exponent_as_often_as_they_say(scatter, var
     truth = np.log(2 * n**1.1)
     spread = np.sqrt(s**2 + scatter**2)
     frame = pd.DataFrame({"n": n, "d": d, "alpha": 1 / d + 1 / n, "y": truth, "s": s})
-    (model,) = (model for name, _, model, _ in free_models(frame) if name == variables)
+    (model,) = (law.model for law in free_models(frame) if law.name == variables)
     covered = np.zeros(2)
     for _ in range(1000):
         fit = fit_model(model, frame.assign(y=truth + spread * rng.standard_normal(n.size)))
@@ -150,7 +151,7 @@ def test_the_verdict_excludes_the_false_laws_and_tells_how_well_the_largest_n_is
 )
 def test_a_law_is_excluded_from_a_delta_of_ten_on_and_disfavoured_before(delta, verb) -> None:
     laws = fit_laws(widths(noisy("n log n"))).iloc[:2].reset_index(drop=True)
-    laws.loc[1, ["law", "delta_aicc"]] = ["n", delta]
+    laws.loc[1, ["law", "is_free", "delta_aicc"]] = ["n", False, delta]
     words = distinguishable(laws)
     assert f"They {verb} n (" in words
     assert sum(words.count(other) for other in ("cannot tell", "disfavour", "exclude")) == 1
@@ -168,3 +169,30 @@ def test_the_telling_n_is_where_two_laws_part_by_more_than_an_interval() -> None
     middle = np.exp(np.mean(np.log(np.log(N))))
     assert np.log(np.log(far) / middle) > 1.96 * 0.15
     assert laws.loc["n log n", "telling_d"] == 20
+
+
+def test_the_verdict_reads_fields_of_the_table_and_no_words() -> None:
+    """Notes and the names of free laws, neither of which it prints, can be reworded."""
+    laws = fit_laws(widths(noisy("n")).isel(d=[1]))
+    renamed = laws["law"].mask(laws["is_free"], "as it were")
+    reworded = laws.assign(note="as free as can be", law=renamed)
+    assert distinguishable(reworded) == distinguishable(laws)
+    named_free = laws.assign(law=laws["law"].replace("n log n", "free of d"))
+    assert "free of d (" in distinguishable(named_free)
+
+
+def test_a_law_of_ones_own_is_ranked_and_gives_widths(monkeypatch) -> None:
+    def log_shape(table: pd.DataFrame) -> np.ndarray:
+        return 1.5 * np.log(table["n"].to_numpy(float))
+
+    monkeypatch.setitem(laws_module.LAWS, "n^1.5", laws_module.Law("C n^1.5", log_shape))
+    found = fit_laws(widths(0.2 * N**1.5 * np.ones_like(ALPHA)))
+    assert found.iloc[0]["law"] == "n^1.5"
+    law, table = laws_module.LAWS["n^1.5"], pd.DataFrame({"n": [100], "d": [10], "alpha": [0.5]})
+    assert law.width(found.iloc[0]["constant"], table) == pytest.approx([200.0])
+
+
+def test_a_law_with_log_k_gives_the_width_that_solves_it() -> None:
+    table = pd.DataFrame({"n": [100, 400], "d": [10, 10], "alpha": [0.5, 0.3]})
+    k = laws_module.LAWS["n log n log k/alpha^2"].width(0.3, table)
+    assert k == pytest.approx(0.3 * table.n * np.log(table.n) * np.log(k) / table.alpha**2)

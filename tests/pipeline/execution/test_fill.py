@@ -1,4 +1,4 @@
-"""Filling a block: what is there is not computed again, and a trial that kills is found."""
+"""Filling a block: done trials are not computed again, and a trial that kills workers is found."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ print(filling.fill(store, block, carefully=True).failed)
 
 
 def deaths(cell, killers: list[tuple[int, int]]) -> int:
-    """How often a process dies before a block with such trials is filled."""
+    """Return how often a process dies before a block with such trials is filled."""
     import pickle
 
     for count in range(100):

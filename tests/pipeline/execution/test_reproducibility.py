@@ -1,4 +1,4 @@
-"""A trial is a pure function of its coordinates: equal bits, whatever computes it beside what."""
+"""A trial is a pure function of its coordinates: equal bits, whatever is computed beside it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One trial on its way: block, result, store and back; and the store on its way to a worker."""
+"""The path of one trial: block, result, store and back; and a store that is sent to a worker."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def half(tmp_path, make_sweep):
 
 
 def numbered(store: Store, block: Block) -> BlockResult:
-    """A result in which every value is another."""
+    """A result whose values all differ."""
     result, number = empty_result(store.sweep, block), 0
     for array in result.values.values():
         array[...] = number + np.arange(array.size).reshape(array.shape)
@@ -66,7 +66,7 @@ def test_what_is_written_is_read(half) -> None:
         equal(store.read(other), empty_result(store.sweep, other))
 
 
-def test_a_trial_lies_at_its_coordinates(half) -> None:
+def test_a_trial_is_stored_at_its_coordinates(half) -> None:
     store, block = half
     result = numbered(store, block)
     store.write(block, result)
@@ -112,7 +112,7 @@ def test_part_of_a_block_is_computed_to_the_same_bits(half) -> None:
     equal(part, expected)
 
 
-# ---- on its way to a worker
+# ---- sent to a worker
 
 
 def test_a_task_is_small_when_it_is_pickled(tmp_path) -> None:
@@ -158,7 +158,7 @@ def test_a_damaged_chunk_is_an_error_that_names_store_and_array(half, name) -> N
     assert (error.what, str(error)) == ("checksum mismatch", str(found.value))
 
 
-def test_an_error_of_a_parameter_keeps_it_on_its_way() -> None:
+def test_an_error_keeps_its_parameter_when_it_is_pickled() -> None:
     error = pickle.loads(pickle.dumps(InputError("threshold: got 2", parameter="threshold")))
     assert (str(error), error.parameter) == ("threshold: got 2", "threshold")
 

@@ -1,4 +1,4 @@
-"""The lease: one run at a time, taken over from holders that are gone, and noticed when it is lost."""
+"""The lease: one run at a time, taken over from dead holders, and its loss is noticed."""
 
 from __future__ import annotations
 

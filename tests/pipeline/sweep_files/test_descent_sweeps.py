@@ -37,20 +37,20 @@ def sweep_with(old: str = "", new: str = ""):
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "words"),
     [
         ("steps = 60", "steps = -1", ["descent.steps: got -1"]),
         ("steps = 60", "steps = 1.5", ["descent.steps: got 1.5"]),
         ("steps = 60", "stepz = 60", ["descent.stepz: unknown key", "did you mean 'steps'"]),
         ("[1e-1, 1e-2]", "[]", ["descent.tolerances: got []", "at least one value"]),
         ("[1e-1, 1e-2]", "[1.0]", ["descent.tolerances: got 1", "below 1"]),
-        ("[1e-1, 1e-2]", "[0.1, 0.1]", ["descent.tolerances: 0.1 stands twice"]),
+        ("[1e-1, 1e-2]", "[0.1, 0.1]", ["descent.tolerances: 0.1 is listed twice"]),
         ("[1e-1, 1e-2]", "[1e-30]", ["got 1e-30", "float64 cannot reach", "1e-26 or more"]),
         ("steps = 60", "step_size = 0", ["descent.step_size: got 0"]),
         ("{ k = [4, 8, 16] }", "{ k = [4, 9] }", ["width.k: got 9", "even widths, such as 10"]),
-        ('"relu"', '"cos"', ["activation: got 'cos'", "input cannot take", "softplus"]),
+        ('"relu"', '"cos"', ["activation: got 'cos'", "input does not support", "softplus"]),
         ('"input"', '"conditioning"', ["descent: conditioning does not descend"]),
-        ("seeds = 3", "seeds = 3\ndepth = [2]", ["depth: input has one hidden layer"]),
+        ("seeds = 3", "seeds = 3\ndepth = [2]", ["depth: input does not take this key"]),
         (
             "seeds = 3",
             'seeds = 3\ntrained = ["both"]',
@@ -60,7 +60,7 @@ def sweep_with(old: str = "", new: str = ""):
         (
             "{ k = [4, 8, 16] }",
             "{ k = { start = 3, stop = 4, num = 2 } }",
-            ["width.k: the range gives 4 twice", "take fewer or wider apart"],
+            ["width.k: the range gives 4 twice", "a smaller num or a wider range"],
         ),
         (
             "steps = 60",
@@ -68,7 +68,7 @@ def sweep_with(old: str = "", new: str = ""):
             [
                 "sweep: descent.multiples: got [1.0, 10.0]",
                 "input certifies no residual",
-                "leave it out",
+                "remove the key",
             ],
         ),
         ('"input"', '"linear"', ["width: linear has no hidden units", "activation: got 'relu'"]),
@@ -76,10 +76,10 @@ def sweep_with(old: str = "", new: str = ""):
         ('"input"', '"inptu"', ["experiment: got 'inptu'", "did you mean 'input'"]),
     ],
 )
-def test_what_cannot_be_descended_is_refused(old: str, new: str, said: list[str]) -> None:
+def test_what_cannot_be_descended_is_refused(old: str, new: str, words: list[str]) -> None:
     with pytest.raises(SweepError) as error:
         sweep_with(old, new)
-    assert all(words in str(error.value) for words in said), str(error.value)
+    assert all(part in str(error.value) for part in words), str(error.value)
 
 
 def test_the_one_activation_that_an_experiment_takes_need_not_be_written() -> None:
@@ -92,7 +92,7 @@ def test_the_theorem_takes_multiples_and_no_step_size() -> None:
     theorem = TEXT.replace('"input"', '"theorem1"') + "multiples = [1, 10]\n"
     assert parse_sweep(theorem).inner["multiple"] == (1.0, 10.0)
     with pytest.raises(
-        SweepError, match=r"sweep: descent.step_size: got 0.5, .* 1/beta\^2.*leave it out$"
+        SweepError, match=r"sweep: descent.step_size: got 0.5, .* 1/beta\^2.*remove the key$"
     ):
         parse_sweep(theorem + "step_size = 0.5\n")
 
