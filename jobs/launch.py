@@ -179,11 +179,11 @@ def _run_with_bar(sweep: Sweep, path: StorePath, client: Client, retry_failed: b
 
     stores.open_or_create(path, sweep)
     waiting, found = _waiting(path, retry_failed), stores.Store(path).counts()
-    asked = requested_trials(found)
+    requested = requested_trials(found)
     with tqdm(
         desc=sweep.name,
-        total=asked,
-        initial=asked - waiting,
+        total=requested,
+        initial=requested - waiting,
         unit="trial",
         disable=not sys.stderr.isatty(),
         smoothing=0.1,

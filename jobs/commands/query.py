@@ -55,6 +55,7 @@ def query(
     EXPRESSION is a condition such as 'n >= 200 and sigma_min < 0.1'. For a variable with an extra axis
     give its value in brackets: 'steps_to_tolerance[0.01] <= 2000'. Put text in quotes:
     "status == 'failed'". A column may be an expression too: --columns 'sigma_min/sqrt(k)/alpha,edge'.
+    A refined STORE lists trials that were not requested only for "status == 'not_requested'".
 
     \b
     --stat         count, mean, std, sem, min, max, median; quantile: the 5, 25, 50,

@@ -114,4 +114,4 @@ def block_label(sweep: Sweep, block: Block) -> str:
 
 def _cell_label(sweep: Sweep, cell_index: tuple[int, ...]) -> str:
     pairs = zip(sweep.axes, cell_index, strict=True)
-    return " ".join(f"{axis}={sweep.labels(axis)[i]}" for axis, i in pairs)
+    return " ".join(f"{axis}={sweep.labels(axis)[index]}" for axis, index in pairs)
