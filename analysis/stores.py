@@ -11,14 +11,24 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import xarray as xr
 
 from pipeline.errors import InputError
 from pipeline.store import check_store
 from pipeline.store.location import normal, place
+from pipeline.store.older_formats import impossible_trials
+from pipeline.trial_status import Status
 
 __all__ = ["load_store", "open_store", "open_stores"]
+
+STATUS_FLAGS = {
+    "flag_values": [int(status) for status in Status],
+    "flag_meanings": " ".join(status.word for status in Status),
+}
+"""Attributes of `status`; a store of an older format has fewer statuses."""
 
 
 def open_store(path: str | Path, *, dask: bool = True) -> xr.Dataset:
@@ -42,9 +52,20 @@ def open_store(path: str | Path, *, dask: bool = True) -> xr.Dataset:
     pipeline.errors.StoreError
         Where `path` is no store, or one that this version cannot read.
     """
-    check_store(path)
-    ds: xr.Dataset = xr.open_zarr(place(path).zarr(), chunks={} if dask else None, zarr_format=3)
-    return ds
+    return _opened(path, {} if dask else None)
+
+
+def _opened(path: str | Path, chunks: dict[Any, Any] | None) -> xr.Dataset:
+    """Open a store; the statuses of an older one get the meaning of the current format."""
+    attributes = check_store(path)
+    ds: xr.Dataset = xr.open_zarr(place(path).zarr(), chunks=chunks, zarr_format=3)
+    status, dims = ds.status, [str(dim) for dim in ds.status.dims]
+    impossible = impossible_trials(path, attributes, dims)
+    if impossible is not None:
+        possible = xr.DataArray(~impossible[..., 0, 0], dims=dims[:-2])
+        merged = (status == Status.EXCLUDED) & possible
+        status = xr.where(merged, np.int8(Status.NOT_REQUESTED), status).transpose(*dims)
+    return ds.assign(status=status.assign_attrs(ds.status.attrs | STATUS_FLAGS))
 
 
 def open_stores(paths: Sequence[str | Path] | Mapping[str, str | Path]) -> xr.DataTree:
@@ -118,6 +139,4 @@ def load_store(path: str | Path) -> xr.Dataset:
     pipeline.errors.StoreError
         As `open_store` does.
     """
-    check_store(path)
-    ds: xr.Dataset = xr.open_zarr(place(path).zarr(), chunks=None, zarr_format=3).load()
-    return ds
+    return _opened(path, None).load()

@@ -1,4 +1,4 @@
-"""Running a sweep for a person at a terminal: workers, a progress bar, a clean end.
+"""Running a sweep at a terminal: workers, a progress bar, a clean end.
 
 The dashboard's address and the bar go to stderr; the bar only where stderr is a terminal.
 """
@@ -15,24 +15,34 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from jobs.output.records import INCOMPLETE
+from jobs.output.records import exit_status, print_failures
 from pipeline import store as stores
 from pipeline.errors import InputError, WorkersLost
 from pipeline.execution.driver import run
 from pipeline.execution.fill import Outcome
 from pipeline.execution.local import local_client
 from pipeline.store import lease
-from pipeline.store.location import Where, normal, place
+from pipeline.store.location import Where, is_url, place
 from pipeline.sweep import Sweep
+from pipeline.sweep_files.load import load_sweep
+from pipeline.trial_status import requested_trials
 
 if TYPE_CHECKING:
     from distributed import Client, Security
 
-__all__ = ["cluster", "filling", "is_complete", "report_run", "run_sweep"]
+__all__ = ["cluster", "filling", "is_complete", "loaded_sweep", "report_run", "run_sweep"]
+
+
+def loaded_sweep(sweep: str) -> tuple[Sweep, Where]:
+    """Return the sweep that SWEEP names, and its default store; a store names its own sweep."""
+    if is_url(sweep) or Path(sweep, "zarr.json").is_file():
+        return stores.stored_sweep(sweep), sweep if is_url(sweep) else Path(sweep)
+    loaded = load_sweep(sweep)
+    return loaded, Path(f"{loaded.name}.zarr")
 
 
 def is_complete(sweep: Sweep, path: Where, retry_failed: bool = False) -> bool:
-    """Check that a path can take a sweep, before any worker starts; tell whether it has it all."""
+    """Check that a path can take a sweep; return True if nothing is left to run."""
     stores.check_target(path, sweep)
     where = place(path)
     if not where.exists():
@@ -50,57 +60,14 @@ def _waiting(path: Where, retry_failed: bool) -> int:
     return found["pending"] + (found["failed"] if retry_failed else 0)
 
 
-def submit_sweep(
-    name: str,
-    profile_name: str,
-    store: Where | None,
-    allocation: bool,
-    retry_failed: bool,
-    dry_run: bool,
-) -> int:
-    """Submit a sweep, or show what would be submitted, and return the exit status."""
-    from jobs.cluster.profile import load_profile
-    from jobs.cluster.run_folder import Run
-    from jobs.cluster.submission import check, scripts, submit
-    from jobs.commands.extend import loaded_sweep
-    from jobs.output.records import plan_records, print_records
-
-    (sweep, usual), profile = loaded_sweep(name), load_profile(profile_name)
-    path = store or usual
-    folder = Path(name).parent if Path(name).is_file() else Path()
-    run = Run.new(
-        normal(path),
-        data_folder=folder,
-        profile=profile,
-        retry_failed=retry_failed,
-        allocation=allocation,
-    )
-    if dry_run:
-        check(sweep, run, profile)
-        print_records(plan_records(sweep, path, retry_failed), None)
-        for script, text in scripts(run, sweep, profile).items():
-            click.echo(f"\n# ---- script of the {script}'s job\n{text}")
-        return 0
-    if is_complete(sweep, path, retry_failed):
-        return report_run(path)
-    number = submit(sweep, run, profile)
-    click.echo(number)
-    click.echo(
-        f"submitted; `widthlaw status {path}` watches it, `widthlaw cancel {path}` ends it, its logs "
-        f"are in {run.logs}",
-        err=True,
-    )
-    return 0
-
-
 @contextmanager
 def filling(workplace: Mapping[str, Any]) -> Iterator[Callable[[Where], None]]:
-    """Give a function that runs what is pending in a store; workers start when it first has to.
+    """Yield a function that runs the pending trials of a store; workers start at its first call.
 
     Parameters
     ----------
     workplace
-        Where the workers are, as `cluster` takes it.
+        Keywords of `cluster`.
     """
     if workplace.get("profile"):
         _from_profile(workplace["profile"])  # refused here, before a store is asked for trials
@@ -120,12 +87,12 @@ def filling(workplace: Mapping[str, Any]) -> Iterator[Callable[[Where], None]]:
 def cluster(
     workers: int | None = None, scheduler: str | None = None, profile: str | None = None
 ) -> Iterator[Client]:
-    """Connect to a running scheduler, or start local workers, and say where the dashboard is.
+    """Connect to a running scheduler, or start local workers, and print the dashboard's address.
 
-    At most one of the three is given; a profile says one of the first two.
+    At most one of the three may be given; a profile names one of the first two.
 
-    SIGTERM is answered as Ctrl-C is. Dask's own words about workers that take long to stop, or that
-    are gone, would only bury the one line that says what is to be done.
+    SIGTERM is handled like Ctrl-C. Dask's own messages on workers that stop slowly, or are gone, are
+    silenced: they would bury the one line that names the next step.
     """
     for name in ("distributed.nanny", "distributed.scheduler", "distributed.client"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
@@ -155,7 +122,7 @@ def cluster(
 
 
 def _from_profile(name: str) -> tuple[int | None, str | None, Security | None]:
-    """What a profile says of workers, scheduler, and the certificates of its connection."""
+    """Return the number of workers, the scheduler and the certificates that a profile names."""
     from jobs.cluster.job_scripts import why_unusable
     from jobs.cluster.profile import load_profile
     from jobs.cluster.systems import SYSTEMS
@@ -180,8 +147,8 @@ def _connect(address: str, security: Security | None = None) -> Client:
 
     if not address.startswith("tls://"):
         click.echo(
-            f"scheduler {address}: not encrypted: whoever reaches its port can run code as you; "
-            "start it with certificates, and give its tls:// address",
+            f"scheduler {address}: not encrypted: anyone who reaches its port can run code as you; "
+            "start it with certificates and give its tls:// address",
             err=True,
         )
     try:
@@ -212,7 +179,7 @@ def _run_with_bar(sweep: Sweep, path: Where, client: Client, retry_failed: bool)
 
     stores.open_or_create(path, sweep)
     waiting, found = _waiting(path, retry_failed), stores.counts(path)
-    asked = sum(found.values()) - found["excluded"]
+    asked = requested_trials(found)
     with tqdm(
         desc=sweep.name,
         total=asked,
@@ -231,7 +198,7 @@ def _run_with_bar(sweep: Sweep, path: Where, client: Client, retry_failed: bool)
 
 
 def report_run(path: Where, outcome: Outcome | None = None) -> int:
-    """Say what a run left and return the exit status: 3 if trials are pending, 1 if some failed."""
+    """Report the result of a run, and return the exit status."""
     found = stores.counts(path)
     failed = found["failed"]
     now = outcome or Outcome()
@@ -241,12 +208,11 @@ def report_run(path: Where, outcome: Outcome | None = None) -> int:
         f"in {now.seconds:.1f} s of numerics",
         err=True,
     )
-    for message, times in stores.messages(path):
-        click.echo(f"  {times} x {message}", err=True)
+    print_failures(path)
     if failed:
         click.echo(
             f"`widthlaw query {path} \"status == 'failed'\"` lists them; "
             "`widthlaw run ... --retry-failed` computes them again",
             err=True,
         )
-    return INCOMPLETE if found["pending"] else 1 if failed else 0
+    return exit_status(found)

@@ -1,6 +1,6 @@
 """Options and arguments that several commands share, each defined once.
 
-A decorator here gives a command its options and hands it one value for them.
+A decorator here gives a command its options and passes it one value for them.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from typing import Any
 
 import click
 
-__all__ = ["FILE", "STORE", "computing", "judging", "listing"]
+__all__ = ["FILE", "SHARE", "STORE", "listing_options", "success_options", "worker_options"]
 
 
 class _Store(click.ParamType):  # type: ignore[type-arg]
-    """A store's path, or its URL as it stands: a Path would make one slash of two."""
+    """The path of a store, or its URL unchanged: a Path would merge the two slashes."""
 
     name = "path"
 
@@ -24,26 +24,48 @@ class _Store(click.ParamType):  # type: ignore[type-arg]
         return value if "://" in str(value) else Path(value)
 
 
+class _Share(click.ParamType):  # type: ignore[type-arg]
+    """A share of a whole, such as 2% or 0.02."""
+
+    name = "share"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, float):
+            return value
+        text = str(value).strip()
+        try:
+            share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+        except ValueError:
+            self.fail(f"got {text!r}, expected a share such as 2% or 0.02.", param, ctx)
+        if not 0 < share < 1:
+            self.fail(f"got {text}, expected a share between 0 and 100%, such as 2%.", param, ctx)
+        return share
+
+
 STORE = _Store()
+SHARE = _Share()
 FILE = click.Path(path_type=Path)
 
 
-def listing(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command --csv and --json; it gets the one that was asked for as `form`."""
+def listing_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add --csv and --json; the command gets `form`: "csv", "json", or None for text."""
 
     @click.option("--csv", is_flag=True, help="Print CSV.")
     @click.option("--json", is_flag=True, help="Print JSON.")
     @functools.wraps(command)
-    def asked(*args: Any, csv: bool, json: bool, **kwargs: Any) -> None:
+    def wrapped(*args: Any, csv: bool, json: bool, **kwargs: Any) -> None:
         if csv and json:
             raise click.UsageError("--csv and --json exclude each other; give one of them.")
         command(*args, form="csv" if csv else "json" if json else None, **kwargs)
 
-    return asked
+    return wrapped
 
 
-def computing(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command --workers, --scheduler and --profile, of which at most one is given."""
+def worker_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add --workers, --scheduler and --profile, of which at most one may be given.
+
+    The command gets `workplace`, the keywords of `launch.cluster`.
+    """
 
     @click.option(
         "--workers", type=click.IntRange(min=1), help="Worker processes.  [default: usable cores]"
@@ -55,29 +77,29 @@ def computing(command: Callable[..., None]) -> Callable[..., None]:
         "--profile", help="Take workers or scheduler from a profile (see `widthlaw profiles`)."
     )
     @functools.wraps(command)
-    def asked(
+    def wrapped(
         *args: Any, workers: int | None, scheduler: str | None, profile: str | None, **kwargs: Any
     ) -> None:
         if scheduler is not None and not scheduler.strip():
             raise click.UsageError("--scheduler: no address; give one such as tls://10.0.0.1:8786.")
-        given = {"workers": workers, "scheduler": scheduler, "profile": profile}
-        told = [f"--{name}" for name, value in given.items() if value is not None]
-        if len(told) > 1:
+        workplace = {"workers": workers, "scheduler": scheduler, "profile": profile}
+        given = [f"--{name}" for name, value in workplace.items() if value is not None]
+        if len(given) > 1:
             raise click.UsageError(
-                f"{' and '.join(told)} exclude each other: each says where the workers are."
+                f"{' and '.join(given)} exclude each other: each says where the workers are."
             )
-        command(*args, workplace=given, **kwargs)
+        command(*args, workplace=workplace, **kwargs)
 
-    return asked
+    return wrapped
 
 
-def judging(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command --threshold, --budget and --success; it gets one `analysis.success.Success`."""
+def success_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add --threshold, --budget and --success; the command gets one `analysis.success.Success`."""
 
     @click.option(
         "--threshold",
         type=click.FloatRange(0, 1, min_open=True, max_open=True),
-        help="Success is sigma_min / sqrt(k) >= THRESHOLD * alpha; where trials descend it is refused."
+        help="Success is sigma_min / sqrt(k) >= THRESHOLD * alpha; not valid for descent sweeps."
         "  [default: 0.5]",
     )
     @click.option(
@@ -86,25 +108,30 @@ def judging(command: Callable[..., None]) -> Callable[..., None]:
         type=click.IntRange(min=0),
         multiple=True,
         metavar="STEPS",
-        help="Success is a loss at each tolerance within STEPS; may be repeated.  [default: all steps]",
+        help="Success is reaching each tolerance within STEPS steps; may be repeated."
+        "  [default: all steps]",
     )
     @click.option(
         "--success",
+        "condition",
         metavar="EXPRESSION",
-        help="Success is what holds of a trial, such as 'steps_to_tolerance(1e-4) <= 20000'.",
+        help="Success is a condition on the stored variables, such as"
+        " 'steps_to_tolerance[1e-4] <= 20000'; replaces --threshold and --budget.",
     )
     @functools.wraps(command)
-    def asked(
+    def wrapped(
         *args: Any,
         threshold: float | None,
         budgets: tuple[int, ...],
-        success: str | None,
+        condition: str | None,
         **kwargs: Any,
     ) -> None:
-        if success is not None and (threshold is not None or budgets):
-            raise click.UsageError("--success says it all: leave --threshold and --budget out.")
         from analysis.success import Success
 
-        command(*args, success=Success(threshold, budgets or None, success), **kwargs)
+        if condition is not None and (threshold is not None or budgets):
+            raise click.UsageError(
+                "--success replaces --threshold and --budget; give one or the other."
+            )
+        command(*args, success=Success(threshold, budgets or None, condition), **kwargs)
 
-    return asked
+    return wrapped

@@ -1,9 +1,11 @@
-"""The unit of work: a block is a run of seeds of one cell, and one set of whole chunks of the store.
+"""The unit of work: a block is a range of seeds of one cell, and owns whole chunks of the store.
 
-It has all widths of the cell, or, where one seed of independent widths would take too long, some.
-Blocks are sized by the estimated cost of the dearest cell, so that none takes long; tasks group
-cheap blocks until they are worth the scheduler's attention. Computing a block knows nothing of Dask
-or Zarr: it returns named arrays, and a seed that raises is an outcome like any other.
+A block has all widths of its cell, unless one seed of independent widths would take too long: then it
+has some of them. The estimated cost of the most expensive cell sets the size of all blocks, so that
+none takes long. Tasks group cheap blocks until they are worth the scheduler's overhead.
+
+The result of a block is a set of named arrays, all with the axes (widths or 1, seeds, inner): an
+array that the widths of a seed share has one row. It depends on neither Dask nor Zarr.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +28,8 @@ __all__ = [
     "blocks",
     "empty_result",
     "estimated_seconds",
+    "mask_for",
+    "rows_for",
     "seed_seconds",
     "tasks",
 ]
@@ -36,12 +41,18 @@ TASKS_PER_SWEEP = 64
 
 @dataclass(frozen=True)
 class Block:
-    """Seeds [start, stop) of the seed axis in one cell, from the `first` width on.
+    """Seeds [start, stop) of one cell, and its widths from the `first` on.
 
     Attributes
     ----------
     cell
-        With the widths of this block alone.
+        The cell, with the widths of this block only.
+    first
+        Index of its first width on the width axis.
+    start, stop
+        Range of indices on the seed axis.
+    seconds
+        Estimated time on one core.
     """
 
     cell: Cell
@@ -53,43 +64,95 @@ class Block:
     @property
     def trials(self) -> int:
         """Number of trials."""
-        return len(self.cell.widths) * (self.stop - self.start)
+        widths, seeds = self.shape
+        return widths * seeds
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Numbers of widths and seeds."""
+        return len(self.cell.widths), self.stop - self.start
 
     @property
     def widths(self) -> slice:
-        """Its places on the width axis."""
+        """Range of indices on the width axis."""
         return slice(self.first, self.first + len(self.cell.widths))
 
     @property
     def seeds(self) -> slice:
-        """Its places on the seed axis."""
+        """Range of indices on the seed axis."""
         return slice(self.start, self.stop)
 
 
 @dataclass
 class BlockResult:
-    """What a block leaves: `values` by variable, `status` and `message` of shape (widths, seeds)."""
+    """The results of a block.
+
+    Attributes
+    ----------
+    values
+        Arrays by variable, of shape (widths or 1, seeds, inner): one row if all widths share it.
+    status, message
+        Outcome of each trial, shape (widths, seeds).
+    """
 
     values: dict[str, NDArray[np.float64]]
     status: NDArray[np.int8]
     message: NDArray[np.object_]
 
+    def update(self, other: BlockResult, trials: NDArray[np.bool_]) -> None:
+        """Take over some trials of another result of the same block, mask of shape (widths, seeds)."""
+        for name, array in self.values.items():
+            mask = mask_for(array, trials)
+            array[mask] = other.values[name][mask]
+        self.status[trials], self.message[trials] = other.status[trials], other.message[trials]
+
+
+def mask_for(array: NDArray[Any], trials: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Reduce a mask of trials to the rows of an array of a block.
+
+    Parameters
+    ----------
+    array
+        Shape (widths or 1, seeds, ...).
+    trials
+        Shape (widths, seeds).
+
+    Returns
+    -------
+    Mask of shape (widths or 1, seeds). A row that all widths share belongs to any of their trials.
+    """
+    return trials if len(array) == len(trials) else np.any(trials, axis=0, keepdims=True)
+
+
+def rows_for(array: NDArray[Any], widths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the row of an array of a block for each of some widths; it may be one row for all."""
+    return np.minimum(widths, len(array) - 1)
+
 
 def seed_seconds(sweep: Sweep, cell: Cell) -> float:
-    """Estimated time of one seed of one cell on one core."""
+    """Estimate the time of one seed of one cell on one core."""
     return experiment_of(sweep).seconds(cell, sweep.descent)
 
 
-def estimated_seconds(sweep: Sweep, asked: NDArray[np.bool_] | None = None) -> float:
-    """Estimated time of a sweep on one core; of the trials asked for, shape `sweep.shape`, if given."""
-    if asked is None:
+def estimated_seconds(sweep: Sweep, requested: NDArray[np.bool_] | None = None) -> float:
+    """Estimate the time of a sweep on one core.
+
+    Parameters
+    ----------
+    sweep
+        The sweep.
+    requested
+        Mask of the trials to be computed, shape `sweep.shape`; all if None.
+    """
+    if requested is None:
         return len(sweep.seeds) * sum(seed_seconds(sweep, cell) for cell in sweep.cells())
-    return math.fsum(_asked_seconds(sweep, cell, asked[cell.index]) for cell in sweep.cells())
+    return math.fsum(_cell_seconds(sweep, cell, requested[cell.index]) for cell in sweep.cells())
 
 
-def _asked_seconds(sweep: Sweep, cell: Cell, asked: NDArray[np.bool_]) -> float:
-    """Estimated time of some trials of a cell, (widths, seeds); seeds of the same widths cost alike."""
-    patterns, seeds = np.unique(asked[:, asked.any(axis=0)], axis=1, return_counts=True)
+def _cell_seconds(sweep: Sweep, cell: Cell, requested: NDArray[np.bool_]) -> float:
+    """Estimate the time of some trials of a cell, mask of shape (widths, seeds)."""
+    # Seeds with the same widths cost the same.
+    patterns, seeds = np.unique(requested[:, requested.any(axis=0)], axis=1, return_counts=True)
     return math.fsum(
         number * seed_seconds(sweep, replace(cell, widths=tuple(np.array(cell.widths)[rows].tolist())))
         for rows, number in zip(patterns.T, seeds, strict=True)
@@ -97,37 +160,37 @@ def _asked_seconds(sweep: Sweep, cell: Cell, asked: NDArray[np.bool_]) -> float:
 
 
 def block_shape(sweep: Sweep) -> tuple[int, int]:
-    """Return how many widths and seeds make a block: also the extents of a chunk.
+    """Return the numbers of widths and seeds of a block, which are also the extents of a chunk.
 
-    The dearest cell decides. A short sweep is cut finely enough to fill the cores to its end, but not
-    into blocks shorter than `SHORTEST_BLOCK`: every block leaves a file for each variable, to be opened
-    again by every reader. A long sweep has blocks of `LONGEST_BLOCK` seconds at most, down to a single
-    trial where that is possible.
+    The most expensive cell decides. A short sweep is cut finely enough to keep all cores busy to its
+    end, but not into blocks shorter than `SHORTEST_BLOCK`: every block adds a file for each variable,
+    which every reader must open. A long sweep has blocks of at most `LONGEST_BLOCK` seconds, down to a
+    single trial if the experiment allows it.
     """
     costs = {cell: seed_seconds(sweep, cell) for cell in sweep.cells()}
-    dearest = max(costs.values())
+    highest = max(costs.values())
     target = min(LONGEST_BLOCK, max(SHORTEST_BLOCK, estimated_seconds(sweep) / TASKS_PER_SWEEP))
     widths = len(sweep.width)
-    if dearest > target and experiment_of(sweep).independent:
-        # The cell that is dearest as a whole need not have the dearest run of widths: take all.
-        while widths > 1 and max(_dearest_run(sweep, cell, widths) for cell in costs) > target:
+    if highest > target and experiment_of(sweep).independent:
+        # The most expensive cell need not have the most expensive range of widths: check all cells.
+        while widths > 1 and max(_highest_cost(sweep, cell, widths) for cell in costs) > target:
             widths = -(-widths // 2)
-        dearest = target
-    return widths, max(1, min(len(sweep.seeds), int(target / dearest)))
+        highest = target
+    return widths, max(1, min(len(sweep.seeds), int(target / highest)))
 
 
-def _dearest_run(sweep: Sweep, cell: Cell, widths: int) -> float:
+def _highest_cost(sweep: Sweep, cell: Cell, widths: int) -> float:
     return max(seed_seconds(sweep, part) for _, part in _parts(cell, widths))
 
 
 def _parts(cell: Cell, widths: int) -> Iterator[tuple[int, Cell]]:
-    """Cut a cell along its widths: (place of the first, the cell with the part alone)."""
+    """Cut a cell along its widths into pairs (index of the first width, cell with these widths)."""
     for first in range(0, len(cell.widths), widths):
         yield first, replace(cell, widths=cell.widths[first : first + widths])
 
 
 def blocks(sweep: Sweep, widths: int, seeds: int) -> Iterator[Block]:
-    """Go through all blocks of so many widths and seeds, in the order of the store."""
+    """Yield all blocks of the given numbers of widths and seeds, in the order of the store."""
     for cell in sweep.cells():
         for first, part in _parts(cell, widths):
             seconds = seed_seconds(sweep, part)
@@ -137,7 +200,10 @@ def blocks(sweep: Sweep, widths: int, seeds: int) -> Iterator[Block]:
 
 
 def tasks(todo: Iterable[Block]) -> Iterator[list[Block]]:
-    """Group blocks into tasks of `TASK_SECONDS` or more, dearest first so that the cores end level."""
+    """Group blocks into tasks of `TASK_SECONDS` or more.
+
+    The most expensive come first, so that all cores finish at about the same time.
+    """
     task: list[Block] = []
     for block in sorted(todo, key=lambda block: -block.seconds):
         task.append(block)
@@ -149,13 +215,14 @@ def tasks(todo: Iterable[Block]) -> Iterator[list[Block]]:
 
 
 def empty_result(sweep: Sweep, block: Block) -> BlockResult:
-    """Return a block of which nothing is known yet: NaN, and every trial pending."""
+    """Return a result without values: NaN everywhere, and every trial pending."""
+    widths, seeds = block.shape
     extents = {dim: len(values) for dim, values in sweep.inner.items()}
-    shape = (len(block.cell.widths), block.stop - block.start)
 
     def empty(dims: tuple[str, ...]) -> NDArray[np.float64]:
-        trials = shape if "width" in dims else shape[1:]
-        return np.full((*trials, *(extents[dim] for dim in dims if dim != "width")), np.nan)
+        inner = (extents[dim] for dim in dims if dim != "width")
+        return np.full((widths if "width" in dims else 1, seeds, *inner), np.nan)
 
     values = {variable.name: empty(variable.dims) for variable in variables(sweep)}
-    return BlockResult(values, np.zeros(shape, dtype=np.int8), np.full(shape, "", dtype=object))
+    message = np.full(block.shape, "", dtype=object)
+    return BlockResult(values, np.zeros(block.shape, dtype=np.int8), message)

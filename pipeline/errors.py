@@ -1,26 +1,41 @@
-"""What can be wrong with the input: errors whose message is made for the person who has to mend it.
+"""Errors in the input, each with a message written for the person who has to fix it.
 
-Each message says what is wrong, where, what was found, what was expected and what would do. The
-command line prints it as it is, without a traceback, and exits with status 2.
+A message states the location, the value found, the value expected and the repair. The command line
+prints it as it is, without a traceback, and exits with status 2.
 """
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
 __all__ = [
+    "ChunkDamaged",
+    "CommandError",
     "DataError",
     "InputError",
     "LeaseLost",
     "ParameterError",
+    "Problem",
+    "StoreDamaged",
     "StoreError",
     "StoreFull",
     "StoreHeld",
     "SweepError",
     "WorkersLost",
+    "listing",
+    "nearest_name",
+    "not_one_of",
 ]
 
 
 class InputError(ValueError):
-    """Something handed to widthlaw cannot be used; nothing was touched."""
+    """Something given to widthlaw cannot be used; nothing was changed."""
+
+
+class CommandError(InputError):
+    """An input error whose message already names the command and the store."""
 
 
 class ParameterError(InputError):
@@ -35,16 +50,41 @@ class ParameterError(InputError):
     """
 
     def __init__(self, parameter: str, text: str) -> None:
-        super().__init__(parameter, text)
-        self.parameter = parameter
-        self.text = text
+        super().__init__(f"{parameter}: {text}")
+        self.parameter, self.text = parameter, text
 
-    def __str__(self) -> str:
-        return f"{self.parameter}: {self.text}"
+    def __reduce__(self) -> tuple[type[ParameterError], tuple[str, str]]:
+        return type(self), (self.parameter, self.text)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One problem of a sweep file.
+
+    Attributes
+    ----------
+    key
+        The dotted key it concerns, such as ``dataset.path``; "" for the file as a whole.
+    text
+        Description of the problem, for the message.
+    """
+
+    key: str
+    text: str
 
 
 class SweepError(InputError):
-    """A sweep file says something impossible; all its problems stand in one message."""
+    """A sweep file describes something impossible; one message lists all its problems.
+
+    Attributes
+    ----------
+    problems
+        The same problems one by one; () where none of them belongs to a key.
+    """
+
+    def __init__(self, message: str = "", problems: Iterable[Problem] = ()) -> None:
+        super().__init__(message)
+        self.problems = tuple(problems)
 
 
 class DataError(InputError):
@@ -52,11 +92,39 @@ class DataError(InputError):
 
 
 class StoreError(InputError):
-    """A path holds no store, or a store that does not belong to what was asked."""
+    """A path holds no store, or a store of another sweep."""
+
+
+class StoreDamaged(StoreError):
+    """An array of a store cannot be read.
+
+    Attributes
+    ----------
+    store
+        Path or URL of the store.
+    array
+        Name of the array.
+    what
+        What is wrong with it, such as "checksum mismatch".
+    """
+
+    def __init__(self, store: str, array: str, what: str) -> None:
+        super().__init__(
+            f"store {store}: its {array} cannot be read ({what}): the store is damaged; "
+            f"`widthlaw verify {store}` shows the damage, and with --repair makes its trials pending"
+        )
+        self.store, self.array, self.what = store, array, what
+
+    def __reduce__(self) -> tuple[type[StoreDamaged], tuple[str, str, str]]:
+        return type(self), (self.store, self.array, self.what)
+
+
+class ChunkDamaged(StoreDamaged):
+    """Some chunks of an array cannot be read; others may be sound."""
 
 
 class StoreHeld(StoreError):
-    """Another run is filling the store, or a job waits to."""
+    """Another run is filling the store, or a queued job holds it."""
 
 
 class LeaseLost(RuntimeError):
@@ -64,8 +132,39 @@ class LeaseLost(RuntimeError):
 
 
 class StoreFull(OSError):
-    """A store could not be written any further (disk full, quota, permission, lost mount)."""
+    """Writing to the store failed (disk full, quota, permission, lost mount)."""
 
 
 class WorkersLost(RuntimeError):
-    """The scheduler, or all workers, went away under a run."""
+    """The scheduler, or all workers, went away during a run."""
+
+
+# ---- parts of messages
+
+
+def listing(where: str, problems: Iterable[Problem]) -> str:
+    """Return one message about all problems of a file, each named once.
+
+    Parameters
+    ----------
+    where
+        The name of the file in the message.
+    problems
+        At least one.
+    """
+    lines = list(dict.fromkeys(f"{p.key}: {p.text}" if p.key else p.text for p in problems))
+    if len(lines) == 1:
+        return f"{where}: {lines[0]}"
+    return f"{where}: {len(lines)} problems" + "".join(f"\n  {line}" for line in lines)
+
+
+def not_one_of(name: str, names: Iterable[str]) -> str:
+    """Return the text for a name that is not among the known ones, with the nearest of them."""
+    known = list(names)
+    return f"got {name!r}{nearest_name(name, known)}, expected one of {', '.join(known)}"
+
+
+def nearest_name(name: str, names: Iterable[str]) -> str:
+    """Return " (did you mean 'relu'?)" with the known name nearest to a misspelt one, or ""."""
+    close = difflib.get_close_matches(name.lower(), list(names), n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""

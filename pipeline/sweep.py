@@ -1,12 +1,12 @@
-"""A Sweep: the one frozen description of what is computed.
+"""A `Sweep`: the frozen description of everything that is computed.
 
-It answers every question about the grid: its axes, the width k at each place, the cells it is made
-of, and the identity that decides whether two stores hold values of one kind. `sweep_files.load`
-makes one from a TOML file, and only from what can be computed.
+It knows its grid: the axes, the width k at each index of the width axis, the cells, and the identity
+that decides whether two stores can hold each other's trials. `sweep_files.load` makes a Sweep from a
+TOML file, and refuses one that cannot be computed.
 
-A *cell* is one (activation, dataset, angle, d, n); it has all its widths and seeds. Where a sweep
-lists several datasets, a combination that a dataset cannot form (an odd n of pairs, an angle of a
-circle) is excluded: it has a place in the dense cube and the status `excluded`.
+A *cell* is all widths and seeds of one combination of the leading axes (activation, dataset, angle,
+trained, depth, d, n). Where a sweep lists several datasets, a combination that a dataset cannot form
+(an odd n of pairs, an angle of a circle) is excluded: its trials have the status `excluded`.
 """
 
 from __future__ import annotations
@@ -21,32 +21,34 @@ from fractions import Fraction
 from functools import cached_property
 from typing import Any, Literal
 
+from pipeline.axes import AXES, leading, optional
 from pipeline.numerics.datasets import KINDS, DatasetSpec
 
 __all__ = ["NUMERICS_VERSION", "Cell", "Descent", "Request", "Sweep"]
 
 NUMERICS_VERSION = 4
-"""Raised whenever a change of the numerics moves stored values; part of a sweep's identity."""
+"""Part of a sweep's identity; incremented when a change of the numerics changes stored values."""
 
 
 MARKS_PER_DECADE = 8
-"""Steps at which a loss curve is kept, on a logarithmic grid."""
+"""Number of steps per decade at which a loss curve is stored."""
 
 
 @dataclass(frozen=True)
 class Descent:
-    """How far gradient descent goes.
+    """The settings of gradient descent.
 
     Attributes
     ----------
     steps
         The budget of a trial.
     tolerances
-        Of the relative loss ||r||^2 / ||r0||^2, descending; a trial ends when the last is met.
+        Values of the relative loss ||r||^2 / ||r0||^2, descending; a trial ends when it reaches the
+        last one.
     step_size
         In units of 1 / lambda_max(J0 J0^T).
     multiples
-        Of the certified residual, ascending, for Theorem 1.
+        Residuals at the start for Theorem 1, in multiples of the certified one, ascending.
     """
 
     steps: int
@@ -58,32 +60,70 @@ class Descent:
     def marks(self) -> tuple[int, ...]:
         """Steps from 1 to the budget, evenly spaced in the logarithm, whole and distinct."""
         top = max(1, self.steps)
-        decades = math.log10(top)
-        places = range(math.floor(decades * MARKS_PER_DECADE) + 1)
-        return tuple(sorted({*(round(10 ** (i / MARKS_PER_DECADE)) for i in places), top}))
+        count = math.floor(math.log10(top) * MARKS_PER_DECADE) + 1
+        return tuple(sorted({*(round(10 ** (i / MARKS_PER_DECADE)) for i in range(count)), top}))
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One (activation, dataset, angle, trained, depth, d, n) of a sweep, with all its widths.
+    """One combination of the leading axes, with all its widths.
+
+    The value on each leading axis is an attribute (`cell.n`, `cell.depth`, ...) and an item
+    (`cell["n"]`).
 
     Attributes
     ----------
     index
-        Its place on the store's leading dimensions.
+        Its index on the leading dimensions of the store.
+    coordinates
+        Pairs of a leading axis and the cell's value on it, also for axes that this sweep has no
+        dimension of.
     widths
-        k at each place of the width axis, increasing.
+        k at each index of the width axis, increasing.
     """
 
     index: tuple[int, ...]
-    activation: str
-    dataset: DatasetSpec
-    angle: float | None
-    d: int
-    n: int
+    coordinates: tuple[tuple[str, Any], ...]
     widths: tuple[int, ...]
-    trained: str = "input"
-    depth: int = 1
+
+    @cached_property
+    def _by_axis(self) -> dict[str, Any]:
+        return dict(self.coordinates)
+
+    def __getitem__(self, axis: str) -> Any:
+        return self._by_axis[axis]
+
+    def __getattr__(self, name: str) -> Any:
+        if name in leading():
+            return self[name]
+        raise AttributeError(f"a Cell has no attribute {name!r}")
+
+    @property
+    def activation(self) -> str:
+        """Name of the activation."""
+        return str(self["activation"])
+
+    @property
+    def dataset(self) -> DatasetSpec:
+        """The dataset of the inputs."""
+        spec: DatasetSpec = self["dataset"]
+        return spec
+
+    @property
+    def angle(self) -> float | None:
+        """Rotation angle in radians; None where the dataset has none."""
+        angle: float | None = self["angle"]
+        return angle
+
+    @property
+    def d(self) -> int:
+        """Input dimension."""
+        return int(self["d"])
+
+    @property
+    def n(self) -> int:
+        """Number of samples."""
+        return int(self["n"])
 
 
 @dataclass(frozen=True)
@@ -93,20 +133,23 @@ class Sweep:
     Attributes
     ----------
     axes
-        The names of the leading dimensions, in the store's order: `activation` and `dataset` where
-        the file gives a list, `angle` where a dataset has one, `trained` and `depth` where the file
-        gives a list, then `d` and `n`.
+        Names of the leading dimensions, in the order of the store: `d` and `n`, before them `angle`
+        if a dataset has one, and the other axes for which the file gives a list.
     width_unit
-        What the numbers of `width` are: `k`, `k_per_n` or `kd_per_n`.
-    even
-        Whether k is rounded up to an even number, so that the signs of v balance.
-    trained, depth
-        Weights that are trained, and numbers of hidden layers; () where the experiment has no such
-        choice.
-    descent
-        None for experiments that do not descend.
+        Unit of the numbers in `width`: `k`, `k_per_n` or `kd_per_n`.
+    seeds
+        Labels of the seeds.
+    nested
+        Whether the widths of a seed share their first units.
     text
         The file as written.
+    even
+        Whether k is rounded up to an even number, so that the signs of v balance.
+    options
+        Pairs of an optional axis that the experiment takes (`trained`, `depth`) and its values, which
+        are attributes of the sweep as well.
+    descent
+        None for experiments that do not descend.
     """
 
     name: str
@@ -123,9 +166,13 @@ class Sweep:
     axes: tuple[str, ...]
     text: str = ""
     even: bool = False
-    trained: tuple[str, ...] = ()
-    depth: tuple[int, ...] = ()
+    options: tuple[tuple[str, tuple[Any, ...]], ...] = ()
     descent: Descent | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        if any(name == axis.name for axis in optional()):
+            return dict(self.options).get(name, ())
+        raise AttributeError(f"a Sweep has no attribute {name!r}")
 
     @cached_property
     def angle(self) -> tuple[float, ...]:
@@ -141,7 +188,7 @@ class Sweep:
     @property
     def shape(self) -> tuple[int, ...]:
         """Extents of `dims`."""
-        return (*(len(getattr(self, axis)) for axis in self.axes), len(self.width), len(self.seeds))
+        return (*(len(self.values(axis)) for axis in self.axes), len(self.width), len(self.seeds))
 
     @cached_property
     def inner(self) -> dict[str, tuple[float, ...]]:
@@ -157,49 +204,55 @@ class Sweep:
 
     @property
     def trials(self) -> int:
-        """Trials that the sweep asks for, excluded places not counted."""
+        """Number of trials, without the excluded ones."""
         return sum(1 for _ in self.cells()) * len(self.width) * len(self.seeds)
 
+    def values(self, axis: str) -> tuple[Any, ...]:
+        """Return the values on a leading axis; one value if the sweep has no such dimension."""
+        values: tuple[Any, ...] = getattr(self, axis)
+        return values or (AXES[axis].default,)
+
+    def labels(self, axis: str) -> tuple[Any, ...]:
+        """Return the values on a leading axis as the store writes them: a dataset by its kind."""
+        values = self.values(axis)
+        return tuple(spec.kind for spec in values) if axis == "dataset" else values
+
     def k(self, d: int, n: int) -> tuple[int, ...]:
-        """Return the width k at each place of the width axis, shape (widths,)."""
+        """Return the width k at each index of the width axis, shape (widths,)."""
         scale = {"k": Fraction(1), "k_per_n": Fraction(n), "kd_per_n": Fraction(n, d)}
         widths = (_nearest(ratio, scale[self.width_unit]) for ratio in self.width)
         return tuple(k + k % 2 for k in widths) if self.even else tuple(widths)
 
     def cells(self) -> Iterator[Cell]:
-        """Go through the cells of the sweep in the order of the store."""
-        for place in self._places():
-            if place is not None:
-                yield place
+        """Yield the cells of the sweep in the order of the store."""
+        for _, cell in self._grid():
+            if cell is not None:
+                yield cell
 
     def excluded(self) -> Iterator[tuple[int, ...]]:
-        """Go through the places of the dense cube that the sweep does not ask for."""
-        for index, place in zip(self._indices(), self._places(), strict=True):
-            if place is None:
+        """Yield the indices on the leading axes of the combinations that a dataset cannot form."""
+        for index, cell in self._grid():
+            if cell is None:
                 yield index
 
-    def _indices(self) -> Iterator[tuple[int, ...]]:
-        return itertools.product(*(range(len(getattr(self, axis))) for axis in self.axes))
-
-    def _places(self) -> Iterator[Cell | None]:
-        for index in self._indices():
+    def _grid(self) -> Iterator[tuple[tuple[int, ...], Cell | None]]:
+        """Yield every index on the leading axes with its cell, None where it is excluded."""
+        values = {axis: self.values(axis) for axis in leading()}
+        for index in itertools.product(*(range(len(values[axis])) for axis in self.axes)):
             at = dict(zip(self.axes, index, strict=True))
-            spec = self.dataset[at.get("dataset", 0)]
-            angle = self.angle[at["angle"]] if "angle" in at else 0.0
-            d, n = self.d[at["d"]], self.n[at["n"]]
-            if n % KINDS[spec.kind].multiple or angle not in (spec.angle or (0.0,)):
-                yield None
-                continue
-            activation = self.activation[at.get("activation", 0)]
-            own_angle = angle if spec.angle else None
-            trained = self.trained[at.get("trained", 0)] if self.trained else "input"
-            depth = self.depth[at.get("depth", 0)] if self.depth else 1
-            widths = self.k(d, n)
-            yield Cell(index, activation, spec, own_angle, d, n, widths, trained, depth)
+            point = {axis: values[axis][at.get(axis, 0)] for axis in values}
+            yield index, self._cell(index, point)
+
+    def _cell(self, index: tuple[int, ...], point: dict[str, Any]) -> Cell | None:
+        spec, d, n = point["dataset"], point["d"], point["n"]
+        if n % KINDS[spec.kind].multiple or point["angle"] not in (spec.angle or (0.0,)):
+            return None
+        point["angle"] = point["angle"] if spec.angle else None
+        return Cell(index, tuple(point.items()), self.k(d, n))
 
     @cached_property
     def identity_fields(self) -> dict[str, Any]:
-        """What decides a trial's value: not the extents of the axes, the name or provenance."""
+        """Everything that decides a trial's value; not the extents of axes, the name or provenance."""
         fields: dict[str, Any] = {
             "activation": list(self.activation),
             "dataset": [_dataset_identity(spec) for spec in self.dataset],
@@ -208,11 +261,9 @@ class Sweep:
             "nested": self.nested,
             "numerics_version": NUMERICS_VERSION,
         }
-        for name in ("trained", "depth"):
-            if getattr(self, name):
-                fields[name] = list(getattr(self, name))
+        fields |= {axis: list(values) for axis, values in self.options}
         if self.descent is not None:
-            fields["descent"] = {key: _listed(value) for key, value in asdict(self.descent).items()}
+            fields["descent"] = {key: _as_json(value) for key, value in asdict(self.descent).items()}
         return fields
 
     @cached_property
@@ -223,16 +274,18 @@ class Sweep:
 
 @dataclass(frozen=True)
 class Request:
-    """Trials of one width of one cell that a store is asked for.
+    """A request for trials: one cell, one width, some seeds.
+
+    The width and the seeds may be new to the store.
 
     Attributes
     ----------
     cell
-        Its place on the leading axes of the store.
+        Its index on the leading axes of the store.
     width
-        In the store's unit; it need not be on the axis yet.
+        In the store's unit.
     seeds
-        They need not be there either.
+        Labels of the seeds.
     """
 
     cell: tuple[int, ...]
@@ -245,8 +298,8 @@ def _nearest(ratio: float, scale: Fraction) -> int:
     return math.floor(Fraction(repr(ratio)) * scale + Fraction(1, 2))
 
 
-def _listed(value: object) -> object:
-    """As JSON gives it back."""
+def _as_json(value: object) -> object:
+    """Return a value as it reads back from JSON: a tuple becomes a list."""
     return list(value) if isinstance(value, tuple) else value
 
 

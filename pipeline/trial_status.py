@@ -1,22 +1,50 @@
-"""The outcome of a trial, as stored: done is a status, never "not NaN"."""
+"""The outcome of a trial, as stored: a trial is done if its status says so, not if it has values."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import IntEnum
 
-__all__ = ["Status"]
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["UNREQUESTED", "Status", "lookup", "requested_trials"]
 
 
 class Status(IntEnum):
-    """Numbers of the `status` variable of a store; they never change."""
+    """Codes of the `status` variable of a store; they never change.
+
+    `EXCLUDED` trials cannot exist, such as pairs of an odd number of samples. `NOT_REQUESTED` trials
+    could be computed, but a refined store does not need them.
+    """
 
     PENDING = 0
     DONE = 1
     FAILED = 2
     DIVERGED = 3
     EXCLUDED = 4
+    NOT_REQUESTED = 5
 
     @property
     def word(self) -> str:
-        """As a store's `flag_meanings` and a query say it."""
+        """The status as text, as in a store's `flag_meanings` and in queries."""
         return self.name.lower()
+
+    @property
+    def is_requested(self) -> bool:
+        """True if the trial is part of what the store is to hold, whatever its outcome."""
+        return self not in (Status.EXCLUDED, Status.NOT_REQUESTED)
+
+
+UNREQUESTED = tuple(status for status in Status if not status.is_requested)
+
+
+def requested_trials(counts: Mapping[str, int]) -> int:
+    """Return how many trials a store is to hold, given its trials by status (as text)."""
+    return sum(counts[status.word] for status in Status if status.is_requested)
+
+
+def lookup(values: Mapping[Status, int]) -> NDArray[np.int8]:
+    """Return an array that maps the code of each status to its value; every status needs one."""
+    assert set(values) == set(Status), f"no value for {set(Status) ^ set(values)}"
+    return np.array([values[status] for status in sorted(Status)], dtype=np.int8)

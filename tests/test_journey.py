@@ -62,12 +62,12 @@ def test_ten_kills_leave_the_bits_of_an_undisturbed_run(
         wait_for(lambda: files(killed) >= target or run.poll() is not None)  # noqa: B023
         assert run.poll() is None, "the run ended before it could be killed"
         kill_tree(run)
-        done.append(store.counts(killed)["done"])
+        done.append(store.Store(killed).counts()["done"])
     assert done == sorted(done)
     print("done after each kill:", done)
-    assert 0 < done[-1] < store.counts(calm)["done"]
+    assert 0 < done[-1] < store.Store(calm).counts()["done"]
 
-    pending = store.counts(killed)["pending"]
+    pending = store.Store(killed).counts()["pending"]
     last = widthlaw("run", sweep, "-o", killed, "--workers", 2)
     assert last.returncode == 0
     assert int(re.search(r"(\d+) computed now", last.stderr).group(1)) == pending

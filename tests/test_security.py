@@ -132,7 +132,7 @@ def test_an_array_of_pickled_objects_in_place_of_a_stores_is_not_unpickled(
         )
         (old / "0").write_bytes(pickle.dumps(Bomb(tmp_path / "hit")))
     with pytest.raises(InputError, match="its status cannot be read"):
-        store.counts(path)
+        store.Store(path).counts()
     assert not (tmp_path / "hit").exists()
 
 

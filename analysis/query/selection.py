@@ -30,7 +30,7 @@ from analysis.expressions import (
     value_of,
 )
 from analysis.query.walking import MOST, pieces
-from pipeline.trial_status import Status
+from pipeline.trial_status import UNREQUESTED, Status
 
 __all__ = [
     "Column",
@@ -181,10 +181,24 @@ class Selection:
         """The pieces of the store that may hold such trials."""
         return pieces(self.ds, self.kept, slowest, most)
 
+    def _hidden(self) -> list[Status]:
+        """Return the statuses of trials that are not listed.
+
+        Trials that were not requested are listed only if a condition speaks of them.
+        """
+        spoken = {
+            node.value
+            for condition in self.conditions
+            for node in ast.walk(condition)
+            if isinstance(node, ast.Constant)
+        }
+        shown = {Status.NOT_REQUESTED} if Status.NOT_REQUESTED.word in spoken else set()
+        return [status for status in UNREQUESTED if status not in shown]
+
     def trials(self, piece: xr.Dataset, limit: int | None = None) -> At:
         """Where in a piece its trials are, in the order of the dims."""
         dims = [str(dim) for dim in piece.status.dims]
-        keep = piece.status.reset_coords(drop=True) != Status.EXCLUDED
+        keep = ~piece.status.reset_coords(drop=True).isin(self._hidden())
         for node in self.conditions:
             keep = keep & value_of(piece, node)
         rows = np.flatnonzero(keep.transpose(*dims).values)[:limit]

@@ -39,7 +39,7 @@ from analysis.transitions import critical_widths, success_counts
 from analysis.transitions.curves import RISE
 from pipeline.errors import InputError
 from pipeline.sweep import Cell, Request, Sweep
-from pipeline.trial_status import Status
+from pipeline.trial_status import UNREQUESTED
 
 __all__ = ["LOCATED", "LOST", "OPEN", "Allocation", "State", "allocate"]
 
@@ -199,7 +199,7 @@ def allocate(
         ds = ds.drop_vars("kernel_eigenvalues", errors="ignore")  # no prediction is needed
     found = critical_widths(ds, resamples=resamples, success=success)
     found = found.merge(success_counts(ds, success=success).rename(trials="counted"))
-    asked = (ds.status != Status.EXCLUDED).transpose(*sweep.dims).values
+    asked = (~ds.status.isin(UNREQUESTED)).transpose(*sweep.dims).values
     widths = Widths(sweep)
     # Where a seed's time is kept as a whole, more widths of it cost little beside it.
     together = sweep.nested and "seconds" in ds and "width" not in ds.seconds.dims

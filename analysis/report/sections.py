@@ -158,7 +158,7 @@ def _question(attrs: Mapping[str, Any], sweep: str) -> str:
 
 def _counts(study: Study) -> dict[str, int]:
     found = Counter(study.ds.status.values.ravel().tolist())
-    return {status.word: found[status] for status in Status if status != Status.EXCLUDED}
+    return {status.word: found[status] for status in Status if status.is_requested}
 
 
 def _messages(study: Study, most: int = 5) -> list[tuple[str, int]]:

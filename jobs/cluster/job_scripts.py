@@ -1,8 +1,7 @@
-"""Jobs of batch systems: made, submitted, cancelled and asked for.
+"""Job scripts: the controller's, the workers', and one job of several nodes.
 
-The only file that knows dask-jobqueue, which writes the header of a job. It is imported inside
-functions: the import takes its time, and leaves a file in the user's Dask folder. An answer of a batch
-system that is not understood is None, never "gone".
+The only file that uses dask-jobqueue, which writes the header of a job. It is imported inside
+functions, for the import is slow and leaves a file in the user's Dask folder.
 """
 
 from __future__ import annotations
@@ -17,14 +16,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jobs.cluster.credentials import CERTIFICATE, KEY
-from jobs.cluster.systems import SYSTEMS, Asked, Options, no_macro
+from jobs.cluster.queue import QueueError
+from jobs.cluster.systems import SYSTEMS, JobRequest, Options
 
 if TYPE_CHECKING:
     from dask_jobqueue.core import Job
     from distributed import Security
 
     from jobs.cluster.profile import Profile
-from jobs.cluster.queue import QueueError
 
 __all__ = [
     "cluster_class",
@@ -39,7 +38,7 @@ __all__ = [
 ]
 
 SAFE_PATH = "export PYTHONSAFEPATH=1"
-"""Else a pipeline.py in the working folder would be imported in place of the package."""
+"""Without it a pipeline.py in the working folder would be imported in place of the package."""
 
 
 def cluster_class(profile: Profile) -> Any:
@@ -61,43 +60,43 @@ _NOT_INSTALLED = "dask-jobqueue is not installed; pip install 'widthlaw[cluster]
 
 
 def why_unusable(profile: Profile) -> str | None:
-    """Say why a profile cannot be used on this machine, and what would do; None if it can."""
+    """Return why a profile cannot be used on this machine, and the remedy; None if it can."""
     if profile.system == "kubernetes" and profile.address is None:
         return (
             "widthlaw starts no pods: start a cluster with dask-kubernetes, then "
             "`widthlaw run SWEEP --scheduler ADDRESS`, or write its address into a profile"
         )
     if profile.system == "address" and profile.address is None:
-        return "needs an address: write it into a profile of your own, or take --scheduler ADDRESS"
+        return "needs an address: write it into a profile of your own, or use --scheduler ADDRESS"
     if profile.system not in SYSTEMS:
         return None
     submit = SYSTEMS[profile.system].submit.split()[0]
     if shutil.which(submit) is None:
-        return f"no {submit} on PATH: take a login node of the cluster, or load its module"
+        return f"no {submit} on PATH: use a login node of the cluster, or load its module"
     return None if find_spec("dask_jobqueue") else _NOT_INSTALLED
 
 
 def lifetime_seconds(profile: Profile, walltime: int | None = None) -> int:
-    """Return after how long a worker retires: before its walltime, so that its task comes to an end.
+    """Return the lifetime of a worker: it retires before its walltime, so that its task can finish.
 
     Parameters
     ----------
     profile
-        With a walltime.
+        A profile with a walltime.
     walltime
-        In seconds, of a job that has one of its own, as the controller may.
+        Walltime in seconds, if it is not that of the profile (as for the controller).
 
     Returns
     -------
     int
-        The walltime less a margin of 5%, at least a minute, at most half of the walltime.
+        The walltime less a margin: 5%, but at least a minute and at most half of the walltime.
     """
     walltime = walltime or profile.job_walltime
     return walltime - _margin(walltime)
 
 
 def stagger_seconds(profile: Profile) -> int:
-    """Return by how much lifetimes differ at most: workers that start together retire apart."""
+    """Return the largest difference of lifetimes: workers that start together retire one by one."""
     return _margin(profile.job_walltime) // 2
 
 
@@ -106,24 +105,24 @@ def _margin(walltime: int) -> int:
 
 
 def worker_options(profile: Profile, *, name: str, log_directory: Path) -> Options:
-    """Return what the cluster class is called with, so that each job holds the profile's workers.
+    """Return the options of the cluster class with which each job holds the profile's workers.
 
     Parameters
     ----------
     profile
-        Of a batch system.
+        A profile of a batch system.
     name
-        What the jobs are called.
+        Name of the jobs.
     log_directory
-        Where their output goes.
+        Folder of their output.
 
     Returns
     -------
     dict
-        Keyword arguments; of `scheduler_options` the port is free, the dashboard on loopback.
+        Keyword arguments; the scheduler takes a free port and has its dashboard on loopback.
     """
     processes = profile.workers_per_job
-    asked = Asked(
+    request = JobRequest(
         name=_job_name(name),
         log=_log(log_directory),
         cores=processes,
@@ -135,7 +134,7 @@ def worker_options(profile: Profile, *, name: str, log_directory: Path) -> Optio
         prologue=(SAFE_PATH, *profile.prologue),
     )
     host = {"host": profile.host} if profile.host else {}
-    return _options(profile, asked) | {
+    return _options(profile, request) | {
         "processes": processes,
         "interface": profile.interface,
         "scheduler_options": {"port": 0, "dashboard_address": "127.0.0.1:0"} | host,
@@ -144,11 +143,11 @@ def worker_options(profile: Profile, *, name: str, log_directory: Path) -> Optio
 
 
 def worker_script(profile: Profile, options: Options, security: Security) -> str:
-    """Return the script of one of the workers' jobs, for a look: the scheduler's address is missing."""
-    told = {key: value for key, value in options.items() if key != "scheduler_options"}
-    with _kept_away(Path(options["log_directory"])):
+    """Return the script of a workers' job, to be shown: it lacks the scheduler's address."""
+    arguments = {key: value for key, value in options.items() if key != "scheduler_options"}
+    with _folders_removed(Path(options["log_directory"])):
         made = cluster_class(profile).job_cls(
-            "tls://CONTROLLER:PORT", name="NUMBER", security=security, protocol="tls://", **told
+            "tls://CONTROLLER:PORT", name="NUMBER", security=security, protocol="tls://", **arguments
         )
     return str(made.job_script())
 
@@ -167,9 +166,9 @@ def _worker_arguments(profile: Profile) -> list[str]:
 
 
 def worker_command(profile: Profile, scheduler: str, tls: Path) -> list[str]:
-    """Return the words that start the workers of one node inside a job of several.
+    """Return the command that starts the workers of one node inside a job of several nodes.
 
-    They need no lifetime: the controller ends with the job, and ends them before.
+    They need no lifetime: the controller ends them before the job ends.
     """
     network = ["--host", profile.host] if profile.host else []
     if profile.interface:
@@ -198,32 +197,31 @@ def job(
     directives: Sequence[str] | None = None,
     nodes: int | None = None,
 ) -> Job:
-    """Make a job that runs a command of ours; nothing is submitted or written.
+    """Return a job that runs one of our commands; nothing is submitted or written.
 
     Parameters
     ----------
     profile
-        Of a batch system; what is None below is as the profile says.
+        A profile of a batch system; it gives the values of arguments that are None.
     name
-        What the job is called.
+        Name of the job.
     command
-        The command and its arguments; the job's shell becomes it, so that signals reach it.
+        The command and its arguments; it replaces the job's shell, so that signals reach it.
     log_directory
-        Where the job's output goes; made as the job is submitted.
+        Folder of the job's output, made when the job is submitted.
     cores, memory
-        What the job asks for on each node, memory in bytes.
+        Resources on each node, memory in bytes.
     walltime
-        In seconds.
+        Walltime in seconds.
     queue, directives
         As in a profile.
     nodes
-        How many nodes the job spans; one if None. The command runs on the first: `launcher` starts
-        others on all.
+        Number of nodes; one if None. The command runs on the first; `launcher` starts others on all.
 
     Returns
     -------
     dask_jobqueue.core.Job
-        Its `job_script()` is what would be submitted.
+        Its `job_script()` is the text to submit.
 
     Raises
     ------
@@ -232,7 +230,7 @@ def job(
     """
     if nodes is not None:
         launcher(profile)  # refused before anything is made
-    asked = Asked(
+    request = JobRequest(
         name=_job_name(name),
         log=_log(log_directory),
         cores=cores,
@@ -244,19 +242,17 @@ def job(
         prologue=(SAFE_PATH, *profile.prologue),
         nodes=nodes,
     )
-    options = _options(profile, asked)
+    options = _options(profile, request)
     job_class = cluster_class(profile).job_cls
-    with _kept_away(asked.log):
-        made = job_class("", name=asked.name, processes=1, worker_extra_args=[], **options)
-    line = f"exec {shlex.join(command)}"
-    if profile.system == "htcondor":  # its prologue is part of the command
-        line = "; ".join([*options["job_script_prologue"], no_macro(line)])
-    made._command_template = line
+    with _folders_removed(request.log):
+        made = job_class("", name=request.name, processes=1, worker_extra_args=[], **options)
+    line = SYSTEMS[profile.system].line
+    made._command_template = line(options["job_script_prologue"], command)
     return made
 
 
 def launcher(profile: Profile) -> list[str]:
-    """Return the words that start one command on every node of a job.
+    """Return the command that starts another on every node of a job.
 
     Raises
     ------
@@ -272,29 +268,29 @@ def launcher(profile: Profile) -> list[str]:
     words = profile.launcher or system.launcher
     if words is None:
         raise QueueError(
-            f"profile {profile.name}: launcher: missing, the words that start a command on every node; "
-            "write the site's, such as mpiexec with its options, or submit without --allocation"
+            f"profile {profile.name}: launcher: missing; write the command that starts another on "
+            "every node, such as mpiexec with its options, or submit without --allocation"
         )
     return shlex.split(words)
 
 
-def _options(profile: Profile, asked: Asked) -> Options:
-    """What the job and the cluster class of dask-jobqueue are both called with."""
+def _options(profile: Profile, request: JobRequest) -> Options:
+    """Return the options that the job class and the cluster class of dask-jobqueue share."""
     common = {
-        "cores": asked.cores,
-        "memory": asked.memory,
-        "job_name": asked.name,
-        "log_directory": str(asked.log),
-        "job_extra_directives": list(asked.directives),
-        "job_script_prologue": list(asked.prologue),
+        "cores": request.cores,
+        "memory": request.memory,
+        "job_name": request.name,
+        "log_directory": str(request.log),
+        "job_extra_directives": list(request.directives),
+        "job_script_prologue": list(request.prologue),
         "python": shlex.quote(profile.python),
         "death_timeout": profile.death_timeout,
     }
-    return common | SYSTEMS[profile.system].options(asked)
+    return common | SYSTEMS[profile.system].options(request)
 
 
 def _job_name(name: str) -> str:
-    """A name that all batch systems take: SGE wants a letter first, and few other signs."""
+    """Return a name that all batch systems accept: SGE requires a letter first."""
     plain = re.sub(r"[^A-Za-z0-9_.-]", "-", name)
     return plain if plain[:1].isalpha() else f"w{plain}"
 
@@ -303,14 +299,14 @@ def _log(folder: Path) -> Path:
     path = Path(folder).absolute()
     if re.search(r"\s", str(path)):
         raise QueueError(
-            f"{path}: batch systems take no blanks in the path of a job's output; take another folder"
+            f"{path}: the path of a job's output cannot contain spaces; use another folder"
         )
     return path
 
 
 @contextmanager
-def _kept_away(folder: Path) -> Iterator[None]:
-    """Take back the folder that dask-jobqueue makes for a job's output, before there is any."""
+def _folders_removed(folder: Path) -> Iterator[None]:
+    """Remove the folders that dask-jobqueue makes too early for a job's output."""
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         yield

@@ -27,8 +27,8 @@ from pydantic import (
 from pydantic import ValidationError as PydanticError
 
 from jobs.cluster.systems import SYSTEMS
-from pipeline.errors import InputError
-from pipeline.sweep_files.toml import CLOSED, listing, name_of, nearest_name, problems_of
+from pipeline.errors import InputError, listing, nearest_name
+from pipeline.sweep_files.toml import CLOSED, Problems, name_of, problems_of
 
 __all__ = [
     "Controller",
@@ -258,35 +258,35 @@ def _parsed(text: str, path: Path, folder: Path) -> Profile:
     return profile
 
 
-def _read(document: dict[str, Any]) -> tuple[Profile, list[str]]:
+def _read(document: dict[str, Any]) -> tuple[Profile, Problems]:
     """The keys of a file, the faulty ones left out, and one line for each of these."""
     try:
-        return Profile.model_validate(document), []
+        return Profile.model_validate(document), Problems()
     except PydanticError as error:
-        places, problems = problems_of(error, Profile, document)
-    faulty = {place[0] for place in places}
+        paths, problems = problems_of(error, Profile, document)
+    faulty = {path[0] for path in paths}
     sound = {key: value for key, value in document.items() if key not in faulty}
     if "system" not in sound:
         return Profile.model_construct(_fields_set=set()), problems
     return Profile.model_validate(sound), problems
 
 
-def _check(profile: Profile, document: Mapping[str, Any], folder: Path, problems: list[str]) -> None:
+def _check(profile: Profile, document: Mapping[str, Any], folder: Path, problems: Problems) -> None:
     """What the keys must be to each other, and to the system."""
     taken = _taken(profile.system)
     written = [key for key in document if key in Profile.model_fields and key != "system"]
     for key in written:
         if key not in taken:
-            problems.append(f"{key}: a profile of {profile.system} has no such key; leave it out")
+            problems.add(key, f"a profile of {profile.system} has no such key; leave it out")
     if profile.system in SYSTEMS:
         _check_job(profile, document, problems)
     if profile.interface and profile.host:
-        problems.append("host: got interface too, expected one of them; leave one out")
+        problems.add("host", "got interface too, expected one of them; leave one out")
     if (profile.tls_cert is None) != (profile.tls_key is None):
-        problems.append("tls_cert: expected tls_key beside it, and the other way round; give both")
+        problems.add("tls_cert", "expected tls_key beside it, and the other way round; give both")
     for key, value in _files(profile).items():
         if not _file(value, folder).is_file():
-            problems.append(f"{key}: got {value!r}, expected a file; {_file(value, folder)} is none")
+            problems.add(key, f"got {value!r}, expected a file; {_file(value, folder)} is none")
 
 
 def _taken(system: str) -> set[str]:
@@ -296,35 +296,32 @@ def _taken(system: str) -> set[str]:
     return set(Profile.model_fields) - REACHED - SYSTEMS[system].lacks
 
 
-def _check_job(profile: Profile, document: Mapping[str, Any], problems: list[str]) -> None:
+def _check_job(profile: Profile, document: Mapping[str, Any], problems: Problems) -> None:
     """What a batch system needs, and how it wants it written."""
     for key in NEEDED:
         if key not in document:
-            problems.append(f"{key}: missing, a profile of {profile.system} needs it")
+            problems.add(key, f"missing, a profile of {profile.system} needs it")
     if profile.workers is not None and profile.workers_per_job > profile.workers:
-        problems.append(
-            f"workers_per_job: got {profile.workers_per_job}, but there are {profile.workers} workers; "
-            "expected no more than these"
+        problems.add(
+            "workers_per_job",
+            f"got {profile.workers_per_job}, but there are {profile.workers} workers; "
+            "expected no more than these",
         )
     tables = {"directives": profile.directives, "controller.directives": profile.controller.directives}
     for key, lines in tables.items():
         for line in lines or ():
             _check_directive(key, line, profile.system, problems)
     if profile.controller.queue and "queue" in SYSTEMS[profile.system].lacks:
-        problems.append(
-            f"controller.queue: a profile of {profile.system} has no such key; leave it out"
-        )
+        problems.add("controller.queue", f"a profile of {profile.system} has no such key; leave it out")
 
 
-def _check_directive(key: str, line: str, system: str, problems: list[str]) -> None:
-    prefix = SYSTEMS[system].prefix
-    if line.startswith(prefix):
-        bare = line.removeprefix(prefix).strip()
-        problems.append(f"{key}: got {line!r}, expected it without {prefix}; write {bare!r}")
-    elif system == "htcondor" and not re.match(r"[\w.+-]+ *=", line):
-        problems.append(
-            f"{key}: got {line!r}, expected a line of a submit file, such as 'getenv = True'"
-        )
+def _check_directive(key: str, line: str, system: str, problems: Problems) -> None:
+    known = SYSTEMS[system]
+    if line.startswith(known.prefix):
+        bare = line.removeprefix(known.prefix).strip()
+        problems.add(key, f"got {line!r}, expected it without {known.prefix}; write {bare!r}")
+    elif not re.match(known.directive, line):
+        problems.add(key, f"got {line!r}, expected {known.directive_example}")
 
 
 def _files(profile: Profile) -> dict[str, str]:

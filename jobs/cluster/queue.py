@@ -1,4 +1,7 @@
-"""The queue of a batch system: jobs are submitted, cancelled and asked for."""
+"""The queue of a batch system: submit a job, cancel it, and ask for its state.
+
+An answer of a batch system that is not understood is None, never "gone".
+"""
 
 from __future__ import annotations
 
@@ -28,11 +31,11 @@ ASK_SECONDS = 10
 JOB_UNKNOWN = re.compile(
     r"invalid job id|unknown job|has finished|is not found|does not exist", re.IGNORECASE
 )
-"""How a batch system says on stderr that it has no such job, or has it no longer."""
+"""Messages on stderr by which batch systems report that a job does not exist, or no longer."""
 
 
 class QueueError(InputError):
-    """A batch system refused what it was asked, or is not there."""
+    """A batch system refused a request, or is not available."""
 
 
 def submit_job(made: Job, script: Path) -> str:
@@ -43,17 +46,17 @@ def submit_job(made: Job, script: Path) -> str:
     made
         From `job`.
     script
-        Where the script is written, on a file system that the nodes see too; it stays there.
+        File of the script, on a file system that the nodes share; it is kept.
 
     Returns
     -------
     str
-        The id that the batch system gave.
+        The id from the batch system.
 
     Raises
     ------
     QueueError
-        With the words of the batch system, if it did not take the job.
+        The batch system did not accept the job; the message quotes it.
     """
     system = SYSTEMS[str(made.config_name)]
     for folder in (Path(made.log_directory), script.parent):
@@ -62,57 +65,58 @@ def submit_job(made: Job, script: Path) -> str:
     script.chmod(0o755)  # oarsub runs it as it is
     line = shlex.split(system.submit)
     if system.stdin:
-        told = _call(line, SUBMIT_SECONDS, stdin=script)
+        done = _call(line, SUBMIT_SECONDS, stdin=script)
     else:
-        told = _call([*line, str(script)], SUBMIT_SECONDS)
-    if told.returncode:
+        done = _call([*line, str(script)], SUBMIT_SECONDS)
+    if done.returncode:
         raise QueueError(
-            f"{line[0]} {script}: the job was refused ({_first_line(told)}); mend the profile, and "
+            f"{line[0]} {script}: the job was refused ({_first_line(done)}); correct the profile, and "
             "submit again"
         )
     try:
-        return str(made._job_id_from_submit_output(told.stdout))
+        return str(made._job_id_from_submit_output(done.stdout))
     except ValueError:
         raise QueueError(
-            f"{line[0]} {script}: no job id in its answer ({_first_line(told)}); look whether the job "
+            f"{line[0]} {script}: no job id in its answer ({_first_line(done)}); check whether the job "
             "is queued before submitting again"
         ) from None
 
 
 def cancel_job(system: str, job_id: str) -> None:
-    """Cancel a job; nothing happens if it is gone already (scancel would not even say so).
+    """Cancel a job; a job that is already gone is no error (scancel would not even report it).
 
     Raises
     ------
     QueueError
-        With the words of the batch system, if it did not cancel the job.
+        The batch system did not cancel the job; the message quotes it.
     """
     line = [*shlex.split(SYSTEMS[system].cancel), _checked_id(job_id)]
-    told = _call(line, SUBMIT_SECONDS)
-    if told.returncode and job_state(system, job_id) != "gone":
+    done = _call(line, SUBMIT_SECONDS)
+    if done.returncode and job_state(system, job_id) != "gone":
         raise QueueError(
-            f"{shlex.join(line)}: the job was not cancelled ({_first_line(told)}); try again, or ask "
-            "the site's help"
+            f"{shlex.join(line)}: the job was not cancelled ({_first_line(done)}); try again, or ask "
+            "your site's support"
         )
 
 
 def cluster_name(system: str) -> str:
-    """Return what tells the cluster that can be asked from here from others of the same system."""
-    if system == "slurm":
+    """Return a name that distinguishes this cluster from others of the same batch system."""
+    query = SYSTEMS[system].cluster_query
+    if query:
         with suppress(QueueError):
-            told = _call(["scontrol", "show", "config"], ASK_SECONDS)
-            if found := re.search(r"^ClusterName\s*=\s*(\S+)", told.stdout, re.MULTILINE):
+            done = _call(shlex.split(query), ASK_SECONDS)
+            if found := re.search(SYSTEMS[system].cluster_answer, done.stdout, re.MULTILINE):
                 return found[1]
     return socket.gethostname()
 
 
 def job_state(system: str, job_id: str) -> State | None:
-    """Return whether a job is queued, running or gone; None if that cannot be asked here."""
+    """Return the state of a job; None if it is unknown here."""
     return job_states(system, [job_id])[job_id]
 
 
 def job_states(system: str, job_ids: Sequence[str]) -> dict[str, State | None]:
-    """Ask for the states of several jobs, as far as possible at once.
+    """Ask for the states of several jobs, in one call where the batch system allows it.
 
     Parameters
     ----------
@@ -124,7 +128,7 @@ def job_states(system: str, job_ids: Sequence[str]) -> dict[str, State | None]:
     Returns
     -------
     dict
-        A state for each id; None where the batch system does not answer in time, or not to this.
+        A state for each id; None where the batch system does not answer, or not in time.
     """
     ids = [_checked_id(job_id) for job_id in job_ids]
     each = "{id}" in SYSTEMS[system].ask
@@ -137,14 +141,14 @@ def job_states(system: str, job_ids: Sequence[str]) -> dict[str, State | None]:
 def _ask(system: System, ids: list[str]) -> dict[str, State | None]:
     names = {"id": ids[0], "ids": " ".join(ids), "commas": ",".join(ids)}
     try:
-        told = _call(shlex.split(system.ask.format_map(names)), ASK_SECONDS)
+        done = _call(shlex.split(system.ask.format_map(names)), ASK_SECONDS)
     except QueueError:
         return dict.fromkeys(ids)
     listed = {
-        line["id"]: line["state"] for line in re.finditer(system.answer, told.stdout, re.MULTILINE)
+        line["id"]: line["state"] for line in re.finditer(system.answer, done.stdout, re.MULTILINE)
     }
     absent: State | None = None
-    if told.returncode == 0 or JOB_UNKNOWN.search(told.stderr):
+    if done.returncode == 0 or JOB_UNKNOWN.search(done.stderr):
         absent = "gone"
     heads = {job_id: job_id.split(".")[0] for job_id in ids}  # HTCondor's 12.0 is listed as 12
     return {
@@ -160,7 +164,7 @@ def _state(system: System, word: str) -> State:
 
 
 def _checked_id(job_id: str) -> str:
-    """A job id; it goes onto a command line, where anything else could be an option."""
+    """Return a job id that is safe on a command line, where other text could be an option."""
     if not re.fullmatch(r"\d+(\.\d+)?", job_id):
         raise QueueError(f"job {job_id!r}: not a job id, expected a number such as 1234")
     return job_id
@@ -175,16 +179,16 @@ def _call(line: list[str], seconds: int, stdin: Path | None = None) -> subproces
         )
     except FileNotFoundError:
         raise QueueError(
-            f"{line[0]}: not on PATH; take a login node of the cluster, or load its module"
+            f"{line[0]}: not on PATH; use a login node of the cluster, or load its module"
         ) from None
     except subprocess.TimeoutExpired:
         raise QueueError(
-            f"{shlex.join(line)}: no answer within {seconds} s; look at the queue, then try again"
+            f"{shlex.join(line)}: no answer within {seconds} s; check the queue, then try again"
         ) from None
     except OSError as error:
         raise QueueError(f"{shlex.join(line)}: cannot be run ({error.strerror})") from None
 
 
-def _first_line(told: subprocess.CompletedProcess[str]) -> str:
-    lines = [line.strip() for line in f"{told.stderr}\n{told.stdout}".splitlines() if line.strip()]
-    return lines[0] if lines else f"it said nothing, exit status {told.returncode}"
+def _first_line(done: subprocess.CompletedProcess[str]) -> str:
+    lines = [line.strip() for line in f"{done.stderr}\n{done.stdout}".splitlines() if line.strip()]
+    return lines[0] if lines else f"no output, exit status {done.returncode}"

@@ -34,7 +34,7 @@ from pipeline.store import lease, stored_sweep
 from pipeline.store.location import Place, beside, is_url, place
 from pipeline.sweep import Sweep
 
-__all__ = ["Run", "drop_if_gone", "run_folder", "states_of", "told"]
+__all__ = ["Run", "drop_if_gone", "run_folder", "run_message", "states_of"]
 
 PASSED_ON = ("AWS_", "WIDTHLAW_")
 """Variables that a store in a bucket is reached by; batch systems need not hand them to jobs."""
@@ -58,10 +58,10 @@ def states_of(job: lease.Job, others: Sequence[str] = ()) -> dict[str, queue.Sta
     return queue.job_states(job.system, numbers)
 
 
-def told(store: str, pending: int) -> str:
-    """Who is filling a store, and how its jobs fare where the batch system can be asked; "-" if nobody.
+def run_message(store: str, pending: int) -> str:
+    """Return who fills a store and the states of its jobs, as text; "-" if no run is in progress.
 
-    A run that has ended before its work is told with its reason.
+    For a run that ended early it is the reason.
     """
     where = place(store)
     drop_if_gone(where)

@@ -1,4 +1,4 @@
-"""What `widthlaw fit` prints: the critical widths of stores in one table, and their laws in another."""
+"""`widthlaw fit`: the critical widths of stores in one table, and their laws in another."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from jobs.output.records import asking, json_text, plain, say_gaps
+from jobs.options import STORE, listing_options, success_options
+from jobs.output.records import json_text, naming_options, plain, report_gaps
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from analysis.success import Success
     from pipeline.store.location import Where
 
-__all__ = ["CELL_COLUMNS", "check_rule", "print_fits"]
+__all__ = ["CELL_COLUMNS", "fit", "require_success"]
 
 CELL_COLUMNS = [
     "outcome",
@@ -39,65 +40,81 @@ CELL_COLUMNS = [
     "seeds",
     "pending",
 ]
-"""Of the variables of critical widths, those that are shown."""
+"""Variables of critical widths that the table shows."""
 
 
-def print_fits(
-    paths: Sequence[Where], success: Success, link: str, interval: str, form: str | None
-) -> int:
-    """Print critical widths and laws of stores; return the exit status.
+@click.command()
+@click.argument("stores", type=STORE, nargs=-1, required=True)
+@click.option("--link", default="logistic", show_default=True, help="Curve: logistic or probit.")
+@click.option(
+    "--interval",
+    default="seeds",
+    show_default=True,
+    help="Interval of k50: seeds, or profile (independent widths only).",
+)
+@success_options
+@listing_options
+def fit(stores: Sequence[Where], success: Success, form: str | None, link: str, interval: str) -> None:
+    """Fit the critical width of every cell of STORES, and rank the laws.
 
-    All stores are fitted before anything is printed: one that cannot be is refused.
+    Several stores make one table, with a column for each setting that differs (activation, dataset,
+    budget, ...). --csv prints the critical widths only; with several stores --json prints a list.
 
-    Parameters
-    ----------
-    paths
-        The stores.
-    success
-        The success of a trial.
-    link, interval
-        As for `critical_widths`.
-    form
-        csv, json, or text if None.
+    \b
+    outcome        fitted; separated: failures end where successes begin; censored:
+                   the transition lies outside the widths; unordered: success does
+                   not rise with width; degenerate: alpha is 0; empty: nothing done
+    k50            width at which half of the trials succeed, with its 95% interval
+    bracket_low    most trials fail up to this width; 0: they succeed at all widths
+    bracket_high   most succeed from this width on; inf: they fail at all widths
+    transition_width  ratio of the widths of 90% and 10% success, with its interval
+    fit_p          goodness-of-fit p-value, by simulation; small: another shape
+    k50_isotonic   the same width as k50, assuming only that success rises
+    k_crossing     for each seed the smallest width above which it always
+                   succeeds; the median over seeds
+    k_edge         width predicted by the limiting spectrum (its left edge)
+    k_edge_finite  the same, with the shift of the edge at finite n
+
+    A missing value is NaN in the text, empty in CSV, null in JSON; infinity in JSON is "inf".
     """
     from analysis.stores import open_stores
 
-    tree = open_stores(paths)
-    places = dict(zip(tree.children, paths, strict=True))
+    tree = open_stores(stores)
+    locations = dict(zip(tree.children, stores, strict=True))
     answers = {
         name: _fitted(path, tree[name].to_dataset(), success, link, interval)
-        for name, path in places.items()
-    }
+        for name, path in locations.items()
+    }  # all of them before anything is printed: one that cannot be fitted is refused
     for name, answer in answers.items():
         for note in answer.notes:
-            click.echo(f"{places[name]}: {note}", err=True)
+            click.echo(f"{locations[name]}: {note}", err=True)
     if form == "json":
-        records = [_record(places[name], answer) for name, answer in answers.items()]
+        records = [_record(locations[name], answer) for name, answer in answers.items()]
         click.echo(json_text(records[0] if len(records) == 1 else records))
     elif form == "csv":
-        _print_csv({str(places[name]): answer for name, answer in answers.items()})
+        _print_csv({str(locations[name]): answer for name, answer in answers.items()})
     else:
-        _show(answers, places)
-    return max(say_gaps(path, "fitted with what is there") for path in paths)
+        _show(answers, locations)
+    sys.exit(max(report_gaps(path, "the fit uses what is there") for path in stores))
 
 
 def _fitted(path: Where, ds: xr.Dataset, success: Success, link: str, interval: str) -> Answer:
     from analysis.comparison import answer_of
 
-    with asking("fit", path):
+    with naming_options("fit", path):
         if success.condition is None:
-            check_rule(ds, path)
+            require_success(ds, path)
         return answer_of(ds, success=success, link=link, interval=interval)
 
 
-def check_rule(ds: xr.Dataset, path: Where) -> None:
-    """Refuse a store without success at the command line's own level: it can pass no other rule."""
+def require_success(ds: xr.Dataset, path: Where) -> None:
+    """Refuse a store that has no success of its own, in terms of the command line."""
     from pipeline.errors import InputError
 
     if "steps_to_tolerance" not in ds and not {"sigma_min", "alpha"} <= set(ds):
         raise InputError(
             f"a store of {ds.attrs['experiment']} has no success that a critical width could be "
-            f"fitted to; say what it is with --success, or `widthlaw plot {path}` draws what it holds"
+            f"fitted to; define one with --success, or draw its content with `widthlaw plot {path}`"
         )
 
 
@@ -133,12 +150,12 @@ def _narrowed(cells: pd.DataFrame, first: Sequence[str]) -> pd.DataFrame:
     return cells[[*first, *(name for name in CELL_COLUMNS if name in cells)]]
 
 
-def _show(answers: Mapping[str, Answer], places: Mapping[str, Where]) -> None:
+def _show(answers: Mapping[str, Answer], locations: Mapping[str, Where]) -> None:
     from analysis.comparison import joined_laws
 
     alone = len(answers) == 1
     for name, answer in answers.items():
-        click.echo(f"{places[name] if alone else name}: critical widths at {answer.rule}")
+        click.echo(f"{locations[name] if alone else name}: critical widths at {answer.rule}")
     cells = _table(answers).drop(columns=["store"] if alone else ["rule"], errors="ignore")
     if len(cells):
         click.echo(_legible(_merged(cells)).to_string(index=False))

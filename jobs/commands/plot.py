@@ -1,19 +1,61 @@
-"""Figures of a store as files: PNG and SVG of every kind that suits it, or one kind as one file."""
+"""`widthlaw plot`: figures of a store as files, PNG and SVG of each kind, or one kind as one file."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from analysis.figures import FIGURES, kinds_for, save
-from analysis.study import Study
-from pipeline.errors import InputError
-from pipeline.store.location import Where, beside
-from pipeline.trial_status import Status
+import click
 
-__all__ = ["draw_store", "why_none_is_done"]
+from jobs.options import FILE, STORE, success_options
+from jobs.output.records import naming_options, report_gaps
+
+if TYPE_CHECKING:
+    from analysis.study import Study
+    from analysis.success import Success
+    from pipeline.store.location import Where
+
+__all__ = ["draw_store", "plot", "why_none_is_done"]
 
 FORMATS = (".png", ".svg")
 ENDINGS = (*FORMATS, ".pdf")
+
+
+@click.command()
+@click.argument("store", type=STORE)
+@click.option("--kind", help="Kind of figure.  [default: all that suit the store]")
+@click.option("-o", "--output", type=FILE, help="File, or folder for several.  [default: beside STORE]")
+@success_options
+def plot(store: Where, kind: str | None, output: Path | None, success: Success) -> None:
+    """Draw the figures of STORE.
+
+    Each is written as PNG and SVG; with --kind and -o FILE one figure in the format of the file's
+    ending.
+    """
+    from analysis.figures import kinds_for
+    from analysis.stores import load_store
+    from analysis.study import Study
+    from pipeline.errors import CommandError
+    from pipeline.store import counts
+
+    study = Study(load_store(store), success)
+    suited = kinds_for(study.ds)
+    if not suited:
+        raise CommandError(
+            f"plot {store}: no figure suits a store of {study.ds.attrs['experiment']}; "
+            "`widthlaw query` lists its trials"
+        )
+    if kind in (None, *suited) and not counts(store)["done"]:
+        code = report_gaps(store, "no figure before some are done")
+        if not code:  # all diverged: an outcome, but there is nothing to draw
+            click.echo(f"{store}: no figure: {why_none_is_done(study, store)}", err=True)
+        sys.exit(code)
+    with naming_options("plot", store):
+        files = draw_store(study, store, kind, output)
+    for file in files:
+        click.echo(file)
+    sys.exit(report_gaps(store, "the figures show what is there"))
 
 
 def draw_store(
@@ -24,22 +66,27 @@ def draw_store(
     Parameters
     ----------
     study
-        The opened store, with the threshold or the budgets that success is measured by.
+        The opened store, and the success of a trial.
     store
-        Path of the store, after which the files are named.
+        Path of the store; the files are named after it.
     kind
         A key of `FIGURES`; all that suit the store if None.
     output
         A file (with `kind`), or a folder; the folder of the store if None.
     """
+    from analysis.figures import FIGURES, kinds_for, save
+    from pipeline.errors import CommandError
+    from pipeline.store.location import beside
+    from pipeline.trial_status import Status
+
     suited = kinds_for(study.ds)
     if kind is not None and kind not in suited:
-        raise InputError(
+        raise CommandError(
             f"plot {store}: no figure {kind!r} of a store of {study.ds.attrs['experiment']}; "
             f"expected one of {', '.join(suited) or '(none suits it)'}"
         )
     if not (study.ds.status == Status.DONE).any():
-        raise InputError(f"plot {store}: {why_none_is_done(study, store)}")
+        raise CommandError(f"plot {store}: {why_none_is_done(study, store)}")
     written = []
     for name in [kind] if kind else suited:
         figure = FIGURES[name].draw(study)
@@ -48,7 +95,7 @@ def draw_store(
                 file.parent.mkdir(parents=True, exist_ok=True)
                 save(figure, file)
             except OSError as error:
-                raise InputError(
+                raise CommandError(
                     f"plot {store}: cannot write {file.name} into {file.parent} "
                     f"({error.strerror or error}); give a file or a folder that may be written with -o"
                 ) from None
@@ -57,7 +104,9 @@ def draw_store(
 
 
 def why_none_is_done(study: Study, store: Where) -> str:
-    """Say what became of the trials of a store of which none is done, and what would help."""
+    """Return the reason why no trial of a store is done, and what would help."""
+    from pipeline.trial_status import Status
+
     status = study.ds.status.values
     found = {
         word: int((status == word).sum()) for word in (Status.DIVERGED, Status.FAILED, Status.PENDING)
@@ -71,10 +120,12 @@ def why_none_is_done(study: Study, store: Where) -> str:
 
 
 def _files(store: Path, name: str, output: Path | None, alone: bool) -> list[Path]:
-    """Where one figure goes: the file that was named, or PNG and SVG in a folder."""
+    """Return the files of one figure: the given one, or PNG and SVG in a folder."""
+    from pipeline.errors import CommandError
+
     if output is not None and output.suffix:
         if not alone or output.suffix not in ENDINGS:
-            raise InputError(
+            raise CommandError(
                 f"plot -o {output}: one file needs --kind and an ending of "
                 f"{', '.join(ENDINGS)}; or give a folder"
             )

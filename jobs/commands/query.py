@@ -1,25 +1,46 @@
-"""What `widthlaw query` does: trials or statistics of a store, to the terminal or to a file."""
+"""`widthlaw query`: trials of a store, or statistics of them, on the terminal or in a file."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from jobs.output.frames import by_column, check_output, print_rows, words_of, write_rows
-from jobs.output.records import INCOMPLETE, asking, say_gaps
+from jobs.options import FILE, STORE, listing_options
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from pipeline.store.location import Where
 
-__all__ = ["answer"]
+__all__ = ["query"]
 
 
-def answer(
+@dataclass(frozen=True)
+class _Question:
+    """The options of a query; lists are separated by commas."""
+
+    expression: str | None
+    columns: str | None
+    stats: str | None
+    by: str | None
+    limit: int | None
+
+
+@click.command()
+@click.argument("store", type=STORE)
+@click.argument("expression", required=False)
+@click.option("--columns", metavar="LIST", help="Columns, separated by commas: names or expressions.")
+@click.option("--stat", "stats", metavar="LIST", help="Print statistics of the columns, not trials.")
+@click.option("--by", metavar="LIST", help="Print a row of statistics for each value of these.")
+@click.option("--limit", type=click.IntRange(min=1), help="Print at most this many rows.")
+@click.option("-o", "--output", type=FILE, help="Write a .csv, .json or .parquet file.")
+@listing_options
+def query(
     store: Where,
     expression: str | None,
     columns: str | None,
@@ -28,48 +49,54 @@ def answer(
     limit: int | None,
     output: Path | None,
     form: str | None,
-) -> int:
-    """Answer a query and return the exit status.
+) -> None:
+    """List the trials of STORE that meet EXPRESSION, or statistics of them.
 
-    Parameters
-    ----------
-    store
-        What is asked.
-    expression, columns, stats, by, limit
-        As for `analysis.frames` and `analysis.summarise`; lists with commas.
-    output, form
-        A file, or what to print: csv, json, or text if None.
+    EXPRESSION is a condition such as 'n >= 200 and sigma_min < 0.1'. For a variable with an extra axis
+    give its value in brackets: 'steps_to_tolerance[0.01] <= 2000'. Put text in quotes:
+    "status == 'failed'". A column may be an expression too: --columns 'sigma_min/sqrt(k)/alpha,edge'.
+
+    \b
+    --stat         count, mean, std, sem, min, max, median; quantile: the 5, 25, 50,
+                   75 and 95% quantiles; quantile:0.1: one quantile; share: the share
+                   of trials that meet a column that is a condition
+    --by           axes (d, n, width, seed, activation, tolerance, ...), k, status,
+                   or any column; without --stat it counts trials
+
+    Statistics use trials with an outcome (done or diverged) and skip missing values; count gives the
+    number used. In JSON a missing or infinite value is null: for example, the steps to a tolerance that
+    a trial never reached.
     """
+    from jobs.output.frames import check_output, print_rows, write_rows
+    from jobs.output.records import naming_options, report_gaps
+
     if output is not None and form is not None:
-        raise click.UsageError(f"the ending of -o {output} says the format; leave --{form} out.")
+        raise click.UsageError(f"-o {output} already gives the format; leave --{form} out.")
     if output is not None:
         check_output(output)
-    with asking("query", store):
-        rows = _rows(store, expression, columns, stats, by, limit, folded=output is None and not form)
+    question = _Question(expression, columns, stats, by, limit)
+    with naming_options("query", store):
+        rows = _rows(store, question, folded=output is None and not form)
     if output is None:
         print_rows(rows, form)
     else:
         write_rows(rows, output)
         click.echo(output)
-    code = say_gaps(store, "listed with what is there", explain=False)
-    return code if code == INCOMPLETE else 0  # to list failed trials is no failure
+    sys.exit(report_gaps(store, "the list has what is there", listing=True))
 
 
-def _rows(
-    store: Where,
-    expression: str | None,
-    columns: str | None,
-    stats: str | None,
-    by: str | None,
-    limit: int | None,
-    folded: bool,
-) -> Iterable[pd.DataFrame]:
-    """The rows, of which trials come as they are read."""
-    from analysis import frames, open_store, summarise
+def _rows(store: Where, question: _Question, folded: bool) -> Iterable[pd.DataFrame]:
+    """Return the rows; trials are read lazily."""
+    from analysis.query.selection import frames
+    from analysis.query.summaries import summarise
+    from analysis.stores import open_store
+    from jobs.output.frames import by_column, split_list
 
     ds = open_store(store, dask=False)
-    if stats is None and by is None:
-        return frames(ds, expression, words_of(columns), limit)
-    keys = words_of(by) or []
-    found = summarise(ds, expression, words_of(columns), words_of(stats), keys)[:limit]
-    return [by_column(found, len(keys)) if folded and stats is not None else found]
+    if question.stats is None and question.by is None:
+        return frames(ds, question.expression, split_list(question.columns), question.limit)
+    keys = split_list(question.by) or []
+    found = summarise(
+        ds, question.expression, split_list(question.columns), split_list(question.stats), keys
+    )[: question.limit]
+    return [by_column(found, len(keys)) if folded and question.stats is not None else found]

@@ -1,86 +1,100 @@
-"""Refining a store: rounds of trials where they tell most, until every cell is located.
+"""`widthlaw refine`: rounds of trials where they are most informative, until every cell is located.
 
-Each round looks at what is stored, asks the store for the next trials (one change, all or nothing),
-and runs them as `run` does. So whatever ends it, the same command goes on: it runs what is pending,
-and then decides as it would have done.
+Each round looks at what is stored, requests the next trials (one atomic change of the store), and runs
+them as `run` does. So after any interruption the same command continues: it runs the pending trials
+first, and then decides as it would have decided before.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from analysis.refinement.allocation import LOCATED, LOST, OPEN, Allocation, State, allocate
-from analysis.success import Success
-from jobs import launch
-from jobs.commands.fit import check_rule
-from jobs.output.records import INCOMPLETE, Record, aligned, asking, print_records
-from pipeline import store as stores
-from pipeline.blocks import estimated_seconds, seed_seconds
-from pipeline.errors import StoreError
-from pipeline.maintenance.grow import ask, check_replaceable
-from pipeline.store import lease
-from pipeline.store.location import Where, is_url, place
-from pipeline.sweep import Sweep
-from pipeline.trial_status import Status
+from jobs.options import SHARE, STORE, listing_options, success_options, worker_options
+from jobs.output.records import INCOMPLETE, Record, aligned, naming_options, print_records
+
+if TYPE_CHECKING:
+    from analysis.refinement.allocation import Allocation, State
+    from analysis.success import Success
+    from pipeline.store.location import Where
+    from pipeline.sweep import Sweep
 
 __all__ = ["refine", "refuse_bucket", "rounds"]
 
 
+@click.command()
+@click.argument("store", type=STORE)
+@click.option(
+    "--to",
+    "target",
+    type=SHARE,
+    required=True,
+    metavar="SHARE",
+    help="Target precision: half-width of the 95% interval of k50, relative to k50, such as 2%.",
+)
+@click.option(
+    "--trials",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Stop once STORE holds N trials, existing ones included.  [default: no limit]",
+)
+@click.option("--dry-run", is_flag=True, help="Show the expected cost and stop.")
+@worker_options
+@success_options
+@listing_options
 def refine(
-    path: Where,
+    store: Where,
     target: float,
     trials: int | None,
     dry_run: bool,
+    workplace: dict[str, Any],
     success: Success,
-    workplace: Mapping[str, Any],
     form: str | None,
-) -> int:
-    """Refine a store until half the relative width of every interval is at most `target`.
+) -> None:
+    """Add trials to STORE until its critical widths are known to --to.
 
-    Parameters
-    ----------
-    path
-        The store, in a folder.
-    target
-        Such as 0.02 for 2%.
-    trials
-        The most trials that the store may ask for in all; no limit if None.
-    dry_run
-        Whether only to tell what it would take.
-    success
-        The success of a trial.
-    workplace
-        Where the workers are, as `launch.cluster` takes it.
-    form
-        How the table on stdout is printed.
+    Start from a coarse sweep: a few widths and seeds. Each round fits every cell and adds seeds at
+    one to three widths, where they are most informative: around k50; between the widths where
+    failures end and successes begin; or outwards, where the grid does not reach the transition. STORE
+    stays a dense cube; trials that were skipped are marked `not_requested`. The table shows for every
+    cell:
 
-    Returns
-    -------
-    int
-        The exit status: 0; 1 where a cell is not locatable or trials failed; 3 where the limit of
-        trials ended it.
+    \b
+    now      half the relative width of its interval, sqrt(k50_high / k50_low) - 1
+    trials   estimated number of further trials (after ≥: a lower bound while no
+             curve can be fitted)
+    verdict  located, open, or not locatable (with the reason)
+
+    With several tolerances (or --budget) a cell is located when it is located at all of them.
+
+    The same command resumes after any interruption, and ends with the same store. Pending trials run
+    first. Exit status: 0 all cells are located; 1 some are not locatable, or trials failed; 3
+    --trials stopped it.
     """
-    sweep = _check(path, success)
-    pending = stores.counts(path)["pending"]
-    first = _look(path, target, trials, success)
+    from jobs import launch
+    from pipeline import store as stores
+
+    sweep = _check(store, success)
+    pending = stores.counts(store)["pending"]
+    first = _look(store, target, trials, success)
     records = list(_records(first.states, sweep, target))
     if dry_run:
         print_records(records, form)
     else:
         click.echo(aligned(records), err=True)
     if pending:
-        click.echo(f"{path}: {pending} trials are pending, and run first", err=True)
-    _say_cost(path, first.states, sweep)
+        click.echo(f"{store}: {pending} trials are pending and run first", err=True)
+    _print_cost(store, first.states, sweep)
     if dry_run:
-        return 0
+        return
     with launch.filling(workplace) as fill:
-        last = rounds(path, target, trials, success, fill)
-    print_records(list(_records(last.states, stores.stored_sweep(path), target)), form)
-    return _report(path, last, trials)
+        last = rounds(store, target, trials, success, fill)
+    print_records(list(_records(last.states, stores.stored_sweep(store), target)), form)
+    sys.exit(_report(store, last, trials))
 
 
 def rounds(
@@ -91,22 +105,32 @@ def rounds(
     fill: Callable[[Where], None],
     say: Callable[[str], None] = lambda line: click.echo(line, err=True),
 ) -> Allocation:
-    """Ask a store for trials and have them run, until nothing more is to be asked for.
+    """Request trials of a store and run them, until no more are needed.
 
     Parameters
     ----------
-    path, target, trials, success
-        As for `refine`.
+    path
+        The store, in a folder.
+    target
+        Half the relative width that the interval of every k50 may have, such as 0.02.
+    trials
+        The most trials that the store may hold; no limit if None.
+    success
+        The success of a trial.
     fill
-        Runs what is pending in a store.
+        Runs the pending trials of a store.
     say
         Called with a line for each round.
 
     Returns
     -------
     Allocation
-        The last one, without requests.
+        The last one; it requests nothing.
     """
+    from analysis.refinement.allocation import OPEN
+    from pipeline import store as stores
+    from pipeline.maintenance.grow import request_trials
+
     if stores.counts(path)["pending"]:
         fill(path)
     number = 0
@@ -118,53 +142,69 @@ def rounds(
         located = sum(state.verdict != OPEN for state in allocation.states)
         seeds = {(one.cell, seed) for one in allocation.requests for seed in one.seeds}
         say(
-            f"round {number}: {located} of {len(allocation.states)} cells are done; asks for "
+            f"round {number}: {located} of {len(allocation.states)} cells are done; adding "
             f"{allocation.trials} trials of {len(seeds)} seeds"
         )
-        ask(path, allocation.requests)
+        request_trials(path, allocation.requests)
         fill(path)
 
 
 def refuse_bucket(path: Where, remedy: str) -> None:
-    """Refuse a store that cannot be refined where it lies."""
+    """Refuse a store in a bucket, where it cannot be refined."""
+    from pipeline.errors import StoreError
+    from pipeline.store.location import is_url
+
     if is_url(path):
         raise StoreError(
-            f"store {path}: a bucket cannot replace a store at once, which every round does; {remedy}"
+            f"store {path}: S3 cannot replace a store atomically, and every round does that; {remedy}"
         )
 
 
 def _check(path: Where, success: Success) -> Sweep:
-    """Refuse what cannot be refined, before anything is done."""
-    from analysis import open_store
+    """Refuse a store that cannot be refined, before anything is done."""
+    from analysis.stores import open_store
+    from jobs import launch
+    from jobs.commands.fit import require_success
+    from pipeline import store as stores
+    from pipeline.maintenance.grow import check_replaceable
+    from pipeline.store import lease
+    from pipeline.store.location import place
 
     refuse_bucket(path, "refine a copy in a folder, and copy it back")
-
     sweep = stores.stored_sweep(path)
     launch.is_complete(sweep, path)
     lease.refuse(place(path))
     check_replaceable(place(path), sweep)
-    with asking("refine", path):
+    with naming_options("refine", path):
         if success.condition is None:
-            check_rule(open_store(path), path)
+            require_success(open_store(path), path)
     return sweep
 
 
 def _look(path: Where, target: float, trials: int | None, success: Success) -> Allocation:
-    from analysis import open_store
+    from analysis.refinement.allocation import allocate
+    from analysis.stores import open_store
+    from pipeline import store as stores
 
-    found = stores.counts(path)
-    limit = None if trials is None else trials - (sum(found.values()) - found["excluded"])
-    with asking("refine", path):
-        return allocate(
-            open_store(path), stores.stored_sweep(path), target, limit=limit, success=success
-        )
+    limit = None if trials is None else trials - _requested(path)
+    with naming_options("refine", path):
+        sweep = stores.stored_sweep(path)
+        return allocate(open_store(path), sweep, target, limit=limit, success=success)
 
 
-# ---- what is said
+def _requested(path: Where) -> int:
+    """Return the number of trials that a store is to hold."""
+    from pipeline.store import Store
+    from pipeline.trial_status import requested_trials
+
+    return requested_trials(Store(path).counts())
+
+
+# ---- reports
 
 
 def _records(states: Sequence[State], sweep: Sweep, target: float) -> Iterator[Record]:
-    """One record for each cell: where it stands, and what the target will take."""
+    """Yield a record for each cell: its state, and the cost of reaching the target."""
     for state in states:
         sign = "≥ " if state.at_least else ""
         yield {
@@ -183,15 +223,21 @@ def _records(states: Sequence[State], sweep: Sweep, target: float) -> Iterator[R
 
 
 def _seconds(state: State, sweep: Sweep, uniform: bool = False) -> float:
-    """Estimated time of the seeds that a cell needs, at one width or at all of its grid."""
+    """Return the estimated time of the seeds that a cell needs, at one width or at its whole grid."""
+    from pipeline.blocks import seed_seconds
+
     cell = next(cell for cell in sweep.cells() if cell.index == state.cell)
     middle = state.k50 if state.k50 == state.k50 else cell.widths[-1]
     widths = state.grid if uniform else (round(middle),) * state.each
     return state.needed * seed_seconds(sweep, replace(cell, widths=widths))
 
 
-def _say_cost(path: Where, states: Sequence[State], sweep: Sweep) -> None:
-    """The total with what is pending, against new seeds at all widths of the grid."""
+def _print_cost(path: Where, states: Sequence[State], sweep: Sweep) -> None:
+    """Print the total cost with pending trials, and that of new seeds at all widths of the grid."""
+    from pipeline import store as stores
+    from pipeline.blocks import estimated_seconds
+    from pipeline.trial_status import Status
+
     pending = stores.statuses(path) == Status.PENDING
     first, before = int(pending.sum()), estimated_seconds(sweep, pending)
     trials = first + sum(state.needed * state.each for state in states)
@@ -201,23 +247,30 @@ def _say_cost(path: Where, states: Sequence[State], sweep: Sweep) -> None:
     )
     least = "at least " if any(state.at_least for state in states) else ""
     click.echo(
-        f"{path}: will take {least}{trials} trials and {seconds:.1f} core-seconds; as many seeds at "
-        f"all widths of the grid would take {uniform} and {grid:.1f}",
+        f"{path}: needs {least}{trials} trials and {seconds:.1f} core-seconds; as many seeds "
+        f"at all widths of the grid would need {uniform} and {grid:.1f}",
         err=True,
     )
 
 
 def _report(path: Where, last: Allocation, trials: int | None) -> int:
-    """Say how it ended, and return the exit status."""
+    """Report the result, and return the exit status."""
+    from analysis.refinement.allocation import LOCATED, LOST, OPEN
+    from pipeline.store import counts
+
     verdicts = [state.verdict for state in last.states]
-    found = stores.counts(path)
-    asked = sum(found.values()) - found["excluded"]
+    failed = counts(path)["failed"]
     lost, left = verdicts.count(LOST), verdicts.count(OPEN)
-    told = [f"{verdicts.count(LOCATED)} of {len(verdicts)} cells located with {asked} trials"]
-    told += [f"{lost} not locatable"] * bool(lost) + [f"{found['failed']} trials failed"] * bool(
-        found["failed"]
-    )
+    parts = [
+        f"{verdicts.count(LOCATED)} of {len(verdicts)} cells located with {_requested(path)} trials"
+    ]
+    if lost:
+        parts.append(f"{lost} not locatable")
+    if failed:
+        parts.append(f"{failed} trials failed")
     if left:
-        told.append(f"{left} wider than the target: --trials {trials} ended it, and more of them go on")
-    click.echo(f"{path}: {'; '.join(told)}", err=True)
-    return INCOMPLETE if left else 1 if lost or found["failed"] else 0
+        parts.append(
+            f"{left} still wider than the target: stopped at --trials {trials}; allow more to go on"
+        )
+    click.echo(f"{path}: {'; '.join(parts)}", err=True)
+    return INCOMPLETE if left else 1 if lost or failed else 0

@@ -1,24 +1,39 @@
-"""The report of stores as a file: which stores are meant, what is judged, and where the page goes."""
+"""`widthlaw report`: one HTML file about stores, or about the folders that hold them."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from analysis import load_store
-from analysis.claims import PARTS
-from analysis.report import report_page, write_report
-from analysis.study import Study
-from analysis.success import Success
-from jobs.output.records import asking, say_gaps
-from pipeline.errors import InputError
-from pipeline.store.location import Where, is_url
+from jobs.options import FILE, STORE, success_options
+from jobs.output.records import naming_options, report_gaps
 
-__all__ = ["report_stores", "save_report"]
+if TYPE_CHECKING:
+    from analysis.study import Study
+    from analysis.success import Success
+    from pipeline.store.location import Where
 
-IN_ORDER = [name for names in PARTS.values() for name in names]
+__all__ = ["report", "report_stores", "save_report"]
+
+
+@click.command()
+@click.argument("stores", type=STORE, nargs=-1, required=True)
+@click.option(
+    "-o", "--output", type=FILE, default=Path("report.html"), show_default=True, help="HTML file."
+)
+@success_options
+def report(stores: Sequence[Where], output: Path, success: Success) -> None:
+    """Write a self-contained HTML report on STORES.
+
+    It has the claims of the paper with verdicts, figures, numbers and their origin, and needs no other
+    file and no network. STORES may also be folders of stores. --threshold, --budget and --success apply
+    to the sections on the stores; the claims always use the paper's criteria.
+    """
+    sys.exit(report_stores(stores, success, output))
 
 
 def report_stores(given: Sequence[Where], success: Success, output: Path) -> int:
@@ -27,7 +42,7 @@ def report_stores(given: Sequence[Where], success: Success, output: Path) -> int
     Parameters
     ----------
     given
-        Stores, and folders that hold some: a folder's come in the order of the paper, then by name.
+        Stores, and folders of stores; those of a folder come in the order of the paper, then by name.
     success
         The success of a trial.
     output
@@ -36,25 +51,30 @@ def report_stores(given: Sequence[Where], success: Success, output: Path) -> int
     Raises
     ------
     InputError
-        Where one of `given` is no store and holds none, where the rule of success does not suit one
-        of them, or where the file cannot be written.
+        An item of `given` is no store and holds none, `success` does not suit one of the stores, or
+        the file cannot be written.
     """
+    from analysis.report import report_page
+    from analysis.stores import load_store
+    from analysis.study import Study
+    from pipeline.errors import InputError
+
     stores = list(dict.fromkeys(store for where in given for store in _stores_in(where)))
     if output.is_dir() or output.suffix.lower() not in (".html", ".htm"):
         raise InputError(f"report -o {output}: expected a file that ends with .html")
     studies = {}
     for store in stores:
         study = Study(load_store(store), success)
-        with asking("report", store):
+        with naming_options("report", store):
             _check(study, success)
         studies[str(store)] = study
     save_report(report_page(studies), output)
     click.echo(output)
-    return max(say_gaps(store, "told with what is there") for store in stores)
+    return max(report_gaps(store, "the report has what is there") for store in stores)
 
 
 def _check(study: Study, success: Success) -> None:
-    """Refuse a rule that does not suit a store before anything is drawn."""
+    """Refuse a success that a store cannot be measured by, before anything is drawn."""
     from analysis.success.rules import rule_for
 
     if not success.is_default:
@@ -62,7 +82,10 @@ def _check(study: Study, success: Success) -> None:
 
 
 def _stores_in(where: Where) -> Iterator[Where]:
-    """The store that is meant, or all that lie in a folder; a bucket is not searched."""
+    """Return the given store, or all stores in a folder; buckets are not searched."""
+    from pipeline.errors import InputError
+    from pipeline.store.location import is_url
+
     folder = Path(where)
     if is_url(where) or not folder.is_dir() or (folder / "zarr.json").exists():
         yield where
@@ -77,12 +100,17 @@ def _stores_in(where: Where) -> Iterator[Where]:
 
 
 def _order(store: Path) -> tuple[int, str]:
-    known = store.stem in IN_ORDER
-    return (IN_ORDER.index(store.stem) if known else len(IN_ORDER)), store.name
+    from analysis.claims import PARTS
+
+    order = [name for names in PARTS.values() for name in names]
+    return (order.index(store.stem) if store.stem in order else len(order)), store.name
 
 
 def save_report(page: str, output: Path) -> None:
-    """Write a page, or say why it cannot be written."""
+    """Write a page, or report why it cannot be written."""
+    from analysis.report import write_report
+    from pipeline.errors import InputError
+
     try:
         write_report(page, output)
     except OSError as error:

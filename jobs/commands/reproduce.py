@@ -1,7 +1,7 @@
-"""The paper from end to end: all named sweeps into stores, their figures, claims, and a report.
+"""`widthlaw reproduce`: all sweeps of the paper, their figures, a table of claims, and a report.
 
-Every row of the table says what the paper claims, what was measured in the stores just filled, and
-the verdict (`analysis.claims`).
+Each row of the table is a claim of the paper, what was measured in the stores, and the verdict
+(`analysis.claims`).
 """
 
 from __future__ import annotations
@@ -9,23 +9,20 @@ from __future__ import annotations
 import csv
 import io
 import re
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from analysis import fit_laws, load_store
-from analysis.claims import Claim, claims
-from analysis.report import report_page
-from analysis.scaling import distinguishable
-from analysis.study import Study
-from jobs import launch
-from jobs.commands.plot import draw_store
-from jobs.commands.report import save_report
-from pipeline.sweep import Sweep
-from pipeline.sweep_files.load import load_sweep, parse_sweep
+from jobs.options import FILE, worker_options
+
+if TYPE_CHECKING:
+    from analysis.claims import Claim
+    from analysis.study import Study
+    from pipeline.sweep import Sweep
 
 __all__ = ["PAPER", "reproduce"]
 
@@ -47,8 +44,24 @@ PAPER = (
 FULL_FACTOR = 5
 
 
-def reproduce(output: Path, full: bool, workplace: Mapping[str, Any]) -> int:
-    """Run the paper's sweeps into `output`, draw them, print the table; return the exit status."""
+@click.command()
+@click.option(
+    "-o", "--output", type=FILE, default=Path("reproduction"), show_default=True, help="Folder."
+)
+@click.option("--full", is_flag=True, help="Run five times the seeds, in about five times the time.")
+@worker_options
+def reproduce(output: Path, full: bool, workplace: dict[str, Any]) -> None:
+    """Run all sweeps of the paper, and report what was found.
+
+    The folder then holds a store for each sweep, its figures, claims.csv and report.html.
+    """
+    from analysis.claims import claims
+    from analysis.scaling import distinguishable, fit_laws
+    from analysis.stores import load_store
+    from analysis.study import Study
+    from jobs import launch
+    from jobs.commands.plot import draw_store
+
     began = time.perf_counter()
     sweeps = [_sweep(name, full) for name in PAPER]
     stores = {sweep.name: output / f"{sweep.name}.zarr" for sweep in sweeps}
@@ -65,13 +78,13 @@ def reproduce(output: Path, full: bool, workplace: Mapping[str, Any]) -> int:
     click.echo("stores\n" + "\n".join(f"  {store}" for store in stores.values()))
     click.echo("pictures\n" + "\n".join(f"  {file}" for file in pictures) + "\n")
     rows = list(claims(studies.values()))
-    click.echo(_told(rows))
+    click.echo(_as_text(rows))
     (output / "claims.csv").write_text(_as_csv(rows))
     for name in ("theorem2", "input-layer"):
         click.echo(f"\nlaws of {name}: {distinguishable(fit_laws(studies[name].widths))}")
     click.echo(f"\n{_report(studies, stores, drawn, output / 'report.html')}")
     click.echo(f"{time.perf_counter() - began:.0f} s", err=True)
-    return max(codes)
+    sys.exit(max(codes))
 
 
 def _report(
@@ -80,21 +93,26 @@ def _report(
     drawn: Mapping[str, list[Path]],
     file: Path,
 ) -> Path:
-    """Write the report, of the figures that are drawn already; the stores are told by their names."""
-    told = {name: f"{name}.zarr" for name in studies}
+    """Write the report with figures that are drawn already; it names stores without folders."""
+    from analysis.report import report_page
+    from jobs.commands.report import save_report
+
+    names = {name: f"{name}.zarr" for name in studies}
     svgs = {
-        told[name]: {
+        names[name]: {
             path.stem.removeprefix(f"{stores[name].stem}-"): path.read_text()
             for path in files
             if path.suffix == ".svg"
         }
         for name, files in drawn.items()
     }
-    save_report(report_page({told[name]: study for name, study in studies.items()}, svgs), file)
+    save_report(report_page({names[name]: study for name, study in studies.items()}, svgs), file)
     return file
 
 
 def _sweep(name: str, full: bool) -> Sweep:
+    from pipeline.sweep_files.load import load_sweep, parse_sweep
+
     sweep = load_sweep(name)
     if not full:
         return sweep
@@ -102,8 +120,8 @@ def _sweep(name: str, full: bool) -> Sweep:
     return parse_sweep(text, name)
 
 
-def _told(rows: list[Claim]) -> str:
-    """A claim, what was measured and the verdict below each other: no terminal is wide enough."""
+def _as_text(rows: list[Claim]) -> str:
+    """Return claims as text, measured value and verdict below each: no terminal is wide enough."""
     return "\n".join(
         f"{row.claim}\n    measured  {row.measured}\n    verdict   {row.verdict}" for row in rows
     )

@@ -1,42 +1,32 @@
-"""How wide for one's own data: what Theorem 2 asks for, what the edge predicts, what is measured.
+"""`widthlaw width`: the width that your own data need, beside what theory says.
 
 A sweep of a few widths around the prediction of the edge is run and then refined. On structured data
-the measured width may lie far from there; the refinement goes outwards until it finds it.
+the measured width may lie far from the prediction; the refinement goes outwards until it finds it.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-import numpy as np
-import xarray as xr
 
-from analysis.refinement.allocation import LOST, OPEN, Allocation
-from analysis.success import Success
-from analysis.success.rules import THRESHOLD
-from jobs import launch
 from jobs.commands.refine import refuse_bucket, rounds
+from jobs.options import FILE, SHARE, STORE, listing_options, worker_options
 from jobs.output.records import INCOMPLETE, Record, print_records
-from pipeline import store as stores
-from pipeline.errors import InputError, StoreError
-from pipeline.experiments import EXPERIMENTS
-from pipeline.numerics.activations import ACTIVATIONS
-from pipeline.numerics.datasets import draw
-from pipeline.numerics.streams import Role, stream
-from pipeline.store.location import Where, place
-from pipeline.sweep import Sweep
-from pipeline.sweep_files.checks import with_extents
-from pipeline.sweep_files.load import parse_sweep
-from pipeline.theory.kernels import alpha_from_eigenvalues, kernel_eigenvalues, kernel_matrix
-from pipeline.theory.marchenko_pastur import critical_width
-from pipeline.trial_status import Status
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from analysis.refinement.allocation import Allocation
+    from pipeline.store.location import Where
+    from pipeline.sweep import Sweep
 
 __all__ = ["own_sweep", "width"]
 
@@ -46,11 +36,37 @@ SEEDS, AROUND = 4, (0.7, 0.9, 1.15, 1.5, 2.0)
 """The first pass: draws, and widths in units of the predicted one."""
 
 MOST_WIDTH = 2**20
-"""Of the first pass: a prediction beyond is looked for by the refinement, from here."""
+"""Largest width of the first pass; the refinement starts here if the prediction lies beyond."""
 
 ENDINGS = (".png", ".svg", ".pdf")
 
 
+@click.command()
+@click.argument("data", type=FILE)
+@click.option("--n", type=int, required=True, help="Number of rows of DATA in each draw.")
+@click.option("--activation", default="relu", show_default=True, help="Activation of the hidden units.")
+@click.option(
+    "--to",
+    "target",
+    type=SHARE,
+    default="5%",
+    show_default=True,
+    metavar="SHARE",
+    help="Target precision: half-width of the 95% interval of the critical width, relative to it.",
+)
+@click.option(
+    "--threshold",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    help="Success is sigma_min / sqrt(k) >= THRESHOLD * alpha.  [default: 0.5, as in Theorem 2]",
+)
+@click.option(
+    "-o", "--output", "picture", type=FILE, help="Write a picture: a .png, .svg or .pdf file."
+)
+@click.option(
+    "--store", type=STORE, help="Keep the trials here, and resume from them.  [default: not kept]"
+)
+@worker_options
+@listing_options
 def width(
     data: Path,
     n: int,
@@ -59,56 +75,50 @@ def width(
     threshold: float | None,
     picture: Path | None,
     store: Where | None,
-    workplace: Mapping[str, Any],
+    workplace: dict[str, Any],
     form: str | None,
-) -> int:
-    """Measure the critical width for rows of a file; print and draw it beside what theory says.
+) -> None:
+    """Measure how wide a network must be for your own data.
 
-    Parameters
-    ----------
-    data
-        A .npy or .csv file of rows.
-    n
-        Rows of each draw.
-    activation
-        A key of `ACTIVATIONS`.
-    target
-        Half the relative width that the interval of the critical width may have.
-    threshold
-        Of sigma_min / sqrt(k) over alpha; 1/2 if None.
-    picture
-        Where the picture goes, if it is wanted.
-    store
-        Where the trials are kept; nowhere if None.
-    workplace
-        Where the workers are, as `launch.cluster` takes it.
-    form
-        How the answer is printed.
+    DATA is a .npy file of shape (samples, d), or a .csv file with a sample on each line. Every draw
+    takes --n of its rows without replacement, scaled to unit norm as Theorem 2 requires, and new
+    weights. The table lists, over the draws:
 
-    Returns
-    -------
-    int
-        The exit status: 0; 1 where no critical width can be located; 3 where it is not yet located.
+    \b
+    alpha             square root of the kernel's smallest eigenvalue (Assumption 4)
+    sufficient width  width that suffices by the proof of Theorem 2
+    k_edge            width predicted by the limiting spectrum (its left edge)
+    k_edge_finite     the same, with the shift of the edge at finite n
+    measured k*       width at which half of the draws succeed, with its 95%
+                      interval
+
+    The prediction holds for data without structure; the measurement does not rely on it.
+    Exit status: 0; 1 if there is no critical width, for example because alpha is 0; 3 if it is not yet
+    known to the precision --to.
     """
+    from analysis.success import THRESHOLD, Success
+    from jobs import launch
+    from pipeline import store as stores
+    from pipeline.errors import InputError
+
     if picture is not None and picture.suffix not in ENDINGS:
         raise InputError(f"width -o {picture}: expected an ending of {', '.join(ENDINGS)}")
     if store is not None:
         refuse_bucket(store, "give a path in a folder")
     sweep = own_sweep(data, n, activation, THRESHOLD if threshold is None else threshold)
-    success = Success(threshold)
-    click.echo(f"{data}: rows are scaled to unit norm, as Theorem 2 asks", err=True)
+    click.echo(f"{data}: rows are scaled to unit norm, as Theorem 2 requires", err=True)
     with ExitStack() as stack:
         path: Where = store or Path(stack.enter_context(TemporaryDirectory()), "width.zarr")
         sweep = _resumed(path, sweep)
         if not launch.is_complete(sweep, path):
             stores.open_or_create(path, sweep)
         fill = stack.enter_context(launch.filling(workplace))
-        last = rounds(path, target, None, success, fill)
-        return _answer(path, data, last, threshold, picture, form)
+        last = rounds(path, target, None, Success(threshold), fill)
+        sys.exit(_answer(path, data, last, threshold, picture, form))
 
 
 def own_sweep(data: Path, n: int, activation: str, threshold: float) -> Sweep:
-    """Return the sweep of a file of rows, its widths around the one that the edge predicts.
+    """Return the sweep of a file of rows, with widths around the one that the edge predicts.
 
     Parameters
     ----------
@@ -118,10 +128,16 @@ def own_sweep(data: Path, n: int, activation: str, threshold: float) -> Sweep:
     Raises
     ------
     InputError
-        The rows cannot serve, or the activation is not known.
+        The rows cannot be used, or the activation is unknown.
     """
+    from pipeline.errors import InputError
+    from pipeline.experiments import EXPERIMENTS
+    from pipeline.numerics.activations import ACTIVATIONS
+    from pipeline.sweep_files.extents import with_extents
+    from pipeline.sweep_files.load import parse_sweep
+
     if n < 2:
-        raise InputError(f"width: --n {n}: one row has nothing to be told from; expected 2 or more")
+        raise InputError(f"width: --n {n}: needs at least two rows; expected 2 or more")
     if not data.is_file():
         raise InputError(f"width {data}: not found; give a .npy file of shape (samples, d) or a .csv")
     covered = EXPERIMENTS[PROOF].activations or ()
@@ -141,7 +157,7 @@ def own_sweep(data: Path, n: int, activation: str, threshold: float) -> Sweep:
 
     predicted = _predicted(parse_sweep(written([1]), where), threshold)
     if not math.isfinite(predicted):
-        predicted = 2.0 * n  # alpha is 0 in the first draw: it is said what that means
+        predicted = 2.0 * n  # alpha is 0 in the first draw; the answer explains it
     first = sorted({max(1, min(MOST_WIDTH, round(share * predicted))) for share in AROUND})
     return with_extents(parse_sweep(written(first), where), where)
 
@@ -156,7 +172,12 @@ def _quoted(text: str) -> str:
 
 
 def _predicted(sweep: Sweep, threshold: float) -> float:
-    """The critical width that the edge predicts of the first draw; NaN where its alpha is 0."""
+    """Return the critical width that the edge predicts for the first draw; NaN if its alpha is 0."""
+    from pipeline.numerics.datasets import draw
+    from pipeline.numerics.streams import Role, stream
+    from pipeline.theory.kernels import alpha_from_eigenvalues, kernel_eigenvalues, kernel_matrix
+    from pipeline.theory.marchenko_pastur import critical_width
+
     d, n = sweep.d[0], sweep.n[0]
     X = draw(sweep.dataset[0], stream(sweep.entropy, d, n, 0, Role.DATA), n, d)
     eigenvalues = kernel_eigenvalues(kernel_matrix(X, sweep.activation[0]))
@@ -166,14 +187,16 @@ def _predicted(sweep: Sweep, threshold: float) -> float:
 
 
 def _resumed(path: Where, sweep: Sweep) -> Sweep:
-    """The sweep of the store that is there, if it is of the same question; else the one that is new."""
+    """Return the sweep of an existing store for the same question, or else the new sweep."""
+    from pipeline import store as stores
+    from pipeline.errors import StoreError
+    from pipeline.store.location import place
+
     if not place(path).exists():
         return sweep
     stored = stores.stored_sweep(path)
     if (stored.identity, stored.n) != (sweep.identity, sweep.n):
-        raise StoreError(
-            f"store {path}: holds another question (other rows, n or activation); give a new path"
-        )
+        raise StoreError(f"store {path}: was made for other rows, n or activation; give a new path")
     return stored
 
 
@@ -188,8 +211,11 @@ def _answer(
     picture: Path | None,
     form: str | None,
 ) -> int:
-    from analysis import load_store
+    from analysis.refinement.allocation import LOST, OPEN
+    from analysis.stores import load_store
     from analysis.study import Study
+    from analysis.success import Success
+    from pipeline.errors import InputError
 
     study = Study(load_store(path), Success(threshold))
     print_records(list(_records(study)), form)
@@ -197,9 +223,9 @@ def _answer(
     if study.widths.outcome.item() == "degenerate":
         zero = _zero_draws(study.ds)
         click.echo(
-            f"{data}: alpha is 0 in {zero} of {study.ds.sizes['seed']} draws, where rows are the same "
-            "once scaled (or in some other special position): no width is enough there, and success "
-            "against alpha has no meaning; leave duplicates out",
+            f"{data}: alpha is 0 in {zero} of {study.ds.sizes['seed']} draws, because rows coincide "
+            "once they are scaled (or lie in another special position): no width is enough, and "
+            "success against alpha is undefined; leave duplicates out",
             err=True,
         )
     elif state.verdict in (LOST, OPEN):
@@ -220,34 +246,40 @@ def _answer(
 
 
 def _records(study: Any) -> Iterator[Record]:
-    """A record for each number of the answer, with its range over draws or its interval."""
+    """Yield a record for each number of the answer, with its range over draws or its interval."""
     cell = study.widths.squeeze()
-    yield _record("alpha", *_spread(study.ds, "alpha"), "median and range over draws of the rows")
+    yield _record("alpha", *_spread(study.ds, "alpha"), "median and range over the draws")
     if "sufficient_width" in study.ds:
-        told = "Theorem 2's proof: this width suffices in half of the draws"
-        yield _record("sufficient width", *_spread(study.ds, "sufficient_width"), told)
+        note = "Theorem 2's proof: this width suffices in at least half of the draws"
+        yield _record("sufficient width", *_spread(study.ds, "sufficient_width"), note)
     else:
-        told = "the proof of Theorem 2 does not cover this activation"
-        yield _record("sufficient width", math.nan, math.nan, math.nan, told)
+        note = "the proof of Theorem 2 does not cover this activation"
+        yield _record("sufficient width", math.nan, math.nan, math.nan, note)
     yield _record(
-        "predicted k*", float(cell.k_edge), math.nan, math.nan, "edge of the limiting spectrum"
+        "k_edge",
+        float(cell.k_edge),
+        math.nan,
+        math.nan,
+        "predicted by the left edge of the limiting spectrum",
     )
     finite = float(cell.k_edge_finite)
     yield _record(
-        "predicted k*, finite size", finite, math.nan, math.nan, "the same, shifted at finite n"
+        "k_edge_finite", finite, math.nan, math.nan, "the same, with the shift of the edge at finite n"
     )
     interval = (float(cell.k50), float(cell.k50_low), float(cell.k50_high))
     outcome = str(cell.outcome.item())
-    told = f"measured, {outcome}, with its 95% interval, of {int(cell.trials)} trials"
-    yield _record("measured k*", *interval, told)
+    note = f"measured ({outcome}) from {int(cell.trials)} trials, with its 95% interval"
+    yield _record("measured k*", *interval, note)
 
 
-def _record(quantity: str, value: float, low: float, high: float, told: str) -> Record:
-    return {"quantity": quantity, "value": value, "low": low, "high": high, "what": told}
+def _record(quantity: str, value: float, low: float, high: float, note: str) -> Record:
+    return {"quantity": quantity, "value": value, "low": low, "high": high, "what": note}
 
 
 def _spread(ds: xr.Dataset, name: str) -> tuple[float, float, float]:
-    """Median and range over the draws that ran."""
+    """Return the median and the range over the draws that ran."""
+    import numpy as np
+
     values = ds[name].values.ravel()
     values = values[~np.isnan(values)]
     if not values.size:
@@ -256,5 +288,7 @@ def _spread(ds: xr.Dataset, name: str) -> tuple[float, float, float]:
 
 
 def _zero_draws(ds: xr.Dataset) -> int:
+    from pipeline.trial_status import Status
+
     ran = (ds.status == Status.DONE).any("width")
     return int(((ds.alpha == 0) & ran).sum())

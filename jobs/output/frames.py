@@ -19,7 +19,7 @@ from pipeline.errors import InputError
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["by_column", "check_output", "print_rows", "words_of", "write_rows"]
+__all__ = ["by_column", "check_output", "print_rows", "split_list", "write_rows"]
 
 Frames = Iterable["pd.DataFrame"]
 
@@ -109,7 +109,7 @@ def by_column(frame: pd.DataFrame, keys: int) -> pd.DataFrame:
     return whole[[*groups, "column", *statistics]]
 
 
-def words_of(text: str | None) -> list[str] | None:
+def split_list(text: str | None) -> list[str] | None:
     """Cut at the commas that stand in no bracket and no quotes."""
     if text is None:
         return None

@@ -1,7 +1,7 @@
-"""What the command line prints: records as aligned text, CSV or JSON on stdout, gaps on stderr.
+"""Printed records: aligned text, CSV or JSON on stdout, and reports on missing trials on stderr.
 
-JSON is strict and in full precision: null where a number is missing. An infinite one is null too in a
-list of trials, where the status tells the two apart; of a fit it is the string "inf".
+JSON is strict and in full precision: a missing number is null. Infinity is null too in a list of
+trials, where the status distinguishes the two; `fit` writes it as the string "inf".
 """
 
 from __future__ import annotations
@@ -9,9 +9,8 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -19,22 +18,23 @@ import click
 if TYPE_CHECKING:
     import pandas as pd
 
+    from pipeline.maintenance.plan import Change
     from pipeline.store.location import Where
-    from pipeline.sweep import Sweep
 
 __all__ = [
+    "FAILED",
     "INCOMPLETE",
     "Record",
     "aligned",
-    "asking",
+    "counted",
+    "exit_status",
     "json_text",
+    "naming_options",
     "plain",
-    "plan_records",
+    "print_change",
+    "print_failures",
     "print_records",
-    "profile_records",
-    "say_gaps",
-    "status_records",
-    "sweep_records",
+    "report_gaps",
 ]
 
 Record = dict[str, Any]
@@ -43,9 +43,8 @@ FAILED = 1
 INCOMPLETE = 3
 """Exit statuses of a store with failed trials, and of one with pending trials."""
 
-OPTIONS = {f"{name}:": f"--{name}:" for name in ("interval", "link", "threshold")}
-OPTIONS["budgets:"] = "--budget:"
-"""What the parameters of the analysis are called on the command line."""
+OPTIONS = {"budgets": "budget"}
+"""Options of the command line whose name is not that of the parameter of the analysis."""
 
 
 def print_records(records: list[Record], form: str | None) -> None:
@@ -69,7 +68,7 @@ def json_text(value: object) -> str:
 
 
 def aligned(records: list[Record]) -> str:
-    """Lay records out in columns, numbers to the right."""
+    """Return records as a table of text with aligned columns, numbers to the right."""
     if not records:
         return "(nothing)"
     columns = [[name, *(_text(record[name]) for record in records)] for name in records[0]]
@@ -90,149 +89,91 @@ def _text(value: object) -> str:
     return str(value)
 
 
-def sweep_records() -> list[Record]:
-    """One record per bundled sweep; the first comment of its file says what it is for."""
-    from pipeline.blocks import estimated_seconds
-    from pipeline.sweep_files.load import bundled_sweeps, load_sweep
-
-    records = []
-    for name, file in bundled_sweeps().items():
-        sweep = load_sweep(file)
-        records.append(
-            {
-                "sweep": name,
-                "experiment": sweep.experiment,
-                "trials": sweep.trials,
-                "core-seconds": round(estimated_seconds(sweep), 1),
-                "about": sweep.text.splitlines()[0].lstrip("# "),
-            }
-        )
-    return records
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, such as `1 trial` or `3 trials`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def profile_records() -> list[Record]:
-    """One record per profile; one that cannot be read is told among the others."""
-    from jobs.cluster.profile import profile_files
-
-    return [_profile_record(name, file) for name, file in profile_files().items()]
+def exit_status(counts: Mapping[str, int]) -> int:
+    """Return the exit status for trials by status: 3 if some are pending, 1 if some failed, else 0."""
+    return INCOMPLETE if counts["pending"] else FAILED if counts["failed"] else 0
 
 
-def _profile_record(name: str, file: Path) -> Record:
-    from jobs.cluster.job_scripts import why_unusable
-    from jobs.cluster.profile import ProfileError, is_bundled, load_profile
+def print_failures(path: Where) -> None:
+    """Print the most frequent messages of failed trials on stderr."""
+    from pipeline.store import messages
 
-    try:
-        profile = load_profile(file)
-        system, about, why_not = profile.system, profile.about, why_unusable(profile)
-    except ProfileError as error:
-        system, about, why_not = "-", "", "; ".join(map(str.strip, str(error).splitlines()))
-    return {
-        "profile": name,
-        "system": system,
-        "usable": "no" if why_not else "yes",
-        "from": "bundled" if is_bundled(file) else str(file),
-        "about": about,
-        "why not": why_not or "",
-    }
+    for message, times in messages(path):
+        click.echo(f"  {times} x {message}", err=True)
 
 
-def plan_records(sweep: Sweep, path: Where, retry_failed: bool = False) -> list[Record]:
-    """What a run of the sweep would do, where something is there already: what is left of it."""
-    from pipeline.blocks import block_shape, blocks, tasks
-    from pipeline.experiments import variables
-    from pipeline.store import check_target, todo
-    from pipeline.store.location import place
-
-    check_target(path, sweep)
-    resumed = place(path).exists()
-    cut = list(todo(path, sweep, retry_failed) if resumed else blocks(sweep, *block_shape(sweep)))
-    plan = {
-        "store": str(path),
-        "exists": resumed,
-        "identity": sweep.identity[:12],
-        "trials": sweep.trials,
-        "trials to compute": sum(block.trials for block in cut),
-        "blocks": len(cut),
-        "tasks": sum(1 for _ in tasks(cut)),
-        "longest block, s": round(max((block.seconds for block in cut), default=0.0), 2),
-        "new files, at most": len(cut) * (len(variables(sweep)) + 1) + 40,
-        "core-hours": round(sum(block.seconds for block in cut) / 3600, 4),
-    }
-    return [{"plan": key, "value": str(value)} for key, value in plan.items()]
-
-
-def status_records(path: Where) -> list[Record]:
-    """Trials by status, the time that is left, and who is at it."""
-    from jobs.cluster.run_folder import told
-    from pipeline.store import check_store, counts
-    from pipeline.store.location import normal
-
-    attributes = check_store(path)
-    found = counts(path)
-    asked = sum(found.values()) - found["excluded"]
-    share = found["pending"] / asked if asked else 0.0
-    record = {
-        "store": str(path),
-        "name": attributes["name"],
-        "experiment": attributes["experiment"],
-        "trials": asked,
-        **{word: found[word] for word in ("done", "failed", "diverged", "pending")},
-        **({"not asked for": found["excluded"]} if attributes.get("refined") else {}),
-        "core-seconds left": round(share * attributes["estimated_seconds"], 1),
-        "run": told(normal(path), found["pending"]),
-    }
-    return [record]
-
-
-def say_gaps(path: Where, then: str, *, explain: bool = True) -> int:
-    """Say on stderr which trials of a store are missing, and return the exit status.
+def report_gaps(path: Where, then: str, *, listing: bool = False) -> int:
+    """Report on stderr the trials of a store that have no result, and return the exit status.
 
     Parameters
     ----------
     path
         The store.
     then
-        What follows for the command where trials are pending.
-    explain
-        Whether to say why trials failed, and how to list them.
+        The consequence for the command while trials are pending.
+    listing
+        True for a command that lists or checks trials: failed ones are then no failure of the command,
+        and are not explained.
     """
-    from pipeline.store import counts, messages
+    from pipeline.store import counts
 
     found = counts(path)
     if found["pending"]:
-        click.echo(f"{path}: {_trials(found['pending'])} pending; {then}", err=True)
+        click.echo(f"{path}: {counted(found['pending'], 'trial')} pending; {then}", err=True)
     if found["failed"]:
-        way = f"; `widthlaw query {path} \"status == 'failed'\"` lists them" if explain else ""
-        click.echo(f"{path}: {_trials(found['failed'])} failed{way}", err=True)
-        for message, times in messages(path) if explain else []:
-            click.echo(f"  {times} x {message}", err=True)
-    return INCOMPLETE if found["pending"] else FAILED if found["failed"] else 0
+        hint = "" if listing else f"; `widthlaw query {path} \"status == 'failed'\"` lists them"
+        click.echo(f"{path}: {counted(found['failed'], 'trial')} failed{hint}", err=True)
+        if not listing:
+            print_failures(path)
+    code = exit_status(found)
+    return 0 if listing and code == FAILED else code
 
 
-def _trials(number: int) -> str:
-    return f"{number} trial" if number == 1 else f"{number} trials"
+def print_change(change: Change, out: Where, dry_run: bool) -> None:
+    """Print how the axes of a store change, and how many trials are there and pending."""
+    axes = [
+        {"axis": axis, "before": _values(change.before[axis]), "after": _values(change.after[axis])}
+        for axis in change.after
+    ]
+    print_records(axes, None)
+    verb = "would have" if dry_run else "has"
+    click.echo(
+        f"{out}: {verb} {counted(change.there, 'trial')} with an outcome and {change.pending} pending",
+        err=True,
+    )
+    if change.pending and not dry_run:
+        click.echo(f"`widthlaw run {out}` computes them", err=True)
+
+
+def _values(values: Sequence[float]) -> str:
+    if len(values) <= 8:
+        return ", ".join(f"{value:g}" for value in values)
+    return f"{len(values)} values from {min(values):g} to {max(values):g}"
 
 
 @contextmanager
-def asking(command: str, path: Where) -> Iterator[None]:
-    """Let errors of the input name the command, its options, and the store that was asked."""
-    from pipeline.errors import InputError, StoreError
+def naming_options(command: str, path: Where) -> Iterator[None]:
+    """Let input errors name the command, its option, and the store."""
+    from pipeline.errors import CommandError, InputError, ParameterError, StoreError
 
     try:
         yield
-    except StoreError:
-        raise  # it names the store
+    except (StoreError, CommandError):
+        raise  # they name the store
+    except ParameterError as error:
+        option = OPTIONS.get(error.parameter, error.parameter)
+        raise CommandError(f"{command} {path}: --{option}: {error.text}") from error
     except InputError as error:
-        text = str(error)
-        if text.startswith(f"{command} "):
-            raise
-        for parameter, option in OPTIONS.items():
-            text = text.replace(parameter, option)
-        raise InputError(f"{command} {path}: {text}") from error
+        raise CommandError(f"{command} {path}: {error}") from error
 
 
 def plain(frame: pd.DataFrame, infinite: str | None = None) -> list[Record]:
-    """Records of what JSON knows, to the last digit; `infinite` is the word for infinity, else null."""
+    """Return records of JSON values in full precision; infinity becomes `infinite`, or null."""
     columns = [[_strict(value, infinite) for value in frame[name].tolist()] for name in frame]
     return [dict(zip(frame.columns, row, strict=True)) for row in zip(*columns, strict=True)]
 

@@ -1,1 +1,1 @@
-"""Running blocks: `compute` runs one, `fill` writes it, `driver` hands them to the workers."""
+"""Running blocks: `compute` runs one, `fill` writes it, `driver` distributes them to workers."""

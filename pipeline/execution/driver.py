@@ -1,9 +1,9 @@
-"""Blocks through Dask into the store, in a bounded window.
+"""Running blocks through Dask into the store, in a bounded window.
 
 The driver keeps a few tasks per worker in flight, whatever the size of the sweep: a task computes
-its blocks, writes each into the store as soon as it is done, and sends back three numbers. So
-nothing is held by a worker that could be lost with it, and the driver's memory does not grow with
-the number of trials. A task whose workers died under it is handed out again, to be filled carefully.
+its blocks, writes each to the store as soon as it is done, and returns three numbers. So no worker
+holds results that would be lost with it, and the driver's memory does not grow with the number of
+trials. A task whose workers died is submitted again, and its blocks are filled carefully.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import errno
 import logging
 import queue
 import uuid
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, suppress
 from itertools import islice
 from pathlib import Path
@@ -20,13 +20,12 @@ from typing import TYPE_CHECKING, Any
 
 from threadpoolctl import threadpool_limits
 
-from pipeline import store as stores
 from pipeline.blocks import Block, tasks
 from pipeline.errors import StoreFull, WorkersLost
 from pipeline.execution.fill import Outcome, fill
 from pipeline.execution.worker import keep_freed_memory, settle
-from pipeline.store import lease
-from pipeline.store.location import normal, place
+from pipeline.store import Store, lease, open_or_create
+from pipeline.store.location import normal
 from pipeline.sweep import Sweep
 from pipeline.sweep_files.load import load_sweep
 
@@ -36,16 +35,16 @@ if TYPE_CHECKING:
 __all__ = ["run", "run_task"]
 
 TASKS_PER_WORKER = 3
-"""In flight: one running, two waiting on the worker, so that it is never idle between tasks."""
+"""Tasks in flight: one running, two waiting on the worker, so that it is never idle between tasks."""
 
-LOOKS = 3
-"""Looks at what is left after a run, each with another go at it."""
+MORE_PASSES = 3
+"""Further passes over the store after the first, each for the blocks that are still pending."""
 
-ASK_SECONDS = 5.0
-"""For an answer of all workers; one may hang."""
+ANSWER_SECONDS = 5.0
+"""Timeout for an answer of all workers; one may hang."""
 
-LOOK_UP = 1.0
-"""Seconds after which a driver that waits for a task looks whether it is to end."""
+POLL_SECONDS = 1.0
+"""Interval at which a driver that waits for a task checks whether it should stop."""
 
 log = logging.getLogger("widthlaw")
 
@@ -60,26 +59,26 @@ def run(
     held: lease.Held | None = None,
     draining: Callable[[], bool] = lambda: False,
 ) -> Outcome:
-    """Fill the store of a sweep; what is there already is not computed again.
+    """Fill the store of a sweep; trials that are done already are not computed again.
 
     Parameters
     ----------
     sweep
-        What to compute: a Sweep, or what `load_sweep` takes.
+        A Sweep, or an argument of `load_sweep`.
     store
         Path or s3:// URL of the store; made if nothing is there, resumed if it belongs to this sweep.
     client
         A Dask client whose workers reach the path; None computes in this process, block by block, and
-        has it keep the memory that is freed (up to 128 MiB, with glibc).
+        makes it keep freed memory (up to 128 MiB, with glibc).
     retry_failed
         Compute failed trials again.
     progress
-        Called with (this task, all so far) after every task.
+        Called with the outcomes of (this task, all tasks so far) after every task.
     held
-        The store's lease, where the caller holds it already.
+        The store's lease, if the caller holds it already.
     draining
-        Asked once a second and after every task; once it says True nothing more is handed out, and
-        the call returns when what runs is done.
+        Called once a second and after every task; once it returns True no further task is submitted,
+        and the call returns when the running ones are done.
 
     Returns
     -------
@@ -89,27 +88,26 @@ def run(
     Raises
     ------
     StoreError
-        The path holds something else or another run holds the store.
+        The path holds something else, or another run holds the store.
     StoreFull
-        The store could not be written any further; what is written stays valid.
+        Writing to the store failed; what is written stays valid.
     WorkersLost
-        The scheduler is gone; what is written stays valid. Workers that are gone are waited for.
+        The scheduler is gone; what is written stays valid. If only workers are gone, the call waits
+        for new ones.
     LeaseLost
         Another run has taken the store over; what is written stays valid.
     """
     if not isinstance(sweep, Sweep):
         sweep = load_sweep(sweep)
-    path = normal(store)
-    stores.open_or_create(path, sweep)
+    target = open_or_create(normal(store), sweep)
     if held is None:
-        with lease.hold(place(path)) as held:
-            return _run(sweep, path, client, retry_failed, progress, held, draining)
-    return _run(sweep, path, client, retry_failed, progress, held, draining)
+        with lease.hold(target.location) as held:
+            return _run(target, client, retry_failed, progress, held, draining)
+    return _run(target, client, retry_failed, progress, held, draining)
 
 
 def _run(
-    sweep: Sweep,
-    path: str,
+    store: Store,
     client: Client | None,
     retry_failed: bool,
     progress: Callable[[Outcome, Outcome], None] | None,
@@ -122,50 +120,45 @@ def _run(
         held.check()
         return draining()
 
-    stores.clean(path)
+    store.clean()
     try:
-        # Once more at the end: a worker that was thought dead may have put a block back to what it was.
-        for retry in [retry_failed, *[False] * LOOKS]:
-            work = list(tasks(stores.todo(path, sweep, retry)))
+        # Several passes: a worker that was thought dead may have restored old statuses of a block.
+        for retry in [retry_failed, *[False] * MORE_PASSES]:
+            work = list(tasks(store.pending_blocks(retry)))
             if not work or ending():
                 break
-            with closing(_outcomes(client, sweep, path, work, retry, ending)) as outcomes:
+            with closing(_outcomes(client, store, work, retry, ending)) as outcomes:
                 for outcome in outcomes:
                     total += outcome
                     if total.full:
-                        raise StoreFull(errno.EIO, total.full, path)
+                        raise StoreFull(errno.EIO, total.full, store.location.name)
                     if progress is not None:
                         progress(outcome, total)
     finally:
-        stores.clean(path)
+        store.clean()
     return total
 
 
 def _outcomes(
     client: Client | None,
-    sweep: Sweep,
-    path: str,
+    store: Store,
     work: list[list[Block]],
     retry_failed: bool,
     ending: Callable[[], bool],
 ) -> Generator[Outcome, None, None]:
     if client is None:
-        return _here(sweep, path, iter(work), retry_failed, ending)
-    return _Window(client, sweep, path, retry_failed).outcomes(iter(work), ending)
+        return _here(store, iter(work), retry_failed, ending)
+    return _Window(client, store, retry_failed).outcomes(iter(work), ending)
 
 
 def run_task(
-    sweep: Sweep,
-    path: str,
-    blocks: list[Block],
-    retry_failed: bool = False,
-    carefully: bool = False,
+    store: Store, blocks: Iterable[Block], retry_failed: bool = False, carefully: bool = False
 ) -> Outcome:
-    """Compute and store some blocks on a worker; safe to run twice, or twice at once."""
+    """Compute and store some blocks on a worker; safe to run twice, even at the same time."""
     settle()
     total = Outcome()
     for block in blocks:
-        total += fill(sweep, path, block, retry_failed=retry_failed, carefully=carefully)
+        total += fill(store, block, retry_failed=retry_failed, carefully=carefully)
         if total.full:
             break
     log.info("wrote %d trials (%d failed) in %.2f s", total.trials, total.failed, total.seconds)
@@ -173,36 +166,36 @@ def run_task(
 
 
 def _here(
-    sweep: Sweep,
-    path: str,
+    store: Store,
     work: Iterator[list[Block]],
     retry_failed: bool,
     ending: Callable[[], bool],
 ) -> Generator[Outcome, None, None]:
+    """Compute blocks one by one in this process."""
     keep_freed_memory()
     with threadpool_limits(limits=1):
         for blocks in work:
             for block in blocks:
                 if ending():
                     return
-                yield fill(sweep, path, block, retry_failed=retry_failed)
+                yield fill(store, block, retry_failed=retry_failed)
 
 
 class _Window:
-    """`TASKS_PER_WORKER` tasks per thread in flight, each under the eye of the driver."""
+    """A bounded window of tasks: `TASKS_PER_WORKER` per thread in flight."""
 
-    def __init__(self, client: Client, sweep: Sweep, path: str, retry_failed: bool) -> None:
+    def __init__(self, client: Client, store: Store, retry_failed: bool) -> None:
         self._client = client
-        self._call = (sweep, path)
+        self._store = store
         self._retry_failed = retry_failed
-        self._manned = True
-        self._flying: dict[Future[Any], list[Block]] = {}
-        self._landed: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
+        self._has_workers = True
+        self._in_flight: dict[Future[Any], list[Block]] = {}
+        self._finished: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
 
     def outcomes(
         self, work: Iterator[list[Block]], ending: Callable[[], bool]
     ) -> Generator[Outcome, None, None]:
-        """Go through the outcomes of all tasks, in the order in which they end."""
+        """Yield the outcomes of all tasks in the order in which they end."""
         from distributed.comm.core import CommClosedError
 
         try:
@@ -212,42 +205,42 @@ class _Window:
                     self._recall()
                 else:
                     self._submit_up_to(self._size(), work)
-                if not self._flying:
+                if not self._in_flight:
                     return
                 future = self._next()
-                if future is not None and future in self._flying:
-                    yield from self._land(future, drained)
+                if future is not None and future in self._in_flight:
+                    yield from self._finish(future, drained)
         except CommClosedError as error:
             raise WorkersLost(f"the scheduler does not answer ({error})") from None
         finally:
             with suppress(CommClosedError):
-                self._client.cancel(list(self._flying), force=True)
+                self._client.cancel(list(self._in_flight), force=True)
 
     def _size(self) -> int:
-        """The window follows the workers, which on a cluster come and go."""
+        """Return the number of tasks for the workers of this moment; on a cluster they come and go."""
         return TASKS_PER_WORKER * max(1, sum(self._client.nthreads().values()))
 
     def _submit_up_to(self, size: int, work: Iterator[list[Block]]) -> None:
-        for blocks in islice(work, max(0, size - len(self._flying))):
+        for blocks in islice(work, max(0, size - len(self._in_flight))):
             self._submit(blocks)
 
     def _submit(self, blocks: list[Block], carefully: bool = False) -> None:
-        # The sweep goes with every task: data held by workers would be lost with the last of them.
+        # Every task carries the store and its sweep: data kept on workers would be lost with the last.
         future = self._client.submit(
             run_task,
-            *self._call,
+            self._store,
             blocks,
             retry_failed=self._retry_failed,
             carefully=carefully,
             pure=False,
             key=_key(blocks),
         )
-        self._flying[future] = blocks
-        future.add_done_callback(self._landed.put)
+        self._in_flight[future] = blocks
+        future.add_done_callback(self._finished.put)
 
     def _next(self) -> Future[Any] | None:
         try:
-            return self._landed.get(timeout=LOOK_UP)
+            return self._finished.get(timeout=POLL_SECONDS)
         except queue.Empty:
             if self._client.status != "running":
                 raise WorkersLost("the scheduler does not answer") from None
@@ -255,16 +248,16 @@ class _Window:
             return None
 
     def _watch_workers(self) -> None:
-        """Say so, once, where there is nobody to do the work."""
-        there = bool(self._client.nthreads())
-        if self._manned and not there:
+        """Warn once when no worker is left."""
+        has_workers = bool(self._client.nthreads())
+        if self._has_workers and not has_workers:
             log.warning("no worker is left; waiting for one")
-        self._manned = there
+        self._has_workers = has_workers
 
-    def _land(self, future: Future[Any], drained: bool) -> Iterator[Outcome]:
+    def _finish(self, future: Future[Any], drained: bool) -> Iterator[Outcome]:
         from distributed import KilledWorker
 
-        blocks = self._flying.pop(future)
+        blocks = self._in_flight.pop(future)
         if future.status == "finished":
             outcome = future.result()
             future.release()
@@ -277,15 +270,15 @@ class _Window:
             raise error
         if drained:
             return
-        for block in blocks:  # one by one: the workers died of one of them, or of none
+        for block in blocks:  # one by one: at most one of them has killed the workers
             self._submit([block], carefully=error is not None)
 
     def _recall(self) -> None:
-        """Take back what no worker has begun."""
+        """Cancel the tasks that no worker has begun."""
         begun = self._begun()
-        waiting = [future for future in self._flying if future.key not in begun]
+        waiting = [future for future in self._in_flight if future.key not in begun]
         for future in waiting:
-            del self._flying[future]
+            del self._in_flight[future]
         self._client.cancel(waiting, force=True)
 
     def _begun(self) -> set[Any]:
@@ -294,9 +287,11 @@ class _Window:
 
         client = self._client
         try:
-            keys = client.sync(client._run, executing, on_error="ignore", callback_timeout=ASK_SECONDS)
+            keys = client.sync(
+                client._run, executing, on_error="ignore", callback_timeout=ANSWER_SECONDS
+            )
         except TimeoutError:
-            return {future.key for future in self._flying}
+            return {future.key for future in self._in_flight}
         return {key for found in keys.values() for key in found}
 
 

@@ -1,11 +1,11 @@
-"""What a worker does with a block: look at what is there, compute what is missing, write it.
+"""Filling a block on a worker: read its statuses, compute the missing trials, write them.
 
-A block that is handed out twice (its worker was thought dead, or two runs overlap for a moment)
-costs one look at its statuses, since everything else is there already.
+A block that is submitted twice (its worker was thought dead, or two runs overlap for a moment) costs
+one read of its statuses, because its trials are done already.
 
-A block that has taken workers down is filled *carefully*: a seed at a time, then a trial at a time,
-and the store is told before each start. So a trial that kills its process is found by what was
-started and never finished; after `TRIES` starts it is failed, and the others have their values.
+A block that has killed workers is filled *carefully*: a seed at a time, then a trial at a time, and
+each start is recorded in the store beforehand. So a trial that kills its process is known as one that
+was started and never finished; after `TRIES` starts it fails, and the others get their values.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import store as stores
-from pipeline.blocks import Block, BlockResult
+from pipeline.blocks import Block, BlockResult, mask_for
 from pipeline.errors import StoreFull
-from pipeline.execution.compute import compute_block, overlay
-from pipeline.store.location import Place, place
-from pipeline.sweep import Sweep
+from pipeline.execution.compute import compute_block
+from pipeline.store import Store
+from pipeline.store.location import Location
+from pipeline.store.names import SECONDS, STARTS
 from pipeline.trial_status import Status
 
-__all__ = ["TRIES", "Outcome", "fill"]
+__all__ = ["Outcome", "fill"]
 
 TRIES = 3
-"""Starts of a trial of its own, after the block and its seed have each taken a worker down."""
+"""Starts of a trial alone, after the block and its seed have each killed a worker."""
 
 Mask = NDArray[np.bool_]
 
@@ -40,12 +40,22 @@ log = logging.getLogger("widthlaw")
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a task, or a whole run, did."""
+    """The work of a task, or of a whole run.
+
+    Attributes
+    ----------
+    trials, failed
+        Number of trials computed, and how many of them failed.
+    seconds
+        Time spent in numerics.
+    full
+        Why writing to the store failed; "" if it did not.
+    """
 
     trials: int = 0
     failed: int = 0
     seconds: float = 0.0
-    full: str = ""  # why the store took no more
+    full: str = ""
 
     def __add__(self, other: Outcome) -> Outcome:
         return Outcome(
@@ -56,66 +66,74 @@ class Outcome:
         )
 
 
-def fill(
-    sweep: Sweep, path: str, block: Block, *, retry_failed: bool = False, carefully: bool = False
-) -> Outcome:
-    """Compute what a block lacks and write it; a store that takes no more is an outcome.
+def fill(store: Store, block: Block, *, retry_failed: bool = False, carefully: bool = False) -> Outcome:
+    """Compute the missing trials of a block and write them.
 
     Parameters
     ----------
-    sweep, path, block
-        The sweep, its store, and the block, whose only writer the caller is.
+    store, block
+        The store, and one of its blocks, which nobody else is writing.
     retry_failed
         Whether failed trials are computed again.
     carefully
-        Whether the block has taken workers down before.
+        Whether the block has killed workers before.
+
+    Returns
+    -------
+    Outcome
+        A store that cannot be written is an outcome too: an exception would make Dask print a
+        traceback.
     """
     try:
-        missing = stores.wanted(stores.status_of(path, block), retry_failed)
+        missing = store.missing(block, retry_failed)
         if not missing.any():
             return Outcome()
         if carefully:
-            return _fill_carefully(sweep, path, block, missing)
-        return _fill(sweep, path, block, missing)
-    except StoreFull as error:  # as data: an exception would make Dask print a traceback
+            return _fill_carefully(store, block, missing)
+        return _fill(store, block, missing)
+    except StoreFull as error:
         return Outcome(full=str(error.strerror))
 
 
-def _fill(sweep: Sweep, path: str, block: Block, missing: Mask) -> Outcome:
-    log.info("begins %d trials of cell %s, seeds %d:%d", missing.sum(), *_place(block))
-    result = compute_block(sweep, block, missing)
+def _fill(store: Store, block: Block, missing: Mask) -> Outcome:
+    log.info(
+        "begins %d trials of cell %s, seeds %d:%d",
+        missing.sum(),
+        block.cell.index,
+        block.start,
+        block.stop,
+    )
+    result = compute_block(store.sweep, block, missing)
     outcome = _outcome(result, missing)
-    if not missing.all():  # read at the last moment: another may have written trials meanwhile
-        result = overlay(sweep, stores.read_block(path, sweep, block), result, missing)
-    stores.write(path, sweep, block, result)
+    if not missing.all():  # read as late as possible: another worker may have written trials meanwhile
+        stored = store.read(block)
+        stored.update(result, missing)
+        result = stored
+    store.write(block, result)
     return outcome
-
-
-def _place(block: Block) -> tuple[tuple[int, ...], int, int]:
-    return block.cell.index, block.start, block.stop
 
 
 def _outcome(result: BlockResult, computed: Mask) -> Outcome:
     failed = int((result.status[computed] == Status.FAILED).sum())
-    seconds = result.values["seconds"]
-    spent = seconds[computed if seconds.ndim == 2 else computed.any(axis=0)]
+    seconds = result.values[SECONDS]
+    spent = seconds[mask_for(seconds, computed)]
     return Outcome(int(computed.sum()), failed, float(np.nansum(spent)))
 
 
-def _fill_carefully(sweep: Sweep, path: str, block: Block, missing: Mask) -> Outcome:
+def _fill_carefully(store: Store, block: Block, missing: Mask) -> Outcome:
     total = Outcome()
-    starts = _Starts(place(path), block)
+    starts = _Starts(store.location, block)
     for seed in np.flatnonzero(missing.any(axis=0)):
         rows = np.flatnonzero(missing[:, seed])
-        if starts.note(f"{seed}") == 1:
-            total += _fill(sweep, path, block, _only(missing, rows, seed))
+        if starts.count(f"{seed}") == 1:
+            total += _fill(store, block, _only(missing, rows, seed))
             continue
         for row in rows:
-            this = _only(missing, row, seed)
-            if starts.note(f"{seed}.{row}") <= TRIES:
-                total += _fill(sweep, path, block, this)
+            trial = _only(missing, row, seed)
+            if starts.count(f"{seed}.{row}") <= TRIES:
+                total += _fill(store, block, trial)
             else:
-                total += _give_up(sweep, path, block, this)
+                total += _give_up(store, block, trial)
     starts.forget()
     return total
 
@@ -126,31 +144,31 @@ def _only(missing: Mask, rows: Any, seed: np.intp) -> Mask:
     return only
 
 
-def _give_up(sweep: Sweep, path: str, block: Block, this: Mask) -> Outcome:
-    result = stores.read_block(path, sweep, block)
-    result.status[this] = Status.FAILED
-    result.message[this] = (
+def _give_up(store: Store, block: Block, trial: Mask) -> Outcome:
+    result = store.read(block)
+    result.status[trial] = Status.FAILED
+    result.message[trial] = (
         f"WorkerKilled: its process died {TRIES} times while it computed this trial alone"
     )
-    stores.write(path, sweep, block, result)
+    store.write(block, result)
     return Outcome(trials=1, failed=1)
 
 
 class _Starts:
-    """How often each part of a block was started, kept in the store beside its chunks."""
+    """Number of starts of each part of a block, kept in the store beside its chunks."""
 
-    def __init__(self, where: Place, block: Block) -> None:
-        place_of = "-".join(map(str, (*block.cell.index, block.first, block.start)))
-        self._where, self._key = where, f".starts-{place_of}.json"
+    def __init__(self, location: Location, block: Block) -> None:
+        corner = "-".join(map(str, (*block.cell.index, block.first, block.start)))
+        self._location, self._key = location, f"{STARTS}{corner}.json"
 
-    def note(self, part: str) -> int:
-        """Count one more start and return the number, with the store knowing before the caller does."""
+    def count(self, part: str) -> int:
+        """Count one more start, in the store before the caller begins, and return the number."""
         try:
-            while True:  # another may be filling the block carefully at the same time
-                text = self._where.read(self._key)
+            while True:  # another worker may be filling the block carefully at the same time
+                text = self._location.read(self._key)
                 counts = self._parsed(text)
                 counts[part] += 1
-                if self._where.swap(self._key, text, json.dumps(counts).encode()):
+                if self._location.swap(self._key, text, json.dumps(counts).encode()):
                     return counts[part]
         except OSError as error:
             raise StoreFull(error.errno or errno.EIO, str(error.strerror or error)) from None
@@ -163,4 +181,4 @@ class _Starts:
             return Counter()
 
     def forget(self) -> None:
-        self._where.delete(self._key)
+        self._location.delete(self._key)

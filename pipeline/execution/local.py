@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from distributed import Client
 
-__all__ = ["local_client"]
+__all__ = ["SCHEDULER", "local_client"]
 
 SCHEDULER = {"distributed.scheduler.allowed-failures": 1}
-"""Settings of our own schedulers: a task is looked into after the second worker that died with it."""
+"""Settings of our own schedulers: the second worker that dies with a task fails the task."""
 
 
 def local_client(workers: int | None = None) -> Client:
     """Start one-thread worker processes with one BLAS thread each on this machine.
 
-    Their connections are encrypted, and take nobody who has not the key of this run.
+    Their connections are encrypted, and reject peers without this run's key.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def local_client(workers: int | None = None) -> Client:
             worker_dashboard_address=None,
             memory_limit=0,
             protocol="tls://",
-            security=True,  # a certificate of this run's own, which never leaves memory
+            security=True,  # a certificate for this run only, kept in memory
             preload=["pipeline.execution.worker"],
         )
     if interrupted:
@@ -56,23 +56,23 @@ def local_client(workers: int | None = None) -> Client:
 
 @contextmanager
 def _interrupts_wait() -> Iterator[list[int]]:
-    """Note a Ctrl-C and go on; what starts meanwhile never sees one.
+    """Record a Ctrl-C instead of raising it; processes that start meanwhile never receive one.
 
-    A terminal sends it to all processes of a run. It is the driver's to answer, and a worker or a
-    cluster that is interrupted half-started would answer with tracebacks. Children inherit the blocked
-    signal; the driver's other threads may still take it, so it has a handler as well.
+    A terminal sends it to all processes of a run. Only the driver should react: a worker or a cluster
+    that is interrupted while it starts would print tracebacks. Children inherit the blocked signal.
+    The driver's other threads may still receive it, so it needs a handler too.
     """
     from multiprocessing import resource_tracker
 
-    noted: list[int] = []
+    received: list[int] = []
     if threading.current_thread() is not threading.main_thread():
-        yield noted
+        yield received
         return
-    resource_tracker.ensure_running()  # its own start would let interrupts through again
-    handler = signal.signal(signal.SIGINT, lambda number, frame: noted.append(number))
+    resource_tracker.ensure_running()  # starting it later would unblock interrupts again
+    handler = signal.signal(signal.SIGINT, lambda number, frame: received.append(number))
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        yield noted
+        yield received
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         signal.signal(signal.SIGINT, handler)

@@ -1,14 +1,14 @@
-"""What a worker process is told: by every task, and by this machine's workers as they start.
+"""Setting up a worker process: for every task, and for this machine's workers as they start.
 
-Every worker, and a process that runs trials by itself, asks the allocator to keep what is freed. glibc
-gives memory back to the system, in Dask's workers at once, so that temporary arrays of a trial are
-mapped and faulted in anew: a quarter to a third of the time of a sweep of small matrices.
+Every worker, and a process that runs trials itself, makes the allocator keep freed memory. By default
+glibc returns it to the system, in Dask's workers immediately, so that the temporary arrays of a trial
+are mapped and faulted in again: a quarter to a third of the time of a sweep of small matrices.
 
-A local worker leaves Ctrl-C and the last word to the driver. A terminal sends the interrupt to all
-processes of the run. The driver answers it: it cancels what waits and closes the workers; a worker
-that took it as well would only print a traceback. Likewise a worker that tells of work cancelled
-under it, or of a scheduler that no longer answers its heartbeat, would only bury the driver's one
-line; the error of a task reaches the driver as the task's result.
+A local worker leaves Ctrl-C and all reporting to the driver. A terminal sends the interrupt to all
+processes of the run. The driver reacts to it: it cancels waiting tasks and closes the workers; a worker
+that reacted too would only print a traceback. In the same way, a worker's warnings of cancelled tasks,
+or of a scheduler that no longer answers its heartbeat, would only bury the driver's one line; the error
+of a task reaches the driver as the task's result.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from threadpoolctl import threadpool_limits
 __all__ = ["dask_setup", "keep_freed_memory", "settle"]
 
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
-KEPT = 32 * 2**20  # bytes; the most that glibc accepts for arrays outside mappings of their own
+KEPT = 32 * 2**20  # bytes; the largest MMAP_THRESHOLD that glibc accepts
 
 
 def settle() -> None:
-    """Prepare this worker process for good: one BLAS thread, and freed memory is kept.
+    """Prepare this worker process: one BLAS thread, and freed memory is kept.
 
-    A limit that ended with each task would be lifted under the feet of a task in another thread.
+    The limit is permanent: one that ended with each task would end for tasks in other threads too.
     """
     threadpool_limits(limits=1)
     keep_freed_memory()
 
 
 def keep_freed_memory() -> None:
-    """Serve arrays of up to 32 MiB from memory freed before; nothing happens without glibc."""
+    """Reuse freed memory for arrays of up to 32 MiB; without glibc, do nothing."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         mallopt(MMAP_THRESHOLD, KEPT)
@@ -43,6 +43,6 @@ def keep_freed_memory() -> None:
 
 
 def dask_setup(worker: object) -> None:
-    """Ignore SIGINT in this worker process, and log nothing but what ends it."""
+    """Ignore SIGINT in this worker process, and log only what ends it."""
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -135,10 +135,9 @@ class Experiment:
         It takes the [descent] table.
     balanced
         Its output weights are +-1/sqrt(k), as many of either sign: k is even.
-    trained
-        Values of the key `trained` that it takes, the default first; () where there is no such key.
-    deep
-        It takes the key `depth`.
+    options
+        Optional axes that it takes (`pipeline.axes`), each with the values it knows, the default
+        first; () for all values within the limits of the axis.
     tests
         It draws fresh samples to test on, which a dataset must have.
     widthless
@@ -154,8 +153,7 @@ class Experiment:
     independent: bool = False
     descends: bool = False
     balanced: bool = False
-    trained: tuple[str, ...] = ()
-    deep: bool = False
+    options: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     tests: bool = False
     widthless: bool = False
     activations: tuple[str, ...] | None = None

@@ -63,6 +63,5 @@ EXPERIMENT = replace(
     variables=VARIABLES,
     run_seed=_run_seed,
     seconds=_seconds,
-    trained=("both", *(name for name in TRAINED if name != "both")),
-    deep=True,
+    options={"trained": ("both", *(name for name in TRAINED if name != "both")), "depth": ()},
 )

@@ -78,6 +78,6 @@ EXPERIMENT = replace(
     variables=VARIABLES,
     run_seed=_run_seed,
     seconds=_seconds,
-    trained=("input", "both"),
+    options={"trained": ("input", "both")},
     tests=True,
 )

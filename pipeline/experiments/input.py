@@ -28,6 +28,6 @@ EXPERIMENT = Experiment(
     independent=True,
     descends=True,
     balanced=True,
-    trained=("input",),
+    options={"trained": ("input",)},
     activations=tuple(SMOOTHNESS),
 )

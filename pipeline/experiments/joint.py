@@ -8,4 +8,4 @@ from pipeline.experiments import input as input_layer
 
 __all__ = ["EXPERIMENT"]
 
-EXPERIMENT = replace(input_layer.EXPERIMENT, trained=("both", "input", "output"))
+EXPERIMENT = replace(input_layer.EXPERIMENT, options={"trained": ("both", "input", "output")})

@@ -148,7 +148,6 @@ EXPERIMENT = Experiment(
     independent=True,
     descends=True,
     balanced=True,
-    trained=("input", *(name for name in TRAINED if name != "input")),
-    deep=True,
+    options={"trained": ("input", *(name for name in TRAINED if name != "input")), "depth": ()},
     activations=tuple(SMOOTHNESS),
 )

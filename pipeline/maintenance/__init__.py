@@ -1,1 +1,1 @@
-"""Stores over time: verified, repaired, recomputed, extended and merged."""
+"""Stores over time: verify, repair, recompute, extend, request single trials, and merge."""

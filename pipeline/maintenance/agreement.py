@@ -1,9 +1,9 @@
-"""When do two computations of one trial agree? And how a trial is told in a message.
+"""Agreement of two computations of one trial, and labels of trials in messages.
 
 On one platform (machine, BLAS and its kernels, versions of the numerical packages) every bit must be
-equal. On two, values must agree to `RELATIVE`, or to `ABSOLUTE` where they are of the size of
-rounding, and a number of steps may differ by one: a loss that comes to just its tolerance is decided
-by the last digit.
+equal. On two platforms values must agree to `RELATIVE`, or to `ABSOLUTE` where they are as small as
+rounding errors. A number of steps may differ by one, because the last digit of the loss decides
+whether it has just reached its tolerance.
 """
 
 from __future__ import annotations
@@ -17,41 +17,44 @@ from numpy.typing import NDArray
 from pipeline.blocks import Block
 from pipeline.sweep import Sweep
 
-__all__ = ["TIMING", "differing", "one_platform", "told_block", "told_trial"]
+__all__ = ["TIMING", "block_label", "differing", "one_platform", "trial_label"]
 
 RELATIVE, ABSOLUTE = 1e-8, 1e-12
 
 TIMING = "seconds"
-"""The variable that never agrees."""
+"""The variable that is not compared."""
 
 STEPS = "steps_to_tolerance"
 
 DECISIVE = ("numpy", "scipy", "numba")
-"""Packages whose version may move the last bit."""
+"""Packages whose version may change the last bit."""
+
+
+# ---- agreement
 
 
 def one_platform(provenances: Iterable[Mapping[str, Any]]) -> bool:
-    """Whether all trials were computed on one platform, as far as the provenance of stores tells.
+    """Return True if all trials were computed on one platform, according to their provenance.
 
     Parameters
     ----------
     provenances
-        Of stores, each with those of the stores that it was made of, or of this process.
+        Provenance of stores, with that of their sources inside, or of this process.
     """
-    told = [one for given in provenances for one in (given, *given.get("sources", ()))]
-    return all(_alike(told[0], other) for other in told[1:])
+    records = [one for given in provenances for one in (given, *given.get("sources", ()))]
+    return all(_same_platform(records[0], other) for other in records[1:])
 
 
-def _alike(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    def versions(told: Mapping[str, Any]) -> list[Any]:
-        return [told.get("packages", {}).get(name) for name in DECISIVE]
+def _same_platform(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    def versions(record: Mapping[str, Any]) -> list[Any]:
+        return [record.get("packages", {}).get(name) for name in DECISIVE]
 
-    def libraries(told: Mapping[str, Any]) -> set[Any]:
-        return {tuple(sorted(map(str, info.items()))) for info in told.get("blas", ())}
+    def libraries(record: Mapping[str, Any]) -> set[Any]:
+        return {tuple(sorted(map(str, info.items()))) for info in record.get("blas", ())}
 
-    def machine(told: Mapping[str, Any]) -> list[str]:
-        words = str(told.get("platform", "")).split("-")
-        return [words[0], *words[2:]]  # the version of the kernel moves no bit
+    def machine(record: Mapping[str, Any]) -> list[str]:
+        parts = str(record.get("platform", "")).split("-")
+        return [parts[0], *parts[2:]]  # the version of the kernel changes no bit
 
     first, second = libraries(one), libraries(other)
     return (
@@ -64,16 +67,16 @@ def _alike(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 def differing(
     name: str, one: NDArray[Any], other: NDArray[Any], exact: bool = True
 ) -> NDArray[np.bool_]:
-    """Where two arrays of a variable do not agree; NaN agrees with NaN.
+    """Return a mask of the elements that do not agree; NaN agrees with NaN.
 
     Parameters
     ----------
     name
-        The variable.
+        Name of the variable.
     one, other
-        Of the same shape.
+        Its values, in the same shape.
     exact
-        Whether bits must be equal.
+        If True, bits must be equal.
     """
     if one.dtype.kind != "f":
         return np.asarray(one != other, dtype=bool)
@@ -81,34 +84,37 @@ def differing(
     if not exact:
         near = np.isclose(one, other, rtol=RELATIVE, atol=ABSOLUTE, equal_nan=True)
         if name == STEPS:
-            with np.errstate(invalid="ignore"):  # never and never
+            with np.errstate(invalid="ignore"):  # infinity minus infinity: never reached in both
                 near |= np.abs(one - other) <= 1
         same |= near
     return np.asarray(~same)
 
 
-def told_trial(sweep: Sweep, index: tuple[int, ...], width: int, seed: int) -> str:
-    """The coordinates of a trial, given its place on each axis: ``d=20 n=100 width=1.5 seed=4``."""
-    return f"{_told_cell(sweep, index)} width={sweep.width[width]:g} seed={sweep.seeds[seed]}"
+# ---- labels
 
 
-def told_block(sweep: Sweep, block: Block) -> str:
-    """The coordinates of a block: ``d=20 n=100 seeds 4-7``, with its widths where it has not all."""
-    told = _told_cell(sweep, block.cell.index)
+def trial_label(sweep: Sweep, cell_index: tuple[int, ...], width: int, seed: int) -> str:
+    """Return the coordinates of a trial, given its indices: ``d=20 n=100 width=1.5 seed=4``."""
+    return f"{_cell_label(sweep, cell_index)} width={sweep.width[width]:g} seed={sweep.seeds[seed]}"
+
+
+def block_label(sweep: Sweep, block: Block) -> str:
+    """Return the coordinates of a block: ``d=20 n=100 seeds 4-7``, with widths unless it has all."""
+    label = _cell_label(sweep, block.cell.index)
     if len(block.cell.widths) < len(sweep.width):
         widths = sweep.width[block.widths]
-        told += f" width={widths[0]:g}" + (f"-{widths[-1]:g}" if len(widths) > 1 else "")
+        label += f" width={widths[0]:g}" + (f"-{widths[-1]:g}" if len(widths) > 1 else "")
     seeds = sweep.seeds[block.seeds]
     if len(seeds) == 1:
-        return f"{told} seed {seeds[0]}"
+        return f"{label} seed {seeds[0]}"
     if seeds == tuple(range(seeds[0], seeds[0] + len(seeds))):
-        return f"{told} seeds {seeds[0]}-{seeds[-1]}"
-    return f"{told} {len(seeds)} seeds from {seeds[0]} to {seeds[-1]}"
+        return f"{label} seeds {seeds[0]}-{seeds[-1]}"
+    return f"{label} {len(seeds)} seeds from {seeds[0]} to {seeds[-1]}"
 
 
-def _told_cell(sweep: Sweep, index: tuple[int, ...]) -> str:
+def _cell_label(sweep: Sweep, cell_index: tuple[int, ...]) -> str:
     parts = []
-    for axis, at in zip(sweep.axes, index, strict=True):
-        value = sweep.dataset[at].kind if axis == "dataset" else getattr(sweep, axis)[at]
+    for axis, index in zip(sweep.axes, cell_index, strict=True):
+        value = sweep.dataset[index].kind if axis == "dataset" else getattr(sweep, axis)[index]
         parts.append(f"{axis}={value}")
     return " ".join(parts)

@@ -1,8 +1,8 @@
-"""Chunks as files: which ones a block owns, and what the bytes of one hold.
+"""Chunks as files: the files of a block, and decoding the bytes of one.
 
-A chunk is read once, as bytes, and decoded by Zarr from memory: so that what is looked at is what
-lies in the store, and a chunk that cannot be decoded is told from one that is not there, which Zarr
-itself takes for fill values. Only ever Zarr's third format, whose codecs hold no pickled objects.
+A chunk is read once, as bytes, and Zarr decodes it from memory. So exactly the stored bytes are
+checked, and a chunk that cannot be decoded is distinguished from one that does not exist, which Zarr
+itself reads as fill values. Only Zarr's third format is read, whose codecs hold no pickled objects.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from zarr.storage import MemoryStore
 
 from pipeline.blocks import Block
 from pipeline.experiments import variables
+from pipeline.store.arrays import describe_damage
+from pipeline.store.names import MESSAGE, ROOT, STATUS
 from pipeline.store.template import variable_dims
 from pipeline.sweep import Sweep
 
-__all__ = ["STATUS", "BadChunk", "Decoder", "block_keys", "chunk_places"]
-
-STATUS = "status"
+__all__ = ["BadChunk", "Decoder", "block_keys", "chunk_index"]
 
 
 class BadChunk(Exception):
@@ -30,7 +30,7 @@ class BadChunk(Exception):
 
 
 class Decoder:
-    """One array, of which a chunk at a time is laid into memory and decoded.
+    """One array, whose chunks are decoded from memory, one at a time.
 
     Parameters
     ----------
@@ -40,50 +40,44 @@ class Decoder:
     Raises
     ------
     BadChunk
-        It describes no array.
+        The metadata describe no array.
     """
 
     def __init__(self, metadata: bytes) -> None:
-        self._files: dict[str, Any] = {"zarr.json": cpu.Buffer.from_bytes(metadata)}
+        self._files: dict[str, Any] = {ROOT: cpu.Buffer.from_bytes(metadata)}
         try:
             store = MemoryStore(self._files)
             self.array: Any = zarr.open_array(store, mode="r", zarr_format=3)
-        except Exception as error:  # whatever Zarr makes of metadata that are not its own
-            raise BadChunk(_first_line(error)) from None
+        except Exception as error:  # Zarr raises many types for invalid metadata
+            raise BadChunk(describe_damage(error)) from None
 
     def decode(self, key: str, raw: bytes) -> NDArray[Any]:
-        """Return what a chunk holds.
+        """Return the values of a chunk.
 
         Parameters
         ----------
         key
-            Below the array, such as ``c/0/1``.
+            Key below the array, such as ``c/0/1``.
         raw
-            Its bytes.
+            The stored bytes.
 
         Raises
         ------
         BadChunk
-            A checksum is wrong, bytes are missing, or there are too many.
+            A checksum is wrong, or there are too few or too many bytes.
         """
         self._files[key] = cpu.Buffer.from_bytes(raw)
         try:
-            return np.asarray(self.array.blocks[chunk_places(key)])
-        except Exception as error:  # of the codecs, each of which has its own
-            raise BadChunk(_first_line(error)) from None
+            return np.asarray(self.array.blocks[chunk_index(key)])
+        except Exception as error:  # each codec raises its own types
+            raise BadChunk(describe_damage(error)) from None
         finally:
             del self._files[key]
 
 
-def chunk_places(key: str) -> tuple[int, ...]:
-    """The place of a chunk among those of its array, of its key below the array: ``c/0/1``."""
+def chunk_index(key: str) -> tuple[int, ...]:
+    """Return the index of a chunk in the grid of its array, given its key below it: ``c/0/1``."""
     return tuple(int(part) for part in key.split("/")[1:])
-
-
-def _first_line(error: Exception) -> str:
-    if "checksum" in str(error):
-        return "its bytes are not those that were written: their checksum is another"
-    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def block_keys(sweep: Sweep, block: Block, widths: int, seeds: int) -> dict[str, str]:
@@ -96,10 +90,11 @@ def block_keys(sweep: Sweep, block: Block, widths: int, seeds: int) -> dict[str,
     widths, seeds
         Extents of a chunk.
     """
-    at = {"width": block.first // widths, "seed": block.start // seeds}
-    at |= dict(zip(sweep.axes, block.cell.index, strict=True))
-    dims = {STATUS: sweep.dims, "message": sweep.dims}
-    dims |= {variable.name: variable_dims(sweep, variable.dims) for variable in variables(sweep)}
+    index = {"width": block.first // widths, "seed": block.start // seeds}
+    index |= dict(zip(sweep.axes, block.cell.index, strict=True))
+    dims_by_array = {STATUS: sweep.dims, MESSAGE: sweep.dims}
+    dims_by_array |= {one.name: variable_dims(sweep, one.dims) for one in variables(sweep)}
     return {
-        name: "/".join([name, "c", *(str(at.get(dim, 0)) for dim in own)]) for name, own in dims.items()
+        name: "/".join([name, "c", *(str(index.get(dim, 0)) for dim in dims)])
+        for name, dims in dims_by_array.items()
     }

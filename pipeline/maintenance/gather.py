@@ -1,7 +1,8 @@
-"""Putting blocks of a wider store together from what its sources have of their trials.
+"""Assembling the blocks of a larger store from the trials of its sources.
 
-Trials are known by their coordinates. Where several sources have an outcome of one, its bits must be
-equal: they depend on nothing else. An outcome goes before a failure, and that before nothing.
+Trials are identified by their coordinates. If several sources have an outcome of one trial, its bits
+must be equal, because they depend on nothing else. An outcome is preferred to a failure, and a failure
+to no result.
 """
 
 from __future__ import annotations
@@ -14,102 +15,131 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import store as stores
-from pipeline.blocks import Block, BlockResult, empty_result
+from pipeline.blocks import Block, BlockResult, empty_result, rows_for
 from pipeline.errors import StoreError
-from pipeline.experiments import variables
-from pipeline.maintenance.agreement import TIMING, differing, one_platform, told_trial
-from pipeline.store.location import Where
-from pipeline.sweep import Sweep
-from pipeline.trial_status import Status
+from pipeline.maintenance.agreement import TIMING, differing, one_platform, trial_label
+from pipeline.store.location import StorePath
+from pipeline.store.names import MESSAGE, STATUS
+from pipeline.sweep import Cell, Sweep
+from pipeline.trial_status import Status, lookup
 
-__all__ = ["Gatherer", "Source", "positions"]
+__all__ = ["Gatherer", "Source", "index_by_value"]
 
-RANK = np.array([0, 2, 1, 2, 0])
-"""By status: an outcome is worth more than a failure, and that more than nothing."""
+NOTHING, FAILURE, OUTCOME = 0, 1, 2
+
+RANK = lookup(
+    {
+        Status.PENDING: NOTHING,
+        Status.FAILED: FAILURE,
+        Status.DONE: OUTCOME,
+        Status.DIVERGED: OUTCOME,
+        Status.EXCLUDED: NOTHING,
+        Status.NOT_REQUESTED: NOTHING,
+    }
+)
+"""Rank of each status: of two sources, the one with the higher rank provides a trial."""
+
+
+# ---- one source
 
 
 class Source:
-    """A store whose trials are taken over."""
+    """A store whose trials are copied."""
 
-    def __init__(self, path: Where, sweep: Sweep, provenance: dict[str, Any]) -> None:
+    def __init__(self, path: StorePath, sweep: Sweep, provenance: dict[str, Any]) -> None:
         self.path, self.sweep, self.provenance = path, sweep, provenance
-        self._cells = {_labels(sweep, cell.index): cell for cell in sweep.cells()}
-        self._places = {key: positions(getattr(sweep, key)) for key in ("width", "seeds")}
+        self._cells = {_cell_key(sweep, cell.index): cell for cell in sweep.cells()}
+        self._widths, self._seeds = index_by_value(sweep.width), index_by_value(sweep.seeds)
 
     @classmethod
-    def of(cls, path: Where) -> Source:
+    def of(cls, path: StorePath) -> Source:
+        """Return the store at a path as a source."""
         return cls(path, stores.stored_sweep(path), stores.provenance_of(path))
 
     def overlap(self, union: Sweep, block: Block) -> _Overlap | None:
-        """Which trials of a block of the union this store has, None where it has none."""
-        cell = self._cells.get(_labels(union, block.cell.index))
-        rows, from_rows = _common(union.width[block.widths], self._places["width"])
-        columns, from_columns = _common(union.seeds[block.seeds], self._places["seeds"])
-        if cell is None or not rows.size or not columns.size:
+        """Return the trials that a block of the union has in common with this store, if any."""
+        cell = self._cells.get(_cell_key(union, block.cell.index))
+        widths, source_widths = _common(union.width[block.widths], self._widths)
+        seeds, source_seeds = _common(union.seeds[block.seeds], self._seeds)
+        if cell is None or not widths.size or not seeds.size:
             return None
-        return _Overlap(cell, rows, columns, from_rows, from_columns)
+        return _Overlap(cell, widths, seeds, source_widths, source_seeds)
 
-    def read(self, overlap: _Overlap, like: BlockResult) -> BlockResult:
-        """What this store has of a block, laid out as the block is."""
-        first, start = int(overlap.from_rows.min()), int(overlap.from_columns.min())
-        stop = int(overlap.from_columns.max()) + 1
-        widths = overlap.cell.widths[first : int(overlap.from_rows.max()) + 1]
+    def read(self, overlap: _Overlap, result: BlockResult) -> BlockResult:
+        """Copy the overlapping trials of this store into a block of the union, and return that."""
+        first, start = int(overlap.source_widths.min()), int(overlap.source_seeds.min())
+        stop = int(overlap.source_seeds.max()) + 1
+        widths = overlap.cell.widths[first : int(overlap.source_widths.max()) + 1]
         own = Block(replace(overlap.cell, widths=widths), first, start, stop, 0.0)
-        try:
-            found = stores.read_block(self.path, self.sweep, own)
-        except (ValueError, RuntimeError, KeyError) as error:
-            raise StoreError(
-                f"store {self.path}: a chunk cannot be read ({(str(error).splitlines() or [''])[0]}); "
-                f"`widthlaw verify {self.path} --repair` makes its trials pending"
-            ) from None
-        at = np.ix_(overlap.rows, overlap.columns)
-        taken = np.ix_(overlap.from_rows - first, overlap.from_columns - start)
-        like.status[at], like.message[at] = found.status[taken], found.message[taken]
-        for variable in variables(self.sweep):
-            mine: Any = like.values[variable.name]
-            given = found.values[variable.name]
-            inner: Any = tuple(slice(0, size) for size in given.shape[_outer(variable.dims) :])
-            if "width" in variable.dims:
-                mine[(*at, *inner)] = given[taken]
-            else:
-                mine[(overlap.columns, *inner)] = given[overlap.from_columns - start]
-        return like
+        found = stores.Store(self.path, self.sweep).read(own)
+        rows, source_rows = overlap.widths, overlap.source_widths - first
+        columns, source_columns = overlap.seeds, overlap.source_seeds - start
+        to, take = np.ix_(rows, columns), np.ix_(source_rows, source_columns)
+        result.status[to], result.message[to] = found.status[take], found.message[take]
+        for name, array in result.values.items():
+            values = found.values[name]
+            to = np.ix_(rows_for(array, rows), columns)
+            take = np.ix_(rows_for(values, source_rows), source_columns)
+            inner: Any = tuple(slice(0, size) for size in values.shape[2:])  # the union's may be longer
+            array[(*to, *inner)] = values[take]
+        return result
 
 
 @dataclass(frozen=True)
 class _Overlap:
-    """Trials of a block, and their places in a source: of widths, then of seeds."""
+    """Trials that a block has in common with a source.
 
-    cell: Any
-    rows: NDArray[np.int64]
-    columns: NDArray[np.int64]
-    from_rows: NDArray[np.int64]
-    from_columns: NDArray[np.int64]
+    Attributes
+    ----------
+    cell
+        Their cell in the source.
+    widths, seeds
+        Their indices in the block.
+    source_widths, source_seeds
+        Their indices on the axes of the source.
+    """
 
-
-def _outer(dims: tuple[str, ...]) -> int:
-    """Axes of a block's array before those of one trial."""
-    return 2 if "width" in dims else 1
-
-
-def _labels(sweep: Sweep, index: tuple[int, ...]) -> tuple[Any, ...]:
-    """A cell by its coordinates: d and n by their values, the others, alike in all stores, by place."""
-    at = zip(sweep.axes, index, strict=True)
-    return tuple(getattr(sweep, axis)[i] if axis in ("d", "n") else i for axis, i in at)
-
-
-def positions(values: Sequence[float]) -> dict[float, int]:
-    """Return where each value stands."""
-    return {value: at for at, value in enumerate(values)}
+    cell: Cell
+    widths: NDArray[np.int64]
+    seeds: NDArray[np.int64]
+    source_widths: NDArray[np.int64]
+    source_seeds: NDArray[np.int64]
 
 
-def _common(asked: Sequence[float], places: Mapping[float, int]) -> Any:
-    pairs = [(at, places[value]) for at, value in enumerate(asked) if value in places]
-    return np.array(pairs, dtype=np.int64).reshape(-1, 2).T
+def _cell_key(sweep: Sweep, cell_index: tuple[int, ...]) -> tuple[Any, ...]:
+    """Return a key that a cell has in every store: values of d and n, indices on the other axes.
+
+    The other axes are the same in all stores of one identity.
+    """
+    pairs = zip(sweep.axes, cell_index, strict=True)
+    return tuple(getattr(sweep, axis)[i] if axis in ("d", "n") else i for axis, i in pairs)
+
+
+def index_by_value(values: Sequence[float]) -> dict[float, int]:
+    """Return the index of each value."""
+    return {value: index for index, value in enumerate(values)}
+
+
+def _common(
+    values: Sequence[float], index: Mapping[float, int]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return where values occur that have an index, and their indices."""
+    pairs = [(position, index[value]) for position, value in enumerate(values) if value in index]
+    found = np.array(pairs, dtype=np.int64).reshape(-1, 2)
+    return found[:, 0], found[:, 1]
+
+
+# ---- all sources
 
 
 class Gatherer:
-    """Puts blocks of the union together from what all sources have."""
+    """Assembles blocks of the union from all sources.
+
+    Attributes
+    ----------
+    approximate
+        Number of trials so far that agree within the tolerance of two platforms, but not to the bit.
+    """
 
     def __init__(self, union: Sweep, sources: Sequence[Source]) -> None:
         self._union, self._sources = union, sources
@@ -117,92 +147,89 @@ class Gatherer:
         self.approximate = 0
 
     def gather(self, block: Block) -> BlockResult | None:
-        """What the sources have of a block; None where no trial of it has an outcome."""
-        result, given = empty_result(self._union, block), np.full(_shape(block), -1)
+        """Return a block with all trials that the sources have; None if no trial has a result.
+
+        Raises
+        ------
+        StoreError
+            Two sources have different outcomes of one trial.
+        """
+        result = empty_result(self._union, block)
+        origin = np.full(block.shape, -1)  # number of the source of each trial
         for number, source in enumerate(self._sources):
             overlap = source.overlap(self._union, block)
             if overlap is not None:
                 other = source.read(overlap, empty_result(self._union, block))
-                self._check(block, result, given, other, number)
-                _take_better(self._union, result, other, given, number)
+                self._check(block, result, other, origin, number)
+                origin[_take_better(result, other)] = number
         return result if (result.status != Status.PENDING).any() else None
 
     def _check(
-        self, block: Block, have: BlockResult, given: NDArray[Any], other: BlockResult, number: int
+        self, block: Block, one: BlockResult, other: BlockResult, origin: NDArray[Any], number: int
     ) -> None:
-        """Compare the trials that both have an outcome of."""
-        both = (RANK[have.status] == 2) & (RANK[other.status] == 2)
+        """Compare the trials of which both results have an outcome."""
+        both = (RANK[one.status] == OUTCOME) & (RANK[other.status] == OUTCOME)
         if not both.any():
             return
         unequal = np.zeros_like(both)
-        for name, one, two in _pairs(self._union, have, other):
-            if name == TIMING or (name == "message" and not self._exact):
+        for name, first, second in _arrays(one, other):
+            if name == TIMING or (name == MESSAGE and not self._exact):
                 continue
-            apart = _by_trial(differing(name, one, two, self._exact), both)
+            apart = _trials_with_any(differing(name, first, second, self._exact)) & both
             if apart.any():
-                at = tuple(np.argwhere(apart)[0].tolist())
-                names = self._sources[given[at]].path, self._sources[number].path
-                raise StoreError(self._conflict(block, at, name, _at(one, two, at, both.ndim), names))
+                width, seed = np.argwhere(apart)[0].tolist()
+                paths = self._sources[origin[width, seed]].path, self._sources[number].path
+                values = _first_difference(name, first, second, width, seed, exact=self._exact)
+                label = trial_label(
+                    self._union, block.cell.index, block.first + width, block.start + seed
+                )
+                raise StoreError(self._conflict(f"{name} of {label}", values, paths))
             if not self._exact:
-                unequal |= _by_trial(differing(name, one, two), both)
+                unequal |= _trials_with_any(differing(name, first, second)) & both
         self.approximate += int(unequal.sum())
 
-    def _conflict(
-        self,
-        block: Block,
-        at: tuple[int, ...],
-        name: str,
-        values: tuple[Any, Any],
-        paths: tuple[Where, Where],
-    ) -> str:
-        where = told_trial(self._union, block.cell.index, block.first + at[0], block.start + at[1])
+    def _conflict(self, what: str, values: tuple[Any, Any], paths: tuple[StorePath, StorePath]) -> str:
         expected = "equal bits" if self._exact else "values that agree as on two platforms"
         return (
-            f"stores {paths[0]} and {paths[1]}: {name} of {where} is {values[0]} in the one and "
-            f"{values[1]} in the other, expected {expected}; `widthlaw verify --sample 100` tells "
-            "which store is wrong; leave it out"
+            f"stores {paths[0]} and {paths[1]}: {what} is {values[0]} in the first and {values[1]} in "
+            f"the second, expected {expected}; `widthlaw verify --sample 100` shows which store is "
+            "wrong; leave that one out"
         )
 
 
-def _shape(block: Block) -> tuple[int, int]:
-    return len(block.cell.widths), block.stop - block.start
+def _arrays(one: BlockResult, two: BlockResult) -> Iterator[tuple[str, NDArray[Any], NDArray[Any]]]:
+    """Yield the name of each array of a block, and its values in two results."""
+    yield STATUS, one.status, two.status
+    yield MESSAGE, one.message, two.message
+    for name, array in one.values.items():
+        yield name, array, two.values[name]
 
 
-def _pairs(
-    sweep: Sweep, one: BlockResult, two: BlockResult
-) -> Iterator[tuple[str, NDArray[Any], NDArray[Any]]]:
-    """Arrays of two results, each with axes of width and seed first, as far as it has them."""
-    yield "status", one.status, two.status
-    yield "message", one.message, two.message
-    for variable in variables(sweep):
-        at: Any = ... if "width" in variable.dims else np.newaxis
-        yield variable.name, one.values[variable.name][at], two.values[variable.name][at]
+def _trials_with_any(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Reduce a mask of elements to (widths or 1, seeds)."""
+    return np.asarray(mask.any(axis=tuple(range(2, mask.ndim))))
 
 
-def _by_trial(apart: NDArray[np.bool_], both: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Of the trials that both have, those of which something differs."""
-    return apart.any(axis=tuple(range(2, apart.ndim))) & both
+def _first_difference(
+    name: str, one: NDArray[Any], two: NDArray[Any], width: int, seed: int, *, exact: bool
+) -> tuple[Any, Any]:
+    """Return the first two values of a trial that do not agree."""
+    first, second = (np.atleast_1d(array[min(width, len(array) - 1), seed]) for array in (one, two))
+    index = tuple(np.argwhere(differing(name, first, second, exact))[0])
+    values = first[index], second[index]
+    return (Status(values[0]).word, Status(values[1]).word) if name == STATUS else values
 
 
-def _at(one: NDArray[Any], two: NDArray[Any], at: tuple[int, ...], trial_axes: int) -> tuple[Any, Any]:
-    """The first values that differ of one trial."""
-    row = at[0] if one.shape[0] > 1 else 0
-    first, second = np.atleast_1d(one[row, at[1]]), np.atleast_1d(two[row, at[1]])
-    kind = "status" if first.dtype == np.int8 else ""
-    place_of = tuple(np.argwhere(differing(kind, first, second))[0])
-    values = first[place_of], second[place_of]
-    return (Status(values[0]).word, Status(values[1]).word) if kind else values
+def _take_better(result: BlockResult, other: BlockResult) -> NDArray[np.bool_]:
+    """Take over the trials of which the other result knows more, and return a mask of them.
 
-
-def _take_better(
-    sweep: Sweep, have: BlockResult, other: BlockResult, given: NDArray[Any], number: int
-) -> None:
-    """Take over trials of which the other knows more; what a seed has in common, with the first."""
-    ranks = RANK[have.status], RANK[other.status]
-    better = ranks[1] > ranks[0]
-    seeds = ranks[1].max(axis=0) > ranks[0].max(axis=0)
-    for variable in variables(sweep):
-        taken = better if "width" in variable.dims else seeds
-        have.values[variable.name][taken] = other.values[variable.name][taken]
-    have.status[better], have.message[better] = other.status[better], other.message[better]
-    given[better] = number
+    A row that the widths of a seed share is taken over with the first trial of the seed.
+    """
+    mine, others = RANK[result.status], RANK[other.status]
+    better = others > mine
+    better_seeds = others.max(axis=0, keepdims=True) > mine.max(axis=0, keepdims=True)
+    for name, array in result.values.items():
+        mask = better if len(array) == len(better) else better_seeds
+        array[mask] = other.values[name][mask]
+    result.status[better], result.message[better] = other.status[better], other.message[better]
+    return better

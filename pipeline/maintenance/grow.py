@@ -1,17 +1,16 @@
-"""Stores that grow: one is extended by a sweep or asked for single trials, several are merged.
+"""Growing stores: extend one by a sweep or by requests for single trials, or merge several.
 
-All of it prepares the whole result as a draft and lets it appear at once, so that a process killed at
-any moment leaves what was there before or what is there after. The draft is the template of the union
-of all axes; each of its blocks is put together from what the sources have of its trials, and written
-as a run writes one. A trial's bits depend on its coordinates alone, so nothing that is there is
-computed again, and what is missing is pending.
+Each function prepares the whole result as a draft and publishes it atomically. So a process killed at
+any moment leaves either the old store or the new one. The draft is the template of the union of all
+axes, in the current format. Each of its blocks is assembled from the trials of the sources and is
+written as in a run. A trial's bits depend on its coordinates alone, so nothing is computed again, and
+trials that no source has are pending.
 
-The union of an axis is sorted, whichever store came first. A store stays a dense cube where it was
-asked for some trials only: the others have a place and the status `excluded`, and the store says of
-itself that it is `refined`. Merging such stores asks for no trial that none of them asks for, and
-extending one asks for those of the sweep.
+Requests for single trials keep the store a dense cube: all other trials on longer axes get the status
+`not_requested`, and the store the attribute `refined`. Merging such stores requests no trial that none
+of them requests. Extending one requests all trials of the sweep.
 
-What the stores hold is read while the one that is replaced is held, so that no run fills it unseen.
+The sources are read while the store to be replaced is held, so no run can fill it unnoticed.
 """
 
 from __future__ import annotations
@@ -26,143 +25,149 @@ import numpy as np
 from pipeline import store as stores
 from pipeline.blocks import block_shape, blocks, estimated_seconds
 from pipeline.errors import StoreError
-from pipeline.maintenance.gather import Gatherer, Source, positions
+from pipeline.maintenance.gather import Gatherer, Source, index_by_value
 from pipeline.maintenance.plan import (
-    ASKED,
-    KNOWN,
-    UNASKED,
     Change,
+    Knowledge,
     Plan,
     check_same,
-    places_of,
-    plan_of,
+    indices_of,
+    make_plan,
     union_of,
     widened,
 )
 from pipeline.maintenance.verify import damage
 from pipeline.store import lease
-from pipeline.store.location import Folder, Place, Where, normal, place
+from pipeline.store.location import Location, StorePath, locate, normal
+from pipeline.store.names import LEASE, ROOT
 from pipeline.store.template import write_template
 from pipeline.sweep import Request, Sweep
 from pipeline.trial_status import Status
 
-__all__ = ["Change", "ask", "check_replaceable", "extend", "merge"]
+__all__ = ["Change", "check_replaceable", "extend", "merge", "request_trials"]
 
 HARMLESS = ("leftover", "unexpected", "unfinished")
-"""Kinds of damage that lose nothing which is not pending anyway."""
+"""Kinds of damage that lose nothing: the trials concerned are pending anyway."""
 
 # ---- extending and merging
 
 
 def extend(
-    path: Where, sweep: Sweep | None, out: Where | None = None, *, dry_run: bool = False
+    path: StorePath, sweep: Sweep | None, out: StorePath | None = None, *, dry_run: bool = False
 ) -> Change:
-    """Give a store the trials of a sweep beside its own; nothing is removed nor computed.
+    """Add the trials of a sweep to a store; nothing is removed or computed.
+
+    A store of an older format becomes one of the current format.
 
     Parameters
     ----------
     path
-        The store; replaced at once by the larger one unless `out` is given. Who has it open must open
-        it again.
+        The store. The larger one replaces it atomically, unless `out` is given; processes that have
+        it open must open it again.
     sweep
-        What the store is to hold as well: of the same identity, on the same axes, in the same unit of
-        width. None where the store is to be written to `out` as it is.
+        The trials to add: of the same identity, on the same axes, in the same unit of width. None to
+        write the store to `out` as it is.
     out
-        A new path for the larger store; needed where the place cannot replace a store at once.
+        A new path for the larger store; needed if the location cannot replace a store atomically.
     dry_run
-        Whether to tell only.
+        If True, only return what would change.
 
     Returns
     -------
     Change
-        With `written` False where the store asks for all of it already.
+        With `written` False if the store requests all of these trials already.
 
     Raises
     ------
     StoreError
-        The sweep is another, or the place cannot take the result.
+        The sweep has another identity, or the location cannot take the result.
     StoreHeld
         A run is filling the store.
     """
 
-    def planned() -> Plan:
+    def make() -> Plan:
         source = Source.of(path)
         if sweep is None:
-            return plan_of(source.sweep, [source], UNASKED, [])
+            return make_plan(source.sweep, [source], Knowledge.NOT_REQUESTED)
         check_same(f"store {path}", source.sweep, "this sweep", sweep)
         union = union_of(f"store {path} with this sweep", [source.sweep, sweep])
-        elsewhere = UNASKED if stores.is_refined(path) else ASKED
-        return plan_of(union, [source], elsewhere, [np.ix_(*places_of(union, sweep))])
+        return make_plan(union, [source], _elsewhere([path]), [np.ix_(*indices_of(union, sweep))])
 
-    plan = planned()
+    plan = make()
     target = path if out is None else out
     _check_out(target, plan.sources[0], in_place=out is None)
     change = plan.change(target, written=False)
     if dry_run or not (change.grown or out):
         if not dry_run:
-            with lease.hold(place(path)):
-                stores.clean(path)  # of an extension that was killed when it had just been done
+            with lease.hold(locate(path)):
+                stores.Store(path).clean()  # an extension may have been killed just before its end
         return change
-    return _make(planned, target, in_place=out is None)
+    return _write_result(make, target, in_place=out is None)
 
 
-def ask(path: Where, requests: Iterable[Request]) -> Change:
-    """Make trials of a store pending, at once; what it is not asked for on longer axes is excluded.
+def request_trials(path: StorePath, requests: Iterable[Request]) -> Change:
+    """Make single trials of a store pending, atomically; other trials on new axes are not requested.
+
+    A store of an older format becomes one of the current format.
 
     Parameters
     ----------
     path
         The store, replaced as by `extend`.
     requests
-        What is asked for beside what is there.
+        The trials; some may be in the store already.
 
     Returns
     -------
     Change
-        With `written` False where all of it was asked for already.
+        With `written` False if all of them were requested already.
 
     Raises
     ------
     SweepError
-        It cannot be computed there.
+        The trials cannot be computed.
     StoreError
-        The store cannot be replaced at once, or is damaged.
+        The store cannot be replaced atomically, or is damaged.
     StoreHeld
         A run is filling the store.
     """
     requests = list(requests)
-    width, seeds = {one.width for one in requests}, {seed for one in requests for seed in one.seeds}
+    widths, seeds = {one.width for one in requests}, {seed for one in requests for seed in one.seeds}
 
-    def planned() -> Plan:
+    def make() -> Plan:
         source = Source.of(path)
-        union = widened(source.sweep, f"store {path}", width=width, seeds=seeds)
-        width_at, seed_at = positions(union.width), positions(union.seeds)
-        asks = [
-            (*one.cell, width_at[one.width], [seed_at[seed] for seed in one.seeds]) for one in requests
+        union = widened(source.sweep, f"store {path}", width=widths, seeds=seeds)
+        width_index, seed_index = index_by_value(union.width), index_by_value(union.seeds)
+        indices = [
+            (*one.cell, width_index[one.width], [seed_index[seed] for seed in one.seeds])
+            for one in requests
         ]
-        return plan_of(union, [source], UNASKED, asks)
+        return make_plan(union, [source], Knowledge.NOT_REQUESTED, indices)
 
-    plan = planned()
+    plan = make()
     _check_out(path, plan.sources[0], in_place=True)
-    return _make(planned, path, in_place=True) if plan.asked else plan.change(path, written=False)
+    if not plan.requested:
+        return plan.change(path, written=False)
+    return _write_result(make, path, in_place=True)
 
 
-def merge(paths: Sequence[Where], out: Where, *, dry_run: bool = False) -> Change:
-    """Join stores of one identity into one that has the trials of all.
+def merge(paths: Sequence[StorePath], out: StorePath, *, dry_run: bool = False) -> Change:
+    """Join stores of one identity into one that has the trials of all, in the current format.
 
-    A trial that several have done must be equal to the bit in all of them, or where their platforms
-    differ, to the tolerance of `agreement`; then the first store's values are kept. An outcome
-    is preferred to a failure, a failure to a pending trial, and that to one that is not asked for.
-    What no store has is pending; where one of them is refined, not asked for.
+    If several stores have an outcome of a trial, the outcomes must have equal bits, or agree within
+    the tolerance of `agreement` if their platforms differ; then the values of the first store are
+    kept. An outcome is preferred to a failure, a failure to a pending trial, and that to one that is
+    not requested. Trials that no store has on its axes are pending; if one of the stores is refined,
+    they are not requested.
 
     Parameters
     ----------
     paths
         Two stores or more.
     out
-        A new path; or the first of the stores, which is then replaced at once.
+        A new path; or the first of the stores, which is then replaced atomically.
     dry_run
-        Whether to tell only; whether trials agree is not looked at.
+        If True, only return what would change, without comparing trials.
 
     Returns
     -------
@@ -171,146 +176,145 @@ def merge(paths: Sequence[Where], out: Where, *, dry_run: bool = False) -> Chang
     Raises
     ------
     StoreError
-        The stores do not belong together, a trial differs, or `out` cannot take the result.
+        The stores cannot be combined, a trial differs, or `out` cannot take the result.
     StoreHeld
         A run is filling one of the stores.
     """
     if len(paths) < 2:
         raise StoreError(f"merge: got {len(paths)} store, expected two or more")
     names = [normal(path) for path in paths]
-    twice = next((path for path, name in zip(paths, names, strict=True) if names.count(name) > 1), None)
-    if twice is not None:
-        raise StoreError(f"store {twice}: stands twice among the stores to be merged; leave one out")
+    repeated = [path for path, name in zip(paths, names, strict=True) if names.count(name) > 1]
+    if repeated:
+        raise StoreError(f"store {repeated[0]}: is listed twice; remove one")
 
-    def planned() -> Plan:
+    def make() -> Plan:
         sources = [Source.of(path) for path in paths]
         first = sources[0]
         for other in sources[1:]:
             check_same(f"store {first.path}", first.sweep, f"store {other.path}", other.sweep)
         union = union_of(f"stores {', '.join(map(str, paths))}", [source.sweep for source in sources])
-        refined = any(stores.is_refined(path) for path in paths)
-        return plan_of(union, sources, UNASKED if refined else ASKED, [])
+        return make_plan(union, sources, _elsewhere(paths))
 
-    plan = planned()
+    plan = make()
     in_place = normal(out) == names[0]
     _check_out(out, plan.sources[0], in_place=in_place)
-    return plan.change(out, written=False) if dry_run else _make(planned, out, in_place=in_place)
+    if dry_run:
+        return plan.change(out, written=False)
+    return _write_result(make, out, in_place=in_place)
+
+
+def _elsewhere(paths: Iterable[StorePath]) -> Knowledge:
+    """Return the knowledge of trials that none of some stores has on its axes."""
+    refined = any(stores.is_refined(path) for path in paths)
+    return Knowledge.NOT_REQUESTED if refined else Knowledge.PENDING
+
+
+# ---- checks
+
+
+def check_replaceable(location: Location, sweep: Sweep) -> None:
+    """Check that the store of a sweep can be replaced atomically without losing anything.
+
+    Raises
+    ------
+    StoreError
+        The location cannot replace a store, may not be written, or holds files of others.
+    """
+    location.check_replaceable({ROOT, *stores.array_names(sweep)})
+
+
+def _check_out(out: StorePath, first: Source, *, in_place: bool) -> None:
+    """Check that a path can take the result, before anything is read."""
+    location = locate(out)
+    if in_place:
+        lease.refuse(location)
+        check_replaceable(location, first.sweep)
+    elif location.exists():
+        raise StoreError(f"store {out}: exists already; give a new path")
+
+
+def _check_sound(path: StorePath) -> None:
+    """Check that a source is not damaged: a lost chunk would be NaN for good, with status done."""
+    found = [one for one in damage(path) if one.kind not in HARMLESS]
+    if found:
+        raise StoreError(
+            f"store {path}: {found[0].key} is damaged ({found[0].what}); "
+            f"`widthlaw verify {path} --repair` makes lost trials pending"
+        )
 
 
 # ---- writing
 
 
-def _check_out(out: Where, first: Source, *, in_place: bool) -> None:
-    """Refuse a path that cannot take the result, before anything is read."""
-    where = place(out)
-    if in_place:
-        lease.refuse(where)
-        check_replaceable(where, first.sweep)
-    elif where.exists():
-        raise StoreError(f"store {out}: is there already; give a path where nothing is yet")
-
-
-def _make(planned: Callable[[], Plan], out: Where, *, in_place: bool) -> Change:
-    """Write a plan as a draft and let it appear at `out`; the plan is made when that is held."""
-    for source in planned().sources:
+def _write_result(make: Callable[[], Plan], out: StorePath, *, in_place: bool) -> Change:
+    """Write a plan as a draft and publish it at `out`; the plan is made again once that is held."""
+    for source in make().sources:
         _check_sound(source.path)
-    out = normal(out)  # of a link, what it leads to is replaced
-    where = place(out)
+    out = normal(out)  # a link stays, and its target is replaced
+    location = locate(out)
     with contextlib.ExitStack() as stack:
-        held = stack.enter_context(lease.hold(where)) if in_place else None
+        held = stack.enter_context(lease.hold(location)) if in_place else None
         if held:
-            stores.clean(out)
-        plan = planned()
+            stores.Store(location).clean()
+        plan = make()
         draft = stack.enter_context(stores.drafting(out))
-        approximate = _write(draft, plan)
+        approximate = _write_draft(draft, plan)
         if held:
             held.confirm()
-        _appear(where, draft, in_place)
+        _publish(location, draft, in_place=in_place)
     if not in_place:
-        stores.clean(out)
+        stores.Store(location).clean()
     return plan.change(out, written=True, approximate=approximate)
 
 
-def _check_sound(path: Where) -> None:
-    """Refuse to take over what is damaged: a lost chunk would be NaN for good, and look done."""
-    spoilt = [found for found in damage(path) if found.kind not in HARMLESS]
-    if spoilt:
-        raise StoreError(
-            f"store {path}: {spoilt[0].key} is damaged ({spoilt[0].what}); "
-            f"`widthlaw verify {path} --repair` makes what is lost pending"
-        )
-
-
-def _write(draft: Path, plan: Plan) -> int:
-    """Fill a draft; return how many trials agree only nearly."""
+def _write_draft(draft: Path, plan: Plan) -> int:
+    """Fill a draft; return how many trials agree only approximately."""
     union, sources, known = plan.union, plan.sources, plan.known
     shape = block_shape(union)
-    refined = any((known[cell.index] == UNASKED).any() for cell in union.cells())
-    seconds = estimated_seconds(union, known > UNASKED) if refined else None
+    refined = any((known[cell.index] == Knowledge.NOT_REQUESTED).any() for cell in union.cells())
+    seconds = estimated_seconds(union, known > Knowledge.NOT_REQUESTED) if refined else None
     write_template(draft, union, *shape, _provenances(sources), refined_seconds=seconds)
-    gatherer = Gatherer(union, sources)
+    gatherer, store = Gatherer(union, sources), stores.Store(draft, union)
     for block in blocks(union, *shape):
         here = known[block.cell.index][block.widths, block.seeds]
-        status = np.where(here == UNASKED, np.int8(Status.EXCLUDED), np.int8(Status.PENDING))
+        status = np.where(
+            here == Knowledge.NOT_REQUESTED, np.int8(Status.NOT_REQUESTED), np.int8(Status.PENDING)
+        )
         result = gatherer.gather(block)
-        if result is not None and (here == KNOWN).any():
-            result.status = np.where(here == KNOWN, result.status, status)
-            stores.write(draft, union, block, result)
-        elif refined:  # each block of such a store says what it is asked for
-            stores.write_status(draft, block, status)
+        if result is not None and (here == Knowledge.KNOWN).any():
+            result.status = np.where(here == Knowledge.KNOWN, result.status, status)
+            store.write(block, result)
+        elif refined:  # such a store has a chunk of statuses for every block
+            store.write_status(block, status)
     return gatherer.approximate
 
 
 def _provenances(sources: Iterable[Source]) -> list[dict[str, Any]]:
-    """Where the trials come from, each once: those of a store's own sources, then its own."""
-    told: list[dict[str, Any]] = []
+    """Return the provenance of all trials, each once: that of a source's own sources, then its own."""
+    records: list[dict[str, Any]] = []
     for source in sources:
         own = {key: value for key, value in source.provenance.items() if key != "sources"}
-        for one in (*source.provenance.get("sources", ()), own):
-            if all(_undated(one) != _undated(other) for other in told):
-                told.append(one)
-    return told
+        for record in (*source.provenance.get("sources", ()), own):
+            if all(_undated(record) != _undated(other) for other in records):
+                records.append(record)
+    return records
 
 
 def _undated(provenance: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in provenance.items() if key != "created"}
 
 
-def check_replaceable(where: Place, sweep: Sweep) -> None:
-    """Refuse what cannot be put in the place of a sweep's store without losing something."""
-    if not isinstance(where, Folder):
-        raise StoreError(
-            f"store {where.name}: a bucket cannot replace a store at once; give a new path with -o NEW"
-        )
-    if not (where.writable() and Folder(where.path.absolute().parent).writable()):
-        raise StoreError(
-            f"store {where.name}: no permission to write it and its folder; give a new path with -o NEW"
-        )
-    known = {"zarr.json", *stores.array_names(sweep)}
-    foreign = sorted(
-        entry.name
-        for entry in where.path.iterdir()
-        if entry.name not in known
-        and not entry.name.startswith(".")
-        and not entry.name.endswith(".partial")
-    )
-    if foreign:
-        raise StoreError(
-            f"store {where.name}: holds {foreign[0]}, which is not widthlaw's and would be lost; move "
-            "it away, or give a new path with -o NEW"
-        )
-
-
-def _appear(where: Place, draft: Path, in_place: bool) -> None:
+def _publish(location: Location, draft: Path, *, in_place: bool) -> None:
     if not in_place:
-        where.publish(draft)
+        location.publish(draft)
         return
-    held = where.read(lease.KEY)
-    if held is not None:  # it goes on being held
-        (draft / lease.KEY).write_bytes(held)
+    held = location.read(LEASE)
+    if held is not None:  # the new store is held by the same process
+        (draft / LEASE).write_bytes(held)
     try:
-        where.replace(draft)
+        location.replace(draft)
     except NotImplementedError as error:
         raise StoreError(
-            f"store {where.name}: cannot be replaced at once ({error}); give a new path with -o NEW"
+            f"store {location.name}: cannot be replaced atomically ({error}); give a new path with "
+            "-o NEW"
         ) from None

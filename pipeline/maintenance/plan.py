@@ -1,13 +1,15 @@
-"""What stores become together: the axes of their union, and what is known of each of its trials.
+"""Planning what stores become together: the union of their axes, and what is known of each trial.
 
-The union of an axis is sorted, whichever store came first. A trial's bits depend on its coordinates
-alone, so of each it is enough to know whether a source has an outcome of it, or asks for it.
+The union of an axis is sorted, so the order of the stores does not matter. A trial's bits depend on
+its coordinates alone. So the plan only needs to know of each trial whether a source has an outcome of
+it, or requests it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Any
 
 import numpy as np
@@ -15,55 +17,71 @@ from numpy.typing import NDArray
 
 from pipeline import store as stores
 from pipeline.errors import StoreError, SweepError
-from pipeline.maintenance.gather import Source, positions
+from pipeline.maintenance.gather import Source, index_by_value
 from pipeline.store.differences import differences
-from pipeline.store.location import Where
+from pipeline.store.location import StorePath
 from pipeline.sweep import Sweep
-from pipeline.sweep_files.checks import with_extents
+from pipeline.sweep_files.extents import with_extents
+from pipeline.trial_status import Status, lookup
 
 __all__ = [
-    "ASKED",
-    "GROWING",
-    "KNOWN",
-    "UNASKED",
     "Change",
+    "Knowledge",
     "Plan",
     "check_same",
     "grid",
-    "places_of",
-    "plan_of",
+    "indices_of",
+    "make_plan",
     "union_of",
     "widened",
 ]
 
 GROWING = ("d", "n", "width", "seeds")
+"""Axes that can get new values; the others belong to the identity of a sweep."""
 
-UNASKED, ASKED, KNOWN = 0, 1, 2
-"""What is known of a trial: it is not asked for, it is pending, it has an outcome (or has failed)."""
 
-_KNOWLEDGE = np.array([ASKED, KNOWN, KNOWN, KNOWN, UNASKED], dtype=np.int8)
-"""By status."""
+class Knowledge(IntEnum):
+    """State of a trial in all sources together, in increasing order.
+
+    A trial is `KNOWN` if it has an outcome or has failed.
+    """
+
+    NOT_REQUESTED = 0
+    PENDING = 1
+    KNOWN = 2
+
+
+_KNOWLEDGE = lookup(
+    {
+        Status.PENDING: Knowledge.PENDING,
+        Status.DONE: Knowledge.KNOWN,
+        Status.FAILED: Knowledge.KNOWN,
+        Status.DIVERGED: Knowledge.KNOWN,
+        Status.EXCLUDED: Knowledge.NOT_REQUESTED,
+        Status.NOT_REQUESTED: Knowledge.NOT_REQUESTED,
+    }
+)
 
 
 @dataclass(frozen=True)
 class Change:
-    """What an extension or a merger has made, or would make.
+    """The effect of an extension or a merger, made or planned.
 
     Attributes
     ----------
     store
-        Where the result lies.
+        Path of the result.
     before, after
-        The values of the axes that can grow, of the (first) store and of the result.
+        Values of the axes that can grow, in the (first) store and in the result.
     there, pending
-        Trials of the result with an outcome, and without.
-    asked
-        Trials that the result asks for and the (first) store did not.
+        Numbers of trials of the result with an outcome and without.
+    requested
+        Number of trials that the result requests and the (first) store did not.
     written
-        False where nothing had to be done, or was only asked.
+        False if nothing had to be done, or for a dry run.
     approximate
-        Trials of several stores that agree within the tolerance of two platforms, not to the bit: the
-        values of the first store were kept.
+        Number of trials of several stores that agree within the tolerance of two platforms, but not
+        to the bit: the values of the first store were kept.
     """
 
     store: str
@@ -71,40 +89,49 @@ class Change:
     after: dict[str, tuple[float, ...]]
     there: int
     pending: int
-    asked: int
+    requested: int
     written: bool
     approximate: int = 0
 
     @property
     def grown(self) -> bool:
-        """Whether an axis has values that were not there before, or a trial is newly asked for."""
-        return self.asked > 0 or any(
+        """True if an axis has new values or a trial is newly requested."""
+        return self.requested > 0 or any(
             set(self.after[key]) != set(self.before[key]) for key in self.after
         )
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a store is to become, by what its sources hold at one moment.
+    """A planned store, and what its sources held when it was planned.
 
     Attributes
     ----------
+    sources
+        Stores whose trials it takes over.
+    union
+        Its sweep.
     known
-        What is known of each trial of the union.
-    asked
-        Trials that the first source did not ask for.
+        `Knowledge` of each trial of the union.
+    requested
+        Number of trials that the first source did not request.
     """
 
     sources: list[Source]
     union: Sweep
     known: NDArray[np.int8]
-    asked: int
+    requested: int
 
-    def change(self, out: Where, *, written: bool, approximate: int = 0) -> Change:
-        """What carrying it out makes of a store at `out`."""
-        there, pending = (int((self.known == what).sum()) for what in (KNOWN, ASKED))
+    def change(self, out: StorePath, *, written: bool, approximate: int = 0) -> Change:
+        """Return the effect of this plan on a store at `out`."""
+        there, pending = (
+            int((self.known == state).sum()) for state in (Knowledge.KNOWN, Knowledge.PENDING)
+        )
         before, after = _extents(self.sources[0].sweep), _extents(self.union)
-        return Change(str(out), before, after, there, pending, self.asked, written, approximate)
+        return Change(str(out), before, after, there, pending, self.requested, written, approximate)
+
+
+# ---- sweeps with more values
 
 
 def widened(sweep: Sweep, where: str = "sweep", **more: Iterable[float]) -> Sweep:
@@ -115,100 +142,136 @@ def widened(sweep: Sweep, where: str = "sweep", **more: Iterable[float]) -> Swee
     sweep
         The sweep.
     where
-        How messages name it.
+        Name of the sweep in messages.
     **more
-        `d`, `n`, `width` and `seeds`, as far as they grow.
+        New values of `d`, `n`, `width` or `seeds`.
 
     Raises
     ------
     SweepError
-        It cannot be computed there.
+        The sweep cannot be computed with these values.
     """
     added = {key: sorted({*getattr(sweep, key), *values}) for key, values in more.items()}
     return with_extents(sweep, where, **added)
 
 
-def grid(path: Where) -> Sweep:
-    """Return the sweep of a store without what single trials have added to its axes.
+def grid(path: StorePath) -> Sweep:
+    """Return the sweep of a store, without the widths and seeds of requests for single trials.
 
-    Of a store that is asked for single trials: its d and n, with the widths and seeds as written in
-    its sweep.
+    For a refined store: its d and n, with the widths and seeds as written in its sweep.
     """
     stored = stores.stored_sweep(path)
     if not stores.is_refined(path):
         return stored
     written = stores.sweep_from(path, stores.check_store(path))
-    where = f"store {path}"
-    return with_extents(stored, where, width=written.width, seeds=written.seeds)
+    return with_extents(stored, f"store {path}", width=written.width, seeds=written.seeds)
 
 
-# ---- what belongs together
+def union_of(where: str, sweeps: Sequence[Sweep]) -> Sweep:
+    """Return the sweep with the values of all axes of several sweeps.
+
+    Parameters
+    ----------
+    where
+        Name of the sweeps in messages.
+    sweeps
+        Sweeps of one identity, with the same axes.
+
+    Raises
+    ------
+    StoreError
+        The union cannot be computed, such as two widths that give the same k.
+    """
+    more = {key: [value for sweep in sweeps for value in getattr(sweep, key)] for key in GROWING}
+    try:
+        return widened(sweeps[0], where, **more)
+    except SweepError as error:
+        lines = [line.strip() for line in str(error).splitlines()]
+        raise StoreError("; ".join(lines)) from None
+
+
+def check_same(name: str, stored: Sweep, other_name: str, other: Sweep) -> None:
+    """Check that two sweeps can share a store.
+
+    Parameters
+    ----------
+    name, other_name
+        Names of the sweeps in messages.
+    stored, other
+        The sweeps.
+
+    Raises
+    ------
+    StoreError
+        Their identities, axes or units of width differ.
+    """
+    if stored.identity != other.identity:
+        found = differences("", stored.identity_fields, other.identity_fields, other_name)
+        raise StoreError(
+            f"{name}: cannot be combined with {other_name}: {'; '.join(found)}; keep them in separate "
+            "stores"
+        )
+    if stored.axes != other.axes:
+        raise StoreError(
+            f"{name}: its axes are {', '.join(stored.axes)}, those of {other_name} "
+            f"{', '.join(other.axes)} (a list makes an axis); write both in the same way"
+        )
+    if stored.width_unit != other.width_unit:
+        raise StoreError(
+            f"{name}: its widths are given as {stored.width_unit}, those of {other_name} as "
+            f"{other.width_unit}; write them as {stored.width_unit}"
+        )
 
 
 def _extents(sweep: Sweep) -> dict[str, tuple[float, ...]]:
     return {key: getattr(sweep, key) for key in GROWING}
 
 
-def union_of(where: str, sweeps: Sequence[Sweep]) -> Sweep:
-    first = sweeps[0]
-    more = {key: [value for sweep in sweeps for value in getattr(sweep, key)] for key in GROWING}
-    try:
-        return widened(first, where, **more)
-    except SweepError as error:
-        lines = [line.strip() for line in str(error).splitlines()]
-        raise StoreError("; ".join(lines)) from None
-
-
-def check_same(one: str, stored: Sweep, other: str, asked: Sweep) -> None:
-    """Refuse what has no common store, with what differs."""
-    if stored.identity != asked.identity:
-        said = "; ".join(differences("", stored.identity_fields, asked.identity_fields))
-        said = said.replace("this sweep", other)
-        raise StoreError(
-            f"{one}: is of another kind than {other}: {said}; they need stores of their own"
-        )
-    if stored.axes != asked.axes:
-        raise StoreError(
-            f"{one}: its axes are {', '.join(stored.axes)}, those of {other} {', '.join(asked.axes)} "
-            "(a list makes an axis); write both in the same way"
-        )
-    if stored.width_unit != asked.width_unit:
-        raise StoreError(
-            f"{one}: its widths are given as {stored.width_unit}, those of {other} as "
-            f"{asked.width_unit}; write them as {stored.width_unit}"
-        )
-
-
 # ---- what is known of each trial
 
 
-def plan_of(union: Sweep, sources: list[Source], elsewhere: int, asks: Iterable[Any]) -> Plan:
-    """The plan of a union: the most that a source knows of each trial, by its status.
+def make_plan(
+    union: Sweep, sources: list[Source], elsewhere: Knowledge, requests: Iterable[Any] = ()
+) -> Plan:
+    """Plan the union of stores: each trial gets the highest `Knowledge` that a source has of it.
 
     Parameters
     ----------
+    union
+        Sweep of the planned store.
+    sources
+        Stores whose trials it takes over.
     elsewhere
-        What is known where no source has a trial.
-    asks
-        Indices of the union of what is asked for as well.
+        Knowledge of the trials that no source has on its axes.
+    requests
+        Indices of trials of the union that are requested too.
     """
     known = np.full(union.shape, -1, dtype=np.int8)
     before = 0
-    for source in sources:
-        at = np.ix_(*places_of(union, source.sweep))
-        own = _KNOWLEDGE[stores.statuses(source.path)]
-        known[at] = np.maximum(known[at], own)
-        before = before or int((own > UNASKED).sum())  # of the first
+    for number, source in enumerate(sources):
+        index = np.ix_(*indices_of(union, source.sweep))
+        own = _KNOWLEDGE[stores.Store(source.path, source.sweep).statuses()]
+        known[index] = np.maximum(known[index], own)
+        if number == 0:
+            before = _requested(own)
     known[known < 0] = elsewhere
-    for at in asks:
-        known[at] = np.maximum(known[at], ASKED)
-    for index in union.excluded():
-        known[index] = UNASKED
-    return Plan(sources, union, known, int((known > UNASKED).sum()) - before)
+    for index in requests:
+        known[index] = np.maximum(known[index], Knowledge.PENDING)
+    for cell_index in union.excluded():
+        known[cell_index] = Knowledge.NOT_REQUESTED
+    return Plan(sources, union, known, _requested(known) - before)
 
 
-def places_of(union: Sweep, sweep: Sweep) -> Iterator[list[int]]:
+def _requested(known: NDArray[np.int8]) -> int:
+    return int((known > Knowledge.NOT_REQUESTED).sum())
+
+
+def indices_of(union: Sweep, sweep: Sweep) -> Iterator[list[int]]:
+    """Yield for each axis of a sweep the indices of its values on the axis of the union."""
     for axis in (*sweep.axes, "width", "seeds"):
         values = getattr(sweep, axis)
-        places = positions(getattr(union, axis)) if axis in GROWING else {}
-        yield [places[value] for value in values] if places else [*range(len(values))]
+        if axis in GROWING:
+            index = index_by_value(getattr(union, axis))
+            yield [index[value] for value in values]
+        else:
+            yield [*range(len(values))]

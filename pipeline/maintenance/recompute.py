@@ -1,8 +1,8 @@
-"""Does a store hold what the program computes? Some of its trials are run again and compared.
+"""Computing stored trials again: random ones, to compare them, and the inputs of a seed.
 
-Checksums tell that a chunk is what was written; this tells that what was written is right, on this
-machine and with these versions. Of each sampled trial only its own width is run: a trial's bits do
-not depend on the widths beside it.
+Checksums show that a chunk is what was written. Running trials again shows that what was written is
+right, on this machine and with these versions. Only the width of a sampled trial is run, because a
+trial's bits do not depend on the other widths of its seed.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import groupby
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,25 +19,32 @@ from pipeline import store as stores
 from pipeline.blocks import Block, BlockResult
 from pipeline.errors import StoreError
 from pipeline.execution.compute import compute_block
-from pipeline.experiments import variables
-from pipeline.maintenance.agreement import TIMING, differing, one_platform, told_trial
+from pipeline.maintenance.agreement import TIMING, differing, one_platform, trial_label
 from pipeline.numerics.datasets import draw
 from pipeline.numerics.streams import Role, stream
-from pipeline.store import sweep_from
+from pipeline.store.location import StorePath
+from pipeline.store.names import MESSAGE, STATUS
 from pipeline.store.provenance import provenance
 from pipeline.sweep import Cell, Sweep
-from pipeline.theory import kernels
+from pipeline.theory.kernels import kernel_eigenvalues, kernel_matrix
 from pipeline.trial_status import Status
 
 __all__ = ["Comparison", "Difference", "redrawn_eigenvalues", "sample"]
 
-Trial = tuple[tuple[int, ...], int, int]
-"""Places on the cell's axes, on the width axis and on the seed axis."""
-
 
 @dataclass(frozen=True)
 class Difference:
-    """A variable of a trial that came out otherwise."""
+    """A variable of a trial whose stored value was not computed again.
+
+    Attributes
+    ----------
+    where
+        Coordinates of the trial.
+    variable
+        Name of the variable.
+    stored, now
+        Its first value that differs, in the store and as computed now.
+    """
 
     where: str
     variable: str
@@ -48,16 +54,16 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What a sample has shown.
+    """The result of running a sample of trials again.
 
     Attributes
     ----------
     trials
         Number of trials that were run again.
     exact
-        Whether equal bits were demanded: the store is of this platform.
+        True if equal bits were required, because the store was made on this platform.
     differences
-        The first value of each variable of each trial that does not agree.
+        The variables of trials that do not agree.
     """
 
     trials: int
@@ -65,17 +71,29 @@ class Comparison:
     differences: tuple[Difference, ...]
 
 
-def sample(path: str | Path, number: int, seed: int | None = None) -> Comparison:
-    """Run random trials of a store again and compare all they leave, but the time they took.
+# ---- a sample of trials
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """Indices of a trial on the axes of its cell, on the width axis and on the seed axis."""
+
+    cell: tuple[int, ...]
+    width: int
+    seed: int
+
+
+def sample(path: StorePath, number: int, seed: int | None = None) -> Comparison:
+    """Run random trials of a store again and compare all their variables, except for timings.
 
     Parameters
     ----------
     path
         The store.
     number
-        Of trials, done or diverged; all of them where the store has fewer.
+        Number of trials that are done or diverged; all of them if the store has fewer.
     seed
-        Of the draw; another draw each time if None.
+        Seed of the selection; a random one if None.
 
     Returns
     -------
@@ -84,68 +102,63 @@ def sample(path: str | Path, number: int, seed: int | None = None) -> Comparison
     Raises
     ------
     StoreError
-        There is no store, or it does not say its sweep.
+        There is no store at this path, or it lacks its sweep.
     """
     from threadpoolctl import threadpool_limits
 
-    sweep = stores.stored_sweep(path)
+    store = stores.Store(path)
     exact = one_platform([stores.provenance_of(path), provenance()])
-    trials = _draw(path, number, seed)
-    cells = {cell.index: cell for cell in sweep.cells()}
+    trials = _draw(store, number, seed)
+    cells = {cell.index: cell for cell in store.sweep.cells()}
     found: list[Difference] = []
     with threadpool_limits(limits=1):  # as in a run
-        for (index, _), group in groupby(trials, key=lambda trial: (trial[0], trial[2])):
-            found += _differences(path, sweep, cells[index], list(group), exact)
+        for (cell, _), group in groupby(trials, key=lambda trial: (trial.cell, trial.seed)):
+            for trial in group:
+                found += _differences(store, cells[cell], trial, exact)
     return Comparison(len(trials), exact, tuple(found))
 
 
-def _draw(path: str | Path, number: int, seed: int | None) -> list[Trial]:
-    """Trials to be run again, those of one cell and seed together."""
-    status = stores.statuses(path)
+def _draw(store: stores.Store, number: int, seed: int | None) -> list[_Trial]:
+    """Draw trials to be run again, and sort them by cell and seed."""
+    status = store.statuses()
     there = np.flatnonzero(np.isin(status, [Status.DONE, Status.DIVERGED]))
     drawn = np.random.default_rng(seed).choice(there, min(number, there.size), replace=False)
-    places = np.stack(np.unravel_index(np.sort(drawn), status.shape), axis=1).tolist()
-    trials = [(tuple(place[:-2]), place[-2], place[-1]) for place in places]
-    return sorted(trials, key=lambda trial: (trial[0], trial[2], trial[1]))
+    indices = np.stack(np.unravel_index(np.sort(drawn), status.shape), axis=1).tolist()
+    trials = [_Trial(tuple(index[:-2]), *index[-2:]) for index in indices]
+    return sorted(trials, key=lambda trial: (trial.cell, trial.seed, trial.width))
 
 
-def _differences(
-    path: str | Path, sweep: Sweep, cell: Cell, trials: list[Trial], exact: bool
-) -> Iterator[Difference]:
-    """Compare trials of one seed of one cell."""
-    seed = trials[0][2]
-    for _, row, _ in trials:
-        one = replace(cell, widths=(cell.widths[row],))
-        block = Block(one, row, seed, seed + 1, 0.0)
-        stored, now = stores.read_block(path, sweep, block), compute_block(sweep, block)
-        where = told_trial(sweep, cell.index, row, seed)
-        for name, was, is_now in _unequal(sweep, stored, now, exact):
-            yield Difference(where, name, str(was), str(is_now))
-
-
-def _unequal(
-    sweep: Sweep, stored: BlockResult, now: BlockResult, exact: bool
-) -> Iterator[tuple[str, Any, Any]]:
-    """The first value of each variable in which two results differ."""
-    pairs: dict[str, Any] = {"status": (stored.status, now.status)}
-    if exact:
-        pairs["message"] = (stored.message, now.message)
-    pairs |= {v.name: (stored.values[v.name], now.values[v.name]) for v in variables(sweep)}
-    for name, (one, other) in pairs.items():
+def _differences(store: stores.Store, cell: Cell, trial: _Trial, exact: bool) -> Iterator[Difference]:
+    """Run a trial again and yield its variables that do not agree."""
+    alone = replace(cell, widths=(cell.widths[trial.width],))
+    block = Block(alone, trial.width, trial.seed, trial.seed + 1, 0.0)
+    stored, now = store.read(block), compute_block(store.sweep, block)
+    label = trial_label(store.sweep, cell.index, trial.width, trial.seed)
+    for name, (one, other) in _pairs(stored, now, exact).items():
         apart = differing(name, one, other, exact)
-        if name != TIMING and apart.any():
-            at = tuple(np.argwhere(apart)[0])
-            yield name, _plain(name, one[at]), _plain(name, other[at])
+        if apart.any():
+            index = tuple(np.argwhere(apart)[0])
+            yield Difference(label, name, *(_as_text(name, values[index]) for values in (one, other)))
 
 
-def _plain(name: str, value: Any) -> Any:
-    return (
-        Status(int(value)).word
-        if name == "status"
-        else repr(value)
-        if isinstance(value, str)
-        else value
-    )
+def _pairs(
+    stored: BlockResult, now: BlockResult, exact: bool
+) -> dict[str, tuple[NDArray[Any], NDArray[Any]]]:
+    """Return the arrays of two results that have to agree."""
+    pairs: dict[str, Any] = {STATUS: (stored.status, now.status)}
+    if exact:  # messages may contain numbers
+        pairs[MESSAGE] = (stored.message, now.message)
+    pairs |= {name: (values, now.values[name]) for name, values in stored.values.items()}
+    return {name: pair for name, pair in pairs.items() if name != TIMING}
+
+
+def _as_text(name: str, value: Any) -> str:
+    if name == STATUS:
+        return Status(int(value)).word
+    return repr(value) if isinstance(value, str) else str(value)
+
+
+# ---- inputs of a seed
 
 
 def redrawn_eigenvalues(
@@ -158,16 +171,18 @@ def redrawn_eigenvalues(
     dataset: str | None = None,
     angle: float = 0.0,
 ) -> NDArray[np.float64]:
-    """Eigenvalues of the population kernel of one seed's inputs, for stores that do not keep them.
+    """Draw the inputs of a seed again and return the eigenvalues of their population kernel.
+
+    This is for stores without the variable `kernel_eigenvalues`.
 
     Parameters
     ----------
     attributes
-        Those of the store.
+        Attributes of the store.
     d, n, seed
         Coordinates of the trial.
     activation, dataset, angle
-        Its other coordinates, where the store has such axes; an angle of 0 is none.
+        Its other coordinates, if the store has such axes; 0 for a dataset without an angle.
 
     Returns
     -------
@@ -176,11 +191,11 @@ def redrawn_eigenvalues(
     Raises
     ------
     StoreError
-        The attributes are not those of a store, or the file of its data has gone.
+        The attributes are not those of a store, or its data file is missing.
     """
     if not isinstance(attributes.get("identity"), str):
         raise StoreError("the data have no attributes of a store: open them with analysis.open_store")
-    sweep = sweep_from(str(attributes.get("name")), dict(attributes))
+    sweep: Sweep = stores.sweep_from(str(attributes.get("name")), dict(attributes))
     spec = next(spec for spec in sweep.dataset if dataset in (None, spec.kind))
     X = draw(spec, stream(sweep.entropy, d, n, seed, Role.DATA), n, d, angle or None)
-    return kernels.kernel_eigenvalues(kernels.kernel_matrix(X, activation or sweep.activation[0]))
+    return kernel_eigenvalues(kernel_matrix(X, activation or sweep.activation[0]))

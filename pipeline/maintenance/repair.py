@@ -1,9 +1,10 @@
-"""Repairing a store: damaged trials become pending again, and what the template holds is rewritten."""
+"""Repairing a store: trials with damage become pending, and files of the template are rewritten."""
 
 from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,13 @@ from numpy.typing import NDArray
 
 from pipeline import store as stores
 from pipeline.errors import StoreError
-from pipeline.maintenance.chunks import STATUS, BadChunk, Decoder, chunk_places
-from pipeline.maintenance.verify import ROOT, Damage, attributes_or_damage, expected_template
+from pipeline.maintenance.chunks import BadChunk, Decoder, chunk_index
+from pipeline.maintenance.expected import checked_attributes, expected_template
+from pipeline.maintenance.verify import Damage
 from pipeline.store import lease
-from pipeline.store.location import Folder, Place, place
+from pipeline.store.location import Location, StorePath, locate
+from pipeline.store.names import ROOT, STATUS
+from pipeline.store.older_formats import not_requested_code
 from pipeline.trial_status import Status
 
 __all__ = ["Repaired", "repair"]
@@ -25,25 +29,32 @@ __all__ = ["Repaired", "repair"]
 
 @dataclass(frozen=True)
 class Repaired:
-    """What a repair did: trials made pending, files written anew, files removed."""
+    """The effect of a repair.
+
+    Attributes
+    ----------
+    trials
+        Number of trials made pending.
+    rewritten, removed
+        Numbers of files.
+    """
 
     trials: int = 0
     rewritten: int = 0
     removed: int = 0
 
 
-# ---- mending
+def repair(path: StorePath, damages: list[Damage]) -> Repaired:
+    """Make damaged trials pending, restore the files of the template, and remove leftovers.
 
-
-def repair(path: str | Path, damages: list[Damage]) -> Repaired:
-    """Make the trials pending that damage has spoilt, and the store whole again.
+    The store keeps its format version.
 
     Parameters
     ----------
     path
         The store.
     damages
-        What `damage` has found there.
+        The result of `damage`.
 
     Returns
     -------
@@ -52,76 +63,87 @@ def repair(path: str | Path, damages: list[Damage]) -> Repaired:
     Raises
     ------
     StoreError
-        The group's own attributes are damaged.
+        The attributes of the group are damaged, or the store may not be written.
     StoreHeld
         A run is filling the store.
     """
-    where = place(path)
-    hopeless = [found for found in damages if found.remedy is None]
-    if hopeless:
-        raise StoreError(
-            f"store {path}: {hopeless[0].key} is damaged and cannot be repaired: it says what all the "
-            "rest is; bring back a copy of that file, or run the sweep into a new path"
-        )
+    location = locate(path)
     if not damages:
         return Repaired()
-    if not where.writable():
-        raise StoreError(f"store {path}: no permission to write; copy it to a place of your own")
-    with lease.hold(where):
-        rewritten = _rewrite(path, where, [found for found in damages if found.remedy == "rewrite"])
-        reset = {found.keys: found.trials for found in damages if found.remedy == "reset"}
-        refined = bool(reset) and stores.is_refined(path)
-        trials = sum(reset.values())
-        for status, *others in reset:
-            unasked = _unasked(where, status) if refined else None
-            where.delete(status)  # first: from here on the block is pending
-            if unasked is not None:
-                trials -= int(unasked.sum())
-                _write_unasked(where, status, unasked)
-            for key in others:
-                where.delete(key)
-        removed = [key for found in damages if found.remedy == "remove" for key in found.keys]
-        for key in removed:
-            _remove(where, key)
-    return Repaired(trials, rewritten, len(removed))
+    attributes = checked_attributes(path, location)
+    if not location.writable():
+        raise StoreError(f"store {path}: no permission to write; copy it to a path of your own")
+    with lease.hold(location):
+        rewritten = _rewrite(path, location, attributes, _keys(damages, "rewrite"))
+        reset = {one.keys: one.trials for one in damages if one.remedy == "reset"}
+        trials = sum(trials - _reset(location, attributes, keys) for keys, trials in reset.items())
+        leftovers = _keys(damages, "remove")
+        for key in leftovers:
+            _remove(location, key)
+    return Repaired(trials, rewritten, len(leftovers))
 
 
-def _unasked(where: Place, key: str) -> NDArray[np.bool_]:
-    """Which trials a status chunk of a refined store says are not asked for; none where it is lost."""
-    raw, metadata = where.read(key), where.read(f"{STATUS}/{ROOT}")
+def _keys(damages: Iterable[Damage], remedy: str) -> list[str]:
+    return [key for one in damages if one.remedy == remedy for key in one.keys]
+
+
+# ---- blocks
+
+
+def _reset(location: Location, attributes: Mapping[str, Any], keys: tuple[str, ...]) -> int:
+    """Remove the chunks of a block, and return how many of its trials are not requested.
+
+    A refined store keeps a chunk of statuses, in which such trials stay as they are.
+    """
+    status, *others = keys
+    not_requested = np.zeros((), dtype=bool)
+    if attributes.get("refined"):
+        code = not_requested_code(attributes)
+        not_requested = _statuses(location, status) == code
+        location.delete(status)  # first: from here on the block is pending
+        _write_statuses(location, status, np.where(not_requested, code, Status.PENDING))
+    else:
+        location.delete(status)
+    for key in others:
+        location.delete(key)
+    return int(not_requested.sum())
+
+
+def _statuses(location: Location, key: str) -> NDArray[np.int8]:
+    """Return the statuses of a chunk; a single `PENDING` if the chunk is damaged or lost."""
+    raw, metadata = location.read(key), location.read(f"{STATUS}/{ROOT}")
     try:
-        found = Decoder(metadata or b"").decode(key.removeprefix(f"{STATUS}/"), raw or b"")
+        return Decoder(metadata or b"").decode(key.removeprefix(f"{STATUS}/"), raw or b"")
     except BadChunk:
-        return np.zeros((), dtype=bool)
-    return found == Status.EXCLUDED
+        return np.array(Status.PENDING, dtype=np.int8)
 
 
-def _write_unasked(where: Place, key: str, unasked: NDArray[np.bool_]) -> None:
-    """Write a status chunk, of which a refined store has one a block, with all other trials pending."""
+def _write_statuses(location: Location, key: str, status: NDArray[Any]) -> None:
+    """Write the statuses of a chunk, even if all are pending."""
     with zarr.config.set({"array.write_empty_chunks": True}):
-        status: Any = stores.open_group(where, "r+")[STATUS]
-        values = np.where(unasked, np.int8(Status.EXCLUDED), np.int8(Status.PENDING))
-        status.blocks[chunk_places(key.removeprefix(f"{STATUS}/"))] = values
+        array: Any = stores.open_group(location, "r+")[STATUS]
+        array.blocks[chunk_index(key.removeprefix(f"{STATUS}/"))] = status.astype(np.int8)
 
 
-def _rewrite(path: str | Path, where: Place, damages: list[Damage]) -> int:
-    keys = [key for found in damages for key in found.keys]
+# ---- files
+
+
+def _rewrite(path: StorePath, location: Location, attributes: dict[str, Any], keys: list[str]) -> int:
+    """Write files of the template, the root last, and return their number."""
     if not keys:
         return 0
-    attributes = attributes_or_damage(path, where)
-    assert not isinstance(attributes, Damage)
-    with expected_template(path, where, attributes) as template:
+    with expected_template(path, location, attributes) as template:
         for key in sorted(keys, key=lambda key: key == ROOT):
             new = template.read(key)
             if key == ROOT:  # keeps the attributes, which have their own digest
                 new = json.dumps(json.loads(new) | {"attributes": attributes}, indent=2).encode()
-            where.swap(key, where.read(key), new)
+            location.swap(key, location.read(key), new)
     return len(keys)
 
 
-def _remove(where: Place, key: str) -> None:
+def _remove(location: Location, key: str) -> None:
     draft = Path(key)
-    if isinstance(where, Folder) and draft in stores.drafts(where):
+    if draft in location.drafts():
         shutil.rmtree(draft, ignore_errors=True)
     else:
-        where.delete(key)
+        location.delete(key)

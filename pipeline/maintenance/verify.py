@@ -1,28 +1,26 @@
-"""Is a store what was written? Damage is found, and what it has spoilt is made pending again.
+"""Finding damage: files of a store that are not what was written.
 
-Every file of a store is looked at once: chunks by their checksums, metadata and coordinates against
-the template of the store's own sweep, and the chunks of a block against each other: a block with
-outcomes has all its chunks (format version 2), one without has none. Only a refined store may leave
-trials of a cell unasked for, and there every block has a status. Each find says how it is remedied:
+Every file is read once. Chunks are checked by their checksums, metadata and coordinates against the
+template of the store's own sweep, and the chunks of a block against each other: since format version 2
+a block with outcomes has all its chunks, and a block without has none. Only a refined store may have
+cells with trials that are not requested, and there every block has statuses. Each `Damage` has a
+remedy:
 
-- *reset*: the chunks of a block are removed, `status` first. Killed at any moment, that leaves
-  chunks without a status, which is a find of its own, or pending trials, which a run computes again
-  to the same bits. A chunk is the unit: what it holds is known as a whole or not at all. So where the
-  status itself is lost, trials of a refined store become pending which were not asked for.
+- *reset*: the chunks of a block are removed, `status` first. If that is killed at any moment, it leaves
+  either chunks without a status, which are found as damage, or pending trials, which a run computes
+  again to the same bits. The unit is a chunk, whose values are known either all or not at all. So if
+  the statuses of a refined store are lost, trials that were not requested become pending too.
 - *rewrite*: a file that follows from the sweep alone is written as in the template.
-- *remove*: what a killed process left behind.
+- *remove*: a leftover of a killed process.
 
-What cannot be remedied is a group whose attributes have changed: they say what all the rest is.
+Only changed attributes of the group have no remedy, because they describe all the rest.
 """
 
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -30,33 +28,38 @@ from numpy.typing import NDArray
 
 from pipeline import store as stores
 from pipeline.blocks import Block, blocks
-from pipeline.errors import StoreError
-from pipeline.maintenance.agreement import told_block
-from pipeline.maintenance.chunks import STATUS, BadChunk, Decoder, block_keys
+from pipeline.maintenance.agreement import block_label
+from pipeline.maintenance.chunks import BadChunk, Decoder, block_keys
+from pipeline.maintenance.expected import (
+    RootDamaged,
+    Template,
+    checked_attributes,
+    expected_template,
+    nested,
+    parse_json,
+)
 from pipeline.store import lease
-from pipeline.store.location import PARTIAL, Place, place
-from pipeline.store.template import FORMAT, attributes_digest, coordinates, extents_of, write_template
-from pipeline.sweep import Sweep
-from pipeline.trial_status import Status
+from pipeline.store.location import Location, StorePath, locate
+from pipeline.store.names import PARTIAL, ROOT, SECONDS, STARTS, STATUS
+from pipeline.store.older_formats import not_requested_code
+from pipeline.store.template import coordinates
+from pipeline.trial_status import UNREQUESTED, Status
 
-__all__ = ["ROOT", "Damage", "attributes_or_damage", "damage", "expected_template"]
+__all__ = ["Damage", "damage"]
 
-ROOT = "zarr.json"
+WITHOUT_OUTCOME = [Status.PENDING, *UNREQUESTED]
 
-STARTS = ".starts-"
-"""How the files begin in which a careful block counts its starts."""
+FIRST_WITH_ALL_CHUNKS = 2
+"""Format version in which chunks of only fill values began to be written.
 
-NEVER_FILL = "seconds"
-"""The one variable of a block with outcomes that is never all NaN, whatever the trials gave.
-
-In format version 1 a chunk of nothing but fill values was not written, so of all others it cannot be
-told whether a chunk that is not there was lost.
+In version 1 the loss of a chunk can be detected only for `status` and for `SECONDS`, which is never all
+NaN in a block with outcomes.
 """
 
 
 @dataclass(frozen=True)
 class Damage:
-    """One thing that is wrong with a store.
+    """One problem of a store.
 
     Attributes
     ----------
@@ -64,15 +67,15 @@ class Damage:
         `root`, `metadata`, `coordinate`, `damaged` (a chunk that is not what was written), `missing`,
         `unfinished` (results without a status), `unexpected` or `leftover` (files).
     array
-        The array that it belongs to, or "".
+        Name of the array, or "".
     key
-        The file, below the store; of a draft beside the store its path.
+        The file, below the store; for a draft beside the store, its path.
     what
-        What was found.
+        What is wrong with it.
     trials, where
-        How many trials it spoils, and their coordinates.
+        Number of trials whose results are lost, and their coordinates.
     remedy, keys
-        What `repair` does, and to which files, in this order; None where nothing helps.
+        What `repair` does, and the files it does it to, in this order; None if nothing helps.
     """
 
     kind: str
@@ -85,146 +88,51 @@ class Damage:
     keys: tuple[str, ...] = ()
 
 
-# ---- finding
-
-
-def damage(path: str | Path) -> list[Damage]:
-    """Find everything that is wrong with a store; nothing is touched.
+def damage(path: StorePath) -> list[Damage]:
+    """Find all damage of a store, without changing anything.
 
     Every chunk is read once, and memory holds one at a time.
 
     Parameters
     ----------
     path
-        Path or s3:// URL of a store that nobody is filling.
+        Path or s3:// URL of a store that no run is filling.
 
     Returns
     -------
     list of Damage
-        Empty where the store is sound; pending and failed trials are no damage.
+        Empty if the store is sound; pending and failed trials are no damage.
 
     Raises
     ------
     StoreError
-        There is no store at that path, or its data file is not there.
+        There is no store at that path, or its data file is missing.
     StoreHeld
-        A run is filling it: what is half-written would look damaged.
+        A run is filling the store: a block that is being written would look damaged.
     """
-    where = place(path)
-    if not where.exists():
-        stores.check_store(path)
-    lease.refuse(where)
-    attributes = attributes_or_damage(path, where)
-    if isinstance(attributes, Damage):
-        return [attributes]
-    with expected_template(path, where, attributes) as template:
-        return [*_Inspection(where, attributes, template).damage()]
-
-
-def attributes_or_damage(path: str | Path, where: Place) -> dict[str, Any] | Damage:
-    """The attributes of a store, or how they are damaged."""
-    raw = where.read(ROOT)
-    attributes = _parsed(raw).get("attributes")
-    if isinstance(attributes, dict) and attributes.get("format") == FORMAT:
-        if attributes.get("format_version") not in stores.READABLE:
-            stores.check_store(path)  # says so
-        if attributes.get("digest") == attributes_digest(attributes):
-            return attributes
-    lost = Damage("root", "", ROOT, "not what was written, and it says what all the rest is")
+    location = locate(path)
+    if not location.exists():
+        stores.check_store(path)  # raises the error
+    lease.refuse(location)
     try:
-        checked = stores.check_store(path)
-    except StoreError:
-        another = bool(_parsed(raw)) and b"widthlaw" not in (raw or b"")
-        if not another and all(where.read(f"{name}/{ROOT}") for name in (STATUS, "message")):
-            return lost
-        raise
-    return lost if checked["format_version"] > 1 or "digest" in checked else checked
-
-
-def _parsed(raw: bytes | None) -> dict[str, Any]:
-    """A JSON object; {} where it is none."""
-    try:
-        document = json.loads(raw or b"")
-    except (ValueError, RecursionError):
-        return {}
-    return document if isinstance(document, dict) else {}
-
-
-@dataclass(frozen=True)
-class _Template:
-    """What a store was before its first result, in a folder of its own."""
-
-    folder: Path
-    sweep: Sweep
-    widths: int
-    seeds: int
-
-    def read(self, key: str) -> bytes:
-        return (self.folder / key).read_bytes()
-
-    @property
-    def arrays(self) -> list[str]:
-        return sorted(file.parent.name for file in self.folder.glob(f"*/{ROOT}"))
-
-
-@contextmanager
-def expected_template(
-    path: str | Path, where: Place, attributes: dict[str, Any]
-) -> Iterator[_Template]:
-    shape, widths, seeds = _layout(path, where)
-    try:
-        extents = extents_of(attributes)
-        sweep = stores.sweep_from(path, attributes, extents)
-        if extents is None and sweep.shape != shape:
-            sweep = stores.stored_sweep(path)
-    except (TypeError, ValueError, KeyError) as error:
-        if isinstance(error, StoreError):
-            raise
-        raise StoreError(f"store {path}: cannot use its attribute extents; bring back a copy") from None
-    with tempfile.TemporaryDirectory() as folder:
-        write_template(Path(folder, "template"), sweep, widths, seeds)
-        yield _Template(Path(folder, "template"), sweep, widths, seeds)
-
-
-def _layout(path: str | Path, where: Place) -> tuple[tuple[int, ...], int, int]:
-    """Shape of a store, and the widths and seeds of a chunk, by what most of four places say."""
-    copies = _parsed(where.read(ROOT)).get("consolidated_metadata")
-    told: list[tuple[tuple[int, ...], int, int]] = []
-    for name in (STATUS, "message"):
-        for metadata in (_parsed(where.read(f"{name}/{ROOT}")), _inside(copies, "metadata", name)):
-            grid: Any = _inside(metadata, "chunk_grid", "configuration").get("chunk_shape")
-            shape: Any = metadata.get("shape")
-            if _whole(shape) and _whole(grid) and len(grid) == len(shape):
-                told.append((tuple(shape), *grid[-2:]))
-    if not told:
-        raise StoreError(
-            f"store {path}: nothing tells its shape any more: all metadata of status and message are "
-            "damaged; bring back a copy"
-        )
-    return max(told, key=told.count)
-
-
-def _inside(document: Any, *keys: str) -> dict[str, Any]:
-    for key in keys:
-        document = document.get(key) if isinstance(document, dict) else None
-    return document if isinstance(document, dict) else {}
-
-
-def _whole(values: Any) -> bool:
-    return (
-        isinstance(values, list) and len(values) >= 2 and all(type(v) is int and v > 0 for v in values)
-    )
+        attributes = checked_attributes(path, location)
+    except RootDamaged:
+        return [Damage("root", "", ROOT, "not what was written, and it describes all the rest")]
+    with expected_template(path, location, attributes) as template:
+        return [*_Inspection(location, attributes, template).damage()]
 
 
 class _Inspection:
     """One pass over the files of a store."""
 
-    def __init__(self, where: Place, attributes: dict[str, Any], template: _Template) -> None:
-        self._where, self._template = where, template
+    def __init__(self, location: Location, attributes: dict[str, Any], template: Template) -> None:
+        self._location, self._template = location, template
         self._sweep = template.sweep
-        self._complete = attributes["format_version"] > 1
+        self._complete = attributes["format_version"] >= FIRST_WITH_ALL_CHUNKS
         self._refined = bool(attributes.get("refined"))
-        self._present = {key for key, _ in where.files()}
+        allowed = {not_requested_code(attributes)} if self._refined else set()
+        self._forbidden = [status for status in UNREQUESTED if status not in allowed]
+        self._present = {key for key, _ in location.files()}
         self._owned: set[str] = set()
         self._decoders: dict[str, Decoder] = {}
 
@@ -237,111 +145,117 @@ class _Inspection:
         yield from self._files()
 
     def _read(self, key: str) -> bytes | None:
-        return self._where.read(key) if key in self._present else None
+        return self._location.read(key) if key in self._present else None
+
+    def _chunk(self, name: str, key: str) -> tuple[NDArray[Any] | None, str]:
+        """Return the values of a chunk, None if it is missing or bad; and what is wrong, or ""."""
+        raw = self._read(key)
+        if raw is None:
+            return None, ""
+        try:
+            return self._decoders[name].decode(key.removeprefix(f"{name}/"), raw), ""
+        except BadChunk as error:
+            return None, str(error)
 
     # ---- metadata
 
     def _metadata(self) -> Iterator[Damage]:
-        """Each array's metadata against the template's, and the copy that the group has of them.
+        """Check each array's metadata against the template, and against its copy in the group.
 
-        Attributes such as `long_name` may be those of another version of widthlaw: what the array and
-        the copy agree on is as it was written.
+        Attributes such as `long_name` may be those of another version of widthlaw: if the array and
+        the copy agree, they are as written.
         """
-        root = _parsed(self._read(ROOT))
-        copies = _inside(root, "consolidated_metadata", "metadata")
+        root = parse_json(self._read(ROOT))
+        copies = nested(root, "consolidated_metadata", "metadata")
         stale = False
         for name in self._template.arrays:
             key = f"{name}/{ROOT}"
             raw, expected = self._read(key), self._template.read(key)
-            own, copy = _parsed(raw), copies.get(name)
+            own, copy = parse_json(raw), copies.get(name)
             sound = raw is not None and (
                 own == json.loads(expected) or (own == copy and _same_layout(raw, expected))
             )
             self._decoders[name] = Decoder(raw if sound and raw else expected)
             self._owned.add(key)
             if not sound:
-                what = "not there" if raw is None else "not what the sweep's template says"
+                what = "not there" if raw is None else "does not match the sweep's template"
                 yield Damage("metadata", name, key, what, remedy="rewrite", keys=(key,))
             stale |= copy != own if sound else copy != json.loads(expected)
         expected_root = json.loads(self._template.read(ROOT))
-        frame = ("zarr_format", "node_type")
-        stale |= any(root.get(key) != expected_root[key] for key in frame)
-        stale |= _inside(root, "consolidated_metadata").get("kind") != "inline"
+        stale |= any(root.get(key) != expected_root[key] for key in ("zarr_format", "node_type"))
+        stale |= nested(root, "consolidated_metadata").get("kind") != "inline"
         if stale:
             what = "its copy of the arrays' metadata is not what was written"
             yield Damage("metadata", "", ROOT, what, remedy="rewrite", keys=(ROOT,))
 
-    # ---- coordinates and places that the sweep does not ask for
+    # ---- chunks that follow from the sweep
 
     def _coordinates(self) -> Iterator[Damage]:
         for name, (dims, values, _) in coordinates(self._sweep).items():
             key = "/".join([name, "c", *("0" for _ in dims)])
-            yield from self._compare("coordinate", name, key, values)
+            what = self._known_chunk(name, key, values)
+            if what:
+                yield Damage("coordinate", name, key, what, remedy="rewrite", keys=(key,))
 
     def _excluded(self) -> Iterator[Damage]:
+        """Check the statuses of cells that cannot exist."""
         folder = self._template.folder
         for file in sorted((folder / STATUS).rglob("*")):
             if file.is_file() and file.name != ROOT:
                 key = file.relative_to(folder).as_posix()
-                expected = np.array(Status.EXCLUDED, dtype=np.int8)
-                yield from self._compare(STATUS, STATUS, key, expected)
+                what = self._known_chunk(STATUS, key, np.array(Status.EXCLUDED, dtype=np.int8))
+                if what:
+                    kind = "damaged" if key in self._present else "missing"
+                    yield Damage(kind, STATUS, key, what, remedy="rewrite", keys=(key,))
 
-    def _compare(self, kind: str, name: str, key: str, expected: NDArray[Any]) -> Iterator[Damage]:
-        """A chunk whose values are known beforehand."""
+    def _known_chunk(self, name: str, key: str, expected: NDArray[Any]) -> str:
+        """Return what is wrong with a chunk whose values are known, or ""."""
         self._owned.add(key)
-        told = "coordinate" if kind == "coordinate" else "damaged"
-        raw, what = self._read(key), ""
-        if raw is None:
-            if self._complete or np.any(expected != expected.dtype.type()):
-                what, told = "not there", "coordinate" if kind == "coordinate" else "missing"
-        else:
-            try:
-                found = self._decode(name, key, raw)
-                what = "" if np.all(found == expected) else "not the values of the sweep"
-            except BadChunk as error:
-                what = str(error)
+        found, what = self._chunk(name, key)
         if what:
-            yield Damage(told, name, key, what, remedy="rewrite", keys=(key,))
-
-    def _decode(self, name: str, key: str, raw: bytes) -> NDArray[Any]:
-        return self._decoders[name].decode(key.removeprefix(f"{name}/"), raw)
+            return what
+        if found is None:
+            is_fill = not np.any(expected != expected.dtype.type())
+            return "not there" if self._complete or not is_fill else ""
+        return "" if np.all(found == expected) else "not the values of the sweep"
 
     # ---- blocks
 
     def _block(self, block: Block) -> Iterator[Damage]:
-        """The chunks of a block, each by itself and against its statuses."""
+        """Check each chunk of a block, and all of them against its statuses."""
         keys = block_keys(self._sweep, block, self._template.widths, self._template.seeds)
         self._owned.update(keys.values())
-        spoilt: dict[str, Any] = {"trials": block.trials, "where": told_block(self._sweep, block)}
-        remedy: dict[str, Any] = {"remedy": "reset", "keys": tuple(keys.values())}
-        status, outcomes = None, False
-        unknown = False
-        for name, key in keys.items():
-            raw = self._read(key)
-            if raw is None:
-                lost = outcomes and (self._complete or name == NEVER_FILL)
-                if lost or (name == STATUS and self._refined):
-                    unknown |= name == STATUS
-                    yield Damage("missing", name, key, "not there", **spoilt, **remedy)
-                continue
-            try:
-                found = self._decode(name, key, raw)
-            except BadChunk as error:
-                unknown |= name == STATUS
-                yield Damage("damaged", name, key, str(error), **spoilt, **remedy)
-                continue
-            if name == STATUS:
-                status = found
-                outcomes = not np.isin(status, [Status.PENDING, Status.EXCLUDED]).all()
-                if not self._refined and (status == Status.EXCLUDED).any():
-                    what = "it says that the sweep does not ask for trials, and it does"
-                    yield Damage("damaged", name, key, what, **spoilt, **remedy)
-        results = any(key in self._present for name, key in keys.items() if name != STATUS)
-        if results and not outcomes and not unknown:
-            key = keys[STATUS]
+        reset: dict[str, Any] = {
+            "trials": block.trials,
+            "where": block_label(self._sweep, block),
+            "remedy": "reset",
+            "keys": tuple(keys.values()),
+        }
+        key = keys.pop(STATUS)
+        status, what = self._chunk(STATUS, key)
+        if what:
+            yield Damage("damaged", STATUS, key, what, **reset)
+        elif status is None and self._refined:
+            what = "not there"
+            yield Damage("missing", STATUS, key, what, **reset)
+        elif status is not None and np.isin(status, self._forbidden).any():
+            excludes = "it excludes trials that the sweep needs"
+            yield Damage("damaged", STATUS, key, excludes, **reset)
+        outcomes = status is not None and not np.isin(status, WITHOUT_OUTCOME).all()
+        yield from self._results(keys, outcomes, reset)
+        if not outcomes and not what and any(key in self._present for key in keys.values()):
             lost = "its status says pending" if status is not None else "its status is not there"
-            what = f"results, and {lost}: a write that was cut off, or a lost chunk"
-            yield Damage("unfinished", STATUS, key, what, **spoilt, **remedy)
+            what = f"results, but {lost}: an interrupted write, or a lost chunk"
+            yield Damage("unfinished", STATUS, key, what, **reset)
+
+    def _results(self, keys: dict[str, str], outcomes: bool, reset: dict[str, Any]) -> Iterator[Damage]:
+        """Check the chunks of a block other than `status`."""
+        for name, key in keys.items():
+            _, what = self._chunk(name, key)
+            if what:
+                yield Damage("damaged", name, key, what, **reset)
+            elif key not in self._present and outcomes and (self._complete or name == SECONDS):
+                yield Damage("missing", name, key, "not there", **reset)
 
     # ---- files that belong to nothing
 
@@ -351,13 +265,13 @@ class _Inspection:
             name = key.split("/")[0]
             remove: dict[str, Any] = {"remedy": "remove", "keys": (key,)}
             if key.endswith(PARTIAL):
-                what = "what a killed write left"
+                what = "leftover of a killed write"
                 yield Damage("leftover", name if name in arrays else "", key, what, **remove)
             elif key.startswith(STARTS):
                 yield Damage("leftover", "", key, "starts of a block that killed workers", **remove)
             elif name in arrays:
-                yield Damage("unexpected", name, key, "no file of this array", **remove)
-        for draft in stores.drafts(self._where):
+                yield Damage("unexpected", name, key, "not a file of this array", **remove)
+        for draft in self._location.drafts():
             what = "a draft that a killed process left beside the store"
             yield Damage("leftover", "", str(draft), what, remedy="remove", keys=(str(draft),))
 

@@ -1,4 +1,4 @@
-"""How two descriptions differ, in words: the key, what a store has and what a sweep asks for."""
+"""Differences between two descriptions, as text: the key, the value of a store and that of a sweep."""
 
 from __future__ import annotations
 
@@ -9,36 +9,50 @@ from typing import Any
 __all__ = ["differences"]
 
 
-def differences(key: str, stored: Any, asked: Any) -> Iterator[str]:
-    """Name what differs: of tables every key, of long lists and lists of tables the first place."""
-    if stored == asked:
+def differences(key: str, stored: Any, expected: Any, other: str = "this sweep") -> Iterator[str]:
+    """Yield a text for each difference.
+
+    Tables are compared key by key; long lists and lists of tables up to the first difference.
+
+    Parameters
+    ----------
+    key
+        Dotted key of the two values; "" for whole tables.
+    stored, expected
+        The values.
+    other
+        Name of the owner of `expected`.
+    """
+    if stored == expected:
         return
-    if isinstance(stored, dict) and isinstance(asked, dict):
-        for inner in sorted(stored | asked):
-            at = f"{key}.{inner}".lstrip(".")
-            yield from differences(at, stored.get(inner), asked.get(inner))
-    elif key.startswith("dataset") and key.endswith(".rows") and stored and asked:
+    if isinstance(stored, dict) and isinstance(expected, dict):
+        for inner in sorted(stored | expected):
+            path = f"{key}.{inner}".lstrip(".")
+            yield from differences(path, stored.get(inner), expected.get(inner), other)
+    elif key.startswith("dataset") and key.endswith(".rows") and stored and expected:
         yield "the data file has other rows"
     elif stored is None:
-        yield f"it has no {key}, this sweep's is {_short(asked)}"
-    elif asked is None:
-        yield f"its {key} is {_short(stored)}, this sweep has none"
-    elif _told_by_place(stored, asked):
-        places = range(len(asked))
-        told = (differences(f"{key}[{place}]", stored[place], asked[place]) for place in places)
-        yield from next(said for said in map(list, told) if said)
-    elif _short(stored) == _short(asked):
-        yield f"its {key} has {len(stored)} values, this sweep's {len(asked)}"
+        yield f"it has no {key}, {other}'s is {_short(expected)}"
+    elif expected is None:
+        yield f"its {key} is {_short(stored)}, {other} has none"
+    elif _compare_by_index(stored, expected):
+        by_index = (
+            list(differences(f"{key}[{index}]", stored[index], value, other))
+            for index, value in enumerate(expected)
+        )
+        yield from next(filter(None, by_index))
+    elif _short(stored) == _short(expected):
+        yield f"its {key} has {len(stored)} values, {other}'s {len(expected)}"
     else:
-        yield f"its {key} is {_short(stored)}, this sweep's {_short(asked)}"
+        yield f"its {key} is {_short(stored)}, {other}'s {_short(expected)}"
 
 
-def _told_by_place(stored: Any, asked: Any) -> bool:
-    """Whether two lists are told apart value by value: they hold tables, or are too long to be read."""
-    if not (isinstance(stored, list) and isinstance(asked, list) and len(stored) == len(asked)):
+def _compare_by_index(stored: Any, expected: Any) -> bool:
+    """Return True for two lists of one length that hold tables or are too long to print."""
+    if not (isinstance(stored, list) and isinstance(expected, list) and len(stored) == len(expected)):
         return False
-    long = any(_short(values).endswith("...") for values in (stored, asked))
-    return long or any(isinstance(value, dict) for value in asked)
+    long = any(_short(values).endswith("...") for values in (stored, expected))
+    return long or any(isinstance(value, dict) for value in expected)
 
 
 def _short(value: object) -> str:

@@ -1,12 +1,12 @@
-"""The lease: a small file in the store that says who is filling it, renewed while that goes on.
+"""The lease: a small file in the store that names the run filling it and is renewed meanwhile.
 
-Two runs of one store would not spoil it (a block has the same bits whoever writes it), but they would
-do everything twice. So a run holds the lease, or is refused with the name of who does. A lease whose
-holder is gone is taken over: at once where the holder was a process of this machine, else when it has
-not been renewed for `STALE` seconds. A run that finds its lease taken over stops.
+Two runs of one store would not damage it (a block has the same bits whichever run writes it), but they
+would compute everything twice. So a run holds the lease, or is refused with the name of the holder. A
+lease whose holder is gone is taken over: immediately if the holder was a process of this machine, else
+when it has not been renewed for `STALE` seconds. A run whose lease was taken over stops.
 
-A job that waits in a queue holds the lease as well, by its number and without renewing it: only the
-cluster knows whether it still waits, so whoever asks the cluster takes such a lease away (`drop`).
+A job that waits in a queue holds the lease too, by its number and without renewing it. Only the cluster
+knows whether it still waits, so the code that queries the cluster removes such a lease (`drop`).
 """
 
 from __future__ import annotations
@@ -23,26 +23,25 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 
 from pipeline.errors import LeaseLost, StoreHeld
-from pipeline.store.location import Place
+from pipeline.store.location import Location
+from pipeline.store.names import LEASE
 
 __all__ = ["Held", "Job", "Lease", "drop", "hold", "read", "refuse"]
 
-KEY = ".lease.json"
-
 RENEWED_EVERY, STALE = 10.0, 60.0
-"""Seconds. The difference is left for clocks that disagree and for a file system that hangs."""
+"""Seconds. The difference allows for clocks that disagree and for a file system that hangs."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """A job of a cluster: whose it is to hold the lease, and what `cancel` needs.
+    """A job of a cluster that holds the lease, with the facts that `cancel` needs.
 
     Attributes
     ----------
     system, number
         The batch system, such as ``slurm``, and the job's number there.
     cluster
-        Which of all clusters of that system: another has a job of the same number.
+        Name of the cluster: another cluster may have a job of the same number.
     folder
         The run folder, with scripts, credentials and logs.
     """
@@ -55,16 +54,16 @@ class Job:
 
 @dataclass(frozen=True)
 class Lease:
-    """What the file says.
+    """Content of the file.
 
     Attributes
     ----------
     run
-        One for all jobs of one `submit`, and for all restarts of its controller.
+        Identifier that all jobs of one `submit` share, and all restarts of its controller.
     holder
-        A new one whenever the lease changes hands.
+        Identifier that is new whenever the lease changes hands.
     started
-        When the holding process was created; tells it from a later one of the same number.
+        Creation time of the holding process; a later process may have the same number.
     renewed
         Seconds since the epoch; None while the job waits in its queue.
     """
@@ -81,12 +80,12 @@ class Lease:
 
     @property
     def here(self) -> bool:
-        """Whether the holder is a process of this machine."""
+        """True if the holder is a process of this machine."""
         return self.renewed is not None and self.host == socket.gethostname()
 
     @property
     def stale(self) -> bool:
-        """Whether the holder is gone, as far as can be told from here."""
+        """True if the holder is known to be gone."""
         if self.renewed is None:
             return False
         if self.here and not _runs(self.pid, self.started):
@@ -95,12 +94,12 @@ class Lease:
 
     @property
     def age(self) -> float:
-        """Seconds since the holder was last heard of."""
+        """Seconds since the last sign of the holder."""
         return max(0.0, time.time() - (self.renewed or self.since))
 
     @property
     def who(self) -> str:
-        """The holder, for a message."""
+        """Description of the holder, for a message."""
         if self.renewed is None and self.job:
             return f"job {self.job.number} ({self.job.system}) of {self.user} waits to fill it"
         job = f"job {self.job.number} ({self.job.system}), " if self.job else ""
@@ -110,9 +109,9 @@ class Lease:
         )
 
 
-def read(place: Place) -> Lease | None:
-    """Return the lease of a store, None where nobody holds it."""
-    return _parse(place.read(KEY))
+def read(location: Location) -> Lease | None:
+    """Return the lease of a store, None if nobody holds it."""
+    return _parse(location.read(LEASE))
 
 
 def _parse(text: bytes | None) -> Lease | None:
@@ -123,7 +122,7 @@ def _parse(text: bytes | None) -> Lease | None:
         job = fields.pop("job")
         return Lease(**fields, job=Job(**job) if job else None)
     except (ValueError, TypeError, KeyError, AttributeError):
-        return None  # not ours, or of another version: as good as none
+        return None  # not ours, or of another version: counts as none
 
 
 def _text(lease: Lease) -> bytes:
@@ -138,14 +137,14 @@ def _runs(pid: int, started: float) -> bool:
         return process.status() != psutil.STATUS_ZOMBIE and abs(process.create_time() - started) < 2
     except psutil.NoSuchProcess:
         return False
-    except psutil.AccessDenied:  # another user's: it is there
+    except psutil.AccessDenied:  # a process of another user: it exists
         return True
 
 
 def _user() -> str:
     try:
         return getpass.getuser()
-    except (KeyError, OSError):  # a container knows no names
+    except (KeyError, OSError):  # a container has no user names
         return f"user {os.getuid()}"
 
 
@@ -159,110 +158,111 @@ def _mine(run: str, job: Job | None, renewed: float | None) -> Lease:
     return Lease(run, uuid.uuid4().hex, user, host, pid, began, now, renewed, job)
 
 
-def _take(place: Place, mine: Lease) -> None:
-    """Write one's own lease over none, a stale one, or one of the same run.
+def _take(location: Location, mine: Lease) -> None:
+    """Write our own lease over none, a stale one, or one of the same run.
 
     Raises
     ------
     StoreHeld
-        Someone else holds the store.
+        Another run holds the store.
     """
     while True:
-        there = place.read(KEY)
-        _refuse(place, _parse(there), mine.run)
-        if place.swap(KEY, there, _text(mine)):
+        stored = location.read(LEASE)
+        _refuse(location, _parse(stored), mine.run)
+        if location.swap(LEASE, stored, _text(mine)):
             return
 
 
-def _refuse(place: Place, other: Lease | None, run: str = "") -> None:
+def _refuse(location: Location, other: Lease | None, run: str = "") -> None:
     if other is not None and not other.stale and other.run != run:
         raise StoreHeld(
-            f"store {place.name}: {other.who}; wait for it, watch it with "
-            f"`widthlaw status {place.name}`, or end it with `widthlaw cancel {place.name}`"
+            f"store {location.name}: {other.who}; wait for it, watch it with "
+            f"`widthlaw status {location.name}`, or end it with `widthlaw cancel {location.name}`"
         )
 
 
-def refuse(place: Place) -> None:
-    """Raise StoreHeld where someone holds the store; for a check before anything is started."""
-    _refuse(place, read(place))
+def refuse(location: Location) -> None:
+    """Raise StoreHeld if a run holds the store; for a check before anything is started."""
+    _refuse(location, read(location))
 
 
-def drop(place: Place, lease: Lease) -> bool:
-    """Take a lease away whose holder is known to be gone; False where it has changed hands."""
-    there = place.read(KEY)
-    found = _parse(there)
+def drop(location: Location, lease: Lease) -> bool:
+    """Remove a lease whose holder is known to be gone; return False if it has changed hands."""
+    stored = location.read(LEASE)
+    found = _parse(stored)
     same = found is not None and found.holder == lease.holder
-    return same and place.swap(KEY, there, None)
+    return same and location.swap(LEASE, stored, None)
 
 
 class Held:
-    """A lease that is held: renewed by a thread of its own until `release`."""
+    """A lease that this process holds, renewed by a thread until `release`."""
 
-    def __init__(self, place: Place, lease: Lease) -> None:
-        self._place, self._lease = place, lease
+    def __init__(self, location: Location, lease: Lease) -> None:
+        self._location, self._lease = location, lease
         self._end = threading.Event()
         self._lost = ""
         self._thread = threading.Thread(target=self._renew, name="lease", daemon=True)
         self._thread.start()
 
     def check(self) -> None:
-        """Raise LeaseLost where someone else has taken the store over."""
+        """Raise LeaseLost if another run has taken the store over."""
         if self._lost:
             raise LeaseLost(self._lost)
 
     def confirm(self) -> None:
-        """As `check`, with a look at the store: before what only the holder may do."""
-        with suppress(Exception):  # it cannot be told now
+        """Read the lease, then `check`; for use before an action that only the holder may do."""
+        with suppress(Exception):  # the lease cannot be read at the moment
             self._renew_once()
         self.check()
 
     def _renew(self) -> None:
         while not self._end.wait(RENEWED_EVERY):
-            with suppress(Exception):  # a full disk or a server that is away: again in ten seconds
+            with suppress(Exception):  # a full disk or an unreachable server: retry in ten seconds
                 self._renew_once()
             if self._lost:
                 return
 
     def _renew_once(self) -> None:
-        there = self._place.read(KEY)
-        found = _parse(there)
+        stored = self._location.read(LEASE)
+        found = _parse(stored)
         renewed = replace(self._lease, renewed=time.time())
         if found is None:
-            self._lost = f"store {self._place.name}: its lease was taken away (`widthlaw cancel`?)"
+            self._lost = f"store {self._location.name}: its lease was taken away (`widthlaw cancel`?)"
         elif found.holder != self._lease.holder:
-            self._lost = f"store {self._place.name}: taken over: {found.who}"
-        elif self._place.swap(KEY, there, _text(renewed)):
+            self._lost = f"store {self._location.name}: taken over: {found.who}"
+        elif self._location.swap(LEASE, stored, _text(renewed)):
             self._lease = renewed
 
     def pass_on(self, job: Job) -> None:
-        """Leave the store to a job of this run that waits in its queue, or runs already."""
+        """Pass the lease on to a job of this run that waits in its queue, or already runs."""
         self._stop()
         waiting = replace(self._lease, holder=uuid.uuid4().hex, renewed=None, job=job)
-        self._place.swap(KEY, _text(self._lease), _text(waiting))  # not if the job has it by now
+        self._location.swap(LEASE, _text(self._lease), _text(waiting))  # fails if the job has it
 
     def release(self) -> None:
-        """Give the store back."""
+        """Give the lease up."""
         self._stop()
-        with suppress(Exception):  # it goes stale by itself
-            drop(self._place, self._lease)
+        with suppress(Exception):  # otherwise it goes stale
+            drop(self._location, self._lease)
 
     def _stop(self) -> None:
         self._end.set()
-        self._thread.join(RENEWED_EVERY)  # it may be waiting for a server that is away
+        self._thread.join(RENEWED_EVERY)  # it may be waiting for an unreachable server
 
 
 @contextmanager
-def hold(place: Place, run: str | None = None, job: Job | None = None) -> Iterator[Held]:
-    """Hold the store for one run.
+def hold(location: Location, run: str | None = None, job: Job | None = None) -> Iterator[Held]:
+    """Hold the lease of a store for one run.
 
     Parameters
     ----------
-    place
-        Of the store.
+    location
+        The store.
     run
-        That a job was submitted for: its waiting lease, or that of its dead controller, is taken over.
+        Identifier of the run that a job was submitted for: the lease of its waiting job, or of its
+        dead controller, is taken over.
     job
-        The job that this process is.
+        The job that this process runs as.
 
     Raises
     ------
@@ -270,8 +270,8 @@ def hold(place: Place, run: str | None = None, job: Job | None = None) -> Iterat
         Another run holds it.
     """
     lease = _mine(run or uuid.uuid4().hex, job, renewed=time.time())
-    _take(place, lease)
-    held = Held(place, lease)
+    _take(location, lease)
+    held = Held(location, lease)
     try:
         yield held
     finally:

@@ -1,8 +1,8 @@
-"""Where a store lies: a folder, or a prefix of an S3 bucket.
+"""The location of a store: a folder, or a prefix of an S3 bucket.
 
-A place hands out what Zarr reads and writes, and does the few things that Zarr does not: a store
-appears whole or not at all, small files beside the chunks change by compare-and-swap (a lease needs
-that), and what a killed write left behind is listed and removed.
+A location hands out what Zarr reads and writes, and does the few things that Zarr does not: a store
+appears atomically, small files beside the chunks change by compare-and-swap (the lease needs that),
+and leftovers of a killed write are listed and removed.
 """
 
 from __future__ import annotations
@@ -11,63 +11,90 @@ import fcntl
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager, suppress
+from glob import escape
 from pathlib import Path
 from typing import Any, Protocol
 
-__all__ = ["Folder", "Place", "Where", "beside", "is_url", "normal", "place"]
+from pipeline.errors import StoreError
+from pipeline.store.names import PARTIAL, ROOT
 
-Where = str | Path
-"""How a place is named: by a path, or by an s3:// URL."""
+__all__ = ["Folder", "Location", "StorePath", "beside", "is_url", "locate", "normal"]
 
-PARTIAL = ".partial"
-"""How Zarr ends the name of a file that it has not finished writing."""
+StorePath = str | Path
+"""A path or an s3:// URL, as a user gives it."""
 
 
-class Place(Protocol):
-    """What the rest of widthlaw asks of a place.
+class Location(Protocol):
+    """Operations on the files of one store.
 
     Attributes
     ----------
     name
-        As the user wrote it, for messages.
+        The path or URL as the user wrote it, for messages.
     """
 
     name: str
 
     def exists(self) -> bool:
-        """Whether anything is there."""
+        """Return True if anything is here."""
 
     def writable(self) -> bool:
-        """Whether what is there may be written to; where that cannot be told beforehand, True."""
+        """Return False if writing is known to be forbidden."""
+
+    def check_room(self) -> None:
+        """Check that a new store could be made here.
+
+        Raises
+        ------
+        StoreError
+            The nearest existing folder takes no files.
+        """
+
+    def check_replaceable(self, known: Container[str]) -> None:
+        """Check that `replace` could work here and would lose nothing.
+
+        Parameters
+        ----------
+        known
+            Names of the files and folders that the store may hold.
+
+        Raises
+        ------
+        StoreError
+            The location cannot replace a store, may not be written, or holds something else.
+        """
 
     def zarr(self) -> Any:
-        """What `zarr.open_group` and `xarray.open_zarr` take."""
+        """Return the argument for `zarr.open_group` and `xarray.open_zarr`."""
 
     def read(self, key: str) -> bytes | None:
-        """The bytes of one file, None where there is none."""
+        """Return the bytes of one file, None if it does not exist."""
 
     def swap(self, key: str, expected: bytes | None, new: bytes | None) -> bool:
-        """Change a small file from `expected` to `new` at once; None is no file.
+        """Change a small file from `expected` to `new` atomically; None means no file.
 
         Returns
         -------
         bool
-            False, and nothing is changed, where something else is there.
+            False, with nothing changed, if the file is not as expected.
         """
 
     def delete(self, key: str) -> None:
-        """Remove a file, if it is there."""
+        """Remove a file, if it exists."""
 
     def files(self, prefix: str = "") -> Iterator[tuple[str, int]]:
-        """Go through (key, bytes) of all files below a prefix, in no order."""
+        """Yield (key, bytes) of all files below a prefix, in any order."""
 
     def draft(self) -> Path:
-        """A new folder in which a store is prepared, before `publish` or `replace`."""
+        """Return a new folder in which to prepare a store for `publish` or `replace`."""
+
+    def drafts(self) -> list[Path]:
+        """Return the drafts that killed processes left beside the store."""
 
     def publish(self, draft: Path) -> None:
-        """Let what was prepared appear here, whole or not at all; the draft is gone afterwards.
+        """Move a draft here atomically; the draft is gone afterwards.
 
         Raises
         ------
@@ -76,52 +103,52 @@ class Place(Protocol):
         """
 
     def replace(self, draft: Path) -> None:
-        """Put what was prepared in the place of what is here, at once; what was here is removed.
+        """Exchange the store for a draft atomically, and remove the old store.
 
         Raises
         ------
         NotImplementedError
-            The place cannot do that at once.
+            The location or its file system cannot do that.
         """
 
-    def made(self) -> object:
-        """What tells this store from one that was here before."""
+    def fingerprint(self) -> object:
+        """Return a value that differs from that of any earlier store here."""
 
 
-def is_url(where: Where) -> bool:
-    """Whether a place is told by a URL and not by a path."""
-    return "://" in str(where)
+def is_url(path: StorePath) -> bool:
+    """Return True for a URL, False for a path."""
+    return "://" in str(path)
 
 
-def normal(where: Where) -> str:
-    """One spelling for a place, whatever the working folder is."""
-    return str(where).rstrip("/") if is_url(where) else str(Path(where).resolve())
+def normal(path: StorePath) -> str:
+    """Return one spelling of a path or URL, independent of the working folder."""
+    return str(path).rstrip("/") if is_url(path) else str(Path(path).resolve())
 
 
-def beside(where: Where) -> Path:
-    """The path of a store, for what is to lie beside it; of a bucket's store, in the working folder."""
-    return Path(str(where).rstrip("/").rsplit("/", 1)[-1] if is_url(where) else where).resolve()
+def beside(path: StorePath) -> Path:
+    """Return the store's path, for files beside it; for a bucket, its name in the working folder."""
+    return Path(str(path).rstrip("/").rsplit("/", 1)[-1] if is_url(path) else path).resolve()
 
 
-def place(where: Where) -> Place:
-    """Return the place that a path or an s3:// URL names.
+def locate(path: StorePath) -> Location:
+    """Return the location of a path or an s3:// URL.
 
     Raises
     ------
     StoreError
-        The URL is of a kind that widthlaw does not know, or says no bucket.
+        The URL has another scheme, or names no bucket.
     """
-    if not is_url(where):
-        return Folder(where)
+    if not is_url(path):
+        return Folder(path)
     from pipeline.store.bucket import Bucket
 
-    return Bucket(str(where))
+    return Bucket(str(path))
 
 
 class Folder:
-    """A store in a folder of a file system, be it shared or not."""
+    """A store in a folder of a local or shared file system."""
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: StorePath) -> None:
         self.name = str(path)
         self.path = Path(path)
 
@@ -130,6 +157,28 @@ class Folder:
 
     def writable(self) -> bool:
         return os.access(self.path, os.W_OK)
+
+    def check_room(self) -> None:
+        parent = next(folder for folder in self.path.absolute().parents if folder.exists())
+        if not (parent.is_dir() and os.access(parent, os.W_OK)):
+            raise StoreError(
+                f"store {self.name}: cannot be made in {parent}, which is not a writable folder; "
+                "give a path with -o on a disk that has room and that you may write to"
+            )
+
+    def check_replaceable(self, known: Container[str]) -> None:
+        if not (self.writable() and os.access(self.path.absolute().parent, os.W_OK)):
+            raise StoreError(
+                f"store {self.name}: no permission to write it and its folder; give a new path with "
+                "-o NEW"
+            )
+        names = sorted(entry.name for entry in self.path.iterdir())
+        foreign = [name for name in names if not (name in known or _is_temporary(name))]
+        if foreign:
+            raise StoreError(
+                f"store {self.name}: holds {foreign[0]}, which is not widthlaw's and would be lost; "
+                "move it away, or give a new path with -o NEW"
+            )
 
     def zarr(self) -> str:
         return str(self.path)
@@ -141,7 +190,7 @@ class Folder:
             return None
 
     def swap(self, key: str, expected: bytes | None, new: bytes | None) -> bool:
-        with self._alone():
+        with self._locked():
             if self.read(key) != expected:
                 return False
             file = self.path / key
@@ -157,14 +206,14 @@ class Folder:
         return True
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Keep other processes out for the moment of a swap; the kernel lets go with the process."""
-        try:  # NFS locks what is open for writing, which a folder never is
-            handle = os.open(self.path / "zarr.json", os.O_RDWR)
+    def _locked(self) -> Iterator[None]:
+        """Lock out other processes during a swap; the kernel releases the lock of a dead process."""
+        try:  # NFS locks only files that are open for writing, which a folder cannot be
+            handle = os.open(self.path / ROOT, os.O_RDWR)
         except OSError:
             handle = os.open(self.path, os.O_RDONLY)
         try:
-            with suppress(OSError):  # a file system without locks: a swap is then only nearly at once
+            with suppress(OSError):  # a file system without locks: a swap is then only nearly atomic
                 fcntl.flock(handle, fcntl.LOCK_EX)
             yield
         finally:
@@ -183,6 +232,10 @@ class Folder:
     def draft(self) -> Path:
         return self.path.with_name(f".{self.path.name}.{uuid.uuid4().hex[:8]}.new")
 
+    def drafts(self) -> list[Path]:
+        path = self.path.absolute()
+        return sorted(path.parent.glob(f".{escape(path.name)}.????????.new"))
+
     def publish(self, draft: Path) -> None:
         if self.path.exists():
             raise FileExistsError(f"{self.path} exists")
@@ -192,22 +245,38 @@ class Folder:
         _exchange(draft, self.path)
         shutil.rmtree(draft, ignore_errors=True)
 
-    def made(self) -> object:
+    def fingerprint(self) -> object:
         found = os.stat(self.path)
-        return found.st_ino, os.stat(self.path / "zarr.json").st_mtime_ns
+        return found.st_ino, os.stat(self.path / ROOT).st_mtime_ns
+
+
+def _is_temporary(name: str) -> bool:
+    return name.startswith(".") or name.endswith(PARTIAL)
 
 
 def _exchange(one: Path, other: Path) -> None:
-    """Exchange two folders in one step of the kernel; NotImplementedError where it has none."""
+    """Exchange two folders by one system call.
+
+    Raises
+    ------
+    NotImplementedError
+        The operating system or the file system has none.
+    """
     import ctypes
     import errno
 
     AT_FDCWD, RENAME_EXCHANGE = -100, 2  # of Linux's fcntl.h and fs.h
     rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
     if rename is None:
-        raise NotImplementedError("this system cannot exchange two folders at once")
+        raise NotImplementedError("this system cannot exchange two folders atomically")
     if rename(AT_FDCWD, os.fsencode(one), AT_FDCWD, os.fsencode(other), RENAME_EXCHANGE):
         number = ctypes.get_errno()
         if number in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
-            raise NotImplementedError("this file system cannot exchange two folders at once")
+            raise NotImplementedError("this file system cannot exchange two folders atomically")
         raise OSError(number, os.strerror(number), str(other))
+
+
+# until every caller has moved
+Place = Location
+Where = StorePath
+place = locate

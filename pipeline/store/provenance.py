@@ -1,4 +1,4 @@
-"""Where a store's numbers come from: versions, BLAS, commit, platform and time, kept beside them."""
+"""The provenance of a store's numbers: versions, BLAS, commit, platform and time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PACKAGES = ("widthlaw", "numpy", "scipy", "numba", "zarr", "xarray", "dask", "di
 
 
 def provenance() -> dict[str, Any]:
-    """Return what a reader needs in order to compute the same bits again."""
+    """Return the facts that a reader needs in order to compute the same bits again."""
     return {
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
@@ -43,9 +43,9 @@ def _version(name: str) -> str | None:
 
 @lru_cache(maxsize=1)
 def _commit() -> dict[str, Any]:
-    """The commit of the checkout that runs, and whether it has local changes; None when installed.
+    """Return the commit of the running checkout and whether it has local changes.
 
-    Asked once: what runs is what was imported.
+    Both are None for an installed package. Cached, because the imported code does not change.
     """
     folder = Path(str(files("pipeline"))).resolve().parent
     if not (folder / ".git").exists():

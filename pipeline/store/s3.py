@@ -1,4 +1,4 @@
-"""Requests to an S3 server: the client, patience with a server that is away, and words for errors."""
+"""Requests to an S3 server: the client, retries while the server is unreachable, and error messages."""
 
 from __future__ import annotations
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from zarr.core.buffer import Buffer, BufferPrototype
 
 __all__ = [
-    "PATIENCE",
     "PatientStore",
     "T",
     "as_store_error",
@@ -40,22 +39,22 @@ __all__ = [
 T = TypeVar("T")
 
 PATIENCE = 300.0
-"""Seconds for which a server may be away; WIDTHLAW_S3_PATIENCE in the environment says otherwise."""
+"""Seconds for which requests are retried, unless WIDTHLAW_S3_PATIENCE in the environment is set."""
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
-"""Seconds between two tries: doubled from the first to the longest, less up to a half by chance."""
+"""Seconds between two tries: doubled from the first to the longest, reduced at random by up to half."""
 
 
 # ---- the server
 
 
 def bucket_and_prefix(url: str) -> tuple[str, str]:
-    """The bucket and the prefix that a URL names."""
+    """Return the bucket and the prefix of a URL."""
     scheme, _, rest = url.partition("://")
     bucket, _, prefix = rest.rstrip("/").partition("/")
-    if "@" in bucket:  # the message must not repeat what may be a secret
+    if "@" in bucket:  # the message must not repeat a possible secret
         raise StoreError(
-            f"store {scheme}://...@...: credentials do not belong in a URL; expected "
+            f"store {scheme}://...@...: credentials must not be part of a URL; expected "
             "s3://bucket/prefix, with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment"
         )
     if scheme != "s3":
@@ -81,7 +80,7 @@ def import_obstore() -> Any:
 
 
 def client_of(name: str) -> S3Store:
-    """What makes the requests, kept as long as neither process nor credentials are others."""
+    """Return the client for requests, kept until the process or the credentials change."""
     given = tuple(sorted(item for item in os.environ.items() if item[0].startswith("AWS_")))
     return _connect(name, given, os.getpid())
 
@@ -91,13 +90,13 @@ def _connect(name: str, given: tuple[tuple[str, str], ...], process: int) -> S3S
     from datetime import timedelta
 
     bucket, prefix = bucket_and_prefix(name)
-    told = dict(given)
-    endpoints = map(told.get, ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"))
+    variables = dict(given)
+    endpoints = map(variables.get, ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"))
     endpoint = next(filter(None, endpoints), None)
     options: dict[str, Any] = {"endpoint": endpoint} if endpoint else {}
-    if endpoint and endpoint.startswith("http://"):  # else a secret never goes without TLS
+    if endpoint and endpoint.startswith("http://"):  # otherwise secrets are sent by TLS only
         options["client_options"] = {"allow_http": True}
-    # No tries of its own: they would multiply ours, and hide that the answer to a PUT was lost.
+    # No retries of its own: they would multiply ours, and hide that the answer to a PUT was lost.
     once = {"max_retries": 0, "retry_timeout": timedelta(seconds=1)}
     return import_obstore().S3Store(bucket, prefix=prefix or None, retry_config=once, **options)
 
@@ -105,19 +104,19 @@ def _connect(name: str, given: tuple[tuple[str, str], ...], process: int) -> S3S
 # ---- patience
 
 
-_chance = random.SystemRandom()  # processes that were forked off one another must not go in step
+_chance = random.SystemRandom()  # forked processes must not wait in step
 
-_said = -float("inf")
-"""When this process last told that a server is away."""
+_last_warning = -float("inf")
+"""Time of this process's last warning about an unreachable server."""
 
 
 def pauses_for(name: str) -> Iterator[float]:
-    """The seconds to wait before each further try, until patience ends; it starts with the first."""
+    """Yield the seconds to wait before each further try, until retrying times out."""
     end = time.monotonic() + patience_seconds()
     pause = FIRST_PAUSE
     while (left := end - time.monotonic()) > 0:
         if pause == LONGEST_PAUSE:
-            _say(f"{name}: the server is away; trying again for {left:.0f} s more")
+            _warn(f"{name}: the server is unreachable; retrying for {left:.0f} s more")
         yield min(left, pause * _chance.uniform(0.5, 1))
         pause = min(2 * pause, LONGEST_PAUSE)
 
@@ -130,34 +129,34 @@ def patience_seconds() -> float:
         raise StoreError(f"WIDTHLAW_S3_PATIENCE: got {text!r}, expected seconds, such as 300") from None
 
 
-def _say(text: str) -> None:
-    """Tell the user, though not for each of the many requests that wait at the same time."""
-    global _said
-    if time.monotonic() - _said > 60:
-        _said = time.monotonic()
+def _warn(text: str) -> None:
+    """Warn the user, but not for each of the many requests that wait at the same time."""
+    global _last_warning
+    if time.monotonic() - _last_warning > 60:
+        _last_warning = time.monotonic()
         logging.getLogger(__name__).warning(text)
 
 
 def pause_after(name: str, error: Exception, pauses: Iterator[float]) -> float:
-    """How long to wait after an error; where waiting does not help (any more), the error is raised."""
+    """Return the seconds to wait after an error; raise the error if waiting does not help."""
     if _away(error) and (pause := next(pauses, None)) is not None:
         return pause
-    told = as_store_error(name, error)
-    setattr(told, WAITED, True)
-    if told is error:
+    final = as_store_error(name, error)
+    setattr(final, WAITED, True)
+    if final is error:
         raise error
-    raise told from error
+    raise final from error
 
 
 WAITED = "widthlaw_waited"
-"""Marks an error after which nobody further out in the program has to be patient again."""
+"""Marks an error after which an outer caller need not retry."""
 
 
 NO_CREDENTIALS = re.compile(r"169\.254\.\d|/latest/api/token|/latest/meta-data")
-"""Without credentials in the environment Amazon's machines are asked for theirs, at these addresses."""
+"""Addresses at which Amazon's machines provide credentials, if the environment has none."""
 
 HOPELESS = re.compile(r"certificate|kind: Builder|Name or service not known|nodename nor servname")
-"""What waiting does not mend although no server answered: a wrong endpoint."""
+"""Errors of a wrong endpoint: no server answers, but waiting does not help."""
 
 STATUS = re.compile(r"status code: (\d{3})")
 AWAY_STATUS = {"408", "429", "500", "502", "503", "504"}
@@ -165,9 +164,9 @@ AWAY_CODES = {"InternalError", "RequestTimeout", "ServiceUnavailable", "SlowDown
 
 
 def _away(error: Exception) -> bool:
-    """Whether an error means that the server will answer later.
+    """Return True if an error means that the server may answer later.
 
-    obstore has one class of error for all of these, and says only in words which one it is.
+    obstore has one class for all of these errors, so only the message can be checked.
     """
     if hasattr(error, WAITED):
         return False
@@ -181,30 +180,30 @@ def _away(error: Exception) -> bool:
 
 
 def is_refused(error: Exception) -> bool:
-    """Whether the condition of a PUT did not hold, or was overtaken by another request."""
-    if isinstance(error, FileNotFoundError):  # to be changed, but removed meanwhile
+    """Return True if the condition of a PUT did not hold, or another request came first."""
+    if isinstance(error, FileNotFoundError):  # the file to be changed was removed meanwhile
         return error_code(error) != "NoSuchBucket"
     return type(error).__name__ in ("AlreadyExistsError", "PreconditionError")
 
 
 def as_store_error(name: str, error: Exception) -> Exception:
-    """What the user is told of an error; errors of Python's own can also go from process to process."""
+    """Return the error for the user, of a built-in class: those of obstore cannot be pickled."""
     if error_code(error) == "NoSuchBucket":
         bucket, _ = bucket_and_prefix(name)
         return StoreError(f"store {name}: there is no bucket {bucket}; make it, or give another URL")
     if not type(error).__module__.startswith("obstore"):
         return error
-    said = f"{name}: {_words(error)}"
+    text = f"{name}: {_message(error)}"
     if _is_generic(error) and NO_CREDENTIALS.search(str(error)):
         return PermissionError(
             errno.EACCES,
             f"{name}: no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
         )
     if _status(error) in ("401", "403"):
-        return PermissionError(errno.EACCES, said)
+        return PermissionError(errno.EACCES, text)
     if _away(error):
-        return ConnectionError(errno.EIO, said)
-    return OSError(errno.EIO, said)
+        return ConnectionError(errno.EIO, text)
+    return OSError(errno.EIO, text)
 
 
 def _is_generic(error: Exception) -> bool:
@@ -212,12 +211,12 @@ def _is_generic(error: Exception) -> bool:
 
 
 def _head(error: Exception) -> str:
-    """The message, without the listing of Rust's structures that obstore adds to it."""
+    """Return the message without the dump of Rust structures that obstore adds."""
     return str(error).partition("\n\nDebug source")[0]
 
 
-def _words(error: Exception) -> str:
-    """The message in one line; of an answer in XML only what it says."""
+def _message(error: Exception) -> str:
+    """Return the message in one line; of an XML answer only its code and message."""
     head = _head(error)
     message = re.search(r"<Message>(.*?)</Message>", head, re.DOTALL)
     words = head.partition("<?xml")[0] + (f"{error_code(error)}: {message[1]}" if message else "")
@@ -230,7 +229,7 @@ def _status(error: Exception) -> str:
 
 
 def error_code(error: Exception) -> str:
-    """S3's own name for an error."""
+    """Return S3's code of an error, "" if it has none."""
     found = re.search(r"<Code>(\w+)</Code>", str(error))
     return found[1] if found else ""
 
@@ -239,10 +238,10 @@ def error_code(error: Exception) -> str:
 
 
 class PatientStore(ObjectStore[Any]):
-    """Zarr's store over obstore, each request made again while the server is away.
+    """Zarr's store over obstore, which retries each request while the server is unreachable.
 
-    All that Zarr asks may be asked twice: chunks are written whole, and removed only by name.
-    A pickle holds the name alone: each process connects by its own environment.
+    All requests of Zarr may be repeated: chunks are written whole, and removed only by name. A pickle
+    holds only the name: each process connects with its own environment.
     """
 
     def __init__(self, name: str, *, read_only: bool = False) -> None:
@@ -255,11 +254,11 @@ class PatientStore(ObjectStore[Any]):
     def __reduce__(self) -> tuple[Callable[[], PatientStore], tuple[()]]:
         return functools.partial(type(self), self.name, read_only=self.read_only), ()
 
-    async def _patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
+    async def _patiently(self, request: Callable[[], Awaitable[T]]) -> T:
         pauses = pauses_for(self.name)
         while True:
             try:
-                return await ask()
+                return await request()
             except Exception as error:
                 pause = pause_after(self.name, error, pauses)
             await asyncio.sleep(pause)
@@ -267,59 +266,59 @@ class PatientStore(ObjectStore[Any]):
     async def get(
         self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
     ) -> Buffer | None:
-        ask = super().get
-        return await self._patiently(lambda: ask(key, prototype, byte_range))
+        request = super().get
+        return await self._patiently(lambda: request(key, prototype, byte_range))
 
     async def get_partial_values(
         self, prototype: BufferPrototype, key_ranges: Iterable[tuple[str, ByteRequest | None]]
     ) -> list[Buffer | None]:
-        ask, ranges = super().get_partial_values, list(key_ranges)
-        return await self._patiently(lambda: ask(prototype, ranges))
+        request, ranges = super().get_partial_values, list(key_ranges)
+        return await self._patiently(lambda: request(prototype, ranges))
 
     async def exists(self, key: str) -> bool:
-        ask = super().exists
-        return await self._patiently(lambda: ask(key))
+        request = super().exists
+        return await self._patiently(lambda: request(key))
 
     async def getsize(self, key: str) -> int:
-        ask = super().getsize
-        return await self._patiently(lambda: ask(key))
+        request = super().getsize
+        return await self._patiently(lambda: request(key))
 
     async def getsize_prefix(self, prefix: str) -> int:
-        ask = super().getsize_prefix
-        return await self._patiently(lambda: ask(prefix))
+        request = super().getsize_prefix
+        return await self._patiently(lambda: request(prefix))
 
     async def set(self, key: str, value: Buffer) -> None:
-        ask = super().set
-        await self._patiently(lambda: ask(key, value))
+        request = super().set
+        await self._patiently(lambda: request(key, value))
 
     async def set_if_not_exists(self, key: str, value: Buffer) -> None:
-        ask = super().set_if_not_exists
-        await self._patiently(lambda: ask(key, value))
+        request = super().set_if_not_exists
+        await self._patiently(lambda: request(key, value))
 
     async def delete(self, key: str) -> None:
-        ask = super().delete
-        await self._patiently(lambda: ask(key))
+        request = super().delete
+        await self._patiently(lambda: request(key))
 
     async def delete_dir(self, prefix: str) -> None:
-        ask = super().delete_dir
-        await self._patiently(lambda: ask(prefix))
+        request = super().delete_dir
+        await self._patiently(lambda: request(prefix))
 
-    # A listing comes in pages: it is taken to its end before the first key is given away, so that
-    # one that breaks off can begin anew.
+    # A listing comes in pages. All are fetched before the first key is yielded, so that an interrupted
+    # listing can be repeated.
 
     async def list_prefix(self, prefix: str) -> AsyncGenerator[str, None]:
-        ask = super().list_prefix
-        for key in await self._patiently(lambda: _all(ask(prefix))):
+        request = super().list_prefix
+        for key in await self._patiently(lambda: _all(request(prefix))):
             yield key
 
     async def list_dir(self, prefix: str) -> AsyncGenerator[str, None]:
-        ask = super().list_dir
-        for key in await self._patiently(lambda: _all(ask(prefix))):
+        request = super().list_dir
+        for key in await self._patiently(lambda: _all(request(prefix))):
             yield key
 
     async def list(self) -> AsyncGenerator[str, None]:
-        ask = super().list
-        for key in await self._patiently(lambda: _all(ask())):
+        request = super().list
+        for key in await self._patiently(lambda: _all(request())):
             yield key
 
 

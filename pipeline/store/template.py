@@ -1,8 +1,8 @@
-"""What a store looks like before its first result: arrays, coordinates, attributes.
+"""The template of a store: its arrays, coordinates and attributes before the first result.
 
-All of it follows from the sweep, so a store can be compared with what it should be. Every chunk has
-a CRC-32C behind its compressed bytes, that of a coordinate too; the attributes of the group have a
-digest of their own, since a text that has changed in one letter still reads well.
+All of it follows from the sweep, so a store can be compared with its template. Every chunk, also of
+a coordinate, ends in a CRC-32C of its compressed bytes. The attributes of the group have a digest of
+their own, because a text with one changed letter is still valid.
 """
 
 from __future__ import annotations
@@ -20,8 +20,10 @@ import zarr
 from numpy.typing import NDArray
 from zarr.codecs import Crc32cCodec, ZstdCodec
 
+from pipeline.axes import AXES
 from pipeline.blocks import estimated_seconds
 from pipeline.experiments import variables
+from pipeline.store.names import MESSAGE, STATUS
 from pipeline.store.provenance import provenance
 from pipeline.sweep import Sweep
 from pipeline.trial_status import Status
@@ -38,15 +40,21 @@ __all__ = [
 
 FORMAT = "widthlaw"
 
-FORMAT_VERSION = 2
-"""Of the layout on disk: dimensions, names, codecs, attributes.
+FORMAT_VERSION = 3
+"""Version of the layout on disk: dimensions, names, codecs, attributes, statuses.
 
-1: a chunk that holds only NaN (or only "") was not written, so a lost one could not be told.
+1: a chunk of only NaN (or only "") was not written, so its loss could not be detected.
+2: trials of a refined store that were not requested had the status `excluded`, like trials that cannot
+   exist; since version 3 they have the status `not_requested`.
 """
 
 MOST_SEEDS = 10**7
 
 Coordinate = tuple[tuple[str, ...], NDArray[Any], dict[str, Any]]
+"""Dimensions, values and attributes."""
+
+WIDTH_UNITS = {"k": "k", "k_per_n": "k / n", "kd_per_n": "k d / n"}
+"""Units of the width axis, as formulas."""
 
 
 def write_template(
@@ -58,24 +66,24 @@ def write_template(
     *,
     refined_seconds: float | None = None,
 ) -> None:
-    """Write an empty store whose chunks hold so many widths and seeds of one cell.
+    """Write an empty store.
 
     Parameters
     ----------
     path
-        A folder in which nothing is yet.
+        An empty or new folder.
     sweep
-        What the store is for.
+        The sweep that the store is for.
     widths, seeds
-        Extents of chunks.
+        Extents of a chunk, which holds trials of one cell.
     sources
         The provenance of stores whose trials it takes over.
     refined_seconds
-        Of a store that is asked for some of its trials only: their estimated time on one core. Such a
-        store says that it is `refined`, and whoever makes it writes the statuses of every block.
+        Estimated time of the requested trials on one core, if only some are requested. Such a store
+        has the attribute `refined`, and the caller must write the statuses of every block.
     """
-    attributes = _attributes(sweep, sources, refined_seconds)
-    group = zarr.create_group(str(path), zarr_format=3, attributes=attributes)
+    root = _attributes(sweep, sources, refined_seconds)
+    group = zarr.create_group(str(path), zarr_format=3, attributes=root)
     inner = {dim: len(values) for dim, values in sweep.inner.items()}
     sizes = dict(zip(sweep.dims, sweep.shape, strict=True)) | inner
     chunks = dict.fromkeys(sweep.axes, 1) | {"width": widths, "seed": seeds}
@@ -92,18 +100,19 @@ def write_template(
             attributes=attributes,
         )
 
-    for name, coordinate in coordinates(sweep).items():
+    own = coordinates(sweep)
+    for name, coordinate in own.items():
         _write_coordinate(group, name, *coordinate)
     for variable in variables(sweep):
         dims = variable_dims(sweep, variable.dims)
-        told = {"long_name": variable.long_name, "units": variable.units}
-        if "width" in dims:
-            told["coordinates"] = "k"
-        array(variable.name, dims, "float64", np.nan, **told)
-    said = "what is to be said of the trial: why it failed"
-    array("message", sweep.dims, str, "", long_name=said, units="1")
+        attributes = {"long_name": variable.long_name, "units": variable.units}
+        if {*own["k"][0]} <= {*dims}:
+            attributes["coordinates"] = "k"
+        array(variable.name, dims, "float64", np.nan, **attributes)
+    note = "why the trial failed, or a note on it"
+    array(MESSAGE, sweep.dims, str, "", long_name=note, units="1")
     status = array(
-        "status",
+        STATUS,
         sweep.dims,
         "int8",
         0,
@@ -115,13 +124,17 @@ def write_template(
     )
     for index in sweep.excluded():
         status[index] = np.full(sweep.shape[-2:], Status.EXCLUDED, dtype=np.int8)
-    with warnings.catch_warnings():  # a convention that xarray reads, not yet in the specification
+    with warnings.catch_warnings():  # xarray reads it, though it is not in the specification yet
         warnings.simplefilter("ignore")
         zarr.consolidate_metadata(str(path))
 
 
 def _write_coordinate(
-    group: zarr.Group, name: str, dims: tuple[str, ...], values: NDArray[Any], told: dict[str, Any]
+    group: zarr.Group,
+    name: str,
+    dims: tuple[str, ...],
+    values: NDArray[Any],
+    attributes: dict[str, Any],
 ) -> None:
     text = values.dtype.kind in "UO"
     fill: Any = "" if text else values.dtype.type(0)
@@ -133,14 +146,14 @@ def _write_coordinate(
         fill_value=fill,
         dimension_names=dims,
         compressors=[ZstdCodec(level=1), Crc32cCodec()],
-        attributes=told,
-        config={"write_empty_chunks": True},  # of one seed, which is 0
+        attributes=attributes,
+        config={"write_empty_chunks": True},  # a single seed 0 is a chunk of fill values
     )
     array[...] = np.array(values, dtype=object) if text else values
 
 
 def variable_dims(sweep: Sweep, own: tuple[str, ...]) -> tuple[str, ...]:
-    """All dimensions of a result variable in the store, in their order."""
+    """Return all dimensions of a variable in the store, given its own from `Variable.dims`."""
     width = ("width",) if "width" in own else ()
     return (*sweep.axes, *width, "seed", *(dim for dim in own if dim != "width"))
 
@@ -161,6 +174,7 @@ def _attributes(
         "activation": list(sweep.activation),
         "dataset": [spec.kind for spec in sweep.dataset],
         "extents": _extents(sweep),
+        "width_unit": sweep.width_unit,
         "estimated_seconds": refined_seconds if refined else estimated_seconds(sweep),
         "provenance": provenance() | ({"sources": list(sources)} if sources else {}),
     } | ({"refined": 1} if refined else {})
@@ -168,36 +182,40 @@ def _attributes(
 
 
 def _extents(sweep: Sweep) -> dict[str, list[Any]]:
-    """The axes that can grow; the text of the sweep says what they were at first."""
+    """Return the axes that can grow; the text of the sweep has their original values."""
     seeds = [[run[0], run[-1] + 1] for run in _runs(sweep.seeds)]
     return {"d": list(sweep.d), "n": list(sweep.n), "width": list(sweep.width), "seeds": seeds}
 
 
 def _runs(values: Iterable[int]) -> list[list[int]]:
-    """Cut whole numbers into runs that rise by one, of which the ends tell everything."""
+    """Cut whole numbers into runs of consecutive values, which their ends determine."""
     by_run = itertools.groupby(enumerate(values), lambda pair: pair[1] - pair[0])
     return [[value for _, value in run] for _, run in by_run]
 
 
 def extents_of(attributes: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The extents that the attributes of a store tell, as `with_extents` takes them, or None.
+    """Return the attribute `extents` of a store, as `with_extents` takes it.
 
-    Stores of format version 1 have none. Whatever else the attribute is, it raises TypeError, KeyError
-    or ValueError.
+    None for stores of format version 1, which have no such attribute.
+
+    Raises
+    ------
+    TypeError, KeyError, ValueError
+        The attribute is malformed.
     """
-    told = attributes.get("extents")
-    if told is None:
+    extents = attributes.get("extents")
+    if extents is None:
         return None
-    if sum(stop - start for start, stop in told["seeds"]) > MOST_SEEDS:
+    if sum(stop - start for start, stop in extents["seeds"]) > MOST_SEEDS:
         raise ValueError("more seeds than a sweep can have")
-    seeds = [seed for start, stop in told["seeds"] for seed in range(start, stop)]
-    return {"d": told["d"], "n": told["n"], "width": told["width"], "seeds": seeds}
+    seeds = [seed for start, stop in extents["seeds"] for seed in range(start, stop)]
+    return {"d": extents["d"], "n": extents["n"], "width": extents["width"], "seeds": seeds}
 
 
 def attributes_digest(attributes: Mapping[str, Any]) -> str:
-    """SHA-256 of what a template says of itself; attributes that a user has added do not count."""
+    """Return the SHA-256 of a template's own attributes; those that a user adds do not count."""
     own = {key: attributes.get(key) for key in OWN}
-    own |= {key: attributes[key] for key in SOMETIMES if key in attributes}
+    own |= {key: attributes[key] for key in OPTIONAL if key in attributes}
     return hashlib.sha256(json.dumps(own, sort_keys=True).encode()).hexdigest()
 
 
@@ -218,53 +236,39 @@ OWN = (
 )
 """Attributes that the digest covers."""
 
-SOMETIMES = ("refined",)
-"""Attributes that it covers where they are there."""
-
-
-_INNER = {
-    "index": "rank of a value",
-    "tolerance": "relative loss to be reached, ||r||^2 / ||r0||^2",
-    "step": "gradient descent steps",
-    "multiple": "residual at the start, in multiples of the largest that is certified",
-}
+OPTIONAL = ("refined", "width_unit")
+"""Attributes that the digest covers if a store has them; `width_unit` is missing before 0.5.0."""
 
 
 def coordinates(sweep: Sweep) -> dict[str, Coordinate]:
-    """The coordinates of a sweep's store: name to (dimensions, values, attributes)."""
-    meaning = {
-        "activation": ("activation function phi", "1"),
-        "dataset": ("kind of the inputs X", "1"),
-        "angle": ("rotation angle of near-duplicate rows", "rad"),
-        "trained": ("weights that are trained", "1"),
-        "depth": ("number of hidden layers", "1"),
-        "d": ("input dimension", "1"),
-        "n": ("number of samples", "1"),
-    }
-    found: dict[str, Coordinate] = {}
-    for axis in sweep.axes:
-        values = [spec.kind for spec in sweep.dataset] if axis == "dataset" else getattr(sweep, axis)
-        long_name, units = meaning[axis]
-        found[axis] = ((axis,), np.array(values), {"long_name": long_name, "units": units})
-    unit = {"k": "k", "k_per_n": "k / n", "kd_per_n": "k d / n"}[sweep.width_unit]
+    """Return the coordinates of a sweep's store by name."""
+    found = {axis: _coordinate(axis, _values(sweep, axis)) for axis in sweep.axes}
     whole = sweep.width_unit == "k"
     width = np.array(sweep.width, dtype=np.int64 if whole else np.float64)
-    found["width"] = (("width",), width, {"long_name": f"width, as {unit}", "units": "1"})
-    found["seed"] = (("seed",), np.array(sweep.seeds), {"long_name": "seed", "units": "1"})
+    found["width"] = _coordinate("width", width, suffix=f", as {WIDTH_UNITS[sweep.width_unit]}")
+    found["seed"] = _coordinate("seed", sweep.seeds)
     used = {dim for variable in variables(sweep) for dim in variable.dims}
-    for dim, values in sweep.inner.items():
-        if dim in used:
-            found[dim] = ((dim,), np.array(values), {"long_name": _INNER[dim], "units": "1"})
+    found |= {dim: _coordinate(dim, values) for dim, values in sweep.inner.items() if dim in used}
     found["k"] = _k_coordinate(sweep)
     return found
 
 
+def _values(sweep: Sweep, axis: str) -> Any:
+    return [spec.kind for spec in sweep.dataset] if axis == "dataset" else getattr(sweep, axis)
+
+
+def _coordinate(name: str, values: Any, suffix: str = "") -> Coordinate:
+    axis = AXES[name]
+    attributes = {"long_name": axis.long_name + suffix, "units": axis.units}
+    return (name,), np.array(values), attributes
+
+
 def _k_coordinate(sweep: Sweep) -> Coordinate:
-    """k over (n, d, width), as far as it varies."""
+    """Return k over those of (n, d, width) with which it varies."""
     full = np.array([[sweep.k(d, n) for d in sweep.d] for n in sweep.n])
-    told = {"long_name": "width k: number of hidden units", "units": "1"}
+    attributes = {"long_name": "width k: number of hidden units", "units": "1"}
     if sweep.width_unit == "k":
-        return ("width",), full[0, 0], told
+        return ("width",), full[0, 0], attributes
     if sweep.width_unit == "k_per_n":
-        return ("n", "width"), full[:, 0], told
-    return ("n", "d", "width"), full, told
+        return ("n", "width"), full[:, 0], attributes
+    return ("n", "d", "width"), full, attributes

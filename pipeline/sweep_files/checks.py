@@ -1,266 +1,239 @@
-"""Checks that need more than one key of a sweep file, or more than its type.
+"""Checks of a sweep that concern several keys, or a key and the experiment.
 
-Each adds a line to a list of problems: where, what was found, what was expected, what would do.
+Each adds its findings to the problems of the file. Callers skip a check whose keys already have one.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-import re
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.errors import SweepError
+from pipeline.axes import leading, optional
+from pipeline.errors import not_one_of
 from pipeline.numerics.datasets import KINDS, DatasetSpec, file_rows
 from pipeline.sweep import Sweep
-from pipeline.sweep_files.tables import DatasetTable, File
-from pipeline.sweep_files.toml import listing
+from pipeline.sweep_files.tables import DatasetTable, DescentTable, File
+from pipeline.sweep_files.toml import Problems
 
 if TYPE_CHECKING:
     from pipeline.experiments import Experiment
 
 __all__ = [
+    "check_data_files",
+    "check_descent",
     "check_dimensions",
     "check_distinct",
+    "check_experiment",
     "check_listed_widths",
-    "check_numbers",
-    "check_taken",
+    "check_samples",
     "check_unit_norm",
     "check_values",
     "check_widths",
-    "has_no_problem",
-    "input_dimension",
-    "with_extents",
 ]
 
 
-def with_extents(
-    sweep: Sweep,
-    where: str = "sweep",
-    *,
-    d: Sequence[int] | None = None,
-    n: Sequence[int] | None = None,
-    width: Sequence[float] | None = None,
-    seeds: Sequence[int] | None = None,
-) -> Sweep:
-    """Return a sweep with other extents, and all else as it is.
-
-    Parameters
-    ----------
-    sweep
-        What is computed.
-    where
-        How messages name it.
-    d, n, width, seeds
-        Distinct values in the order of the store, widths ascending and in the sweep's own unit; those
-        of the sweep if None.
-
-    Raises
-    ------
-    SweepError
-        The sweep cannot be computed there; with every problem.
-    """
-    from pipeline.experiments import EXPERIMENTS
-
-    given = {"d": d, "n": n, "width": width, "seeds": seeds}
-    asked: dict[str, Any] = {key: tuple(values) for key, values in given.items() if values is not None}
-    problems = [line for key, values in asked.items() for line in _extent_problems(key, values)]
-    if problems:
-        raise SweepError(listing(where, problems))
-    changed = replace(sweep, **asked)
-    experiment = EXPERIMENTS[sweep.experiment]
-    if experiment.widthless and changed.width != sweep.width:
-        problems.append(f"width: {sweep.experiment} has no hidden units; leave the key out")
-    elif changed.width_unit == "k" and not experiment.widthless:
-        whole = [int(value) for value in changed.width]
-        check_listed_widths("k", whole, experiment.balanced, problems)
-    input_dimension(changed.d, changed.n, changed.dataset, problems)
-    check_dimensions(changed.dataset, changed.d, problems)
-    check_numbers(changed.dataset, changed.n, problems)
-    if not problems:
-        check_widths(changed, problems)
-    if problems:
-        raise SweepError(listing(where, problems))
-    return changed
-
-
-_LIMITS = {"d": (1, 2**31 - 1), "n": (1, 10**6), "width": (0, 2**31 - 1), "seeds": (0, 2**32 - 1)}
-"""Of the values of an axis, as `sweep_tables` has them for a file; a width is above 0."""
-
-
-def _extent_problems(key: str, values: tuple[Any, ...]) -> list[str]:
-    """What is wrong with the values of an axis by themselves."""
-    if not values:
-        return [f"{key}: got no value, expected at least one"]
-    least, most = _LIMITS[key]
-    kinds = (int, float) if key == "width" else (int,)
-    problems = [
-        f"{key}: got {value!r}, expected {'a number' if key == 'width' else 'a whole number'} "
-        f"from {least} to {most}"
-        for value in values
-        if type(value) not in kinds or not least <= value <= most or (key == "width" and not value)
-    ][:1]
-    if not problems:
-        check_distinct(key, list(values), problems)
-    return problems
-
-
-def has_no_problem(problems: list[str], *keys: str) -> bool:
-    """Whether none of the keys has a problem yet: a problem starts with its key."""
-    return not any(re.match(rf"({'|'.join(keys)})\b", problem) for problem in problems)
-
-
-def check_values(file: File, seeds: tuple[int, ...], problems: list[str]) -> None:
-    """What the values of one key must be to each other."""
-    for key in ("activation", "trained", "depth", "d", "n"):
-        check_distinct(key, list(getattr(file, key)), problems)
+def check_values(file: File, seeds: tuple[int, ...], problems: Problems) -> None:
+    """Check the lists and the datasets of a file on their own."""
+    for axis in leading():
+        if axis not in ("angle", "dataset"):  # part of the datasets
+            check_distinct(axis, file.values(axis), problems)
     check_distinct("seeds", list(seeds), problems)
     check_distinct("dataset", [item.kind for item in file.dataset], problems)
     for item in file.dataset:
         _check_dataset(item, problems)
     if not seeds:
-        problems.append("seeds: got an empty list, expected a count or a list of seeds")
+        problems.add("seeds", "got an empty list, expected a count or a list of seeds")
 
 
-def check_taken(file: File, experiment: Experiment, problems: list[str]) -> None:
-    """What the experiment can take."""
-    if file.depth and not experiment.deep:
-        problems.append(f"depth: {file.experiment} has one hidden layer; leave the key out")
+def check_distinct(key: str, values: list[Any], problems: Problems) -> None:
+    """Check that no value is listed twice."""
+    if len(set(values)) < len(values):
+        twice = min(value for value in values if values.count(value) > 1)
+        problems.add(key, f"{twice!r} is listed twice; remove one")
+
+
+def _check_dataset(item: DatasetTable, problems: Problems) -> None:
+    kind = KINDS[item.kind]
+    if kind.rotations and not item.angle:
+        problems.add(
+            "dataset.angle",
+            f"missing, but a {item.kind} dataset needs it, in radians; add angle = [0.1]",
+        )
+    if item.angle and not kind.rotations:
+        problems.add("dataset.angle", f"a {item.kind} dataset has no angle; remove the key")
+    if any(angle > math.pi for angle in item.angle):
+        problems.add("dataset.angle", f"got {max(item.angle):g}, expected radians between 0 and pi")
+    check_distinct("dataset.angle", list(item.angle), problems)
+    if item.kind == "file" and item.path is None:
+        problems.add("dataset.path", 'missing, but a file dataset needs it; add path = "rows.npy"')
+    if item.kind != "file" and (item.path is not None or item.normalise):
+        problems.add(
+            "dataset",
+            f'path and normalise are keys of kind = "file", not of {item.kind!r}; remove them',
+        )
+
+
+def check_experiment(file: File, experiment: Experiment, problems: Problems) -> None:
+    """Check the activations, the datasets and the optional axes against the experiment."""
     for name in file.activation:
         if experiment.activations is not None and name not in experiment.activations:
-            problems.append(
-                f"activation: got {name!r}, which {file.experiment} cannot take; expected one "
-                f"of {', '.join(experiment.activations)}"
+            problems.add(
+                "activation",
+                f"got {name!r}, which {file.experiment} does not support; expected one of "
+                f"{', '.join(experiment.activations)}",
             )
     for item in file.dataset:
         if experiment.tests and not KINDS[item.kind].fresh:
-            problems.append(
-                f"dataset.kind: got {item.kind!r}, which has no fresh samples for {file.experiment} to "
-                f"test on; expected one of {', '.join(name for name in KINDS if KINDS[name].fresh)}"
+            problems.add(
+                "dataset.kind",
+                f"got {item.kind!r}, which has no fresh samples for {file.experiment} to test on; "
+                f"expected one of {', '.join(name for name in KINDS if KINDS[name].fresh)}",
+            )
+    for axis in optional():
+        given, known = file.values(axis.name), experiment.options.get(axis.name)
+        if known is None and given:
+            problems.add(axis.name, f"{file.experiment} does not take this key; remove it")
+        for value in given if known else ():  # () knows all values within the axis's limits
+            if known and value not in known:
+                problems.add(axis.name, not_one_of(str(value), map(str, known)))
+
+
+def check_descent(file: File, experiment: Experiment, problems: Problems) -> None:
+    """Check the [descent] table against the experiment, and its values against each other."""
+    if not experiment.descends:
+        if file.descent is not None:
+            problems.add("descent", f"{file.experiment} does not descend; remove the table")
+        return
+    table = file.descent or DescentTable()
+    if experiment.certifies and "step_size" in table.model_fields_set:
+        problems.add(
+            "descent.step_size",
+            f"got {table.step_size:g}, but {file.experiment} takes the theorem's step size, 1/beta^2; "
+            "remove the key",
+        )
+    if not experiment.certifies and "multiples" in table.model_fields_set:
+        problems.add(
+            "descent.multiples",
+            f"got {table.multiples}, but {file.experiment} certifies no residual; remove the key, or "
+            'choose experiment = "theorem1"',
+        )
+    for key in ("tolerances", "multiples"):
+        check_distinct(f"descent.{key}", list(getattr(table, key)), problems)
+    _check_tolerances(table, problems)
+
+
+def _check_tolerances(table: DescentTable, problems: Problems) -> None:
+    from pipeline.descent.loop import LEAST_TOLERANCE  # numba, not needed to read a store
+
+    for tolerance in table.tolerances:
+        if tolerance >= 1:
+            problems.add(
+                "descent.tolerances",
+                f"got {tolerance:g}, but the relative loss starts at 1; expected values below 1, such "
+                "as 1e-2",
+            )
+        if tolerance < LEAST_TOLERANCE:
+            problems.add(
+                "descent.tolerances",
+                f"got {tolerance:g}, which float64 cannot reach; expected {LEAST_TOLERANCE:g} or more "
+                f"(a relative residual of {LEAST_TOLERANCE**0.5:g})",
             )
 
 
-def check_listed_widths(
-    unit: str, values: list[int] | list[float], balanced: bool, problems: list[str]
+def check_data_files(
+    d: tuple[int, ...], n: Sequence[int], datasets: Sequence[DatasetSpec], problems: Problems
 ) -> None:
-    if not values:
-        problems.append(f"width.{unit}: got an empty list, expected at least one width")
-    check_distinct(f"width.{unit}", list(values), problems)
-    odd = [value for value in values if value % 2] if unit == "k" and balanced else []
-    if odd:
-        problems.append(
-            f"width.k: got {odd[0]}, but the output weights are +-1/sqrt(k), as many of either "
-            f"sign; expected even widths, such as {odd[0] + 1}"
-        )
-
-
-def check_distinct(key: str, values: list[Any], problems: list[str]) -> None:
-    twice = (
-        sorted({value for value in values if values.count(value) > 1})
-        if len(set(values)) < len(values)
-        else []
-    )
-    if twice:
-        problems.append(f"{key}: {twice[0]!r} stands twice, expected distinct values; leave one out")
-
-
-def _check_dataset(item: DatasetTable, problems: list[str]) -> None:
-    kind = KINDS[item.kind]
-    if kind.rotations and not item.angle:
-        problems.append(
-            f"dataset.angle: missing, a {item.kind} dataset needs one, in radians; write angle = [0.1]"
-        )
-    if item.angle and not kind.rotations:
-        problems.append(f"dataset.angle: a {item.kind} dataset has no angle; leave the key out")
-    if any(angle > math.pi for angle in item.angle):
-        problems.append(f"dataset.angle: got {max(item.angle):g}, expected radians between 0 and pi")
-    check_distinct("dataset.angle", list(item.angle), problems)
-    if item.kind == "file" and item.path is None:
-        problems.append('dataset.path: a file dataset needs one; write path = "rows.npy"')
-    if item.kind != "file" and (item.path is not None or item.normalise):
-        problems.append(f'dataset: path and normalise belong to kind = "file", not {item.kind!r}')
-
-
-def input_dimension(
-    d: tuple[int, ...], n: Sequence[int], datasets: tuple[DatasetSpec, ...], problems: list[str]
-) -> tuple[int, ...]:
-    """The d axis; the rows of a data file say it where the sweep does not."""
+    """Check d and n against the rows of data files."""
     for spec in datasets:
         if spec.path is None:
             continue
         samples, columns = file_rows(spec).shape
-        d = d or (columns,)
-        if d != (columns,) and has_no_problem(problems, "d"):
-            problems.append(f"d: got {list(d)}, but the rows of {spec.path} have {columns} columns")
-        if max(n) > samples and has_no_problem(problems, "n"):
-            problems.append(
-                f"n: got {max(n)}, but {spec.path} has {samples} samples and they are drawn "
-                f"without replacement; expected n up to {samples}"
+        if d != (columns,) and problems.none_of("d"):
+            problems.add("d", f"got {list(d)}, but the rows of {spec.path} have {columns} columns")
+        if max(n) > samples and problems.none_of("n"):
+            problems.add(
+                "n",
+                f"got {max(n)}, but {spec.path} has {samples} samples and they are drawn without "
+                f"replacement; expected n up to {samples}",
             )
-    if not d and has_no_problem(problems, "d"):
-        problems.append("d: missing, expected the input dimension; write d = [20]")
-    return d
 
 
-def check_dimensions(
-    datasets: tuple[DatasetSpec, ...], d: tuple[int, ...], problems: list[str]
-) -> None:
+def check_dimensions(datasets: Sequence[DatasetSpec], d: Sequence[int], problems: Problems) -> None:
+    """Check that every dataset exists in every input dimension."""
     for spec in datasets:
-        if min(d) < KINDS[spec.kind].least_d:
-            problems.append(
-                f"d: got {min(d)}, but a {spec.kind} dataset needs d of {KINDS[spec.kind].least_d} "
-                "or more"
-            )
+        least = KINDS[spec.kind].least_d
+        if min(d) < least:
+            problems.add("d", f"got {min(d)}, but a {spec.kind} dataset needs d of {least} or more")
 
 
-def check_numbers(
-    datasets: tuple[DatasetSpec, ...], numbers: Sequence[int], problems: list[str]
-) -> None:
-    """Numbers of samples that a dataset cannot form; of several datasets one may do."""
+def check_samples(datasets: Sequence[DatasetSpec], n: Sequence[int], problems: Problems) -> None:
+    """Check that every n suits a dataset, and every dataset suits an n."""
     for spec in datasets:
         multiple = KINDS[spec.kind].multiple
-        odd = [n for n in numbers if n % multiple]
-        if odd and (len(datasets) == 1 or len(odd) == len(numbers)):
-            problems.append(
-                f"n: got {odd[0]}, but a {spec.kind} dataset needs a multiple of {multiple}; "
-                f"{odd[0] - odd[0] % multiple + multiple} would do"
+        odd = [value for value in n if value % multiple]
+        if odd and (len(datasets) == 1 or len(odd) == len(n)):
+            problems.add(
+                "n",
+                f"got {odd[0]}, but a {spec.kind} dataset needs a multiple of {multiple}; change it to "
+                f"{odd[0] - odd[0] % multiple + multiple}",
             )
-    lost = [n for n in numbers if all(n % KINDS[spec.kind].multiple for spec in datasets)]
-    if lost and len(datasets) > 1:
-        problems.append(f"n: got {lost[0]}, which none of the datasets can form; leave it out")
+    unused = [value for value in n if all(value % KINDS[spec.kind].multiple for spec in datasets)]
+    if unused and len(datasets) > 1:
+        problems.add("n", f"got {unused[0]}, which none of the datasets can form; remove it")
 
 
-def check_widths(sweep: Sweep, problems: list[str]) -> None:
-    """Widths that are none, or coincide, at some place of the grid."""
+def check_listed_widths(
+    unit: str, values: list[int] | list[float], balanced: bool, problems: Problems
+) -> None:
+    """Check widths that are listed one by one."""
+    key = f"width.{unit}"
+    if not values:
+        problems.add(key, "got an empty list, expected at least one width")
+    check_distinct(key, list(values), problems)
+    odd = [value for value in values if value % 2] if unit == "k" and balanced else []
+    if odd:
+        problems.add(
+            key,
+            f"got {odd[0]}, but half of the output weights are +1/sqrt(k) and half -1/sqrt(k); "
+            f"expected even widths, such as {odd[0] + 1}",
+        )
+
+
+def check_widths(sweep: Sweep, problems: Problems) -> None:
+    """Check that the widths k of every (d, n) are in range and distinct; report the first fault."""
     for d, n in itertools.product(sweep.d, sweep.n):
         widths = sweep.k(d, n)
-        at = f"at d = {d}, n = {n}"
+        where = f"at d = {d}, n = {n}"
         if widths[0] < 1 or widths[-1] >= 2**31:
             wrong = 0 if widths[0] < 1 else -1
-            problems.append(
-                f"width: {sweep.width[wrong]:g} gives k = {widths[wrong]} {at}; expected 1 <= k < 2^31"
+            problems.add(
+                "width",
+                f"{sweep.width[wrong]:g} gives k = {widths[wrong]} {where}; expected 1 <= k < 2^31",
             )
-            break
+            return
         for (first, k), (second, next_k) in itertools.pairwise(zip(sweep.width, widths, strict=True)):
             if k == next_k:
-                problems.append(
-                    f"width: {first:g} and {second:g} both give k = {k} {at}; expected distinct "
-                    "widths, take fewer or wider apart"
+                problems.add(
+                    "width",
+                    f"{first:g} and {second:g} both give k = {k} {where}; expected distinct widths: "
+                    "list fewer, or space them wider",
                 )
                 return
 
 
-def check_unit_norm(sweep: Sweep, problems: list[str]) -> None:
+def check_unit_norm(sweep: Sweep, problems: Problems) -> None:
+    """Check that the rows of every dataset have norm 1."""
     for spec in sweep.dataset:
         if not _has_unit_norm(spec):
-            problems.append(
-                f"dataset: {sweep.experiment} (Theorem 2) is about rows of unit norm, and those of "
-                f"a {spec.kind} dataset are not; "
-                + ("set normalise = true" if spec.path else 'take kind = "sphere"')
+            repair = "set normalise = true" if spec.path else 'choose kind = "sphere"'
+            problems.add(
+                "dataset",
+                f"{sweep.experiment} (Theorem 2) requires rows of unit norm, which a {spec.kind} "
+                f"dataset does not have; {repair}",
             )
 
 

@@ -1,8 +1,8 @@
 """From a TOML file to a validated Sweep.
 
-`load_sweep` reads a file (or a bundled sweep by its name) and refuses what cannot be computed, all
-problems in one message: where, what was found, what was expected, what would do. `with_extents` is
-the same sweep on other axes, checked as a file is.
+`load_sweep` finds and reads a file, or a bundled sweep by its name. `parse_sweep` makes a Sweep from
+the text. A file that cannot be computed is refused with all its problems in one message: key, what was
+found, what was expected, how to fix it.
 """
 
 from __future__ import annotations
@@ -13,32 +13,37 @@ import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pipeline.errors import DataError, SweepError
-from pipeline.numerics.datasets import DatasetSpec, read_rows, rows_digest
+from pipeline.axes import Kind, names, optional
+from pipeline.errors import DataError, Problem, SweepError, listing, nearest_name
+from pipeline.numerics.datasets import DatasetSpec, file_rows, read_rows, rows_digest
 from pipeline.sweep import Descent, Sweep
-from pipeline.sweep_files.tables import DatasetTable, DescentTable, File, Range, Width, read_tables
-from pipeline.sweep_files.toml import listing, nearest_name, not_one_of
-
-if TYPE_CHECKING:
-    from pipeline.experiments import Experiment
 from pipeline.sweep_files.checks import (
+    check_data_files,
+    check_descent,
     check_dimensions,
-    check_distinct,
+    check_experiment,
     check_listed_widths,
-    check_numbers,
-    check_taken,
+    check_samples,
     check_unit_norm,
     check_values,
     check_widths,
-    has_no_problem,
-    input_dimension,
 )
+from pipeline.sweep_files.tables import DatasetTable, DescentTable, File, Range, Width, read_tables
+from pipeline.sweep_files.toml import Problems
+
+if TYPE_CHECKING:
+    from pipeline.experiments import Experiment
 
 __all__ = ["bundled_sweeps", "load_sweep", "parse_sweep"]
 
+Unit = Literal["k", "k_per_n", "kd_per_n"]
+
+
+# ---- finding and reading
+
 
 def bundled_sweeps() -> dict[str, Path]:
-    """Return the sweeps that come with widthlaw, name to file."""
+    """Return the files of the sweeps that come with widthlaw, by name."""
     import importlib.resources
 
     folder = Path(str(importlib.resources.files("pipeline.sweep_files") / "bundled"))
@@ -60,7 +65,8 @@ def load_sweep(path_or_name: str | Path) -> Sweep:
     Raises
     ------
     SweepError
-        With every problem of the file: where, what was found, what was expected, what would do.
+        The file is missing or cannot be computed. The message lists every problem, and the attribute
+        `problems` has them one by one.
     """
     path = Path(path_or_name)
     bundled = bundled_sweeps()
@@ -69,10 +75,9 @@ def load_sweep(path_or_name: str | Path) -> Sweep:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        meant = nearest_name(str(path_or_name), bundled)
         raise SweepError(
-            f"sweep {path_or_name}: neither a file nor a bundled sweep{meant}"
-            f"; bundled are {', '.join(bundled)}"
+            f"sweep {path_or_name}: neither a file nor a bundled sweep"
+            f"{nearest_name(str(path_or_name), bundled)}; bundled are {', '.join(bundled)}"
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise SweepError(f"sweep {path_or_name}: cannot be read ({error})") from None
@@ -80,16 +85,16 @@ def load_sweep(path_or_name: str | Path) -> Sweep:
 
 
 def parse_sweep(text: str, where: str = "sweep", folder: Path | None = None) -> Sweep:
-    """Make a Sweep of the text of a TOML file.
+    """Make a Sweep from the text of a TOML file.
 
     Parameters
     ----------
     text
         The sweep, as TOML.
     where
-        How messages name the file.
+        The name of the file in messages.
     folder
-        Where relative paths of data files start; the working folder if None.
+        The folder that paths of data files are relative to; the working folder if None.
 
     Returns
     -------
@@ -98,35 +103,41 @@ def parse_sweep(text: str, where: str = "sweep", folder: Path | None = None) -> 
     Raises
     ------
     SweepError
-        With every problem of the text.
+        The text cannot be computed. The message lists every problem, and the attribute `problems` has
+        them one by one.
     """
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise SweepError(f"{where}: not valid TOML: {error}") from None
+        problem = Problem("", f"not valid TOML: {error}")
+        raise SweepError(listing(where, [problem]), [problem]) from None
     file, problems = read_tables(document)
     sweep = _assemble(file, document, text, folder or Path(), problems)
     if problems or sweep is None:
-        raise SweepError(listing(where, problems))
+        raise SweepError(listing(where, problems), problems)
     return sweep
 
 
-def _assemble(
-    file: File, document: dict[str, Any], text: str, folder: Path, problems: list[str]
-) -> Sweep | None:
-    """Turn the file's keys into a Sweep, adding to `problems` what does not go together.
+# ---- assembling
 
-    A check whose keys already have a problem is passed over, and the others are made.
+
+def _assemble(
+    file: File, document: dict[str, Any], text: str, folder: Path, problems: Problems
+) -> Sweep | None:
+    """Make a Sweep from the keys of a file, and record the problems of keys that do not fit together.
+
+    A check is skipped if one of its keys already has a problem; the others still run.
     """
     from pipeline.experiments import EXPERIMENTS  # the numerics, not needed to read a store
 
     seeds = tuple(range(file.seeds)) if isinstance(file.seeds, int) else tuple(file.seeds)
     check_values(file, seeds, problems)
     datasets, d = _samples(file, folder, problems)
-    if not has_no_problem(problems, "experiment"):
+    if not problems.none_of("experiment"):
         return None
     experiment = EXPERIMENTS[file.experiment]
-    check_taken(file, experiment, problems)
+    check_experiment(file, experiment, problems)
+    check_descent(file, experiment, problems)
     unit, width = _width_axis(file, experiment, problems)
     sweep = Sweep(
         name=file.name,
@@ -143,98 +154,65 @@ def _assemble(
         axes=_axes(document, datasets),
         text=text,
         even=experiment.balanced,
-        trained=_choices("trained", file.trained, experiment.trained, file.experiment, problems),
-        depth=tuple(file.depth) or ((1,) if experiment.deep else ()),
-        descent=_descent(file, experiment, problems),
+        options=_options(file, experiment),
+        descent=_descent(file) if experiment.descends else None,
     )
-    if has_no_problem(problems, "d", "n", "width"):
+    if problems.none_of("d", "n", "width"):
         check_widths(sweep, problems)
-    if experiment.unit_norm and has_no_problem(problems, "dataset"):
+    if experiment.unit_norm and problems.none_of("dataset"):
         check_unit_norm(sweep, problems)
     return sweep
 
 
 def _default_activation(experiment: Experiment) -> tuple[str, ...]:
-    """relu, or the one activation that the experiment can take."""
+    """Return relu, or the only activation that the experiment supports."""
     only = experiment.activations or ()
     return only if len(only) == 1 else ("relu",)
 
 
-def _samples(
-    file: File, folder: Path, problems: list[str]
-) -> tuple[tuple[DatasetSpec, ...], tuple[int, ...]]:
-    """The datasets and the d axis, with d and n such as the datasets can form."""
-    if not has_no_problem(problems, "dataset"):
-        return (), tuple(file.d)
-    try:
-        datasets = tuple(_dataset_spec(item, folder) for item in file.dataset)
-        d = input_dimension(tuple(file.d), file.n, datasets, problems)
-    except DataError as error:
-        problems.append(f"dataset.path: {error}")
-        return (), tuple(file.d)
-    if d and has_no_problem(problems, "d"):
-        check_dimensions(datasets, d, problems)
-    if has_no_problem(problems, "n"):
-        check_numbers(datasets, file.n, problems)
-    return datasets, d
-
-
-def _axes(document: dict[str, Any], datasets: tuple[DatasetSpec, ...]) -> tuple[str, ...]:
-    """The leading dimensions: a list makes an axis of what may also be a single value."""
-    return (
-        *(key for key in ("activation", "dataset") if isinstance(document.get(key), list)),
-        *(["angle"] if any(spec.angle for spec in datasets) else []),
-        *(key for key in ("trained", "depth") if isinstance(document.get(key), list)),
-        *("d", "n"),
+def _options(file: File, experiment: Experiment) -> tuple[tuple[str, tuple[Any, ...]], ...]:
+    """Return the optional axes of the experiment, with the values of the file or the default."""
+    return tuple(
+        (axis.name, tuple(file.values(axis.name)) or known[:1] or (axis.default,))
+        for axis in optional()
+        if (known := experiment.options.get(axis.name)) is not None
     )
 
 
-def _choices(
-    key: str, given: list[str], known: tuple[str, ...], experiment: str, problems: list[str]
-) -> tuple[str, ...]:
-    """The values of a key that only some experiments have; the first known one if none is given."""
-    if given and not known:
-        problems.append(f"{key}: {experiment} has no such choice; leave the key out")
-    for value in given if known else ():
-        if value not in known:
-            problems.append(not_one_of(key, value, known))
-    return tuple(given) or known[:1]
+def _axes(document: dict[str, Any], datasets: tuple[DatasetSpec, ...]) -> tuple[str, ...]:
+    """Return the leading dimensions: a key that may also be a single value is one if it is a list."""
+    varied = {key for key in names(Kind.MODEL) if isinstance(document.get(key), list)}
+    if any(spec.angle for spec in datasets):
+        varied.add("angle")
+    return (*(axis for axis in names(Kind.MODEL) if axis in varied), *names(Kind.SIZE))
 
 
-def _descent(file: File, experiment: Experiment, problems: list[str]) -> Descent | None:
-    """The [descent] table, its tolerances from coarse to fine."""
-    from pipeline.descent.loop import LEAST_TOLERANCE
+def _samples(
+    file: File, folder: Path, problems: Problems
+) -> tuple[tuple[DatasetSpec, ...], tuple[int, ...]]:
+    """Return the datasets and the d axis; check d and n against the datasets."""
+    d = tuple(file.d)
+    if not problems.none_of("dataset"):
+        return (), d
+    try:
+        datasets = tuple(_dataset_spec(item, folder) for item in file.dataset)
+        d = d or _columns(datasets)
+        check_data_files(d, file.n, datasets, problems)
+    except DataError as error:
+        problems.add("dataset.path", str(error))
+        return (), d
+    if not d and problems.none_of("d"):
+        problems.add("d", "missing, expected the input dimension; add d = [20]")
+    if d and problems.none_of("d"):
+        check_dimensions(datasets, d, problems)
+    if problems.none_of("n"):
+        check_samples(datasets, file.n, problems)
+    return datasets, d
 
-    if not experiment.descends:
-        if file.descent is not None:
-            problems.append(f"descent: {file.experiment} does not descend; leave the table out")
-        return None
-    table = file.descent or DescentTable()
-    if experiment.certifies and "step_size" in table.model_fields_set:
-        problems.append(
-            f"descent.step_size: got {table.step_size:g}, but the steps of {file.experiment} are those "
-            "of the theorem, 1/beta^2; expected no such key, leave it out"
-        )
-    if not experiment.certifies and "multiples" in table.model_fields_set:
-        problems.append(
-            f"descent.multiples: got {table.multiples}, but {file.experiment} certifies no residual; "
-            'expected no such key, leave it out or take experiment = "theorem1"'
-        )
-    for key in ("tolerances", "multiples"):
-        check_distinct(f"descent.{key}", list(getattr(table, key)), problems)
-    for tolerance in table.tolerances:
-        if tolerance >= 1:
-            problems.append(
-                f"descent.tolerances: got {tolerance:g}, but the relative loss starts at 1; "
-                "expected values below 1, such as 1e-2"
-            )
-        if tolerance < LEAST_TOLERANCE:
-            problems.append(
-                f"descent.tolerances: got {tolerance:g}, which float64 cannot reach; expected "
-                f"{LEAST_TOLERANCE:g} or more (a relative residual of {LEAST_TOLERANCE**0.5:g})"
-            )
-    tolerances = tuple(sorted(table.tolerances, reverse=True))
-    return Descent(table.steps, tolerances, table.step_size, tuple(sorted(table.multiples)))
+
+def _columns(datasets: tuple[DatasetSpec, ...]) -> tuple[int, ...]:
+    """Return the input dimension of the first data file, () if there is none."""
+    return next(((file_rows(spec).shape[1],) for spec in datasets if spec.path is not None), ())
 
 
 def _dataset_spec(item: DatasetTable, folder: Path) -> DatasetSpec:
@@ -245,35 +223,53 @@ def _dataset_spec(item: DatasetTable, folder: Path) -> DatasetSpec:
     return DatasetSpec(item.kind, angles, path, item.normalise, rows_digest(read_rows(path)))
 
 
+def _descent(file: File) -> Descent:
+    """Return the settings of the [descent] table, tolerances from coarse to fine."""
+    table = file.descent or DescentTable()
+    tolerances = tuple(sorted(table.tolerances, reverse=True))
+    return Descent(table.steps, tolerances, table.step_size, tuple(sorted(table.multiples)))
+
+
 def _width_axis(
-    file: File, experiment: Experiment, problems: list[str]
-) -> tuple[Literal["k", "k_per_n", "kd_per_n"], tuple[float, ...]]:
+    file: File, experiment: Experiment, problems: Problems
+) -> tuple[Unit, tuple[float, ...]]:
+    """Return the unit of the widths and the widths, ascending; () after a problem."""
     if experiment.widthless:
         if file.width is not None:
-            problems.append(f"width: {file.experiment} has no hidden units; leave the key out")
+            problems.add("width", f"{file.experiment} has no hidden units; remove the key")
         return "k", (1.0,)
     if file.width is None:
-        if has_no_problem(problems, "width"):
-            problems.append("width: missing, this key is needed")
+        if problems.none_of("width"):
+            problems.add("width", "missing, this key is needed")
         return "k", ()
     table = Width(k=file.width) if isinstance(file.width, list) else file.width
-    given = [key for key in ("k", "k_per_n", "kd_per_n") if getattr(table, key) is not None]
+    units: tuple[Unit, ...] = ("k", "k_per_n", "kd_per_n")
+    given = [unit for unit in units if getattr(table, unit) is not None]
     if len(given) != 1:
-        got, do = (" and ".join(given), "keep one") if given else ("none of them", "give one")
-        problems.append(f"width: got {got}, expected exactly one of k, k_per_n, kd_per_n; {do}")
+        got, repair = (" and ".join(given), "keep one") if given else ("none of them", "give one")
+        problems.add("width", f"got {got}, expected exactly one of {', '.join(units)}; {repair}")
         return "k", ()
-    unit: Any = given[0]
-    spec = getattr(table, unit)
-    if not isinstance(spec, Range):
-        check_listed_widths(unit, spec, experiment.balanced, problems)
-    values = spec.values() if isinstance(spec, Range) else [float(value) for value in spec]
-    if unit == "k":  # a range of k is a range of whole numbers
-        step = 2 if experiment.balanced else 1
+    unit = given[0]
+    return unit, _widths(unit, getattr(table, unit), experiment.balanced, problems)
+
+
+def _widths(
+    unit: Unit, given: Range | list[int] | list[float], balanced: bool, problems: Problems
+) -> tuple[float, ...]:
+    """Return the widths of a range or a list, ascending; those in units of k are whole numbers."""
+    if isinstance(given, Range):
+        values = given.values()
+    else:
+        check_listed_widths(unit, given, balanced, problems)
+        values = [float(value) for value in given]
+    if unit == "k":
+        step = 2 if balanced else 1
         values = [math.floor(value + 0.5) for value in values]
         values = [float(value + value % step) for value in values]
-    if isinstance(spec, Range) and len(set(values)) < len(values):
-        problems.append(
-            f"width.{unit}: the range gives {statistics.mode(values):g} twice, expected distinct "
-            "widths; take fewer or wider apart"
+    if isinstance(given, Range) and len(set(values)) < len(values):
+        problems.add(
+            f"width.{unit}",
+            f"the range gives {statistics.mode(values):g} twice, expected distinct widths; choose a "
+            "smaller num or a wider range",
         )
-    return unit, tuple(sorted(values))
+    return tuple(sorted(values))

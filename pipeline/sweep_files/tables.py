@@ -1,13 +1,14 @@
-"""The tables and keys of a sweep file, and one line for each way of getting them wrong.
+"""The tables and keys of a sweep file, with the checks that concern a single value.
 
-pydantic checks what a single value can tell; what values must be to each other is looked at by
-`load`, also where some of them are faulty: `read_tables` puts others in their place.
+pydantic makes these checks. Those that concern several values are in `checks`; `read_tables` makes
+them possible also for a file with faulty keys.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -20,12 +21,22 @@ from pydantic import (
     StrictBool,
     StrictInt,
     Tag,
+    create_model,
 )
 from pydantic import ValidationError as PydanticError
 
+from pipeline.axes import AXES, Axis, optional
 from pipeline.numerics.activations import ACTIVATIONS
 from pipeline.numerics.datasets import KINDS
-from pipeline.sweep_files.toml import CLOSED, Place, known_keys, name_of, problems_of, variant
+from pipeline.sweep_files.toml import (
+    CLOSED,
+    KeyPath,
+    Problems,
+    known_keys,
+    name_of,
+    problems_of,
+    variant,
+)
 
 __all__ = [
     "DatasetTable",
@@ -49,7 +60,7 @@ def _number(value: object) -> float:
 
 def _file_name(value: str) -> str:
     if not re.fullmatch(r"\w[\w .-]*", value):
-        raise ValueError("letters, digits, dots and dashes: the store is named after it")
+        raise ValueError("letters, digits, dots and dashes, because the store is named after it")
     return value
 
 
@@ -59,14 +70,21 @@ def _experiments() -> Mapping[str, Any]:
     return EXPERIMENTS
 
 
-_Size = Annotated[StrictInt, Field(ge=1, le=2**31 - 1)]
-_Samples = Annotated[StrictInt, Field(ge=1, le=10**6)]
-_Seed = Annotated[StrictInt, Field(ge=0, lt=2**32)]
+def _within(axis: str) -> Any:
+    """Return the limits of an axis as a constraint."""
+    limits = AXES[axis].limits
+    assert limits is not None
+    return Field(ge=limits[0], le=limits[1])
+
+
+_Dimension = Annotated[StrictInt, _within("d")]
+_Samples = Annotated[StrictInt, _within("n")]
+_WholeWidth = Annotated[StrictInt, _within("width")]
+_Seed = Annotated[StrictInt, _within("seed")]
 _Count = Annotated[StrictInt, Field(ge=1, le=10**7)]
+_Number = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
 _Positive = Annotated[float, BeforeValidator(_number), Field(gt=0, le=1e6, allow_inf_nan=False)]
-_Depth = Annotated[StrictInt, Field(ge=1, le=16)]
 _Activation = Annotated[str, name_of(lambda: ACTIVATIONS)]
-_Axis = Annotated[list[_Size], BeforeValidator(_listed), Field(min_length=1)]
 
 
 class _Table(BaseModel):
@@ -82,8 +100,9 @@ class Range(_Table):
     spacing: Literal["geometric", "linear"] = "geometric"
 
     def values(self) -> list[float]:
+        """Return the widths, ascending if `start` is below `stop`."""
         space = np.geomspace if self.spacing == "geometric" else np.linspace
-        # Twelve digits: a label that a person can type, the same on every platform.
+        # Rounded to twelve digits, so that a person can type them and platforms agree.
         return [float(f"{value:.12g}") for value in space(self.start, self.stop, self.num)]
 
 
@@ -92,18 +111,22 @@ _Widths = Annotated[
     Discriminator(lambda value: variant("range" if isinstance(value, dict | Range) else "list")),
 ]
 _WholeWidths = Annotated[
-    Annotated[Range, Tag(variant("range"))] | Annotated[list[_Size], Tag(variant("list"))],
+    Annotated[Range, Tag(variant("range"))] | Annotated[list[_WholeWidth], Tag(variant("list"))],
     Discriminator(lambda value: variant("range" if isinstance(value, dict | Range) else "list")),
 ]
 
 
 class Width(_Table):
+    """The widths in one of three units."""
+
     k: _WholeWidths | None = None
     k_per_n: _Widths | None = None
     kd_per_n: _Widths | None = None
 
 
 class DatasetTable(_Table):
+    """One dataset."""
+
     kind: Annotated[str, name_of(lambda: KINDS)]
     angle: Annotated[list[_Positive], BeforeValidator(_listed)] = []
     path: str | None = None
@@ -111,6 +134,8 @@ class DatasetTable(_Table):
 
 
 class DescentTable(_Table):
+    """The settings of gradient descent."""
+
     steps: Annotated[StrictInt, Field(ge=0, le=10**9)] = 20_000
     tolerances: Annotated[list[_Positive], BeforeValidator(_listed), Field(min_length=1)] = [1e-2, 1e-4]
     step_size: _Positive = 1.0
@@ -118,18 +143,19 @@ class DescentTable(_Table):
 
 
 class File(_Table):
-    """The keys of a sweep file."""
+    """The keys of a sweep file, without those of optional axes, which `_file_table` adds."""
 
     name: Annotated[str, AfterValidator(_file_name)]
     experiment: Annotated[str, name_of(_experiments)]
     entropy: Annotated[StrictInt, Field(ge=0)] = 0
     activation: Annotated[list[_Activation], BeforeValidator(_listed), Field(min_length=1)] = []
     dataset: Annotated[list[DatasetTable], BeforeValidator(_listed), Field(min_length=1)]
-    d: _Axis = []
+    d: Annotated[list[_Dimension], BeforeValidator(_listed), Field(min_length=1)] = []
     n: Annotated[list[_Samples], BeforeValidator(_listed), Field(min_length=1)]
     width: (
         Annotated[
-            Annotated[Width, Tag(variant("table"))] | Annotated[list[_Size], Tag(variant("list"))],
+            Annotated[Width, Tag(variant("table"))]
+            | Annotated[list[_WholeWidth], Tag(variant("list"))],
             Discriminator(lambda value: variant("list" if isinstance(value, list) else "table")),
         ]
         | None
@@ -139,45 +165,71 @@ class File(_Table):
         Discriminator(lambda value: variant("list" if isinstance(value, list) else "count")),
     ]
     nested: StrictBool = True
-    trained: Annotated[list[str], BeforeValidator(_listed)] = []
-    depth: Annotated[list[_Depth], BeforeValidator(_listed)] = []
     descent: DescentTable | None = None
 
+    def values(self, axis: str) -> list[Any]:
+        """Return the values of a leading axis that is a key of the file."""
+        values: list[Any] = getattr(self, axis)
+        return values
 
-def read_tables(document: dict[str, Any]) -> tuple[File, list[str]]:
-    """Return the keys of a file, and one line for each that is faulty.
 
-    A faulty key is as if it were not written; one that is needed has a value with which nothing is
-    wrong. So what the other keys must be to each other can be looked at as well.
+@lru_cache(maxsize=4)
+def _file_table(options: tuple[Axis, ...]) -> type[File]:
+    """Return the table of a sweep file with the keys of optional axes."""
+    keys: dict[str, Any] = {axis.name: (_list_on(axis), []) for axis in options}
+    return create_model("File", __base__=File, **keys)
+
+
+def _list_on(axis: Axis) -> Any:
+    """Return the type of a list of values on an optional axis; its default tells the type of one."""
+    if isinstance(axis.default, str):
+        return Annotated[list[str], BeforeValidator(_listed)]
+    if isinstance(axis.default, float):
+        return Annotated[list[_Number], BeforeValidator(_listed)]
+    return Annotated[list[Annotated[StrictInt, _within(axis.name)]], BeforeValidator(_listed)]
+
+
+def read_tables(document: dict[str, Any]) -> tuple[File, Problems]:
+    """Return the keys of a file, and the problems of single values.
+
+    Invalid keys are dropped (required ones get a valid placeholder) so that the remaining checks still
+    run.
     """
+    table = _file_table(optional())
     try:
-        return File.model_validate(document), []
+        return table.model_validate(document), Problems()
     except PydanticError as error:
-        places, problems = problems_of(error, File, document, _expected)
-    return File.model_validate(_without(document, places)), problems
+        paths, problems = problems_of(error, table, document, _expected)
+    return table.model_validate(_without(document, paths)), problems
 
 
-def _without(document: dict[str, Any], places: list[Place]) -> dict[str, Any]:
-    """Leave out faulty keys, of [descent] the faulty ones alone, of several datasets likewise."""
-    faulty = {place[0] for place in places}
-    needed = {"name": "x", "experiment": "spectrum", "dataset": {"kind": "sphere"}, "n": 1, "seeds": 1}
-    left = needed | {key: value for key, value in document.items() if key not in faulty}
+def _without(document: dict[str, Any], faulty: list[KeyPath]) -> dict[str, Any]:
+    """Drop faulty keys; within [descent] and within a list of datasets, only the faulty parts."""
+    keys = {path[0] for path in faulty}
+    required = {
+        "name": "x",
+        "experiment": "spectrum",
+        "dataset": {"kind": "sphere"},
+        "n": 1,
+        "seeds": 1,
+    }
+    valid = required | {key: value for key, value in document.items() if key not in keys}
     descent, datasets = document.get("descent"), document.get("dataset")
-    inner = {tuple(place[:2]) for place in places}
+    parts = {tuple(path[:2]) for path in faulty}
     if isinstance(descent, dict):
-        left["descent"] = {key: descent[key] for key in descent if ("descent", key) not in inner}
+        valid["descent"] = {key: descent[key] for key in descent if ("descent", key) not in parts}
     if isinstance(datasets, list):
-        sound = [item for i, item in enumerate(datasets) if ("dataset", i) not in inner]
-        left["dataset"] = sound or needed["dataset"]
-    return left
+        kept = [item for i, item in enumerate(datasets) if ("dataset", i) not in parts]
+        valid["dataset"] = kept or required["dataset"]
+    return valid
 
 
-def _expected(fault: Any, place: Place) -> str | None:
-    """What the widths should have been: they can be written in several ways."""
-    if place[0] == "width" and fault["type"] == "list_type":
+def _expected(fault: Any, path: KeyPath) -> str | None:
+    """Return the expected text for widths, which can be written in several ways."""
+    if path[0] == "width" and fault["type"] == "list_type":
         return "a list, such as [1.5, 2, 4], or a table with start, stop and num"
     tables = ("model_type", "model_attributes_type", "dict_type")
-    if place == ["width"] and fault["type"] in tables:
-        keys = ", ".join(known_keys(File, place))
+    if path == ["width"] and fault["type"] in tables:
+        keys = ", ".join(known_keys(File, path))
         return f"a list of widths, such as [20, 40], or a table with one of {keys}"
     return None

@@ -1,13 +1,13 @@
-"""What TOML files have in common: tables that refuse unlisted keys, one line for each thing wrong.
+"""Reading TOML files strictly: tables refuse unknown keys, and every problem is reported.
 
-pydantic looks at single values; `problems_of` turns its findings into lines for the person who has to
-mend the file: where, what was found, what was expected, what would do.
+pydantic checks single values. `problems_of` turns its findings into `Problem`s, each with the key it
+concerns and a text for the person who has to fix the file: got, expected, repair. Sweep files and
+profiles both use this module.
 """
 
 from __future__ import annotations
 
 import datetime
-import difflib
 import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, get_args
@@ -16,28 +16,40 @@ from pydantic import AfterValidator, BaseModel, ConfigDict
 from pydantic import ValidationError as PydanticError
 from pydantic_core import PydanticCustomError
 
+from pipeline.errors import Problem, nearest_name, not_one_of
+
 __all__ = [
     "CLOSED",
-    "Place",
+    "KeyPath",
+    "Problems",
     "known_keys",
-    "listing",
     "name_of",
-    "nearest_name",
-    "not_one_of",
     "problems_of",
     "variant",
 ]
 
-Place = list[Any]
-"""The keys and indices that lead to a value."""
+KeyPath = list[Any]
+"""The keys and list indices that lead to a value of a document."""
 
 
 CLOSED = ConfigDict(extra="forbid", frozen=True)
-"""Of a table that refuses unlisted keys, and stays as it was read."""
+"""Configuration of a frozen table that refuses unknown keys."""
+
+
+class Problems(list[Problem]):
+    """The problems found so far in one file."""
+
+    def add(self, key: str, text: str) -> None:
+        """Record a problem of a key, such as ``dataset.path``."""
+        self.append(Problem(key, text))
+
+    def none_of(self, *keys: str) -> bool:
+        """Return True if these top-level keys, and all below them, have no problem so far."""
+        return not any(problem.key.split(".")[0].split("[")[0] in keys for problem in self)
 
 
 def name_of(names: Callable[[], Mapping[str, Any]]) -> AfterValidator:
-    """Take the keys of a register alone."""
+    """Return a validator that accepts only the keys of a register."""
 
     def check(value: str) -> str:
         if value not in names():
@@ -48,7 +60,7 @@ def name_of(names: Callable[[], Mapping[str, Any]]) -> AfterValidator:
 
 
 def variant(name: str) -> str:
-    """How pydantic names a branch of a union in its path; no key of a file looks like it."""
+    """Return the tag of a branch of a union; pydantic puts it into paths, and no key looks like it."""
     return f"|{name}|"
 
 
@@ -56,99 +68,92 @@ def problems_of(
     error: PydanticError,
     table: type[BaseModel],
     document: dict[str, Any],
-    expected: Callable[[Any, Place], str | None] = lambda fault, place: None,
-) -> tuple[list[Place], list[str]]:
-    """Tell where a document is not such a table, and one line for each place.
+    expected: Callable[[Any, KeyPath], str | None] = lambda fault, path: None,
+) -> tuple[list[KeyPath], Problems]:
+    """Return where a document does not match its table, and one problem for each such path.
 
     Parameters
     ----------
     error
-        What pydantic found.
+        The findings of pydantic.
     table
-        The table that the document should be.
+        The table that the document should match.
     document
-        The document, as TOML was read.
+        The parsed TOML.
     expected
-        What a value should have been, where the file knows better than its type tells.
+        Returns the text for an expected value where the file knows better than the value's type;
+        None otherwise.
 
     Returns
     -------
     tuple
-        The places, and the lines.
+        The paths, and their problems in the same order.
     """
     faults = error.errors()
-    places = [_place(fault, document) for fault in faults]
-    lines = [
-        _problem(fault, place, table, expected) for fault, place in zip(faults, places, strict=True)
-    ]
-    return places, lines
+    paths = [_path(fault, document) for fault in faults]
+    problems = Problems(
+        Problem(_dotted(path), _text(fault, path, table, expected))
+        for fault, path in zip(faults, paths, strict=True)
+    )
+    return paths, problems
 
 
-def listing(where: str, problems: list[str]) -> str:
-    """One message of all problems of a file."""
-    distinct = list(dict.fromkeys(problems))
-    if len(distinct) == 1:
-        return f"{where}: {distinct[0]}"
-    return f"{where}: {len(distinct)} problems" + "".join(f"\n  {problem}" for problem in distinct)
-
-
-def not_one_of(key: str, name: str, names: Any) -> str:
-    return f"{key}: got {name!r}{nearest_name(name, names)}, expected one of {', '.join(names)}"
-
-
-def nearest_name(name: str, names: Any) -> str:
-    close = difflib.get_close_matches(name.lower(), list(names), n=1)
-    return f" (did you mean {close[0]!r}?)" if close else ""
-
-
-def known_keys(table: type[BaseModel], place: Place) -> list[str]:
-    """The keys of the table that stands at a place."""
-    for name in place:
+def known_keys(table: type[BaseModel], path: KeyPath) -> list[str]:
+    """Return the keys that the table at a path can have."""
+    for name in path:
         field = table.model_fields.get(name) if isinstance(name, str) else None
         table = next(_tables(field.annotation), table) if field else table
     return list(table.model_fields)
 
 
 def _tables(annotation: Any) -> Iterator[type[BaseModel]]:
-    """The tables that an annotation is made of."""
+    """Yield the tables within an annotation."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     for part in get_args(annotation):
         yield from _tables(part)
 
 
-def _place(fault: Any, document: dict[str, Any]) -> Place:
-    """The keys and indices that lead to a fault; a single value was read as a list of one."""
-    place: Place = []
-    at: Any = document
+def _path(fault: Any, document: dict[str, Any]) -> KeyPath:
+    """Return the path of a fault in the document, without what pydantic adds to it.
+
+    pydantic's paths also have tags of unions, and an index 0 where a single value was read as a list.
+    """
+    path: KeyPath = []
+    value: Any = document
     for part in fault["loc"]:
-        branch = str(part).startswith("|") and not (isinstance(at, dict) and part in at)
-        if branch or (isinstance(part, int) and not isinstance(at, list)):
+        branch = str(part).startswith("|") and not (isinstance(value, dict) and part in value)
+        if branch or (isinstance(part, int) and not isinstance(value, list)):
             continue
-        place.append(part)
-        at = at[part] if isinstance(part, int) or (isinstance(at, dict) and part in at) else None
-    return place
+        path.append(part)
+        known = isinstance(part, int) or (isinstance(value, dict) and part in value)
+        value = value[part] if known else None
+    return path
 
 
-def _problem(
+def _dotted(path: KeyPath) -> str:
+    """Return a path as messages write it: ``dataset[1].angle``."""
+    parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    return "".join(parts).removeprefix(".")
+
+
+def _text(
     fault: Any,
-    place: Place,
+    path: KeyPath,
     table: type[BaseModel],
-    expected: Callable[[Any, Place], str | None],
+    expected: Callable[[Any, KeyPath], str | None],
 ) -> str:
-    """One line for one of pydantic's findings: where, what was found, what was expected."""
-    where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).lstrip(".")
-    if fault["type"] == "extra_forbidden":
-        known = known_keys(table, place[:-1])
-        return (
-            f"{where}: unknown key{nearest_name(str(place[-1]), known)}; known are {', '.join(known)}"
-        )
-    if fault["type"] == "missing":
-        return f"{where}: missing, this key is needed"
-    if fault["type"] == "not_one_of":
-        return not_one_of(where, fault["input"], fault["ctx"]["names"])
-    wanted = expected(fault, place) or _expected(fault, known_keys(table, place))
-    return f"{where}: got {_as_toml(fault['input'])}, expected {wanted}"
+    """Return the text of one finding of pydantic: what was found, and what was expected."""
+    match fault["type"]:
+        case "extra_forbidden":
+            known = known_keys(table, path[:-1])
+            return f"unknown key{nearest_name(str(path[-1]), known)}; known are {', '.join(known)}"
+        case "missing":
+            return "missing, this key is needed"
+        case "not_one_of":
+            return not_one_of(fault["input"], fault["ctx"]["names"])
+    wanted = expected(fault, path) or _expected(fault, known_keys(table, path))
+    return f"got {_as_toml(fault['input'])}, expected {wanted}"
 
 
 def _expected(fault: Any, keys: list[str]) -> str:
@@ -156,26 +161,26 @@ def _expected(fault: Any, keys: list[str]) -> str:
         case "too_short":
             return "at least one value"
         case "int_type":
-            return f"a whole number, such as {_whole(fault['input'])}"
+            return f"a whole number, such as {_whole_number_near(fault['input'])}"
         case "bool_type":
             return "true or false"
         case "string_type":
             return "text in quotes"
         case "model_type" | "model_attributes_type" | "dict_type":
-            return f"a table with keys of {', '.join(keys)}"
+            return f"a table with the keys {', '.join(keys)}"
         case "list_type" | "tuple_type":
             return "a list"
     return str(fault["msg"]).removeprefix("Value error, ").removeprefix("Input should be ")
 
 
-def _whole(value: object) -> int:
-    """A whole number near to what was written, if that is a number."""
+def _whole_number_near(value: object) -> int:
+    """Return an example near a number, or 10 for anything else."""
     number = value if isinstance(value, float) and math.isfinite(value) else 10.0
     return min(max(round(number), 1), 1000)
 
 
 def _as_toml(value: object) -> str:
-    """A value as the user wrote it: true, not True."""
+    """Return a value as it is written in TOML: true, not True."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, list):

@@ -22,9 +22,10 @@ import zarr
 from zarr.core.buffer import default_buffer_prototype
 
 from pipeline.errors import StoreError
-from pipeline.store import bucket as module
+from pipeline.store import bucket
+from pipeline.store import s3 as module
 from pipeline.store.bucket import Bucket
-from pipeline.store.location import Folder, Place, place
+from pipeline.store.location import Folder, Location, locate
 
 from .buckets import S3Server, free_ports
 
@@ -40,7 +41,7 @@ def fill(folder: Path, files: dict[str, bytes] = FILES) -> Path:
     return folder
 
 
-def contents(where: Place) -> dict[str, bytes | None]:
+def contents(where: Location) -> dict[str, bytes | None]:
     return {key: where.read(key) for key in dict(where.files())}
 
 
@@ -75,18 +76,18 @@ def never_waits(monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.fail("it is tried again")
         yield
 
-    monkeypatch.setattr(module, "_pauses", pauses)
+    monkeypatch.setattr(module, "pauses_for", pauses)
 
 
 def first_pause(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
     """What is set when a request is about to be made again."""
-    waiting, pause = threading.Event(), module._pause
+    waiting, pause = threading.Event(), module.pause_after
 
     def noticed(*arguments: Any) -> float:
         waiting.set()
         return pause(*arguments)
 
-    monkeypatch.setattr(module, "_pause", noticed)
+    monkeypatch.setattr(module, "pause_after", noticed)
     return waiting
 
 
@@ -99,19 +100,19 @@ def in_other_process(script: str, *arguments: str) -> subprocess.Popen[str]:
 
 
 @pytest.fixture(params=["folder", "bucket"])
-def where(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+def where(request: pytest.FixtureRequest, tmp_path: Path) -> Location:
     if request.param == "folder":
-        return place(tmp_path / "store")
-    return place(request.getfixturevalue("s3").name)
+        return locate(tmp_path / "store")
+    return locate(request.getfixturevalue("s3").name)
 
 
-def test_where_nothing_is_there_is_nothing_to_read(where: Place) -> None:
+def test_where_nothing_is_there_is_nothing_to_read(where: Location) -> None:
     assert not where.exists()
     assert where.read("zarr.json") is None
     assert list(where.files()) == []
 
 
-def test_what_is_published_is_there_and_nothing_else(where: Place) -> None:
+def test_what_is_published_is_there_and_nothing_else(where: Location) -> None:
     draft = fill(where.draft())
     where.publish(draft)
     assert where.exists()
@@ -121,14 +122,14 @@ def test_what_is_published_is_there_and_nothing_else(where: Place) -> None:
     assert not draft.exists()
 
 
-def test_a_store_is_not_published_over_another(where: Place) -> None:
+def test_a_store_is_not_published_over_another(where: Location) -> None:
     where.publish(fill(where.draft()))
     with pytest.raises(FileExistsError):
         where.publish(fill(where.draft(), {"zarr.json": b"other", "status/c/0": b"other"}))
     assert contents(where) == FILES
 
 
-def test_a_file_changes_only_from_what_is_expected(where: Place) -> None:
+def test_a_file_changes_only_from_what_is_expected(where: Location) -> None:
     where.publish(fill(where.draft()))
     steps = [
         (None, b"a", True),
@@ -150,40 +151,40 @@ def test_a_file_changes_only_from_what_is_expected(where: Place) -> None:
         assert where.read("lease") == content
 
 
-def test_a_file_is_removed_if_it_is_there(where: Place) -> None:
+def test_a_file_is_removed_if_it_is_there(where: Location) -> None:
     where.publish(fill(where.draft()))
     for _ in range(2):
         where.delete("status/c/0")
     assert contents(where) == {key: FILES[key] for key in FILES if key != "status/c/0"}
 
 
-def test_keys_are_those_below_a_folder(where: Place) -> None:
+def test_keys_are_those_below_a_folder(where: Location) -> None:
     where.publish(fill(where.draft(), {"zarr.json": b"", "a/b/c": b"1", "a/bb": b"22"}))
     assert dict(where.files("a")) == {"a/b/c": 1, "a/bb": 2}
     assert dict(where.files("a/b")) == {"a/b/c": 1}
     assert dict(where.files("none")) == {}
 
 
-def test_arrays_are_written_and_read(where: Place) -> None:
+def test_arrays_are_written_and_read(where: Location) -> None:
     values = np.random.default_rng(0).normal(size=(7, 50))
     draft = where.draft()
     group = zarr.create_group(str(draft), zarr_format=3)
     group.create_array("x", shape=(7, 50), chunks=(2, 20), dtype=float, dimension_names=("a", "b"))
     zarr.consolidate_metadata(str(draft))
     where.publish(draft)
-    made = where.made()
+    made = where.fingerprint()
     zarr.open_group(where.zarr(), mode="r+")["x"][...] = values
     for chunks in (None, {}):
         with xr.open_zarr(where.zarr(), chunks=chunks) as found:
             np.testing.assert_array_equal(found["x"], values)
-    assert where.made() == made
+    assert where.fingerprint() == made
 
 
-def test_what_was_here_before_is_told_from_what_is_here(where: Place) -> None:
+def test_what_was_here_before_is_told_from_what_is_here(where: Location) -> None:
     seen = set()
     for version in (b"1", b"22"):
         where.publish(fill(where.draft(), {"zarr.json": version}))
-        seen.add(where.made())
+        seen.add(where.fingerprint())
         if isinstance(where, Folder):  # not removed: its number could be given out again
             where.path.rename(f"{where.path}-{len(seen)}")
         else:
@@ -369,12 +370,12 @@ def test_where_the_answer_to_a_change_is_lost_what_is_there_tells(
     other: bytes | None,
     done: bool,
 ) -> None:
-    client = module._client(s3.name)
+    client = module.client_of(s3.name)
     if before:
         client.put("lease", before)
     meanwhile = (lambda: client.put("lease", other)) if other else (lambda: None)
     unreliable = Unreliable(client, arrives, meanwhile)
-    monkeypatch.setattr(module, "_client", lambda name: unreliable)
+    monkeypatch.setattr(module, "client_of", lambda name: unreliable)
     assert s3.swap("lease", before, b"mine") is done
     assert s3.read("lease") == (b"mine" if done else other)
 
@@ -384,7 +385,7 @@ def test_where_the_answer_to_a_change_is_lost_what_is_there_tells(
 
 ASKED: dict[str, Callable[[Bucket, Path], Any]] = {
     "exists": lambda where, draft: where.exists(),
-    "made": lambda where, draft: where.made(),
+    "fingerprint": lambda where, draft: where.fingerprint(),
     "files": lambda where, draft: where.files(),
     "read": lambda where, draft: where.read("lease"),
     "swap": lambda where, draft: where.swap("lease", None, b"mine"),
@@ -457,7 +458,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         clock.now += seconds
 
     clock.monotonic, clock.sleep = lambda: clock.now, sleep
-    monkeypatch.setattr(module, "time", clock)
+    for each in (bucket, module):
+        monkeypatch.setattr(each, "time", clock)
     return clock
 
 
@@ -538,12 +540,12 @@ def test_while_a_request_waits_others_go_on(no_server: None, monkeypatch: pytest
         ("s3://bucket:80/store", "got 'bucket:80' as the bucket, expected"),
         ("s3://bucket/a//b", "without empty parts"),
         ("s3://bucket/../b", "without empty parts"),
-        ("s3://key:secret@bucket/store", "credentials do not belong in a URL"),
+        ("s3://key:secret@bucket/store", "credentials must not be part of a URL"),
     ],
 )
 def test_a_url_that_names_no_bucket_is_refused(url: str, said: str) -> None:
     with pytest.raises(StoreError) as told:
-        place(url)
+        locate(url)
     assert said in str(told.value)
     assert "secret@" not in str(told.value)
 
@@ -552,7 +554,7 @@ def test_without_obstore_the_extra_is_told(monkeypatch: pytest.MonkeyPatch) -> N
     for name in ("obstore", "obstore.store"):
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(StoreError, match=r"pip install 'widthlaw\[s3\]'"):
-        place("s3://bucket/store")
+        locate("s3://bucket/store")
 
 
 def test_no_secret_is_pickled_and_each_process_takes_its_own(

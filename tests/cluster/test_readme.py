@@ -58,7 +58,7 @@ def _run_all(run: Callable[[list[str]], subprocess.CompletedProcess[str]], slurm
     assert submitted.stdout.strip() in slurm.jobs()
     assert f"job {submitted.stdout.strip()} (slurm)" in run(status).stdout
     # At the first block, and before any other command: the whole run takes but some seconds more.
-    slurm.wait_until(lambda: store.counts("theorem2.zarr")["done"], 120, "a block is done")
+    slurm.wait_until(lambda: store.Store("theorem2.zarr").counts()["done"], 120, "a block is done")
     assert "cancelled" in run(cancel).stderr
     assert run(submit).returncode == 0  # the same submit goes on
     where = place("theorem2.zarr")

@@ -67,7 +67,7 @@ def wait_for_end(path: Path, timeout: float = 120) -> None:
 
 def begun(path: Path, seconds: float = 60) -> None:
     """Wait until some trials are done and others are not."""
-    wait_until(lambda: store.counts(path)["done"] > 0, seconds, "a block is done")
+    wait_until(lambda: store.Store(path).counts()["done"] > 0, seconds, "a block is done")
 
 
 @pytest.mark.slow
@@ -115,7 +115,7 @@ def test_a_run_is_watched_refuses_others_and_is_cancelled(
     assert lease.read(place(path)) is None
     assert not (tmp_path / "a.zarr.run" / "tls").exists()
     wait_until(lambda: not cluster.active(), 60, "all jobs are gone")
-    done = store.counts(path)["done"]
+    done = store.Store(path).counts()["done"]
     assert 0 < done < sweep.trials
     assert "told to end" in widthlaw("status", path).stdout
     assert "nobody is filling it" in widthlaw("cancel", path).stderr
@@ -253,7 +253,7 @@ def test_a_controller_that_cannot_start_is_told_by_status(
     again = widthlaw("submit", long_sweep, "--profile", profile(), "-o", path)
     assert again.returncode == 0, again.stderr
     wait_for_end(path)
-    assert store.counts(path)["pending"] == 0
+    assert store.Store(path).counts()["pending"] == 0
 
 
 def said(path: Path) -> str:

@@ -122,7 +122,7 @@ class Row:
         return dict(zip(COLUMNS, values, strict=True))
 
     def done(self) -> int:
-        return store.counts(self.path)["done"]
+        return store.Store(self.path).counts()["done"]
 
 
 def with_failed(reference: xr.Dataset, trials: Iterable[Mapping[str, int]]) -> xr.Dataset:

@@ -4,34 +4,22 @@ from __future__ import annotations
 
 import json
 import os
+import pkgutil
 import shutil
 import signal
 import subprocess
+import sys
 import time
+from importlib import import_module
 
 import psutil
 import pytest
 
+import jobs.commands
 import pipeline
+from jobs.cli import COMMANDS
 from pipeline import store
 from pipeline.execution.compute import compute_block
-
-COMMANDS = [
-    "run",
-    "status",
-    "query",
-    "fit",
-    "plot",
-    "sweeps",
-    "profiles",
-    "reproduce",
-    "verify",
-    "extend",
-    "merge",
-    "refine",
-    "width",
-    "report",
-]
 
 
 def test_help_names_every_command(widthlaw) -> None:
@@ -41,10 +29,30 @@ def test_help_names_every_command(widthlaw) -> None:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_has_help(widthlaw, name) -> None:
-    told = widthlaw(name, "--help")
-    assert told.returncode == 0
-    assert told.stdout.startswith("Usage: widthlaw")
+def test_every_command_has_help_and_imports_little_for_it(name) -> None:
+    check = (
+        "import sys; from jobs.cli import main\n"
+        "try: main([sys.argv[1], '--help'])\n"
+        "finally: print(*sorted({'numpy', 'zarr', 'xarray', 'pandas', 'dask'} & set(sys.modules)))"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", check, name], capture_output=True, text=True, check=True
+    )
+    assert told.stdout.startswith(f"Usage: -c {name}")
+    assert told.stdout.endswith("\n\n"), told.stdout.splitlines()[-1]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_summary_of_a_command_is_the_first_line_of_its_help(name) -> None:
+    module, summary = COMMANDS[name]
+    command = getattr(import_module(f"jobs.commands.{module}"), name)
+    assert command.name == name
+    assert command.help.splitlines()[0] == summary
+
+
+def test_every_command_of_the_folder_is_registered() -> None:
+    files = {module.name for module in pkgutil.iter_modules(jobs.commands.__path__)}
+    assert files == {module for module, _ in COMMANDS.values()}
 
 
 def test_bundled_sweeps_are_listed(widthlaw) -> None:

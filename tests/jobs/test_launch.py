@@ -65,7 +65,10 @@ def test_a_local_profile_says_how_many_workers(tmp_path, widthlaw) -> None:
         (("--profile", "address"), "needs an address"),
         (("--profile", "adress"), "did you mean 'address'"),
         (("--profile", "local", "--workers", "1"), "--workers and --profile exclude each other"),
-        (("--scheduler", "tcp://127.0.0.1:1"), "not encrypted: whoever reaches its port can run code"),
+        (
+            ("--scheduler", "tcp://127.0.0.1:1"),
+            "not encrypted: anyone who reaches its port can run code",
+        ),
     ],
 )
 def test_what_cannot_be_meant_is_refused(tmp_path, widthlaw, words, said) -> None:

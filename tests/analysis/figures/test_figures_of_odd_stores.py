@@ -71,9 +71,9 @@ def half_done(path: Path, experiment: str) -> Study:
     """A store whose run was stopped halfway through its blocks."""
     sweep = sweep_of(experiment)
     store.create(path / "half.zarr", sweep, seeds_per_chunk=1)
-    waiting = list(store.todo(path / "half.zarr", sweep))
+    waiting = list(store.Store(path / "half.zarr", sweep).pending_blocks())
     for block in islice(waiting, len(waiting) // 2 or 1):
-        store.write(path / "half.zarr", sweep, block, compute_block(sweep, block))
+        store.Store(path / "half.zarr", sweep).write(block, compute_block(sweep, block))
     return Study(load_store(path / "half.zarr"))
 
 

@@ -65,7 +65,7 @@ class Simulator:
 
     def dataset(self) -> xr.Dataset:
         sweep = self.sweep
-        status = np.full(sweep.shape, Status.EXCLUDED, dtype=np.int8)
+        status = np.full(sweep.shape, Status.NOT_REQUESTED, dtype=np.int8)
         ratio = np.full(sweep.shape, np.nan)
         rows = {width: row for row, width in enumerate(sweep.width)}
         columns = {seed: column for column, seed in enumerate(sweep.seeds)}

@@ -216,7 +216,7 @@ def test_seeds_tried_at_few_widths_of_their_own_are_enough(link: str) -> None:
     near = np.arange(len(K))[:, None] - start
     tried = (near >= 0) & (near < rng.integers(2, 4, size=start.shape))
     tried[:, :, :12] = (np.arange(len(K)) % 4 == 1)[:, None]
-    ds["status"] = ds.status.where(tried, Status.EXCLUDED).astype(np.int8)
+    ds["status"] = ds.status.where(tried, Status.NOT_REQUESTED).astype(np.int8)
     widths = fitted(ds, won, link=link)
     assert (widths.outcome == "fitted").mean() > 0.99
     assert 0.93 <= coverage(widths, "k50", TRUTH) <= 0.97

@@ -219,7 +219,7 @@ def test_a_missing_package_is_named(write, monkeypatch) -> None:
 
 
 def test_listing_imports_no_dask_jobqueue(command) -> None:
-    line = "import sys; from jobs.output.records import profile_records; profile_records(); "
+    line = "import sys; from jobs.commands.listing import profile_records; profile_records(); "
     line += "sys.exit('dask_jobqueue' in sys.modules or 'distributed' in sys.modules)"
     python = Path(command).with_name("python")
     assert subprocess.run([python, "-c", line], check=False).returncode == 0

@@ -81,7 +81,7 @@ def test_a_fit_of_a_half_filled_store_uses_what_is_there_and_exits_with_three(wi
 def test_pending_trials_can_be_listed(widthlaw, half) -> None:
     told = widthlaw("query", half, "status == 'pending'", "--csv", "--columns", "status")
     assert told.returncode == 3
-    assert told.stderr == f"{half}: 150 trials pending; listed with what is there\n"
+    assert told.stderr == f"{half}: 150 trials pending; the list has what is there\n"
     rows = list(csv.DictReader(io.StringIO(told.stdout)))
     assert len(rows) == 150
     assert {row["status"] for row in rows} == {"pending"}
@@ -90,7 +90,7 @@ def test_pending_trials_can_be_listed(widthlaw, half) -> None:
 def test_figures_of_a_half_filled_store_are_drawn_and_exit_with_three(widthlaw, half, tmp_path) -> None:
     told = widthlaw("plot", half, "--kind", "phase", "-o", tmp_path)
     assert told.returncode == 3
-    assert told.stderr == f"{half}: 150 trials pending; drawn with what is there\n"
+    assert told.stderr == f"{half}: 150 trials pending; the figures show what is there\n"
     assert told.stdout.split() == [f"{tmp_path}/half-phase.png", f"{tmp_path}/half-phase.svg"]
 
 
@@ -249,7 +249,7 @@ def test_stores_as_csv_are_one_table_and_as_json_a_list(filled, tanh) -> None:
 def test_a_half_filled_store_among_others_is_fitted_and_exits_with_three(filled, half) -> None:
     told = fit(filled, half, "--csv")
     assert told.exit_code == 3
-    assert told.stderr == f"{half}: 150 trials pending; fitted with what is there\n"
+    assert told.stderr == f"{half}: 150 trials pending; the fit uses what is there\n"
     assert len(told.stdout.splitlines()) == 1 + 3 + 3
 
 
@@ -377,7 +377,7 @@ def test_a_store_without_success_is_pointed_to_its_figures(widthlaw, make_sweep,
     assert told.returncode == 2
     assert told.stderr == (
         f"widthlaw: fit {path}: a store of theorem1 has no success that a critical width could be "
-        f"fitted to; say what it is with --success, or `widthlaw plot {path}` draws what it holds\n"
+        f"fitted to; define one with --success, or draw its content with `widthlaw plot {path}`\n"
     )
 
 

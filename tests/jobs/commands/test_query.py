@@ -17,7 +17,7 @@ from click.testing import CliRunner
 import pipeline
 from analysis import open_store, select, summarise
 from jobs.cli import main
-from jobs.output.frames import words_of, write_rows
+from jobs.output.frames import split_list, write_rows
 from pipeline import store
 from pipeline.execution.compute import compute_block
 
@@ -159,14 +159,19 @@ def test_a_half_done_store_is_described_and_exits_with_three(make_sweep, tmp_pat
         store.write(path, sweep, block, compute_block(sweep, block))
     told = ask(path, "--by", "n", "--stat", "count", "--columns", "k", "-o", file)
     assert told.exit_code == 3
-    assert told.stderr == f"{path}: 48 trials pending; listed with what is there\n"
+    assert told.stderr == f"{path}: 48 trials pending; the list has what is there\n"
     assert pq.read_table(file)["count(k)"].to_pylist() == [24, 24]  # k is known of pending trials too
     assert ask(path, "--by", "status", "--csv").stdout == "status,trials\ndone,48\npending,48\n"
 
 
 def test_lists_are_cut_outside_of_brackets_and_quotes() -> None:
-    assert words_of("a, max(b,c) ,d[0.1],status == ','") == ["a", "max(b,c)", "d[0.1]", "status == ','"]
-    assert words_of(None) is None
+    assert split_list("a, max(b,c) ,d[0.1],status == ','") == [
+        "a",
+        "max(b,c)",
+        "d[0.1]",
+        "status == ','",
+    ]
+    assert split_list(None) is None
 
 
 # ---- a large store

@@ -23,6 +23,7 @@ from pipeline.maintenance.grow import extend
 from pipeline.maintenance.recompute import sample
 from pipeline.maintenance.verify import damage
 from pipeline.sweep_files.load import parse_sweep
+from pipeline.trial_status import requested_trials
 
 COARSE = {
     "d": "[5]",
@@ -79,7 +80,7 @@ def test_a_limit_ends_it_and_more_goes_on(coarse) -> None:
     last = refined(coarse, trials=41)
     assert OPEN in [state.verdict for state in last.states]
     found = store.counts(coarse)
-    assert sum(found.values()) - found["excluded"] == 41
+    assert requested_trials(found) == 41
     assert all(state.verdict == LOCATED for state in refined(coarse).states)
 
 
@@ -171,7 +172,7 @@ def test_a_dry_run_tells_what_it_would_take_and_touches_nothing(coarse, widthlaw
     records = json.loads(told.stdout)
     assert [record["n"] for record in records] == [12, 24]
     assert all(record["verdict"] == "open" for record in records)
-    assert "core-seconds; as many seeds at all widths of the grid would take" in told.stderr
+    assert "core-seconds; as many seeds at all widths of the grid would need" in told.stderr
     assert {file: file.stat().st_mtime_ns for file in coarse.rglob("*")} == before
 
 
@@ -180,10 +181,10 @@ def test_a_dry_run_counts_what_is_pending(make_sweep, tmp_path) -> None:
     store.create(path, sweep)
     told = CliRunner().invoke(main, ["refine", str(path), "--to", "8%", "--dry-run"])
     assert told.exit_code == 0, told.stderr
-    assert "15 trials are pending, and run first" in told.stderr
+    assert "15 trials are pending and run first" in told.stderr
     seconds = estimated_seconds(sweep)
     assert seconds > 0.1
-    assert f"will take at least 15 trials and {seconds:.1f} core-seconds" in told.stderr
+    assert f"needs at least 15 trials and {seconds:.1f} core-seconds" in told.stderr
 
 
 @pytest.mark.slow
@@ -194,7 +195,7 @@ def test_the_command_comes_to_the_store_of_the_library(
     shutil.copytree(coarse, other)
     stopped = widthlaw("refine", coarse, "--to", "0.08", "--trials", 45, "--workers", 2)
     assert stopped.returncode == 3, stopped.stderr
-    assert "--trials 45 ended it" in stopped.stderr
+    assert "stopped at --trials 45" in stopped.stderr
     told = widthlaw("refine", coarse, "--to", "8%", "--workers", 1)
     assert told.returncode == 0, told.stderr
     assert "2 of 2 cells located" in told.stderr
@@ -202,7 +203,7 @@ def test_the_command_comes_to_the_store_of_the_library(
     refined(other)
     assert_equal_stores(coarse, other)
     counted = json.loads(widthlaw("status", coarse, "--json").stdout)[0]
-    assert counted["not asked for"] == store.counts(coarse)["excluded"]
+    assert counted["not requested"] == store.counts(coarse)["not_requested"]
     assert widthlaw("verify", coarse).returncode == 0
 
 

@@ -12,6 +12,8 @@ from jobs.commands.plot import draw_store
 from jobs.commands.report import report_stores
 from jobs.commands.reproduce import _report
 from pipeline.errors import InputError
+from pipeline.maintenance.grow import extend
+from pipeline.maintenance.plan import grid, widened
 
 
 @pytest.fixture(scope="module")
@@ -38,9 +40,7 @@ def test_a_folder_stands_for_its_stores_those_of_the_paper_first(folder, tmp_pat
 def test_a_store_that_is_half_done_is_told_and_the_status_is_3(tmp_path, make_sweep, capsys) -> None:
     path = tmp_path / "half.zarr"
     pipeline.run(make_sweep(d="[3]", seeds=2), path)
-    from jobs.commands.extend import extend_store
-
-    extend_store(path, None, {"seeds": range(4), "n": (), "d": (), "width": ()}, None, False)
+    extend(path, widened(grid(path), "extend", seeds=range(4)))
     assert report_stores([path], Success(), tmp_path / "half.html") == 3
     assert "12 trials pending" in capsys.readouterr().err
     assert "12 of 24 trials are still to be run" in (tmp_path / "half.html").read_text()

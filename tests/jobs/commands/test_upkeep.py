@@ -12,7 +12,7 @@ import zarr
 
 import pipeline
 from pipeline import store
-from pipeline.maintenance.grow import ask
+from pipeline.maintenance.grow import request_trials
 from pipeline.store import lease
 from pipeline.store.location import place
 from pipeline.sweep import Request
@@ -56,7 +56,7 @@ def test_damage_is_listed_repaired_and_computed_again(
     assert f"`widthlaw verify {filled} --repair`" in told.stderr
     mended = widthlaw("verify", filled, "--repair")
     assert mended.returncode == 3, mended.stderr
-    assert "repaired: 24 trials made pending" in mended.stderr
+    assert "repaired: 24 trials reset to pending" in mended.stderr
     assert f"`widthlaw run {filled}` computes them" in mended.stderr
     assert widthlaw("verify", filled).returncode == 3
     ran = widthlaw("run", filled, "--workers", 1)
@@ -93,7 +93,7 @@ def test_a_store_is_extended_and_filled(widthlaw, filled, make_sweep, tmp_path) 
     assert "66 computed now" in ran.stderr
     again = widthlaw("extend", filled, "--n", 24)
     assert again.returncode == 0
-    assert "has all of that already; nothing was done" in again.stderr
+    assert "already has all of that; nothing was done" in again.stderr
 
 
 def test_a_store_is_extended_by_a_sweep_into_a_new_path(
@@ -116,7 +116,7 @@ def test_a_run_of_the_old_sweep_names_what_can_be_done(widthlaw, filled, write_s
 def test_the_command_that_a_refused_run_names_serves_a_refined_store(
     widthlaw, filled, write_sweep
 ) -> None:
-    ask(filled, [Request((0, 0), 2.5, (20,))])
+    request_trials(filled, [Request((0, 0), 2.5, (20,))])
     sweep = write_sweep(seeds=21)
     assert f"`widthlaw extend {filled} SWEEP`" in widthlaw("run", sweep, "-o", filled).stderr
     told = widthlaw("extend", filled, sweep)
@@ -124,7 +124,7 @@ def test_the_command_that_a_refused_run_names_serves_a_refined_store(
     assert "has 96 trials with an outcome and 157 pending" in told.stderr
     more = widthlaw("extend", filled, "--n", 24)  # of the widths and seeds as written
     assert "has 96 trials with an outcome and 205 pending" in more.stderr
-    assert "has all of that already" in widthlaw("extend", filled, "--n", 24, "--seeds", 8).stderr
+    assert "already has all of that" in widthlaw("extend", filled, "--n", 24, "--seeds", 8).stderr
 
 
 def test_stores_are_merged(widthlaw, filled, make_sweep, tmp_path) -> None:
@@ -151,10 +151,10 @@ def test_bad_input_is_refused_in_one_line(widthlaw, filled, make_sweep, tmp_path
         (["extend", filled, "--width", "-1"], "width: got -1.0, expected a number"),
         (["extend", filled, "--width", "1.5001"], "both give k = 9 at d = 3, n = 6"),
         (["extend", filled, "theorem3"], "neither a file nor a bundled sweep"),
-        (["extend", filled, other], "is of another kind than this sweep: its entropy is 7, "),
-        (["extend", filled, "--n", 24, "-o", other], "b.zarr: is there already"),
+        (["extend", filled, other], "cannot be combined with this sweep: its entropy is 7, "),
+        (["extend", filled, "--n", 24, "-o", other], "b.zarr: exists already"),
         (["merge", filled, "-o", out], "merge: got 1 store, expected two or more"),
-        (["merge", filled, filled, "-o", out], "stands twice among the stores"),
+        (["merge", filled, filled, "-o", out], "is listed twice; remove one"),
         (["merge", filled, other, "-o", out], "its entropy is 7, store "),
         (["merge", filled, tmp_path / "none", "-o", out], "none: not found"),
     ]:

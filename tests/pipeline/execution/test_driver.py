@@ -19,6 +19,7 @@ from pipeline import store
 from pipeline.errors import StoreFull, WorkersLost
 from pipeline.execution.driver import TASKS_PER_WORKER, run_task
 from pipeline.execution.fill import Outcome
+from pipeline.store import Store
 from pipeline.trial_status import Status
 
 ROWS = 12
@@ -52,7 +53,7 @@ def file_sweep(tmp_path, make_sweep):
 
 
 def in_flight(client: Client) -> int:
-    """Futures that the client holds, after what it was told to release is gone."""
+    """Return the number of futures that the client holds, after it has released finished ones."""
     client.run_on_scheduler(lambda: None)  # releases stand before it in the client's queue
     return len(client.futures)
 
@@ -120,7 +121,7 @@ def test_a_run_that_is_stopped_leaves_nothing_in_flight_and_resumes(
         pipeline.run(sweep, path, two_workers, progress=stop)
     assert in_flight(two_workers) == 0
     wait_for_cancelled_tasks(two_workers)
-    done = store.counts(path)["done"]
+    done = Store(path).counts()["done"]
     assert 0 < done < sweep.trials
     # A task that was running when it was cancelled may still end, and save the resumed run a block.
     assert pipeline.run(sweep, path, two_workers).trials <= sweep.trials - done
@@ -155,7 +156,7 @@ def test_a_scheduler_that_goes_away_ends_the_run_and_the_store_resumes(
     with pytest.raises(WorkersLost):
         pipeline.run(sweep, path, client, progress=lambda done, total: client.cluster.close())
     client.close()
-    assert 0 < store.counts(path)["pending"] < sweep.trials
+    assert 0 < Store(path).counts()["pending"] < sweep.trials
     pipeline.run(sweep, path)
     pipeline.run(sweep, tmp_path / "b.zarr")
     assert_equal_stores(path, tmp_path / "b.zarr")
@@ -175,15 +176,14 @@ def test_a_store_that_takes_no_more_ends_the_run_with_its_reason(
     wait_for_cancelled_tasks(two_workers)
     (path / "edge" / "c").unlink()
     pipeline.run(sweep, path, two_workers)
-    assert store.counts(path)["done"] == sweep.trials
+    assert Store(path).counts()["done"] == sweep.trials
 
 
 # ---- threads
 
 
 def test_a_task_computes_on_one_blas_thread(tmp_path, make_sweep, two_workers) -> None:
-    sweep, path = make_sweep(), tmp_path / "a.zarr"
-    store.create(path, sweep)
+    made = store.create(tmp_path / "a.zarr", make_sweep())
 
     def threads() -> set[int]:
         return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
@@ -192,17 +192,17 @@ def test_a_task_computes_on_one_blas_thread(tmp_path, make_sweep, two_workers) -
         inside: set[int] = set()
 
         def looking():
-            for block in store.todo(path, sweep):
+            for block in made.pending_blocks():
                 inside.update(threads())
                 yield block
 
         threadpool_limits(2, user_api="blas")
         before = threads()
-        run_task(sweep, str(path), looking())
+        run_task(made, looking())
         return before, inside
 
     assert two_workers.submit(looked_at).result() == ({2}, {1})
-    assert store.counts(path)["pending"] == 0
+    assert made.counts()["pending"] == 0
 
 
 def test_local_workers_have_one_thread_each_of_their_own_and_of_blas(two_workers) -> None:

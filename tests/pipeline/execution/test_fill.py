@@ -1,4 +1,4 @@
-"""Filling a block: what is there is not computed again, and a trial that kills is found."""
+"""Filling a block: done trials are not computed again, and a trial that kills workers is found."""
 
 from __future__ import annotations
 
@@ -11,30 +11,29 @@ import pytest
 import xarray as xr
 
 import pipeline
-from pipeline import store
+from pipeline import store as stores
 from pipeline.execution import fill as filling
 from pipeline.execution.fill import TRIES, Outcome, fill
-from pipeline.store.location import place
+from pipeline.store import Store
 from pipeline.trial_status import Status
 
 
 @pytest.fixture
 def cell(tmp_path, make_sweep):
-    """A sweep of one cell in one block, with its empty store and its block."""
-    sweep, path = make_sweep(d="[3]", n="[6]", seeds=4), str(tmp_path / "a.zarr")
-    store.create(path, sweep)
-    (block,) = store.todo(path, sweep)
-    return sweep, path, block
+    """The empty store of a sweep of one cell, with its one block."""
+    store = stores.create(str(tmp_path / "a.zarr"), make_sweep(d="[3]", n="[6]", seeds=4))
+    (block,) = store.pending_blocks()
+    return store, block
 
 
 @pytest.fixture
 def reference(tmp_path, cell):
-    pipeline.run(cell[0], tmp_path / "whole.zarr")
+    pipeline.run(cell[0].sweep, tmp_path / "whole.zarr")
     return tmp_path / "whole.zarr"
 
 
-def set_pending(path: str, *trials: tuple[int, int]) -> None:
-    status = store.open_group(place(path), "r+")["status"]
+def set_pending(store: Store, *trials: tuple[int, int]) -> None:
+    status = stores.open_group(store.location, "r+")["status"]
     for width, seed in trials:
         status[0, 0, width, seed] = Status.PENDING
 
@@ -50,9 +49,9 @@ def test_a_block_that_is_filled_already_is_not_computed_again(cell) -> None:
 def test_only_pending_trials_are_computed_and_all_bits_are_those_of_a_whole_block(
     cell, reference, trials, assert_equal_stores, monkeypatch
 ) -> None:
-    sweep, path, block = cell
+    store, block = cell
     fill(*cell)
-    set_pending(path, *trials)
+    set_pending(store, *trials)
     computed = []
     compute = filling.compute_block
 
@@ -61,65 +60,65 @@ def test_only_pending_trials_are_computed_and_all_bits_are_those_of_a_whole_bloc
         return compute(sweep, block, wanted)
 
     monkeypatch.setattr(filling, "compute_block", watched)
-    assert fill(sweep, path, block).trials == len(trials)
+    assert fill(store, block).trials == len(trials)
     assert sorted(map(tuple, np.argwhere(computed[0]))) == sorted(trials)
-    assert_equal_stores(path, reference)
+    assert_equal_stores(store.location.name, reference)
 
 
 def test_trials_that_another_writes_meanwhile_are_kept(
     cell, reference, assert_equal_stores, monkeypatch
 ) -> None:
     """Two workers fill one block: the one that is thought dead goes on computing."""
-    sweep, path, block = cell
+    store, block = cell
     fill(*cell)
-    set_pending(path, (0, 0), (1, 2))
+    set_pending(store, (0, 0), (1, 2))
     compute = filling.compute_block
 
     def overtaken(sweep, block, wanted):
         result = compute(sweep, block, wanted)
         monkeypatch.setattr(filling, "compute_block", compute)
-        set_pending(path, (2, 3))
-        fill(sweep, path, block)  # the other has all, that of a third seed too
+        set_pending(store, (2, 3))
+        fill(store, block)  # the other has all, that of a third seed too
         return result
 
     monkeypatch.setattr(filling, "compute_block", overtaken)
-    fill(sweep, path, block)
-    assert store.counts(path)["pending"] == 0
-    assert_equal_stores(path, reference)
+    fill(store, block)
+    assert store.counts()["pending"] == 0
+    assert_equal_stores(store.location.name, reference)
 
 
 def test_a_run_looks_again_at_what_is_left(cell, reference, assert_equal_stores) -> None:
-    sweep, path, _ = cell
+    store, _ = cell
 
     def put_back(done, total) -> None:
         if total.trials == 12:
-            set_pending(path, (0, 0), (1, 2))
+            set_pending(store, (0, 0), (1, 2))
 
-    assert pipeline.run(sweep, path, progress=put_back).trials == 14
-    assert_equal_stores(path, reference)
+    assert pipeline.run(store.sweep, store.location.name, progress=put_back).trials == 14
+    assert_equal_stores(store.location.name, reference)
 
 
 @pytest.mark.parametrize("text", [b"", b"{", b"[]"])
 def test_a_count_of_starts_that_was_cut_off_begins_anew(cell, text) -> None:
-    where = place(cell[1])
-    starts = filling._Starts(where, cell[2])
-    assert where.swap(starts._key, None, text)
-    assert [starts.note("1"), starts.note("1"), starts.note("2")] == [1, 2, 1]
+    store, block = cell
+    starts = filling._Starts(store.location, block)
+    assert store.location.swap(starts._key, None, text)
+    assert [starts.count("1"), starts.count("1"), starts.count("2")] == [1, 2, 1]
 
 
 def test_careful_filling_leaves_the_same_bits_and_nothing_beside_them(
     cell, reference, assert_equal_stores
 ) -> None:
-    sweep, path, block = cell
-    assert fill(sweep, path, block, carefully=True).trials == 12
-    assert_equal_stores(path, reference)
-    assert not [key for key, _ in place(path).files() if ".starts" in key]
+    store, block = cell
+    assert fill(store, block, carefully=True).trials == 12
+    assert_equal_stores(store.location.name, reference)
+    assert not [key for key, _ in store.location.files() if ".starts" in key]
 
 
 KILLER = """
 import os, pickle, signal, sys
 from pipeline.execution import fill as filling
-sweep, path, block, killers = pickle.load(sys.stdin.buffer)
+store, block, killers = pickle.load(sys.stdin.buffer)
 compute = filling.compute_block
 
 def deadly(sweep, block, wanted):
@@ -128,21 +127,21 @@ def deadly(sweep, block, wanted):
     return compute(sweep, block, wanted)
 
 filling.compute_block = deadly
-print(filling.fill(sweep, path, block, carefully=True).failed)
+print(filling.fill(store, block, carefully=True).failed)
 """
 
 
 def deaths(cell, killers: list[tuple[int, int]]) -> int:
-    """How often a process dies before a block with such trials is filled."""
+    """Return how often a process dies before a block with such trials is filled."""
     import pickle
 
     for count in range(100):
-        told = subprocess.run(
+        process = subprocess.run(
             [sys.executable, "-c", KILLER], input=pickle.dumps((*cell, killers)), capture_output=True
         )
-        if told.returncode == 0:
+        if process.returncode == 0:
             return count
-        assert told.returncode == -signal.SIGKILL, told.stderr
+        assert process.returncode == -signal.SIGKILL, process.stderr
     raise AssertionError("it never ends")
 
 
@@ -152,7 +151,7 @@ def test_a_trial_that_kills_its_process_fails_after_a_bounded_number_of_tries(
 ) -> None:
     seeds = {seed for _, seed in killers}
     assert deaths(cell, killers) == len(seeds) + TRIES * len(killers)
-    ds = xr.open_zarr(cell[1]).load()
+    ds = xr.open_zarr(cell[0].location.name).load()
     failed = ds.status.squeeze(("d", "n"), drop=True) == Status.FAILED
     assert sorted(map(tuple, np.argwhere(failed.values))) == sorted(killers)
     assert (ds.message.where(failed, "").str.startswith("WorkerKilled") == failed).all()
@@ -168,13 +167,15 @@ def test_a_trial_that_killed_is_computed_when_it_is_retried(
     cell, reference, assert_equal_stores
 ) -> None:
     deaths(cell, [(1, 2)])
-    outcome = pipeline.run(cell[0], cell[1], retry_failed=True)
+    store, _ = cell
+    outcome = pipeline.run(store.sweep, store.location.name, retry_failed=True)
     assert (outcome.trials, outcome.failed) == (1, 0)
-    assert_equal_stores(cell[1], reference)
+    assert_equal_stores(store.location.name, reference)
 
 
 def test_failed_trials_become_pending_again_and_no_others(cell) -> None:
     deaths(cell, [(1, 2)])
-    store.reset_failed(cell[1])
-    found = store.counts(cell[1])
+    store, _ = cell
+    store.reset_failed()
+    found = store.counts()
     assert (found["pending"], found["failed"], found["done"]) == (1, 0, 11)

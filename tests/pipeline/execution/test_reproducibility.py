@@ -1,4 +1,4 @@
-"""A trial is a pure function of its coordinates: equal bits, whatever computes it beside what."""
+"""A trial is a pure function of its coordinates: equal bits, whatever is computed beside it."""
 
 from __future__ import annotations
 
@@ -40,11 +40,10 @@ def test_block_sizes_change_no_bit(tmp_path, sweep, calm, seeds, assert_equal_st
 
 def test_two_halves_make_a_whole(tmp_path, sweep, calm, assert_equal_stores) -> None:
     path = tmp_path / "a.zarr"
-    store.create(path, sweep, seeds_per_chunk=2)
-    half = list(store.todo(path, sweep))[::2]
-    for block in half:
-        store.write(path, sweep, block, compute_block(sweep, block))
-    before = store.counts(path)
+    made = store.create(path, sweep, seeds_per_chunk=2)
+    for block in list(made.pending_blocks())[::2]:
+        made.write(block, compute_block(sweep, block))
+    before = made.counts()
     outcome = pipeline.run(sweep, path)
     assert outcome.trials == before["pending"] == sweep.trials - before["done"]
     assert_equal_stores(calm, path)

@@ -108,7 +108,7 @@ def test_truncation_takes_no_more_than_the_bound_in_simulation(run_cells: Run) -
         squares = np.square(rng.standard_normal((400_000, 2)) @ X.T).sum(axis=1)
         for place in range(3):
             alpha, left = (
-                cell.values["alpha"][seed],
+                cell.values["alpha"][0, seed],
                 cell.values["truncated_alpha_squared"][place, seed],
             )
             beyond = np.where(squares > 10 * cell.values["delta_squared"][place, seed], squares, 0)
@@ -119,9 +119,9 @@ def test_stored_steps_are_those_of_the_data(run_cells: Run) -> None:
     (cell,) = run_cells("theorem2-proof", d=5, n=12, width="[13, 40, 400]")
     for seed, trial in enumerate(cell.trials):
         X = trial.inputs()
-        norm, alpha = np.linalg.norm(X, 2), cell.values["alpha"][seed]
+        norm, alpha = np.linalg.norm(X, 2), cell.values["alpha"][0, seed]
         W = trial.weights(400).standard_normal((400, 5))
-        enough = cell.values["sufficient_width"][seed]
+        enough = cell.values["sufficient_width"][0, seed]
         assert enough == pytest.approx(sufficient_width(12, norm, alpha), rel=1e-12)
         for place, k in enumerate(cell.cell.widths):
             Phi = np.maximum(W[:k] @ X.T, 0)
@@ -134,7 +134,7 @@ def test_stored_steps_are_those_of_the_data(run_cells: Run) -> None:
         left = cell.values["truncated_alpha_squared"][:, seed]
         assert (left < alpha**2).all()
         assert (np.diff(left) > 0).all()
-        assert alpha**2 / 2 < cell.values["truncated_at_sufficient"][seed] < alpha**2
+        assert alpha**2 / 2 < cell.values["truncated_at_sufficient"][0, seed] < alpha**2
 
 
 @pytest.mark.parametrize("activation", EXPERIMENTS["theorem2-proof"].activations)

@@ -43,7 +43,7 @@ def assert_equal(
     for variable in variables(sweep):
         if variable.name == "seconds":
             continue
-        inside = (widths, seeds) if "width" in variable.dims else (seeds,)
+        inside = (widths if "width" in variable.dims else slice(None), seeds)
         one, two = part.values[variable.name], whole.values[variable.name][inside]
         assert one.shape == two.shape
         assert one.tobytes() == two.tobytes(), variable.name

@@ -44,8 +44,8 @@ def child(what: str, folder: Path, arguments: list[str], end: int | None) -> int
     pid = os.fork()
     if pid:
         os.close(writing)
-        with os.fdopen(reading) as told:
-            count = told.read()
+        with os.fdopen(reading) as pipe:
+            count = pipe.read()
         os.waitpid(pid, 0)
         return int(count or 0)
     seen = 0

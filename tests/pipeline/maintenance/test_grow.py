@@ -18,14 +18,14 @@ import pipeline
 from pipeline import store
 from pipeline.errors import LeaseLost, StoreError, StoreHeld
 from pipeline.execution.compute import compute_block
-from pipeline.maintenance import grow as reshaping
-from pipeline.maintenance.grow import ask, extend, merge
+from pipeline.maintenance import grow
+from pipeline.maintenance.grow import extend, merge, request_trials
 from pipeline.maintenance.plan import widened
 from pipeline.maintenance.repair import repair
 from pipeline.maintenance.verify import damage
-from pipeline.store import lease
-from pipeline.store.location import Folder, place
-from pipeline.store.template import attributes_digest
+from pipeline.store import lease, names
+from pipeline.store.location import Folder, locate
+from pipeline.store.template import FORMAT_VERSION, attributes_digest
 from pipeline.sweep import Request
 from pipeline.trial_status import Status
 
@@ -126,11 +126,11 @@ def test_what_is_there_already_is_no_extension(filled, make_sweep, tmp_path) -> 
 def test_a_partly_filled_store_keeps_what_it_has(make_sweep, tmp_path, assert_equal_stores) -> None:
     path, sweep = tmp_path / "a.zarr", make_sweep()
     store.create(path, sweep, seeds_per_chunk=3)
-    for block in [*store.todo(path, sweep)][::2]:
-        store.write(path, sweep, block, compute_block(sweep, block))
-    done = store.counts(path)["done"]
+    for block in [*store.Store(path, sweep).pending_blocks()][::2]:
+        store.Store(path, sweep).write(block, compute_block(sweep, block))
+    done = store.Store(path).counts()["done"]
     change = extend(path, make_sweep(seeds=10, width="{ k_per_n = [3.0] }"))
-    assert change.there == store.counts(path)["done"] == done
+    assert change.there == store.Store(path).counts()["done"] == done
     pipeline.run(store.stored_sweep(path), path)
     fresh = tmp_path / "fresh.zarr"
     pipeline.run(make_sweep(seeds=10, width="{ k_per_n = [1.5, 2.0, 3.0, 4.0] }"), fresh)
@@ -143,24 +143,24 @@ def test_an_extension_into_a_new_path_leaves_the_store(filled, make_sweep, tmp_p
     extend(path, make_sweep(n="[24]"), tmp_path / "b.zarr")
     assert {file: file.stat().st_mtime_ns for file in path.rglob("*")} == before
     assert store.stored_sweep(tmp_path / "b.zarr").n == (6, 12, 24)
-    with pytest.raises(StoreError, match=r"b\.zarr: is there already; give a path"):
+    with pytest.raises(StoreError, match=r"b\.zarr: exists already; give a new path"):
         extend(path, make_sweep(n="[24]"), tmp_path / "b.zarr")
 
 
 def test_a_dry_run_touches_nothing(filled, make_sweep, tmp_path) -> None:
     path, other = filled("a.zarr"), filled("b.zarr", seeds="[8]")
     before = sorted(tmp_path.rglob("*"))
-    told = extend(path, make_sweep(n="[24]"), dry_run=True)
-    assert (told.there, told.pending, told.written) == (96, 48, False)
-    told = merge([path, other], tmp_path / "m.zarr", dry_run=True)
-    assert (told.there, told.pending, told.written) == (108, 0, False)
+    planned = extend(path, make_sweep(n="[24]"), dry_run=True)
+    assert (planned.there, planned.pending, planned.written) == (96, 48, False)
+    planned = merge([path, other], tmp_path / "m.zarr", dry_run=True)
+    assert (planned.there, planned.pending, planned.written) == (108, 0, False)
     assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_the_larger_store_is_not_held_any_more(filled, make_sweep) -> None:
     path = filled("a.zarr")
     extend(path, make_sweep(n="[24]"))
-    assert lease.read(place(path)) is None
+    assert lease.read(locate(path)) is None
     assert [file.name for file in path.parent.iterdir()] == ["a.zarr"]
 
 
@@ -186,7 +186,7 @@ def test_a_store_of_format_version_1_is_extended_into_the_present_format(filled,
     del document["attributes"]["digest"], document["attributes"]["extents"]
     (path / "zarr.json").write_text(json.dumps(document))
     assert extend(path, make_sweep(seeds=9)).there == 96
-    assert store.check_store(path)["format_version"] == 2
+    assert store.check_store(path)["format_version"] == FORMAT_VERSION
     assert damage(path) == []
 
 
@@ -241,7 +241,9 @@ def test_trials_that_differ_are_named(filled, tmp_path, name, at, where) -> None
     array = zarr.open_group(str(one), mode="r+")[name]
     value = array[at]
     array[at] = np.nextafter(value, 9)
-    said = f"{name} of d=5 n=6 {where} is {np.nextafter(value, 9)} in the one and {value} in the other"
+    said = (
+        f"{name} of d=5 n=6 {where} is {np.nextafter(value, 9)} in the first and {value} in the second"
+    )
     with pytest.raises(StoreError) as refused:
         merge([one, two], tmp_path / "m.zarr")
     assert said in str(refused.value)
@@ -274,7 +276,7 @@ def _sign(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("keys", "said"),
+    ("keys", "message"),
     [
         ({"entropy": 8}, "its entropy is 7, "),
         ({"experiment": "'spectrum'"}, "its experiment is "),
@@ -287,28 +289,39 @@ def _sign(path: Path) -> None:
         ({"width": "{ k_per_n = [1.5001] }"}, r"1\.5 and 1\.5001 both give k = 9 at d = 3, n = 6"),
     ],
 )
-def test_what_has_no_common_store_is_refused(filled, make_sweep, tmp_path, keys, said) -> None:
+def test_stores_that_cannot_be_combined_are_refused(
+    filled, make_sweep, tmp_path, keys, message
+) -> None:
     one = filled("a.zarr")
     store.create(tmp_path / "b.zarr", make_sweep(**keys))
     before = sorted(tmp_path.rglob("*"))
-    with pytest.raises(StoreError, match=said):
+    with pytest.raises(StoreError, match=message):
         extend(one, make_sweep(**keys))
-    with pytest.raises(StoreError, match=said):
+    with pytest.raises(StoreError, match=message):
         merge([one, tmp_path / "b.zarr"], tmp_path / "m.zarr")
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_refusal_names_both_stores(filled, make_sweep, tmp_path) -> None:
+    one, two = filled("a.zarr"), tmp_path / "this sweep.zarr"
+    store.create(two, make_sweep(entropy=8))
+    with pytest.raises(StoreError) as refused:
+        merge([one, two], tmp_path / "m.zarr")
+    assert str(refused.value).count(f"store {two}") == 2
+    assert f"its entropy is 7, store {two}'s 8" in str(refused.value)
 
 
 def test_a_store_that_is_being_filled_is_refused(filled, make_sweep, tmp_path) -> None:
     one, two = filled("a.zarr"), filled("b.zarr", seeds="[9]")
     for held in (one, two):
-        with lease.hold(place(held)):
+        with lease.hold(locate(held)):
             with pytest.raises(StoreHeld, match="another run is filling it"):
                 merge([one, two], tmp_path / "m.zarr")
             with pytest.raises(StoreHeld, match="another run is filling it"):
                 merge([two, one], two)
-    with lease.hold(place(one)), pytest.raises(StoreHeld):
+    with lease.hold(locate(one)), pytest.raises(StoreHeld):
         extend(one, make_sweep(n="[24]"))
-    with lease.hold(place(one)), pytest.raises(StoreHeld):
+    with lease.hold(locate(one)), pytest.raises(StoreHeld):
         extend(one, make_sweep(n="[24]"), tmp_path / "m.zarr")
 
 
@@ -338,7 +351,7 @@ def test_where_nothing_can_be_exchanged_a_new_path_is_asked_for(
         extend(path, make_sweep(n="[24]"))
     assert store.stored_sweep(path).n == (6, 12)
     assert [file.name for file in tmp_path.iterdir()] == ["a.zarr"]
-    assert lease.read(place(path)) is None
+    assert lease.read(locate(path)) is None
 
 
 @pytest.mark.parametrize(
@@ -357,18 +370,18 @@ def test_extents_that_cannot_be_are_refused(make_sweep, more, said) -> None:
 # ---- while others work
 
 
-def _ask_one(path, sweep) -> None:
-    ask(path, [Request((0, 1), 2.5, (3, 20))])
+def _request_one(path, sweep) -> None:
+    request_trials(path, [Request((0, 1), 2.5, (3, 20))])
 
 
 @pytest.mark.parametrize(
     "reshape",
     [
-        _ask_one,
+        _request_one,
         lambda path, sweep: extend(path, widened(sweep, seeds=[8])),
         lambda path, sweep: merge([path, path.with_name("b.zarr")], path),
     ],
-    ids=["ask", "extend", "merge"],
+    ids=["request", "extend", "merge"],
 )
 def test_what_a_run_or_an_extension_brings_until_the_store_is_held_is_kept(
     filled, make_sweep, tmp_path, monkeypatch, reshape
@@ -394,13 +407,13 @@ def test_what_a_run_or_an_extension_brings_until_the_store_is_held_is_kept(
 
 def test_a_store_that_was_taken_over_meanwhile_is_not_replaced(filled, make_sweep, monkeypatch) -> None:
     path = filled("a.zarr")
-    write = reshaping._write
+    write = grow._write_draft
 
     def late(draft, plan):
-        (path / lease.KEY).unlink()
+        (path / names.LEASE).unlink()
         return write(draft, plan)
 
-    monkeypatch.setattr(reshaping, "_write", late)
+    monkeypatch.setattr(grow, "_write_draft", late)
     with pytest.raises(LeaseLost, match="its lease was taken away"):
         extend(path, make_sweep(n="[24]"))
     assert store.stored_sweep(path).n == (6, 12)
@@ -459,7 +472,7 @@ def test_a_killed_extension_leaves_the_old_or_the_new_store(
         assert_equal_stores(copy / "a.zarr", new)
         assert damage(copy / "a.zarr") == []
         assert [file.name for file in copy.iterdir()] == ["a.zarr"]
-        assert lease.read(place(copy / "a.zarr")) is None
+        assert lease.read(locate(copy / "a.zarr")) is None
     assert seen == {0, 1}
 
 

@@ -1,4 +1,4 @@
-"""Stores that are asked for single trials: the rest is excluded, and damage is still found."""
+"""Stores with requests for single trials: the rest is not requested, and damage is still found."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ import pipeline
 from pipeline import store
 from pipeline.blocks import estimated_seconds
 from pipeline.errors import StoreError, StoreHeld, SweepError
-from pipeline.maintenance.grow import ask, extend, merge
+from pipeline.maintenance.grow import extend, merge, request_trials
 from pipeline.maintenance.plan import grid
 from pipeline.maintenance.recompute import sample
 from pipeline.maintenance.repair import repair
 from pipeline.maintenance.verify import damage
 from pipeline.store import lease
-from pipeline.store.location import place
+from pipeline.store.location import locate
 from pipeline.sweep import Request
-from pipeline.trial_status import Status
+from pipeline.trial_status import UNREQUESTED, Status
 
 ASKED = [Request((0, 1), 2.5, (3, 8, 20)), Request((1, 1), 2.5, (0,)), Request((1, 0), 2.0, (9,))]
 """Of the small sweep, with the widths 1.5, 2 and 4 and eight seeds: five trials that it has not."""
@@ -37,16 +37,16 @@ def filled(make_sweep, tmp_path):
 
 @pytest.fixture
 def refined(filled):
-    ask(filled, ASKED)
+    request_trials(filled, ASKED)
     pipeline.run(store.stored_sweep(filled), filled)
     return filled
 
 
-def test_what_is_asked_for_is_pending_and_the_rest_excluded(filled) -> None:
-    change = ask(filled, ASKED)
+def test_requested_trials_are_pending_and_the_rest_not_requested(filled) -> None:
+    change = request_trials(filled, ASKED)
     assert (change.there, change.pending, change.written) == (96, 5, True)
-    found = store.counts(filled)
-    assert (found["done"], found["pending"], found["excluded"]) == (96, 5, 4 * 4 * 11 - 101)
+    found = store.Store(filled).counts()
+    assert (found["done"], found["pending"], found["not_requested"]) == (96, 5, 4 * 4 * 11 - 101)
     assert store.stored_sweep(filled).width == (1.5, 2.0, 2.5, 4.0)
     assert store.is_refined(filled)
     assert damage(filled) == []
@@ -54,7 +54,7 @@ def test_what_is_asked_for_is_pending_and_the_rest_excluded(filled) -> None:
 
 def test_what_was_asked_for_already_changes_nothing(filled) -> None:
     before = filled.stat().st_ino
-    assert not ask(filled, [Request((0, 0), 2.0, (1, 2))]).written
+    assert not request_trials(filled, [Request((0, 0), 2.0, (1, 2))]).written
     assert filled.stat().st_ino == before
     assert not store.is_refined(filled)
 
@@ -73,8 +73,8 @@ def test_trials_asked_for_singly_have_the_bits_of_a_whole_grid(refined, make_swe
 
 
 def test_the_estimate_is_of_the_trials_asked_for(refined, make_sweep) -> None:
-    told = store.check_store(refined)["estimated_seconds"]
-    assert estimated_seconds(make_sweep()) < told < estimated_seconds(store.stored_sweep(refined))
+    estimate = store.check_store(refined)["estimated_seconds"]
+    assert estimated_seconds(make_sweep()) < estimate < estimated_seconds(store.stored_sweep(refined))
     sweep = make_sweep()
     everything = estimated_seconds(sweep, np.ones(sweep.shape, dtype=bool))
     assert everything == pytest.approx(estimated_seconds(sweep))
@@ -86,13 +86,13 @@ def test_a_refined_store_grows_by_the_trials_of_a_sweep_and_by_no_other(
     before = xr.open_zarr(refined).status.load()
     change = extend(refined, make_sweep(seeds=12))
     # Of seeds 8 to 11 of three widths of four cells one was asked for singly.
-    assert (change.pending, change.asked, change.grown) == (47, 47, True)
+    assert (change.pending, change.requested, change.grown) == (47, 47, True)
     status = xr.open_zarr(refined).status.load()
     grid = status.sel(seed=range(12), width=[1.5, 2.0, 4.0])
-    assert int((grid == Status.EXCLUDED).sum()) == 0
+    assert int((grid == Status.NOT_REQUESTED).sum()) == 0
     rest = status.drop_sel(width=[1.5, 2.0, 4.0])
     assert (rest.sel(seed=before.seed) == before.sel(width=rest.width)).all()
-    assert (rest.sel(seed=[10, 11]) == Status.EXCLUDED).all()
+    assert (rest.sel(seed=[10, 11]) == Status.NOT_REQUESTED).all()
     assert damage(refined) == []
     pipeline.run(store.stored_sweep(refined), refined)
     pipeline.run(make_sweep(seeds=12), tmp_path / "whole.zarr")
@@ -104,17 +104,17 @@ def test_a_refined_store_grows_by_the_trials_of_a_sweep_and_by_no_other(
 
 def test_trials_within_the_axes_of_a_refined_store_are_asked_for(refined, make_sweep) -> None:
     sweep = make_sweep(width="{ k_per_n = [2.5] }", seeds=4)  # three of its sixteen trials are there
-    told = extend(refined, sweep, dry_run=True)
-    assert (told.asked, told.pending, told.grown, told.written) == (14, 14, True, False)
-    assert extend(refined, sweep) == replace(told, written=True)
+    planned = extend(refined, sweep, dry_run=True)
+    assert (planned.requested, planned.pending, planned.grown, planned.written) == (14, 14, True, False)
+    assert extend(refined, sweep) == replace(planned, written=True)
     again = extend(refined, sweep)
-    assert (again.asked, again.grown, again.written) == (0, False, False)
+    assert (again.requested, again.grown, again.written) == (0, False, False)
 
 
 def test_a_copy_of_a_refined_store_asks_for_nothing_more(
     refined, tmp_path, assert_equal_stores
 ) -> None:
-    assert extend(refined, None, tmp_path / "b.zarr").asked == 0
+    assert extend(refined, None, tmp_path / "b.zarr").requested == 0
     assert_equal_stores(refined, tmp_path / "b.zarr")
 
 
@@ -134,9 +134,9 @@ def test_merging_refined_stores_asks_for_nothing_that_neither_asks_for(
 ) -> None:
     other = tmp_path / "b.zarr"
     pipeline.run(make_sweep(), other)
-    ask(other, [Request((0, 0), 3.0, (30, 31))])
+    request_trials(other, [Request((0, 0), 3.0, (30, 31))])
     merge([refined, other], tmp_path / "m.zarr")
-    found = store.counts(tmp_path / "m.zarr")
+    found = store.Store(tmp_path / "m.zarr").counts()
     assert (found["done"], found["pending"]) == (101, 2)
     pipeline.run(store.stored_sweep(other), other)
     merge([other, refined], other)
@@ -149,12 +149,12 @@ def test_what_is_asked_for_by_one_store_is_pending_in_the_merged_one(
 ) -> None:
     plain = tmp_path / "plain.zarr"
     store.create(plain, make_sweep(seeds=12))
-    ask(filled, ASKED)
+    request_trials(filled, ASKED)
     merge([filled, plain], tmp_path / "m.zarr")
     status = xr.open_zarr(tmp_path / "m.zarr").status.load()
     assert (status.sel(seed=[8, 9, 10, 11], width=[1.5, 2.0, 4.0]) == Status.PENDING).all()
     assert (status.sel(seed=8, width=2.5) == Status.PENDING).sum() == 1
-    assert (status.sel(seed=8, width=2.5) == Status.EXCLUDED).sum() == 3
+    assert (status.sel(seed=8, width=2.5) == Status.NOT_REQUESTED).sum() == 3
 
 
 def test_a_store_that_asks_for_everything_again_is_not_refined(refined, make_sweep, tmp_path) -> None:
@@ -162,7 +162,7 @@ def test_a_store_that_asks_for_everything_again_is_not_refined(refined, make_swe
     store.create(tmp_path / "b.zarr", every)
     merge([refined, tmp_path / "b.zarr"], tmp_path / "m.zarr")
     assert not store.is_refined(tmp_path / "m.zarr")
-    assert store.counts(tmp_path / "m.zarr")["excluded"] == 0
+    assert store.Store(tmp_path / "m.zarr").counts()["not_requested"] == 0
 
 
 def test_a_lost_status_is_found_and_repaired(refined) -> None:
@@ -172,7 +172,7 @@ def test_a_lost_status_is_found_and_repaired(refined) -> None:
     assert [(one.kind, one.array) for one in found] == [("missing", "status")]
     repair(refined, found)
     assert damage(refined) == []
-    assert store.counts(refined)["pending"] > 0
+    assert store.Store(refined).counts()["pending"] > 0
     pipeline.run(store.stored_sweep(refined), refined)
     assert damage(refined) == []
 
@@ -181,12 +181,12 @@ def test_repair_asks_for_no_other_trial_where_the_status_is_left(
     refined, tmp_path, assert_equal_stores
 ) -> None:
     sound = shutil.copytree(refined, tmp_path / "sound.zarr")
-    unasked = xr.open_zarr(refined).status.load() == Status.EXCLUDED
+    unasked = xr.open_zarr(refined).status.load() == Status.NOT_REQUESTED
     assert int(unasked[0, 0].sum()) > 0
     (refined / "edge" / "c" / "0" / "0" / "0" / "0").unlink()
     assert repair(refined, damage(refined)).trials == 24
     status = xr.open_zarr(refined).status.load()
-    assert ((status == Status.EXCLUDED) == unasked).all()
+    assert ((status == Status.NOT_REQUESTED) == unasked).all()
     assert (status[0, 0] == Status.PENDING).sum() == 24
     assert damage(refined) == []
     pipeline.run(store.stored_sweep(refined), refined)
@@ -194,20 +194,26 @@ def test_repair_asks_for_no_other_trial_where_the_status_is_left(
 
 
 def test_the_status_of_a_block_without_outcomes_is_missed_too(filled) -> None:
-    ask(filled, [Request((0, 0), 2.0, tuple(range(8, 4000)))])
+    request_trials(filled, [Request((0, 0), 2.0, tuple(range(8, 4000)))])
     status = zarr.open_group(str(filled), mode="r")["status"]
     seeds = status.chunks[-1]
     last = (4000 - 1) // seeds
-    assert (np.asarray(status[1, 1, :, last * seeds :]) == Status.EXCLUDED).all()
+    assert (np.asarray(status[1, 1, :, last * seeds :]) == Status.NOT_REQUESTED).all()
     (filled / "status" / "c" / "1" / "1" / "0" / str(last)).unlink()
     assert [one.kind for one in damage(filled)] == ["missing"]
     repair(filled, damage(filled))
     assert damage(filled) == []
 
 
-def test_an_excluded_trial_of_a_store_that_is_not_refined_is_damage(filled) -> None:
-    zarr.open_group(str(filled), mode="r+")["status"][0, 0, 1, 2] = int(Status.EXCLUDED)
-    assert ["does not ask" in one.what for one in damage(filled)] == [True]
+@pytest.mark.parametrize("status", UNREQUESTED)
+def test_an_excluded_trial_of_a_store_that_is_not_refined_is_damage(filled, status) -> None:
+    zarr.open_group(str(filled), mode="r+")["status"][0, 0, 1, 2] = int(status)
+    assert [(one.kind, one.array) for one in damage(filled)] == [("damaged", "status")]
+
+
+def test_only_cells_that_cannot_exist_are_excluded_in_a_refined_store(refined) -> None:
+    zarr.open_group(str(refined), mode="r+")["status"][0, 0, 1, 2] = int(Status.EXCLUDED)
+    assert [(one.kind, one.array) for one in damage(refined)] == [("damaged", "status")]
 
 
 def test_that_a_store_is_refined_cannot_be_taken_from_it_unnoticed(refined) -> None:
@@ -219,10 +225,10 @@ def test_that_a_store_is_refined_cannot_be_taken_from_it_unnoticed(refined) -> N
 def test_what_cannot_be_asked_for_leaves_the_store_as_it_is(filled) -> None:
     before = filled.stat().st_ino
     with pytest.raises(SweepError, match="both give k = 12"):
-        ask(filled, [Request((0, 1), 2.01, (0,))])
-    with lease.hold(place(filled)), pytest.raises(StoreHeld):
-        ask(filled, ASKED)
+        request_trials(filled, [Request((0, 1), 2.01, (0,))])
+    with lease.hold(locate(filled)), pytest.raises(StoreHeld):
+        request_trials(filled, ASKED)
     (filled / "notes.txt").write_text("mine")
     with pytest.raises(StoreError, match=r"holds notes\.txt"):
-        ask(filled, ASKED)
+        request_trials(filled, ASKED)
     assert filled.stat().st_ino == before

@@ -21,7 +21,7 @@ from pipeline.maintenance.recompute import sample
 from pipeline.maintenance.repair import repair
 from pipeline.maintenance.verify import damage
 from pipeline.store import lease
-from pipeline.store.location import place
+from pipeline.store.location import locate
 from pipeline.trial_status import Status
 
 KEYS = {
@@ -43,7 +43,7 @@ def sound(tmp_path_factory, make_sweep):
     for block in blocks(sweep, 3, 2):
         result = compute_block(sweep, block)
         result.message[0, 0] = MESSAGE
-        store.write(path, sweep, block, result)
+        store.Store(path, sweep).write(block, result)
     return path
 
 
@@ -110,8 +110,8 @@ def test_a_pending_store_and_a_half_filled_one_are_sound(tmp_path, make_sweep) -
     path, sweep = tmp_path / "a.zarr", make_sweep(**KEYS)
     store.create(path, sweep, seeds_per_chunk=2)
     assert damage(path) == []
-    block = next(store.todo(path, sweep))
-    store.write(path, sweep, block, compute_block(sweep, block))
+    block = next(store.Store(path, sweep).pending_blocks())
+    store.Store(path, sweep).write(block, compute_block(sweep, block))
     assert damage(path) == []
 
 
@@ -182,14 +182,14 @@ def test_damage_names_its_trials(copy) -> None:
 def test_a_write_that_was_cut_off_is_found_and_undone(tmp_path, make_sweep) -> None:
     path, sweep = tmp_path / "a.zarr", make_sweep()
     store.create(path, sweep, seeds_per_chunk=4)
-    block = next(store.todo(path, sweep))
-    store.write(path, sweep, block, compute_block(sweep, block))
+    block = next(store.Store(path, sweep).pending_blocks())
+    store.Store(path, sweep).write(block, compute_block(sweep, block))
     (path / "status" / "c" / "0" / "0" / "0" / "0").unlink()
     (one,) = damage(path)
     assert (one.kind, one.trials) == ("unfinished", 12)
     assert repair(path, [one]).trials == 12
     assert damage(path) == []
-    assert store.counts(path)["pending"] == sweep.trials
+    assert store.Store(path).counts()["pending"] == sweep.trials
 
 
 def test_files_that_belong_to_nothing_are_found_and_removed(copy) -> None:
@@ -231,7 +231,7 @@ def test_what_is_repaired_and_run_has_the_bits_of_an_undisturbed_store(
     assert damages
     reset = repair(copy, damages)
     assert damage(copy) == []
-    pending = store.counts(copy)["pending"]
+    pending = store.Store(copy).counts()["pending"]
     assert reset.trials == pending < sweep.trials
     assert pipeline.run(sweep, copy).trials == pending
     assert damage(copy) == []
@@ -239,7 +239,7 @@ def test_what_is_repaired_and_run_has_the_bits_of_an_undisturbed_store(
     assert_equal_stores(*(xr.open_zarr(path).drop_vars(messages) for path in (sound, copy)))
 
 
-def test_a_damaged_root_is_told_and_not_repaired(copy) -> None:
+def test_a_damaged_root_is_found_and_not_repaired(copy) -> None:
     root = copy / "zarr.json"
     root.write_text(root.read_text().replace("entropy = 7", "entropy = 9"))
     (one,) = damage(copy)
@@ -265,11 +265,11 @@ def test_attributes_that_a_user_adds_are_no_damage(copy) -> None:
 
 
 def test_a_store_that_is_being_filled_is_not_looked_at(copy) -> None:
-    with lease.hold(place(copy)), pytest.raises(StoreHeld, match="another run is filling it"):
+    with lease.hold(locate(copy)), pytest.raises(StoreHeld, match="another run is filling it"):
         damage(copy)
 
 
-def test_a_lost_chunk_of_format_version_1_is_told_where_it_can_be(copy) -> None:
+def test_a_lost_chunk_of_format_version_1_is_found_where_it_can_be(copy) -> None:
     root = copy / "zarr.json"
     document = json.loads(root.read_text())
     attributes = document["attributes"]
@@ -342,7 +342,7 @@ def test_the_sweep_of_a_store_with_a_data_file_needs_it(tmp_path, make_sweep, mo
     with pytest.raises(StoreError, match="the data file has other rows"):
         store.stored_sweep("a.zarr")
     (tmp_path / "rows.npy").unlink()
-    with pytest.raises(StoreError, match=r"rows\.npy: not found.*here: from"):
+    with pytest.raises(StoreError, match=r"rows\.npy: not found.*relative to"):
         store.stored_sweep("a.zarr")
 
 
@@ -429,4 +429,4 @@ def test_a_root_that_is_no_metadata_is_refused_in_words(copy, text) -> None:
 
 
 def test_statuses_are_those_of_the_store(sound) -> None:
-    assert set(np.unique(store.statuses(sound))) == {Status.DONE, Status.EXCLUDED}
+    assert set(np.unique(store.Store(sound).statuses())) == {Status.DONE, Status.EXCLUDED}

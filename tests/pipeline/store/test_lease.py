@@ -1,4 +1,4 @@
-"""The lease: one run at a time, taken over from holders that are gone, and noticed when it is lost."""
+"""The lease: one run at a time, taken over from dead holders, and its loss is noticed."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import pytest
 import pipeline
 from pipeline import store
 from pipeline.errors import LeaseLost, StoreHeld
-from pipeline.store import lease
-from pipeline.store.location import place
+from pipeline.store import lease, names
+from pipeline.store.location import locate
 
 HOLDER = """
 import sys, time
-from pipeline.store import lease
-from pipeline.store.location import place
-with lease.hold(place(sys.argv[1])):
+from pipeline.store import lease, names
+from pipeline.store.location import locate
+with lease.hold(locate(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -30,7 +30,7 @@ with lease.hold(place(sys.argv[1])):
 def where(tmp_path, make_sweep):
     path = tmp_path / "a.zarr"
     store.create(path, make_sweep())
-    return place(path)
+    return locate(path)
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def holder(where):
 
 
 def write(where, found: lease.Lease) -> None:
-    assert where.swap(lease.KEY, where.read(lease.KEY), lease._text(found))
+    assert where.swap(names.LEASE, where.read(names.LEASE), lease._text(found))
 
 
 def test_a_store_has_no_lease_before_and_after_a_run(where, make_sweep) -> None:
@@ -107,19 +107,19 @@ def test_a_run_that_has_lost_its_lease_stops(where, make_sweep, monkeypatch, gon
         held._thread.join(30)
         with pytest.raises(LeaseLost, match="taken away" if gone else "taken over"):
             pipeline.run(make_sweep(), where.name, held=held)
-    assert store.counts(where.name)["done"] == 0
+    assert store.Store(where.name).counts()["done"] == 0
     assert gone == (lease.read(where) is None)  # what another holds is not given back
 
 
 def test_of_two_that_take_a_stale_lease_one_has_it(where) -> None:
     race = """
 import sys, time
-from pipeline.store import lease
+from pipeline.store import lease, names
 from pipeline.errors import StoreHeld
-from pipeline.store.location import place
+from pipeline.store.location import locate
 sys.stdin.readline()
 try:
-    with lease.hold(place(sys.argv[1])):
+    with lease.hold(locate(sys.argv[1])):
         print("held", flush=True)
         sys.stdin.read()
 except StoreHeld:
@@ -132,12 +132,12 @@ except StoreHeld:
         for racer in racers:
             racer.stdin.write("go\n")
             racer.stdin.flush()
-        said = sorted(racer.stdout.readline() for racer in racers)
+        answers = sorted(racer.stdout.readline() for racer in racers)
     finally:
         for racer in racers:
             racer.kill()
             racer.communicate()
-    assert said == ["held\n", "refused\n", "refused\n", "refused\n"]
+    assert answers == ["held\n", "refused\n", "refused\n", "refused\n"]
 
 
 def test_a_waiting_job_holds_the_store_and_the_run_it_was_submitted_for_gets_it(where) -> None:
@@ -163,7 +163,7 @@ def test_a_job_that_runs_before_its_submission_has_ended_keeps_the_store(where) 
 
 @pytest.mark.parametrize("text", [b"", b"{", b"[1]", b'{"run": 1}', json.dumps({"job": 3}).encode()])
 def test_a_file_that_is_no_lease_holds_nothing(where, text) -> None:
-    assert where.swap(lease.KEY, None, text)
+    assert where.swap(names.LEASE, None, text)
     lease.refuse(where)
     with lease.hold(where):
         assert lease.read(where) is not None

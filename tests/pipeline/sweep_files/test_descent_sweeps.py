@@ -11,7 +11,7 @@ from pipeline import store
 from pipeline.blocks import block_shape, blocks, estimated_seconds
 from pipeline.errors import SweepError
 from pipeline.execution.compute import compute_block
-from pipeline.store import writing
+from pipeline.store import creation
 from pipeline.sweep import Descent
 from pipeline.sweep_files.load import bundled_sweeps, load_sweep, parse_sweep
 
@@ -37,20 +37,20 @@ def sweep_with(old: str = "", new: str = ""):
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "words"),
     [
         ("steps = 60", "steps = -1", ["descent.steps: got -1"]),
         ("steps = 60", "steps = 1.5", ["descent.steps: got 1.5"]),
         ("steps = 60", "stepz = 60", ["descent.stepz: unknown key", "did you mean 'steps'"]),
         ("[1e-1, 1e-2]", "[]", ["descent.tolerances: got []", "at least one value"]),
         ("[1e-1, 1e-2]", "[1.0]", ["descent.tolerances: got 1", "below 1"]),
-        ("[1e-1, 1e-2]", "[0.1, 0.1]", ["descent.tolerances: 0.1 stands twice"]),
+        ("[1e-1, 1e-2]", "[0.1, 0.1]", ["descent.tolerances: 0.1 is listed twice"]),
         ("[1e-1, 1e-2]", "[1e-30]", ["got 1e-30", "float64 cannot reach", "1e-26 or more"]),
         ("steps = 60", "step_size = 0", ["descent.step_size: got 0"]),
         ("{ k = [4, 8, 16] }", "{ k = [4, 9] }", ["width.k: got 9", "even widths, such as 10"]),
-        ('"relu"', '"cos"', ["activation: got 'cos'", "input cannot take", "softplus"]),
+        ('"relu"', '"cos"', ["activation: got 'cos'", "input does not support", "softplus"]),
         ('"input"', '"conditioning"', ["descent: conditioning does not descend"]),
-        ("seeds = 3", "seeds = 3\ndepth = [2]", ["depth: input has one hidden layer"]),
+        ("seeds = 3", "seeds = 3\ndepth = [2]", ["depth: input does not take this key"]),
         (
             "seeds = 3",
             'seeds = 3\ntrained = ["both"]',
@@ -60,7 +60,7 @@ def sweep_with(old: str = "", new: str = ""):
         (
             "{ k = [4, 8, 16] }",
             "{ k = { start = 3, stop = 4, num = 2 } }",
-            ["width.k: the range gives 4 twice", "take fewer or wider apart"],
+            ["width.k: the range gives 4 twice", "a smaller num or a wider range"],
         ),
         (
             "steps = 60",
@@ -68,7 +68,7 @@ def sweep_with(old: str = "", new: str = ""):
             [
                 "sweep: descent.multiples: got [1.0, 10.0]",
                 "input certifies no residual",
-                "leave it out",
+                "remove the key",
             ],
         ),
         ('"input"', '"linear"', ["width: linear has no hidden units", "activation: got 'relu'"]),
@@ -76,10 +76,10 @@ def sweep_with(old: str = "", new: str = ""):
         ('"input"', '"inptu"', ["experiment: got 'inptu'", "did you mean 'input'"]),
     ],
 )
-def test_what_cannot_be_descended_is_refused(old: str, new: str, said: list[str]) -> None:
+def test_what_cannot_be_descended_is_refused(old: str, new: str, words: list[str]) -> None:
     with pytest.raises(SweepError) as error:
         sweep_with(old, new)
-    assert all(words in str(error.value) for words in said), str(error.value)
+    assert all(part in str(error.value) for part in words), str(error.value)
 
 
 def test_the_one_activation_that_an_experiment_takes_need_not_be_written() -> None:
@@ -92,7 +92,7 @@ def test_the_theorem_takes_multiples_and_no_step_size() -> None:
     theorem = TEXT.replace('"input"', '"theorem1"') + "multiples = [1, 10]\n"
     assert parse_sweep(theorem).inner["multiple"] == (1.0, 10.0)
     with pytest.raises(
-        SweepError, match=r"sweep: descent.step_size: got 0.5, .* 1/beta\^2.*leave it out$"
+        SweepError, match=r"sweep: descent.step_size: got 0.5, .* 1/beta\^2.*remove the key$"
     ):
         parse_sweep(theorem + "step_size = 0.5\n")
 
@@ -135,7 +135,7 @@ def test_the_bits_of_a_store_do_not_depend_on_its_blocks(
 ) -> None:
     sweep = sweep_with()
     pipeline.run(sweep, tmp_path / "whole.zarr")
-    monkeypatch.setattr(writing, "block_shape", lambda sweep: shape)
+    monkeypatch.setattr(creation, "block_shape", lambda sweep: shape)
     pipeline.run(sweep, tmp_path / "cut.zarr")
     assert_equal_stores(tmp_path / "whole.zarr", tmp_path / "cut.zarr")
 
@@ -172,7 +172,7 @@ def test_too_large_a_step_is_stored_as_diverged_and_warns_of_nothing(recwarn, tm
     text = text.replace("width = { k = [4, 8, 16] }\n", "").replace("d = [3]", "d = [20]")
     sweep = parse_sweep(text.replace("steps = 60", "steps = 500\nstep_size = 2.5"))
     pipeline.run(sweep, tmp_path / "a.zarr")
-    assert store.counts(tmp_path / "a.zarr")["diverged"] == sweep.trials
+    assert store.Store(tmp_path / "a.zarr").counts()["diverged"] == sweep.trials
     assert not [warning for warning in recwarn if issubclass(warning.category, RuntimeWarning)]
 
 

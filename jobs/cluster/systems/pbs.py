@@ -1,0 +1,33 @@
+"""PBS."""
+
+from __future__ import annotations
+
+from jobs.cluster.systems.base import JobRequest, Options, System, hms, mebibytes
+
+__all__ = ["SYSTEM"]
+
+
+def _options(request: JobRequest) -> Options:
+    nodes = request.nodes or 1
+    select = f"select={nodes}:ncpus={request.cores}:mem={mebibytes(request.memory)}MB"
+    scatter = ["-l place=scatter"] if nodes > 1 else []
+    return {
+        "queue": request.queue,
+        "account": request.account,
+        "walltime": hms(request.walltime),
+        "resource_spec": select,
+        "job_extra_directives": ["-S /bin/bash", *scatter, *request.directives],
+    }
+
+
+SYSTEM = System(
+    "PBSCluster",
+    _options,
+    submit="qsub",
+    cancel="qdel",
+    ask="qstat -f {ids}",
+    answer=r"^Job Id:\s*(?P<id>\d+)[\s\S]*?job_state\s*=\s*(?P<state>\w)",
+    queued="[QHWTM]",
+    ended="[CFX]",
+    prefix="#PBS",
+)

@@ -1,0 +1,43 @@
+"""Slurm."""
+
+from __future__ import annotations
+
+from jobs.cluster.systems.base import JobRequest, Options, System, hms
+
+__all__ = ["SYSTEM"]
+
+
+def _options(request: JobRequest) -> Options:
+    # a job that Slurm restarts after its node has died would overwrite its log
+    directives = ["--open-mode=append", *request.directives]
+    common = {
+        "queue": request.queue,
+        "account": request.account,
+        "walltime": hms(request.walltime),
+        "job_extra_directives": directives,
+    }
+    if request.nodes is None:
+        return common
+    spread = [f"--nodes={request.nodes}", "--ntasks-per-node=1"]
+    return common | {
+        "job_extra_directives": [*spread, *directives],
+        "job_directives_skip": ["#SBATCH -n 1"],
+        # srun does not inherit it from sbatch, and would bind all workers of a node to one core
+        "job_script_prologue": [*request.prologue, "export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK"],
+    }
+
+
+SYSTEM = System(
+    "SLURMCluster",
+    _options,
+    submit="sbatch",
+    cancel="scancel",
+    ask="squeue --noheader --format=%i,%T --jobs={commas}",
+    answer=r"^\s*(?P<id>\d+)\S*,(?P<state>\w+)",
+    queued=r"PENDING|CONFIGURING|REQUEUE\w*|SPECIAL_EXIT|RESV_DEL_HOLD",
+    ended="COMPLETED|CANCELLED|FAILED|TIMEOUT|NODE_FAIL|OUT_OF_MEMORY|PREEMPTED|BOOT_FAIL|DEADLINE",
+    prefix="#SBATCH",
+    launcher="srun",
+    cluster_query="scontrol show config",
+    cluster_answer=r"^ClusterName\s*=\s*(\S+)",
+)

@@ -1,0 +1,76 @@
+"""`widthlaw sweeps` and `widthlaw profiles`: lists of what comes with widthlaw."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from jobs.options import listing_options
+from jobs.output.records import Record, print_records
+
+__all__ = ["profile_records", "profiles", "sweep_records", "sweeps"]
+
+
+@click.command()
+@listing_options
+def sweeps(form: str | None) -> None:
+    """List the bundled sweeps."""
+    print_records(sweep_records(), form)
+
+
+def sweep_records() -> list[Record]:
+    """Return a record for each bundled sweep; the first comment of its file is its description."""
+    from pipeline.blocks import estimated_seconds
+    from pipeline.sweep_files.load import bundled_sweeps, load_sweep
+
+    records = []
+    for name, file in bundled_sweeps().items():
+        sweep = load_sweep(file)
+        records.append(
+            {
+                "sweep": name,
+                "experiment": sweep.experiment,
+                "trials": sweep.trials,
+                "core-seconds": round(estimated_seconds(sweep), 1),
+                "about": sweep.text.splitlines()[0].lstrip("# "),
+            }
+        )
+    return records
+
+
+@click.command()
+@listing_options
+def profiles(form: str | None) -> None:
+    """List the profiles: places where workers can run.
+
+    The list says whether each can be used from here. To change a profile, copy it to the folder
+    `profiles` of the configuration folder (~/.config/widthlaw, or WIDTHLAW_CONFIG), or to any file.
+    """
+    print_records(profile_records(), form)
+
+
+def profile_records() -> list[Record]:
+    """Return a record for each profile; one that cannot be read is listed with the reason."""
+    from jobs.cluster.profile import profile_files
+
+    return [_profile_record(name, file) for name, file in profile_files().items()]
+
+
+def _profile_record(name: str, file: Path) -> Record:
+    from jobs.cluster.job_scripts import why_unusable
+    from jobs.cluster.profile import ProfileError, is_bundled, load_profile
+
+    try:
+        profile = load_profile(file)
+        system, about, why_not = profile.system, profile.about, why_unusable(profile)
+    except ProfileError as error:
+        system, about, why_not = "-", "", "; ".join(map(str.strip, str(error).splitlines()))
+    return {
+        "profile": name,
+        "system": system,
+        "usable": "no" if why_not else "yes",
+        "from": "bundled" if is_bundled(file) else str(file),
+        "about": about,
+        "why not": why_not or "",
+    }

@@ -1,0 +1,73 @@
+"""`widthlaw run`: fill the store of a sweep with workers on this machine or at a scheduler."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from jobs.options import STORE, worker_options
+from jobs.output.records import Record, print_records
+
+if TYPE_CHECKING:
+    from pipeline.store.location import Where
+    from pipeline.sweep import Sweep
+
+__all__ = ["plan_records", "run"]
+
+
+@click.command()
+@click.argument("sweep")
+@click.option("-o", "--output", "store", type=STORE, help="Store.  [default: NAME.zarr]")
+@worker_options
+@click.option("--retry-failed", is_flag=True, help="Compute failed trials again.")
+@click.option("--dry-run", is_flag=True, help="Show the plan and stop.")
+def run(
+    sweep: str,
+    store: Where | None,
+    workplace: dict[str, Any],
+    retry_failed: bool,
+    dry_run: bool,
+) -> None:
+    """Fill the store of SWEEP; the same command again resumes.
+
+    SWEEP may also be a store, for example one that was extended or repaired: its own sweep is resumed.
+    """
+    from jobs import launch
+
+    loaded, default = launch.loaded_sweep(sweep)
+    path = store or default
+    if dry_run:
+        print_records(plan_records(loaded, path, retry_failed), None)
+        return
+    if launch.is_complete(loaded, path, retry_failed):
+        sys.exit(launch.report_run(path))
+    with launch.cluster(**workplace) as client:
+        outcome = launch.run_sweep(loaded, path, client, retry_failed=retry_failed)
+    sys.exit(launch.report_run(path, outcome))
+
+
+def plan_records(sweep: Sweep, path: Where, retry_failed: bool = False) -> list[Record]:
+    """Return the plan of a run: all of the sweep, or what its store still lacks."""
+    from pipeline.blocks import block_shape, blocks, tasks
+    from pipeline.experiments import variables
+    from pipeline.store import check_target, todo
+    from pipeline.store.location import place
+
+    check_target(path, sweep)
+    resumed = place(path).exists()
+    cut = list(todo(path, sweep, retry_failed) if resumed else blocks(sweep, *block_shape(sweep)))
+    plan = {
+        "store": str(path),
+        "exists": resumed,
+        "identity": sweep.identity[:12],
+        "trials": sweep.trials,
+        "trials to compute": sum(block.trials for block in cut),
+        "blocks": len(cut),
+        "tasks": sum(1 for _ in tasks(cut)),
+        "longest block, s": round(max((block.seconds for block in cut), default=0.0), 2),
+        "new files, at most": len(cut) * (len(variables(sweep)) + 1) + 40,
+        "core-hours": round(sum(block.seconds for block in cut) / 3600, 4),
+    }
+    return [{"plan": key, "value": str(value)} for key, value in plan.items()]

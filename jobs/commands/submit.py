@@ -1,0 +1,88 @@
+"""`widthlaw submit` and `widthlaw cancel`: start a run on a cluster, and end a run."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from jobs.options import STORE
+from jobs.output.records import print_records
+
+if TYPE_CHECKING:
+    from pipeline.store.location import Where
+
+__all__ = ["cancel", "submit"]
+
+
+@click.command()
+@click.argument("sweep")
+@click.option(
+    "--profile",
+    required=True,
+    help="Cluster: the name of a profile (`widthlaw profiles`) or a .toml file.",
+)
+@click.option("-o", "--output", "store", type=STORE, help="Store.  [default: NAME.zarr]")
+@click.option(
+    "--allocation", is_flag=True, help="Use one job of several nodes in place of a job for each worker."
+)
+@click.option("--retry-failed", is_flag=True, help="Compute failed trials again.")
+@click.option(
+    "--dry-run", is_flag=True, help="Show job scripts, blocks, files and core-hours, and stop."
+)
+def submit(
+    sweep: str, profile: str, store: Where | None, allocation: bool, retry_failed: bool, dry_run: bool
+) -> None:
+    """Fill the store of SWEEP on a cluster.
+
+    The command prints the number of a job and returns; the run does not need the login shell. SWEEP may
+    also be a store, as for `widthlaw run`.
+
+    `widthlaw status` shows progress, `widthlaw cancel` ends the run. The same command again resumes.
+    """
+    from jobs import launch
+    from jobs.cluster import submission
+    from jobs.cluster.profile import load_profile
+    from jobs.cluster.run_folder import Run
+    from jobs.commands.run import plan_records
+    from pipeline.store.location import normal
+
+    (loaded, default), where = launch.loaded_sweep(sweep), load_profile(profile)
+    path = store or default
+    run = Run.new(
+        normal(path),
+        data_folder=Path(sweep).parent if Path(sweep).is_file() else Path(),
+        profile=where,
+        retry_failed=retry_failed,
+        allocation=allocation,
+    )
+    if dry_run:
+        submission.check(loaded, run, where)
+        print_records(plan_records(loaded, path, retry_failed), None)
+        for script, text in submission.scripts(run, loaded, where).items():
+            click.echo(f"\n# ---- job script of the {script}\n{text}")
+        return
+    if launch.is_complete(loaded, path, retry_failed):
+        sys.exit(launch.report_run(path))
+    number = submission.submit(loaded, run, where)
+    click.echo(number)
+    click.echo(
+        f"submitted; `widthlaw status {path}` shows progress, `widthlaw cancel {path}` ends the run, "
+        f"logs are in {run.logs}",
+        err=True,
+    )
+
+
+@click.command()
+@click.argument("store", type=STORE)
+def cancel(store: Where) -> None:
+    """End the run that fills STORE, here or on a cluster.
+
+    Finished trials stay in the store.
+    """
+    from jobs.cluster import submission
+    from pipeline.store.location import normal
+
+    click.echo(f"{store}: {submission.cancel(normal(store))}", err=True)

@@ -1,0 +1,129 @@
+"""`widthlaw verify`: find damage in stores, repair it, and recompute trials to compare them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from jobs.options import STORE, listing_options
+from jobs.output.records import Record, counted, print_records, report_gaps
+
+if TYPE_CHECKING:
+    from pipeline.maintenance.verify import Damage
+    from pipeline.store.location import Where
+
+__all__ = ["verify"]
+
+DAMAGED = 1
+"""Exit status of a store that is damaged, or in which a recomputed trial differs."""
+
+
+@click.command()
+@click.argument("stores", type=STORE, nargs=-1, required=True)
+@click.option("--repair", is_flag=True, help="Reset damaged trials to pending and delete leftovers.")
+@click.option(
+    "--sample",
+    "number",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Also recompute N random trials and compare them with what is stored.",
+)
+@listing_options
+def verify(stores: Sequence[Where], repair: bool, number: int | None, form: str | None) -> None:
+    """Find damage in STORES: check every chunk, coordinate and file.
+
+    Exit status: 0 sound; 1 damaged, or a recomputed trial differs; 3 sound, but trials are pending.
+    After --repair it is 0 or 3.
+    """
+    from pipeline.maintenance.verify import damage
+
+    records: list[Record] = []
+    codes = []
+    for path in stores:
+        found = damage(path)
+        records += [_damage_record(path, one) for one in found]
+        codes.append(_repair(path, found) if repair and found else _report(path, found))
+        if number and codes[-1] != DAMAGED:
+            differing = _sampled(path, number)
+            records += differing
+            codes[-1] = DAMAGED if differing else codes[-1]
+    if records or form:
+        print_records(records, form)
+    sys.exit(DAMAGED if DAMAGED in codes else max(codes))
+
+
+def _damage_record(path: Where, found: Damage) -> Record:
+    return {
+        "store": str(path),
+        "kind": found.kind,
+        "array": found.array,
+        "file": found.key,
+        "trials": found.trials,
+        "where": found.where,
+        "what": found.what,
+    }
+
+
+def _report(path: Where, found: list[Damage]) -> int:
+    if found:
+        files = len(found)
+        click.echo(
+            f"{path}: {counted(files, 'problem')} found; `widthlaw verify {path} --repair` resets lost "
+            "trials to pending and removes leftovers",
+            err=True,
+        )
+        return DAMAGED
+    from pipeline.store import check_store
+
+    note = ""
+    if check_store(path)["format_version"] == 1:
+        note = (
+            "; format version 1: lost chunks can be detected only for `status` and `seconds` "
+            "(`widthlaw extend STORE -o NEW` writes the present format)"
+        )
+    click.echo(f"{path}: sound{note}", err=True)
+    return _pending(path)
+
+
+def _repair(path: Where, found: list[Damage]) -> int:
+    from pipeline.maintenance.repair import repair
+
+    done = repair(path, found)
+    click.echo(
+        f"{path}: repaired: {counted(done.trials, 'trial')} reset to pending, "
+        f"{counted(done.rewritten, 'file')} rewritten, {counted(done.removed, 'file')} removed",
+        err=True,
+    )
+    return _pending(path)
+
+
+def _pending(path: Where) -> int:
+    """Return 3 while trials are pending; a failed trial is no damage."""
+    return report_gaps(path, f"`widthlaw run {path}` computes them", listing=True)
+
+
+def _sampled(path: Where, number: int) -> list[Record]:
+    from pipeline.maintenance.recompute import sample
+
+    shown = sample(path, number)
+    level = "equal bits" if shown.exact else "values that agree as on two platforms"
+    trials = len({difference.where for difference in shown.differences})
+    click.echo(
+        f"{path}: {counted(shown.trials, 'trial')} run again, {trials} of them without {level}",
+        err=True,
+    )
+    return [
+        {
+            "store": str(path),
+            "kind": "sample",
+            "array": difference.variable,
+            "file": "",
+            "trials": 1,
+            "where": difference.where,
+            "what": f"stored {difference.stored}, now {difference.now}",
+        }
+        for difference in shown.differences
+    ]

@@ -1,0 +1,122 @@
+"""Making a store: its template is written as a draft and appears atomically."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.blocks import block_shape
+from pipeline.errors import StoreError
+from pipeline.store.arrays import open_array, open_group
+from pipeline.store.differences import differences
+from pipeline.store.location import StorePath, locate
+from pipeline.store.names import STATUS
+from pipeline.store.reading import check_store
+from pipeline.store.store import Store
+from pipeline.store.template import coordinates, write_template
+from pipeline.sweep import Sweep
+
+__all__ = ["check_target", "create", "drafting", "open_or_create"]
+
+
+def open_or_create(path: StorePath, sweep: Sweep) -> Store:
+    """Return the store of a sweep; make it if nothing is at `path`.
+
+    Raises
+    ------
+    StoreError
+        The path holds something else or a store of another sweep, or may not be written.
+    """
+    check_target(path, sweep)
+    return Store(path, sweep) if locate(path).exists() else create(path, sweep)
+
+
+def check_target(path: StorePath, sweep: Sweep) -> None:
+    """Check that `path` could take the results of a sweep, without writing anything.
+
+    Raises
+    ------
+    StoreError
+        The path holds something else or a store of another sweep, or may not be written.
+    """
+    location = locate(path)
+    if not location.exists():
+        location.check_room()
+        return
+    attributes = check_store(path)
+    if attributes["identity"] != sweep.identity:
+        raise StoreError(f"store {path}: belongs to another sweep: {_difference(attributes, sweep)}")
+    group = open_group(location)
+    metadata: Any = open_array(location, STATUS).metadata
+    stored_dims = tuple(metadata.dimension_names)
+    if stored_dims != sweep.dims:
+        raise StoreError(
+            f"store {path}: its dimensions are {', '.join(stored_dims)}, this sweep's "
+            f"{', '.join(sweep.dims)} (a list makes an axis); give a new path with -o"
+        )
+    for name, (_, expected, _) in coordinates(sweep).items():
+        stored = np.asarray(group[name])
+        if not np.array_equal(stored, expected):
+            found = "; ".join(differences(name, stored.tolist(), expected.tolist()))
+            raise StoreError(
+                f"store {path}: made for other extents: {found}; give a new path with -o, or "
+                f"`widthlaw extend {path} SWEEP` adds what is missing, `widthlaw run {path}` fills it "
+                "as it is"
+            )
+    if not location.writable():
+        raise StoreError(f"store {path}: no permission to write; copy it to a path of your own")
+
+
+def _difference(attributes: dict[str, Any], sweep: Sweep) -> str:
+    parts = list(differences("", attributes["identity_fields"], sweep.identity_fields))
+    return "; ".join(parts or ["its identity does not match its fields"]) + "; give a new path with -o"
+
+
+def create(path: StorePath, sweep: Sweep, seeds_per_chunk: int | None = None) -> Store:
+    """Make the empty store of a sweep: write it as a draft, and publish that atomically.
+
+    Parameters
+    ----------
+    path
+        A new path.
+    sweep
+        The sweep that the store is for.
+    seeds_per_chunk
+        Extent of chunks along `seed`, with all widths in one chunk; by estimated cost if None.
+    """
+    shape = (len(sweep.width), seeds_per_chunk) if seeds_per_chunk else block_shape(sweep)
+    with drafting(path) as draft:
+        write_template(draft, sweep, *shape)
+        locate(path).publish(draft)
+    return Store(path, sweep)
+
+
+@contextmanager
+def drafting(path: StorePath) -> Iterator[Path]:
+    """Provide a folder in which to prepare a store for `path`, and remove what is left of it.
+
+    Raises
+    ------
+    StoreError
+        The draft cannot be written or published.
+    """
+    draft = locate(path).draft()
+    new_folders = [folder for folder in draft.absolute().parents if not folder.exists()]
+    try:
+        draft.parent.mkdir(parents=True, exist_ok=True)
+        yield draft
+    except OSError as error:
+        raise StoreError(
+            f"store {path}: cannot be made ({error.strerror or error}); "
+            "give a path with -o on a disk that has room and that you may write to"
+        ) from None
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+        with suppress(OSError):  # folders that are not empty remain, that of the store too
+            for folder in new_folders:
+                folder.rmdir()
