@@ -1,4 +1,4 @@
-"""A store with its critical widths, which claims, figures and the report share."""
+"""A store and its critical widths, as claims, figures and the report share them."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ __all__ = ["Study"]
 
 @dataclass(frozen=True)
 class Study:
-    """A store with its critical widths, which several figures share and only some need.
+    """A store with its critical widths, which are computed once and only if needed.
 
     Attributes
     ----------
     ds
-        The store, in memory (`load_store`): figures read the same variables again and again.
+        The store, in memory (`load_store`), since figures read the same variables repeatedly.
     success
         The success of a trial.
     """
@@ -30,10 +30,10 @@ class Study:
 
     @cached_property
     def widths(self) -> xr.Dataset:
-        """`critical_widths` of the store, computed at the first use."""
+        """The `critical_widths` of the store, computed on first use."""
         return critical_widths(self.ds, success=self.success)
 
     @cached_property
     def counts(self) -> xr.Dataset:
-        """`success_counts` of the store, computed at the first use."""
+        """The `success_counts` of the store, computed on first use."""
         return success_counts(self.ds, success=self.success)

@@ -1,8 +1,8 @@
-"""What the paper claims, what the stores say, and the verdict.
+"""The claims of the paper, each with what the stores show and the verdict.
 
 Each of the paper's sweeps has a function from its study to rows, and a line in `SECTIONS`; `PARTS`
-says to which part of the paper it belongs. A store is known by the name of its sweep, its experiment
-and its axes; any other has no rows.
+assigns it to a part of the paper. A store is recognised by the name of its sweep, its experiment and
+its axes; any other store has no rows.
 """
 
 from __future__ import annotations
@@ -13,26 +13,25 @@ from types import MappingProxyType
 
 import xarray as xr
 
-from analysis.claims import section3 as certificates
-from analysis.claims import section4 as training
-from analysis.claims import theorem2 as conditioning
-from analysis.claims.rows import Claim, Mark
+from analysis.axes import SIZES
+from analysis.claims import section3, section4, theorem2
+from analysis.claims.rows import WORDS, Claim, Mark
 from analysis.study import Study
 
-__all__ = ["PARTS", "SECTIONS", "Claim", "Mark", "claims", "claims_of"]
+__all__ = ["PARTS", "SECTIONS", "WORDS", "Claim", "Mark", "claims", "claims_of"]
 
 
 @dataclass(frozen=True)
 class _Rows:
-    """Of a sweep: its experiment, its axes beside d, n, width and seed, and what makes its rows."""
+    """A sweep's experiment, its axes besides d, n, width and seed, and the function of its rows."""
 
     experiment: str
     axes: frozenset[str]
     make: Callable[[Study], Iterator[Claim]]
 
     def suit(self, ds: xr.Dataset) -> bool:
-        """Whether a store is such a sweep's, whatever its extents are."""
-        axes = set(map(str, ds.status.dims)) - {"d", "n", "width", "seed"}
+        """Return True if a store is of such a sweep, whatever its extents."""
+        axes = set(map(str, ds.status.dims)) - {*SIZES, "width", "seed"}
         return ds.attrs.get("experiment") == self.experiment and axes == self.axes
 
 
@@ -42,19 +41,19 @@ def _rows(experiment: str, make: Callable[[Study], Iterator[Claim]], *axes: str)
 
 SECTIONS: Mapping[str, _Rows] = MappingProxyType(
     {
-        "linear-regression": _rows("linear", certificates.regression),
-        "theorem1": _rows("theorem1", certificates.theorem1, "activation", "trained", "depth"),
-        "input-layer": _rows("input", training.input_layer),
-        "budget": _rows("input", training.budget, "activation"),
-        "output-layer": _rows("output", training.output_layer),
-        "joint": _rows("joint", training.joint, "trained"),
-        "depth": _rows("deep", training.depth, "depth"),
-        "theorem2": _rows("conditioning", conditioning.theorem2),
-        "theorem2-proof": _rows("theorem2-proof", conditioning.proof),
-        "alpha-stress": _rows("conditioning", conditioning.stress, "dataset", "angle"),
-        "figure1": _rows("spectrum", conditioning.figure1, "dataset"),
-        "spectrum-evolution": _rows("spectrum", conditioning.evolution),
-        "generalisation": _rows("generalisation", certificates.generalisation),
+        "linear-regression": _rows("linear", section3.regression),
+        "theorem1": _rows("theorem1", section3.theorem1, "activation", "trained", "depth"),
+        "input-layer": _rows("input", section4.input_layer),
+        "budget": _rows("input", section4.budget, "activation"),
+        "output-layer": _rows("output", section4.output_layer),
+        "joint": _rows("joint", section4.joint, "trained"),
+        "depth": _rows("deep", section4.depth, "depth"),
+        "theorem2": _rows("conditioning", theorem2.theorem2),
+        "theorem2-proof": _rows("theorem2-proof", theorem2.proof),
+        "alpha-stress": _rows("conditioning", theorem2.stress, "dataset", "angle"),
+        "figure1": _rows("spectrum", theorem2.figure1, "dataset"),
+        "spectrum-evolution": _rows("spectrum", theorem2.evolution),
+        "generalisation": _rows("generalisation", section3.generalisation),
     }
 )
 """The rows of each of the paper's sweeps, in the order of the paper."""
@@ -67,11 +66,11 @@ PARTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "Figure 1: the spectrum of the features": ("figure1", "spectrum-evolution"),
     }
 )
-"""Parts of the paper, and the sweeps that speak of them."""
+"""Parts of the paper, and the sweeps that test their claims."""
 
 
 def claims(studies: Iterable[Study]) -> Iterator[Claim]:
-    """Go through the rows of stores, in the order of `SECTIONS`."""
+    """Yield the rows of stores, in the order of `SECTIONS`."""
     named = [(str(study.ds.attrs.get("name")), study) for study in studies]
     for section in SECTIONS:
         for name, study in named:
@@ -80,12 +79,12 @@ def claims(studies: Iterable[Study]) -> Iterator[Claim]:
 
 
 def claims_of(study: Study) -> list[Claim]:
-    """Return the rows of one store; of a store that is none of the paper's, none.
+    """Return the rows of one store; none if it is not one of the paper's.
 
     Parameters
     ----------
     study
-        The store by the default rules of success, which the claims speak of.
+        The store with the default rules of success, which the claims use.
     """
     rows = SECTIONS.get(str(study.ds.attrs.get("name")))
     return list(rows.make(study)) if rows is not None and rows.suit(study.ds) else []

@@ -1,16 +1,19 @@
-"""A claim of the paper beside what was measured: the row, its verdict, and how numbers are told.
+"""A claim of the paper beside what was measured: the row, its verdict, and how numbers are written.
 
-A sufficient condition is never refuted by a smaller width that works: its verdict is by what factor
-it is loose. What is certified must hold in all trials; what is measured says in how many it does.
-A critical width speaks only as far as its interval does: without two ends of it nothing is located,
-and a comparison is told only where the intervals exclude the other answer.
+A sufficient condition is never refuted by a smaller width that works: its verdict is the factor by
+which it is loose. Certified bounds must hold in all trials; of anything else the verdict counts the
+trials in which it holds. A critical width is used only as far as its interval reaches: without both
+ends it is not located, and a comparison has an answer only where the intervals exclude the other one.
+
+A verdict is data: code decides by `mark` and `factor`, never by the words of `word` and `detail`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -18,15 +21,20 @@ import numpy.typing as npt
 import xarray as xr
 from scipy import stats
 
+from analysis.cells import has_interval, located
 from pipeline.trial_status import Status
 
 __all__ = [
+    "NOT_LOCATED",
+    "WORDS",
     "Claim",
     "Mark",
+    "Verdict",
+    "bound",
     "cells_of",
+    "counted",
     "done",
     "is_located",
-    "judged",
     "mean_interval",
     "middle",
     "spread",
@@ -34,12 +42,13 @@ __all__ = [
     "width_of",
 ]
 
-LOCATED = ("fitted", "separated")
-NOTHING = "no trial to judge by is done"
-
 
 class Mark(StrEnum):
-    """What became of a claim, in a word."""
+    """The kind of a verdict.
+
+    `LOOSE` is a bound or a sufficient condition that holds, `FINDING` a result on which the paper
+    claims nothing, `OPEN` a question that the store does not answer (yet).
+    """
 
     HOLDS = "holds"
     LOOSE = "loose"
@@ -48,70 +57,169 @@ class Mark(StrEnum):
     OPEN = "not located"
 
 
+WORDS: Mapping[Mark, str] = MappingProxyType(
+    {
+        Mark.HOLDS: "holds",
+        Mark.LOOSE: "holds, loose",
+        Mark.DEPARTS: "departs",
+        Mark.FINDING: "finding",
+        Mark.OPEN: "not located",
+    }
+)
+"""The word of a verdict, unless it has one of its own."""
+
+
 @dataclass(frozen=True)
-class Claim:
-    """One row: what the paper claims, what was measured, and the verdict.
+class Verdict:
+    """The verdict on a claim.
 
     Attributes
     ----------
-    claim, measured, verdict
-        In words; formulas in the letters of the keyboard, as `sigma_min >= alpha sqrt(k)/2`.
     mark
-        The verdict's kind. `LOOSE` is a bound or a sufficient condition that holds, `FINDING` what
-        no claim is made of, `OPEN` what the store does not answer (yet).
+        Its kind, by which code decides.
+    detail
+        The rest of it as text.
     factor
-        By what factor a bound is loose, or else the ratio that `group` names; None where neither is
-        a question.
+        The factor by which a bound is loose, or else the ratio that the claim's group names; None
+        where neither is in question.
+    word
+        The word that stands out, from `WORDS` by default.
+    """
+
+    mark: Mark
+    detail: str = ""
+    factor: float | None = None
+    word: str = ""
+
+    def on(self, claim: str, measured: str, group: str = "") -> Claim:
+        """Return the row that gives this verdict on a claim."""
+        word = self.word or WORDS[self.mark]
+        return Claim(claim, measured, self.mark, word, self.detail, self.factor, group)
+
+
+NOT_LOCATED = Verdict(Mark.OPEN)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One row: a claim of the paper, what was measured, and the verdict.
+
+    Attributes
+    ----------
+    claim, measured
+        Text, with formulas in ASCII, as `sigma_min >= alpha sqrt(k)/2`.
+    mark, word, detail, factor
+        As for `Verdict`.
     group
-        What it shares with its like, of other sizes and data: one line of a summary.
+        Its subject, if several claims share one (other sizes, other data): one line of a summary.
     """
 
     claim: str
     measured: str
-    verdict: str
     mark: Mark
+    word: str
+    detail: str = ""
     factor: float | None = None
     group: str = ""
 
     @property
+    def verdict(self) -> str:
+        """The verdict as text."""
+        return f"{self.word}: {self.detail}" if self.detail else self.word
+
+    @property
     def subject(self) -> str:
-        """What a summary calls it by."""
+        """The name of its line in a summary."""
         return self.group or self.claim
 
 
-def judged(holds: Any, more: str = "", mark: Mark | None = None, share: float = 1.0) -> dict[str, Any]:
-    """Verdict and mark of an array of booleans: `holds in 40 of 40`, and what is added to it.
+# --- verdicts -------------------------------------------------------------------------------------
 
-    `share` is the part of the trials in which it is claimed to hold.
+
+def counted(holds: Any, about: str = "", mark: Mark = Mark.HOLDS, share: float = 1.0) -> Verdict:
+    """Return a verdict that counts the trials in which a claim holds.
+
+    Parameters
+    ----------
+    holds
+        Booleans, one for each trial.
+    about
+        Text after the count, such as ", to 10%".
+    mark
+        The mark if the claim holds in enough trials; otherwise it departs.
+    share
+        The fraction of trials in which the paper claims that it holds.
     """
     flags = np.asarray(holds).ravel()
     if not flags.size:
-        return {"verdict": NOTHING, "mark": Mark.OPEN}
-    words = f"holds in {int(flags.sum())} of {flags.size}{more}"
-    return {"verdict": words, "mark": (mark or Mark.HOLDS) if flags.mean() >= share else Mark.DEPARTS}
+        return Verdict(Mark.OPEN, "no trial that would decide it is done")
+    count = f"{int(flags.sum())} of {flags.size} trials{about}"
+    if flags.mean() < share:
+        return Verdict(Mark.DEPARTS, f"holds in {count}")
+    return Verdict(mark, f"holds in {count}" if mark == Mark.FINDING else count)
+
+
+def bound(holds: Any, factor: float, digits: int = 3, about: str = "", share: float = 1.0) -> Verdict:
+    """Return the verdict on a bound that must hold in a share of the trials, loose by a factor."""
+    found = counted(holds, f", by a factor of {factor:.{digits}g}{about}", Mark.LOOSE, share)
+    if found.mark == Mark.DEPARTS:  # the factor of the trials in the middle says nothing of the others
+        found = counted(holds, about, Mark.LOOSE, share)
+    return replace(found, factor=factor if np.isfinite(factor) else None)
+
+
+def sufficient(
+    sufficing: Sequence[float],
+    cells: Sequence[xr.Dataset],
+    form: str = ".3g",
+    short: Mark = Mark.FINDING,
+) -> Verdict:
+    """Return the verdict on widths that should suffice, one for each cell.
+
+    Parameters
+    ----------
+    sufficing
+        The widths that suffice according to the claim.
+    cells
+        Located cells of `critical_widths`.
+    form
+        Format of the factor.
+    short
+        The mark where one of the widths lies below the interval of k*. That refutes nothing if the
+        constant was chosen here, but it does if the constant is part of the proof.
+    """
+    if not cells:
+        return NOT_LOCATED
+    pairs = list(zip(sufficing, cells, strict=True))
+    factor = middle([width / float(cell.k50) for width, cell in pairs])
+    narrow = [width < float(cell.k50_low) for width, cell in pairs]
+    if any(narrow):
+        return Verdict(short, f"its constant is too small in {sum(narrow)} of {len(cells)}", factor)
+    if all(width > float(cell.k50_high) for width, cell in pairs):
+        return Verdict(Mark.LOOSE, f"by a factor of {factor:{form}}", factor, "sufficient, loose")
+    return Verdict(Mark.OPEN, "the width lies within the interval of a k*", factor)
+
+
+# --- numbers --------------------------------------------------------------------------------------
 
 
 def spread(values: Any, form: str = ".3g") -> str:
-    """Median and extremes of numbers."""
+    """Return the median and the extremes of numbers as text, `2.1 (1.9 to 2.4)`."""
     known = _known(values)
     if not known.size:
         return "(none)"
-    median, least, most = (f"{at:{form}}" if at else "0" for at in _median_and_ends(known))
+    numbers = float(np.median(known)), float(known.min()), float(known.max())
+    median, least, most = (f"{value:{form}}" if value else "0" for value in numbers)
     return f"{median} ({least} to {most})"
 
 
-def _median_and_ends(known: npt.NDArray[np.float64]) -> tuple[float, float, float]:
-    return float(np.median(known)), float(known.min()), float(known.max())
-
-
 def middle(values: Any) -> float:
-    """Median of the numbers that are there, NaN of none."""
+    """Return the median of the numbers that are not NaN; NaN if there are none."""
     known = _known(values)
     return float(np.median(known)) if known.size else np.nan
 
 
 def mean_interval(values: Any) -> tuple[float, float]:
-    """Student's 95% interval of a mean over seeds; infinite where fewer than two are there."""
+    """Return Student's 95% interval of a mean over seeds; infinite for fewer than two seeds."""
     known = _known(values)
     if known.size < 2:
         return -np.inf, np.inf
@@ -124,55 +232,33 @@ def _known(values: Any) -> npt.NDArray[np.float64]:
     return flat[~np.isnan(flat)]
 
 
+# --- cells ----------------------------------------------------------------------------------------
+
+
 def width_of(cell: xr.Dataset, scale: float = 1.0, form: str = ".0f") -> str:
-    """A critical width with its interval, `213 [207, 219]`, or why there is none."""
-    if str(cell.outcome.item()) not in LOCATED:
+    """Return a critical width with its interval, `213 [207, 219]`, or the reason for having none."""
+    if not located(cell):
         return str(cell.outcome.item())
     low, mid, high = (float(cell[name]) * scale for name in ("k50_low", "k50", "k50_high"))
     return f"{mid:{form}} [{low:{form}}, {high:{form}}]"
 
 
 def is_located(cell: xr.Dataset) -> bool:
-    """Whether a cell has a critical width and an interval with two ends: few seeds give none."""
-    bounded = float(cell.k50_low) > 0 and np.isfinite(float(cell.k50_high))
-    return bounded and str(cell.outcome.item()) in LOCATED
-
-
-def sufficient(
-    asked: Sequence[float],
-    cells: Sequence[xr.Dataset],
-    form: str = ".3g",
-    short: Mark = Mark.FINDING,
-) -> dict[str, Any]:
-    """Verdict, mark and factor of widths that are to suffice, beside the critical widths.
-
-    `short` is the mark where one of them is narrower than the interval of k*: no refutation where the
-    constant was chosen here, but one where it is part of the proof.
-    """
-    if not cells:
-        return {"verdict": "not located", "mark": Mark.OPEN}
-    factor = middle([width / float(cell.k50) for width, cell in zip(asked, cells, strict=True)])
-    narrow = [width < float(cell.k50_low) for width, cell in zip(asked, cells, strict=True)]
-    if any(narrow):
-        verdict, mark = f"its constant is too small in {sum(narrow)} of {len(cells)}", short
-    elif all(width > float(cell.k50_high) for width, cell in zip(asked, cells, strict=True)):
-        verdict, mark = f"sufficient, loose by a factor of {factor:{form}}", Mark.LOOSE
-    else:
-        verdict, mark = "not located well enough: an interval of k* reaches it", Mark.OPEN
-    return {"verdict": verdict, "mark": mark, "factor": factor}
+    """Return True if a cell has a critical width and an interval with both ends."""
+    return bool(has_interval(cell))
 
 
 def cells_of(widths: xr.Dataset, *dims: str) -> Iterator[xr.Dataset]:
-    """The cells along some dimensions, in order, without those that were never asked for."""
+    """Yield the cells along some dimensions, in order, without those that have no trials at all."""
     stacked = widths.stack(cell=dims)
-    for place in range(stacked.sizes["cell"]):
-        cell = stacked.isel(cell=place)
+    for index in range(stacked.sizes["cell"]):
+        cell = stacked.isel(cell=index)
         if str(cell.outcome.item()) != "empty" or int(cell.pending) > 0:
             yield cell
 
 
 def done(ds: xr.Dataset) -> xr.Dataset:
-    """A store in which only trials that are done have numbers."""
+    """Return a store in which the numbers of all trials that are not done are NaN."""
     numbers = [str(name) for name, v in ds.data_vars.items() if set(ds.status.dims) <= set(v.dims)]
     kept = [name for name in numbers if name != "status" and ds[name].dtype.kind == "f"]
     return ds.assign(ds[kept].where(ds.status == Status.DONE))

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import xarray as xr
 
-__all__ = ["SUFFICIENT", "looseness"]
+__all__ = ["SUFFICIENT", "is_smooth", "looseness"]
 
 SUFFICIENT = {"n²/d": "smooth φ", "n⁴/d³": "ReLU"}
-"""Widths up to constants and logarithms that suffice for the input layer, and for which activation."""
+"""Widths that suffice for the input layer, up to constants and logarithms, and their activations."""
+
+
+def is_smooth(activation: str) -> bool:
+    """Return True if the derivative of an activation has no jump."""
+    # Imported here: the register comes with compiled code that nothing else here needs.
+    from pipeline.descent.activations import SMOOTHNESS
+
+    return SMOOTHNESS[activation].jump == 0
 
 
 def looseness(widths: xr.Dataset) -> xr.Dataset:
-    """Sufficient widths through the constant 1 over the critical width, one variable for each law."""
+    """Return the sufficient widths with constant 1 over the critical width, a variable per law."""
     n, d = widths.n.astype(float), widths.d.astype(float)
     laws = {"n²/d": n**2 / d, "n⁴/d³": n**4 / d**3}
     return xr.Dataset({law: width / widths.k50 for law, width in laws.items()})

@@ -10,6 +10,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from analysis.experiments.spectrum import levels_of
 from analysis.figures.parts import grid_with_residuals, legend_below, share_abscissa
 from analysis.figures.style import (
     COLOURS,
@@ -149,22 +150,13 @@ def _draw_levels(axes: Axes, cut: xr.Dataset, dim: str) -> None:
 
 
 def _levels(cell: xr.Dataset) -> dict[str, float]:
-    """Heights of the parts of one cell's spectrum, in units of sqrt(k); NaN where no seed is done."""
-    n, d = int(cell.n), int(cell.d)
-    done = cell.isel(seed=np.flatnonzero(cell.status == Status.DONE))
-    spectra = done.singular_values.transpose("seed", "index").values[:, :n]
-    values = _median(spectra / np.sqrt(float(cell.k)))
-    outliers, bulk = values[1 : d + 1], values[d + 1 :]
+    """Levels of one cell by the names of their lines."""
+    found = levels_of(cell)
     return {
-        "σ_max": float(values[0]),
-        "d outliers, median": float(np.median(outliers)) if len(outliers) else np.nan,
-        "bulk, top": float(bulk[0]) if len(bulk) else np.nan,
-        "bulk, median": float(np.median(bulk)) if len(bulk) else np.nan,
-        "σ_min": float(values[-1]),
-        "√edge, predicted σ_min": float(np.sqrt(_median(done.edge.values))),
+        "σ_max": found.sigma_max,
+        "d outliers, median": found.outliers,
+        "bulk, top": found.bulk_top,
+        "bulk, median": found.bulk,
+        "σ_min": found.sigma_min,
+        "√edge, predicted σ_min": found.edge,
     }
-
-
-def _median(seeds: Any) -> Any:
-    """Median over the seeds, NaN where there is none."""
-    return np.median(seeds, axis=0) if len(seeds) else np.full(seeds.shape[1:], np.nan)

@@ -23,7 +23,7 @@ from markupsafe import Markup
 
 from analysis.report.numbers import number, typeset, whole
 from analysis.report.sections import Section, section_of
-from analysis.report.summary import EXPLAINED, MARKS, Summary, split_verdict
+from analysis.report.summary import EXPLAINED, MARKS, Summary
 from analysis.study import Study
 
 __all__ = ["report_page", "write_report"]
@@ -93,7 +93,6 @@ def _environment() -> Environment:
     )
     environment.filters |= {
         "number": number,
-        "split": split_verdict,
         "typeset": typeset,
         "whole": whole,
     }

@@ -1,6 +1,6 @@
-"""What the page says first: the verdicts by part of the paper, what is loose by how much, what is open.
+"""The head of the page: verdicts by part of the paper, how loose bounds are, and what is open.
 
-Claims of one subject, at several sizes or on several data, are one line here; the sections have them
+Claims of one subject, at several sizes or on several data, share a line here; the sections list them
 all.
 """
 
@@ -13,25 +13,27 @@ from functools import cached_property
 
 import numpy as np
 
-from analysis.claims import PARTS, Claim, Mark
+from analysis.claims import PARTS, WORDS, Claim, Mark
 from analysis.report.numbers import number
 from analysis.report.sections import Section
 
-__all__ = ["EXPLAINED", "MARKS", "Group", "Summary", "split_verdict"]
+__all__ = ["EXPLAINED", "MARKS", "Group", "Summary", "groups_of"]
 
-MARKS = {
-    Mark.HOLDS: ("✓", "holds"),
-    Mark.LOOSE: ("≫", "holds, loose"),
-    Mark.DEPARTS: ("≠", "departs"),
-    Mark.FINDING: ("◦", "finding"),
-    Mark.OPEN: ("?", "not located"),
+_SIGNS = {
+    Mark.HOLDS: "✓",
+    Mark.LOOSE: "≫",
+    Mark.DEPARTS: "≠",
+    Mark.FINDING: "◦",
+    Mark.OPEN: "?",
 }
-"""A sign and a word for every verdict: neither needs colour."""
+
+MARKS = {mark: (sign, WORDS[mark]) for mark, sign in _SIGNS.items()}
+"""A sign and a word for every kind of verdict, so that neither needs colour."""
 
 EXPLAINED = {
     Mark.HOLDS: "hold",
     Mark.LOOSE: "are bounds or sufficient conditions that hold, and are loose",
-    Mark.DEPARTS: "depart from what was measured",
+    Mark.DEPARTS: "differ from what was measured",
     Mark.FINDING: "are findings on what the paper leaves open",
     Mark.OPEN: "are not located by the data",
 }
@@ -55,7 +57,7 @@ QUESTIONS = {
     "alpha-stress": "The theorem takes α as a constant. What does structure in the data do?",
     "generalisation": "Does the gap of test and training loss fall as Γ/√n?",
 }
-"""What the paper leaves open, and the sweep that has data on it."""
+"""Questions that the paper leaves open, by the sweep that has data on them."""
 
 
 @dataclass(frozen=True)
@@ -74,13 +76,13 @@ class Group:
 
     @property
     def factors(self) -> list[float]:
-        """Those that are known, in order."""
+        """The known factors, ascending."""
         known = [claim.factor for claim in self.claims if claim.factor is not None]
         return sorted(factor for factor in known if np.isfinite(factor))
 
     @property
     def measured(self) -> str:
-        """Of one claim its words, of several the range of their factors."""
+        """The text of a single claim, or the range of the factors of several."""
         if len(self.claims) == 1:
             return self.claims[0].measured
         words = f"{len(self.claims)} cases"
@@ -90,17 +92,24 @@ class Group:
         return f"{words}: {' to '.join(ends)}"
 
     @property
-    def verdict(self) -> str:
-        """Of one claim its words, of several how often which."""
+    def word(self) -> str:
+        """The word of the first claim with the group's mark."""
+        return next(claim.word for claim in self.claims if claim.mark == self.mark)
+
+    @property
+    def detail(self) -> str:
+        """The detail of a single claim, or the number of claims with each verdict."""
         if len(self.claims) == 1:
-            return self.claims[0].verdict
-        found = Counter(claim.mark for claim in self.claims)
+            return self.claims[0].detail
         total = len(self.claims)
-        words = {Mark.OPEN: "not located", Mark.FINDING: "finding", Mark.LOOSE: "sufficient, loose"}
+        found = Counter((claim.mark, claim.word) for claim in self.claims)
+        ranked = sorted(found.items(), key=lambda item: WORST_FIRST.index(item[0][0]))
+        (_, first), *others = ranked
         return ", ".join(
-            f"{words.get(mark, mark.value)} in {found[mark]} of {total}"
-            for mark in WORST_FIRST
-            if found[mark]
+            [
+                f"in {first} of {total}",
+                *(f"{word} in {count} of {total}" for (_, word), count in others),
+            ]
         )
 
 
@@ -112,12 +121,12 @@ class Summary:
 
     @cached_property
     def parts(self) -> list[tuple[str, list[Group]]]:
-        """Parts of the paper that the stores speak of, with their lines."""
+        """Parts of the paper that the stores have data on, with their lines."""
         found = [(part, list(self._groups(names))) for part, names in PARTS.items()]
         return [(part, groups) for part, groups in found if groups]
 
-    def told(self, groups: Iterable[Group]) -> str:
-        """How many claims of a part have which mark, in words."""
+    def counts_of(self, groups: Iterable[Group]) -> str:
+        """Return the number of claims of a part with each mark, as text."""
         found = Counter(claim.mark for group in groups for claim in group.claims)
         return "; ".join(f"{found[mark]} {PLURAL[mark]}" for mark in MARKS if found[mark])
 
@@ -129,12 +138,12 @@ class Summary:
 
     @cached_property
     def tally(self) -> Counter[Mark]:
-        """How many claims have which mark."""
+        """Number of claims with each mark."""
         return Counter(claim.mark for section in self.sections for claim in section.claims)
 
     @cached_property
     def loose(self) -> list[tuple[Group, float]]:
-        """What holds but is loose, with the median factor; the loosest first."""
+        """Bounds that hold but are loose, with the median factor; the loosest first."""
         groups = [group for _, groups in self.parts for group in groups]
         rows = [
             (group, float(np.median(group.factors)))
@@ -144,13 +153,13 @@ class Summary:
         return sorted(rows, key=lambda row: -row[1])
 
     def length(self, factor: float) -> float:
-        """Per cent of the longest bar, in logarithms."""
+        """Return the length of a bar in per cent of the longest one, on a logarithmic scale."""
         longest = max(median for _, median in self.loose)
         return round(100 * float(np.log(max(factor, 1)) / np.log(max(longest, 2))), 1)
 
     @cached_property
     def questions(self) -> list[tuple[str, str, list[Group]]]:
-        """What the paper leaves open: the question, the section, and what the data say."""
+        """Open questions: the question, the section, and the claims."""
         return [
             (QUESTIONS[section.name], section.anchor, groups_of(section))
             for name in QUESTIONS
@@ -166,38 +175,30 @@ class Summary:
 
     @property
     def asked(self) -> int:
-        """Trials that all sweeps ask for."""
+        """Number of trials of all sweeps."""
         return self.counts.total()
 
     @property
     def makers(self) -> list[str]:
-        """What computed the stores: version and commit."""
+        """Versions and commits that computed the stores."""
         return sorted({section.maker for section in self.sections if section.maker})
 
     @property
     def intervals(self) -> list[str]:
-        """How the intervals of k* were made, where a section has any."""
+        """Methods by which the intervals of k* were computed."""
         return sorted({section.diagram.interval for section in self.sections if section.diagram})
 
     @cached_property
     def counts(self) -> Counter[str]:
-        """Trials of all stores by status."""
+        """Number of trials of all stores by status."""
         total: Counter[str] = Counter()
         for section in self.sections:
             total.update(section.counts)
         return total
 
 
-def split_verdict(verdict: str, mark: Mark) -> tuple[str, str]:
-    """The word that stands out, and the rest of a verdict without it."""
-    if mark == Mark.LOOSE and verdict.startswith("holds"):
-        return "holds, loose", verdict.removeprefix("holds").replace(", loose by", ", by").strip()
-    word = "sufficient, loose" if verdict.startswith("sufficient") else MARKS[mark][1]
-    return word, verdict.removeprefix(word).lstrip(" ,:")
-
-
 def groups_of(section: Section) -> list[Group]:
-    """The claims of a section by subject, in their order."""
+    """Return the claims of a section by subject, in their order."""
     by_subject: dict[str, list[Claim]] = {}
     for claim in section.claims:
         by_subject.setdefault(claim.subject, []).append(claim)

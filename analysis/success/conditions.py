@@ -1,8 +1,8 @@
-"""What a condition says that is used as success: whether it surely holds, and if it is Theorem 2's.
+"""Conditions used as success: the trials in which one surely holds, and the form of Theorem 2.
 
-A trial whose condition compares something that is missing (NaN) has not succeeded, and neither has it
-by `not`: so `not (x > 1)` is no success where x is missing. Query, which lists trials, takes a
-comparison with NaN as false, as NumPy does.
+A trial whose condition compares a missing value (NaN) has not succeeded, with or without a `not`:
+`not (x > 1)` is no success if x is missing. A query, which lists trials, takes a comparison with NaN as
+false, as NumPy does.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = ["surely", "theorem2_threshold"]
 
 
 def surely(ds: xr.Dataset, node: ast.expr, wanted: bool = True) -> xr.DataArray:
-    """Where a parsed condition is known to be true; or, not `wanted`, known to be false.
+    """Return the trials in which a parsed condition is known to be true (or false).
 
     Parameters
     ----------
@@ -31,12 +31,12 @@ def surely(ds: xr.Dataset, node: ast.expr, wanted: bool = True) -> xr.DataArray:
     node
         From `analysis.expressions.parse`.
     wanted
-        Which of the two is asked for; with a missing number a comparison is neither.
+        The value that the condition must have; with a missing number a comparison has neither.
 
     Returns
     -------
     xarray.DataArray
-        Booleans over the dims of the names that occur.
+        Booleans over the dims of the names in the condition.
 
     Raises
     ------
@@ -60,7 +60,7 @@ def surely(ds: xr.Dataset, node: ast.expr, wanted: bool = True) -> xr.DataArray:
 
 
 def _unchained(node: ast.Compare) -> ast.BoolOp:
-    """`a < b < c` as `a < b and b < c`."""
+    """Return `a < b < c` as `a < b and b < c`."""
     sides = itertools.pairwise([node.left, *node.comparators])
     pairs: list[ast.expr] = [
         ast.copy_location(ast.Compare(left, [op], [right]), node)
@@ -69,17 +69,17 @@ def _unchained(node: ast.Compare) -> ast.BoolOp:
     return ast.copy_location(ast.BoolOp(ast.And(), pairs), node)
 
 
-# --- Theorem 2's form, by the structure of the tree ----------------------------------------------
+# --- the form of Theorem 2 ------------------------------------------------------------------------
 
 
 class _Monomial(NamedTuple):
-    """coefficient * product of name ** power."""
+    """The product of a coefficient and powers of names."""
 
     coefficient: float
     powers: dict[str, float]
 
     def times(self, other: _Monomial, power: float) -> _Monomial:
-        """This one times the other to a power."""
+        """Return this monomial times another one to a power."""
         names = {*self.powers, *other.powers}
         powers = {n: self.powers.get(n, 0.0) + power * other.powers.get(n, 0.0) for n in names}
         coefficient = self.coefficient * other.coefficient**power
@@ -90,7 +90,7 @@ _ONE = _Monomial(1.0, {})
 
 
 def theorem2_threshold(node: ast.expr) -> float | None:
-    """The C of a condition that says sigma_min / sqrt(k) >= C * alpha, in whatever arrangement.
+    """Return the C of a condition that says sigma_min / sqrt(k) >= C * alpha, in any arrangement.
 
     Parameters
     ----------
@@ -100,8 +100,7 @@ def theorem2_threshold(node: ast.expr) -> float | None:
     Returns
     -------
     float or None
-        None for any other condition, and where C is not between 0 and 1, or is lost to numbers beyond
-        those of a computer.
+        None for any other condition, and if C is not between 0 and 1 or its computation overflows.
     """
     try:
         return _threshold(node)
@@ -128,7 +127,7 @@ def _threshold(node: ast.expr) -> float | None:
 
 
 def _monomial(node: ast.expr) -> _Monomial | None:
-    """A product of powers of names, with a positive coefficient; None for anything else."""
+    """Return a product of powers of names with a positive coefficient; None for anything else."""
     match node:
         case ast.Constant(value=int() | float() as value) if 0 < value < np.inf:
             return _Monomial(float(value), {})

@@ -1,17 +1,17 @@
-"""When a trial succeeds, and which trials count.
+"""The success of a trial, and the trials that count.
 
-The rule follows from what a store holds:
+`Success` is what a user chooses, `Rule` what it means for one store, and `rule_for` leads from one to
+the other. By default the rule follows from what the store holds:
 
-- `steps_to_tolerance`, kept by experiments that descend: the relative loss ||r||^2 / ||r0||^2 came
-  to the tolerance within a budget of steps. The threshold of width moves with both, so tolerance and
-  budget are axes of the answer.
-- `sigma_min` and `alpha`: the features are as well conditioned as Theorem 2 asks for.
+- `steps_to_tolerance`, of experiments that descend: the relative loss ||r||^2 / ||r0||^2 reaches the
+  tolerance within a budget of steps. The critical width depends on both, so tolerance and budget are
+  axes of the answer.
+- `sigma_min` and `alpha`: the features are as well conditioned as Theorem 2 requires.
 
-A store that holds both is judged by its descent. Another rule for one's own question needs no code
-here: `success` takes any condition in the language of `expressions`, or booleans. It must name
-something that a trial measured. A trial that diverged is a failure whatever the condition says of it,
-and so is one of which the condition compares something missing. A rule for everybody is a function and
-a line of `rule_for`.
+A store that holds both uses its descent. Another rule needs no code here: the condition of a `Success`
+is any condition in the language of `expressions`, or booleans. It must name something that a trial
+measured. A trial that diverged is a failure whatever its condition says, and so is a trial whose
+condition compares a missing value. A rule for everybody is a function and a line of `rule_for`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import xarray as xr
 
 from analysis.expressions import evaluate, names_in, parse
 from analysis.success.conditions import surely, theorem2_threshold
-from pipeline.errors import InputError
+from pipeline.errors import InputError, ParameterError
 from pipeline.trial_status import Status
 
 __all__ = ["THRESHOLD", "Rule", "Success", "outcomes", "rule_for", "zero_alpha"]
@@ -34,19 +34,20 @@ __all__ = ["THRESHOLD", "Rule", "Success", "outcomes", "rule_for", "zero_alpha"]
 _STEPS = "steps_to_tolerance"
 
 THRESHOLD = 0.5
-"""Of sigma_min / sqrt(k) over alpha: what Theorem 2 guarantees."""
+"""The default threshold of sigma_min / sqrt(k) over alpha: what Theorem 2 guarantees."""
 
 
 @dataclass(frozen=True)
 class Success:
-    """The success of a trial, as a user defines it; by default the store's own measure.
+    """The success of a trial as the user defines it; by default the rule of the store.
 
     Attributes
     ----------
     threshold
-        Success is sigma_min / sqrt(k) >= threshold * alpha; None for 1/2, as in Theorem 2.
+        A trial of conditioning succeeds if sigma_min / sqrt(k) >= threshold * alpha; None means 1/2,
+        as in Theorem 2.
     budgets
-        Numbers of steps within which a descent must reach its tolerances; None for all its steps.
+        A descent succeeds if it reaches the tolerance within so many steps; None means all its steps.
     condition
         A condition on the stored variables, or booleans over the trials; it replaces both.
     """
@@ -62,93 +63,120 @@ class Success:
         budgets: Sequence[int] | None = None,
         success: Success | xr.DataArray | str | None = None,
     ) -> Success:
-        """Return the Success that the keywords of `analysis.critical_widths` describe."""
+        """Return the Success that the keywords of `analysis.critical_widths` describe.
+
+        Parameters
+        ----------
+        threshold, budgets
+            As the attributes.
+        success
+            A condition; or a Success, which is returned as it is.
+
+        Raises
+        ------
+        ParameterError
+            A Success comes with a threshold or budgets.
+        """
         if not isinstance(success, Success):
             return cls(threshold, None if budgets is None else tuple(np.ravel(budgets)), success)
         if threshold is not None or budgets is not None:
-            raise InputError("success: got a Success and threshold or budgets beside it; give one")
+            raise ParameterError(
+                "success", "got a Success with threshold or budgets; give one or the other"
+            )
         return success
 
     @property
     def is_default(self) -> bool:
-        """True where nothing was chosen."""
+        """True if nothing was chosen."""
         return self.threshold is None and self.budgets is None and self.condition is None
 
 
 @dataclass(frozen=True)
 class Rule:
-    """What makes a trial a success.
+    """The success of the trials of one store.
 
-    `judge` maps a store to booleans over its trials; dims beyond those of `status` become cells.
-    `against_alpha` where success has no meaning for an alpha of 0; `threshold` is set where it is
-    Theorem 2's, sigma_min / sqrt(k) over alpha, which the limiting spectrum predicts, also where an
-    expression says just that.
+    Attributes
+    ----------
+    words
+        The rule as text.
+    reads
+        Names of the variables that it reads.
+    succeeds
+        Maps the store to booleans over its trials; dims beyond those of `status` become cells.
+    threshold
+        The threshold of Theorem 2's rule, sigma_min / sqrt(k) over alpha, which the limiting spectrum
+        predicts; also set if a condition says just that. None for any other rule.
+    against_alpha
+        Success is undefined for an alpha of 0.
+    more
+        Further attributes of the answer.
     """
 
     words: str
     reads: tuple[str, ...]
-    judge: Callable[[xr.Dataset], xr.DataArray]
+    succeeds: Callable[[xr.Dataset], xr.DataArray]
     threshold: float | None = None
     against_alpha: bool = False
     more: dict[str, Any] = field(default_factory=dict)
 
     @property
     def attrs(self) -> dict[str, Any]:
-        """What an answer says of the rule behind it."""
+        """Attributes by which an answer describes its rule."""
         known = {} if self.threshold is None else {"threshold": self.threshold}
         return {"rule": self.words, **known, **self.more}
 
 
-def rule_for(
-    ds: xr.Dataset,
-    chosen: Success = Success(),
-) -> Rule:
-    """Return the rule that decides which trials of a store succeed.
+def rule_for(ds: xr.Dataset, success: Success = Success()) -> Rule:
+    """Return the rule by which the trials of a store succeed.
 
     Parameters
     ----------
     ds
         An opened store.
-    chosen
-        The success that the user defined.
+    success
+        The user's choice.
 
     Raises
     ------
     InputError
-        Where the store holds nothing to judge by, or a parameter does not fit it.
+        The store holds nothing that success could be read from.
+    ParameterError
+        A part of the choice does not fit the store.
     TypeError
-        For a `ds` that is no Dataset, or a `success` that is not boolean.
+        `ds` is no Dataset, or the condition is not boolean.
     """
-    threshold, budgets, success = chosen.threshold, chosen.budgets, chosen.condition
     if not isinstance(ds, xr.Dataset):
         raise TypeError(f"got {type(ds).__name__}, expected a Dataset; analysis.open_store gives one")
     _require(ds, ("status", "k"))
-    descends = success is None and _STEPS in ds
-    if threshold is not None and (descends or success is not None):
-        raise InputError(
-            f"threshold: it measures sigma_min against alpha, and {_source(ds)} is judged by "
-            f"{f'{_STEPS} within a budget' if descends else 'success as given'}; leave it out"
+    condition = success.condition
+    descends = condition is None and _STEPS in ds
+    if success.threshold is not None and (descends or condition is not None):
+        other = f"{_STEPS} within a budget" if descends else "success as given"
+        raise ParameterError(
+            "threshold",
+            f"it compares sigma_min with alpha, but the rule of {_source(ds)} is {other}; remove it",
         )
     if descends:
-        return _within_budget(ds, budgets)
-    if budgets is not None:
-        raise InputError(
-            f"budgets: they limit the steps of descent, and {_source(ds)} is not judged by "
-            f"{_STEPS}; leave them out"
+        return _within_budget(ds, success.budgets)
+    if success.budgets is not None:
+        raise ParameterError(
+            "budgets",
+            f"they limit the steps of descent, but the rule of {_source(ds)} does not use {_STEPS}; "
+            "remove them",
         )
-    if isinstance(success, str):
-        return _expressed(ds, success)
-    if success is not None:
-        if success.dtype != bool:
-            raise TypeError(f"success: got dtype {success.dtype}; expected booleans, one for a trial")
-        return Rule("success as given", (), lambda _: success)
+    if isinstance(condition, str):
+        return _expressed(ds, condition)
+    if condition is not None:
+        if condition.dtype != bool:
+            raise TypeError(f"success: got dtype {condition.dtype}; expected booleans, one per trial")
+        return Rule("success as given", (), lambda _: condition)
     _require(ds, ("sigma_min", "alpha"), f", nor {_STEPS} of a sweep that descends")
-    return _well_conditioned(THRESHOLD if threshold is None else threshold)
+    return _well_conditioned(THRESHOLD if success.threshold is None else success.threshold)
 
 
 def _well_conditioned(threshold: float) -> Rule:
     if not 0 < threshold < 1:
-        raise InputError(f"threshold: got {threshold}; expected between 0 and 1, such as 0.5")
+        raise ParameterError("threshold", f"got {threshold}; expected between 0 and 1, such as 0.5")
     return Rule(
         f"sigma_min/sqrt(k) >= {threshold:g} alpha",
         ("sigma_min", "alpha"),
@@ -159,15 +187,18 @@ def _well_conditioned(threshold: float) -> Rule:
 
 
 def _expressed(ds: xr.Dataset, text: str) -> Rule:
-    """A condition that the user wrote; it is tried at once, so that its errors come first."""
-    # As it would be of a query, so that errors are the same.
+    """Return the rule of a condition that the user wrote, after checking it."""
+    # Evaluated as in a query, so that errors are the same.
     if evaluate(ds, text).dtype != bool:
-        raise InputError(f"success: {text!r} is a value and no condition; compare it with something")
+        raise ParameterError(
+            "success", f"{text!r} is a value and not a condition; compare it with something"
+        )
     names, tree = names_in(text), parse(text)
     if not any({"width", "seed"} <= set(ds[name].dims) for name in names if name in ds):
-        raise InputError(
-            f"success: {text!r} speaks of nothing that a trial measured, so that no width could be "
-            f"found by it; name one of {', '.join(_measured(ds))}"
+        raise ParameterError(
+            "success",
+            f"{text!r} uses nothing that a trial measured, so it cannot locate a width; "
+            f"use one of {', '.join(_measured(ds))}",
         )
     return Rule(
         text,
@@ -179,12 +210,12 @@ def _expressed(ds: xr.Dataset, text: str) -> Rule:
 
 
 def _measured(ds: xr.Dataset) -> list[str]:
-    """Variables of which every trial has its own."""
+    """Return the variables with a value for every trial."""
     return sorted(str(name) for name in ds.data_vars if {"width", "seed"} <= set(ds[name].dims))
 
 
 def _within_budget(ds: xr.Dataset, budgets: Sequence[int] | None) -> Rule:
-    if (ds.k == 1).all():  # linear regression: one unit, and nothing that could be wider
+    if (ds.k == 1).all():  # linear regression
         raise InputError(f"{_source(ds)} has no width to vary: k is 1 throughout")
     words = "relative loss <= tolerance within budget"
     whole = (ds.attrs.get("identity_fields", {}).get("descent") or {}).get("steps")
@@ -200,22 +231,26 @@ def _within_budget(ds: xr.Dataset, budgets: Sequence[int] | None) -> Rule:
 
 
 def _checked(budgets: Sequence[int], whole: int | None) -> list[int]:
-    """Budgets as whole numbers that the trials of a store can answer for."""
-    asked = np.ravel(np.array(budgets, dtype=object)).tolist()
+    """Return budgets as whole numbers of steps, none beyond the steps of the store."""
+    given = np.ravel(np.array(budgets, dtype=object)).tolist()
     if whole is None:
-        raise InputError(
-            "budgets: the data do not say how many steps their trials were given "
-            "(attrs['identity_fields']['descent']['steps']); open them with analysis.open_store"
+        raise ParameterError(
+            "budgets",
+            "the data lack the number of steps of their trials "
+            "(attrs['identity_fields']['descent']['steps']); open them with analysis.open_store",
         )
-    if not asked or not all(map(_is_whole, asked)):
-        raise InputError(f"budgets: got {asked}; expected whole numbers of steps, such as [{whole}]")
-    numbers = [int(steps) for steps in asked]
+    if not given or not all(map(_is_whole, given)):
+        raise ParameterError(
+            "budgets", f"got {given}; expected whole numbers of steps, such as [{whole}]"
+        )
+    numbers = [int(steps) for steps in given]
     if len(set(numbers)) < len(numbers):
-        raise InputError(f"budgets: got {numbers}; expected each of them once")
+        raise ParameterError("budgets", f"got {numbers}; expected each of them once")
     if max(numbers) > whole:
-        raise InputError(
-            f"budgets: got {max(numbers)}; the trials were given {whole} steps, and what comes later "
-            f"is not known. Expected at most {whole}, or a sweep with more `steps`"
+        raise ParameterError(
+            "budgets",
+            f"got {max(numbers)}, but the trials stopped after {whole} steps. "
+            f"Expected at most {whole}, or a sweep with more `steps`",
         )
     return numbers
 
@@ -241,25 +276,25 @@ def _require(ds: xr.Dataset, names: tuple[str, ...], beside: str = "") -> None:
 
 
 def outcomes(ds: xr.Dataset, rule: Rule) -> tuple[xr.DataArray, xr.DataArray]:
-    """Which trials succeeded and which count: booleans (cells..., width, seed), loaded.
+    """Return the trials that succeeded and those that count: booleans (cells..., width, seed), loaded.
 
-    A diverged trial counts, as a failure: also where it met a tolerance before it diverged. Of
-    trials judged against alpha, those whose alpha is 0 do not count.
+    A diverged trial counts as a failure, even if it met a tolerance before it diverged. Trials whose
+    alpha is 0 do not count if success is measured against alpha.
     """
     counted = ds.status.isin([Status.DONE, Status.DIVERGED])
     if rule.against_alpha:
         counted = counted & (ds.alpha != 0)
-    success, counted = xr.broadcast(rule.judge(ds) & (ds.status == Status.DONE), counted)
+    success, counted = xr.broadcast(rule.succeeds(ds) & (ds.status == Status.DONE), counted)
     own = [dim for dim in ds.status.dims if dim not in ("width", "seed")]
     more = [dim for dim in success.dims if dim not in ds.status.dims]
     dims = (*own, *more, "width", "seed")
-    # `k` is known for every trial but belongs to the cells' grid, not to the outcomes.
+    # `k` is a coordinate of the grid, not of the outcomes.
     ready = [a.transpose(*dims).reset_coords(drop=True).compute() for a in (success, counted)]
     return ready[0], ready[1]
 
 
 def zero_alpha(ds: xr.Dataset, succeeded: xr.DataArray) -> xr.DataArray:
-    """Cells in which a trial that has run met an alpha of exactly 0."""
+    """Return the cells in which a trial that has run has an alpha of exactly 0."""
     ran = ds.status.isin([Status.DONE, Status.DIVERGED])
     zero = ((ds.alpha == 0) & ran).any(["width", "seed"])
     return zero.transpose(*succeeded.dims[:-2]).reset_coords(drop=True).compute()

@@ -1,9 +1,9 @@
-"""From outcomes to critical widths: `widths` goes through the cells of a store, `cells` answers one.
+"""From outcomes to critical widths: `widths` goes through the cells of a store, `cells` estimates one.
 
-`separation` names what needs no curve, `curves` fits the others, `intervals` says how well the answer
-is known, `isotonic` and `goodness` check the curve.
+`separation` finds the cells that need no curve, `curves` fits the others, `intervals` has the
+uncertainty, and `isotonic` and `goodness` check the curve.
 """
 
-from analysis.transitions.widths import OUTCOMES, critical_widths, success_counts
+from analysis.transitions.widths import critical_widths, success_counts
 
-__all__ = ["OUTCOMES", "critical_widths", "success_counts"]
+__all__ = ["critical_widths", "success_counts"]

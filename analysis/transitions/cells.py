@@ -1,7 +1,7 @@
 """One cell: from a table of outcomes to its critical width.
 
-All resamples of a cell are one matrix product (how often each seed was drawn, times its outcomes) and
-one Newton iteration over all their curves at once.
+All resamples of a cell are one matrix product (counts of the drawn seeds times their outcomes) and one
+Newton iteration over all their curves.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from analysis.transitions.intervals import (
 from analysis.transitions.isotonic import isotonic_crossings
 from analysis.transitions.separation import brackets, first, last, mixed_range, separated
 
-__all__ = ["Estimate", "How", "estimate"]
+__all__ = ["Estimate", "Settings", "estimate"]
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 Answers = dict[str, Any]
 
 
-class How(NamedTuple):
-    """What is asked of every cell, as for `analysis.critical_widths`."""
+class Settings(NamedTuple):
+    """The settings of all cells, as for `analysis.critical_widths`."""
 
     nested: bool
     link: str
@@ -46,7 +46,7 @@ class How(NamedTuple):
 
 
 class Estimate(NamedTuple):
-    """A cell's answer; the fields are the names of the variables."""
+    """The answer of a cell; its fields are the names of the variables."""
 
     k50: float = np.nan
     k50_low: float = np.nan
@@ -88,36 +88,38 @@ class _Table(NamedTuple):
         return np.log(self.k)
 
 
-def estimate(succeeded: Bools, counted: Bools, k: npt.NDArray[np.int64], how: How) -> Estimate:
+def estimate(
+    succeeded: Bools, counted: Bools, k: npt.NDArray[np.int64], settings: Settings
+) -> Estimate:
     """Estimate a cell.
 
     Parameters
     ----------
     succeeded, counted
-        (widths, seeds) outcomes, and which of them count.
+        (widths, seeds) outcomes, and the trials that count.
     k
         (widths,) in any order.
-    how
-        What is asked.
+    settings
+        Those of all cells.
     """
     if not counted.any():
         return Estimate()
-    table = _table(succeeded, counted, k, how)
-    found = _parametric(table, how)
-    found |= _named("k50_isotonic", *_widths(*_isotonic(table, how.confidence)))
-    if how.nested:
+    table = _table(succeeded, counted, k, settings)
+    found = _parametric(table, settings)
+    found |= _named("k50_isotonic", *_widths(*_isotonic(table, settings.confidence)))
+    if settings.nested:
         bounds = crossing_bounds(table.won > 0, table.tried > 0, table.k)
-        found |= _named("k_crossing", *median_of_bounds(*bounds, how.confidence))
+        found |= _named("k_crossing", *median_of_bounds(*bounds, settings.confidence))
     return Estimate(**found)
 
 
-def _table(succeeded: Bools, counted: Bools, k: npt.NDArray[np.int64], how: How) -> _Table:
+def _table(succeeded: Bools, counted: Bools, k: npt.NDArray[np.int64], settings: Settings) -> _Table:
     order = np.flatnonzero(counted.any(axis=1))
     order = order[np.argsort(k[order], kind="stable")]
     seeds = np.flatnonzero(counted.any(axis=0))
-    # (seed, width), the shape that resampling seeds wants
+    # (seed, width), as resampling seeds needs it
     won, tried = (a[np.ix_(order, seeds)].T.astype(float) for a in (succeeded & counted, counted))
-    drawn = draws(len(seeds), how.resamples, how.entropy)
+    drawn = draws(len(seeds), settings.resamples, settings.entropy)
     return _Table(k[order].astype(float), won, tried, drawn @ won, drawn @ tried)
 
 
@@ -125,47 +127,47 @@ def _named(name: str, value: float, low: float, high: float) -> Answers:
     return {name: float(value), f"{name}_low": float(low), f"{name}_high": float(high)}
 
 
-def _widths(*places: float) -> list[float]:
-    """From log widths to widths."""
-    return [float(np.exp(place)) for place in places]
+def _widths(*log_k: float) -> list[float]:
+    """Return the widths of log widths."""
+    return [float(np.exp(value)) for value in log_k]
 
 
 # --- the curve ---------------------------------------------------------------------------------
 
 
-def _parametric(table: _Table, how: How) -> Answers:
-    """How the transition was found, between which widths, and where by the curve."""
+def _parametric(table: _Table, settings: Settings) -> Answers:
+    """Return the outcome, the bracketing widths, and the estimates of the curve."""
     log_k, won, lost = table.log_k, table.successes[0], table.trials[0] - table.successes[0]
     low, high = (ends[0] for ends in brackets(log_k, won[None], lost[None]))
     if whole := bool(separated(won[None], lost[None])[0]):
         location = float(_middle(low, high))
     else:
-        curve, location = _fitted_curve(table, how.link)
+        curve, location = _fitted_curve(table, settings.link)
     if np.isnan(location):
-        return _met("unordered", low, high)
+        return _bracketed("unordered", low, high)
     if np.isinf(location):
         side = (-np.inf, log_k[0]) if location < 0 else (log_k[-1], np.inf)
-        return _met("censored", *side)
+        return _bracketed("censored", *side)
     if whole:
-        ends = _separated_interval(table, how.confidence)
-        return _met("separated", low, high) | _named("k50", *_widths(location, *ends))
-    return _met("fitted", low, high) | _of_curve(table, curve, location, how)
+        ends = _separated_interval(table, settings.confidence)
+        return _bracketed("separated", low, high) | _named("k50", *_widths(location, *ends))
+    return _bracketed("fitted", low, high) | _of_curve(table, curve, location, settings)
 
 
-def _met(outcome: str, low: float, high: float) -> Answers:
+def _bracketed(outcome: str, low: float, high: float) -> Answers:
     bracket = _widths(low, high)
     return {"outcome": outcome, "bracket_low": bracket[0], "bracket_high": bracket[1]}
 
 
 def _middle(low: Floats, high: Floats) -> Floats:
-    """Of brackets; NaN for one width alone at which half succeed, which lies on neither side."""
+    """Return the middle of brackets; NaN for a single width at which half of the trials succeed."""
     with np.errstate(invalid="ignore"):  # -inf + inf
         middle: Floats = (low + high) / 2
     return middle
 
 
 def _fitted_curve(table: _Table, link: str) -> tuple[tuple[float, float], float]:
-    """The curve of the data and where it passes 1/2; NaN where success does not rise."""
+    """Return the curve of the data and its crossing of 1/2; NaN if success does not rise."""
     won, tried = table.successes[:1], table.trials[:1]
     if last(won > 0)[0] <= first(tried - won > 0)[0]:
         return (0.0, np.nan), np.nan
@@ -174,7 +176,7 @@ def _fitted_curve(table: _Table, link: str) -> tuple[tuple[float, float], float]
 
 
 def _crossings(intercept: Floats, slope: Floats, log_k: Floats) -> Floats:
-    """Where rising curves pass 1/2; beyond the grid only the side is kept."""
+    """Return the crossings of 1/2 of rising curves; beyond the grid only the side is known."""
     with np.errstate(divide="ignore", invalid="ignore"):
         x = -intercept / slope
     x = np.where(x < log_k[0], -np.inf, np.where(x > log_k[-1], np.inf, x))
@@ -182,7 +184,7 @@ def _crossings(intercept: Floats, slope: Floats, log_k: Floats) -> Floats:
 
 
 def _separated_interval(table: _Table, confidence: float) -> Interval:
-    """The widths at which some seeds fail and others succeed, where there are seeds enough.
+    """Return the range of widths at which some seeds fail and others succeed, given enough seeds.
 
     All seeds lie on one side of the population's median with probability 2^(1 - seeds).
     """
@@ -192,22 +194,24 @@ def _separated_interval(table: _Table, confidence: float) -> Interval:
     return mixed_range(table.log_k, won, tried - won)
 
 
-def _of_curve(table: _Table, curve: tuple[float, float], location: float, how: How) -> Answers:
-    """What the curve says, with its intervals."""
+def _of_curve(
+    table: _Table, curve: tuple[float, float], location: float, settings: Settings
+) -> Answers:
+    """Return the estimates of the curve with their intervals."""
     log_k, slope = table.log_k, curve[1]
-    if how.interval == "profile":
+    if settings.interval == "profile":
         sums = table.successes[0], table.trials[0]
-        ends = profile_interval(log_k, *sums, how.link, curve, how.confidence)
+        ends = profile_interval(log_k, *sums, settings.link, curve, settings.confidence)
     else:
-        ends = robust_interval(log_k, table.won, table.tried, how.link, curve, how.confidence)
-        locations = _resampled(table, curve, how.link)
-        ends = _opened(ends, percentiles(locations, how.confidence, table.seeds))
-    steep = slope_interval(log_k, table.won, table.tried, how.link, curve, how.confidence)
-    spread = [_ratio(s, how.link) for s in (slope, steep[1], steep[0])]
+        ends = robust_interval(log_k, table.won, table.tried, settings.link, curve, settings.confidence)
+        locations = _resampled(table, curve, settings.link)
+        ends = _opened(ends, percentiles(locations, settings.confidence, table.seeds))
+    steep = slope_interval(log_k, table.won, table.tried, settings.link, curve, settings.confidence)
+    spread = [_ratio(s, settings.link) for s in (slope, steep[1], steep[0])]
     a, b = np.array(curve)[:, None]
-    lack = float(deviance(log_k, a, b, table.successes[:1], table.trials[:1], how.link)[0])
-    model = how.link, how.nested, how.entropy, how.tables
-    p = fit_p(log_k, table.tried, curve, lack, *model) if how.tables else np.nan
+    lack = float(deviance(log_k, a, b, table.successes[:1], table.trials[:1], settings.link)[0])
+    model = settings.link, settings.nested, settings.entropy, settings.tables
+    p = fit_p(log_k, table.tried, curve, lack, *model) if settings.tables else np.nan
     return {
         **_named("k50", *_widths(location, *ends)),
         **_named("slope", slope, *steep),
@@ -218,20 +222,20 @@ def _of_curve(table: _Table, curve: tuple[float, float], location: float, how: H
 
 
 def _opened(ends: Interval, resampled: Interval) -> Interval:
-    """An interval without the ends beyond which resamples leave the grid, or do not rise."""
+    """Open an interval at the ends where resamples leave the grid or do not rise."""
     low, high = (e if np.isfinite(r) else r for e, r in zip(ends, resampled, strict=True))
     return low, high
 
 
 def _ratio(slope: float, link: str) -> float:
-    """The width of 90% success over that of 10%."""
+    """Return the width of 90% success over that of 10%."""
     if slope <= 0:
         return np.inf
     return float(np.exp(min(2 * LINKS[link].ninety / slope, 700.0)))
 
 
 def _resampled(table: _Table, curve: tuple[float, float], link: str) -> Floats:
-    """Location in every resample; infinite beyond the grid, and NaN where success does not rise."""
+    """Return the location in every resample: infinite beyond the grid, NaN if success does not rise."""
     won, tried, log_k = table.successes[1:], table.trials[1:], table.log_k
     lost = tried - won
     whole = separated(won, lost)
@@ -248,11 +252,11 @@ def _resampled(table: _Table, curve: tuple[float, float], link: str) -> Floats:
 
 
 def _isotonic(table: _Table, confidence: float) -> tuple[float, float, float]:
-    """Where the isotonic fit passes 1/2, with its interval; NaN where it does not."""
-    places = isotonic_crossings(table.log_k, table.successes, table.trials)
-    if not np.isfinite(places[0]):
+    """Return the crossing of 1/2 of the isotonic fit, with its interval; NaN if there is none."""
+    crossings = isotonic_crossings(table.log_k, table.successes, table.trials)
+    if not np.isfinite(crossings[0]):
         return np.nan, np.nan, np.nan
     if separated(table.successes[:1], table.trials[:1] - table.successes[:1])[0]:
-        # Where in the bracket the transition lies, no resample knows.
-        return places[0], *_separated_interval(table, confidence)
-    return places[0], *percentiles(places[1:], confidence, table.seeds)
+        # Resamples do not locate the transition within the bracket.
+        return crossings[0], *_separated_interval(table, confidence)
+    return crossings[0], *percentiles(crossings[1:], confidence, table.seeds)

@@ -1,4 +1,4 @@
-"""Rising curves through success counts, many at once: all resamples of a cell are one call.
+"""Rising curves through success counts, many rows at once: all resamples of a cell are one call.
 
 Success at the covariate x has probability F(intercept + slope * x), where F is the distribution
 function of the link: logistic, or normal (probit). Both are symmetric about 0 and have a concave
@@ -25,7 +25,7 @@ _MOVED = 1e-6  # the step after it would be its square
 
 
 class _Terms(NamedTuple):
-    """Of every count: its log-likelihood, the first derivative in eta, and minus the second."""
+    """The log-likelihood of every count, its first derivative in eta, and minus the second."""
 
     value: Floats
     score: Floats
@@ -36,11 +36,11 @@ class Link(NamedTuple):
     """A symmetric distribution function F of the linear predictor eta."""
 
     terms: Callable[[Floats, Floats, Floats], _Terms]
-    """Of (eta, successes, trials)."""
+    """Maps eta, successes and trials to the terms."""
     chance: Callable[[Floats], Floats]
-    """F itself."""
+    """The function F."""
     ninety: float
-    """Where F is 90%."""
+    """The eta at which F is 90%."""
 
 
 def _logistic(eta: Floats, successes: Floats, trials: Floats) -> _Terms:
@@ -52,7 +52,7 @@ def _logistic(eta: Floats, successes: Floats, trials: Floats) -> _Terms:
 
 
 def _probit(eta: Floats, successes: Floats, trials: Floats) -> _Terms:
-    """By the scaled complementary error function, which keeps its digits far out in the tail."""
+    """Use the scaled complementary error function, which is accurate far out in the tail."""
     far, below = np.abs(eta), eta < 0
     half = special.erfcx(far / np.sqrt(2)) / 2
     bell = np.exp(-(far**2) / 2)
@@ -84,18 +84,18 @@ def fit_curves(
     link: str = "logistic",
     start: tuple[float, float] | None = None,
 ) -> tuple[Floats, Floats]:
-    """Maximum-likelihood curves, one for each row, by Newton's method.
+    """Fit maximum-likelihood curves, one for each row, by Newton's method.
 
     Parameters
     ----------
     x
         (widths,) the covariate, at least two distinct values.
     successes, trials
-        (rows, widths) counts. A row whose outcomes are separated has no maximum: leave it out.
+        (rows, widths) counts, without rows whose outcomes are separated: these have no maximum.
     link
         A key of `LINKS`.
     start
-        Intercept and slope to start from, 0 if None. It moves no result, only the time it takes.
+        Intercept and slope to start from, 0 if None. It changes the time, not the result.
 
     Returns
     -------
@@ -113,9 +113,9 @@ def fit_curves(
 
 
 def profile(
-    x: Floats, successes: Floats, trials: Floats, link: str, places: Floats, start: float
+    x: Floats, successes: Floats, trials: Floats, link: str, crossings: Floats, start: float
 ) -> Floats:
-    """Log-likelihood of the best curve that passes 1/2 at each of some places.
+    """Return the log-likelihood of the best curve that passes 1/2 at each of some crossings.
 
     Parameters
     ----------
@@ -123,29 +123,29 @@ def profile(
         (widths,) covariate and counts.
     link
         A key of `LINKS`.
-    places
-        (places,) values of the covariate.
+    crossings
+        (crossings,) values of the covariate.
     start
         A slope to start from.
 
     Returns
     -------
     numpy.ndarray
-        (places,).
+        (crossings,).
     """
-    rows = (len(places), len(x))
-    away = x - places[:, None]
+    rows = (len(crossings), len(x))
+    away = x - crossings[:, None]
     problem = _Problem(
         (away,), np.broadcast_to(successes, rows), np.broadcast_to(trials, rows), LINKS[link]
     )
-    slope = _newton(problem, np.full((len(places), 1), start))
+    slope = _newton(problem, np.full((len(crossings), 1), start))
     return problem.at(slope).value
 
 
 def log_likelihood(
     x: Floats, intercept: Floats, slope: Floats, successes: Floats, trials: Floats, link: str
 ) -> Floats:
-    """Of each row's curve, up to what depends on the counts alone; (rows,)."""
+    """Return the log-likelihood of each row's curve, (rows,), without terms of the counts alone."""
     eta = intercept[:, None] + slope[:, None] * x
     return LINKS[link].terms(eta, successes, trials).value.sum(axis=1)
 
@@ -153,7 +153,7 @@ def log_likelihood(
 def deviance(
     x: Floats, intercept: Floats, slope: Floats, successes: Floats, trials: Floats, link: str
 ) -> Floats:
-    """Twice the log-likelihood that curves lack, against a free share at every width.
+    """Return twice the log-likelihood that curves lack against a free share at every width.
 
     Parameters
     ----------
@@ -189,7 +189,7 @@ class _Problem(NamedTuple):
     link: Link
 
     def at(self, beta: Floats) -> _Terms:
-        """The terms of every count, and the log-likelihood of every row."""
+        """Return the log-likelihood of every row, and the other terms of every count."""
         eta = sum(beta[:, j, None] * column for j, column in enumerate(self.columns))
         value, score, weight = self.link.terms(np.asarray(eta), self.successes, self.trials)
         return _Terms(value.sum(axis=1), score, weight)
@@ -199,7 +199,7 @@ class _Problem(NamedTuple):
         return _Problem(columns, self.successes[chosen], self.trials[chosen], self.link)
 
     def step(self, terms: _Terms) -> Floats:
-        """Newton's step, the 2 x 2 systems written out since they are so small."""
+        """Return Newton's step, with the small 2 x 2 systems written out."""
         g = [_sums(terms.score, column) for column in self.columns]
         tiny = np.finfo(float).tiny  # rounding can bring a nearly separated row to zero
         if len(g) == 1:
@@ -212,12 +212,12 @@ class _Problem(NamedTuple):
 
 
 def _sums(terms: Floats, column: Floats) -> Floats:
-    """Of terms times a column, over the widths of each row."""
+    """Sum terms times a column over the widths of each row."""
     return terms @ column if column.ndim == 1 else (terms * column).sum(axis=1)
 
 
 def _newton(problem: _Problem, start: Floats) -> Floats:
-    """Climb from the start in the rows that still move."""
+    """Iterate from the start in the rows that still move."""
     found, active = start.copy(), np.arange(len(start))
     beta, terms = start, problem.at(start)
     for _ in range(_MAX_NEWTON):
@@ -234,7 +234,7 @@ def _newton(problem: _Problem, start: Floats) -> Floats:
 
 
 def _climb(problem: _Problem, beta: Floats, terms: _Terms) -> tuple[Floats, _Terms]:
-    """Take the step, halved in the rows where it would lose likelihood."""
+    """Take the step, halved in the rows in which it would lose likelihood."""
     # The likelihood is concave, so a short enough Newton step always gains.
     step, value = problem.step(terms), terms.value
     least = value - 1e-13 * (1 + np.abs(value))

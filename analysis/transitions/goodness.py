@@ -1,10 +1,10 @@
-"""Does the fitted curve describe the outcomes? Its deviance, against tables that it would make.
+"""Goodness of fit: the deviance of the curve, compared with that of tables simulated from it.
 
-With nested widths the outcomes of one seed hang together, so that no chi-square law describes the
-deviance. It is compared instead with that of simulated tables, fitted anew: with nested widths each
-seed fails up to a threshold of its own, drawn from the curve, and succeeds from there on; with
-independent redraws every trial is a toss of its own. Each seed is simulated at the widths that it was
-tried at.
+With nested widths the outcomes of one seed are dependent, so the deviance follows no chi-square law. It
+is compared instead with the deviance of simulated tables, each with a curve of its own. With nested
+widths each seed fails up to a threshold, drawn from the curve, and succeeds from there on; with
+independent widths every trial is drawn by itself. Each seed is simulated at the widths at which it was
+tried.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ def fit_p(
     entropy: int,
     tables: int,
 ) -> float:
-    """Share of simulated tables, the data among them, whose deviance is at least the observed one.
+    """Return the share of tables, simulated and observed, that deviate at least as much as observed.
 
     Parameters
     ----------
     log_k
         (widths,) the covariate.
     tried
-        (seeds, widths) which trials count.
+        (seeds, widths) 1 for the trials that count.
     curve
         Intercept and slope of the fitted curve.
     observed
@@ -45,11 +45,11 @@ def fit_p(
     link
         A key of `analysis.transitions.curves.LINKS`.
     nested
-        Whether a seed's outcomes at all widths come from one draw.
+        True if a seed's outcomes at all widths come from one draw.
     entropy
         Seed of the simulation.
     tables
-        How many are simulated; the least p-value is 1 / (1 + tables).
+        Number of simulated tables; the smallest p-value is 1 / (1 + tables).
     """
     chance = LINKS[link].chance(curve[0] + curve[1] * log_k)
     trials = tried.sum(axis=0)
@@ -60,14 +60,14 @@ def fit_p(
     else:
         successes = rng.binomial(trials.astype(int), chance, size=(tables, len(log_k))).astype(float)
     simulated = _deviances(log_k, successes, np.broadcast_to(trials, successes.shape), link, curve)
-    # Rounding must not tell a table from one with the same counts.
+    # Rounding must not distinguish tables with the same counts.
     return float((1 + (simulated >= observed - 1e-7).sum()) / (1 + tables))
 
 
 def _deviances(
     log_k: Floats, successes: Floats, trials: Floats, link: str, start: tuple[float, float]
 ) -> Floats:
-    """Deviance of each table from its own best curve; a separated table has one that is exact."""
+    """Return the deviance of each table from its best curve, which is exact for a separated table."""
     failures = trials - successes
     exact = separated(successes, failures) | (last(successes > 0) <= first(failures > 0))
     found, rest = np.zeros(len(successes)), ~exact

@@ -1,6 +1,6 @@
-"""Intervals of a critical width and of a slope: over seeds, from their own crossings, from a profile.
+"""Intervals of a critical width and of a slope: over seeds, from their crossings, from a profile.
 
-Those of a width are of its logarithm, and an end that the data do not give is infinite.
+Intervals of a width are in log k. An end that the data do not determine is infinite.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from scipy import stats
 from analysis.transitions.curves import LINKS, fit_curves, log_likelihood, profile
 
 __all__ = [
+    "Interval",
     "crossing_bounds",
     "draws",
     "median_of_bounds",
@@ -28,16 +29,16 @@ Bools = npt.NDArray[np.bool_]
 Interval = tuple[float, float]
 
 FEWEST = 4
-"""Seeds of which an interval of k50 is given."""
+"""The fewest seeds with an interval of k50."""
 
-_PLACES = 9
+_POINTS = 9
 _ROUNDS = 3
-_PART = 0.75  # of a seed's trials, taken out to see what hangs on them
+_PART = 0.75  # the share of a seed's trials that the jackknife takes out
 
 
 @lru_cache(8)
 def draws(seeds: int, resamples: int, entropy: int) -> Floats:
-    """How often each seed is drawn: (1 + resamples, seeds); the first row is the data itself."""
+    """Return the number of times each seed is drawn, (1 + resamples, seeds); row 0 is the data."""
     rng = np.random.default_rng(entropy)
     drawn = rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=resamples)
     counts = np.concatenate([np.ones((1, seeds)), drawn])
@@ -46,16 +47,16 @@ def draws(seeds: int, resamples: int, entropy: int) -> Floats:
 
 
 def percentiles(values: Floats, confidence: float, seeds: int) -> Interval:
-    """Expanded percentile interval: percentiles set wider to make up for few seeds.
+    """Return the expanded percentile interval: percentiles widened to make up for few seeds.
 
     Parameters
     ----------
     values
-        (resamples,) of an estimate; NaN is one that could lie anywhere, and widens both ends.
+        (resamples,) values of an estimate. A NaN could lie anywhere, so it widens both ends.
     confidence
         Level of the interval.
     seeds
-        How many were resampled. Of one nothing can be said.
+        Number of seeds that were resampled. One seed gives no interval.
     """
     if seeds < 2:
         return -np.inf, np.inf
@@ -68,21 +69,21 @@ def percentiles(values: Floats, confidence: float, seeds: int) -> Interval:
 
 @lru_cache
 def _tail(confidence: float, seeds: int) -> float:
-    """Share of the resamples beyond an end, so that a normal mean has Student's interval."""
+    """Return the share of resamples beyond each end that gives a normal mean Student's interval."""
     reach = stats.t.ppf((1 + confidence) / 2, seeds - 1) * np.sqrt(seeds / (seeds - 1))
     return float(stats.norm.sf(reach))
 
 
 @lru_cache
 def _rank(confidence: float, seeds: int) -> int:
-    """Of the order statistic at the lower end of an interval for the median; 0 for none."""
+    """Return the rank of the order statistic at the lower end of a median's interval; 0 for none."""
     return int(stats.binom.ppf((1 - confidence) / 2, seeds, 0.5))
 
 
 def robust_interval(
     log_k: Floats, won: Floats, tried: Floats, link: str, curve: tuple[float, float], confidence: float
 ) -> Interval:
-    """Student's interval of the place where a curve passes 1/2, whatever hangs together in a seed.
+    """Return Student's interval of the crossing of 1/2, robust to dependence within a seed.
 
     Parameters
     ----------
@@ -101,8 +102,8 @@ def robust_interval(
     -----
     Each seed moves the estimate by its influence, linear in its scores; their sum of squares is the
     cluster-robust (sandwich) variance, the jackknife over seeds to first order. Fewer than `FEWEST`
-    seeds do not tell it: of independent widths, intervals held the truth in 2 to 25% of simulated cells
-    of two seeds, in 76 to 92% of three, in 93 to 96% of four to six.
+    seeds do not determine it: with independent widths, intervals contained the truth in 2 to 25% of
+    simulated cells of two seeds, in 76 to 92% of three, in 93 to 96% of four to six.
     """
     if len(won) < FEWEST:
         return -np.inf, np.inf
@@ -113,14 +114,14 @@ def robust_interval(
     influence = score @ (h2 - h1 * away) / (h0 * h2 - h1**2) / slope
     middle, reach = -intercept / slope, _reach(influence, confidence)
     low, high = float(middle - reach), float(middle + reach)
-    # Nothing is extrapolated.
+    # No extrapolation.
     return low if low >= log_k[0] else -np.inf, high if high <= log_k[-1] else np.inf
 
 
 def slope_interval(
     log_k: Floats, won: Floats, tried: Floats, link: str, curve: tuple[float, float], confidence: float
 ) -> Interval:
-    """Student's interval of a curve's slope, whatever hangs together in a seed.
+    """Return Student's interval of a curve's slope, robust to dependence within a seed.
 
     Parameters
     ----------
@@ -132,18 +133,17 @@ def slope_interval(
     Returns
     -------
     low, high
-        0 and inf for fewer than three seeds, since two tell no spread of a spread, and where the curve
-        would not rise without a part of one seed. 0 where the seeds do not exclude that success is as
-        likely at all widths.
+        0 and inf for fewer than three seeds, and if the curve does not rise without a part of one
+        seed. 0 if the seeds do not exclude that success is equally likely at all widths.
 
     Notes
     -----
-    A jackknife of log slope. The curve is fitted anew with three quarters of one seed's trials taken
-    out, for each seed in turn. To second order log slope moves by -w I + w^2 Q / 2 where a share w is
-    taken out: so the moves are w times the influences I, and their sum over w^2 is the bias, since few
-    seeds make curves too steep (log slope by 0.07 at 20 nested seeds, 0.04 at 40). The interval lies
-    around log slope without its bias. A whole seed may be all that keeps failures and successes from
-    being separated, and the curve without it would have no slope; a part of it never is.
+    A jackknife of log slope: the curve is refitted without three quarters of one seed's trials, for
+    each seed in turn. To second order, removing a share w moves log slope by -w I + w^2 Q / 2. So the
+    moves are w times the influences I, and their sum over w^2 is the bias: few seeds make curves too
+    steep (log slope by 0.07 at 20 nested seeds, 0.04 at 40). The interval lies around log slope minus
+    its bias. Only a part of a seed is removed, because a whole one may be all that keeps failures and
+    successes from being separated, and the curve without it would have no slope.
     """
     if len(won) < 3:
         return 0.0, np.inf
@@ -160,7 +160,7 @@ def slope_interval(
 
 
 def _rises(log_k: Floats, won: Floats, tried: Floats, confidence: float) -> bool:
-    """Whether seeds exclude that success is as likely at all widths: Student's test of their scores."""
+    """Test by the scores of the seeds (Student) whether success depends on width."""
     trials = tried.sum()
     share, centre = won.sum() / trials, (tried @ log_k).sum() / trials
     scores = (won - share * tried) @ (log_k - centre)
@@ -168,14 +168,14 @@ def _rises(log_k: Floats, won: Floats, tried: Floats, confidence: float) -> bool
 
 
 def _reach(influence: Floats, confidence: float) -> float:
-    """From the middle of Student's interval to its ends, of the influence of each seed.
+    """Return half the length of Student's interval, from the influence of each seed.
 
-    Where few seeds carry most of the variance there are fewer degrees of freedom: as many as their
-    fourth powers tell (Satterthwaite), at most one less than the seeds.
+    If few seeds carry most of the variance there are fewer degrees of freedom: Satterthwaite's number,
+    from the fourth powers, and at most one less than the seeds.
     """
     square = (influence**2).sum()
     if square < 1e-18:
-        return np.inf  # seeds that are all alike tell no spread
+        return np.inf  # identical seeds show no spread
     equal = np.clip(3 * square**2 / (influence**4).sum(), 2, len(influence))
     return float(stats.t.ppf((1 + confidence) / 2, equal - 1) * np.sqrt(square * equal / (equal - 1)))
 
@@ -188,12 +188,12 @@ def profile_interval(
     curve: tuple[float, float],
     confidence: float,
 ) -> Interval:
-    """Places that the likelihood ratio does not reject, of independent outcomes.
+    """Return the crossings of 1/2 that the likelihood ratio does not reject, if trials are independent.
 
     Parameters
     ----------
     log_k, successes, trials
-        (widths,) of the whole table.
+        (widths,) covariate and counts of the whole table.
     link
         A key of `analysis.transitions.curves.LINKS`.
     curve
@@ -221,25 +221,25 @@ def _level_crossing(
     least: float,
     between: Interval,
 ) -> float:
-    """Where the profile falls to a level on its way to the end; beyond the end, infinite."""
+    """Return the point at which the profile falls to a level; infinite if that is beyond the end."""
     inner, outer = between
     side = np.inf if outer > inner else -np.inf
     for _ in range(_ROUNDS):
-        places = np.linspace(inner, outer, _PLACES)
-        spare = profile(log_k, successes, trials, link, places, slope) - least
-        # The profile has one maximum, so that it falls all the way.
+        points = np.linspace(inner, outer, _POINTS)
+        spare = profile(log_k, successes, trials, link, points, slope) - least
+        # The profile has one maximum, so it falls all the way.
         kept = max(int((spare >= 0).sum()), 1)
-        if kept == _PLACES:
+        if kept == _POINTS:
             return side
-        inner, outer = places[kept - 1], places[kept]
+        inner, outer = points[kept - 1], points[kept]
     return float(np.interp(0, spare[[kept, kept - 1]], [outer, inner]))
 
 
-# --- the seeds' own crossings ------------------------------------------------------------------
+# --- the crossings of the seeds -----------------------------------------------------------------
 
 
 def crossing_bounds(won: Bools, tried: Bools, k: Floats) -> tuple[Floats, Floats]:
-    """Bounds of each seed's crossing: the first width from which it always succeeds.
+    """Return bounds of each seed's crossing: the first width from which it always succeeds.
 
     Parameters
     ----------
@@ -251,36 +251,36 @@ def crossing_bounds(won: Bools, tried: Bools, k: Floats) -> tuple[Floats, Floats
     Returns
     -------
     low, high
-        (seeds,) widths of the grid; 0 where the crossing may lie below it, inf where above. The two
-        agree where the seed was tried at the widths on both sides. Between the last width that it
-        failed at and the next that it was tried at, it is taken to fail up to its crossing and to
-        succeed from there on.
+        (seeds,) widths of the grid; 0 if the crossing may lie below it, inf if above. Both are equal
+        if the seed was tried at the widths on both sides. Between the last width at which it failed
+        and the next at which it was tried, it is assumed to fail up to its crossing and to succeed
+        from there on.
     """
     widths = np.arange(len(k))
     failed = np.where(tried & ~won, widths, -1).max(axis=1)
     later = tried & (widths > failed[:, None])
     succeeded = np.where(later.any(axis=1), later.argmax(axis=1), len(k))
     padded = np.concatenate([k, [np.inf]])
-    # A seed that never failed crosses below the grid, if it was tried at the narrowest width.
+    # A seed that never failed crosses below the grid if it was tried at the narrowest width.
     low = np.where(failed < 0, 0.0, padded[failed + 1])
     high = np.where(succeeded == 0, 0.0, padded[succeeded])
     return low, high
 
 
 def median_of_bounds(low: Floats, high: Floats, confidence: float) -> tuple[float, float, float]:
-    """Median of quantities between bounds, and an interval by order statistics.
+    """Return the median of quantities between bounds, and its interval by order statistics.
 
     Parameters
     ----------
     low, high
         (seeds,) bounds.
     confidence
-        Level of the interval; ranks are whole numbers, so that it covers at least so often.
+        Level of the interval. Ranks are whole numbers, so its coverage is at least that.
 
     Returns
     -------
     median, low, high
-        The median is NaN where the bounds leave it open, and where it lies beyond the grid.
+        The median is NaN if the bounds leave it open, and if it lies beyond the grid.
     """
     seeds = len(low)
     if not seeds:

@@ -1,9 +1,9 @@
-"""Where success passes 1/2 without a curve: the isotonic fit, many rows of counts at once.
+"""The isotonic fit of success and its crossing of 1/2, for many rows of counts at once.
 
-The rising sequence that is nearest to the shares of success (pool adjacent violators) lies below 1/2
-up to where the cumulative sum of successes - trials / 2 is least, and above it from there on. So one
-pass over the widths finds the crossing, and the fit's values on its two sides are the extreme means of
-the blocks that end and begin there.
+The rising sequence nearest to the shares of success (pool adjacent violators) lies below 1/2 up to the
+minimum of the cumulative sum of successes - trials / 2, and above it from there on. So one pass over
+the widths finds the crossing, and the fit's values on its two sides are the extreme means of the blocks
+that end and begin there.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ Floats = npt.NDArray[np.float64]
 
 
 def isotonic_crossings(x: Floats, successes: Floats, trials: Floats) -> Floats:
-    """Where each row's isotonic fit passes 1/2, by linear interpolation in x.
+    """Return the x at which each row's isotonic fit passes 1/2, by linear interpolation.
 
     Parameters
     ----------
     x
         (widths,) ascending.
     successes, trials
-        (rows, widths) counts; a width without trials has no say.
+        (rows, widths) counts; a width without trials is ignored.
 
     Returns
     -------
     numpy.ndarray
-        (rows,). Where the fit is 1/2 over several widths, their middle. -inf or inf where the fit does
-        not come to lie below 1/2 or above it, NaN where neither.
+        (rows,). If the fit is 1/2 over several widths, their middle. -inf if the fit is never below
+        1/2, inf if it is never above, NaN if neither.
     """
     won, tried = (_cumulative(counts) for counts in (successes, trials))
     walk = won - tried / 2
@@ -49,7 +49,7 @@ def _cumulative(counts: Floats) -> Floats:
 def _interpolated(
     x: Floats, won: Floats, tried: Floats, below: npt.NDArray[np.intp], above: npt.NDArray[np.intp]
 ) -> Floats:
-    """Between the last width below 1/2 and the first above; the middle of what lies at 1/2."""
+    """Interpolate between the last width below 1/2 and the first above; at 1/2, take the middle."""
     rows, at = np.arange(len(won)), np.arange(won.shape[1])
     low_end, high_end = won[rows, below, None], won[rows, above, None]
     low_of, high_of = tried[rows, below, None], tried[rows, above, None]

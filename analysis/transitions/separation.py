@@ -1,4 +1,4 @@
-"""Where failures end and successes begin, in rows of counts over ascending widths."""
+"""The end of failures and the beginning of successes, in rows of counts over ascending widths."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ Indices = npt.NDArray[np.intp]
 
 
 def first(flags: Bools) -> Indices:
-    """Index of the first true entry of each row; the row's length where there is none."""
+    """Return the index of the first true entry of each row; the row's length if there is none."""
     return np.where(flags.any(axis=1), flags.argmax(axis=1), flags.shape[1])
 
 
 def last(flags: Bools) -> Indices:
-    """Index of the last true entry of each row; -1 where there is none."""
+    """Return the index of the last true entry of each row; -1 if there is none."""
     return flags.shape[1] - 1 - first(flags[:, ::-1])
 
 
 def separated(successes: Floats, failures: Floats) -> Bools:
-    """Rows whose failures end where their successes begin: any steep curve fits them."""
+    """Return the rows whose failures end where their successes begin: any steep curve fits them."""
     found: Bools = last(failures > 0) <= first(successes > 0)
     return found
 
 
 def brackets(log_k: Floats, successes: Floats, failures: Floats) -> tuple[Floats, Floats]:
-    """The last width of the failing majority and the first of the succeeding one, of each row.
+    """Return the last width of the failing majority and the first of the succeeding one, per row.
 
-    A width without trials is none.
+    Widths without trials are ignored.
     """
     tried, at = successes + failures > 0, np.arange(len(log_k))
     before = at < first(tried & (successes >= failures))[:, None]
@@ -42,7 +42,7 @@ def brackets(log_k: Floats, successes: Floats, failures: Floats) -> tuple[Floats
 
 
 def mixed_range(log_k: Floats, successes: Floats, failures: Floats) -> tuple[float, float]:
-    """From the last width up to which all fail to the first from which all succeed, of one row."""
+    """Return the last width up to which all fail and the first from which all succeed, of one row."""
     before = first(successes[None] > 0)[0] - 1
     after = last(failures[None] > 0)[0] + 1
     return float(log_k[max(before, 0)]), float(log_k[min(after, len(log_k) - 1)])

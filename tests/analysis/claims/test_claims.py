@@ -82,7 +82,7 @@ def test_figure_1_tells_the_least_singular_value_of_every_panel(studies) -> None
                 pytest.approx(least, abs=6e-5),
                 pytest.approx(edge, abs=6e-5),
             ]
-            assert row.verdict == "holds in 3 of 3"
+            assert row.verdict == "holds: 3 of 3 trials"
         assert "amplifies" in next(rows).claim
 
 
@@ -98,7 +98,9 @@ def test_theorem_2_tells_the_critical_widths_and_the_best_law(studies) -> None:
             pytest.approx(float(cell[name]), abs=0.5) for name in ("k_edge_finite", "k_edge")
         ]
     assert last.measured.endswith(f"best law by AICc: {fit_laws(widths)['law'].iloc[0]}")
-    factor = numbers(last.verdict)[0]
+    assert last.word == "sufficient, loose"
+    factor = numbers(last.detail)[0]
+    assert factor == pytest.approx(last.factor, rel=6e-3)
     k50, n, alpha = (widths[name].broadcast_like(widths.k50).values for name in ("k50", "n", "alpha"))
     k = factor * np.median(k50)
     assert np.median(n * np.log(n) * np.log(k) / alpha**2) == pytest.approx(k, rel=0.5)
@@ -114,7 +116,7 @@ def test_stress_tells_alpha_and_the_width_of_every_family_that_was_asked(studies
         assert row.measured == measured(cell)
         if (kind, n) == ("circle", 8):  # an even circle
             assert row.measured == "degenerate"
-            assert row.verdict.startswith("alpha = 0")
+            assert row.detail.startswith("alpha = 0")
             continue
         alpha = float(row.claim.rpartition("alpha = ")[2])
         assert alpha == pytest.approx(float(cell.alpha), rel=6e-3)
@@ -185,7 +187,7 @@ def test_what_is_certain_holds_in_a_small_run_and_what_is_not_there_is_not_told(
     certain = ("Section III: descent tends", "at the certified residual", "after (5)", "proof, (6)")
     for row in rows:
         if any(words in row.claim for words in certain):
-            held, all_of_them = re.search(r"holds in (\d+) of (\d+)", row.verdict).groups()
+            held, all_of_them = re.search(r"(\d+) of (\d+) trials", row.detail).groups()
             assert held == all_of_them != "0"
 
     for part in (0.5, 0.0):

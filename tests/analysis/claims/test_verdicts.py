@@ -6,15 +6,16 @@ Critical widths and stores are made here, so that which verdict is right is know
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import xarray as xr
 
-from analysis.claims import Claim, Mark
-from analysis.claims import section3 as certificates
-from analysis.claims import section4 as training
-from analysis.claims import theorem2 as conditioning
+from analysis.claims import Claim, Mark, section3, section4, theorem2
+from analysis.claims import rows as rows_module
+from analysis.claims.rows import Verdict
+from analysis.report.summary import Summary
 from pipeline.trial_status import Status
 
 
@@ -65,7 +66,7 @@ EDGES = [
     (220, 200, 240, "off the edge by a factor of 2.2"),
     (45, 40, 50, "off the edge by a factor of 2.2"),
     (110, 60, 400, "within 10% of the edge"),
-    (140, 110, 180, "1.4 times the edge, by its interval perhaps within 25% of it"),
+    (140, 110, 180, "1.4 times the edge, perhaps within 25% given its interval"),
 ]
 
 
@@ -73,26 +74,26 @@ EDGES = [
 def test_a_width_off_the_edge_is_a_finding_and_the_theorem_does_not_depart(
     k50, low, high, verdict
 ) -> None:
-    edge, theorem = conditioning.theorem2(Given(cells(k50, low, high)))
+    edge, theorem = theorem2.theorem2(Given(cells(k50, low, high)))
     assert "no claim of the paper" in edge.claim
     assert "no claim of the paper" in edge.group
-    assert (edge.mark, edge.verdict) == (Mark.FINDING, verdict)
+    assert (edge.mark, edge.detail) == (Mark.FINDING, verdict)
     assert edge.factor == pytest.approx(k50 / 100)
     assert theorem.mark == Mark.LOOSE
 
-    (structured,) = conditioning.stress(Given(cells(k50, low, high, dataset=["circle"], angle=[0.0])))
+    (structured,) = theorem2.stress(Given(cells(k50, low, high, dataset=["circle"], angle=[0.0])))
     assert "no claim of the paper" in structured.subject
-    assert (structured.mark, structured.verdict) == (Mark.FINDING, verdict)
+    assert (structured.mark, structured.detail) == (Mark.FINDING, verdict)
 
 
 @pytest.mark.parametrize(("low", "high"), [(0.0, np.inf), (200.0, np.inf), (0.0, 240.0)])
 def test_a_width_whose_interval_lacks_an_end_is_not_located(low, high) -> None:
     axes = {"tolerance": [0.1]}
     rows = [
-        *conditioning.theorem2(Given(cells(220, low, high))),
-        *conditioning.stress(Given(cells(220, low, high, dataset=["circle"], angle=[0.0]))),
-        *training.input_layer(Given(cells(220, low, high, **axes))),
-        *training.joint(Given(cells(220, low, high, trained=["input", "output"], **axes))),
+        *theorem2.theorem2(Given(cells(220, low, high))),
+        *theorem2.stress(Given(cells(220, low, high, dataset=["circle"], angle=[0.0]))),
+        *section4.input_layer(Given(cells(220, low, high, **axes))),
+        *section4.joint(Given(cells(220, low, high, trained=["input", "output"], **axes))),
     ]
     assert len(rows) == 2 + 1 + 2 + 1
     assert {row.mark for row in rows} == {Mark.OPEN}
@@ -100,24 +101,25 @@ def test_a_width_whose_interval_lacks_an_end_is_not_located(low, high) -> None:
 
 
 FREEDOM = [  # k* d / n is a tenth of k*
-    (34.1, 30, 40, Mark.DEPARTS, "k* d/n is off 1 by a factor of 3.41 at this budget"),
-    (2.5, 2, 3, Mark.DEPARTS, "k* d/n is off 1 by a factor of 4.00 at this budget"),
-    (34.1, 15, 60, Mark.OPEN, "not located well enough: k* d/n is off 1 by a factor of 3.41"),
-    (15, 14, 16, Mark.HOLDS, "kd = n holds to a factor of 1.50 at this budget"),
+    (34.1, 30, 40, Mark.DEPARTS, "k* d/n differs from 1 by a factor of 3.41 at this budget"),
+    (2.5, 2, 3, Mark.DEPARTS, "k* d/n differs from 1 by a factor of 4.00 at this budget"),
+    (34.1, 15, 60, Mark.OPEN, "k* d/n differs from 1 by a factor of 3.41"),
+    (15, 14, 16, Mark.HOLDS, "kd = n to a factor of 1.50 at this budget"),
 ]
 
 
 @pytest.mark.parametrize(("k50", "low", "high", "mark", "verdict"), FREEDOM)
 def test_the_count_of_freedom_is_told_by_its_mark(k50, low, high, mark, verdict) -> None:
-    row, _ = training.input_layer(Given(cells(k50, low, high, tolerance=[0.1])))
+    row, _ = section4.input_layer(Given(cells(k50, low, high, tolerance=[0.1])))
     assert row.mark == mark
-    assert row.verdict.startswith(verdict)
+    assert row.detail.startswith(verdict)
+    assert row.factor == pytest.approx(k50 / 10)
 
 
 SUFFICIENT = [  # n^4 / d^3 is 16
-    (1.6, 1.5, 1.7, Mark.LOOSE, "sufficient, loose by a factor of 1.0e+01"),
-    (15, 12, 18, Mark.OPEN, "not located well enough"),
-    (30, 25, 40, Mark.FINDING, "its constant is too small in 1 of 1"),
+    (1.6, 1.5, 1.7, Mark.LOOSE, "sufficient, loose: by a factor of 1.0e+01"),
+    (15, 12, 18, Mark.OPEN, "not located: the width lies within"),
+    (30, 25, 40, Mark.FINDING, "finding: its constant is too small in 1 of 1"),
 ]
 
 
@@ -126,7 +128,7 @@ def test_a_width_is_sufficient_only_beyond_the_interval_of_the_critical_one(
     k50, low, high, mark, verdict
 ) -> None:
     widths = cells(k50, low, high, tolerance=[0.1], n=[20]).assign_coords(d=[21.544346900318843])
-    *_, row = training.input_layer(Given(widths))
+    *_, row = section4.input_layer(Given(widths))
     assert row.mark == mark
     assert row.verdict.startswith(verdict)
 
@@ -134,9 +136,9 @@ def test_a_width_is_sufficient_only_beyond_the_interval_of_the_critical_one(
 @pytest.mark.parametrize(
     ("slowness", "verdict"),
     [
-        (4000.0, "moves with the budget"),  # from k = 40 at 100 steps to k = 4 at 1000
-        (0.0, "does not move with the budget beyond its intervals"),
-        (30_000.0, "located at one budget only"),  # k = 300 and 90, of 64 at most, and 30
+        (4000.0, "finding: it moves with the budget"),  # from k = 40 at 100 steps to k = 4 at 1000
+        (0.0, "finding: it does not move beyond the intervals"),
+        (30_000.0, "finding: located at one budget only"),  # k = 300 and 90, of 64 at most, and 30
         (np.nan, "not located"),
     ],
 )
@@ -152,7 +154,7 @@ def test_a_threshold_moves_with_the_budget_where_the_intervals_say_so(slowness, 
     store = filled(table, **axes, tolerance=[0.1]).assign_coords(k=("width", k))
     store["status"] = store.status.isel(tolerance=0, drop=True)
     store.attrs = {"experiment": "input", "nested": 1, "identity_fields": {"descent": {"steps": 1000}}}
-    (row,) = training.budget(Given(ds=store))
+    (row,) = section4.budget(Given(ds=store))
     assert row.verdict == verdict
     assert (row.mark == Mark.OPEN) == np.isnan(slowness)
 
@@ -169,12 +171,12 @@ def test_a_threshold_moves_with_the_budget_where_the_intervals_say_so(slowness, 
 def test_which_layer_needs_fewer_units_is_told_where_intervals_are_disjoint(low, high, mark) -> None:
     middle = np.sqrt(np.multiply(low, high))
     axes = {"tolerance": [0.1], "trained": ["input", "output"]}
-    (row,) = training.joint(Given(cells(middle, low, high, **axes)))
+    (row,) = section4.joint(Given(cells(middle, low, high, **axes)))
     assert row.mark == mark
 
 
 def deep(low, high, d=(10,)) -> Given:
-    """Critical widths of one and of two layers, and a store with their conditioning."""
+    """Critical widths of one and of two layers, and a store with their theorem2."""
     axes = {"tolerance": [0.1], "depth": [1, 2]}
     numbers = {"sigma_min": np.reshape(d, (-1, 1, 1, 1)), "kernel_alpha": 1.0}
     store = filled(numbers, depth=[1, 2], d=list(d), n=[100], width=[4.0], seed=range(3))
@@ -190,17 +192,17 @@ def deep(low, high, d=(10,)) -> Given:
         ([50, 8], [60, 9], Mark.FINDING, "depth lowers the width and lowers the parameters"),
         ([9, 20], [10, 22], Mark.FINDING, "depth raises the width and raises the parameters"),
         ([9, 9], [11, 10], Mark.FINDING, "depth does not measurably move the width and raises"),
-        ([9, 5], [20, 12], Mark.OPEN, "not located well enough"),
+        ([9, 5], [20, 12], Mark.OPEN, "the intervals overlap"),
     ],
 )
 def test_what_depth_does_is_told_where_intervals_are_disjoint(low, high, mark, verdict) -> None:
-    row, _ = training.depth(deep(low, high))
+    row, _ = section4.depth(deep(low, high))
     assert row.mark == mark
-    assert row.verdict.startswith(verdict)
+    assert row.detail.startswith(verdict)
 
 
 def test_conditioning_against_depth_is_told_of_every_d() -> None:
-    rows = list(training.depth(deep([50, 8], [60, 9], d=(10, 30))))
+    rows = list(section4.depth(deep([50, 8], [60, 9], d=(10, 30))))
     told = [row for row in rows if row.subject == "conditioning of the last layer against depth"]
     assert len(told) == 2
     for row, d, ratio in zip(told, (10, 30), ("5.000", "15.000"), strict=True):
@@ -214,7 +216,7 @@ def test_the_output_layers_width_is_told_of_every_d() -> None:
     names = ("solution_error", "loss_final", "loss_initial")
     store = unfilled(*names, **sizes, width=[1.0], seed=[0]).assign_coords(k=("n", [50, 100]))
     given = Given(cells(k50, 50, 130, **sizes, tolerance=[0.1]), store)
-    rows = [row for row in training.output_layer(given) if "of order n" in row.claim]
+    rows = [row for row in section4.output_layer(given) if "of order n" in row.claim]
     for row, d, n in zip(rows, (10, 10, 30, 30), (50, 100, 50, 100), strict=True):
         assert f"(d={d}, n={n})" in row.claim
     assert [row.factor for row in rows] == pytest.approx([1.2, 1.1, 1.4, 1.2])
@@ -224,7 +226,7 @@ def test_the_output_layers_width_is_told_of_every_d() -> None:
 def test_figure_1_compares_n_only_where_there_are_two(n) -> None:
     names = ("sigma_min", "sigma_max", "edge")
     store = unfilled(*names, dataset=["sphere"], n=n, seed=[0, 1]).assign_coords(k=1600)
-    rows = list(conditioning.figure1(Given(ds=store)))
+    rows = list(theorem2.figure1(Given(ds=store)))
     assert ["amplifies" in row.claim for row in rows] == [False] * len(n) + [True] * (len(n) > 1)
     assert {row.mark for row in rows} == {Mark.OPEN}
     assert not any("nan" in row.measured for row in rows)
@@ -243,7 +245,7 @@ def test_figure_1_departs_only_where_the_seeds_agree_that_it_does(largest, mark)
     least = np.stack([np.ones(len(largest)), np.full(len(largest), 0.5)])
     numbers = {"sigma_max": [np.ones(len(largest)), largest], "sigma_min": least, "edge": 1.0}
     store = filled(numbers, dataset=["sphere"], n=[100, 200], seed=range(len(largest)))
-    *_, row = conditioning.figure1(Given(ds=store.assign_coords(k=1600)))
+    *_, row = theorem2.figure1(Given(ds=store.assign_coords(k=1600)))
     assert row.mark == mark
 
 
@@ -262,23 +264,23 @@ def certified(*multiples: float) -> list[Claim]:
         relative_loss=store.rate_ratio * 0 + 1e-2,
         steps=store.rate_ratio * 0 + 10,
     )
-    return list(certificates.theorem1(Given(ds=store)))
+    return list(section3.theorem1(Given(ds=store)))
 
 
 def test_a_multiple_below_one_is_within_the_certificate() -> None:
     rows = certified(0.5, 100.0)
     within = [row for row in rows if "at 0.5 times the certified residual" in row.claim]
     beyond = [row for row in rows if "at 100 times the certified residual" in row.claim]
-    assert [(row.mark, row.verdict) for row in within] == [(Mark.HOLDS, "holds in 3 of 3")] * 2
+    assert [(row.mark, row.verdict) for row in within] == [(Mark.HOLDS, "holds: 3 of 3 trials")] * 2
     assert [(row.mark, row.verdict) for row in beyond] == [
-        (Mark.FINDING, "holds in 0 of 3, beyond the certificate")
+        (Mark.FINDING, "finding: holds in 0 of 3 trials, beyond the certificate")
     ] * 2
 
 
 @pytest.mark.parametrize("multiples", [(1.0, 100.0), (100.0, 1.0), (0.5, 1.0)])
 def test_what_follows_from_the_bounds_is_read_within_the_certificate(multiples) -> None:
     rows = {row.claim.partition(":")[0]: row for row in certified(*multiples)}
-    assert rows["after (5)"].verdict.startswith("holds in 3 of 3")
+    assert rows["after (5)"].verdict.startswith("holds, loose: 3 of 3 trials, by a factor of 2")
     assert rows["after (5)"].factor == 2
 
 
@@ -302,9 +304,9 @@ SIZES = {"d": [10, 20], "n": [100, 200]}
 @pytest.mark.parametrize(
     ("make", "axes"),
     [
-        (conditioning.theorem2, SIZES),
-        (conditioning.proof, SIZES),
-        (training.input_layer, {"tolerance": [0.1, 0.01], **SIZES}),
+        (theorem2.theorem2, SIZES),
+        (theorem2.proof, SIZES),
+        (section4.input_layer, {"tolerance": [0.1, 0.01], **SIZES}),
     ],
 )
 def test_claims_whose_widths_are_not_located_stay_as_open(make, axes) -> None:
@@ -324,7 +326,7 @@ def test_claims_whose_widths_are_not_located_stay_as_open(make, axes) -> None:
 def test_a_proven_width_below_the_critical_one_departs(k50, low, high, mark) -> None:
     """Its constants are the proof's: no free constant excuses it."""
     store = filled(PROOF, d=[10], n=[100], seed=[0, 1])
-    *_, row = conditioning.proof(Given(cells(k50, low, high), store))
+    *_, row = theorem2.proof(Given(cells(k50, low, high), store))
     assert row.mark == mark
 
 
@@ -332,8 +334,8 @@ def test_a_proven_width_below_the_critical_one_departs(k50, low, high, mark) -> 
 def test_a_step_claimed_with_probability_one_half_holds_in_half_of_the_trials(held, mark) -> None:
     norms = {"feature_norm": [0.5] * held + [1.5] * (4 - held)}
     store = filled(PROOF | norms, d=[10], n=[100], seed=range(4))
-    row = next(conditioning.proof(Given(censored(), store)))
-    assert row.verdict.startswith(f"holds in {held} of 4")
+    row = next(theorem2.proof(Given(censored(), store)))
+    assert f"{held} of 4 trials" in row.detail
     assert row.mark == mark
 
 
@@ -350,5 +352,51 @@ def test_the_floor_is_told_to_be_off_only_where_the_seeds_agree_that_it_is(seeds
     loss = {"loss_final": np.divide(seeds, 2), "loss_initial": 1.0, "solution_error": 0.0}
     store = filled(loss, d=[10], n=[100], width=[0.5], seed=range(len(seeds)))
     given = Given(censored(tolerance=[0.1]), store.assign_coords(k=("width", [50])))
-    (row,) = [row for row in training.output_layer(given) if "floors" in row.claim]
+    (row,) = [row for row in section4.output_layer(given) if "floors" in row.claim]
     assert row.mark == mark
+
+
+def section4_rows() -> dict[str, list[Claim]]:
+    """Claims of Section IV with every mark among them, by the sweep."""
+    ends = (np.reshape(row, (1, 3, 1)) for row in ([15.0, 34, 60], [14.0, 30, 15], [16.0, 40, 99]))
+    swept = Given(cells(*ends, n=[100, 101, 102], tolerance=[0.1]))
+    ends = (np.reshape(row, (1, 1, 2, 1)) for row in ([20, 40], [18, 36], [22, 44]))
+    both = cells(*ends, trained=["input", "output"], tolerance=[0.1])
+    loss = {"loss_final": [0.7, 0.75, 0.8], "loss_initial": 1.0, "solution_error": 0.0}
+    store = filled(loss, d=[10], n=[100], width=[0.5], seed=range(3)).assign_coords(k=("width", [50]))
+    located = cells(110, 100, 120, tolerance=[0.1])
+    return {
+        "input-layer": list(section4.input_layer(swept)),
+        "joint": list(section4.joint(Given(both))),
+        "output-layer": list(section4.output_layer(Given(located, store))),
+        "depth": [*section4.depth(deep([50, 8], [60, 9])), *section4.depth(deep([9, 5], [20, 12]))],
+    }
+
+
+def test_rewording_every_verdict_changes_nothing_but_its_words(monkeypatch) -> None:
+    before = section4_rows()
+
+    def reworded(mark: Mark, detail: str = "", factor: float | None = None, word: str = "") -> Verdict:
+        return Verdict(mark, f"so {len(detail)}", factor, f"thus {mark.name}")
+
+    for module in (section4, rows_module):
+        monkeypatch.setattr(module, "Verdict", reworded)
+        for name in {"NOT_LOCATED", "OVERLAP"} & set(vars(module)):
+            monkeypatch.setattr(module, name, reworded(Mark.OPEN))
+    after = section4_rows()
+
+    def facts(found: dict[str, list[Claim]]) -> list[tuple[object, ...]]:
+        rows = [row for claims in found.values() for row in claims]
+        return [(row.claim, row.measured, row.mark, row.factor, row.group) for row in rows]
+
+    def summary(found: dict[str, list[Claim]]) -> tuple[object, ...]:
+        pages = [SimpleNamespace(name=name, anchor=name, claims=rows) for name, rows in found.items()]
+        head = Summary(pages)
+        groups = [group for _, part in head.parts for group in part]
+        marks = [(group.subject, group.mark, group.factors, group.measured) for group in groups]
+        return head.tally, marks, [factor for _, factor in head.loose], head.counts_of(groups)
+
+    assert facts(after) == facts(before)
+    assert summary(after) == summary(before)
+    assert {row.mark for claims in before.values() for row in claims} == set(Mark)
+    assert all(row.word.startswith("thus") for claims in after.values() for row in claims)

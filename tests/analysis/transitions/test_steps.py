@@ -20,7 +20,7 @@ from analysis.scaling import distinguishable
 from analysis.study import Study
 from analysis.success import Success
 from jobs.commands.plot import draw_store
-from pipeline.errors import InputError
+from pipeline.errors import InputError, ParameterError
 from pipeline.trial_status import Status
 
 BUDGET = 20_000
@@ -119,9 +119,12 @@ def test_without_budgets_the_whole_budget_of_the_store_is_meant(ds, widths) -> N
 
 
 def test_a_threshold_of_conditioning_is_refused(ds) -> None:
-    with pytest.raises(InputError, match=r"threshold: .* steps_to_tolerance .* leave it out"):
+    with pytest.raises(
+        ParameterError, match=r"threshold: .* steps_to_tolerance .* remove it"
+    ) as caught:
         critical_widths(ds, 0.5)
-    with pytest.raises(InputError, match=r"threshold: .* success as given; leave it out"):
+    assert caught.value.parameter == "threshold"
+    with pytest.raises(ParameterError, match=r"threshold: .* success as given; remove it"):
         critical_widths(ds, 0.5, success=ds.status == 1)
 
 
