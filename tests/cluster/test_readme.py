@@ -1,4 +1,4 @@
-"""The README's section on clusters, followed word by word on a real Slurm."""
+"""The commands of jobs/README.md, followed word by word on a real Slurm."""
 
 from __future__ import annotations
 
@@ -19,13 +19,12 @@ from pipeline.store.location import locate
 from .polling import wait_until
 from .private_slurm import PrivateSlurm
 
-README = Path(__file__).parents[2] / "README.md"
+README = Path(__file__).parents[2] / "jobs" / "README.md"
 
 
 def blocks(kind: str) -> list[str]:
-    """The blocks of code of the section."""
-    section = README.read_text(encoding="utf-8").split("\n## On a cluster\n")[1].split("\n## ")[0]
-    return re.findall(rf"```{kind}\n(.*?)```", section, re.DOTALL)
+    """Return the blocks of code of one language."""
+    return re.findall(rf"```{kind}\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
 
 
 def commands() -> list[list[str]]:
