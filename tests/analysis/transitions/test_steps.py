@@ -13,8 +13,9 @@ import xarray as xr
 
 import pipeline
 from analysis import critical_widths, fit_laws, load_store, open_store, success_counts
+from analysis.axes import PANEL
 from analysis.figures.phase import phase_figure
-from analysis.figures.style import MOST_PANELS, PANEL_DIMS, panels_of
+from analysis.figures.style import MOST_PANELS, panels_of
 from analysis.figures.transition import laws_figure
 from analysis.scaling import distinguishable
 from analysis.study import Study
@@ -166,7 +167,7 @@ def test_descent_goes_before_conditioning_and_success_before_both(ds) -> None:
         ([True], "expected whole numbers"),
         (["100"], "expected whole numbers"),
         ([100, 100], "expected each of them once"),
-        ([100, BUDGET + 1], "got 20001; the trials were given 20000 steps"),
+        ([100, BUDGET + 1], "got 20001, but the trials stopped after 20000 steps"),
     ],
 )
 def test_budgets_that_the_trials_cannot_answer_for_are_refused(ds, budgets, said) -> None:
@@ -177,9 +178,9 @@ def test_budgets_that_the_trials_cannot_answer_for_are_refused(ds, budgets, said
 
 
 def test_budgets_need_descent_and_a_known_end_of_it(ds) -> None:
-    with pytest.raises(InputError, match="is not judged by steps_to_tolerance"):
+    with pytest.raises(InputError, match="does not use steps_to_tolerance"):
         critical_widths(ds, budgets=[10], success=ds.k > 10)
-    with pytest.raises(InputError, match="is not judged by steps_to_tolerance"):
+    with pytest.raises(InputError, match="does not use steps_to_tolerance"):
         critical_widths(ds.drop_vars("steps_to_tolerance"), budgets=[10])
     with pytest.raises(InputError, match="do not say how many steps"):
         critical_widths(ds.drop_attrs(), budgets=[10])
@@ -214,7 +215,7 @@ def test_panels_are_the_axes_that_are_no_numbers_of_a_law(widths) -> None:
     names = [name for name, _ in panels_of(both)]
     assert len(names) == len(set(names)) == 2 * len(TOLERANCES) * len(BUDGETS)
     assert names[0] == "v trained, loss ≤ 0.1, 1,000 steps"
-    assert all(not set(PANEL_DIMS) & set(part.dims) for _, part in panels_of(both))
+    assert all(not set(PANEL) & set(part.dims) for _, part in panels_of(both))
 
 
 def test_figures_of_descent_say_the_rule_and_draw_no_prediction(ds) -> None:
@@ -287,7 +288,7 @@ def test_a_budget_beyond_that_of_the_store_is_a_usage_error(widthlaw, store, ver
     more = ("--kind", "phase", "-o", tmp_path) if verb == "plot" else ()
     told = widthlaw(verb, store, "--budget", 2001, *more)
     assert told.returncode == 2
-    assert "the trials were given 2000 steps" in told.stderr or "no figure" in told.stderr
+    assert "the trials stopped after 2000 steps" in told.stderr or "no figure" in told.stderr
     assert not told.stdout
 
 
