@@ -27,7 +27,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.descent.activations import SMOOTHNESS
+from pipeline.descent.dispatch import DERIVATIVES
 from pipeline.descent.network import Network
 
 __all__ = ["Certificate", "certify"]
@@ -99,7 +99,7 @@ def certify(network: Network, X: Array, direction: Array | None = None) -> Certi
         deviation = _measured_deviation(network, X, J, direction)
         radius = _largest_radius(deviation, alpha / 3, precision=1e-3)
         return Certificate(alpha, largest + alpha / 3, radius, rigorous=False)
-    norm, slope = float(np.linalg.norm(X, 2)), SMOOTHNESS[network.activation].slope
+    norm, slope = float(np.linalg.norm(X, 2)), DERIVATIVES[network.activation].slope
     v = float(np.linalg.norm(network.v))
     deviation = _input_deviation(network, X, norm)
     if network.trained == "input":
@@ -114,18 +114,18 @@ def certify(network: Network, X: Array, direction: Array | None = None) -> Certi
 
 def _input_deviation(network: Network, X: Array, norm: float) -> Bound:
     """Bound on ||J(W) - J(W0)|| for ||W - W0||_F <= R, v being fixed."""
-    smooth = SMOOTHNESS[network.activation]
+    derivative = DERIVATIVES[network.activation]
     largest_v = float(np.abs(network.v).max())
     rows = np.linalg.norm(X, axis=1)
-    if smooth.bend is not None:
-        lipschitz = smooth.bend * largest_v * norm * float(rows.max())
+    if derivative.bend is not None:
+        lipschitz = derivative.bend * largest_v * norm * float(rows.max())
         return lambda R: lipschitz * R
     toll = (network.W @ (X / np.where(rows > 0, rows, 1)[:, None]).T)[:, rows > 0] ** 2
     paid = np.cumsum(np.sort(toll, axis=0), axis=0)  # (k, n): of the cheapest units, one after another
 
     def deviation(R: float) -> float:
         flipped = (paid <= R**2).sum(axis=0).max(initial=0)
-        return float(smooth.jump * norm * largest_v * np.sqrt(flipped))
+        return float(derivative.jump * norm * largest_v * np.sqrt(flipped))
 
     return deviation
 

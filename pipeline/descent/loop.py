@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pipeline.descent.activations import SLOPES, activate, code_of
+from pipeline.descent.dispatch import SLOPES, activate, code_of
 from pipeline.descent.network import Network
 from pipeline.numerics.compiled import compiled, entry
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.descent.activations import activate, code_of
+from pipeline.descent.dispatch import activate, code_of
 from pipeline.numerics.compiled import entry
 
 __all__ = ["TRAINED", "Network", "balanced"]
@@ -36,7 +36,7 @@ class Network:
     Attributes
     ----------
     activation
-        A key of `pipeline.descent.activations.SMOOTHNESS`.
+        A key of `pipeline.descent.dispatch.DERIVATIVES`.
     W
         (k, d) weights of the first hidden layer.
     hidden

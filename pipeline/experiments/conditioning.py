@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pipeline.experiments.base import Experiment, SeedResult, SeedTrial
 from pipeline.experiments.features import SHARED_VARIABLES, kernel_seconds, run_widths
 from pipeline.numerics.datasets import KINDS
-from pipeline.numerics.random_features import NestedFeatures
+from pipeline.numerics.random_features import RandomFeatures
 from pipeline.sweep import Cell, Descent
 
 __all__ = ["EXPERIMENT", "gram_seconds"]
@@ -21,7 +21,7 @@ def _run_seed(trial: SeedTrial) -> SeedResult:
     return run_widths(trial, SHARED_VARIABLES, _extremes)
 
 
-def _extremes(features: NestedFeatures, k: int, floor: float) -> Mapping[str, float]:
+def _extremes(features: RandomFeatures, k: int, floor: float) -> Mapping[str, float]:
     sigma_min, sigma_max = features.extremes(k, floor)
     return {"sigma_min": sigma_min, "sigma_max": sigma_max}
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.experiments.base import Measured, SeedResult, SeedTrial, Variable, blank, visit_widths
-from pipeline.numerics.random_features import NestedFeatures
+from pipeline.numerics.random_features import RandomFeatures
 from pipeline.theory import kernels, marchenko_pastur
 
 __all__ = ["SHARED_VARIABLES", "kernel_seconds", "run_widths", "set_kernel"]
@@ -37,7 +37,7 @@ SHARED_VARIABLES = (
 def run_widths(
     trial: SeedTrial,
     variables: Sequence[Variable],
-    measure: Callable[[NestedFeatures, int, float], Mapping[str, Array | float]],
+    measure: Callable[[RandomFeatures, int, float], Mapping[str, Array | float]],
 ) -> SeedResult:
     """Run all widths of one seed.
 
@@ -59,12 +59,12 @@ def run_widths(
     X = trial.inputs()
     edges, scales = set_kernel(result, kernels.kernel_matrix(X, trial.cell.activation), trial.widths)
     floors = np.clip(edges - SCALES * scales, 0, SHARE * edges).tolist()
-    features: NestedFeatures | None = None
+    features: RandomFeatures | None = None
 
     def one_width(place: int, k: int) -> Measured:
         nonlocal features
         if features is None or not trial.nested:
-            features = NestedFeatures(X, trial.cell.activation, trial.weights(k))
+            features = RandomFeatures(X, trial.cell.activation, trial.weights(k))
         return Measured(measure(features, k, floors[place]))
 
     return visit_widths(trial, result, one_width)

@@ -6,7 +6,7 @@ and both are axes of the answer.
 
 from __future__ import annotations
 
-from pipeline.descent.activations import SMOOTHNESS
+from pipeline.descent.dispatch import DERIVATIVES
 from pipeline.experiments.base import Experiment, SeedResult, SeedTrial, blank, visit_widths
 from pipeline.experiments.training import TRAINING, descend_width, descent_seconds
 
@@ -29,5 +29,5 @@ EXPERIMENT = Experiment(
     descends=True,
     balanced=True,
     options={"trained": ("input",)},
-    activations=tuple(SMOOTHNESS),
+    activations=tuple(DERIVATIVES),
 )

@@ -20,7 +20,7 @@ from pipeline.experiments.base import (
     visit_widths,
 )
 from pipeline.experiments.training import CURVE, DESCENT, closed_form
-from pipeline.numerics.random_features import NestedFeatures
+from pipeline.numerics.random_features import RandomFeatures
 from pipeline.sweep import Cell, Descent
 
 __all__ = ["EXPERIMENT"]
@@ -41,7 +41,7 @@ def _run_seed(trial: SeedTrial) -> SeedResult:
     assert descent is not None
 
     def one_width(place: int, k: int) -> Measured:
-        found = modes(NestedFeatures(X, trial.cell.activation, trial.weights(k)).features(k), -y)
+        found = modes(RandomFeatures(X, trial.cell.activation, trial.weights(k)).features(k), -y)
         eta = descent.step_size / found.sigma[0] ** 2 if found.sigma.size else descent.step_size
         outcome = closed_form(found, descent, eta, whole=True)
         shortest = found.shortest or np.nan  # 0 where no v does better than v = 0

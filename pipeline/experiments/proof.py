@@ -22,7 +22,7 @@ from pipeline.experiments.base import Experiment, SeedResult, SeedTrial, Variabl
 from pipeline.experiments.conditioning import gram_seconds
 from pipeline.experiments.features import SHARED_VARIABLES, run_widths
 from pipeline.numerics.activations import ACTIVATIONS
-from pipeline.numerics.random_features import NestedFeatures
+from pipeline.numerics.random_features import RandomFeatures
 
 __all__ = ["CHANCE", "EXPERIMENT", "delta", "sufficient_width"]
 
@@ -62,7 +62,7 @@ def sufficient_width(n: int, norm: float, alpha: float) -> float:
 def _run_seed(trial: SeedTrial) -> SeedResult:
     norm = float(np.linalg.norm(trial.inputs(), 2))
 
-    def steps(features: NestedFeatures, k: int, floor: float) -> Mapping[str, float]:
+    def steps(features: RandomFeatures, k: int, floor: float) -> Mapping[str, float]:
         sigma_min, sigma_max = features.extremes(k, floor)
         bound = delta(trial.n, norm, k)
         return {
@@ -102,7 +102,5 @@ EXPERIMENT = Experiment(
     _run_seed,
     gram_seconds,
     unit_norm=True,
-    # (6) holds where |phi(z)| <= |z|, or <= 1, or phi is 1-Lipschitz and E phi(g)^2 <= 1: one of them
-    # is true of all but the square
-    activations=tuple(name for name in ACTIVATIONS if name != "square"),
+    activations=tuple(name for name, activation in ACTIVATIONS.items() if activation.concentrates),
 )

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pipeline.experiments.base import Experiment, SeedResult, SeedTrial, Variable
 from pipeline.experiments.features import SHARED_VARIABLES, kernel_seconds, run_widths
-from pipeline.numerics.random_features import NestedFeatures, descending_singular_values
+from pipeline.numerics.random_features import RandomFeatures, descending_singular_values
 from pipeline.sweep import Cell, Descent
 
 __all__ = ["EXPERIMENT"]
@@ -29,7 +29,7 @@ def _run_seed(trial: SeedTrial) -> SeedResult:
 
 
 def _spectrum(
-    features: NestedFeatures, k: int, floor: float
+    features: RandomFeatures, k: int, floor: float
 ) -> Mapping[str, NDArray[np.float64] | float]:
     values = descending_singular_values(features.features(k))
     return {"singular_values": values, "sigma_max": values[0], "sigma_min": values[-1]}

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
-from pipeline.descent.activations import SMOOTHNESS
 from pipeline.descent.certificates import Certificate, certify
+from pipeline.descent.dispatch import DERIVATIVES
 from pipeline.descent.loop import train
 from pipeline.descent.network import TRAINED, Network
 from pipeline.experiments.base import (
@@ -149,5 +149,5 @@ EXPERIMENT = Experiment(
     descends=True,
     balanced=True,
     options={"trained": ("input", *(name for name in TRAINED if name != "input")), "depth": ()},
-    activations=tuple(SMOOTHNESS),
+    activations=tuple(DERIVATIVES),
 )

@@ -32,15 +32,20 @@ __all__ = ["compiled", "compiled_sources", "entry", "in_order"]
 
 CONFIG: Any = numba.config
 
+REGISTER = Path("numerics", "activations", "__init__.py")
+
 RELAXED = frozenset({"reassoc", "contract", "nsz", "arcp"})
 
 
 def compiled_sources() -> list[Path]:
-    """Files of the whole package that hold compiled functions, and this one."""
+    """Return the files that decide what is compiled: compiled functions, this file, and the register.
+
+    The register of activations numbers the functions that the loop chooses from.
+    """
     package = Path(str(files("pipeline")))
     marks = (b"\nfrom pipeline.numerics.compiled import", b"\nfrom pipeline.numerics import compiled")
     found = {path for path in package.rglob("*.py") if any(mark in path.read_bytes() for mark in marks)}
-    return sorted(found | {Path(__file__)})
+    return sorted(found | {Path(__file__), package / REGISTER})
 
 
 def _cache_folder() -> str:
@@ -56,13 +61,14 @@ CACHE_FOLDER = _cache_folder()
 def compiled(function: Callable[..., Any], **more: Any) -> Any:
     """Compile a function at its first call; later processes load it from the folder above."""
     # error_model: a check of every divisor would keep loops from becoming vectors
-    options: Any = {"fastmath": set(RELAXED), "nogil": True, "error_model": "numpy"} | more
+    options: Any = {"fastmath": set(RELAXED), "nogil": True, "error_model": "numpy", "cache": True}
+    options |= more
     elsewhere = CONFIG.CACHE_DIR
     CONFIG.CACHE_DIR = CACHE_FOLDER
     try:
-        return numba.njit(function, cache=True, **options)
-    except RuntimeError:  # no folder that may be written: every process compiles for itself
         return numba.njit(function, **options)
+    except RuntimeError:  # no folder that may be written: every process compiles for itself
+        return numba.njit(function, **(options | {"cache": False}))
     finally:
         CONFIG.CACHE_DIR = elsewhere
 

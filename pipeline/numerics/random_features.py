@@ -1,6 +1,6 @@
 """Singular values of random features Phi = phi(W X^T), shape (k, n), one hidden unit per row.
 
-`singular_values` is the plain SVD. `NestedFeatures` serves a whole axis of widths in one pass: the
+`singular_values` is the plain SVD. `RandomFeatures` serves a whole axis of widths in one pass: the
 rows of one W are drawn in fixed panels, their products are added to a growing Gram matrix, and at
 each width only its two extreme eigenvalues are computed, by Lanczos: the largest from the matrix
 itself, the smallest from the inverse of the matrix shifted to just below where random matrix theory
@@ -20,7 +20,7 @@ from scipy.linalg import blas
 from pipeline.numerics.activations import apply
 from pipeline.numerics.lanczos import largest_eigenvalue, smallest_eigenvalue
 
-__all__ = ["GRAM_LIMIT", "PANEL", "NestedFeatures", "descending_singular_values", "singular_values"]
+__all__ = ["GRAM_LIMIT", "PANEL", "RandomFeatures", "descending_singular_values", "singular_values"]
 
 Array = NDArray[np.float64]
 
@@ -89,7 +89,7 @@ def _check_finite(Phi: Array) -> None:
         raise FloatingPointError("features are not finite: the inputs overflow in phi(W X^T)")
 
 
-class NestedFeatures:
+class RandomFeatures:
     """The random features of one seed, grown to any number of rows.
 
     Parameters
