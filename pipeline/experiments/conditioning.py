@@ -27,14 +27,15 @@ def _extremes(features: RandomFeatures, k: int, floor: float) -> Mapping[str, fl
 
 
 def gram_seconds(cell: Cell, descent: Descent | None = None) -> float:
-    """Estimated time of one seed: rows of Phi, growing Gram matrix, and two eigenvalues per width.
+    """Estimate the time of one seed: rows of Phi, growing Gram matrix, two eigenvalues per width.
 
-    Rows that lie close or regularly make Phi so ill-conditioned that its triangle is needed as well.
+    Rows that are nearly parallel or lie regularly make Phi so ill-conditioned that its triangle is
+    needed too.
     """
     n, d, widths = cell.n, cell.d, cell.widths
     grow = max(widths) * n * (5e-9 + 6e-11 * n + 1.5e-10 * d)
     per_width = 3e-4 + 8e-9 * n**2 + 1e-11 * n**3
-    if not KINDS[cell.dataset.kind].spread:
+    if not KINDS[cell.dataset.kind].general:
         grow += 1.5e-10 * max(widths) * n**2
         per_width += 1.2e-9 * n**3
     return kernel_seconds(n, widths) + grow + len(widths) * per_width

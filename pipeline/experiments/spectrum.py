@@ -36,7 +36,7 @@ def _spectrum(
 
 
 def _seconds(cell: Cell, descent: Descent | None) -> float:
-    """One SVD per width."""
+    """Estimate the time: one SVD per width."""
     svd = sum(5e-4 + 2.2e-10 * k * cell.n * min(k, cell.n) for k in cell.widths)
     return kernel_seconds(cell.n, cell.widths) + svd
 

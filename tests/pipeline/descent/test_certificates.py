@@ -9,9 +9,10 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from pipeline.descent.architecture import TRAINED
 from pipeline.descent.certificates import certify
 from pipeline.descent.dispatch import DERIVATIVES
-from pipeline.descent.network import TRAINED, Network, balanced
+from pipeline.descent.network import Network, balanced
 
 KINDS = ("relu", "leaky_relu", "softplus", "tanh", "gelu", "erf", "sigmoid")
 

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipeline.descent.architecture import TRAINED
 from pipeline.descent.dispatch import DERIVATIVES
 from pipeline.descent.loop import Training, train
-from pipeline.descent.network import TRAINED, Network, balanced
+from pipeline.descent.network import Network, balanced
 
 NAMES = tuple(DERIVATIVES)
 

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipeline.descent.architecture import TRAINED
 from pipeline.descent.dispatch import DERIVATIVES
-from pipeline.descent.network import TRAINED, Network, balanced
+from pipeline.descent.network import Network, balanced
 
 NAMES = tuple(DERIVATIVES)
 SMOOTH = tuple(name for name in NAMES if DERIVATIVES[name].bend is not None)
