@@ -23,8 +23,9 @@ from analysis.figures.style import (
     series_look,
     signs,
 )
-from analysis.scaling.finite_size import RISE, TooFewCurves, collapse
+from analysis.scaling.finite_size import TooFewCurves, collapse
 from analysis.study import Study
+from analysis.transitions.curves import RISE
 
 __all__ = ["collapse_figure"]
 

@@ -166,7 +166,7 @@ def test_descent_goes_before_conditioning_and_success_before_both(ds) -> None:
         ([True], "expected whole numbers"),
         (["100"], "expected whole numbers"),
         ([100, 100], "expected each of them once"),
-        ([100, BUDGET + 1], "got 20001; the trials were given 20000 steps"),
+        ([100, BUDGET + 1], "got 20001, but the trials stopped after 20000 steps"),
     ],
 )
 def test_budgets_that_the_trials_cannot_answer_for_are_refused(ds, budgets, said) -> None:
@@ -177,11 +177,11 @@ def test_budgets_that_the_trials_cannot_answer_for_are_refused(ds, budgets, said
 
 
 def test_budgets_need_descent_and_a_known_end_of_it(ds) -> None:
-    with pytest.raises(InputError, match="is not judged by steps_to_tolerance"):
+    with pytest.raises(InputError, match="does not use steps_to_tolerance"):
         critical_widths(ds, budgets=[10], success=ds.k > 10)
-    with pytest.raises(InputError, match="is not judged by steps_to_tolerance"):
+    with pytest.raises(InputError, match="does not use steps_to_tolerance"):
         critical_widths(ds.drop_vars("steps_to_tolerance"), budgets=[10])
-    with pytest.raises(InputError, match="do not say how many steps"):
+    with pytest.raises(InputError, match="lack the number of steps"):
         critical_widths(ds.drop_attrs(), budgets=[10])
 
 
@@ -287,7 +287,7 @@ def test_a_budget_beyond_that_of_the_store_is_a_usage_error(widthlaw, store, ver
     more = ("--kind", "phase", "-o", tmp_path) if verb == "plot" else ()
     told = widthlaw(verb, store, "--budget", 2001, *more)
     assert told.returncode == 2
-    assert "the trials were given 2000 steps" in told.stderr or "no figure" in told.stderr
+    assert "the trials stopped after 2000 steps" in told.stderr or "no figure" in told.stderr
     assert not told.stdout
 
 
