@@ -18,7 +18,7 @@ import xarray as xr
 
 from pipeline.errors import InputError
 from pipeline.store import check_store
-from pipeline.store.location import normal, place
+from pipeline.store.location import locate, normal
 from pipeline.store.older_formats import impossible_trials
 from pipeline.trial_status import Status
 
@@ -71,7 +71,7 @@ def open_store(path: str | Path, *, dask: bool = True) -> xr.Dataset:
 def _opened(path: str | Path, chunks: dict[Any, Any] | None) -> xr.Dataset:
     """Open a store; the statuses of an older one get the meaning of the current format."""
     attributes = check_store(path)
-    ds: xr.Dataset = xr.open_zarr(place(path).zarr(), chunks=chunks, zarr_format=3)
+    ds: xr.Dataset = xr.open_zarr(locate(path).zarr(), chunks=chunks, zarr_format=3)
     status, dims = ds.status, [str(dim) for dim in ds.status.dims]
     impossible = impossible_trials(path, attributes, dims)
     if impossible is not None:

@@ -22,7 +22,7 @@ from pipeline.execution.driver import run
 from pipeline.execution.fill import Outcome
 from pipeline.execution.local import local_client
 from pipeline.store import lease
-from pipeline.store.location import Where, is_url, place
+from pipeline.store.location import StorePath, is_url, locate
 from pipeline.sweep import Sweep
 from pipeline.sweep_files.load import load_sweep
 from pipeline.trial_status import requested_trials
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["cluster", "filling", "is_complete", "loaded_sweep", "report_run", "run_sweep"]
 
 
-def loaded_sweep(sweep: str) -> tuple[Sweep, Where]:
+def loaded_sweep(sweep: str) -> tuple[Sweep, StorePath]:
     """Return the sweep that SWEEP names, and its default store; a store names its own sweep."""
     if is_url(sweep) or Path(sweep, "zarr.json").is_file():
         return stores.stored_sweep(sweep), sweep if is_url(sweep) else Path(sweep)
@@ -41,10 +41,10 @@ def loaded_sweep(sweep: str) -> tuple[Sweep, Where]:
     return loaded, Path(f"{loaded.name}.zarr")
 
 
-def is_complete(sweep: Sweep, path: Where, retry_failed: bool = False) -> bool:
+def is_complete(sweep: Sweep, path: StorePath, retry_failed: bool = False) -> bool:
     """Check that a path can take a sweep; return True if nothing is left to run."""
     stores.check_target(path, sweep)
-    where = place(path)
+    where = locate(path)
     if not where.exists():
         return False
     if lease.read(where) is not None:
@@ -55,13 +55,13 @@ def is_complete(sweep: Sweep, path: Where, retry_failed: bool = False) -> bool:
     return _waiting(path, retry_failed) == 0
 
 
-def _waiting(path: Where, retry_failed: bool) -> int:
-    found = stores.counts(path)
+def _waiting(path: StorePath, retry_failed: bool) -> int:
+    found = stores.Store(path).counts()
     return found["pending"] + (found["failed"] if retry_failed else 0)
 
 
 @contextmanager
-def filling(workplace: Mapping[str, Any]) -> Iterator[Callable[[Where], None]]:
+def filling(workplace: Mapping[str, Any]) -> Iterator[Callable[[StorePath], None]]:
     """Yield a function that runs the pending trials of a store; workers start at its first call.
 
     Parameters
@@ -74,7 +74,7 @@ def filling(workplace: Mapping[str, Any]) -> Iterator[Callable[[Where], None]]:
     with ExitStack() as stack:
         client: Client | None = None
 
-        def fill(path: Where) -> None:
+        def fill(path: StorePath) -> None:
             nonlocal client
             if client is None:
                 client = stack.enter_context(cluster(**workplace))
@@ -161,7 +161,7 @@ def _connect(address: str, security: Security | None = None) -> Client:
     return client
 
 
-def run_sweep(sweep: Sweep, path: Where, client: Client, *, retry_failed: bool = False) -> Outcome:
+def run_sweep(sweep: Sweep, path: StorePath, client: Client, *, retry_failed: bool = False) -> Outcome:
     """Run a sweep into its store with a bar of trials, trials/s and time left."""
     try:
         return _run_with_bar(sweep, path, client, retry_failed)
@@ -174,16 +174,16 @@ def run_sweep(sweep: Sweep, path: Where, client: Client, *, retry_failed: bool =
         raise
 
 
-def _run_with_bar(sweep: Sweep, path: Where, client: Client, retry_failed: bool) -> Outcome:
+def _run_with_bar(sweep: Sweep, path: StorePath, client: Client, retry_failed: bool) -> Outcome:
     from tqdm import tqdm
 
     stores.open_or_create(path, sweep)
-    waiting, found = _waiting(path, retry_failed), stores.counts(path)
-    asked = requested_trials(found)
+    waiting, found = _waiting(path, retry_failed), stores.Store(path).counts()
+    requested = requested_trials(found)
     with tqdm(
         desc=sweep.name,
-        total=asked,
-        initial=asked - waiting,
+        total=requested,
+        initial=requested - waiting,
         unit="trial",
         disable=not sys.stderr.isatty(),
         smoothing=0.1,
@@ -197,9 +197,9 @@ def _run_with_bar(sweep: Sweep, path: Where, client: Client, retry_failed: bool)
         )
 
 
-def report_run(path: Where, outcome: Outcome | None = None) -> int:
+def report_run(path: StorePath, outcome: Outcome | None = None) -> int:
     """Report the result of a run, and return the exit status."""
-    found = stores.counts(path)
+    found = stores.Store(path).counts()
     failed = found["failed"]
     now = outcome or Outcome()
     others = "".join(f", {found[word]} {word}" for word in ("diverged", "pending") if found[word])

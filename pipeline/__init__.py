@@ -13,7 +13,8 @@ features. *Gram matrix* Phi^T Phi, (n, n). *K* = E[phi(Xg) phi(Xg)^T], the popul
 the root of its smallest eigenvalue. *edge* the predicted smallest eigenvalue of Phi^T Phi / k.
 *J* the Jacobian of the outputs in the trained weights, (n, p); *J J^T* the empirical NTK. *r* = f - y
 the residual; *relative loss* ||r||^2 / ||r0||^2. *Budget* the steps that a descent may take. *Trial*
-one (d, n, width, seed); *cell* all widths and seeds of one (d, n).
+one (d, n, width, seed) at one value of every other leading axis; *cell* all widths and seeds of one
+combination of the leading axes (activation, dataset, angle, trained, depth, d, n).
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Sweep files, the store's coordinates, tables, figures and fits take the names, the words and the order
 of their dimensions from this table. A new leading axis, such as `depth`, is one line here and an entry
 in `Experiment.options` of each experiment that varies it: the key of the sweep file, its checks, the
-dimension, the coordinate and the place in the identity follow.
+dimension, the coordinate and its part in the identity follow.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from typing import Any, Literal
 from pipeline.axes import AXES, leading, optional
 from pipeline.numerics.datasets import KINDS, DatasetSpec
 
-__all__ = ["NUMERICS_VERSION", "Cell", "Descent", "Request", "Sweep"]
+__all__ = ["Cell", "Descent", "Request", "Sweep"]
 
 NUMERICS_VERSION = 4
 """Part of a sweep's identity; incremented when a change of the numerics changes stored values."""
@@ -176,7 +176,7 @@ class Sweep:
 
     @cached_property
     def angle(self) -> tuple[float, ...]:
-        """All angles of all datasets; 0 stands for datasets that have none."""
+        """All angles of all datasets, ascending; 0 for datasets without one."""
         angles = {angle for spec in self.dataset for angle in spec.angle or (0.0,)}
         return tuple(sorted(angles))
 

@@ -30,7 +30,7 @@ from pipeline.execution.driver import run as fill
 from pipeline.execution.fill import Outcome
 from pipeline.execution.local import SCHEDULER
 from pipeline.store import lease
-from pipeline.store.location import place
+from pipeline.store.location import locate
 from pipeline.sweep import Sweep
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def main() -> int:
 
 def _give_up(run: Run) -> None:
     """Give the store back, which waits for this job, and say why the run ends."""
-    with suppress(Exception), lease.hold(place(run.store), run.run):
+    with suppress(Exception), lease.hold(locate(run.store), run.run):
         pass
     raise InputError(
         f"given up: {FRUITLESS} controllers in a row have come to nothing; read {run.logs}, mend the "
@@ -98,7 +98,7 @@ def _hold(run: Run, ending: Ending) -> int:
     """Hold the store while the controller runs, and leave it to the job where it is started again."""
     sweep, profile = run.sweep(), run.profile()
     job = _this_job(run, profile)
-    with lease.hold(place(run.store), run.run, job) as held:
+    with lease.hold(locate(run.store), run.run, job) as held:
         try:
             return _control(run, sweep, profile, held, ending)
         except (InputError, StoreFull, LeaseLost):
@@ -115,7 +115,7 @@ def _this_job(run: Run, profile: Profile) -> lease.Job | None:
         if name in os.environ:
             number = os.environ[name].split(".")[0]
             return lease.Job(profile.system, number, str(run.folder), run.cluster)
-    found = lease.read(place(run.store))
+    found = lease.read(locate(run.store))
     return found.job if found is not None and found.run == run.run else None
 
 
@@ -186,7 +186,7 @@ def _started(run: Run) -> Run:
 
 
 def _pending(run: Run) -> int:
-    return stores.counts(run.store)["pending"]
+    return stores.Store(run.store).counts()["pending"]
 
 
 def _clear_away(run: Run, profile: Profile) -> None:

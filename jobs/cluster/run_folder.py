@@ -31,7 +31,7 @@ from jobs.cluster.profile import Profile, load_profile
 from jobs.cluster.systems import SYSTEMS
 from pipeline.errors import InputError
 from pipeline.store import lease, stored_sweep
-from pipeline.store.location import Place, beside, is_url, place
+from pipeline.store.location import Location, beside, is_url, locate
 from pipeline.sweep import Sweep
 
 __all__ = ["Run", "drop_if_gone", "run_folder", "run_message", "states_of"]
@@ -40,7 +40,7 @@ PASSED_ON = ("AWS_", "WIDTHLAW_")
 """Variables that a store in a bucket is reached by; batch systems need not hand them to jobs."""
 
 
-def drop_if_gone(where: Place) -> None:
+def drop_if_gone(where: Location) -> None:
     """Take away the lease of a job that its batch system knows no more, unless it was just renewed."""
     found = lease.read(where)
     if found is None or found.job is None or not (found.renewed is None or found.stale):
@@ -63,7 +63,7 @@ def run_message(store: str, pending: int) -> str:
 
     For a run that ended early it is the reason.
     """
-    where = place(store)
+    where = locate(store)
     drop_if_gone(where)
     found = lease.read(where)
     if found is None:
@@ -112,9 +112,9 @@ class Run:
     store
         Absolute path or URL.
     data_folder
-        Where relative paths of the sweep's data files start.
+        StorePath relative paths of the sweep's data files start.
     profile_folder
-        Where relative paths of the profile's files start.
+        StorePath relative paths of the profile's files start.
     allocation
         Whether one job of several nodes holds the controller and all workers.
     pending

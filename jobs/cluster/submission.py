@@ -24,7 +24,7 @@ from pipeline import store as stores
 from pipeline.blocks import block_shape, blocks
 from pipeline.errors import InputError
 from pipeline.store import lease
-from pipeline.store.location import Place, place
+from pipeline.store.location import Location, locate
 from pipeline.sweep import Sweep
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def check(sweep: Sweep, run: Run, profile: Profile) -> None:
     if run.allocation:
         job_scripts.launcher(profile)
     stores.check_target(run.store, sweep)
-    where = place(run.store)
+    where = locate(run.store)
     if where.exists():
         drop_if_gone(where)
         lease.refuse(where)
@@ -83,8 +83,8 @@ def _shortest_walltime(run: Run, profile: Profile) -> int:
 
 
 def _todo(sweep: Sweep, run: Run) -> Iterator[Any]:
-    if place(run.store).exists():
-        return stores.todo(run.store, sweep, run.retry_failed)
+    if locate(run.store).exists():
+        return stores.Store(run.store, sweep).pending_blocks(run.retry_failed)
     return blocks(sweep, *block_shape(sweep))
 
 
@@ -150,9 +150,9 @@ def submit(sweep: Sweep, run: Run, profile: Profile) -> str:
         raise InputError(f"profile {profile.name}: cannot be used here: {why}")
     stores.open_or_create(run.store, sweep)
     run = replace(run, cluster=queue.cluster_name(profile.system))
-    with lease.hold(place(run.store), run.run) as held:
+    with lease.hold(locate(run.store), run.run) as held:
         if run.retry_failed:
-            stores.reset_failed(run.store)
+            stores.Store(run.store).reset_failed()
         run.prepare(profile)
         made = controller_job(run, sweep, profile)
         number = queue.submit_job(made, run.folder / "controller.sh")
@@ -168,7 +168,7 @@ def cancel(store: str) -> str:
     InputError
         It cannot be ended from here.
     """
-    where = place(store)
+    where = locate(store)
     stores.check_store(store)
     found = lease.read(where)
     if found is None:
@@ -190,7 +190,7 @@ def cancel(store: str) -> str:
     return f"process {found.pid} ended"
 
 
-def _check_reachable(where: Place, found: lease.Lease, job: lease.Job) -> None:
+def _check_reachable(where: Location, found: lease.Lease, job: lease.Job) -> None:
     if job.system not in SYSTEMS or job.cluster != queue.cluster_name(job.system):
         raise InputError(
             f"store {where.name}: {found.who}; its cluster, {job.cluster or 'unknown'}, cannot be "
@@ -198,7 +198,7 @@ def _check_reachable(where: Place, found: lease.Lease, job: lease.Job) -> None:
         )
 
 
-def _wait(where: Place, found: lease.Lease) -> None:
+def _wait(where: Location, found: lease.Lease) -> None:
     """Wait until a run that was told to end has given the store back; take it if it cannot any more."""
     deadline = time.monotonic() + CANCEL_SECONDS
     while time.monotonic() < deadline:

@@ -11,7 +11,7 @@ from jobs.options import STORE
 from jobs.output.records import print_change
 
 if TYPE_CHECKING:
-    from pipeline.store.location import Where
+    from pipeline.store.location import StorePath
 
 __all__ = ["extend"]
 
@@ -32,13 +32,13 @@ __all__ = ["extend"]
 @click.option("-o", "--output", "out", type=STORE, help="New store.  [default: change STORE in place]")
 @click.option("--dry-run", is_flag=True, help="Show what would be done and stop.")
 def extend(
-    store: Where,
+    store: StorePath,
     sweep: str | None,
     seeds: int | None,
     numbers: tuple[int, ...],
     dimensions: tuple[int, ...],
     widths: tuple[float, ...],
-    out: Where | None,
+    out: StorePath | None,
     dry_run: bool,
 ) -> None:
     """Add seeds, n, d or widths to STORE.

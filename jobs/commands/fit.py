@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from analysis.comparison import Answer
     from analysis.success import Success
-    from pipeline.store.location import Where
+    from pipeline.store.location import StorePath
 
 __all__ = ["CELL_COLUMNS", "fit", "require_success"]
 
@@ -54,7 +54,9 @@ CELL_COLUMNS = [
 )
 @success_options
 @listing_options
-def fit(stores: Sequence[Where], success: Success, form: str | None, link: str, interval: str) -> None:
+def fit(
+    stores: Sequence[StorePath], success: Success, form: str | None, link: str, interval: str
+) -> None:
     """Fit the critical width of every cell of STORES, and rank the laws.
 
     Several stores make one table, with a column for each setting that differs (activation, dataset,
@@ -98,7 +100,7 @@ def fit(stores: Sequence[Where], success: Success, form: str | None, link: str, 
     sys.exit(max(report_gaps(path, "the fit uses what is there") for path in stores))
 
 
-def _fitted(path: Where, ds: xr.Dataset, success: Success, link: str, interval: str) -> Answer:
+def _fitted(path: StorePath, ds: xr.Dataset, success: Success, link: str, interval: str) -> Answer:
     from analysis.comparison import answer_of
 
     with naming_options("fit", path):
@@ -107,7 +109,7 @@ def _fitted(path: Where, ds: xr.Dataset, success: Success, link: str, interval: 
         return answer_of(ds, success=success, link=link, interval=interval)
 
 
-def require_success(ds: xr.Dataset, path: Where) -> None:
+def require_success(ds: xr.Dataset, path: StorePath) -> None:
     """Refuse a store that has no success of its own, in terms of the command line."""
     from pipeline.errors import InputError
 
@@ -118,7 +120,7 @@ def require_success(ds: xr.Dataset, path: Where) -> None:
         )
 
 
-def _record(path: Where, answer: Answer) -> dict[str, Any]:
+def _record(path: StorePath, answer: Answer) -> dict[str, Any]:
     return {
         "store": str(path),
         "rule": answer.rule,
@@ -150,7 +152,7 @@ def _narrowed(cells: pd.DataFrame, first: Sequence[str]) -> pd.DataFrame:
     return cells[[*first, *(name for name in CELL_COLUMNS if name in cells)]]
 
 
-def _show(answers: Mapping[str, Answer], locations: Mapping[str, Where]) -> None:
+def _show(answers: Mapping[str, Answer], locations: Mapping[str, StorePath]) -> None:
     from analysis.comparison import joined_laws
 
     alone = len(answers) == 1

@@ -11,7 +11,7 @@ from jobs.options import STORE
 from jobs.output.records import counted, print_change
 
 if TYPE_CHECKING:
-    from pipeline.store.location import Where
+    from pipeline.store.location import StorePath
 
 __all__ = ["merge"]
 
@@ -22,7 +22,7 @@ __all__ = ["merge"]
     "-o", "--output", "out", type=STORE, required=True, help="New store, or the first of STORES."
 )
 @click.option("--dry-run", is_flag=True, help="Show what would be done and stop.")
-def merge(stores: Sequence[Where], out: Where, dry_run: bool) -> None:
+def merge(stores: Sequence[StorePath], out: StorePath, dry_run: bool) -> None:
     """Join STORES of one kind into one store that has the trials of all."""
     from pipeline.errors import InputError
     from pipeline.maintenance.grow import merge as merge_stores

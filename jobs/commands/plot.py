@@ -14,7 +14,7 @@ from jobs.output.records import naming_options, report_gaps
 if TYPE_CHECKING:
     from analysis.study import Study
     from analysis.success import Success
-    from pipeline.store.location import Where
+    from pipeline.store.location import StorePath
 
 __all__ = ["draw_store", "plot", "why_none_is_done"]
 
@@ -27,7 +27,7 @@ ENDINGS = (*FORMATS, ".pdf")
 @click.option("--kind", help="Kind of figure.  [default: all that suit the store]")
 @click.option("-o", "--output", type=FILE, help="File, or folder for several.  [default: beside STORE]")
 @success_options
-def plot(store: Where, kind: str | None, output: Path | None, success: Success) -> None:
+def plot(store: StorePath, kind: str | None, output: Path | None, success: Success) -> None:
     """Draw the figures of STORE.
 
     Each is written as PNG and SVG; with --kind and -o FILE one figure in the format of the file's
@@ -37,7 +37,7 @@ def plot(store: Where, kind: str | None, output: Path | None, success: Success) 
     from analysis.stores import load_store
     from analysis.study import Study
     from pipeline.errors import CommandError
-    from pipeline.store import counts
+    from pipeline.store import Store
 
     study = Study(load_store(store), success)
     suited = kinds_for(study.ds)
@@ -46,7 +46,7 @@ def plot(store: Where, kind: str | None, output: Path | None, success: Success) 
             f"plot {store}: no figure suits a store of {study.ds.attrs['experiment']}; "
             "`widthlaw query` lists its trials"
         )
-    if kind in (None, *suited) and not counts(store)["done"]:
+    if kind in (None, *suited) and not Store(store).counts()["done"]:
         code = report_gaps(store, "no figure before some are done")
         if not code:  # all diverged: an outcome, but there is nothing to draw
             click.echo(f"{store}: no figure: {why_none_is_done(study, store)}", err=True)
@@ -59,7 +59,7 @@ def plot(store: Where, kind: str | None, output: Path | None, success: Success) 
 
 
 def draw_store(
-    study: Study, store: Where, kind: str | None = None, output: Path | None = None
+    study: Study, store: StorePath, kind: str | None = None, output: Path | None = None
 ) -> list[Path]:
     """Draw a store and return the files written.
 
@@ -103,7 +103,7 @@ def draw_store(
     return written
 
 
-def why_none_is_done(study: Study, store: Where) -> str:
+def why_none_is_done(study: Study, store: StorePath) -> str:
     """Return the reason why no trial of a store is done, and what would help."""
     from pipeline.trial_status import Status
 

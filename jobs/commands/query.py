@@ -15,7 +15,7 @@ from jobs.options import FILE, STORE, listing_options
 if TYPE_CHECKING:
     import pandas as pd
 
-    from pipeline.store.location import Where
+    from pipeline.store.location import StorePath
 
 __all__ = ["query"]
 
@@ -41,7 +41,7 @@ class _Question:
 @click.option("-o", "--output", type=FILE, help="Write a .csv, .json or .parquet file.")
 @listing_options
 def query(
-    store: Where,
+    store: StorePath,
     expression: str | None,
     columns: str | None,
     stats: str | None,
@@ -55,6 +55,7 @@ def query(
     EXPRESSION is a condition such as 'n >= 200 and sigma_min < 0.1'. For a variable with an extra axis
     give its value in brackets: 'steps_to_tolerance[0.01] <= 2000'. Put text in quotes:
     "status == 'failed'". A column may be an expression too: --columns 'sigma_min/sqrt(k)/alpha,edge'.
+    A refined STORE lists trials that were not requested only for "status == 'not_requested'".
 
     \b
     --stat         count, mean, std, sem, min, max, median; quantile: the 5, 25, 50,
@@ -85,7 +86,7 @@ def query(
     sys.exit(report_gaps(store, "the list has what is there", listing=True))
 
 
-def _rows(store: Where, question: _Question, folded: bool) -> Iterable[pd.DataFrame]:
+def _rows(store: StorePath, question: _Question, folded: bool) -> Iterable[pd.DataFrame]:
     """Return the rows; trials are read lazily."""
     from analysis.query.selection import frames
     from analysis.query.summaries import summarise

@@ -20,7 +20,7 @@ from jobs.output.records import INCOMPLETE, Record, aligned, naming_options, pri
 if TYPE_CHECKING:
     from analysis.refinement.allocation import Allocation, State
     from analysis.success import Success
-    from pipeline.store.location import Where
+    from pipeline.store.location import StorePath
     from pipeline.sweep import Sweep
 
 __all__ = ["refine", "refuse_bucket", "rounds"]
@@ -47,7 +47,7 @@ __all__ = ["refine", "refuse_bucket", "rounds"]
 @success_options
 @listing_options
 def refine(
-    store: Where,
+    store: StorePath,
     target: float,
     trials: int | None,
     dry_run: bool,
@@ -79,7 +79,7 @@ def refine(
     from pipeline import store as stores
 
     sweep = _check(store, success)
-    pending = stores.counts(store)["pending"]
+    pending = stores.Store(store).counts()["pending"]
     first = _look(store, target, trials, success)
     records = list(_records(first.states, sweep, target))
     if dry_run:
@@ -98,11 +98,11 @@ def refine(
 
 
 def rounds(
-    path: Where,
+    path: StorePath,
     target: float,
     trials: int | None,
     success: Success,
-    fill: Callable[[Where], None],
+    fill: Callable[[StorePath], None],
     say: Callable[[str], None] = lambda line: click.echo(line, err=True),
 ) -> Allocation:
     """Request trials of a store and run them, until no more are needed.
@@ -131,7 +131,7 @@ def rounds(
     from pipeline import store as stores
     from pipeline.maintenance.grow import request_trials
 
-    if stores.counts(path)["pending"]:
+    if stores.Store(path).counts()["pending"]:
         fill(path)
     number = 0
     while True:
@@ -149,7 +149,7 @@ def rounds(
         fill(path)
 
 
-def refuse_bucket(path: Where, remedy: str) -> None:
+def refuse_bucket(path: StorePath, remedy: str) -> None:
     """Refuse a store in a bucket, where it cannot be refined."""
     from pipeline.errors import StoreError
     from pipeline.store.location import is_url
@@ -160,7 +160,7 @@ def refuse_bucket(path: Where, remedy: str) -> None:
         )
 
 
-def _check(path: Where, success: Success) -> Sweep:
+def _check(path: StorePath, success: Success) -> Sweep:
     """Refuse a store that cannot be refined, before anything is done."""
     from analysis.stores import open_store
     from jobs import launch
@@ -168,20 +168,20 @@ def _check(path: Where, success: Success) -> Sweep:
     from pipeline import store as stores
     from pipeline.maintenance.grow import check_replaceable
     from pipeline.store import lease
-    from pipeline.store.location import place
+    from pipeline.store.location import locate
 
     refuse_bucket(path, "refine a copy in a folder, and copy it back")
     sweep = stores.stored_sweep(path)
     launch.is_complete(sweep, path)
-    lease.refuse(place(path))
-    check_replaceable(place(path), sweep)
+    lease.refuse(locate(path))
+    check_replaceable(locate(path), sweep)
     with naming_options("refine", path):
         if success.condition is None:
             require_success(open_store(path), path)
     return sweep
 
 
-def _look(path: Where, target: float, trials: int | None, success: Success) -> Allocation:
+def _look(path: StorePath, target: float, trials: int | None, success: Success) -> Allocation:
     from analysis.refinement.allocation import allocate
     from analysis.stores import open_store
     from pipeline import store as stores
@@ -192,7 +192,7 @@ def _look(path: Where, target: float, trials: int | None, success: Success) -> A
         return allocate(open_store(path), sweep, target, limit=limit, success=success)
 
 
-def _requested(path: Where) -> int:
+def _requested(path: StorePath) -> int:
     """Return the number of trials that a store is to hold."""
     from pipeline.store import Store
     from pipeline.trial_status import requested_trials
@@ -232,13 +232,13 @@ def _seconds(state: State, sweep: Sweep, uniform: bool = False) -> float:
     return state.needed * seed_seconds(sweep, replace(cell, widths=widths))
 
 
-def _print_cost(path: Where, states: Sequence[State], sweep: Sweep) -> None:
+def _print_cost(path: StorePath, states: Sequence[State], sweep: Sweep) -> None:
     """Print the total cost with pending trials, and that of new seeds at all widths of the grid."""
     from pipeline import store as stores
     from pipeline.blocks import estimated_seconds
     from pipeline.trial_status import Status
 
-    pending = stores.statuses(path) == Status.PENDING
+    pending = stores.Store(path).statuses() == Status.PENDING
     first, before = int(pending.sum()), estimated_seconds(sweep, pending)
     trials = first + sum(state.needed * state.each for state in states)
     uniform = first + sum(state.needed * len(state.grid) for state in states)
@@ -253,13 +253,13 @@ def _print_cost(path: Where, states: Sequence[State], sweep: Sweep) -> None:
     )
 
 
-def _report(path: Where, last: Allocation, trials: int | None) -> int:
+def _report(path: StorePath, last: Allocation, trials: int | None) -> int:
     """Report the result, and return the exit status."""
     from analysis.refinement.allocation import LOCATED, LOST, OPEN
-    from pipeline.store import counts
+    from pipeline.store import Store
 
     verdicts = [state.verdict for state in last.states]
-    failed = counts(path)["failed"]
+    failed = Store(path).counts()["failed"]
     lost, left = verdicts.count(LOST), verdicts.count(OPEN)
     parts = [
         f"{verdicts.count(LOCATED)} of {len(verdicts)} cells located with {_requested(path)} trials"

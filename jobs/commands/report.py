@@ -15,7 +15,7 @@ from jobs.output.records import naming_options, report_gaps
 if TYPE_CHECKING:
     from analysis.study import Study
     from analysis.success import Success
-    from pipeline.store.location import Where
+    from pipeline.store.location import StorePath
 
 __all__ = ["report", "report_stores", "save_report"]
 
@@ -26,7 +26,7 @@ __all__ = ["report", "report_stores", "save_report"]
     "-o", "--output", type=FILE, default=Path("report.html"), show_default=True, help="HTML file."
 )
 @success_options
-def report(stores: Sequence[Where], output: Path, success: Success) -> None:
+def report(stores: Sequence[StorePath], output: Path, success: Success) -> None:
     """Write a self-contained HTML report on STORES.
 
     It has the claims of the paper with verdicts, figures, numbers and their origin, and needs no other
@@ -36,7 +36,7 @@ def report(stores: Sequence[Where], output: Path, success: Success) -> None:
     sys.exit(report_stores(stores, success, output))
 
 
-def report_stores(given: Sequence[Where], success: Success, output: Path) -> int:
+def report_stores(given: Sequence[StorePath], success: Success, output: Path) -> int:
     """Write the report of stores and print its path; return the exit status.
 
     Parameters
@@ -81,7 +81,7 @@ def _check(study: Study, success: Success) -> None:
         rule_for(study.ds, success)
 
 
-def _stores_in(where: Where) -> Iterator[Where]:
+def _stores_in(where: StorePath) -> Iterator[StorePath]:
     """Return the given store, or all stores in a folder; buckets are not searched."""
     from pipeline.errors import InputError
     from pipeline.store.location import is_url

@@ -11,7 +11,7 @@ from jobs.options import STORE, worker_options
 from jobs.output.records import Record, print_records
 
 if TYPE_CHECKING:
-    from pipeline.store.location import Where
+    from pipeline.store.location import StorePath
     from pipeline.sweep import Sweep
 
 __all__ = ["plan_records", "run"]
@@ -25,7 +25,7 @@ __all__ = ["plan_records", "run"]
 @click.option("--dry-run", is_flag=True, help="Show the plan and stop.")
 def run(
     sweep: str,
-    store: Where | None,
+    store: StorePath | None,
     workplace: dict[str, Any],
     retry_failed: bool,
     dry_run: bool,
@@ -48,16 +48,20 @@ def run(
     sys.exit(launch.report_run(path, outcome))
 
 
-def plan_records(sweep: Sweep, path: Where, retry_failed: bool = False) -> list[Record]:
+def plan_records(sweep: Sweep, path: StorePath, retry_failed: bool = False) -> list[Record]:
     """Return the plan of a run: all of the sweep, or what its store still lacks."""
     from pipeline.blocks import block_shape, blocks, tasks
     from pipeline.experiments import variables
-    from pipeline.store import check_target, todo
-    from pipeline.store.location import place
+    from pipeline.store import Store, check_target
+    from pipeline.store.location import locate
 
     check_target(path, sweep)
-    resumed = place(path).exists()
-    cut = list(todo(path, sweep, retry_failed) if resumed else blocks(sweep, *block_shape(sweep)))
+    resumed = locate(path).exists()
+    cut = list(
+        Store(path, sweep).pending_blocks(retry_failed)
+        if resumed
+        else blocks(sweep, *block_shape(sweep))
+    )
     plan = {
         "store": str(path),
         "exists": resumed,

@@ -11,7 +11,7 @@ from jobs.options import STORE, listing_options
 from jobs.output.records import Record, print_records, report_gaps
 
 if TYPE_CHECKING:
-    from pipeline.store.location import Where
+    from pipeline.store.location import StorePath
 
 __all__ = ["status", "status_records"]
 
@@ -19,25 +19,25 @@ __all__ = ["status", "status_records"]
 @click.command()
 @click.argument("store", type=STORE)
 @listing_options
-def status(store: Where, form: str | None) -> None:
+def status(store: StorePath, form: str | None) -> None:
     """Show how many trials of STORE are done, failed and pending."""
     from pipeline.store import lease
-    from pipeline.store.location import place
+    from pipeline.store.location import locate
 
     print_records(status_records(store), form)
-    held = lease.read(place(store)) is not None
+    held = lease.read(locate(store)) is not None
     sys.exit(report_gaps(store, "a run is in progress" if held else f"`widthlaw run {store}` resumes"))
 
 
-def status_records(path: Where) -> list[Record]:
+def status_records(path: StorePath) -> list[Record]:
     """Return one record: trials by status, the estimated time left, and the run in progress."""
     from jobs.cluster.run_folder import run_message
-    from pipeline.store import check_store, counts
+    from pipeline.store import Store, check_store
     from pipeline.store.location import normal
     from pipeline.trial_status import requested_trials
 
     attributes = check_store(path)
-    found = counts(path)
+    found = Store(path).counts()
     requested = requested_trials(found)
     share = found["pending"] / requested if requested else 0.0
     record = {

@@ -12,7 +12,7 @@ from jobs.options import STORE
 from jobs.output.records import print_records
 
 if TYPE_CHECKING:
-    from pipeline.store.location import Where
+    from pipeline.store.location import StorePath
 
 __all__ = ["cancel", "submit"]
 
@@ -33,7 +33,12 @@ __all__ = ["cancel", "submit"]
     "--dry-run", is_flag=True, help="Show job scripts, blocks, files and core-hours, and stop."
 )
 def submit(
-    sweep: str, profile: str, store: Where | None, allocation: bool, retry_failed: bool, dry_run: bool
+    sweep: str,
+    profile: str,
+    store: StorePath | None,
+    allocation: bool,
+    retry_failed: bool,
+    dry_run: bool,
 ) -> None:
     """Fill the store of SWEEP on a cluster.
 
@@ -77,7 +82,7 @@ def submit(
 
 @click.command()
 @click.argument("store", type=STORE)
-def cancel(store: Where) -> None:
+def cancel(store: StorePath) -> None:
     """End the run that fills STORE, here or on a cluster.
 
     Finished trials stay in the store.

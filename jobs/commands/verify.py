@@ -13,7 +13,7 @@ from jobs.output.records import Record, counted, print_records, report_gaps
 
 if TYPE_CHECKING:
     from pipeline.maintenance.verify import Damage
-    from pipeline.store.location import Where
+    from pipeline.store.location import StorePath
 
 __all__ = ["verify"]
 
@@ -32,7 +32,7 @@ DAMAGED = 1
     help="Also recompute N random trials and compare them with what is stored.",
 )
 @listing_options
-def verify(stores: Sequence[Where], repair: bool, number: int | None, form: str | None) -> None:
+def verify(stores: Sequence[StorePath], repair: bool, number: int | None, form: str | None) -> None:
     """Find damage in STORES: check every chunk, coordinate and file.
 
     Exit status: 0 sound; 1 damaged, or a recomputed trial differs; 3 sound, but trials are pending.
@@ -55,7 +55,7 @@ def verify(stores: Sequence[Where], repair: bool, number: int | None, form: str 
     sys.exit(DAMAGED if DAMAGED in codes else max(codes))
 
 
-def _damage_record(path: Where, found: Damage) -> Record:
+def _damage_record(path: StorePath, found: Damage) -> Record:
     return {
         "store": str(path),
         "kind": found.kind,
@@ -67,7 +67,7 @@ def _damage_record(path: Where, found: Damage) -> Record:
     }
 
 
-def _report(path: Where, found: list[Damage]) -> int:
+def _report(path: StorePath, found: list[Damage]) -> int:
     if found:
         files = len(found)
         click.echo(
@@ -88,7 +88,7 @@ def _report(path: Where, found: list[Damage]) -> int:
     return _pending(path)
 
 
-def _repair(path: Where, found: list[Damage]) -> int:
+def _repair(path: StorePath, found: list[Damage]) -> int:
     from pipeline.maintenance.repair import repair
 
     done = repair(path, found)
@@ -100,12 +100,12 @@ def _repair(path: Where, found: list[Damage]) -> int:
     return _pending(path)
 
 
-def _pending(path: Where) -> int:
+def _pending(path: StorePath) -> int:
     """Return 3 while trials are pending; a failed trial is no damage."""
     return report_gaps(path, f"`widthlaw run {path}` computes them", listing=True)
 
 
-def _sampled(path: Where, number: int) -> list[Record]:
+def _sampled(path: StorePath, number: int) -> list[Record]:
     from pipeline.maintenance.recompute import sample
 
     shown = sample(path, number)

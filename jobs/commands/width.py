@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from analysis.refinement.allocation import Allocation
-    from pipeline.store.location import Where
+    from pipeline.store.location import StorePath
     from pipeline.sweep import Sweep
 
 __all__ = ["own_sweep", "width"]
@@ -74,7 +74,7 @@ def width(
     target: float,
     threshold: float | None,
     picture: Path | None,
-    store: Where | None,
+    store: StorePath | None,
     workplace: dict[str, Any],
     form: str | None,
 ) -> None:
@@ -108,7 +108,7 @@ def width(
     sweep = own_sweep(data, n, activation, THRESHOLD if threshold is None else threshold)
     click.echo(f"{data}: rows are scaled to unit norm, as Theorem 2 requires", err=True)
     with ExitStack() as stack:
-        path: Where = store or Path(stack.enter_context(TemporaryDirectory()), "width.zarr")
+        path: StorePath = store or Path(stack.enter_context(TemporaryDirectory()), "width.zarr")
         sweep = _resumed(path, sweep)
         if not launch.is_complete(sweep, path):
             stores.open_or_create(path, sweep)
@@ -186,13 +186,13 @@ def _predicted(sweep: Sweep, threshold: float) -> float:
     return critical_width(eigenvalues, level=threshold**2, finite_size=True)
 
 
-def _resumed(path: Where, sweep: Sweep) -> Sweep:
+def _resumed(path: StorePath, sweep: Sweep) -> Sweep:
     """Return the sweep of an existing store for the same question, or else the new sweep."""
     from pipeline import store as stores
     from pipeline.errors import StoreError
-    from pipeline.store.location import place
+    from pipeline.store.location import locate
 
-    if not place(path).exists():
+    if not locate(path).exists():
         return sweep
     stored = stores.stored_sweep(path)
     if (stored.identity, stored.n) != (sweep.identity, sweep.n):
@@ -204,7 +204,7 @@ def _resumed(path: Where, sweep: Sweep) -> Sweep:
 
 
 def _answer(
-    path: Where,
+    path: StorePath,
     data: Path,
     last: Allocation,
     threshold: float | None,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from pipeline.maintenance.plan import Change
-    from pipeline.store.location import Where
+    from pipeline.store.location import StorePath
 
 __all__ = [
     "FAILED",
@@ -99,15 +99,15 @@ def exit_status(counts: Mapping[str, int]) -> int:
     return INCOMPLETE if counts["pending"] else FAILED if counts["failed"] else 0
 
 
-def print_failures(path: Where) -> None:
+def print_failures(path: StorePath) -> None:
     """Print the most frequent messages of failed trials on stderr."""
-    from pipeline.store import messages
+    from pipeline.store import Store
 
-    for message, times in messages(path):
+    for message, times in Store(path).messages():
         click.echo(f"  {times} x {message}", err=True)
 
 
-def report_gaps(path: Where, then: str, *, listing: bool = False) -> int:
+def report_gaps(path: StorePath, then: str, *, listing: bool = False) -> int:
     """Report on stderr the trials of a store that have no result, and return the exit status.
 
     Parameters
@@ -120,9 +120,9 @@ def report_gaps(path: Where, then: str, *, listing: bool = False) -> int:
         True for a command that lists or checks trials: failed ones are then no failure of the command,
         and are not explained.
     """
-    from pipeline.store import counts
+    from pipeline.store import Store
 
-    found = counts(path)
+    found = Store(path).counts()
     if found["pending"]:
         click.echo(f"{path}: {counted(found['pending'], 'trial')} pending; {then}", err=True)
     if found["failed"]:
@@ -134,7 +134,7 @@ def report_gaps(path: Where, then: str, *, listing: bool = False) -> int:
     return 0 if listing and code == FAILED else code
 
 
-def print_change(change: Change, out: Where, dry_run: bool) -> None:
+def print_change(change: Change, out: StorePath, dry_run: bool) -> None:
     """Print how the axes of a store change, and how many trials are there and pending."""
     axes = [
         {"axis": axis, "before": _values(change.before[axis]), "after": _values(change.after[axis])}
@@ -157,7 +157,7 @@ def _values(values: Sequence[float]) -> str:
 
 
 @contextmanager
-def naming_options(command: str, path: Where) -> Iterator[None]:
+def naming_options(command: str, path: StorePath) -> Iterator[None]:
     """Let input errors name the command, its option, and the store."""
     from pipeline.errors import CommandError, InputError, ParameterError, StoreError
 

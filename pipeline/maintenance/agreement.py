@@ -113,8 +113,5 @@ def block_label(sweep: Sweep, block: Block) -> str:
 
 
 def _cell_label(sweep: Sweep, cell_index: tuple[int, ...]) -> str:
-    parts = []
-    for axis, index in zip(sweep.axes, cell_index, strict=True):
-        value = sweep.dataset[index].kind if axis == "dataset" else getattr(sweep, axis)[index]
-        parts.append(f"{axis}={value}")
-    return " ".join(parts)
+    pairs = zip(sweep.axes, cell_index, strict=True)
+    return " ".join(f"{axis}={sweep.labels(axis)[index]}" for axis, index in pairs)

@@ -1,4 +1,4 @@
-"""What a sound store has: its attributes, checked, and the template that follows from them."""
+"""The expected content of a store: its attributes, checked, and the template that they describe."""
 
 from __future__ import annotations
 

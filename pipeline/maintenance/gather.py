@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import store as stores
+from pipeline.axes import Kind, names
 from pipeline.blocks import Block, BlockResult, empty_result, rows_for
 from pipeline.errors import StoreError
 from pipeline.maintenance.agreement import TIMING, differing, one_platform, trial_label
@@ -107,12 +108,13 @@ class _Overlap:
 
 
 def _cell_key(sweep: Sweep, cell_index: tuple[int, ...]) -> tuple[Any, ...]:
-    """Return a key that a cell has in every store: values of d and n, indices on the other axes.
+    """Return a key that a cell has in every store: values on axes that can grow, indices on others.
 
-    The other axes are the same in all stores of one identity.
+    The other axes are the same in all stores of one identity, except for the path of a data file.
     """
     pairs = zip(sweep.axes, cell_index, strict=True)
-    return tuple(getattr(sweep, axis)[i] if axis in ("d", "n") else i for axis, i in pairs)
+    grows = names(Kind.SIZE)
+    return tuple(sweep.values(axis)[i] if axis in grows else i for axis, i in pairs)
 
 
 def index_by_value(values: Sequence[float]) -> dict[float, int]:

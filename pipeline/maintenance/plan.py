@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import store as stores
+from pipeline.axes import Kind, names
 from pipeline.errors import StoreError, SweepError
 from pipeline.maintenance.gather import Source, index_by_value
 from pipeline.store.differences import differences
@@ -36,7 +37,7 @@ __all__ = [
     "widened",
 ]
 
-GROWING = ("d", "n", "width", "seeds")
+GROWING = (*names(Kind.SIZE), "width", "seeds")
 """Axes that can get new values; the others belong to the identity of a sweep."""
 
 

@@ -5,15 +5,8 @@
 and lays out blocks in them; `location` and `bucket` handle files; `lease` admits one run at a time.
 """
 
-from collections.abc import Iterator
-
-import numpy as np
-from numpy.typing import NDArray
-
-from pipeline.blocks import Block, BlockResult
 from pipeline.store.arrays import open_group
 from pipeline.store.creation import check_target, create, drafting, open_or_create
-from pipeline.store.location import StorePath
 from pipeline.store.reading import (
     READABLE,
     array_names,
@@ -24,7 +17,6 @@ from pipeline.store.reading import (
     sweep_from,
 )
 from pipeline.store.store import Store
-from pipeline.sweep import Sweep
 
 __all__ = [
     "READABLE",
@@ -41,30 +33,3 @@ __all__ = [
     "stored_sweep",
     "sweep_from",
 ]
-
-
-# until every caller has moved to the methods of Store
-
-
-def counts(path: StorePath) -> dict[str, int]:
-    return Store(path).counts()
-
-
-def statuses(path: StorePath) -> NDArray[np.int8]:
-    return Store(path).statuses()
-
-
-def messages(path: StorePath) -> list[tuple[str, int]]:
-    return Store(path).messages()
-
-
-def todo(path: StorePath, sweep: Sweep, retry_failed: bool = False) -> Iterator[Block]:
-    return Store(path, sweep).pending_blocks(retry_failed)
-
-
-def write(path: StorePath, sweep: Sweep, block: Block, result: BlockResult) -> None:
-    Store(path, sweep).write(block, result)
-
-
-def reset_failed(path: StorePath) -> None:
-    Store(path).reset_failed()

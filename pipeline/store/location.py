@@ -274,9 +274,3 @@ def _exchange(one: Path, other: Path) -> None:
         if number in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
             raise NotImplementedError("this file system cannot exchange two folders atomically")
         raise OSError(number, os.strerror(number), str(other))
-
-
-# until every caller has moved
-Place = Location
-Where = StorePath
-place = locate

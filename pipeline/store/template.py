@@ -242,7 +242,7 @@ OPTIONAL = ("refined", "width_unit")
 
 def coordinates(sweep: Sweep) -> dict[str, Coordinate]:
     """Return the coordinates of a sweep's store by name."""
-    found = {axis: _coordinate(axis, _values(sweep, axis)) for axis in sweep.axes}
+    found = {axis: _coordinate(axis, sweep.labels(axis)) for axis in sweep.axes}
     whole = sweep.width_unit == "k"
     width = np.array(sweep.width, dtype=np.int64 if whole else np.float64)
     found["width"] = _coordinate("width", width, suffix=f", as {WIDTH_UNITS[sweep.width_unit]}")
@@ -251,10 +251,6 @@ def coordinates(sweep: Sweep) -> dict[str, Coordinate]:
     found |= {dim: _coordinate(dim, values) for dim, values in sweep.inner.items() if dim in used}
     found["k"] = _k_coordinate(sweep)
     return found
-
-
-def _values(sweep: Sweep, axis: str) -> Any:
-    return [spec.kind for spec in sweep.dataset] if axis == "dataset" else getattr(sweep, axis)
 
 
 def _coordinate(name: str, values: Any, suffix: str = "") -> Coordinate:

@@ -53,7 +53,8 @@ def check_distinct(key: str, values: list[Any], problems: Problems) -> None:
     """Check that no value is listed twice."""
     if len(set(values)) < len(values):
         twice = min(value for value in values if values.count(value) > 1)
-        problems.add(key, f"{twice!r} is listed twice; remove one")
+        text = f"{twice:g}" if isinstance(twice, float) else repr(twice)
+        problems.add(key, f"{text} is listed twice; remove one")
 
 
 def _check_dataset(item: DatasetTable, problems: Problems) -> None:

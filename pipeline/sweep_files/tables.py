@@ -48,7 +48,7 @@ __all__ = [
 ]
 
 
-def _listed(value: object) -> object:
+def _as_list(value: object) -> object:
     return value if isinstance(value, list) else [value]
 
 
@@ -128,7 +128,7 @@ class DatasetTable(_Table):
     """One dataset."""
 
     kind: Annotated[str, name_of(lambda: KINDS)]
-    angle: Annotated[list[_Positive], BeforeValidator(_listed)] = []
+    angle: Annotated[list[_Positive], BeforeValidator(_as_list)] = []
     path: str | None = None
     normalise: StrictBool = False
 
@@ -137,9 +137,12 @@ class DescentTable(_Table):
     """The settings of gradient descent."""
 
     steps: Annotated[StrictInt, Field(ge=0, le=10**9)] = 20_000
-    tolerances: Annotated[list[_Positive], BeforeValidator(_listed), Field(min_length=1)] = [1e-2, 1e-4]
+    tolerances: Annotated[list[_Positive], BeforeValidator(_as_list), Field(min_length=1)] = [
+        1e-2,
+        1e-4,
+    ]
     step_size: _Positive = 1.0
-    multiples: Annotated[list[_Positive], BeforeValidator(_listed), Field(min_length=1)] = [1.0]
+    multiples: Annotated[list[_Positive], BeforeValidator(_as_list), Field(min_length=1)] = [1.0]
 
 
 class File(_Table):
@@ -148,10 +151,10 @@ class File(_Table):
     name: Annotated[str, AfterValidator(_file_name)]
     experiment: Annotated[str, name_of(_experiments)]
     entropy: Annotated[StrictInt, Field(ge=0)] = 0
-    activation: Annotated[list[_Activation], BeforeValidator(_listed), Field(min_length=1)] = []
-    dataset: Annotated[list[DatasetTable], BeforeValidator(_listed), Field(min_length=1)]
-    d: Annotated[list[_Dimension], BeforeValidator(_listed), Field(min_length=1)] = []
-    n: Annotated[list[_Samples], BeforeValidator(_listed), Field(min_length=1)]
+    activation: Annotated[list[_Activation], BeforeValidator(_as_list), Field(min_length=1)] = []
+    dataset: Annotated[list[DatasetTable], BeforeValidator(_as_list), Field(min_length=1)]
+    d: Annotated[list[_Dimension], BeforeValidator(_as_list), Field(min_length=1)] = []
+    n: Annotated[list[_Samples], BeforeValidator(_as_list), Field(min_length=1)]
     width: (
         Annotated[
             Annotated[Width, Tag(variant("table"))]
@@ -181,12 +184,12 @@ def _file_table(options: tuple[Axis, ...]) -> type[File]:
 
 
 def _list_on(axis: Axis) -> Any:
-    """Return the type of a list of values on an optional axis; its default tells the type of one."""
+    """Return the type of a list of values on an optional axis; its default has the type of one."""
     if isinstance(axis.default, str):
-        return Annotated[list[str], BeforeValidator(_listed)]
+        return Annotated[list[str], BeforeValidator(_as_list)]
     if isinstance(axis.default, float):
-        return Annotated[list[_Number], BeforeValidator(_listed)]
-    return Annotated[list[Annotated[StrictInt, _within(axis.name)]], BeforeValidator(_listed)]
+        return Annotated[list[_Number], BeforeValidator(_as_list)]
+    return Annotated[list[Annotated[StrictInt, _within(axis.name)]], BeforeValidator(_as_list)]
 
 
 def read_tables(document: dict[str, Any]) -> tuple[File, Problems]:

@@ -170,6 +170,12 @@ def _expected(fault: Any, keys: list[str]) -> str:
             return f"a table with the keys {', '.join(keys)}"
         case "list_type" | "tuple_type":
             return "a list"
+        case "greater_than_equal":
+            return f"{fault['ctx']['ge']} or more"
+        case "less_than_equal":
+            return f"{fault['ctx']['le']:.12g} or less"
+        case "greater_than":
+            return f"a number above {fault['ctx']['gt']:g}"
     return str(fault["msg"]).removeprefix("Value error, ").removeprefix("Input should be ")
 
 

@@ -1,4 +1,4 @@
-"""The README's section on clusters, followed word by word on a real Slurm."""
+"""The commands of jobs/README.md, followed word by word on a real Slurm."""
 
 from __future__ import annotations
 
@@ -14,18 +14,17 @@ import pytest
 from jobs.cluster.profile import load_profile
 from pipeline import store
 from pipeline.store import lease
-from pipeline.store.location import place
+from pipeline.store.location import locate
 
 from .polling import wait_until
 from .private_slurm import PrivateSlurm
 
-README = Path(__file__).parents[2] / "README.md"
+README = Path(__file__).parents[2] / "jobs" / "README.md"
 
 
 def blocks(kind: str) -> list[str]:
-    """The blocks of code of the section."""
-    section = README.read_text(encoding="utf-8").split("\n## On a cluster\n")[1].split("\n## ")[0]
-    return re.findall(rf"```{kind}\n(.*?)```", section, re.DOTALL)
+    """Return the blocks of code of one language."""
+    return re.findall(rf"```{kind}\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
 
 
 def commands() -> list[list[str]]:
@@ -61,7 +60,7 @@ def _run_all(run: Callable[[list[str]], subprocess.CompletedProcess[str]], slurm
     slurm.wait_until(lambda: store.Store("theorem2.zarr").counts()["done"], 120, "a block is done")
     assert "cancelled" in run(cancel).stderr
     assert run(submit).returncode == 0  # the same submit goes on
-    where = place("theorem2.zarr")
+    where = locate("theorem2.zarr")
     wait_until(lambda: lease.read(where) is None, 240, "the run gives the store back")
     assert run(status).returncode == 0
     assert list(Path("theorem2.zarr.run/logs").iterdir())

@@ -15,7 +15,7 @@ import pytest
 import pipeline
 from pipeline import store
 from pipeline.store import lease
-from pipeline.store.location import place
+from pipeline.store.location import locate
 
 from .polling import wait_until
 from .private_slurm import PrivateSlurm
@@ -62,7 +62,7 @@ def long_sweep(tmp_path: Path, write_sweep: Callable[..., Path]) -> Path:
 
 
 def wait_for_end(path: Path, timeout: float = 120) -> None:
-    wait_until(lambda: lease.read(place(path)) is None, timeout, "the run gives the store back")
+    wait_until(lambda: lease.read(locate(path)) is None, timeout, "the run gives the store back")
 
 
 def begun(path: Path, seconds: float = 60) -> None:
@@ -112,7 +112,7 @@ def test_a_run_is_watched_refuses_others_and_is_cancelled(
     told = widthlaw("cancel", path)
     assert told.returncode == 0, told.stderr
     assert f"job {number} (slurm) cancelled" in told.stderr
-    assert lease.read(place(path)) is None
+    assert lease.read(locate(path)) is None
     assert not (tmp_path / "a.zarr.run" / "tls").exists()
     wait_until(lambda: not cluster.active(), 60, "all jobs are gone")
     done = store.Store(path).counts()["done"]
@@ -135,7 +135,7 @@ def test_a_job_that_waits_holds_the_store_until_it_is_cancelled(
     assert "waits to fill it" in widthlaw("run", long_sweep, "-o", path).stderr
     assert "queued" in widthlaw("status", path).stdout
     assert f"job {number} (slurm) cancelled" in widthlaw("cancel", path).stderr
-    assert lease.read(place(path)) is None
+    assert lease.read(locate(path)) is None
 
 
 def test_a_job_that_slurm_has_lost_does_not_hold_the_store(
@@ -196,7 +196,7 @@ def test_a_store_on_s3_is_filled_from_slurm_with_credentials_from_a_private_file
     wait_for_end(url)
     sweep = pipeline.load_sweep(long_sweep)
     pipeline.run(sweep, tmp_path / "local.zarr")
-    assert_equal_stores(xr.open_zarr(place(url).zarr()), tmp_path / "local.zarr")
+    assert_equal_stores(xr.open_zarr(locate(url).zarr()), tmp_path / "local.zarr")
 
 
 # ---- what cannot be submitted
@@ -218,7 +218,7 @@ def test_a_profile_that_slurm_does_not_take_is_told_in_one_line_and_holds_nothin
     told = widthlaw("submit", long_sweep, "--profile", profile(more), "-o", path)
     assert told.returncode == 2
     assert re.search(said, told.stderr)
-    assert not path.exists() or lease.read(place(path)) is None
+    assert not path.exists() or lease.read(locate(path)) is None
 
 
 def test_a_walltime_that_is_too_short_for_a_block_is_refused(profile, widthlaw, tmp_path) -> None:
@@ -275,7 +275,7 @@ def test_a_controller_with_a_fault_is_started_again_and_gives_up_in_the_end(
     wait_until(lambda: not cluster.active(), 120, "the job has ended")
     assert "given up: 3 controllers in a row have come to nothing" in widthlaw("status", path).stdout
     assert said(path).count("exit status 75: started again") == 3
-    assert lease.read(place(path)) is None
+    assert lease.read(locate(path)) is None
 
 
 @pytest.mark.slow
@@ -290,7 +290,7 @@ def test_a_run_whose_workers_never_come_gives_up_and_says_why(
     assert told.returncode == 0, told.stderr
     wait_until(lambda: not cluster.active(), 240, "the run gives up")
     assert "given up: 3 controllers in a row have come to nothing" in widthlaw("status", path).stdout
-    assert lease.read(place(path)) is None
+    assert lease.read(locate(path)) is None
     controllers = [job for job in cluster.jobs().values() if "worker" not in job.name]
     assert len(controllers) == 1 + 3  # the last sees what became of the others
 

@@ -29,7 +29,7 @@ from jobs.cluster.credentials import CERTIFICATE, KEY
 from jobs.cluster.profile import Profile
 from pipeline import store
 from pipeline.execution.local import SCHEDULER
-from pipeline.store.location import PARTIAL, place
+from pipeline.store.location import PARTIAL, locate
 from pipeline.sweep import Sweep
 from pipeline.sweep_files.load import parse_sweep
 from pipeline.trial_status import Status
@@ -107,7 +107,7 @@ class Row:
         """
         self.stop()
         self.repeated = begun(logs) - self.reference.status.size
-        where = place(self.path)
+        where = locate(self.path)
         equal_stores(self.reference if expected is None else expected, xr.open_zarr(where.zarr()))
         self.survived = True
         left = [key for key, _ in where.files() if key.startswith(".") or key.endswith(PARTIAL)]

@@ -18,7 +18,7 @@ import pytest
 
 from jobs.cluster.run_folder import Run
 from pipeline.store import lease
-from pipeline.store.location import place
+from pipeline.store.location import locate
 
 from ..cluster.private_slurm import Job, PrivateSlurm
 from .stand import PATIENCE, TRIALS_PER_BLOCK, Processes, Row, begun, line_of, run_line, the_sweep
@@ -159,7 +159,7 @@ class Submitted:
         assert "Traceback" not in self.said(), self.said()
 
     def given_back(self) -> bool:
-        return lease.read(place(self._row.path)) is None
+        return lease.read(locate(self._row.path)) is None
 
     def gone(self) -> bool:
         jobs = self._slurm.jobs()

@@ -92,8 +92,8 @@ def test_a_dry_run_tells_what_is_left_and_refuses_what_a_run_would(
 ) -> None:
     path, sweep = tmp_path / "a.zarr", make_sweep()
     store.create(path, sweep, seeds_per_chunk=4)
-    cut = list(store.todo(path, sweep))
-    store.write(path, sweep, cut[0], compute_block(sweep, cut[0]))
+    cut = list(store.Store(path, sweep).pending_blocks())
+    store.Store(path, sweep).write(cut[0], compute_block(sweep, cut[0]))
     told = widthlaw("run", write_sweep(), "-o", path, "--dry-run")
     assert told.returncode == 0
     left = sweep.trials - cut[0].trials
@@ -175,7 +175,7 @@ def test_an_interrupt_ends_cleanly_and_the_same_command_resumes(
     line = [command, "run", str(sweep), "-o", str(path), "--workers", "2"]
     run = subprocess.Popen(line, start_new_session=True, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
-    while not (path.exists() and store.counts(path)["done"]):
+    while not (path.exists() and store.Store(path).counts()["done"]):
         assert run.poll() is None
         assert time.monotonic() < deadline
     os.killpg(run.pid, signal.SIGINT)
@@ -183,7 +183,7 @@ def test_an_interrupt_ends_cleanly_and_the_same_command_resumes(
     assert run.returncode == 130
     assert "the same command resumes" in said
     assert "Traceback" not in said
-    assert store.counts(path)["done"] > 0
+    assert store.Store(path).counts()["done"] > 0
     assert widthlaw("run", sweep, "-o", path).returncode == 0
     assert widthlaw("run", sweep, "-o", tmp_path / "b.zarr").returncode == 0
     assert_equal_stores(path, tmp_path / "b.zarr")

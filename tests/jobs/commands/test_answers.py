@@ -36,8 +36,8 @@ def half(tmp_path_factory, make_sweep):
     """A store of which every other block is done."""
     sweep, path = make_sweep(**KEYS), tmp_path_factory.mktemp("answers") / "half.zarr"
     store.create(path, sweep, seeds_per_chunk=5)
-    for block in list(store.todo(path, sweep))[::2]:
-        store.write(path, sweep, block, compute_block(sweep, block))
+    for block in list(store.Store(path, sweep).pending_blocks())[::2]:
+        store.Store(path, sweep).write(block, compute_block(sweep, block))
     return path
 
 
@@ -108,20 +108,20 @@ def test_a_store_that_has_not_begun_has_no_figure_yet(widthlaw, make_sweep, tmp_
 
 def test_a_run_with_failed_trials_exits_with_one_and_counts_them(failed) -> None:
     ran, path = failed
-    found = store.counts(path)
+    found = store.Store(path).counts()
     assert found["failed"] > 0 < found["done"]
     assert ran.returncode == 1
     assert f"{found['done']} trials done, {found['failed']} failed" in ran.stderr
     assert "not finite" in ran.stderr
     assert "lists them" in ran.stderr
-    assert store.messages(path)[0][1] == found["failed"]
+    assert store.Store(path).messages()[0][1] == found["failed"]
     assert "Traceback" not in ran.stderr
 
 
 def test_failed_trials_are_not_pending(widthlaw, failed) -> None:
     told = widthlaw("status", failed[1], "--json")
     (record,) = json.loads(told.stdout)
-    assert record["failed"] == store.counts(failed[1])["failed"]
+    assert record["failed"] == store.Store(failed[1]).counts()["failed"]
     assert (record["trials"], record["pending"]) == (40, 0)
 
 
@@ -130,7 +130,9 @@ def test_failed_trials_are_a_failure_that_says_why(widthlaw, failed, verb) -> No
     path = failed[1]
     told = widthlaw(verb, path)
     assert told.returncode == 1
-    assert f"{path}: {store.counts(path)['failed']} trials failed; `widthlaw query" in told.stderr
+    assert (
+        f"{path}: {store.Store(path).counts()['failed']} trials failed; `widthlaw query" in told.stderr
+    )
     assert "not finite" in told.stderr
     assert told.stdout
 
@@ -144,16 +146,18 @@ def test_a_figure_without_the_failed_trials_is_drawn_and_exits_with_one(
     status[..., :2] = Status.FAILED  # as where two seeds had met an error
     told = widthlaw("plot", path, "--kind", "phase")
     assert told.returncode == 1
-    assert f"{path}: {store.counts(path)['failed']} trials failed; `widthlaw query" in told.stderr
+    assert (
+        f"{path}: {store.Store(path).counts()['failed']} trials failed; `widthlaw query" in told.stderr
+    )
     assert len(told.stdout.split()) == 2
 
 
 def test_to_list_failed_trials_is_no_failure(widthlaw, failed) -> None:
     told = widthlaw("query", failed[1], "status == 'failed'", "--json")
     assert told.returncode == 0
-    assert told.stderr == f"{failed[1]}: {store.counts(failed[1])['failed']} trials failed\n"
+    assert told.stderr == f"{failed[1]}: {store.Store(failed[1]).counts()['failed']} trials failed\n"
     listed = json.loads(told.stdout)
-    assert len(listed) == store.counts(failed[1])["failed"]
+    assert len(listed) == store.Store(failed[1]).counts()["failed"]
     assert all("not finite" in row["message"] for row in listed)
     assert all(row["sigma_min"] is None for row in listed)
 
@@ -186,8 +190,8 @@ def test_pending_trials_weigh_more_than_failed_ones(widthlaw, make_sweep, all_fa
     sweep = make_sweep(all_failed.parent, **keys)
     path = tmp_path / "both.zarr"
     store.create(path, sweep, seeds_per_chunk=4)
-    block = next(iter(store.todo(path, sweep)))
-    store.write(path, sweep, block, compute_block(sweep, block))
+    block = next(iter(store.Store(path, sweep).pending_blocks()))
+    store.Store(path, sweep).write(block, compute_block(sweep, block))
     for verb in ("status", "fit", "query", "plot"):
         told = widthlaw(verb, path)
         assert told.returncode == 3

@@ -98,7 +98,7 @@ def test_that_all_trials_diverged_is_an_answer_without_a_picture(make_sweep, tmp
     descent = "{ steps = 2000, step_size = 2.5, tolerances = [0.1] }"
     path = tmp_path / "a.zarr"
     pipeline.run(make_sweep(experiment="'output'", descent=descent, n="[20]", seeds=2), path)
-    assert stores.counts(path)["diverged"] == 12
+    assert stores.Store(path).counts()["diverged"] == 12
     told = CliRunner().invoke(main, ["plot", str(path)])
     assert (told.exit_code, told.stdout) == (0, "")
     said = "no figure: no trial is done (12 diverged); a smaller step_size lets descent converge"

@@ -155,8 +155,8 @@ def test_without_pyarrow_parquet_says_what_to_install(filled, tmp_path, monkeypa
 def test_a_half_done_store_is_described_and_exits_with_three(make_sweep, tmp_path) -> None:
     sweep, path, file = make_sweep(), tmp_path / "half.zarr", tmp_path / "rows.parquet"
     store.create(path, sweep, seeds_per_chunk=4)
-    for block in list(store.todo(path, sweep))[::2]:
-        store.write(path, sweep, block, compute_block(sweep, block))
+    for block in list(store.Store(path, sweep).pending_blocks())[::2]:
+        store.Store(path, sweep).write(block, compute_block(sweep, block))
     told = ask(path, "--by", "n", "--stat", "count", "--columns", "k", "-o", file)
     assert told.exit_code == 3
     assert told.stderr == f"{path}: 48 trials pending; the list has what is there\n"

@@ -58,7 +58,7 @@ def test_every_cell_is_located_and_the_store_is_sound(coarse) -> None:
     assert sample(coarse, 25).differences == ()
     after = xr.open_zarr(coarse).sel({dim: before[dim] for dim in before.status.dims}).load()
     assert after.sigma_min.equals(before.sigma_min)
-    assert store.counts(coarse)["pending"] == 0
+    assert store.Store(coarse).counts()["pending"] == 0
 
 
 def test_a_located_store_asks_for_nothing_more(coarse) -> None:
@@ -79,7 +79,7 @@ def test_pending_trials_are_run_first(make_sweep, tmp_path, coarse, assert_equal
 def test_a_limit_ends_it_and_more_goes_on(coarse) -> None:
     last = refined(coarse, trials=41)
     assert OPEN in [state.verdict for state in last.states]
-    found = store.counts(coarse)
+    found = store.Store(coarse).counts()
     assert requested_trials(found) == 41
     assert all(state.verdict == LOCATED for state in refined(coarse).states)
 
@@ -203,7 +203,7 @@ def test_the_command_comes_to_the_store_of_the_library(
     refined(other)
     assert_equal_stores(coarse, other)
     counted = json.loads(widthlaw("status", coarse, "--json").stdout)[0]
-    assert counted["not requested"] == store.counts(coarse)["not_requested"]
+    assert counted["not requested"] == store.Store(coarse).counts()["not_requested"]
     assert widthlaw("verify", coarse).returncode == 0
 
 
@@ -247,4 +247,4 @@ def test_wrong_input_exits_with_two_and_says_why(coarse, tmp_path, widthlaw, lin
     assert told.returncode == 2, told.stderr
     assert spelled(said) in told.stderr
     assert "Traceback" not in told.stderr
-    assert store.counts(coarse)["pending"] == 0
+    assert store.Store(coarse).counts()["pending"] == 0

@@ -14,7 +14,7 @@ import pipeline
 from pipeline import store
 from pipeline.maintenance.grow import request_trials
 from pipeline.store import lease
-from pipeline.store.location import place
+from pipeline.store.location import locate
 from pipeline.sweep import Request
 
 
@@ -110,7 +110,7 @@ def test_a_run_of_the_old_sweep_names_what_can_be_done(widthlaw, filled, write_s
     told = widthlaw("run", write_sweep(seeds=9), "-o", filled)
     assert told.returncode == 2
     assert f"`widthlaw run {filled}` fills it as it is" in told.stderr
-    assert f"`widthlaw extend {filled} SWEEP` adds what it lacks" in told.stderr
+    assert f"`widthlaw extend {filled} SWEEP` adds what is missing" in told.stderr
 
 
 def test_the_command_that_a_refused_run_names_serves_a_refined_store(
@@ -169,7 +169,7 @@ def test_bad_input_is_refused_in_one_line(widthlaw, filled, make_sweep, tmp_path
 
 
 def test_a_store_that_is_being_filled_is_left_alone(widthlaw, filled) -> None:
-    with lease.hold(place(filled)):
+    with lease.hold(locate(filled)):
         for arguments in (["verify"], ["verify", "--repair"], ["extend", "--n", 24]):
             told = widthlaw(arguments[0], filled, *arguments[1:])
             assert told.returncode == 2

@@ -52,7 +52,7 @@ def filled(make_sweep, tmp_path):
 
 
 GROWTHS = [
-    # (the store, what is asked, the union)
+    # (the store, what is added, the union)
     ({}, {"n": "[24]"}, {"n": "[6, 12, 24]"}),
     ({}, {"n": "[9]"}, {"n": "[6, 9, 12]"}),
     ({}, {"d": "[4, 2]"}, {"d": "[2, 3, 4, 5]"}),
@@ -81,13 +81,13 @@ GROWTHS = [
 ]
 
 
-@pytest.mark.parametrize(("made", "asked", "union"), GROWTHS)
+@pytest.mark.parametrize(("made", "added", "union"), GROWTHS)
 def test_an_extended_store_becomes_that_of_the_union(
-    filled, make_sweep, assert_equal_stores, made, asked, union
+    filled, make_sweep, assert_equal_stores, made, added, union
 ) -> None:
     path, fresh = filled("a.zarr", **made), filled("fresh.zarr", **union)
     old = xr.open_zarr(path).load()
-    change = extend(path, make_sweep(**asked))
+    change = extend(path, make_sweep(**added))
     assert damage(path) == []
     assert change.there == int((old.status == Status.DONE).sum())
     grown = xr.open_zarr(path)
@@ -241,12 +241,12 @@ def test_trials_that_differ_are_named(filled, tmp_path, name, at, where) -> None
     array = zarr.open_group(str(one), mode="r+")[name]
     value = array[at]
     array[at] = np.nextafter(value, 9)
-    said = (
+    message = (
         f"{name} of d=5 n=6 {where} is {np.nextafter(value, 9)} in the first and {value} in the second"
     )
     with pytest.raises(StoreError) as refused:
         merge([one, two], tmp_path / "m.zarr")
-    assert said in str(refused.value)
+    assert message in str(refused.value)
     assert not (tmp_path / "m.zarr").exists()
 
 
@@ -339,7 +339,7 @@ def test_what_a_user_keeps_in_a_store_is_not_lost(filled, make_sweep) -> None:
         extend(path, make_sweep(n="[24]"))
 
 
-def test_where_nothing_can_be_exchanged_a_new_path_is_asked_for(
+def test_where_nothing_can_be_exchanged_a_new_path_is_requested(
     filled, make_sweep, monkeypatch, tmp_path
 ) -> None:
     def unable(self, draft):
@@ -355,15 +355,15 @@ def test_where_nothing_can_be_exchanged_a_new_path_is_asked_for(
 
 
 @pytest.mark.parametrize(
-    ("more", "said"),
+    ("more", "message"),
     [
         ({"n": [0]}, "n: got 0, expected a whole number from 1 to 1000000"),
         ({"width": [-1.0]}, "width: got -1.0, expected a number"),
         ({"d": [2**40]}, "d: got 1099511627776"),
     ],
 )
-def test_extents_that_cannot_be_are_refused(make_sweep, more, said) -> None:
-    with pytest.raises(ValueError, match=said):
+def test_extents_that_cannot_be_are_refused(make_sweep, more, message) -> None:
+    with pytest.raises(ValueError, match=message):
         widened(make_sweep(), **more)
 
 
@@ -462,13 +462,13 @@ def test_a_killed_extension_leaves_the_old_or_the_new_store(
     killed, filled, make_sweep, write_sweep, tmp_path, assert_equal_stores
 ) -> None:
     old = filled("stores/a.zarr", **SMALL)
-    asked = SMALL | {"n": "[5]", "seeds": 4}
-    copies = killed("extending", write_sweep(**asked))
+    added = SMALL | {"n": "[5]", "seeds": 4}
+    copies = killed("extending", write_sweep(**added))
     new = tmp_path / "whole" / "a.zarr"
     seen = set()
     for copy in copies:
         seen.add(either(copy / "a.zarr", old, new, equal=assert_equal_stores))
-        extend(copy / "a.zarr", make_sweep(**asked))
+        extend(copy / "a.zarr", make_sweep(**added))
         assert_equal_stores(copy / "a.zarr", new)
         assert damage(copy / "a.zarr") == []
         assert [file.name for file in copy.iterdir()] == ["a.zarr"]

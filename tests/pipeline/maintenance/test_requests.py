@@ -11,6 +11,8 @@ import xarray as xr
 import zarr
 
 import pipeline
+from analysis.query.selection import select
+from analysis.stores import open_store
 from pipeline import store
 from pipeline.blocks import estimated_seconds
 from pipeline.errors import StoreError, StoreHeld, SweepError
@@ -24,8 +26,8 @@ from pipeline.store.location import locate
 from pipeline.sweep import Request
 from pipeline.trial_status import UNREQUESTED, Status
 
-ASKED = [Request((0, 1), 2.5, (3, 8, 20)), Request((1, 1), 2.5, (0,)), Request((1, 0), 2.0, (9,))]
-"""Of the small sweep, with the widths 1.5, 2 and 4 and eight seeds: five trials that it has not."""
+REQUESTS = [Request((0, 1), 2.5, (3, 8, 20)), Request((1, 1), 2.5, (0,)), Request((1, 0), 2.0, (9,))]
+"""Five trials that the small sweep lacks: it has the widths 1.5, 2 and 4, and eight seeds."""
 
 
 @pytest.fixture
@@ -37,13 +39,13 @@ def filled(make_sweep, tmp_path):
 
 @pytest.fixture
 def refined(filled):
-    request_trials(filled, ASKED)
+    request_trials(filled, REQUESTS)
     pipeline.run(store.stored_sweep(filled), filled)
     return filled
 
 
 def test_requested_trials_are_pending_and_the_rest_not_requested(filled) -> None:
-    change = request_trials(filled, ASKED)
+    change = request_trials(filled, REQUESTS)
     assert (change.there, change.pending, change.written) == (96, 5, True)
     found = store.Store(filled).counts()
     assert (found["done"], found["pending"], found["not_requested"]) == (96, 5, 4 * 4 * 11 - 101)
@@ -52,14 +54,14 @@ def test_requested_trials_are_pending_and_the_rest_not_requested(filled) -> None
     assert damage(filled) == []
 
 
-def test_what_was_asked_for_already_changes_nothing(filled) -> None:
+def test_a_repeated_request_changes_nothing(filled) -> None:
     before = filled.stat().st_ino
     assert not request_trials(filled, [Request((0, 0), 2.0, (1, 2))]).written
     assert filled.stat().st_ino == before
     assert not store.is_refined(filled)
 
 
-def test_trials_asked_for_singly_have_the_bits_of_a_whole_grid(refined, make_sweep, tmp_path) -> None:
+def test_requested_trials_have_the_bits_of_a_whole_grid(refined, make_sweep, tmp_path) -> None:
     whole = tmp_path / "whole.zarr"
     grid = make_sweep(width="{ k_per_n = [1.5, 2.0, 2.5, 4.0] }", seeds="[0,1,2,3,4,5,6,7,8,9,20]")
     pipeline.run(grid, whole)
@@ -72,7 +74,7 @@ def test_trials_asked_for_singly_have_the_bits_of_a_whole_grid(refined, make_swe
     assert sample(refined, 101).differences == ()
 
 
-def test_the_estimate_is_of_the_trials_asked_for(refined, make_sweep) -> None:
+def test_the_estimate_is_that_of_the_requested_trials(refined, make_sweep) -> None:
     estimate = store.check_store(refined)["estimated_seconds"]
     assert estimated_seconds(make_sweep()) < estimate < estimated_seconds(store.stored_sweep(refined))
     sweep = make_sweep()
@@ -85,7 +87,7 @@ def test_a_refined_store_grows_by_the_trials_of_a_sweep_and_by_no_other(
 ) -> None:
     before = xr.open_zarr(refined).status.load()
     change = extend(refined, make_sweep(seeds=12))
-    # Of seeds 8 to 11 of three widths of four cells one was asked for singly.
+    # Of seeds 8 to 11 of three widths of four cells one was requested before.
     assert (change.pending, change.requested, change.grown) == (47, 47, True)
     status = xr.open_zarr(refined).status.load()
     grid = status.sel(seed=range(12), width=[1.5, 2.0, 4.0])
@@ -102,7 +104,7 @@ def test_a_refined_store_grows_by_the_trials_of_a_sweep_and_by_no_other(
     )
 
 
-def test_trials_within_the_axes_of_a_refined_store_are_asked_for(refined, make_sweep) -> None:
+def test_trials_within_the_axes_of_a_refined_store_are_requested(refined, make_sweep) -> None:
     sweep = make_sweep(width="{ k_per_n = [2.5] }", seeds=4)  # three of its sixteen trials are there
     planned = extend(refined, sweep, dry_run=True)
     assert (planned.requested, planned.pending, planned.grown, planned.written) == (14, 14, True, False)
@@ -111,7 +113,7 @@ def test_trials_within_the_axes_of_a_refined_store_are_asked_for(refined, make_s
     assert (again.requested, again.grown, again.written) == (0, False, False)
 
 
-def test_a_copy_of_a_refined_store_asks_for_nothing_more(
+def test_a_copy_of_a_refined_store_requests_nothing_more(
     refined, tmp_path, assert_equal_stores
 ) -> None:
     assert extend(refined, None, tmp_path / "b.zarr").requested == 0
@@ -129,7 +131,7 @@ def test_the_grid_of_a_store_is_without_what_single_trials_have_added(
     assert grid(tmp_path / "plain.zarr").seeds == (*range(8), 9)
 
 
-def test_merging_refined_stores_asks_for_nothing_that_neither_asks_for(
+def test_merging_refined_stores_requests_nothing_that_neither_requests(
     refined, make_sweep, tmp_path, assert_equal_stores
 ) -> None:
     other = tmp_path / "b.zarr"
@@ -144,12 +146,10 @@ def test_merging_refined_stores_asks_for_nothing_that_neither_asks_for(
     assert_equal_stores(tmp_path / "m.zarr", other)
 
 
-def test_what_is_asked_for_by_one_store_is_pending_in_the_merged_one(
-    filled, make_sweep, tmp_path
-) -> None:
+def test_requests_of_one_store_are_pending_in_the_merged_one(filled, make_sweep, tmp_path) -> None:
     plain = tmp_path / "plain.zarr"
     store.create(plain, make_sweep(seeds=12))
-    request_trials(filled, ASKED)
+    request_trials(filled, REQUESTS)
     merge([filled, plain], tmp_path / "m.zarr")
     status = xr.open_zarr(tmp_path / "m.zarr").status.load()
     assert (status.sel(seed=[8, 9, 10, 11], width=[1.5, 2.0, 4.0]) == Status.PENDING).all()
@@ -157,12 +157,19 @@ def test_what_is_asked_for_by_one_store_is_pending_in_the_merged_one(
     assert (status.sel(seed=8, width=2.5) == Status.NOT_REQUESTED).sum() == 3
 
 
-def test_a_store_that_asks_for_everything_again_is_not_refined(refined, make_sweep, tmp_path) -> None:
+def test_a_store_that_requests_everything_again_is_not_refined(refined, make_sweep, tmp_path) -> None:
     every = store.stored_sweep(refined)
     store.create(tmp_path / "b.zarr", every)
     merge([refined, tmp_path / "b.zarr"], tmp_path / "m.zarr")
     assert not store.is_refined(tmp_path / "m.zarr")
     assert store.Store(tmp_path / "m.zarr").counts()["not_requested"] == 0
+
+
+def test_a_query_names_trials_that_were_not_requested(refined) -> None:
+    ds = open_store(refined)
+    assert len(select(ds, columns=["status"])) == 101
+    rows = select(ds, "status == 'not_requested'", ["status"])
+    assert len(rows) == store.Store(refined).counts()["not_requested"] > 0
 
 
 def test_a_lost_status_is_found_and_repaired(refined) -> None:
@@ -177,16 +184,16 @@ def test_a_lost_status_is_found_and_repaired(refined) -> None:
     assert damage(refined) == []
 
 
-def test_repair_asks_for_no_other_trial_where_the_status_is_left(
+def test_repair_requests_no_other_trial_if_the_status_is_left(
     refined, tmp_path, assert_equal_stores
 ) -> None:
     sound = shutil.copytree(refined, tmp_path / "sound.zarr")
-    unasked = xr.open_zarr(refined).status.load() == Status.NOT_REQUESTED
-    assert int(unasked[0, 0].sum()) > 0
+    not_requested = xr.open_zarr(refined).status.load() == Status.NOT_REQUESTED
+    assert int(not_requested[0, 0].sum()) > 0
     (refined / "edge" / "c" / "0" / "0" / "0" / "0").unlink()
     assert repair(refined, damage(refined)).trials == 24
     status = xr.open_zarr(refined).status.load()
-    assert ((status == Status.NOT_REQUESTED) == unasked).all()
+    assert ((status == Status.NOT_REQUESTED) == not_requested).all()
     assert (status[0, 0] == Status.PENDING).sum() == 24
     assert damage(refined) == []
     pipeline.run(store.stored_sweep(refined), refined)
@@ -222,13 +229,13 @@ def test_that_a_store_is_refined_cannot_be_taken_from_it_unnoticed(refined) -> N
     assert [one.kind for one in damage(refined)] == ["root"]
 
 
-def test_what_cannot_be_asked_for_leaves_the_store_as_it_is(filled) -> None:
+def test_requests_that_cannot_be_computed_change_nothing(filled) -> None:
     before = filled.stat().st_ino
     with pytest.raises(SweepError, match="both give k = 12"):
         request_trials(filled, [Request((0, 1), 2.01, (0,))])
     with lease.hold(locate(filled)), pytest.raises(StoreHeld):
-        request_trials(filled, ASKED)
+        request_trials(filled, REQUESTS)
     (filled / "notes.txt").write_text("mine")
     with pytest.raises(StoreError, match=r"holds notes\.txt"):
-        request_trials(filled, ASKED)
+        request_trials(filled, REQUESTS)
     assert filled.stat().st_ino == before

@@ -32,7 +32,7 @@ KEYS = {
     "seeds": 4,
 }
 
-MESSAGE = "a message that is long enough to be worth compressing, said of a trial"
+MESSAGE = "a message that is long enough to be worth compressing, about a trial"
 
 
 @pytest.fixture(scope="module")
@@ -375,21 +375,23 @@ def pickled_array(folder, payload) -> None:
     (folder / "0").write_bytes(payload)
 
 
-@pytest.mark.parametrize("ask", [damage, store.check_store, store.stored_sweep, lambda p: sample(p, 3)])
-def test_pickles_in_a_store_are_refused_and_never_loaded(copy, tmp_path, ask) -> None:
+@pytest.mark.parametrize(
+    "read", [damage, store.check_store, store.stored_sweep, lambda p: sample(p, 3)]
+)
+def test_pickles_in_a_store_are_refused_and_never_loaded(copy, tmp_path, read) -> None:
     payload = bomb(tmp_path)
     old = tmp_path / "old.zarr"
     pickled_array(old / "status", payload)
     (old / ".zgroup").write_text('{"zarr_format": 2}')
     (old / ".zattrs").write_text((copy / "zarr.json").read_text())
     with pytest.raises(StoreError, match="holds no Zarr v3 group"):
-        ask(old)
+        read(old)
     shutil.rmtree(copy / "seed")
     pickled_array(copy / "seed", payload)
     shutil.rmtree(copy / "status")
     pickled_array(copy / "status", payload)
     with contextlib.suppress(StoreError):
-        ask(copy)
+        read(copy)
     assert not (tmp_path / "exploded").exists()
 
 

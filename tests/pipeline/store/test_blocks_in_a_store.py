@@ -11,7 +11,7 @@ import xarray as xr
 
 from pipeline import store as stores
 from pipeline.blocks import Block, BlockResult, blocks, empty_result, mask_for, rows_for, tasks
-from pipeline.errors import ChunkDamaged, InputError, StoreDamaged
+from pipeline.errors import ChunkDamaged, ParameterError, StoreDamaged
 from pipeline.execution.compute import compute_block
 from pipeline.experiments import SECONDS, TRIAL_SECONDS, variables
 from pipeline.store import Store, names
@@ -159,7 +159,7 @@ def test_a_damaged_chunk_is_an_error_that_names_store_and_array(half, name) -> N
 
 
 def test_an_error_keeps_its_parameter_when_it_is_pickled() -> None:
-    error = pickle.loads(pickle.dumps(InputError("threshold: got 2", parameter="threshold")))
+    error = pickle.loads(pickle.dumps(ParameterError("threshold", "got 2")))
     assert (str(error), error.parameter) == ("threshold: got 2", "threshold")
 
 

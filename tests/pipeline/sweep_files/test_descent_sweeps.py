@@ -1,4 +1,4 @@
-"""Sweeps that descend: what their files may say, how they are cut, and that trials stay pure."""
+"""Sweeps that descend: checks of their files, their blocks, and trials that depend on nothing else."""
 
 from __future__ import annotations
 
@@ -76,13 +76,13 @@ def sweep_with(old: str = "", new: str = ""):
         ('"input"', '"inptu"', ["experiment: got 'inptu'", "did you mean 'input'"]),
     ],
 )
-def test_what_cannot_be_descended_is_refused(old: str, new: str, words: list[str]) -> None:
+def test_a_descent_that_cannot_be_computed_is_refused(old: str, new: str, words: list[str]) -> None:
     with pytest.raises(SweepError) as error:
         sweep_with(old, new)
     assert all(part in str(error.value) for part in words), str(error.value)
 
 
-def test_the_one_activation_that_an_experiment_takes_need_not_be_written() -> None:
+def test_the_only_activation_of_an_experiment_is_its_default() -> None:
     text = TEXT.replace('"input"', '"linear"').replace("width = { k = [4, 8, 16] }\n", "")
     assert parse_sweep(text.replace('activation = "relu"\n', "")).activation == ("linear",)
     assert sweep_with('activation = "relu"\n', "").activation == ("relu",)
@@ -104,7 +104,7 @@ def test_widths_are_rounded_up_to_even_numbers() -> None:
         sweep_with("{ k = [4, 8, 16] }", "{ k_per_n = [0.45, 0.5] }")
 
 
-def test_the_identity_knows_the_descent_but_stays_what_it_was_without_one() -> None:
+def test_only_a_sweep_that_descends_has_the_descent_in_its_identity() -> None:
     same, other = sweep_with("seeds = 3", "seeds = 9"), sweep_with("steps = 60", "steps = 61")
     assert sweep_with().identity == same.identity != other.identity
     assert "descent" not in load_sweep("tiny").identity_fields
@@ -118,7 +118,7 @@ def test_marks_rise_from_one_to_the_budget(steps: int) -> None:
     assert list(marks) == sorted(set(marks))
 
 
-def test_a_dear_seed_is_cut_along_its_widths() -> None:
+def test_an_expensive_seed_is_cut_along_its_widths() -> None:
     text = TEXT.replace("[4, 8, 16]", "[100, 200, 400, 800]").replace("1e-2", "1e-20")
     text = text.replace("steps = 60", "steps = 100000000")
     sweep = parse_sweep(text)
@@ -140,14 +140,14 @@ def test_the_bits_of_a_store_do_not_depend_on_its_blocks(
     assert_equal_stores(tmp_path / "whole.zarr", tmp_path / "cut.zarr")
 
 
-def test_workers_leave_the_same_bits(tmp_path, two_workers, assert_equal_stores) -> None:
+def test_workers_write_the_same_bits(tmp_path, two_workers, assert_equal_stores) -> None:
     sweep = sweep_with()
     pipeline.run(sweep, tmp_path / "here.zarr")
     pipeline.run(sweep, tmp_path / "there.zarr", two_workers)
     assert_equal_stores(tmp_path / "here.zarr", tmp_path / "there.zarr")
 
 
-def test_a_seed_or_a_width_alone_has_the_value_that_it_has_in_company(tmp_path) -> None:
+def test_a_trial_does_not_depend_on_the_other_trials_of_its_sweep(tmp_path) -> None:
     pipeline.run(sweep_with(), tmp_path / "all.zarr")
     alone = parse_sweep(TEXT.replace("seeds = 3", "seeds = [2]").replace("[4, 8, 16]", "[8]"))
     pipeline.run(alone, tmp_path / "alone.zarr")
@@ -158,7 +158,7 @@ def test_a_seed_or_a_width_alone_has_the_value_that_it_has_in_company(tmp_path) 
     )
 
 
-def test_a_budget_of_nothing_leaves_every_tolerance_unmet() -> None:
+def test_a_budget_of_zero_steps_reaches_no_tolerance() -> None:
     sweep = sweep_with("steps = 60", "steps = 0")
     result = compute_block(sweep, next(blocks(sweep, 3, 3)))
     assert (result.status == 1).all()
@@ -176,7 +176,7 @@ def test_too_large_a_step_is_stored_as_diverged_and_warns_of_nothing(recwarn, tm
     assert not [warning for warning in recwarn if issubclass(warning.category, RuntimeWarning)]
 
 
-def test_curves_are_kept_for_the_first_seeds_alone() -> None:
+def test_curves_are_stored_for_the_first_seeds_only() -> None:
     sweep = parse_sweep(TEXT.replace("seeds = 3", "seeds = [0, 3, 4]"))
     (block, *_) = blocks(sweep, 3, 3)
     curve = compute_block(sweep, block).values["loss_curve"]
