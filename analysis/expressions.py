@@ -28,12 +28,10 @@ from pipeline.errors import InputError, nearest_name
 from pipeline.trial_status import Status
 
 __all__ = [
-    "FUNCTIONS",
     "QueryError",
     "check_words",
     "condition",
     "conjuncts",
-    "decode",
     "evaluate",
     "extra_axes",
     "index_of",
@@ -41,7 +39,6 @@ __all__ = [
     "named",
     "names_in",
     "parse",
-    "taken_at",
     "value_of",
 ]
 

@@ -8,7 +8,7 @@ import xarray as xr
 from analysis.axes import NETWORK
 from pipeline.trial_status import Status
 
-__all__ = ["BOUNDS", "applies", "worst_ratios"]
+__all__ = ["applies", "worst_ratios"]
 
 BOUNDS = ("rate_ratio", "path_ratio", "lower_ratio", "upper_ratio")
 """Left over right side of (4), of (5), and of both bounds on the distance; at most 1 if they hold."""

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from analysis.expressions import QueryError
 from pipeline.errors import nearest_name
 
-__all__ = ["STATISTICS", "Gathered", "Statistic", "statistics_of"]
+__all__ = ["Gathered", "Statistic", "statistics_of"]
 
 Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.intp]

@@ -4,8 +4,7 @@
 itself and the test that all success curves are one.
 """
 
-from analysis.scaling.laws import LAWS, Law
 from analysis.scaling.ranking import fit_laws
 from analysis.scaling.verdicts import distinguishable
 
-__all__ = ["LAWS", "Law", "distinguishable", "fit_laws"]
+__all__ = ["distinguishable", "fit_laws"]
