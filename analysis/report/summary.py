@@ -17,7 +17,11 @@ from analysis.claims import PARTS, WORDS, Claim, Mark
 from analysis.report.numbers import number
 from analysis.report.sections import Section
 
-__all__ = ["EXPLAINED", "MARKS", "Group", "Summary", "groups_of"]
+__all__ = [
+    "EXPLAINED",
+    "MARKS",
+    "Summary",
+]
 
 _SIGNS = {
     Mark.HOLDS: "✓",

@@ -1,5 +1,5 @@
-"""Success of a trial: the rules, the conditions that a user writes, and the budgets of descent."""
+"""Success of a trial: `rules` decide it, `conditions` are a user's own, `budgets` limit descents."""
 
-from analysis.success.rules import THRESHOLD, Rule, Success, outcomes, rule_for, zero_alpha
+from analysis.success.rules import THRESHOLD, Success
 
-__all__ = ["THRESHOLD", "Rule", "Success", "outcomes", "rule_for", "zero_alpha"]
+__all__ = ["THRESHOLD", "Success"]
