@@ -17,18 +17,16 @@ from types import MappingProxyType
 import xarray as xr
 from matplotlib.figure import Figure
 
+from analysis.figures.certificate import certificate_figure
 from analysis.figures.collapse import collapse_figure
 from analysis.figures.density import density_figure
 from analysis.figures.descent import curves_caption, curves_figure, depth_figure, layers_figure
+from analysis.figures.loss_gap import generalisation_figure
 from analysis.figures.phase import phase_figure
+from analysis.figures.proof_steps import proof_figure
+from analysis.figures.regression import regression_figure
 from analysis.figures.singular_values import evolution_figure, spectrum_figure
 from analysis.figures.style import save
-from analysis.figures.theory import (
-    certificate_figure,
-    generalisation_figure,
-    proof_figure,
-    regression_figure,
-)
 from analysis.figures.thresholds import budget_figure, thresholds_figure
 from analysis.figures.transition import laws_caption, laws_figure, ratios_figure, stress_figure
 from analysis.study import Study

@@ -21,9 +21,9 @@ from analysis.figures.style import (
     sample_ticks,
     say,
     series_look,
-    signs,
 )
 from analysis.scaling.finite_size import TooFewCurves, collapse
+from analysis.signs import signs
 from analysis.study import Study
 from analysis.transitions.curves import RISE
 

@@ -10,6 +10,8 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from analysis.axes import TRAINED
+from analysis.cells import width_label
 from analysis.experiments.output import expected_loss
 from analysis.figures.parts import (
     grid_of_parts,
@@ -20,10 +22,9 @@ from analysis.figures.parts import (
     parts_of,
     shades,
     share_abscissa,
-    width_words,
     with_axes,
 )
-from analysis.figures.style import MOST_PANELS, RESIDUAL, STYLE, TRAINED, grid_of, say, series_look
+from analysis.figures.style import MOST_PANELS, RESIDUAL, STYLE, grid_of, say, series_look
 from analysis.study import Study
 from analysis.success.budgets import budget_of
 from analysis.transitions import critical_widths, success_counts
@@ -131,7 +132,7 @@ def _draw_curves(axes: Axes, part: xr.Dataset, along: str) -> None:
     peak = 1.0
     for place, colour in zip(chosen, shades(len(chosen)), strict=True):
         cell = part.isel({"width": 0, along: place})  # where n is drawn there is one width
-        label: str | None = width_words(part, along, values[place])
+        label: str | None = width_label(part, along, values[place])
         for seed in range(min(MOST_SEEDS, cell.sizes["seed"])):
             steps, loss = _whole_curve(cell.isel(seed=seed))
             if len(loss):

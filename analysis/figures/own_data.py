@@ -9,8 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy import special
 
+from analysis.cells import located
 from analysis.figures.parts import log_abscissa
-from analysis.figures.style import COLOURS, STYLE, grid_of, located, signs
+from analysis.figures.style import COLOURS, STYLE, grid_of
+from analysis.signs import RAISED, signs
 from analysis.study import Study
 from analysis.transitions.curves import RISE
 
@@ -53,13 +55,11 @@ def own_data_figure(study: Study, sufficient: float = np.nan) -> Figure:
 
 
 FAR = 20
-"""A sufficient width beyond so many times the widest one tried is told in words alone."""
-
-RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+"""A sufficient width that exceeds the widest one tried by this factor is written, not drawn."""
 
 _PREDICTED = (
     ("k_edge", "predicted (edge)", ":"),
-    ("k_edge_finite", "predicted (edge, finite size)", "--"),
+    ("k_edge_finite", "predicted (edge, finite n)", "--"),
 )
 
 

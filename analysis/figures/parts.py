@@ -12,7 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
-from analysis.figures.style import MOST_PANELS, OPEN, grid_of, is_open, located, parts_along, say
+from analysis.axes import CELL
+from analysis.cells import is_open, located
+from analysis.figures.style import MOST_PANELS, OPEN, grid_of, parts_along, say
 from pipeline.trial_status import Status
 
 __all__ = [
@@ -29,19 +31,16 @@ __all__ = [
     "shades",
     "share_abscissa",
     "tally",
-    "width_words",
     "with_axes",
     "wrapped",
 ]
 
-CELL_DIMS = ("activation", "dataset", "angle", "trained", "depth", "d", "n")
-UNITS = {"k": "k", "k / n": "k/n", "k d / n": "kd/n"}
 RAN = (Status.DONE, Status.DIVERGED)
 
 
 def parts_of(ds: xr.Dataset, *kept: str) -> list[tuple[str, xr.Dataset]]:
     """The cells of a Dataset that have anything to draw, named; the kept dims stay in each part."""
-    dims = [dim for dim in CELL_DIMS if dim not in kept]
+    dims = [dim for dim in CELL if dim not in kept]
     return [(name, part) for name, part in parts_along(ds, dims) if _has_any(part)]
 
 
@@ -100,14 +99,6 @@ def share_abscissa(above: Axes, below: Axes) -> None:
 def shades(count: int) -> list[Any]:
     """Colours from dark to light, told apart in grey."""
     return [mpl.colormaps["viridis"](place) for place in np.linspace(0, 0.88, count)]
-
-
-def width_words(ds: xr.Dataset, dim: str, at: float) -> str:
-    """A place of the width axis, in the unit that the sweep gives widths in, or of another axis."""
-    if dim != "width":
-        return f"{dim} = {at:g}"
-    unit = ds.width.attrs.get("long_name", "width, as k").removeprefix("width, as ")
-    return f"{UNITS[unit]} = {at:.3g}"
 
 
 def legend_below(figure: Figure, *sources: Axes, columns: int = 7) -> None:

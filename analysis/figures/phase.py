@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patheffects import AbstractPathEffect, withStroke
 
+from analysis.axes import PANEL
 from analysis.figures.parts import (
     grid_of_parts,
     legend_below,
@@ -23,7 +24,6 @@ from analysis.figures.parts import (
 )
 from analysis.figures.style import (
     MOST_PANELS,
-    PANEL_DIMS,
     STYLE,
     error_bars,
     grid_of,
@@ -32,20 +32,21 @@ from analysis.figures.style import (
     parts_along,
     say,
     series_look,
-    signs,
 )
+from analysis.signs import signs
 from analysis.study import Study
+from pipeline.axes import optional
 
 __all__ = ["phase_figure"]
 
-FAMILIES = ("trained", "depth", "d")
-"""Axes whose places are lines of one panel where there is a single n."""
+FAMILIES = (*(axis.name for axis in optional()), "d")
+"""Axes whose values are lines of one panel where there is a single n."""
 
 OUTLINE: list[AbstractPathEffect] = [withStroke(linewidth=3, foreground="black")]
 """White on yellow is not seen."""
 
 BLANK: Any = {"facecolor": "white", "edgecolor": "0.35", "zorder": 0}
-UNTRIED = BLANK | {"hatch": "//////", "label": "no trial: not asked for, or not yet run"}
+UNTRIED = BLANK | {"hatch": "//////", "label": "no trial: not requested, or not yet run"}
 DEGENERATE = BLANK | {"hatch": ".....", "label": "α = 0"}
 
 
@@ -114,7 +115,7 @@ def _draw_phase(axes: Axes, part: xr.Dataset) -> Any:
     chosen = part.sel(n=columns)
     if "k_edge_finite" in chosen:  # a prediction of conditioning; descent has none
         axes.plot(at, chosen.k_edge_finite, "w--", linewidth=2.4)
-        axes.plot(at, chosen.k_edge_finite, "k--", linewidth=1.2, label="predicted (edge, finite size)")
+        axes.plot(at, chosen.k_edge_finite, "k--", linewidth=1.2, label="predicted (edge, finite n)")
     for artist in error_bars(axes, at, chosen, color="white", marker="o", label="fitted k*, 95%"):
         for drawn in artist.get_children() or [artist]:
             drawn.set_path_effects(OUTLINE)
@@ -131,7 +132,7 @@ def _lines_figure(study: Study) -> Figure:
     counts = study.counts
     share = counts.successes / counts.trials.where(counts.trials > 0)
     whole = study.widths.assign(share=share, k=study.ds.k).isel(n=0)
-    panels = parts_along(whole, [dim for dim in PANEL_DIMS if dim not in FAMILIES])
+    panels = parts_along(whole, [dim for dim in PANEL if dim not in FAMILIES])
     parts = [(name, part) for name, part in panels if part.share.notnull().any()]
     with mpl.rc_context(STYLE):
         figure, axes = grid_of_parts(len(parts), 3, width=4.2, height=3.4)

@@ -10,6 +10,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from analysis.cells import UNITS, width_unit
 from analysis.experiments.spectrum import levels_of
 from analysis.figures.parts import grid_with_residuals, legend_below, share_abscissa
 from analysis.figures.style import (
@@ -66,11 +67,9 @@ def spectra_of(ds: xr.Dataset) -> list[tuple[str, xr.Dataset]]:
 
 
 def _width(ds: xr.Dataset, place: int) -> str:
-    """A place of the width axis in words, in the unit that the sweep gives widths in."""
-    unit = {"k": "k = {}", "k / n": "k = {} n", "k d / n": "k = {} n/d"}
-    return unit[ds.width.attrs["long_name"].removeprefix("width, as ")].format(
-        f"{ds.width.values[place]:g}"
-    )
+    """Return the label of a width by its index, in the unit of the store."""
+    unit = {"k": "k = {}", "k_per_n": "k = {} n", "kd_per_n": "k = {} n/d"}
+    return unit[width_unit(ds)].format(f"{ds.width.values[place]:g}")
 
 
 def _draw_spectra(axes: Axes, below: Axes, ds: xr.Dataset) -> None:
@@ -124,7 +123,7 @@ def _draw_cuts(row: Any, name: str, part: xr.Dataset) -> None:
     k = _width(part, len(part.width) // 2)
     cuts = {
         "n": (part.sel(d=d, width=place), f"d = {d}, {k}", "samples n"),
-        "width": (part.sel(d=d, n=n), f"d = {d}, n = {n}", part.width.attrs["long_name"]),
+        "width": (part.sel(d=d, n=n), f"d = {d}, n = {n}", f"width, as {UNITS[width_unit(part)]}"),
         "d": (part.sel(n=n, width=place), f"n = {n}, {k}", "input dimension d"),
     }
     for axes, (dim, (cut, where, label)) in zip(row, cuts.items(), strict=True):

@@ -8,7 +8,6 @@ grey.
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,21 +19,20 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
+from analysis.axes import PANEL, label
+from analysis.cells import is_open, located
+
 __all__ = [
     "COLOURS",
     "LINES",
     "MARKERS",
     "MOST_PANELS",
     "OPEN",
-    "PANEL_DIMS",
     "RESIDUAL",
     "STYLE",
-    "TRAINED",
     "error_bars",
     "grid_of",
-    "is_open",
     "line",
-    "located",
     "log_ordinate",
     "panels_of",
     "parts_along",
@@ -42,7 +40,6 @@ __all__ = [
     "save",
     "say",
     "series_look",
-    "signs",
 ]
 
 STYLE: Any = {
@@ -63,13 +60,10 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#0
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 MOST_PANELS = 12
-PANEL_DIMS = ("activation", "dataset", "angle", "trained", "depth", "tolerance", "budget")
-LOCATED = ("fitted", "separated")
 OPEN = "interval open at an end"
 """Name of the hollow markers: an interval that the data give no end to."""
 RESIDUAL = "measured /\npredicted − 1"
 """Label of the panel below what theory predicts."""
-TRAINED = {"output": "v trained", "input": "W trained", "both": "v and W trained"}
 
 
 def grid_of(columns: int, rows: int = 1, width: float = 4.2, height: float = 3.6) -> Any:
@@ -88,49 +82,12 @@ def parts_along(ds: xr.Dataset, dims: Iterable[str]) -> Iterator[tuple[str, xr.D
     there = [dim for dim in dims if dim in ds.dims]
     for place in itertools.product(*(ds[dim].values for dim in there)):
         at = dict(zip(there, place, strict=True))
-        yield ", ".join(filter(None, itertools.starmap(_word, at.items()))), ds.sel(at)
+        yield ", ".join(filter(None, itertools.starmap(label, at.items()))), ds.sel(at)
 
 
 def panels_of(ds: xr.Dataset) -> Iterator[tuple[str, xr.Dataset]]:
     """The parts of a Dataset along the axes that are no numbers of the law, with their names."""
-    return parts_along(ds, PANEL_DIMS)
-
-
-def _word(dim: str, at: Any) -> str:
-    """A place on a dimension in words; an angle of 0 stands for data that have none."""
-    if dim == "angle":
-        return f"angle {at:g}" if at else ""
-    if dim == "tolerance":
-        return f"loss ≤ {at:g}"
-    if dim == "budget":
-        return f"{at:,} steps"
-    if dim == "trained":
-        return TRAINED[str(at)]
-    known = {"depth": "L", "d": "d", "n": "n"}
-    return f"{known[dim]} = {at}" if dim in known else str(at)
-
-
-def signs(rule: str) -> str:
-    """A rule of success or a law as a figure writes it."""
-    for word, sign in _SIGNS.items():
-        rule = rule.replace(word, sign)
-    return _THOUSANDS.sub(",", rule)
-
-
-_SIGNS = {"sigma_min": "σ_min", "sqrt(k)": "√k", ">=": "≥", "<=": "≤", "alpha": "α",
-          "^2": "²", "^3": "³", "^4": "⁴"}  # fmt: skip
-_THOUSANDS = re.compile(r"(?<=\d)(?=(?:\d{3})+ steps\b)")
-
-
-def located(cells: xr.Dataset) -> Any:
-    """Which cells have a critical width to draw."""
-    return np.isin(cells.outcome.values.astype(str), LOCATED)
-
-
-def is_open(cells: xr.Dataset) -> Any:
-    """Which cells have a critical width whose interval the data give no lower or no upper end."""
-    closed = (cells.k50_low.values > 0) & np.isfinite(cells.k50_high.values)
-    return located(cells) & ~closed
+    return parts_along(ds, PANEL)
 
 
 def error_bars(
@@ -146,7 +103,7 @@ def error_bars(
     arms = np.where(located(cells) & ~free, np.maximum([k50 - low, high - k50], 0), np.nan)
     k50 = np.where(located(cells), k50, np.nan)
     bars = axes.errorbar(x, k50, yerr=arms, linestyle="none", capsize=2, markersize=5, **look)
-    bars.lines[0].set_markevery(~free)
+    bars.lines[0].set_markevery((~free).tolist())
     drawn: list[Any] = [bars]
     if free.any():
         shown = {key: look[key] for key in ("color", "marker") if key in look}

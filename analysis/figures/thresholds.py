@@ -10,6 +10,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from analysis.cells import located
 from analysis.experiments.input import SUFFICIENT, looseness
 from analysis.figures.parts import (
     grid_of_parts,
@@ -26,7 +27,6 @@ from analysis.figures.style import (
     error_bars,
     grid_of,
     line,
-    located,
     log_ordinate,
     say,
     series_look,

@@ -12,6 +12,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from analysis.cells import located
 from analysis.figures.parts import (
     each_once,
     grid_with_residuals,
@@ -29,16 +30,15 @@ from analysis.figures.style import (
     error_bars,
     grid_of,
     line,
-    located,
     log_ordinate,
     panels_of,
     sample_ticks,
     say,
     series_look,
-    signs,
 )
 from analysis.scaling import fit_laws
 from analysis.scaling.laws import LAWS
+from analysis.signs import signs
 from analysis.study import Study
 
 __all__ = ["laws_caption", "laws_figure", "ratios_figure", "stress_figure"]
@@ -141,13 +141,14 @@ def _draw_law(axes: Axes, n: Any, heights: dict[int, Any], label: str, style: An
 def _law_lines(widths: xr.Dataset) -> list[tuple[str, dict[int, Any]]]:
     """The best laws through their fitted constants, with their distance in AICc, and their heights.
 
-    Conditioning has laws in n alone, at place -1. Descent on W is compared with counts of weights as
-    well, which hold d: they have heights for the place of every d at which a width was measured.
+    All registered laws without alpha that are `shown` are candidates: a law in n alone has heights at
+    index -1, a law that reads d has them at the index of every d with a measured width. Laws with d
+    are compared for descent on W, where they count weights.
     """
     measured = [place for place, d in enumerate(widths.d.values) if located(widths.sel(d=d)).any()]
-    names = ["n", "n log n"]
-    if "alpha" not in widths and len(measured) > 1:
-        names += ["n/d", "n^2/d", "n^4/d^3"]
+    with_d = "alpha" not in widths and len(measured) > 1
+    readable = {"n", "d"} if with_d else {"n"}
+    names = [name for name, law in LAWS.items() if law.shown and set(law.variables) <= readable]
     try:
         laws = fit_laws(widths)
     except ValueError:  # too few points: the measured ones stand alone
@@ -158,9 +159,10 @@ def _law_lines(widths: xr.Dataset) -> list[tuple[str, dict[int, Any]]]:
         if np.isfinite(law["delta_aicc"]):
             label += f"  (ΔAICc {law['delta_aicc']:.1f})"
         heights = {}
-        for place in measured if "d" in law["law"] else [-1]:
+        shape = LAWS[law["law"]]
+        for place in measured if "d" in shape.variables else [-1]:
             sizes = pd.DataFrame({"n": widths.n.values, "d": widths.d.values[place]})
-            heights[place] = law["constant"] * np.exp(LAWS[law["law"]].log_shape(sizes))
+            heights[place] = shape.width(law["constant"], sizes)
         lines.append((label, heights))
     return lines
 
@@ -203,7 +205,7 @@ def _inverse(ratio: str) -> str:
 
 
 def stress_figure(study: Study) -> Figure:
-    """Structured data: how far alpha falls, and where the measured width leaves the prediction."""
+    """Structured data: alpha against the angle, and measured against predicted widths."""
     widths = study.widths
     if "dataset" not in widths.dims:
         widths = widths.expand_dims(dataset=[str(study.ds.attrs["dataset"][0])])
@@ -229,8 +231,8 @@ def stress_figure(study: Study) -> Figure:
         against.plot(ends, ends, color="0.35", linewidth=1, label="measured = predicted")
         fall.set(xscale="log", yscale="log", xlabel="angle between neighbouring rows (rad)",
                  ylabel="α", title="Near-duplicate rows make α small")  # fmt: skip
-        against.set(xlabel="predicted k*/n (edge, finite size)", ylabel="measured k*/n",
-                    title="Structured data leave the prediction of the edge")  # fmt: skip
+        against.set(xlabel="predicted k*/n (edge, finite n)", ylabel="measured k*/n",
+                    title="Structured data depart from the prediction")  # fmt: skip
         log_ordinate(against)
         fall.legend()
         against.legend(*each_once(against))

@@ -18,6 +18,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.colors import to_hex
 
+from analysis.axes import MODEL
 from analysis.figures.style import parts_along
 from analysis.report.numbers import given, number, whole, width_words, wilson
 from analysis.study import Study
@@ -31,7 +32,7 @@ ACROSS = 264.0
 """Pixels of a panel: its field, and the margins for the labels."""
 
 MOST_PANELS = 24
-FAMILY = ("activation", "dataset", "angle", "trained", "depth", "multiple", "d")
+FAMILY = (*MODEL, "multiple", "d")
 FIXED = {"k_edge_finite": "By the edge", "k_edge": "Edge, n → ∞", "alpha": "α"}
 MOVING = ("outcome", "bracket_low", "bracket_high", "k_crossing", "fit_p")
 NOT_TRIED = "no trial counts"

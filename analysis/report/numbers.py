@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup, escape
 
+from analysis.signs import RAISED
+
 __all__ = ["given", "number", "typeset", "whole", "width_words", "wilson"]
 
 THIN = "\u202f"
@@ -69,9 +71,6 @@ def number(value: Any, digits: int = 3) -> str:
 
 def _raised(mantissa: str, power: str) -> str:
     return f"{mantissa}×10{str(int(power)).translate(RAISED)}".replace("-", "−")
-
-
-RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def whole(value: Any) -> str:

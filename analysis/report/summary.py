@@ -53,7 +53,7 @@ COUNTED = {
 
 WORST_FIRST = (Mark.DEPARTS, Mark.OPEN, Mark.LOOSE, Mark.HOLDS, Mark.FINDING)
 
-QUESTIONS = {
+OPEN_QUESTIONS = {
     "input-layer": "The input layer has kd weights: is kd ≈ n enough, or n²/d, or n⁴/d³?",
     "budget": "How far does the answer depend on when training counts as done?",
     "joint": "Bounds are better for the output layer, of fewer weights. Which needs fewer units?",
@@ -168,8 +168,8 @@ class Summary:
     def questions(self) -> list[tuple[str, str, list[Group]]]:
         """Open questions: the question, the section, and the claims."""
         return [
-            (QUESTIONS[section.name], section.anchor, groups_of(section))
-            for name in QUESTIONS
+            (OPEN_QUESTIONS[section.name], section.anchor, groups_of(section))
+            for name in OPEN_QUESTIONS
             for section in self.sections
             if section.name == name and section.claims
         ]

@@ -15,7 +15,8 @@ import pipeline
 from analysis import load_store
 from analysis.figures import FIGURES, kinds_for
 from analysis.figures.own_data import own_data_figure
-from analysis.figures.style import OPEN, signs
+from analysis.figures.style import OPEN
+from analysis.signs import signs
 from analysis.study import Study
 from analysis.success.budgets import budget_grid
 from pipeline import store

@@ -13,8 +13,9 @@ import xarray as xr
 
 import pipeline
 from analysis import critical_widths, fit_laws, load_store, open_store, success_counts
+from analysis.axes import PANEL
 from analysis.figures.phase import phase_figure
-from analysis.figures.style import MOST_PANELS, PANEL_DIMS, panels_of
+from analysis.figures.style import MOST_PANELS, panels_of
 from analysis.figures.transition import laws_figure
 from analysis.scaling import distinguishable
 from analysis.study import Study
@@ -214,7 +215,7 @@ def test_panels_are_the_axes_that_are_no_numbers_of_a_law(widths) -> None:
     names = [name for name, _ in panels_of(both)]
     assert len(names) == len(set(names)) == 2 * len(TOLERANCES) * len(BUDGETS)
     assert names[0] == "v trained, loss ≤ 0.1, 1,000 steps"
-    assert all(not set(PANEL_DIMS) & set(part.dims) for _, part in panels_of(both))
+    assert all(not set(PANEL) & set(part.dims) for _, part in panels_of(both))
 
 
 def test_figures_of_descent_say_the_rule_and_draw_no_prediction(ds) -> None:

@@ -1,0 +1,118 @@
+"""The figure of generalisation: the gap between test and training loss, over n and the distance."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from analysis.cells import UNITS, width_unit
+from analysis.experiments.generalisation import gap_slope, gaps, local_slopes
+from analysis.figures.parts import legend_below, log_abscissa, parts_of
+from analysis.figures.style import (
+    STYLE,
+    grid_of,
+    sample_ticks,
+    say,
+    series_look,
+)
+from analysis.study import Study
+from pipeline.trial_status import Status
+
+__all__ = ["generalisation_figure"]
+
+MOST_SERIES = 6
+
+
+def generalisation_figure(study: Study) -> Figure:
+    """The gap between test and training loss, alone and over Gamma, against n, and against Γ/√n.
+
+    Points are means over seeds with the range of the seeds; grey lines have the reference's slope.
+    """
+    series = [
+        (_series_name(name, part, width), part.sel(width=width))
+        for name, part in parts_of(study.ds, "n")
+        for width in part.width.values
+    ]
+    series = [(name, part) for name, part in series if bool((gaps(part).mean("seed") > 0).any())]
+    shown = series[:MOST_SERIES]
+    with mpl.rc_context(STYLE):
+        figure, grid = grid_of(3, width=4.4, height=4.2 + 0.35 * len(shown))
+        for place, (name, part) in enumerate(shown):
+            look = series_look(place)
+            _draw_gap(grid[0, 0], part, False, name, look)
+            if (part.distance > 0).any():
+                _draw_gap(grid[0, 1], part, True, name, look)
+                _draw_against(grid[0, 2], part, look, named=len(shown) == 1)
+        _label_gaps(grid[0], study.ds.n.values)
+        for axes in grid[0]:
+            if not axes.lines:
+                say(axes, "Γ = 0: no step was taken" if series else "no n has a mean gap above 0")
+        if len(series) > len(shown):
+            words = f"{len(series) - len(shown)} more series are not drawn; select fewer cells"
+            figure.suptitle(words, fontsize=9)
+        legend_below(figure, *grid[0])
+        return figure
+
+
+def _label_gaps(row: Any, n: Any) -> None:
+    alone, over, against = row
+    alone.set(yscale="log", ylabel="gap: test − training loss (clipped)", title="Gap")
+    over.set(yscale="log", ylabel="gap / Γ", title="Gap over distance Γ = ‖θ_T − θ₀‖")
+    against.set(yscale="log", xlabel="Γ / √n", ylabel="gap: test − training loss",
+                title="Gap against Γ/√n")  # fmt: skip
+    log_abscissa(against)
+    for axes in (alone, over):
+        sample_ticks(axes, n)
+
+
+def _series_name(name: str, part: xr.Dataset, width: float) -> str:
+    return f"{name}, {UNITS[width_unit(part)]} = {width:g}"
+
+
+def _draw_gap(axes: Axes, part: xr.Dataset, scaled: bool, name: str, look: dict[str, Any]) -> None:
+    gap, n = gaps(part, scaled=scaled), part.n.values.astype(float)
+    mean = gap.mean("seed").values
+    reach = [mean - gap.min("seed").values, gap.max("seed").values - mean]
+    axes.errorbar(n, mean, yerr=reach, linestyle="none", capsize=2, markersize=5, label=name, **look)
+    fit, local = gap_slope(part, scaled=scaled), local_slopes(part, scaled=scaled)
+    if not np.isfinite(fit["slope"]):
+        return
+    words = f"{'gap / Γ' if scaled else 'gap'}: slope {fit['slope']:.2f}"
+    if np.isfinite(fit["low"]):
+        words += f", 95% {fit['low']:.2f} to {fit['high']:.2f}"
+    if len(local) > 1:
+        words += f"\n(first two n: {local[0]:.2f}, last two: {local[-1]:.2f})"
+    words = words.replace("-", "−")
+    axes.plot(n, fit["level"] * n ** fit["slope"], color=look["color"], linewidth=1.1, label=words)
+    middle, centre = _log_mean(mean), _log_mean(np.where(mean > 0, n, np.nan))
+    axes.plot(n, middle * np.sqrt(centre / n), color="0.55", linestyle="--", linewidth=1,
+              label="slope −1/2", zorder=0)  # fmt: skip
+
+
+def _log_mean(values: Any) -> float:
+    """Geometric mean of the values above 0: a gap that chance makes negative has no logarithm."""
+    return float(np.exp(np.log(values[values > 0]).mean()))
+
+
+def _draw_against(axes: Axes, part: xr.Dataset, look: dict[str, Any], named: bool) -> None:
+    """Every trial, and the means of each n; an n is named where one series stands alone."""
+    gap, n = gaps(part), part.n.values.astype(float)
+    x = (part.distance.where(part.status == Status.DONE) / np.sqrt(part.n)).transpose(*gap.dims)
+    axes.plot(x.values.ravel(), gap.values.ravel(), linestyle="none", alpha=0.5, markersize=3, **look)
+    middle, mean, top = x.mean("seed").values, gap.mean("seed").values, gap.max("seed").values
+    label = "means, by n" if named else None
+    axes.plot(middle, mean, color=look["color"], linewidth=1.2, label=label)
+    for at, height, size in zip(middle, top, n, strict=True):
+        if named and height > 0:
+            axes.annotate(f"n = {size:.0f}", (at, height), (0, 6), textcoords="offset points",
+                          fontsize=7, ha="center")  # fmt: skip
+    known = mean > 0
+    ends = np.array([np.nanmin(x), np.nanmax(x)])
+    level = _log_mean(mean[known]) / _log_mean(middle[known])
+    axes.plot(ends, level * ends, color="0.55", linestyle="--", linewidth=1, label="gap ∝ Γ/√n",
+              zorder=0)  # fmt: skip

@@ -1,0 +1,95 @@
+"""The figure of linear regression: where descent ends, how far it goes, and how fast."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from analysis.figures.parts import legend_below, parts_of
+from analysis.figures.style import (
+    MOST_PANELS,
+    STYLE,
+    grid_of,
+    say,
+    series_look,
+)
+from analysis.study import Study
+from pipeline.trial_status import Status
+
+__all__ = ["regression_figure"]
+
+
+REGRESSION = ("limit_error", "distance_ratio", "length_ratio", "rate", "rate_predicted", "tolerance")
+
+
+def regression_figure(study: Study) -> Figure:
+    """Where descent ends, how far that is from the start, and how fast the slowest mode falls."""
+    parts = parts_of(study.ds, "d", "n")
+    rows = max(1, min(len(parts), MOST_PANELS // 3))
+    with mpl.rc_context(STYLE):
+        figure, grid = grid_of(3, rows, width=4.4, height=3.9)
+        for row, (name, part) in zip(grid, parts, strict=False):
+            ran = part[list(REGRESSION)].where(part.status == Status.DONE)
+            titles = ("the limit is θ† + Π_null θ₀", "distance travelled", "rate of the slowest mode")
+            for axes, title, draw in zip(row, titles, _REGRESSION_PANELS, strict=True):
+                axes.set_title(", ".join(filter(None, [name, title])))
+                if (part.status == Status.DONE).any():
+                    draw(axes, ran)
+                else:
+                    say(axes, "no trial is done: descent diverged")
+        if not parts:
+            say(grid[0, 0], "no trial is done yet")
+        legend_below(figure, *grid[0])
+        return figure
+
+
+def _strips(axes: Axes, part: xr.Dataset, name: str, shift: float = 0.0, **look: Any) -> None:
+    """All seeds of every n/d, side by side."""
+    values = part[name].stack(cell=("d", "n", "width")).transpose("cell", "seed")
+    ratio = (values.n / values.d).values
+    gap = np.diff(np.unique(ratio)).min() if len(np.unique(ratio)) > 1 else 0.2
+    spread = np.linspace(-0.12, 0.12, values.sizes["seed"]) + shift
+    x = ratio[:, None] + gap * spread
+    axes.plot(x.ravel(), values.values.ravel(), linestyle="none", markersize=3.5, alpha=0.8, **look)
+
+
+def _draw_limit(axes: Axes, part: xr.Dataset) -> None:
+    _strips(axes, part, "limit_error", **series_look(0))
+    axes.axhline(np.sqrt(part.tolerance.values[-1]), color="0.55", linestyle="--", linewidth=1,
+                 label="root of the last tolerance")  # fmt: skip
+    axes.set(yscale="log", xlabel="samples over dimension n/d")
+    axes.set_ylabel("‖θ_T − θ_∞‖ / ‖θ_∞ − θ₀‖")
+
+
+def _draw_lengths(axes: Axes, part: xr.Dataset) -> None:
+    off = float(np.abs(part.distance_ratio - 1).max())
+    _strips(axes, part, "length_ratio", 0.0, label="distance over ‖X†y‖ (as printed)", **series_look(1))
+    words = f"distance over ‖X†(y − Xθ₀)‖: 1 to within {off:.0e}"
+    _strips(axes, part, "distance_ratio", 0.0, label=words, **series_look(0))
+    axes.axhline(1, color="0.55", linewidth=0.8, zorder=0)
+    axes.set(xlabel="samples over dimension n/d", ylabel="distance travelled, ratio")
+
+
+def _draw_rates(axes: Axes, part: xr.Dataset) -> None:
+    stacked = part[["rate", "rate_predicted"]].stack(cell=("d", "n", "width"))
+    for place, at in enumerate(range(stacked.sizes["cell"])):
+        cell = stacked.isel(cell=at)
+        label = f"n/d = {float(cell.n) / float(cell.d):g}"
+        axes.plot(1 - cell.rate_predicted, 1 - cell.rate, linestyle="none", markersize=4, label=label,
+                  **series_look(place + 2))  # fmt: skip
+    predicted = (1 - stacked.rate_predicted).values
+    if not np.isfinite(predicted).any():
+        say(axes, "no rate was measured")
+        return
+    ends = np.array([np.nanmin(predicted), np.nanmax(predicted)]) * [0.8, 1.25]
+    axes.plot(ends, ends, color="0.35", linewidth=0.8, zorder=0, label="measured = predicted")
+    axes.set(xscale="log", yscale="log", xlabel="predicted 1 − rate: η σ_min²")
+    axes.set_ylabel("measured 1 − ‖r_T‖/‖r_T₋₁‖")
+
+
+_REGRESSION_PANELS = (_draw_limit, _draw_lengths, _draw_rates)
