@@ -1,8 +1,8 @@
 """Critical widths of several stores side by side, and the laws of each.
 
-Stores differ in what a trial is made of: the activation, the data, what is trained, the budget. Within
-a store that is an axis or it is the same throughout; between stores it is a column of one table either
-way, so that a store of relu compares with one of tanh.
+Stores differ in activation, data, trained weights, budget, and so on. Within a store such a setting is
+an axis or constant; between stores it is a column of one table in either case, so that a store of relu
+compares with one of tanh.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
+from analysis.axes import CRITERIA, NETWORK, SIZES
 from analysis.scaling import distinguishable, fit_laws
+from analysis.scaling.laws import group_columns
 from analysis.stores import open_stores
 from analysis.transitions import critical_widths
 from pipeline.errors import InputError
@@ -25,33 +27,33 @@ __all__ = ["Answer", "answer_of", "compare", "compare_laws", "joined_cells", "jo
 
 Stores = xr.DataTree | Sequence[str | Path] | Mapping[str, str | Path]
 
-SETTINGS = ("experiment", "activation", "trained", "depth", "nested", "numerics_version")
-"""What of a store's identity tells its trials from another's, besides the dataset and the descent."""
+SETTINGS = ("experiment", *NETWORK, "nested", "numerics_version")
+"""Fields of a store's identity that distinguish its trials, besides the dataset and the descent."""
 
-JUDGED = ("d", "n", "tolerance", "budget")
-"""Columns that stand last of those before the answers."""
+LAST = SIZES + CRITERIA
+"""Columns that come last among those before the answers."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a store says of its critical widths.
+    """The critical widths and laws of one store.
 
     Attributes
     ----------
     rule
-        In words, what success was.
+        The rule of success as text.
     axes
-        The columns of `cells` that say which cell it is.
+        The columns of `cells` that identify a cell.
     cells
-        One row for each cell that the sweep asks for.
+        One row for each cell with trials.
     laws
-        As `fit_laws` gives them; None where there are too few critical widths.
+        From `fit_laws`; None if there are too few critical widths.
     verdict
-        Which laws can be told apart, or why there are none.
+        The laws that can be told apart, or the reason for having none.
     settings
-        What is the same throughout the store.
+        The settings that are constant throughout the store.
     notes
-        What is to be said beside it.
+        Warnings of the fit.
     """
 
     rule: str
@@ -63,105 +65,126 @@ class Answer:
     notes: tuple[str, ...] = ()
 
 
-def compare(stores: Stores, **how: Any) -> pd.DataFrame:
-    """Critical widths of several stores in one table.
+def compare(stores: Stores, **settings: Any) -> pd.DataFrame:
+    """Return the critical widths of several stores in one table.
 
     Parameters
     ----------
     stores
-        From `open_stores`, or what it takes.
-    **how
+        From `open_stores`, or its argument.
+    **settings
         Keywords of `critical_widths`, such as `success` and `interval`; the same for all stores.
 
     Returns
     -------
     pandas.DataFrame
-        One row for each cell: `store`; what the stores differ in (`activation`, `dataset`, `trained`,
-        `budget`, `rule`, ...); the axes, NaN in a store that has not that axis; and the variables of
-        `critical_widths`.
+        One row for each cell: `store`; the settings in which the stores differ (`activation`,
+        `dataset`, `trained`, `budget`, `rule`, ...); the axes, NaN for a store without that axis; and
+        the variables of `critical_widths`.
 
     Raises
     ------
     InputError
-        Nothing can be fitted to a store; it is named.
+        A store has no success or does not fit the settings; the message names it.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import pipeline
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> store = f"{folder.name}/tiny.zarr"
+    >>> outcome = pipeline.run(pipeline.load_sweep("tiny"), store)
+    >>> compare([store])[["store", "n", "outcome"]].values.tolist()
+    [['tiny', 20, 'fitted'], ['tiny', 40, 'fitted'], ['tiny', 60, 'separated']]
     """
-    return joined_cells(_answers(stores, how))
+    return joined_cells(_answers(stores, settings))
 
 
-def compare_laws(stores: Stores, **how: Any) -> pd.DataFrame:
-    """The scaling laws of several stores in one table.
+def compare_laws(stores: Stores, **settings: Any) -> pd.DataFrame:
+    """Return the scaling laws of several stores in one table.
 
     Parameters
     ----------
-    stores, **how
+    stores, **settings
         As for `compare`.
 
     Returns
     -------
     pandas.DataFrame
-        `store`, then the columns of `fit_laws`; no row of a store with too few critical widths.
+        `store`, then the columns of `fit_laws`; no row for a store with too few critical widths.
 
     Raises
     ------
     InputError
         As `compare`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import pipeline
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> store = f"{folder.name}/tiny.zarr"
+    >>> outcome = pipeline.run(pipeline.load_sweep("tiny"), store)
+    >>> laws = compare_laws([store])
+    >>> sorted(laws.loc[laws.is_free, "law"])
+    ['free']
     """
-    return joined_laws(_answers(stores, how))
+    return joined_laws(_answers(stores, settings))
 
 
-def _answers(stores: Stores, how: Mapping[str, Any]) -> dict[str, Answer]:
+def _answers(stores: Stores, settings: Mapping[str, Any]) -> dict[str, Answer]:
     tree = stores if isinstance(stores, xr.DataTree) else open_stores(stores)
     found = {}
     for name, node in tree.children.items():
         try:
-            found[name] = answer_of(node.to_dataset(), **how)
+            found[name] = answer_of(node.to_dataset(), **settings)
         except InputError as error:
             raise InputError(f"{name}: {error}") from error
     return found
 
 
-def answer_of(ds: xr.Dataset, **how: Any) -> Answer:
-    """Fit one store.
+def answer_of(ds: xr.Dataset, **settings: Any) -> Answer:
+    """Fit the critical widths and laws of one store.
 
     Parameters
     ----------
     ds
         An opened store.
-    **how
+    **settings
         Keywords of `critical_widths`.
     """
-    widths = critical_widths(ds, **how)
+    widths = critical_widths(ds, **settings)
     axes = tuple(str(dim) for dim in widths.k50.dims)
     known = str(widths.attrs["rule"]), axes, _cells(widths)
-    settings = _settings(ds)
+    constant = _settings(ds)
     if "budget" in widths.attrs:
-        settings["budget"] = widths.attrs["budget"]
+        constant["budget"] = widths.attrs["budget"]
     try:
         with warnings.catch_warnings(record=True) as notes:
             warnings.simplefilter("always", UserWarning)
             laws = fit_laws(widths)
     except ValueError as error:
-        return Answer(*known, None, str(error), settings)
-    return Answer(*known, laws, distinguishable(laws), settings, tuple(str(n.message) for n in notes))
+        return Answer(*known, None, str(error), constant)
+    return Answer(*known, laws, distinguishable(laws), constant, tuple(str(n.message) for n in notes))
 
 
 def _cells(widths: xr.Dataset) -> pd.DataFrame:
-    """One row per cell that the sweep asked for."""
+    """Return one row per cell with trials."""
     frame = widths.to_dataframe(dim_order=list(widths.k50.dims)).reset_index()
     for end in ("bracket_low", "bracket_high"):
-        frame[end] = frame[end].round()  # widths, that went through a logarithm
+        frame[end] = frame[end].round()  # whole widths that went through a logarithm
     return frame[(frame["outcome"] != "empty") | (frame["pending"] > 0)]
 
 
 def _settings(ds: xr.Dataset) -> dict[str, Any]:
-    """What a store's trials are made of, in words and numbers."""
+    """Return the settings of a store's trials."""
     fields = ds.attrs.get("identity_fields", {})
     found = {name: fields[name] for name in SETTINGS if name in fields}
     datasets = fields.get("dataset", [])
     found["dataset"] = [spec["kind"] for spec in datasets]
     for spec in datasets if len(datasets) == 1 else []:
         found |= {name: value for name, value in spec.items() if name != "kind"}
-    if "rows" in found:  # a digest: enough of it to tell files apart
+    if "rows" in found:  # a digest: its start distinguishes files
         found["rows"] = found["rows"][:8]
     if "step_size" in (fields.get("descent") or {}):
         found["step_size"] = fields["descent"]["step_size"]
@@ -169,7 +192,7 @@ def _settings(ds: xr.Dataset) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """One value as it is, several as words."""
+    """Return a single value as it is, several as text."""
     if not isinstance(value, list | tuple):
         return value
     return value[0] if len(value) == 1 else ", ".join(map(str, value))
@@ -179,7 +202,7 @@ def _plain(value: Any) -> Any:
 
 
 def joined_cells(answers: Mapping[str, Answer]) -> pd.DataFrame:
-    """Join the cells of stores, as `compare` returns them."""
+    """Return the cells of stores in one table, as `compare` does."""
     parts = []
     for name, answer in answers.items():
         own = {key: value for key, value in answer.settings.items() if key not in answer.axes}
@@ -191,27 +214,25 @@ def joined_cells(answers: Mapping[str, Answer]) -> pd.DataFrame:
 
 
 def _first_columns(answers: Mapping[str, Answer], whole: pd.DataFrame) -> list[str]:
-    """The store, what makes its trials, then d, n and what a trial is judged by."""
+    """Return `store`, the columns of the settings that differ, and last d, n and the criteria."""
     axes = _each(axis for answer in answers.values() for axis in answer.axes)
-    told = _each(key for answer in answers.values() for key in answer.settings)
-    made = [name for name in told if name in axes or whole[name].nunique() > 1]
-    made += [axis for axis in axes if axis not in made]
-    judged = [name for name in made if name in JUDGED]
+    settings = _each(key for answer in answers.values() for key in answer.settings)
+    columns = [name for name in settings if name in axes or whole[name].nunique() > 1]
+    columns += [axis for axis in axes if axis not in columns]
     rule = ["rule"] if whole["rule"].nunique() > 1 else []
-    return ["store", *rule, *(name for name in made if name not in JUDGED), *judged]
+    last = [name for name in columns if name in LAST]
+    return ["store", *rule, *(name for name in columns if name not in LAST), *last]
 
 
 def _each(names: Iterable[str]) -> list[str]:
-    """Each name once, in the order of first appearance."""
+    """Return each name once, in the order of first appearance."""
     return list(dict.fromkeys(names))
 
 
 def joined_laws(answers: Mapping[str, Answer]) -> pd.DataFrame:
-    """Join the laws of stores, as `compare_laws` returns them."""
+    """Return the laws of stores in one table, as `compare_laws` does."""
     frames = {name: answer.laws for name, answer in answers.items() if answer.laws is not None}
-    groups = _each(
-        c for frame in frames.values() for c in frame.columns[: frame.columns.get_loc("law")]
-    )
+    groups = _each(name for frame in frames.values() for name in group_columns(frame))
     parts = []
     for name, frame in frames.items():
         own = {key: value for key, value in answers[name].settings.items() if key in groups}

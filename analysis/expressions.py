@@ -1,24 +1,21 @@
-"""The small language in which a store is asked: conditions and values over its trials.
+"""The small language of queries: conditions and values over the trials of a store.
 
-`evaluate(ds, "sigma_min / sqrt(k) >= alpha / 2 and d == 20")` knows comparisons (chained ones too),
-`and`, `or`, `not`, arithmetic, numbers, strings, a few functions, and the names of the variables and
-coordinates. An expression is parsed with Python's parser but never evaluated by Python: a node that
-is not in the tables below is refused, so that it can compute and do nothing else, wherever it comes
-from.
+`evaluate(ds, "sigma_min / sqrt(k) >= alpha / 2 and d == 20")` supports comparisons (also chained),
+`and`, `or`, `not`, arithmetic, numbers, strings, a few functions, and the names of variables and
+coordinates. An expression is parsed with Python's parser but never evaluated by Python: a node that is
+not in the tables below is refused, so an expression from any source can compute and do nothing else.
 
 A variable with one more axis than a trial is taken at a value of that axis, in either form:
 `steps_to_tolerance(1e-4) <= 20000` or `steps_to_tolerance[1e-4] <= 20000`. A word that a variable
-never has is refused, with the nearest one that it has: a slip of the pen must not look like an
-answer.
+never has is refused, with the nearest one that it has: a typo must not look like an answer.
 
-All arithmetic is in floating point, and the length, depth and exponents of an expression are
-bounded, so that none can be a trap either. `status` reads as its word: `status == "failed"`.
+All arithmetic is in floating point, and the length, depth and exponents of an expression are bounded,
+so none can exhaust the machine. `status` reads as its word: `status == "failed"`.
 """
 
 from __future__ import annotations
 
 import ast
-import difflib
 import itertools
 import operator
 from collections.abc import Callable, Iterable
@@ -27,24 +24,21 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from pipeline.errors import InputError
+from pipeline.errors import InputError, nearest_name
 from pipeline.trial_status import Status
 
 __all__ = [
-    "FUNCTIONS",
     "QueryError",
     "check_words",
     "condition",
     "conjuncts",
-    "decode",
     "evaluate",
     "extra_axes",
+    "index_of",
     "listed",
     "named",
     "names_in",
     "parse",
-    "place_of",
-    "taken_at",
     "value_of",
 ]
 
@@ -88,11 +82,11 @@ _STATUS = {int(status): status.word for status in Status}
 
 
 class QueryError(InputError):
-    """An expression or a column list that cannot be answered."""
+    """An expression or a list of columns is not valid for the store."""
 
 
 def evaluate(ds: xr.Dataset, expression: str) -> xr.DataArray:
-    """Value of an expression over a store.
+    """Return the value of an expression over a store.
 
     Parameters
     ----------
@@ -104,13 +98,14 @@ def evaluate(ds: xr.Dataset, expression: str) -> xr.DataArray:
     Returns
     -------
     xarray.DataArray
-        Over the dims of the names that occur; lazy where the store is.
+        The value over the dims of the names that occur; lazy if the store is.
 
     Raises
     ------
     QueryError
-        For a syntax error (with its column), an unknown name or word (with the nearest known
-        one), a construct that is not part of the language, or operands that do not fit together.
+        The expression has a syntax error (with its column), an unknown name or word (with the
+        nearest known one), a construct that is not part of the language, or operands that do not
+        fit together.
     """
     tree = parse(expression)
     check_words(ds, tree)
@@ -121,25 +116,25 @@ def evaluate(ds: xr.Dataset, expression: str) -> xr.DataArray:
 
 
 def parse(expression: str) -> ast.expr:
-    """Syntax tree of an expression, of bounded length and depth."""
+    """Return the syntax tree of an expression, whose length and depth are bounded."""
     text = expression.replace("\n", " ").strip()
     if not text:
         raise QueryError("the expression is empty; write one such as 'n >= 200 and d == 20'")
     if len(text) > MAX_LENGTH:
-        raise QueryError(f"the expression has {len(text)} characters; at most {MAX_LENGTH} will do")
+        raise QueryError(f"the expression has {len(text)} characters; expected at most {MAX_LENGTH}")
     try:
         tree = ast.parse(text, mode="eval").body
     except SyntaxError as error:
-        column = error.offset or len(text) + 1  # Python has none for an expression that breaks off
+        column = error.offset or len(text) + 1  # Python has none for an incomplete expression
         raise QueryError(f"syntax error at column {column} of {text!r}: {error.msg}") from None
     except (ValueError, MemoryError, RecursionError) as error:
-        raise QueryError(f"the expression cannot be parsed: {error or 'nested too deep'}") from None
+        raise QueryError(f"the expression cannot be parsed: {error or 'nested too deeply'}") from None
     _check_depth(tree)
     return tree
 
 
 def _check_depth(tree: ast.expr) -> None:
-    """Walk level by level: a deep tree must not meet recursion before it is refused."""
+    """Refuse a deep tree, walking it level by level so that it cannot exhaust the recursion limit."""
     level: list[ast.AST] = [tree]
     depth = 0
     while level:
@@ -150,13 +145,13 @@ def _check_depth(tree: ast.expr) -> None:
 
 
 def names_in(expression: str) -> list[str]:
-    """The names that an expression speaks of, each once."""
+    """Return the names in an expression, each once."""
     found = [node.id for node in ast.walk(parse(expression)) if isinstance(node, ast.Name)]
     return [name for name in dict.fromkeys(found) if name not in FUNCTIONS]
 
 
 def conjuncts(expression: str | None) -> list[ast.expr]:
-    """The conditions that top-level `and`s join."""
+    """Return the conditions that are joined by `and` at the top level."""
     if expression is None:
         return []
     tree = parse(expression)
@@ -167,7 +162,7 @@ def conjuncts(expression: str | None) -> list[ast.expr]:
 
 
 def value_of(ds: xr.Dataset, node: ast.expr) -> xr.DataArray:
-    """Value of a parsed expression."""
+    """Return the value of a parsed expression."""
     visit = _VISITORS.get(type(node))
     if visit is None:
         raise _refusal(node, type(node).__name__)
@@ -175,9 +170,13 @@ def value_of(ds: xr.Dataset, node: ast.expr) -> xr.DataArray:
         return visit(ds, node)
 
 
-def _refusal(node: ast.expr, what: str) -> QueryError:
-    where = f"column {node.col_offset + 1}"
-    return QueryError(f"{where}: {what} is not part of the query language; use {_ALLOWED}")
+def _at(node: ast.expr) -> str:
+    """Return the position of a node as the start of a message."""
+    return f"column {node.col_offset + 1}"
+
+
+def _refusal(node: ast.expr, construct: str) -> QueryError:
+    return QueryError(f"{_at(node)}: {construct} is not part of the query language; use {_ALLOWED}")
 
 
 def _constant(ds: xr.Dataset, node: ast.Constant) -> xr.DataArray:
@@ -188,7 +187,7 @@ def _constant(ds: xr.Dataset, node: ast.Constant) -> xr.DataArray:
     try:
         return xr.DataArray(float(node.value))
     except OverflowError:
-        raise QueryError(f"column {node.col_offset + 1}: the number is beyond 1.8e308") from None
+        raise QueryError(f"{_at(node)}: the number is beyond 1.8e308") from None
 
 
 def _name(ds: xr.Dataset, node: ast.Name) -> xr.DataArray:
@@ -196,11 +195,13 @@ def _name(ds: xr.Dataset, node: ast.Name) -> xr.DataArray:
 
 
 def named(ds: xr.Dataset, name: str) -> xr.DataArray:
-    """A variable or coordinate by its name; `status` in words."""
+    """Return a variable or coordinate by its name; `status` as words."""
     if _is_known(ds, name):
         return decode(ds[name]) if name == "status" else ds[name]
-    if isinstance(same := ds.attrs.get(name), list) and len(same) == 1:  # no axis, where it is one only
-        raise QueryError(f"{name!r} is no axis of this store: it is {same[0]} throughout; leave it out")
+    if isinstance(constant := ds.attrs.get(name), list) and len(constant) == 1:
+        raise QueryError(
+            f"{name!r} is not an axis of this store: it is always {constant[0]}; remove it"
+        )
     raise QueryError(_unknown(name, sorted(map(str, {*ds.variables, *ds.dims}))))
 
 
@@ -209,20 +210,17 @@ def _is_known(ds: xr.Dataset, name: str) -> bool:
 
 
 def _unknown(name: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    return f"unknown name {name!r}; {hint}The store has {', '.join(known)}"
+    return f"unknown name {name!r}{nearest_name(name, known)}; the store has {', '.join(known)}"
 
 
 def taken_at(ds: xr.Dataset, node: ast.Subscript | ast.Call) -> xr.DataArray:
-    """Value of a variable at one place of its further axis, for `name[0.01]` or `name(0.01)`."""
-    name, dim, place = place_of(ds, node)
-    return named(ds, name).isel({dim: place}, drop=True)
+    """Return a variable at one value of its further axis, for `name[0.01]` or `name(0.01)`."""
+    name, dim, index = index_of(ds, node)
+    return named(ds, name).isel({dim: index}, drop=True)
 
 
-def place_of(ds: xr.Dataset, node: ast.Subscript | ast.Call) -> tuple[str, str, int]:
-    """Which variable is meant, and where along which of its axes."""
-    where = f"column {node.col_offset + 1}"
+def index_of(ds: xr.Dataset, node: ast.Subscript | ast.Call) -> tuple[str, str, int]:
+    """Return the variable, its further axis, and the index on it, of `name[0.01]` or `name(0.01)`."""
     target = node.func if isinstance(node, ast.Call) else node.value
     if not isinstance(target, ast.Name):
         raise _refusal(node, f"an index of {ast.unparse(target)!r}")
@@ -230,29 +228,31 @@ def place_of(ds: xr.Dataset, node: ast.Subscript | ast.Call) -> tuple[str, str, 
     extra = extra_axes(ds, named(ds, name))
     if len(extra) != 1:
         found = f"several, along {', '.join(extra)}" if extra else "none; write it without [...]"
-        raise QueryError(f"{where}: {name!r} is indexed along one further axis, and has {found}")
+        raise QueryError(f"{_at(node)}: an index needs one further axis, but {name!r} has {found}")
     known = ds[extra[0]].values
-    at = _index(node.args[0] if isinstance(node, ast.Call) else node.slice)
-    place = int(np.abs(known - at).argmin())
-    if abs(known[place] - at) > 1e-9 * abs(known[place]):
-        raise QueryError(f"{where}: {name!r} has no {extra[0]} {at:.12g}; it has {listed(known)}")
-    return name, extra[0], place
+    value = _number_of(node.args[0] if isinstance(node, ast.Call) else node.slice)
+    index = int(np.abs(known - value).argmin())
+    if abs(known[index] - value) > 1e-9 * abs(known[index]):
+        raise QueryError(
+            f"{_at(node)}: {name!r} has no {extra[0]} {value:.12g}; it has {listed(known)}"
+        )
+    return name, extra[0], index
 
 
-def _index(node: ast.expr) -> float:
+def _number_of(node: ast.expr) -> float:
     sign, number = 1, node
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
         sign, number = -1, node.operand
     if isinstance(number, ast.Constant) and type(number.value) in (int, float):
         return sign * float(_constant(xr.Dataset(), number))
     raise QueryError(
-        f"column {node.col_offset + 1}: {ast.unparse(node)!r} is no number; an index is a value of "
+        f"{_at(node)}: {ast.unparse(node)!r} is not a number; an index is a value of "
         "the axis, as in steps_to_tolerance[0.01]"
     )
 
 
 def listed(values: Iterable[Any]) -> str:
-    """A few values in words; of many the first and the last."""
+    """Return values as text; of many only the first and the last."""
     words = [f"{value:.12g}" for value in values]
     return ", ".join(words if len(words) <= 8 else [*words[:3], "...", words[-1]])
 
@@ -271,7 +271,7 @@ def _binary(ds: xr.Dataset, node: ast.BinOp) -> xr.DataArray:
 def _check_exponent(node: ast.expr, exponent: xr.DataArray) -> None:
     if exponent.ndim == 0 and abs(float(exponent)) > MAX_EXPONENT:
         raise QueryError(
-            f"column {node.col_offset + 1}: exponent {float(exponent):g}; "
+            f"{_at(node)}: exponent {float(exponent):g}; "
             f"expected between -{MAX_EXPONENT} and {MAX_EXPONENT}"
         )
 
@@ -306,7 +306,7 @@ def _comparison(ds: xr.Dataset, node: ast.Compare) -> xr.DataArray:
             raise _refusal(node, f"the comparison {type(op).__name__}")
         if _is_text(left) != _is_text(right):
             raise QueryError(
-                f"column {node.col_offset + 1}: {ast.unparse(node)!r} compares text with a "
+                f"{_at(node)}: {ast.unparse(node)!r} compares text with a "
                 "number; quote text and leave numbers bare"
             )
         result = result & compare(left, right)
@@ -321,11 +321,11 @@ def _call(ds: xr.Dataset, node: ast.Call) -> xr.DataArray:
         if not _is_known(ds, name):
             raise QueryError(_unknown(name, [*sorted(map(str, ds.variables)), *FUNCTIONS]))
         if len(node.args) != 1 or node.keywords:
-            raise QueryError(f"column {node.col_offset + 1}: {name} is taken at one number")
+            raise QueryError(f"{_at(node)}: {name} needs one number, as in {name}(0.01)")
         return taken_at(ds, node)
     function, arity = FUNCTIONS[name]
     if len(node.args) != arity or node.keywords:
-        raise QueryError(f"column {node.col_offset + 1}: {name} takes {arity} argument(s)")
+        raise QueryError(f"{_at(node)}: {name} takes {arity} argument(s)")
     return function(*(_numbers(value_of(ds, arg), arg) for arg in node.args))
 
 
@@ -346,30 +346,29 @@ def _is_text(value: xr.DataArray) -> bool:
 
 
 def _numbers(value: xr.DataArray, node: ast.expr) -> xr.DataArray:
-    """Numbers, as floats: integers could overflow, or refuse a negative power."""
+    """Return numbers as floats, since integers could overflow or refuse a negative power."""
     if value.dtype.kind not in "fiu":
         raise QueryError(
-            f"column {node.col_offset + 1}: {ast.unparse(node)!r} is no number; "
-            "arithmetic and functions need numbers"
+            f"{_at(node)}: {ast.unparse(node)!r} is not a number; arithmetic and functions need numbers"
         )
     return value.astype(float)
 
 
 def condition(value: xr.DataArray, node: ast.expr) -> xr.DataArray:
-    """The value of a node, which must be one of true and false."""
+    """Return the value of a node, which must be boolean."""
     if value.dtype != bool:
         raise QueryError(
-            f"column {node.col_offset + 1}: {ast.unparse(node)!r} is no condition; "
+            f"{_at(node)}: {ast.unparse(node)!r} is not a condition; "
             "compare it with something, as in 'n >= 200'"
         )
     return value
 
 
-# --- words that a variable can have -------------------------------------------------------------
+# --- the words of a variable --------------------------------------------------------------------
 
 
 def check_words(ds: xr.Dataset, tree: ast.expr) -> None:
-    """Compare text with what it is compared with: `status == 'failled'` must not select nothing."""
+    """Refuse words that a variable never has: `status == 'failled'` must not select nothing."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Compare):
             for pair in itertools.pairwise([node.left, *node.comparators]):
@@ -382,20 +381,17 @@ def _check_word(ds: xr.Dataset, side: ast.expr, other: ast.expr) -> None:
     if not words:
         return
     name = ast.unparse(side)
-    where = f"column {other.col_offset + 1}"
     expected = f"{name} is one of {', '.join(map(repr, words))}"
     if isinstance(other, ast.Constant) and other.value not in words:
-        near = difflib.get_close_matches(str(other.value), words, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise QueryError(f"{where}: {name} is never {other.value!r}; {hint}{expected}")
+        near = nearest_name(str(other.value), words)
+        raise QueryError(f"{_at(other)}: {name} is never {other.value!r}{near}; {expected}")
     if isinstance(other, ast.Name) and not _is_known(ds, other.id):
-        near = difflib.get_close_matches(other.id, words, n=1)
-        hint = f", as {near[0]!r}" if near else ""
-        raise QueryError(f"{where}: unknown name {other.id!r}; text stands in quotes{hint}. {expected}")
+        near = "" if other.id in words else nearest_name(other.id, words)
+        raise QueryError(f"{_at(other)}: unknown name {other.id!r}{near}; quote text. {expected}")
 
 
 def _words(ds: xr.Dataset, name: str) -> list[str]:
-    """What a variable of words can be; nothing for numbers and for free text."""
+    """Return the words that a variable can have; none for numbers and for free text."""
     if name == "status" and name in ds:
         return list(_flags(ds.status).values())
     if name in ds.coords and _is_text(ds[name]):
@@ -403,13 +399,13 @@ def _words(ds: xr.Dataset, name: str) -> list[str]:
     return []
 
 
-# --- what names stand for -----------------------------------------------------------------------
+# --- names ----------------------------------------------------------------------------------------
 
 
 def decode(status: xr.DataArray) -> xr.DataArray:
-    """Status codes to words."""
+    """Return status codes as words."""
     flags = _flags(status)
-    # Codes are int8: a table of all 256 of them also says so of an unknown one.
+    # Codes are int8: a table of all 256 also covers unknown ones.
     words = np.array([flags.get(code, "unknown") for code in range(-128, 128)])
     return xr.apply_ufunc(
         lambda codes: words[codes.astype(int) + 128],
@@ -420,7 +416,7 @@ def decode(status: xr.DataArray) -> xr.DataArray:
 
 
 def _flags(status: xr.DataArray) -> dict[int, str]:
-    """The words of status codes, by the store's own flags."""
+    """Return the words of status codes, by the store's own flags."""
     if "flag_meanings" not in status.attrs:
         return dict(_STATUS)
     meanings = str(status.attrs["flag_meanings"]).split()
@@ -428,5 +424,5 @@ def _flags(status: xr.DataArray) -> dict[int, str]:
 
 
 def extra_axes(ds: xr.Dataset, value: xr.DataArray) -> list[str]:
-    """The axes of a value beyond those of a trial."""
+    """Return the axes of a value beyond those of a trial."""
     return [str(dim) for dim in value.dims if dim not in ds.status.dims]

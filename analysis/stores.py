@@ -1,8 +1,8 @@
 """Open a result store for reading, or several side by side.
 
-A store is plain Zarr and needs no code of ours; what this adds is one check beforehand, so that a
-folder that is no store, or one of another format version, is met with a sentence and not with a
-traceback from deep inside a library.
+A store is plain Zarr and can be opened without this package. These functions check it first, so that a
+folder that is no store, or one of another format version, gives a clear error instead of a traceback
+from inside a library.
 """
 
 from __future__ import annotations
@@ -32,25 +32,38 @@ STATUS_FLAGS = {
 
 
 def open_store(path: str | Path, *, dask: bool = True) -> xr.Dataset:
-    """Open a store lazily: nothing but coordinates is read until it is used.
+    """Open a store lazily: only coordinates are read until a variable is used.
 
     Parameters
     ----------
     path
         The store's folder or s3:// URL, as `widthlaw run` wrote it.
     dask
-        Whether variables are Dask arrays, of which expressions are lazy too. Without, a variable is
-        read where it is used: for who takes a piece of the store at a time, several times faster.
+        True for Dask arrays, whose expressions are lazy as well. Without Dask a variable is read when
+        it is used, which is several times faster for code that takes the store piece by piece.
 
     Returns
     -------
     xarray.Dataset
-        Dims (..., d, n, width, seed), and `status` saying which trials are done.
+        Dims (..., d, n, width, seed); `status` shows the trials that are done.
 
     Raises
     ------
     pipeline.errors.StoreError
-        StorePath `path` is no store, or one that this version cannot read.
+        `path` is no store, or one that this version cannot read.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import pipeline
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> store = f"{folder.name}/tiny.zarr"
+    >>> outcome = pipeline.run(pipeline.load_sweep("tiny"), store)
+    >>> ds = open_store(store)
+    >>> ds.status.dims
+    ('d', 'n', 'width', 'seed')
+    >>> int((ds.status == 1).sum())
+    720
     """
     return _opened(path, {} if dask else None)
 
@@ -74,21 +87,32 @@ def open_stores(paths: Sequence[str | Path] | Mapping[str, str | Path]) -> xr.Da
     Parameters
     ----------
     paths
-        Folders or s3:// URLs; or those by the names that their nodes are to have. They may be of
-        different experiments.
+        Folders or s3:// URLs; or a mapping from names of nodes to them. Their experiments may differ.
 
     Returns
     -------
     xarray.DataTree
-        A node for each store, in their order. It is called as the folder without `.zarr`, and also
-        after the folders above where two would be called the same.
+        A node for each store, in their order. Its name is that of the folder without `.zarr`, with
+        the folders above it if two names would be equal.
 
     Raises
     ------
     pipeline.errors.StoreError
         As `open_store` does.
     pipeline.errors.InputError
-        No store is given, one is given twice, or a name cannot be one of a node.
+        No store is given, one is given twice, or a name is not valid for a node.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import pipeline
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> store = f"{folder.name}/tiny.zarr"
+    >>> outcome = pipeline.run(pipeline.load_sweep("tiny"), store)
+    >>> list(open_stores([store]).children)
+    ['tiny']
+    >>> list(open_stores({"first": store}).children)
+    ['first']
     """
     named = dict(paths) if isinstance(paths, Mapping) else dict(zip(_names(paths), paths, strict=True))
     if not named:
@@ -102,14 +126,14 @@ def open_stores(paths: Sequence[str | Path] | Mapping[str, str | Path]) -> xr.Da
 
 
 def _names(paths: Sequence[str | Path]) -> list[str]:
-    """A name for each path: its last part, and of those above as many as make all names differ."""
+    """Return a name for each path: its last part, with as many parts above as make names differ."""
     if isinstance(paths, str | Path):
         raise InputError(f"stores: got the path {paths}; expected a list of paths")
-    places = [normal(path) for path in paths]
-    for path, times in Counter(places).items():
+    normal_paths = [normal(path) for path in paths]
+    for path, times in Counter(normal_paths).items():
         if times > 1:
             raise InputError(f"stores: {path} is given {times} times; give it once")
-    parts = [re.split("/+", path.removesuffix(".zarr")) for path in places]
+    parts = [re.split("/+", path.removesuffix(".zarr")) for path in normal_paths]
     longest = max(map(len, parts), default=1)
     for depth in range(1, longest + 1):
         names = ["-".join(part[-depth:]).strip("-") or "store" for part in parts]
@@ -121,8 +145,8 @@ def _names(paths: Sequence[str | Path]) -> list[str]:
 def load_store(path: str | Path) -> xr.Dataset:
     """Read a whole store into memory, for work that uses most of it, as figures do.
 
-    Every chunk is a file, and Zarr reads many of them at once where Dask has a task for each: a store
-    of long trials is read in a third of the time, and once only.
+    Every chunk is a file. Zarr reads many of them concurrently, while Dask would have a task for each:
+    a store of long trials is read in a third of the time, and only once.
 
     Parameters
     ----------
@@ -132,11 +156,22 @@ def load_store(path: str | Path) -> xr.Dataset:
     Returns
     -------
     xarray.Dataset
-        As `open_store` gives it, in numpy arrays.
+        The store as from `open_store`, in numpy arrays.
 
     Raises
     ------
     pipeline.errors.StoreError
         As `open_store` does.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import pipeline
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> store = f"{folder.name}/tiny.zarr"
+    >>> outcome = pipeline.run(pipeline.load_sweep("tiny"), store)
+    >>> ds = load_store(store)
+    >>> float(ds.alpha.min()) > 0
+    True
     """
     return _opened(path, None).load()

@@ -1,8 +1,8 @@
-"""Does the gap between test and training loss go as Gamma / sqrt(n)? The slope, and its interval.
+"""The decay of the gap between test and training loss with n: its slope and interval.
 
-The slope is that of a straight line through log(mean gap over seeds) against log n: the mean, since
-the logarithm of a single seed's gap has no meaning where chance makes the gap negative. Trials of
-different n are independent of each other, so their seeds are resampled apart.
+The paper's bound is Gamma / sqrt(n). The slope is that of a straight line through log(mean gap over
+seeds) against log n. It uses the mean because a single seed's gap may be negative by chance and then
+has no logarithm. Trials of different n are independent, so their seeds are resampled separately.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
-from scipy import stats
 
+from analysis.transitions.intervals import percentiles
 from pipeline.trial_status import Status
 
 __all__ = ["gap_slope", "gaps", "local_slopes"]
@@ -22,7 +22,10 @@ Floats = npt.NDArray[np.float64]
 
 
 def gaps(ds: xr.Dataset, *, scaled: bool = False) -> xr.DataArray:
-    """Test minus training loss of the trials that are done; over Gamma, the distance, if scaled."""
+    """Return test minus training loss of the trials that are done; divided by Gamma if scaled.
+
+    Gamma is the distance that the weights moved.
+    """
     gap = ds.test_loss - ds.train_loss
     if scaled:
         gap = gap / ds.distance.where(ds.distance > 0)  # none where no step was taken
@@ -37,22 +40,22 @@ def gap_slope(
     resamples: int = 2000,
     entropy: int = 0,
 ) -> dict[str, float]:
-    """Slope of log(gap / Gamma) on log n.
+    """Return the slope of log(gap / Gamma) on log n.
 
     Parameters
     ----------
     ds
-        One cell but for `n`: all other dims than n and seed have one entry.
+        A store in which all dims other than n and seed have one entry.
     scaled
-        Of gap / Gamma if true (the rate to compare with is -1/2), of the gap itself if not.
+        True for gap / Gamma (the rate to compare with is -1/2), False for the gap itself.
     confidence, resamples, entropy
-        Of the expanded percentile bootstrap over seeds: its level, size and random stream.
+        Level, size and random stream of the expanded percentile bootstrap over seeds.
 
     Returns
     -------
     dict
-        `slope`, `low` and `high`, and `level`, the line's height at n = 1. NaN where fewer than two
-        n have a positive mean gap; the ends are NaN as well where no n has two seeds.
+        `slope`, `low` and `high`, and `level`, the line's height at n = 1. NaN if fewer than two n
+        have a positive mean gap; the ends are also NaN if an n has a single seed.
     """
     n, rows = _rows(ds, scaled)
     mean = np.array([row.mean() for row in rows])
@@ -63,7 +66,7 @@ def gap_slope(
 
 
 def local_slopes(ds: xr.Dataset, *, scaled: bool = True) -> Floats:
-    """Slopes between neighbouring n: they are all alike where a power law holds."""
+    """Return the slopes between neighbouring n, which are equal if a power law holds."""
     n, rows = _rows(ds, scaled)
     with np.errstate(invalid="ignore", divide="ignore"):
         log_mean = np.log([row.mean() for row in rows])
@@ -72,19 +75,19 @@ def local_slopes(ds: xr.Dataset, *, scaled: bool = True) -> Floats:
 
 
 def _rows(ds: xr.Dataset, scaled: bool) -> tuple[Floats, list[Floats]]:
-    """The n that have trials, ascending, and the gaps of each."""
+    """Return the n that have trials, ascending, and the gaps of each."""
     gap = gaps(ds, scaled=scaled)
     more = {dim: size for dim, size in gap.sizes.items() if dim not in ("n", "seed") and size > 1}
     if more:
-        raise ValueError(f"got several places on {more}; select one of each, such as ds.sel(d=10)")
+        raise ValueError(f"got several values on {more}; select one of each, such as ds.sel(d=10)")
     values = gap.squeeze([dim for dim in gap.dims if dim not in ("n", "seed")]).transpose("n", "seed")
     rows = [row[np.isfinite(row)] for row in values.values]
-    there = [place for place, row in enumerate(rows) if len(row)]
-    return gap.n.values[there].astype(float), [rows[place] for place in there]
+    known = [index for index, row in enumerate(rows) if len(row)]
+    return gap.n.values[known].astype(float), [rows[index] for index in known]
 
 
 def _line(n: Floats, mean: Floats) -> tuple[Floats, Floats]:
-    """Least squares in the logarithms for each row of means (rows, n): slope, height at n = 1."""
+    """Fit a line in logarithms to each row of means (rows, n); return slope and height at n = 1."""
     if len(n) < 2:
         return np.full(len(mean), np.nan), np.full(len(mean), np.nan)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -95,20 +98,14 @@ def _line(n: Floats, mean: Floats) -> tuple[Floats, Floats]:
 
 
 def _resampled(rows: list[Floats], resamples: int, entropy: int) -> Floats:
-    """Means over seeds drawn with replacement, (resamples, n)."""
+    """Return means over seeds drawn with replacement, (resamples, n)."""
     rng = np.random.default_rng(entropy)
     means: list[Any] = [row[rng.integers(len(row), size=(resamples, len(row)))].mean(1) for row in rows]
     return np.stack(means, axis=1) if means else np.empty((resamples, 0))
 
 
 def _interval(slopes: Floats, seeds: int, confidence: float) -> tuple[float, float]:
-    """Percentiles set wider to make up for few seeds, as for critical widths."""
+    """Return percentiles of resampled slopes; a resample without a slope widens both ends."""
     if seeds < 2 or not np.isfinite(slopes).any():
         return np.nan, np.nan
-    reach = stats.t.ppf((1 + confidence) / 2, seeds - 1) * np.sqrt(seeds / (seeds - 1))
-    tail = float(stats.norm.sf(reach))
-    # A resample without a slope could lie anywhere: it widens both ends.
-    known = np.isfinite(slopes)
-    low = np.quantile(np.where(known, slopes, -np.inf), tail, method="lower")
-    high = np.quantile(np.where(known, slopes, np.inf), 1 - tail, method="higher")
-    return float(low), float(high)
+    return percentiles(np.where(np.isfinite(slopes), slopes, np.nan), confidence, seeds)

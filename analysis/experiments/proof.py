@@ -1,4 +1,4 @@
-"""How loose each step of the proof of Theorem 2 is, in numbers."""
+"""The looseness of each step of the proof of Theorem 2."""
 
 from __future__ import annotations
 
@@ -10,23 +10,26 @@ __all__ = ["proof_steps"]
 
 
 def proof_steps(ds: xr.Dataset, widths: xr.Dataset) -> xr.Dataset:
-    """Factors between what each step of the proof allows and what the trials show.
+    """Return the factors between the bound of each step of the proof and the trials.
 
     Parameters
     ----------
     ds
-        A store of the proof's steps.
+        A store of the experiment theorem2-proof.
     widths
         Its critical widths at the level 1/2.
 
     Returns
     -------
     xarray.Dataset
-        Over the cells: `norm_factor`, the median of delta² over the largest ‖φ(z)‖²/n;
-        `norm_broken`, the share of trials in which that norm is beyond delta² (the proof gives half
-        of them away); `kept`, the median share of alpha² that truncation at the sufficient width
-        leaves (the proof needs a half); `width_factor` with `_low` and `_high`, the sufficient width
-        over the critical one and its interval; `edge_factor`, the predicted over the critical width.
+        Over the cells:
+
+        - `norm_factor`, the median of delta² over the largest ‖φ(z)‖²/n;
+        - `norm_broken`, the share of trials in which that norm exceeds delta² (the proof allows half);
+        - `kept`, the median share of alpha² that remains after truncation at the sufficient width (the
+          proof needs a half);
+        - `width_factor` with `_low` and `_high`, the sufficient width over the critical one;
+        - `edge_factor`, the predicted over the critical width.
     """
     names = ("delta_squared", "feature_norm", "sufficient_width", "truncated_at_sufficient", "alpha")
     ds = ds[[*names, "status"]].compute()

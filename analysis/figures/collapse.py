@@ -22,9 +22,10 @@ from analysis.figures.style import (
     say,
     series_look,
 )
-from analysis.scaling.finite_size import RISE, TooFewCurves, collapse
+from analysis.scaling.finite_size import TooFewCurves, collapse
 from analysis.signs import signs
 from analysis.study import Study
+from analysis.transitions.curves import RISE
 
 __all__ = ["collapse_figure"]
 

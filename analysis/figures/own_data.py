@@ -14,6 +14,7 @@ from analysis.figures.parts import log_abscissa
 from analysis.figures.style import COLOURS, STYLE, grid_of
 from analysis.signs import RAISED, signs
 from analysis.study import Study
+from analysis.transitions.curves import RISE
 
 __all__ = ["own_data_figure"]
 
@@ -76,7 +77,7 @@ def _draw_critical(axes: Axes, cell: xr.Dataset, k: np.ndarray) -> None:
     k50, low, high = (float(cell[name]) for name in ("k50", "k50_low", "k50_high"))
     if float(cell.transition_width) > 1:
         at = np.geomspace(k.min(), k.max(), 400)
-        slope = 2 * np.log(9) / np.log(float(cell.transition_width))
+        slope = RISE / np.log(float(cell.transition_width))
         curve = special.expit(slope * np.log(at / k50))
         axes.plot(at, curve, color=COLOURS[0], linewidth=1.2, label="fitted")
     axes.axvspan(max(low, k.min()), min(high, k.max()), color=COLOURS[0], alpha=0.2, linewidth=0)

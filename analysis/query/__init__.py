@@ -1,6 +1,6 @@
-"""From a question to rows: `selection` lists trials, `summaries` describes them by `statistics`.
+"""From a query to rows: `selection` lists trials, `summaries` summarises them by `statistics`.
 
-Both go through a store of any size piece by piece (`walking`); the language is that of
+Both read a store of any size piece by piece (`walking`); the language of conditions is that of
 `analysis.expressions`.
 """
 

@@ -1,8 +1,8 @@
-"""Ask a store for trials: `select(ds, "n >= 200 and d == 20", ["sigma_min"])` lists one a row.
+"""Listing trials of a store: `select(ds, "n >= 200 and d == 20", ["sigma_min"])`, one per row.
 
-The language of conditions and of columns is that of `expressions`. A store is read piece by piece
+The language of conditions and columns is that of `expressions`. A store is read piece by piece
 (`walking`): conditions on an axis cut it before anything is read, and the columns of a piece are read
-only where a trial of it meets all conditions. `frames` hands the rows out as they come.
+only if a trial of it meets all conditions. `frames` yields the rows as they are read.
 """
 
 from __future__ import annotations
@@ -23,16 +23,17 @@ from analysis.expressions import (
     condition,
     conjuncts,
     extra_axes,
+    index_of,
     listed,
     named,
     parse,
-    place_of,
     value_of,
 )
 from analysis.query.walking import MOST, pieces
 from pipeline.trial_status import UNREQUESTED, Status
 
 __all__ = [
+    "At",
     "Column",
     "Selection",
     "columns_of",
@@ -47,7 +48,7 @@ LISTED = ("tolerance", "multiple")
 """Axes beyond a trial that are short enough to become columns."""
 
 At = dict[str, npt.NDArray[np.intp]]
-"""Places of trials along each dim."""
+"""The indices of trials along each dim."""
 
 
 def select(
@@ -56,7 +57,7 @@ def select(
     columns: Sequence[str] | None = None,
     limit: int | None = None,
 ) -> pd.DataFrame:
-    """One row for each trial that is part of the sweep and meets a condition.
+    """Return one row for each requested trial that meets a condition.
 
     Parameters
     ----------
@@ -66,10 +67,11 @@ def select(
         A condition; None keeps every trial. Conditions on one axis that are joined by `and` cut
         the store before anything else is read.
     columns
-        What to list after the axes and `k`: variables, or expressions such as
+        The columns after the axes and `k`: variables, or expressions such as
         `"sigma_min / sqrt(k) / alpha"`. A variable along `tolerance` or `multiple` becomes a
-        column for each value, `steps_to_tolerance[0.01]`; any with one further axis can be asked
-        for at a value of it. None lists all that have one value a trial or lie along `tolerance`.
+        column per value, `steps_to_tolerance[0.01]`; a variable with another further axis must be
+        taken at a value of it. None lists all variables with one value per trial or along
+        `tolerance`.
     limit
         The most rows to return.
 
@@ -77,13 +79,25 @@ def select(
     -------
     pandas.DataFrame
         Rows in the order of the dims of `status`, the last changing fastest, but a cell of more
-        than `walking.MOST` trials chunk by chunk; `status` in words.
+        than `walking.MOST` trials chunk by chunk; `status` as words.
 
     Raises
     ------
     QueryError
-        As `evaluate`; also for a condition that is no condition, an unknown column, or one with
-        many values a trial (such as the kernel's eigenvalues).
+        As `analysis.expressions.evaluate`; also if the condition is not boolean, or a column is
+        unknown or has many values per trial (such as the kernel's eigenvalues).
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import pipeline
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> store = f"{folder.name}/tiny.zarr"
+    >>> outcome = pipeline.run(pipeline.load_sweep("tiny"), store)
+    >>> from analysis import open_store
+    >>> table = select(open_store(store), "n == 20 and seed < 2", ["sigma_min"], limit=3)
+    >>> table[["n", "seed", "k"]].values.tolist()
+    [[20, 0, 22], [20, 1, 22], [20, 0, 26]]
     """
     return pd.concat(frames(ds, expression, columns, limit), ignore_index=True)
 
@@ -95,24 +109,36 @@ def frames(
     limit: int | None = None,
     most: int = MOST,
 ) -> Iterator[pd.DataFrame]:
-    """The rows of `select` as they are read, so that a store of any size can be listed.
+    """Yield the rows of `select` as they are read, so that a store of any size can be listed.
 
     Parameters
     ----------
     ds, expression, columns, limit
         As for `select`.
     most
-        Trials that are read at a time.
+        The most trials that are read at a time.
 
-    Returns
-    -------
-    Iterator of pandas.DataFrame
-        With the same columns and types, none of them empty; a single empty one where no trial is met.
+    Yields
+    ------
+    pandas.DataFrame
+        All with the same columns and types and none empty, except a single empty one if no trial
+        meets the condition.
 
     Raises
     ------
     QueryError
         As `select`, before anything is read.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import pipeline
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> store = f"{folder.name}/tiny.zarr"
+    >>> outcome = pipeline.run(pipeline.load_sweep("tiny"), store)
+    >>> from analysis import open_store
+    >>> sum(len(frame) for frame in frames(open_store(store), "n == 20"))
+    240
     """
     if limit is not None and limit < 0:
         raise QueryError(f"limit: got {limit}; expected 0 or more rows")
@@ -141,14 +167,21 @@ def _frames(
         yield pd.DataFrame({column.label: column.at(none, at) for column in wanted})
 
 
-# --- which trials -------------------------------------------------------------------------------
+# --- trials ---------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Selection:
     """The trials of a store that meet a condition.
 
-    `kept` are the places that conditions on one axis leave; `conditions` are the others.
+    Attributes
+    ----------
+    ds
+        The store.
+    kept
+        The indices, by axis, that remain after the conditions on a single axis.
+    conditions
+        The other conditions.
     """
 
     ds: xr.Dataset
@@ -157,7 +190,7 @@ class Selection:
 
     @classmethod
     def of(cls, ds: xr.Dataset, expression: str | None, fixed: Sequence[str] = ()) -> Selection:
-        """Check a condition, and apply what of it concerns one axis.
+        """Check a condition and apply the parts of it that concern a single axis.
 
         The axes of `fixed` are taken at one value at a time.
         """
@@ -170,7 +203,7 @@ class Selection:
             if extra := extra_axes(ds, value):
                 raise _several(ds, node, extra)
             axis = str(value.dims[0]) if value.ndim == 1 else None
-            if axis is not None and _speaks_of_coordinates(ds, node):
+            if axis is not None and _uses_only_coordinates(ds, node):
                 met = np.flatnonzero(value_of(ds, node).values)
                 kept[axis] = np.intersect1d(kept.get(axis, met), met)
             else:
@@ -178,25 +211,25 @@ class Selection:
         return cls(ds, kept, tuple(rest))
 
     def pieces(self, slowest: Sequence[str] = (), most: int = MOST) -> Iterator[xr.Dataset]:
-        """The pieces of the store that may hold such trials."""
+        """Yield the pieces of the store that may contain such trials."""
         return pieces(self.ds, self.kept, slowest, most)
 
     def _hidden(self) -> list[Status]:
         """Return the statuses of trials that are not listed.
 
-        Trials that were not requested are listed only if a condition speaks of them.
+        Trials that were not requested are listed only if a condition names their status.
         """
-        spoken = {
+        words = {
             node.value
             for condition in self.conditions
             for node in ast.walk(condition)
             if isinstance(node, ast.Constant)
         }
-        shown = {Status.NOT_REQUESTED} if Status.NOT_REQUESTED.word in spoken else set()
+        shown = {Status.NOT_REQUESTED} if Status.NOT_REQUESTED.word in words else set()
         return [status for status in UNREQUESTED if status not in shown]
 
     def trials(self, piece: xr.Dataset, limit: int | None = None) -> At:
-        """Where in a piece its trials are, in the order of the dims."""
+        """Return the indices of the trials in a piece, in the order of the dims."""
         dims = [str(dim) for dim in piece.status.dims]
         keep = ~piece.status.reset_coords(drop=True).isin(self._hidden())
         for node in self.conditions:
@@ -207,68 +240,68 @@ class Selection:
 
 
 def emptied(ds: xr.Dataset, fixed: Sequence[str] = ()) -> xr.Dataset:
-    """A store without trials: what can be wrong with an expression shows on it, and nothing is read."""
+    """Return a store without trials, on which an expression is checked without reading anything."""
     return ds.isel({dim: slice(0) for dim in ds.status.dims} | dict.fromkeys(fixed, 0))
 
 
-def _speaks_of_coordinates(ds: xr.Dataset, node: ast.expr) -> bool:
+def _uses_only_coordinates(ds: xr.Dataset, node: ast.expr) -> bool:
     names = [inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name)]
     return not any(name in ds.data_vars for name in names)
 
 
 def _several(ds: xr.Dataset, node: ast.expr, extra: list[str]) -> QueryError:
-    """Say of what has several values a trial how one of them is meant."""
-    way = "a query lists one row a trial. Open the store with analysis.open_store to work with it"
+    """Return the error for several values per trial, with a way to select one of them."""
+    repair = "a query lists one row per trial. Open the store with analysis.open_store to work with it"
     names = [inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name)]
     alone = [str(name) for name, v in ds.data_vars.items() if len(extra) == 1 == len(extra_axes(ds, v))]
     alone = [name for name in alone if extra[0] in ds[name].dims]
     if alone:
         example = next((name for name in names if name in alone), alone[0])
         known = ds[extra[0]].values
-        way = f"say which, as in {example}[{known[0]:.12g}]; {extra[0]} has {listed(known)}"
+        repair = f"select one, as in {example}[{known[0]:.12g}]; {extra[0]} has {listed(known)}"
     return QueryError(
-        f"{ast.unparse(node)!r} has several values a trial, along {', '.join(extra)}; {way}"
+        f"{ast.unparse(node)!r} has several values per trial, along {', '.join(extra)}; {repair}"
     )
 
 
-# --- which columns ------------------------------------------------------------------------------
+# --- columns --------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Column:
-    """An expression with one value a trial, and what it is called."""
+    """An expression with one value per trial, and its label."""
 
     label: str
     node: ast.expr
 
     def at(self, piece: xr.Dataset, at: At) -> npt.NDArray[Any]:
-        """Its values at some trials of a piece."""
+        """Return its values at some trials of a piece."""
         return picked(value_of(piece, self.node), at)
 
 
 def picked(values: xr.DataArray, at: At) -> npt.NDArray[Any]:
-    """Values at some trials, without broadcasting to all trials first."""
+    """Return values at some trials, without broadcasting to all trials first."""
     array: npt.NDArray[Any] = values.values[tuple(at[str(dim)] for dim in values.dims)]
     return array if values.ndim else np.full(len(next(iter(at.values()))), array)
 
 
 def default_columns(ds: xr.Dataset, fixed: Sequence[str] = ()) -> list[str]:
-    """The variables that have one value a trial or lie along `tolerance`."""
+    """Return the variables that have one value per trial or lie along `tolerance`."""
     own = {*ds.status.dims, "tolerance", *fixed}
     return [str(name) for name, v in ds.data_vars.items() if set(v.dims) <= own]
 
 
 def _with_axes(ds: xr.Dataset, columns: Sequence[str]) -> list[Column]:
-    """The axes and `k`, then the columns asked for, each once."""
+    """Return the axes and `k`, then the requested columns, each once."""
     axes = [*map(str, ds.status.dims), *(str(name) for name in ds.coords if name == "k")]
     found = [column for text in [*axes, *columns] for column in columns_of(ds, text)]
     return list({column.label: column for column in found}.values())
 
 
 def columns_of(
-    ds: xr.Dataset, text: str, fixed: Sequence[str] = (), what: str = "column"
+    ds: xr.Dataset, text: str, fixed: Sequence[str] = (), role: str = "column"
 ) -> list[Column]:
-    """The columns that one asked for becomes: one for each value of a short further axis.
+    """Return the columns of one requested column: one for each value of a short further axis.
 
     Parameters
     ----------
@@ -278,13 +311,13 @@ def columns_of(
         A name, a name at a value of a further axis, or an expression.
     fixed
         Further axes that are taken at one value at a time.
-    what
-        What it is to be called where it is wrong.
+    role
+        Its name in error messages.
 
     Raises
     ------
     QueryError
-        It cannot be understood, or has many values a trial.
+        The text is not valid, or has many values per trial.
     """
     try:
         node = parse(text)
@@ -294,7 +327,7 @@ def columns_of(
             return _named_columns(none, node)
         extra = extra_axes(ds, value_of(none, node))
     except QueryError as error:
-        raise QueryError(f"{what} {text!r}: {error}") from None
+        raise QueryError(f"{role} {text!r}: {error}") from None
     if extra:
         raise _several(none, node, extra)
     return [Column(_label(none, node, text.strip()), node)]
@@ -315,9 +348,9 @@ def _taken(name: str, value: float) -> Column:
 
 
 def _label(ds: xr.Dataset, node: ast.expr, text: str) -> str:
-    """As it was written; a variable at a value as its column is called where all are listed."""
+    """Return the text as written, or for a variable at a value the label that `select` gives it."""
     target = node.func if isinstance(node, ast.Call) else getattr(node, "value", None)
     if isinstance(node, ast.Subscript | ast.Call) and isinstance(target, ast.Name) and target.id in ds:
-        name, dim, place = place_of(ds, node)
-        return _taken(name, ds[dim].values[place]).label
+        name, dim, index = index_of(ds, node)
+        return _taken(name, ds[dim].values[index]).label
     return text

@@ -1,13 +1,12 @@
-"""The statistics of a query: their names, and how they are gathered from values that come in pieces.
+"""The statistics of a query: their names, and their accumulation over the pieces of a store.
 
 Counts, means and deviations need a few numbers for each group (Chan's update: squared deviations from
-the mean so far, never a sum of squares, which would cancel). Quantiles are exact, so the values of a
-group are held until its last piece has come.
+the current mean, not a sum of squares, which would cancel). Quantiles are exact, so the values of a
+group are kept until its last piece is read.
 """
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,8 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from analysis.expressions import QueryError
+from pipeline.errors import nearest_name
 
-__all__ = ["STATISTICS", "Gathered", "Statistic", "statistics_of"]
+__all__ = ["Gathered", "Statistic", "statistics_of"]
 
 Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.intp]
@@ -34,14 +34,19 @@ STATISTICS = (
     "quantile",
     "share",
 )
-"""quantile stands for those of 5, 25, 50, 75 and 95%, quantile:0.1 for one."""
+"""`quantile` means those of 5, 25, 50, 75 and 95%, `quantile:0.1` a single one."""
 
 
 @dataclass(frozen=True)
 class Statistic:
-    """One number for each group; `level` is that of a quantile.
+    """One number for each group.
 
-    `suits` says which kinds of values it has a meaning for, by their NumPy kinds.
+    Attributes
+    ----------
+    name
+        The name, such as `mean` or `quantile:0.1`.
+    level
+        The level of a quantile.
     """
 
     name: str
@@ -49,6 +54,7 @@ class Statistic:
 
     @property
     def suits(self) -> str:
+        """The NumPy kinds of values that it is defined for."""
         if self.name == "count":
             return "biufOUST"
         return "b" if self.name == "share" else "iuf"
@@ -69,11 +75,9 @@ def statistics_of(names: Sequence[str]) -> list[Statistic]:
 def _parsed(text: str) -> list[Statistic]:
     name, colon, argument = text.partition(":")
     if name not in STATISTICS or (colon and name != "quantile"):
-        near = difflib.get_close_matches(name, STATISTICS, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        known = ", ".join(STATISTICS)
         raise QueryError(
-            f"unknown statistic {text!r}; {hint}expected one of {known}, or one quantile:0.1"
+            f"unknown statistic {text!r}{nearest_name(name, STATISTICS)}; expected one of "
+            f"{', '.join(STATISTICS)}, or a single quantile such as quantile:0.1"
         )
     if name == "median":
         return [Statistic("median", 0.5)]
@@ -94,12 +98,12 @@ def _level(text: str, argument: str) -> float:
 
 
 class Gathered:
-    """What is known of one column, group by group.
+    """The accumulated values of one column, group by group.
 
     Parameters
     ----------
     statistics
-        What will be asked for.
+        The statistics to compute.
     """
 
     def __init__(self, statistics: Sequence[Statistic]) -> None:
@@ -111,7 +115,7 @@ class Gathered:
         self._quantiles: dict[int, Floats] = {}
 
     def add(self, codes: Codes, values: Floats) -> None:
-        """Take in values, none of them NaN, each with the number of its group."""
+        """Add values, none of them NaN, each with the number of its group."""
         if not len(codes):
             return
         self._grow(int(codes.max()) + 1)
@@ -142,7 +146,7 @@ class Gathered:
         self._count[at] += count
 
     def close(self, codes: Codes) -> None:
-        """No more values will come for these groups: find their quantiles, and let go of them."""
+        """Compute the quantiles of groups that are complete, and release their values."""
         if not self._levels or not len(codes) or not self._held:
             return
         owners, values = (np.concatenate(parts) for parts in zip(*self._held, strict=True))
@@ -161,23 +165,23 @@ class Gathered:
         self._quantiles |= dict(zip(owners[starts].tolist(), found, strict=True))
 
     def table(self, groups: int) -> dict[str, Floats]:
-        """The statistics of groups 0 to `groups` - 1, by name; NaN where there are too few values."""
+        """Return the statistics of groups 0 to `groups` - 1 by name; NaN for too few values."""
         self._grow(groups)
         return {statistic.name: self._answer(statistic, groups) for statistic in self._statistics}
 
     def _answer(self, statistic: Statistic, groups: int) -> Floats:
         count = self._count
         if statistic.level is not None:
-            place = self._levels.index(statistic.level)
+            level = self._levels.index(statistic.level)
             known = self._quantiles
-            return np.array([known[g][place] if g in known else np.nan for g in range(groups)])
+            return np.array([known[g][level] if g in known else np.nan for g in range(groups)])
         if statistic.name == "count":
             return count.astype(np.int64)
         if statistic.name in ("mean", "share"):
             return np.where(count > 0, self._total / np.maximum(count, 1), np.nan)
         if statistic.name in ("min", "max"):
             return np.where(count > 0, self._low if statistic.name == "min" else self._high, np.nan)
-        with np.errstate(divide="ignore", invalid="ignore"):  # of one value
+        with np.errstate(divide="ignore", invalid="ignore"):  # a single value
             std = np.sqrt(np.where(count > 1, self._squares / (count - 1), np.nan))
             return std / np.sqrt(count) if statistic.name == "sem" else std
 
@@ -185,14 +189,14 @@ class Gathered:
 def _quantiles(
     values: Floats, starts: Codes, counts: Codes, levels: Sequence[float]
 ) -> npt.NDArray[np.float64]:
-    """Quantiles (groups, levels) of sorted runs, linear between neighbours as NumPy's are.
+    """Return the quantiles (groups, levels) of sorted runs, linear between neighbours as in NumPy.
 
-    Between equal neighbours is their value: infinite ones have no difference.
+    Equal neighbours need no interpolation, which would fail for infinite ones.
     """
-    places = (counts - 1)[:, None] * np.asarray(levels)
-    below = np.floor(places).astype(np.intp)
+    ranks = (counts - 1)[:, None] * np.asarray(levels)
+    below = np.floor(ranks).astype(np.intp)
     low = values[starts[:, None] + below]
     high = values[starts[:, None] + np.minimum(below + 1, (counts - 1)[:, None])]
     with np.errstate(invalid="ignore"):
-        between = low + (high - low) * (places - below)
-    return np.where((low == high) | (places == below), low, between)
+        between = low + (high - low) * (ranks - below)
+    return np.where((low == high) | (ranks == below), low, between)

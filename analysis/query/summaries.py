@@ -1,10 +1,10 @@
 """Statistics over the trials of a store: `summarise(ds, "n >= 200", ["sigma_min"], ["mean"], ["n"])`.
 
-A store of any size is summarised in bounded memory: it is read piece by piece (`walking`). Quantiles
-are exact: they hold the values of one column at a time, of the groups that are not complete yet.
-Where groups are made of axes, pieces come group after group, so that is little more than a piece, or
-one group. Where they are made of values (`status`, or an expression), or there is but one, it is 12
-bytes for each value that enters, and up to twice as much again while they are sorted.
+A store of any size is summarised in bounded memory, because it is read piece by piece (`walking`).
+Quantiles are exact: they keep the values of one column at a time, for the groups that are not complete
+yet. If groups are defined by axes, pieces come group after group, so these values are little more than
+one piece or one group. If groups are defined by values (`status`, or an expression), or there is only
+one, they take 12 bytes each, and up to twice as much again while they are sorted.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from pipeline.trial_status import Status
 __all__ = ["summarise"]
 
 TRIALS = "trials"
-"""The column that counts the trials of a group, whatever came of them."""
+"""The column that counts the trials of a group, of any status."""
 
 Codes = npt.NDArray[np.intp]
 
@@ -43,42 +43,55 @@ def summarise(
     by: Sequence[str] = (),
     most: int = MOST,
 ) -> pd.DataFrame:
-    """Statistics of columns, one row for each group of trials.
+    """Return statistics of columns, one row for each group of trials.
 
-    A value enters where its trial ran to an outcome (`done` or `diverged`) and it is not NaN; `count`
-    says how many did. Infinite values enter: a mean or a quantile may be infinite, and the standard
-    deviation is NaN then. Trials without an outcome (pending, failed) are among `trials` alone.
+    A value is used if its trial has an outcome (`done` or `diverged`) and the value is not NaN; `count`
+    is the number of these. Infinite values are used: a mean or a quantile may be infinite, and the
+    standard deviation is then NaN. Trials without an outcome (pending, failed) count only in `trials`.
 
     Parameters
     ----------
     ds, expression
         As for `select`.
     columns
-        What to describe: as for `select`, but none is added. None means all numbers that `select`
-        would list, or, without `stats`, nothing but the trials.
+        The columns to describe, as for `select`, without the axes. None means all numbers that
+        `select` would list or, without `stats`, only the trials.
     stats
-        Of `count`, `mean`, `std`, `sem`, `min`, `max`, `median`, `quantile` and `share`. `quantile`
-        stands for 5, 25, 50, 75 and 95%, `quantile:0.1` for one; `std` is that of a sample; `share`
-        is the fraction for which a condition holds. Each is given of the columns that it suits. None
-        means `trials`, and `count` of the columns.
+        Any of `count`, `mean`, `std`, `sem`, `min`, `max`, `median`, `quantile` and `share`.
+        `quantile` means 5, 25, 50, 75 and 95%, `quantile:0.1` a single one; `std` is that of a
+        sample; `share` is the fraction for which a condition holds. Each is computed for the columns
+        that it is defined for. None means `trials`, and `count` of the columns.
     by
-        What makes the groups: axes, coordinates (`k`), `status`, or any column with one value a
-        trial; also further axes, such as `tolerance`, at all of their values. Without any, all trials
+        The keys of the groups: axes, coordinates (`k`), `status`, or any column with one value per
+        trial; also further axes, such as `tolerance`, at all of their values. By default all trials
         are one group.
     most
-        Trials that are read at a time.
+        The most trials that are read at a time.
 
     Returns
     -------
     pandas.DataFrame
         The columns of `by`, then `mean(sigma_min)` and so on, column by column. Rows ascend in the
-        columns of `by`; a group in which no trial meets the condition has none.
+        columns of `by`; a group without any trial that meets the condition has no row.
 
     Raises
     ------
     QueryError
-        As `select`; also for an unknown statistic, one that suits no column, or a column that none
-        suits.
+        As `select`; also if a statistic is unknown or defined for no column, or if a column has no
+        statistic.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import pipeline
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> store = f"{folder.name}/tiny.zarr"
+    >>> outcome = pipeline.run(pipeline.load_sweep("tiny"), store)
+    >>> from analysis import open_store
+    >>> summarise(open_store(store), by=["n"]).values.tolist()
+    [[20, 240], [40, 240], [60, 240]]
+    >>> summarise(open_store(store), "k == 22", ["sigma_min > 0"], ["share"]).values.tolist()
+    [[1.0]]
     """
     inner = [name for name in by if name in ds.dims and name not in ds.status.dims]
     most = max(1, most // math.prod(ds.sizes[dim] for dim in inner))
@@ -88,25 +101,23 @@ def summarise(
     nodes = [*conjuncts(expression), *(task.column.node for task in tasks)]
     for dim in inner:
         if not any(dim in ds[name].dims for name in _variables(ds, nodes)):
-            raise QueryError(
-                f"by {dim!r}: neither a column nor the condition lies along it; leave it out"
-            )
+            raise QueryError(f"by {dim!r}: neither a column nor the condition lies along it; remove it")
     holding = [[task] for task in tasks if task.holds]
     ends = groups.ends(selection, inner, most) if holding and groups.of_axes else {}
     for part in [*holding, [task for task in tasks if not task.holds]]:
         trials = _gather(selection, groups, inner, part, ends, most)
-    told: dict[str, npt.NDArray[Any]] = {TRIALS: trials} if stats is None else {}
+    answers: dict[str, npt.NDArray[Any]] = {TRIALS: trials} if stats is None else {}
     for task in tasks:
-        told |= task.answers(len(groups))
-    return groups.frame(told, trials > 0)
+        answers |= task.answers(len(groups))
+    return groups.frame(answers, trials > 0)
 
 
-# --- what is asked ------------------------------------------------------------------------------
+# --- columns and statistics -----------------------------------------------------------------------
 
 
 @dataclass
 class _Task:
-    """A column, and what is gathered of it."""
+    """A column and its accumulated statistics."""
 
     column: Column
     kind: str
@@ -118,17 +129,18 @@ class _Task:
 
     @property
     def holds(self) -> bool:
-        """Whether values are held: then it is alone with the store."""
+        """True if its values are kept; such a task goes through the store alone."""
         return any(statistic.level is not None for statistic in self.statistics)
 
     def take(self, view: xr.Dataset, at: At, codes: Codes) -> None:
-        """Take the column's values at some trials; text is but counted."""
+        """Add the column's values at some trials; text is only counted."""
         found = self.column.at(view, at)
         values = found.astype(float) if self.kind in "biuf" else np.zeros(len(found))
         known = ~np.isnan(values)
         self.gathered.add(codes[known], values[known])
 
     def answers(self, groups: int) -> dict[str, npt.NDArray[Any]]:
+        """Return the statistics of groups 0 to `groups` - 1, by the labels of their columns."""
         found = self.gathered.table(groups)
         return {f"{name}({self.column.label})": values for name, values in found.items()}
 
@@ -136,49 +148,51 @@ class _Task:
 def _tasks(
     ds: xr.Dataset, columns: Sequence[str] | None, stats: Sequence[str] | None, inner: list[str]
 ) -> list[_Task]:
-    """The columns with the statistics that suit each of them."""
-    asked = statistics_of(["count"] if stats is None else stats)
+    """Return the columns with the statistics that are defined for each of them."""
+    requested = statistics_of(["count"] if stats is None else stats)
     none = emptied(ds, inner)
     texts = columns if columns is not None else [] if stats is None else default_columns(ds, inner)
     found = {c.label: c for text in texts for c in columns_of(ds, text, inner)}
     kinds = {label: value_of(none, column.node).dtype.kind for label, column in found.items()}
     if columns is None:
         found = {label: column for label, column in found.items() if kinds[label] in "iuf"}
-    own = {label: [s for s in asked if kinds[label] in s.suits] for label in found}
+    own = {label: [s for s in requested if kinds[label] in s.suits] for label in found}
     for label, suiting in own.items():
         if not suiting:
             raise QueryError(f"column {label!r}: {_unsuited(kinds[label])}")
-    for statistic in asked if found else []:
+    for statistic in requested if found else []:
         if not any(statistic in suiting for suiting in own.values()):
             raise QueryError(
-                f"{statistic.name}: it suits none of the columns {', '.join(found)}; "
+                f"{statistic.name}: it is not defined for any of the columns {', '.join(found)}; "
                 f"{_unsuited('f' if statistic.name == 'share' else 'b')}"
             )
     return [_Task(column, kinds[label], own[label]) for label, column in found.items()]
 
 
 def _variables(ds: xr.Dataset, nodes: Sequence[ast.expr]) -> set[str]:
-    """The variables, coordinates left out, that expressions read."""
+    """Return the variables, without coordinates, that expressions read."""
     names = {inner.id for node in nodes for inner in ast.walk(node) if isinstance(inner, ast.Name)}
     return names & set(map(str, ds.data_vars))
 
 
 def _unsuited(kind: str) -> str:
     if kind == "b":
-        return "it is a condition, of which there are share and count"
+        return "a condition has share and count"
     if kind in "iuf":
-        return "share is of a condition, as in 'sigma_min > 0.1'"
-    return "it is text, of which there is count alone; a condition on it has a share"
+        return "share needs a condition, as in 'sigma_min > 0.1'"
+    return "text has only count; a condition on it has a share"
 
 
 def _keys(ds: xr.Dataset, by: Sequence[str], inner: list[str]) -> list[Column]:
-    """What groups are made by: columns with one value a trial, each once."""
+    """Return the keys of the groups: columns with one value per trial, each once."""
     keys: dict[str, Column] = {}
     for text in by:
         columns = columns_of(ds, text, inner, "by")
         if len(columns) > 1:
             labels = " or ".join(column.label for column in columns[:2])
-            raise QueryError(f"by {text!r}: it has several values a trial; say which, as in {labels}")
+            raise QueryError(
+                f"by {text!r}: it has several values per trial; select one, as in {labels}"
+            )
         if columns[0].label in keys:
             raise QueryError(f"by {text!r}: it is given twice; give it once")
         keys[columns[0].label] = columns[0]
@@ -189,14 +203,14 @@ def _keys(ds: xr.Dataset, by: Sequence[str], inner: list[str]) -> list[Column]:
 
 
 class _Groups:
-    """Numbers for the groups, given as they are met.
+    """The groups, numbered in the order in which they appear.
 
     Parameters
     ----------
     keys
-        What makes the groups.
+        The keys of the groups.
     none
-        The store without its trials, which knows dims and types.
+        The store without its trials, for dims and types.
     """
 
     def __init__(self, keys: list[Column], none: xr.Dataset) -> None:
@@ -214,23 +228,23 @@ class _Groups:
         return len(self._numbers)
 
     def grid(self, view: xr.Dataset) -> xr.DataArray:
-        """The number of the group, over the dims that it depends on."""
+        """Return the number of the group, over the dims that it depends on."""
         values = [value_of(view, key.node).reset_coords(drop=True) for key in self._keys]
         if not values:
             return xr.DataArray(self._number(()))
         values = list(xr.broadcast(*values))
-        frame = pd.DataFrame({place: value.values.ravel() for place, value in enumerate(values)})
+        frame = pd.DataFrame({index: value.values.ravel() for index, value in enumerate(values)})
         local = frame.groupby(list(frame), sort=False, dropna=False).ngroup()
-        firsts = [frame[place][~local.duplicated()].tolist() for place in frame]
+        firsts = [frame[index][~local.duplicated()].tolist() for index in frame]
         numbers = np.array([self._number(key) for key in zip(*firsts, strict=True)], dtype=np.intp)
         return values[0].copy(data=numbers[local.to_numpy()].reshape(values[0].shape))
 
     def _number(self, key: tuple[Any, ...]) -> int:
-        known = tuple(None if value != value else value for value in key)  # NaN is not itself
+        known = tuple(None if value != value else value for value in key)  # NaN != NaN
         return self._numbers.setdefault(known, len(self._numbers))
 
     def ends(self, selection: Selection, inner: list[str], most: int) -> dict[int, Codes]:
-        """The groups that are complete after each piece, known from coordinates alone."""
+        """Return the groups that are complete after each piece, from the coordinates alone."""
         ds = selection.ds
         alone = replace(selection, ds=ds.drop_vars([name for name in ds.data_vars if name != "status"]))
         last: dict[int, int] = {}
@@ -242,14 +256,14 @@ class _Groups:
             ends.setdefault(number, []).append(group)
         return {number: np.array(groups) for number, groups in ends.items()}
 
-    def frame(self, told: dict[str, npt.NDArray[Any]], met: npt.NDArray[np.bool_]) -> pd.DataFrame:
-        """The groups that were met, in the order of their keys, with what is told of them."""
+    def frame(self, answers: dict[str, npt.NDArray[Any]], met: npt.NDArray[np.bool_]) -> pd.DataFrame:
+        """Return the groups with trials, in the order of their keys, with their statistics."""
         columns = list(zip(*self._numbers, strict=True)) or [()] * len(self._keys)
         keys = {
             key.label: pd.Series(list(values), dtype=dtype if dtype.kind in "biuf" else object)
             for key, dtype, values in zip(self._keys, self._types, columns, strict=True)
         }
-        frame = pd.DataFrame(keys | {name: pd.Series(values) for name, values in told.items()})
+        frame = pd.DataFrame(keys | {name: pd.Series(values) for name, values in answers.items()})
         frame = frame[met]
         return frame.sort_values(list(keys), ignore_index=True) if keys else frame
 
@@ -265,7 +279,7 @@ def _gather(
     ends: dict[int, Codes],
     most: int,
 ) -> npt.NDArray[np.intp]:
-    """Go through a store once, and return how many trials each group has."""
+    """Go through a store once and return the number of trials of each group."""
     trials = np.zeros(len(groups), dtype=np.intp)
     for number, piece in enumerate(selection.pieces(groups.slowest, most)):
         for view in _views(piece, inner):
@@ -275,7 +289,7 @@ def _gather(
             trials += np.bincount(codes, minlength=len(groups))
             ran = np.isin(picked(view.status, at), [Status.DONE, Status.DIVERGED])
             if ran.any():
-                at = {dim: places[ran] for dim, places in at.items()}
+                at = {dim: indices[ran] for dim, indices in at.items()}
                 for task in tasks:
                     task.take(view, at, codes[ran])
         for task in tasks:
@@ -286,9 +300,9 @@ def _gather(
 
 
 def _views(piece: xr.Dataset, inner: list[str]) -> Iterator[xr.Dataset]:
-    """A piece at each place along further axes; what lies along them is read once."""
+    """Yield a piece at each index along further axes."""
     if not inner:
         yield piece
         return
-    for places in itertools.product(*(range(piece.sizes[dim]) for dim in inner)):
-        yield piece.isel(dict(zip(inner, places, strict=True)))
+    for indices in itertools.product(*(range(piece.sizes[dim]) for dim in inner)):
+        yield piece.isel(dict(zip(inner, indices, strict=True)))

@@ -1,1 +1,1 @@
-"""Refinement: which trials to run next, and the widths that may join a grid."""
+"""Refinement: the next trials of a store, and the widths that may join its grid."""

@@ -1,9 +1,9 @@
 """The widths that a refinement may add to the axis of a sweep.
 
-The width axis is shared by all cells and in units of n or n/d, so a new width must be a whole one of
-its own in every cell: distinct from the others, at least 1, even where v balances. It is taken from
-one dyadic lattice, 2^(j / 2^m) for whole j and m, which does not depend on the sweep; a width that is
-there already and near enough is taken instead.
+The width axis is shared by all cells and in units of n or n/d, so a new width must be valid in every
+cell: a whole number of at least 1, distinct from the others, and even if v must balance. It is taken
+from one dyadic lattice, 2^(j / 2^m) for whole j and m, which does not depend on the sweep; an existing
+width that is close enough is preferred.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pipeline.sweep import Sweep
 __all__ = ["Widths"]
 
 FINEST = 14
-"""The finest lattice, of which neighbours are 0.004% apart."""
+"""Level of the finest lattice, whose neighbours are 0.004% apart."""
 
 
 class Widths:
@@ -26,29 +26,29 @@ class Widths:
     Parameters
     ----------
     sweep
-        Its axes are taken over.
+        The sweep; its axes are the start.
     """
 
     def __init__(self, sweep: Sweep) -> None:
         self._sweep = sweep
-        self._at = {at: dict(zip(sweep.k(*at), sweep.width, strict=True)) for at in self._places()}
-
-    def _places(self) -> list[tuple[int, int]]:
-        return list(itertools.product(self._sweep.d, self._sweep.n))
+        self._at = {
+            at: dict(zip(sweep.k(*at), sweep.width, strict=True))
+            for at in itertools.product(sweep.d, sweep.n)
+        }
 
     def k(self, d: int, n: int, width: float) -> int:
-        """The whole width that a value of the axis gives."""
+        """Return the whole width of a value of the axis."""
         return replace(self._sweep, width=(width,)).k(d, n)[0]
 
     def value(self, d: int, n: int, k: int) -> float:
-        """The value on the axis that gives k."""
+        """Return the value of the axis that gives k."""
         return self._at[d, n][k]
 
     def near(self, d: int, n: int, k: float, reach: float) -> float | None:
-        """Return a width whose k is within a relative (log) `reach` of the one given, if there is one.
+        """Return a width whose k is within a relative (log) `reach` of the given one.
 
-        One that is there is preferred, then a point of the coarsest lattice that has one so near. Where
-        whole widths do not come so near, the nearest that there is; None where that is none at all.
+        An existing width is preferred, then a point of the coarsest lattice that has one close enough.
+        If no whole width is close enough, the result is the nearest one.
         """
         known = self._at[d, n]
         nearest = min(known, key=lambda other: abs(math.log(other / k)))
@@ -76,11 +76,11 @@ class Widths:
         return known[inside[0][1]] if inside else None
 
     def _level(self, reach: float) -> int:
-        """The coarsest lattice of which no place is farther than `reach`."""
+        """Return the level of the coarsest lattice with a point within `reach` of every width."""
         return min(FINEST, max(0, math.ceil(math.log2(math.log(2) / (2 * reach)))))
 
     def _point(self, d: int, n: int, k: float, level: int) -> float:
-        """The point of a lattice that is nearest to k, in the unit of the axis."""
+        """Return the point of a lattice that is nearest to k, in the unit of the axis."""
         unit = {"k": 1.0, "k_per_n": float(n), "kd_per_n": n / d}[self._sweep.width_unit]
         point = 2 ** (round(math.log2(k / unit) * 2**level) / 2**level)
         if self._sweep.width_unit == "k":
@@ -89,7 +89,7 @@ class Widths:
         return float(f"{point:.12g}")
 
     def _is_free(self, width: float) -> bool:
-        """Whether a width is a new whole one in every cell."""
+        """Return True if a width is a new whole number in every cell."""
         ks = {at: self.k(*at, width) for at in self._at}
         return all(1 <= k < 2**31 and k not in self._at[at] for at, k in ks.items())
 

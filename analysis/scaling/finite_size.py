@@ -1,20 +1,21 @@
-"""Finite-size scaling: how the transition sharpens with n, and whether its curves are one curve.
+"""Finite-size scaling: the sharpening of the transition with n, and the collapse of its curves.
 
-Near the transition the success of a cell is a function of x = (log k - log k50) / w alone, if w is its
-transition width, log of the widths of 90% and 10% success. Two things are asked of a store:
+Near the transition the success of a cell is a function of x = (log k - log k50) / w alone, where w is
+its transition width, the log of the ratio of the widths of 90% and 10% success. A store answers two
+questions:
 
-1. The exponent b in w ~ n^-b. The spectral edge answers with b = 2/3 for conditioning: a trial succeeds
-   where lambda_min(Phi^T Phi / k) passes level * alpha^2, lambda_min lies below the edge by s times a
+1. The exponent b in w ~ n^-b. For conditioning the spectral edge predicts b = 2/3: a trial succeeds if
+   lambda_min(Phi^T Phi / k) exceeds level * alpha^2, lambda_min lies below the edge by s times a
    Tracy-Widom variable, s = (|g''| / 2)^(1/3) k^(-2/3), and the edge rises with log k by an amount of
-   order 1 where k/n is fixed. So log k at success p is that at which edge - s q_p = level alpha^2, q_p
-   being the quantile, and w is close to s (q_90 - q_10) / (d edge / d log k), of order n^(-2/3). With
+   order 1 at fixed k/n. So log k at success p is the one at which edge - s q_p = level alpha^2, where
+   q_p is the quantile, and w is close to s (q_90 - q_10) / (d edge / d log k), of order n^(-2/3). From
    the kernel's eigenvalues w is predicted without a parameter (`w_predicted`, the median over seeds).
-2. Whether one master curve describes all cells. How much each cell departs from a logistic curve, in
-   bins of x, is compared with the mean of all cells, in units of its error from resampling seeds, its
-   place and width being fitted anew in each resample: `chi2` is the mean square. The same with the
-   widths of one power of n in place of each cell's own is `chi2_law`. `p_value` and `p_value_law` are
-   the shares of resamples, put back on a common curve, whose own chi2 is larger: departures of one
-   cell hang together, since its widths share their seeds, and so no table of chi2 would do.
+2. Whether one master curve describes all cells. The departure of each cell from a logistic curve, in
+   bins of x, is compared with the mean of all cells, in units of its error. The error comes from
+   resampling seeds, with location and width refitted in each resample: `chi2` is the mean square.
+   `chi2_law` is the same with widths from one power of n instead of each cell's own. `p_value` and
+   `p_value_law` are the shares of resamples, moved to a common curve, whose own chi2 is larger:
+   departures of a cell are correlated, since its widths share their seeds, so no table of chi2 applies.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from analysis.transitions.curves import RISE, fit_curves
 from analysis.transitions.intervals import draws
 from analysis.transitions.separation import separated
 
-__all__ = ["RISE", "TooFewCurves", "collapse"]
+__all__ = ["TooFewCurves", "collapse"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -48,7 +49,7 @@ _LEAST_CELLS = 3
 
 
 class TooFewCurves(ValueError):
-    """A store has too few success curves to scale onto each other."""
+    """A store has too few success curves for a collapse."""
 
 
 def collapse(
@@ -65,27 +66,45 @@ def collapse(
     Parameters
     ----------
     ds, threshold, budgets, success
-        As for `critical_widths`; cells of several tolerances or activations are one sample only where
-        that makes sense: select one of each first.
+        As for `critical_widths`. All cells are one sample: select one tolerance, activation, and so on
+        first, unless pooling them makes sense.
     resamples, entropy
         Number of resamples of seeds, and seed of their random stream.
 
     Returns
     -------
     xarray.Dataset
-        Over `cell` (those with a curve; coordinates are those of the store's axes): `log_k50`, `log_w`
-        and `log_w_error`, `w_predicted` where the store has kernel eigenvalues and conditioning is the
-        rule; over (cell, width): `x` (in own widths), `x_law` (in those of the law), `share`; over
-        (cell, bin): `departure` from the logistic curve and `departure_error`; over bin: `master`;
-        `exponent` with `exponent_low` and `exponent_high` (95%), `amplitude` (w = amplitude n^-b),
-        `chi2`, `p_value`, `chi2_law`, `p_value_law`. The attribute `rule` says what success was.
+        - over `cell` (those with a curve; its coordinates are the store's axes): `log_k50`, `log_w`
+          and `log_w_error`; `w_predicted` if the store has kernel eigenvalues and the rule is
+          conditioning.
+        - over (cell, width): `x` (in own widths), `x_law` (in those of the law), `share`.
+        - over (cell, bin): `departure` from the logistic curve and `departure_error`.
+        - over bin: `master`.
+        - `exponent` with `exponent_low` and `exponent_high` (95%), `amplitude` (w = amplitude n^-b),
+          `chi2`, `p_value`, `chi2_law`, `p_value_law`.
+
+        The attribute `rule` is the rule of success as text.
 
     Raises
     ------
     TooFewCurves
         A ValueError: fewer than three curves, or curves of fewer than two n.
-    ValueError
-        As from `critical_widths`.
+    InputError, TypeError
+        As `critical_widths`.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> n, seeds = np.array([50, 100, 200, 400]), range(40)
+    >>> k = (n[:, None] * np.geomspace(1.5, 3.2, 24)).round()
+    >>> first = 2.2 * n[:, None] * np.exp(n[:, None] ** (-2 / 3) * rng.normal(size=(4, 40)))
+    >>> ds = xr.Dataset(
+    ...     {"status": (("n", "width", "seed"), np.ones((4, 24, 40), dtype=int))},
+    ...     {"n": n, "k": (("n", "width"), k), "seed": seeds},
+    ... )
+    >>> found = collapse(ds, success=ds.k >= xr.DataArray(first, {"n": n, "seed": seeds}))
+    >>> bool(found.exponent_low < 2 / 3 < found.exponent_high)
+    True
     """
     rule = rule_for(ds, Success.of(threshold, budgets, success))
     trials = outcomes(ds, rule)
@@ -93,20 +112,20 @@ def collapse(
     k = ds.k.broadcast_like(trials[0].isel(seed=0, drop=True))
     succeeded, counted, k = (array.stack(cell=axes) for array in (*trials, k))
     found = [
-        (place, curve)
-        for place in range(succeeded.sizes["cell"])
-        if (curve := _curve(succeeded, counted, k, place, resamples, entropy)) is not None
+        (index, curve)
+        for index in range(succeeded.sizes["cell"])
+        if (curve := _curve(succeeded, counted, k, index, resamples, entropy)) is not None
     ]
-    n = succeeded.n.values[[place for place, _ in found]].astype(float)
+    n = succeeded.n.values[[index for index, _ in found]].astype(float)
     if len(found) < _LEAST_CELLS or len(np.unique(n)) < 2:
         raise TooFewCurves(
             f"got {len(found)} curves of {len(np.unique(n))} values of n; expected at least "
-            f"{_LEAST_CELLS} cells whose success rises within the widths, of two n or more. Add values "
-            "of n, more seeds, or widths that bracket the transition"
+            f"{_LEAST_CELLS} cells, with two n or more, whose success rises within the widths. Add "
+            "values of n, more seeds, or widths that bracket the transition"
         )
-    places, curves = [place for place, _ in found], [curve for _, curve in found]
+    cells, curves = [index for index, _ in found], [curve for _, curve in found]
     out = _scaled(curves, n).assign_attrs(rule.attrs)
-    out = out.assign_coords({name: ("cell", succeeded[name].values[places]) for name in axes})
+    out = out.assign_coords({name: ("cell", succeeded[name].values[cells]) for name in axes})
     if rule.threshold is not None and "kernel_eigenvalues" in ds:
         out["w_predicted"] = ("cell", _predicted(ds, out, rule.threshold))
     return out
@@ -134,7 +153,7 @@ def _curve(
     resamples: int,
     entropy: int,
 ) -> _Curve | None:
-    """The curve of one cell, or None where it is not determined or leaves the grid."""
+    """Return the curve of one cell, or None if it is not determined or leaves the grid."""
     won = succeeded.isel(cell=at).transpose("seed", "width").values.astype(float)
     tried = counted.isel(cell=at).transpose("seed", "width").values.astype(float)
     seeds, widths = tried.any(axis=1), tried.any(axis=0)
@@ -162,11 +181,11 @@ def _curve(
 
 
 def _scaled(curves: list[_Curve], n: Floats) -> xr.Dataset:
-    # What all have: some resamples of a steep curve determine no slope.
+    # The rows that all have: some resamples of a steep curve determine no slope.
     rows = min(len(curve.location) for curve in curves)
     locations = np.stack([curve.location[:rows] for curve in curves])
     log_w = np.stack([curve.log_w[:rows] for curve in curves])
-    # Of a resample the spread is too small, by this, around the data.
+    # The spread of resamples around the data is too small by this factor.
     widen = np.array([np.sqrt(curve.seeds / (curve.seeds - 1)) for curve in curves])
     error = log_w[:, 1:].std(axis=1, ddof=1) * widen
     fit = _power(n, log_w[:, 0], error)
@@ -215,7 +234,7 @@ def _padded(rows: list[Floats], size: int) -> Floats:
 
 
 def _power(n: Floats, log_w: Floats, error: Floats) -> Fit:
-    """log w = log amplitude - b log n."""
+    """Fit log w = log amplitude - b log n."""
     table = pd.DataFrame({"n": n, "y": log_w, "s": error})
     return fit_model(Model(("amplitude", "n"), _design), table)
 
@@ -226,7 +245,7 @@ def _design(table: pd.DataFrame) -> tuple[Floats, Floats]:
 
 
 def _power_at(n: Floats, log_w: Floats, error: Floats, tau: float) -> Floats:
-    """Log widths of the fitted power of n, with the weights of the data's fit."""
+    """Return the log widths of the fitted power of n, with the weights of the fit to the data."""
     root = 1 / np.sqrt(error**2 + tau**2)
     design = np.stack([np.ones(len(n)), np.log(n)], axis=1)
     theta = np.linalg.lstsq(design * root[:, None], log_w * root, rcond=None)[0]
@@ -234,14 +253,14 @@ def _power_at(n: Floats, log_w: Floats, error: Floats, tau: float) -> Floats:
 
 
 def _departures(curve: _Curve, location: Floats, log_w: Floats) -> Floats:
-    """Mean departure from the logistic curve over the trials of each bin, for every resample.
+    """Return the mean departure from the logistic curve over the trials of each bin, per resample.
 
-    NaN in a bin without trials: in the data, or by chance in a resample of a ragged table.
+    It is NaN in a bin without trials: in the data, or by chance in a resample of a ragged table.
     """
     x = (curve.log_k - location[:, None]) / np.exp(log_w)[:, None]
     wins, trials = curve.wins[: len(location)], curve.trials[: len(location)]
     excess = wins - trials * special.expit(RISE * x)
-    # The bins hold the same widths in all resamples, those of the data.
+    # The bins have the same widths in all resamples, those of the data.
     in_bin = (np.digitize(x[0], BINS) - 1)[:, None] == np.arange(len(BINS) - 1)
     with np.errstate(invalid="ignore"):
         return np.asarray((excess @ in_bin) / (trials @ in_bin), dtype=np.float64)
@@ -253,7 +272,7 @@ def _errors(departures: Floats, widen: Floats) -> Floats:
 
 
 def _chi2(departures: Floats, widen: Floats) -> tuple[float, float, Floats]:
-    """Mean square of (cell, bin) around the master curve, its p-value, and the master curve."""
+    """Return the mean square of (cell, bin) around the master curve, its p-value, and that curve."""
     error = _errors(departures, widen)
     with np.errstate(divide="ignore", invalid="ignore"):
         weight = np.where(error > 1e-9, 1 / error**2, 0.0)
@@ -264,7 +283,7 @@ def _chi2(departures: Floats, widen: Floats) -> tuple[float, float, Floats]:
         return np.nan, np.nan, np.full(departures.shape[-1], np.nan)
     filled = np.nan_to_num(departures)
     total = np.where(bins > 0, weight.sum(axis=0), np.nan)
-    # Put back on one curve: what is left of each resample is the scatter of seeds.
+    # Moved to one curve, the resamples keep only the scatter of seeds.
     drawn = np.ma.masked_invalid(departures[:, 1:])
     null = (drawn - drawn.mean(axis=1, keepdims=True)).filled(0) * widen[:, None, None]
     every = np.concatenate([filled[:, :1], null], axis=1)
@@ -274,20 +293,20 @@ def _chi2(departures: Floats, widen: Floats) -> tuple[float, float, Floats]:
     return float(squares[0]), p, master[0]
 
 
-# --- what the edge predicts ---------------------------------------------------------------------
+# --- the prediction of the edge -----------------------------------------------------------------
 
 
 def _predicted(ds: xr.Dataset, out: xr.Dataset, threshold: float) -> Floats:
-    """Median over seeds of log k at 90% minus log k at 10%, from the kernel and Tracy and Widom."""
-    # Imported here: a store without kernel eigenvalues needs none of it.
+    """Return log k at 90% minus log k at 10% by the kernel and Tracy-Widom, the median over seeds."""
+    # Imported here: a store without kernel eigenvalues does not need it.
     from pipeline.theory.marchenko_pastur import critical_width
 
     spectra = ds.kernel_eigenvalues.transpose(..., "seed", "index")
     dims = [dim for dim in spectra.dims if dim not in ("seed", "index")]
     widths = []
-    for place in range(out.sizes["cell"]):
-        at: dict[Any, Any] = {dim: out[dim].values[place] for dim in dims}
-        known = spectra.sel(at).values[:, : int(out.n.values[place])]
+    for index in range(out.sizes["cell"]):
+        at: dict[Any, Any] = {dim: out[dim].values[index] for dim in dims}
+        known = spectra.sel(at).values[:, : int(out.n.values[index])]
         pairs = [
             [critical_width(row, threshold**2, shift=-TRACY_WIDOM[p]) for p in (0.1, 0.9)]
             for row in known

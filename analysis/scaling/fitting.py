@@ -1,12 +1,12 @@
-"""Fit a model to points whose errors are known in part: what laws and exponents are fitted by.
+"""Fit a model of laws or exponents to points whose errors are known only in part.
 
-A point is y with an error s, from its interval. Its residual has variance s^2 + tau^2, where tau, one
-for each model and estimated from the points, is the scatter that the intervals do not explain:
-precise points weigh more, yet none decides alone. Models compare by AICc, tau counted as a parameter.
+A point is y with an error s, from its interval. Its residual has variance s^2 + tau^2, where tau is the
+scatter that the intervals do not explain, one for each model and estimated from the points: precise
+points weigh more, yet none decides alone. Models are compared by AICc, with tau as a parameter.
 
-Intervals are those of Knapp and Hartung for meta-analysis: the covariance of weighted least squares
-is scaled by the mean weighted square of the residuals and read by Student's distribution. That is
-exact where the errors are known up to a common factor, and close to it where tau is estimated.
+Intervals are those of Knapp and Hartung for meta-analysis: the covariance of weighted least squares is
+scaled by the mean weighted square of the residuals and used with Student's distribution. They are exact
+if the errors are known up to a common factor, and nearly so if tau is estimated.
 """
 
 from __future__ import annotations
@@ -28,18 +28,28 @@ FLOOR = 1e-12  # of a variance in log k: far below the rounding of any width to 
 
 @dataclass(frozen=True)
 class Model:
-    """y = offset + design @ theta; or, of y = log k, the larger root of y - log y = that."""
+    """The model y = offset + design @ theta; with `log_k`, y is the larger root of y - log y = that.
+
+    Attributes
+    ----------
+    names
+        Names of the parameters; the first one is the constant.
+    build
+        Maps a table to its offset (points,) and its design matrix (points, parameters).
+    log_k
+        y is log k, and the law contains it (see `laws`).
+    """
 
     names: tuple[str, ...]
-    build: Callable[[pd.DataFrame], tuple[Floats, Floats]]  # offset (points,), design (points, p)
+    build: Callable[[pd.DataFrame], tuple[Floats, Floats]]
     log_k: bool = False
 
     def predict(self, theta: Floats, table: pd.DataFrame) -> tuple[Floats, Floats]:
-        """Predicted log k (points,) and its derivative in theta (points, p)."""
+        """Return the predicted log k (points,) and its derivative in theta (points, p)."""
         return self.at(theta, *self.build(table))
 
     def at(self, theta: Floats, offset: Floats, design: Floats) -> tuple[Floats, Floats]:
-        """The same from what `build` returned, which a fit asks for once."""
+        """Return the same from the result of `build`, which a fit calls once."""
         linear = offset + design @ theta
         if not self.log_k:
             return linear, design
@@ -48,7 +58,7 @@ class Model:
 
 
 def _solve_log_k(log_a: Floats) -> Floats:
-    """The larger root m = log k of k = a log k; a below e has none, and takes the root of e."""
+    """Return the larger root m = log k of k = a log k; for a below e, without a root, that of e."""
     # e^m = a m reads -m e^-m = -1/a; just above e the derivative of m stays finite.
     a = np.maximum(log_a, 1 + 1e-6)
     root: Floats = -special.lambertw(-np.exp(-a), -1).real
@@ -66,11 +76,11 @@ class Fit:
     tau
         Scatter beyond the errors, in y.
     information
-        (p, p) of the parameters at that scatter.
+        (p, p) information of the parameters at that scatter.
     residuals, variance
-        (points,) of y.
+        (points,) residuals of y, and their variances.
     log_likelihood
-        At its maximum, from which `aicc` follows.
+        The maximum, from which `aicc` follows.
     """
 
     model: Model
@@ -83,7 +93,7 @@ class Fit:
 
     @property
     def aicc(self) -> float:
-        """Akaike's criterion for small samples; tau is a parameter too."""
+        """Akaike's criterion for small samples, with tau as a parameter."""
         points, p = len(self.residuals), len(self.theta) + 1
         if points - p - 1 <= 0:
             return np.inf
@@ -91,33 +101,33 @@ class Fit:
 
     @property
     def freedom(self) -> int:
-        """Points beyond the parameters."""
+        """Number of points minus number of parameters."""
         return len(self.residuals) - len(self.theta)
 
     @property
     def restricted(self) -> float:
-        """Log likelihood of the residuals alone, whatever the parameters."""
+        """The restricted log likelihood: that of the residuals, independent of the parameters."""
         return self.log_likelihood - 0.5 * float(np.linalg.slogdet(self.information)[1])
 
     @property
     def covariance(self) -> Floats:
-        """Of theta (p, p): infinite where no point is left to judge the scatter by."""
+        """The covariance of theta (p, p); infinite if no point is left to estimate the scatter."""
         if self.freedom <= 0:
             return np.full(self.information.shape, np.inf)
         excess = np.sum(self.residuals**2 / self.variance) / self.freedom
         covariance: Floats = np.linalg.pinv(self.information) * excess
         return covariance
 
-    def interval(self, place: int, confidence: float = 0.95) -> tuple[float, float]:
-        """Ends of the interval of one parameter."""
+    def interval(self, index: int, confidence: float = 0.95) -> tuple[float, float]:
+        """Return the ends of the interval of one parameter."""
         arm = np.inf
         if self.freedom > 0:
             reach = float(stats.t.ppf((1 + confidence) / 2, self.freedom))
-            arm = reach * float(np.sqrt(self.covariance[place, place]))
-        return float(self.theta[place]) - arm, float(self.theta[place]) + arm
+            arm = reach * float(np.sqrt(self.covariance[index, index]))
+        return float(self.theta[index]) - arm, float(self.theta[index]) + arm
 
     def prediction(self, table: pd.DataFrame) -> tuple[Floats, Floats]:
-        """Predicted y (rows,) and the standard error of that mean."""
+        """Return the predicted y (rows,) and the standard error of that mean."""
         mean, jacobian = self.model.predict(self.theta, table)
         variance = np.einsum("ij,jk,ik->i", jacobian, self.covariance, jacobian)
         return mean, np.sqrt(variance)
@@ -126,8 +136,8 @@ class Fit:
 def fit_model(model: Model, table: pd.DataFrame) -> Fit:
     """Fit a model to a table with columns y, s and those that the model reads.
 
-    The parameters and tau are those of restricted maximum likelihood, which leaves tau its degrees of
-    freedom; models are compared by the likelihood at its own maximum.
+    The parameters and tau maximise the restricted likelihood, which accounts for the degrees of freedom
+    of tau; models are compared by the maximum of the full likelihood.
     """
     y, s = table["y"].to_numpy(float), table["s"].to_numpy(float)
     built = model.build(table)
@@ -148,7 +158,7 @@ def fit_model(model: Model, table: pd.DataFrame) -> Fit:
 
 
 def _minimise(cost: Callable[[float], float], low: float, high: float) -> float:
-    """Least cost over an interval: a scan for the right valley, then a polish."""
+    """Return the minimum of a cost over an interval: a scan for its valley, then a polish."""
     grid = np.linspace(low, high, 17)
     costs = [cost(x) for x in grid]
     best = int(np.argmin(costs))
@@ -162,9 +172,9 @@ def _log_likelihood(residuals: Floats, variance: Floats) -> float:
 
 
 def _solve(model: Model, y: Floats, built: tuple[Floats, Floats], variance: Floats) -> Floats:
-    """Weighted least squares by Gauss-Newton; a linear model takes a single step."""
+    """Solve weighted least squares by Gauss-Newton; a linear model takes a single step."""
     root = 1 / np.sqrt(variance)
-    # With a log k inside, the measured k stands there at first.
+    # With a log k inside, start from the measured k.
     target = y - np.log(np.maximum(y, 1.1)) if model.log_k else y
     theta = _least_squares(built[1], target - built[0], root)
     for _ in range(100 if model.log_k else 0):

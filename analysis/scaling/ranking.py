@@ -79,6 +79,20 @@ def fit_laws(widths: xr.Dataset) -> pd.DataFrame:
     ------
     ValueError
         There are fewer than three usable points, or a variable is missing.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import pipeline
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> store = f"{folder.name}/tiny.zarr"
+    >>> outcome = pipeline.run(pipeline.load_sweep("tiny"), store)
+    >>> from analysis import critical_widths, open_store
+    >>> laws = fit_laws(critical_widths(open_store(store)))
+    >>> sorted(laws.loc[~laws.is_free, "law"])[:2]
+    ['n', 'n log n']
+    >>> round(float(laws.set_index("law").constant["n"]), 1)
+    1.9
     """
     table = _points(widths)
     groups = [name for name in widths.k50.dims if name not in _POOLED]

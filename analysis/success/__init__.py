@@ -1,5 +1,8 @@
-"""Success of a trial: the rules, the conditions that a user writes, and the budgets of descent."""
+"""Success of a trial, by its `rules`, a user's `conditions`, and `budgets` of steps.
 
-from analysis.success.rules import THRESHOLD, Rule, Success, outcomes, rule_for, zero_alpha
+`Success` is what a user chooses; `rules.rule_for` turns it into the rule of one store.
+"""
 
-__all__ = ["THRESHOLD", "Rule", "Success", "outcomes", "rule_for", "zero_alpha"]
+from analysis.success.rules import THRESHOLD, Success
+
+__all__ = ["THRESHOLD", "Success"]

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special, stats
 
-__all__ = ["LINKS", "RISE", "Link", "deviance", "fit_curves", "log_likelihood", "profile"]
+__all__ = ["LINKS", "RISE", "deviance", "fit_curves", "log_likelihood", "profile"]
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]

@@ -195,6 +195,22 @@ def critical_widths(
         requested for nested widths.
     TypeError
         `ds` is no Dataset, or `success` is not boolean.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import pipeline
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> store = f"{folder.name}/tiny.zarr"
+    >>> outcome = pipeline.run(pipeline.load_sweep("tiny"), store)
+    >>> from analysis import open_store
+    >>> widths = critical_widths(open_store(store))
+    >>> widths.outcome.values.tolist()
+    [['fitted', 'fitted', 'separated']]
+    >>> widths.k50.sel(d=10, n=20).round().item()
+    37.0
+    >>> critical_widths(open_store(store), success="sigma_min > 0.2").attrs["rule"]
+    'sigma_min > 0.2'
     """
     _check_parameters(ds, link, interval, confidence, resamples, tables)
     rule = rule_for(ds, Success.of(threshold, budgets, success))
@@ -232,6 +248,18 @@ def success_counts(
     xarray.Dataset
         `successes` and `trials`, integers over (cells, width). If success is measured against alpha,
         neither counts trials whose alpha is 0.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import pipeline
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> store = f"{folder.name}/tiny.zarr"
+    >>> outcome = pipeline.run(pipeline.load_sweep("tiny"), store)
+    >>> from analysis import open_store
+    >>> counts = success_counts(open_store(store), threshold=0.5)
+    >>> counts.successes.sel(d=10, n=20).values.tolist()
+    [0, 0, 3, 13, 17, 20, 20, 20, 20, 20, 20, 20]
     """
     rule = rule_for(ds, Success.of(threshold, budgets, success))
     succeeded, counted = outcomes(_loaded(ds, rule), rule)

@@ -53,7 +53,7 @@ def test_a_misspelt_name_is_told_the_nearest(store) -> None:
 
 def test_what_is_the_same_throughout_is_no_axis(store) -> None:
     with pytest.raises(
-        QueryError, match="'activation' is no axis of this store: it is relu throughout"
+        QueryError, match="'activation' is not an axis of this store: it is always relu"
     ):
         select(store, "activation == 'tanh'")
 
@@ -102,7 +102,7 @@ def test_a_further_axis_is_written_with_either_bracket(store) -> None:
     assert round_.identical(evaluate(sets, "steps_to_tolerance[0.0001] <= 20"))
     assert round_.any()
     assert not round_.all()
-    with pytest.raises(QueryError, match="taken at one number"):
+    with pytest.raises(QueryError, match="needs one number"):
         evaluate(sets, "steps_to_tolerance(1e-4, 2) <= 20")
     with pytest.raises(QueryError, match="did you mean 'steps_to_tolerance'"):
         evaluate(sets, "steps_to_tolernce(1e-4) <= 20")
@@ -115,7 +115,7 @@ def test_a_further_axis_is_written_with_either_bracket(store) -> None:
 
 def test_a_word_that_is_no_status_is_told_the_nearest(store) -> None:
     for text in ("status == 'failled'", "'failled' != status", "n == 6 and not status == 'failled'"):
-        with pytest.raises(QueryError, match="never 'failled'; did you mean 'failed'"):
+        with pytest.raises(QueryError, match=r"never 'failled' \(did you mean 'failed'"):
             select(store, text)
     with pytest.raises(QueryError, match="never 1; status is one of 'pending', 'done'"):
         select(store, "status == 1")
@@ -124,16 +124,16 @@ def test_a_word_that_is_no_status_is_told_the_nearest(store) -> None:
 
 def test_a_coordinate_of_words_knows_its_own(store) -> None:
     both = store.expand_dims(activation=["relu", "tanh"])
-    with pytest.raises(QueryError, match="never 'relux'; did you mean 'relu'"):
+    with pytest.raises(QueryError, match=r"never 'relux' \(did you mean 'relu'"):
         evaluate(both, "activation == 'relux'")
     assert len(select(both, "activation == 'relu' and activation == 'tanh'")) == 0
     assert set(select(both, "activation != 'relu'")["activation"]) == {"tanh"}
 
 
 def test_a_bare_word_is_told_of_quotes(store) -> None:
-    with pytest.raises(QueryError, match="text stands in quotes, as 'failed'"):
+    with pytest.raises(QueryError, match=r"unknown name 'failed'; quote text. .*'failed'"):
         select(store, "status == failed")
-    with pytest.raises(QueryError, match="text stands in quotes, as 'relu'"):
+    with pytest.raises(QueryError, match=r"unknown name 'relu'; quote text. .*'relu'"):
         select(store.expand_dims(activation=["relu", "tanh"]), "activation == relu")
 
 
@@ -206,7 +206,7 @@ def test_what_has_several_values_a_trial_says_how_one_is_meant(store, descent) -
         select(descent, "n == 6 and steps_to_tolerance < 10")
     with pytest.raises(QueryError, match=r"as in steps_to_tolerance\[0.1\]"):
         select(descent, "tolerance < 1")
-    with pytest.raises(QueryError, match=r"along index; say which, as in kernel_eigenvalues\[0\]"):
+    with pytest.raises(QueryError, match=r"along index; select one, as in kernel_eigenvalues\[0\]"):
         select(store, None, ["kernel_eigenvalues"])
     with pytest.raises(QueryError, match=r"write it without"):
         select(store, "sigma_min[0] > 1")

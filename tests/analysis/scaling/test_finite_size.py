@@ -10,7 +10,8 @@ from scipy import stats
 import pipeline
 from analysis import load_store
 from analysis.scaling import finite_size
-from analysis.scaling.finite_size import RISE, TRACY_WIDOM, collapse
+from analysis.scaling.finite_size import TRACY_WIDOM, collapse
+from analysis.transitions.curves import RISE
 from analysis.transitions.intervals import draws
 from pipeline.theory.marchenko_pastur import MEDIAN_SHIFT
 
@@ -133,6 +134,6 @@ def test_widths_that_few_seeds_tried_count_by_their_trials() -> None:
     x = (log_k - np.log(100)) / 0.3
     inside = np.digitize(x, finite_size.BINS) == np.digitize(x[2], finite_size.BINS)
     assert inside.sum() > 1
-    expected = won.sum(axis=0) - tried.sum(axis=0) / (1 + np.exp(-finite_size.RISE * x))
+    expected = won.sum(axis=0) - tried.sum(axis=0) / (1 + np.exp(-RISE * x))
     mean = expected[inside].sum() / tried[:, inside].sum()
     assert found[0, np.digitize(x[2], finite_size.BINS) - 1] == pytest.approx(mean)

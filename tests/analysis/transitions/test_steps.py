@@ -182,7 +182,7 @@ def test_budgets_need_descent_and_a_known_end_of_it(ds) -> None:
         critical_widths(ds, budgets=[10], success=ds.k > 10)
     with pytest.raises(InputError, match="does not use steps_to_tolerance"):
         critical_widths(ds.drop_vars("steps_to_tolerance"), budgets=[10])
-    with pytest.raises(InputError, match="do not say how many steps"):
+    with pytest.raises(InputError, match="lack the number of steps"):
         critical_widths(ds.drop_attrs(), budgets=[10])
 
 

@@ -216,7 +216,7 @@ def test_a_diverged_trial_has_failed_whatever_the_condition_says() -> None:
 def test_a_condition_of_no_trial_is_refused() -> None:
     ds = dataset(nested(3, np.random.default_rng(5)))
     for rule in ("n > 3", "k >= 100", "alpha > 0.1"):
-        with pytest.raises(ValueError, match=r"nothing that a trial measured.*sigma_min"):
+        with pytest.raises(ValueError, match=r"uses nothing that a trial measured.*sigma_min"):
             critical_widths(ds, success=rule)
 
 

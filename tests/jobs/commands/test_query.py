@@ -130,8 +130,8 @@ def test_a_file_that_was_there_stays_where_the_new_one_fails(filled, tmp_path) -
         (("-o", "{tmp}/file/rows.csv"), "cannot be written"),
         (("-o", "{tmp}/rows.csv", "--json"), "leave --json out"),
         (("--stat", "meen", "--columns", "alpha"), "did you mean 'mean'"),
-        (("--by", "statsu"), "by 'statsu': unknown name 'statsu'; did you mean 'status'"),
-        (("--by", "kernel_eigenvalues"), "several values a trial, along index; say which"),
+        (("--by", "statsu"), "by 'statsu': unknown name 'statsu' (did you mean 'status'?)"),
+        (("--by", "kernel_eigenvalues"), "several values per trial, along index; select one"),
         (("--columns", "alpha,sigma_mim/2"), "column 'sigma_mim/2': unknown name 'sigma_mim'"),
     ],
 )

@@ -1,0 +1,308 @@
+"""The next trials of one cell: from its outcomes to widths and numbers of seeds.
+
+A cell is *located* when half the relative width of the 95% interval of k50, sqrt(k50_high / k50_low)
+- 1, is at most the target. Until then each round requests new seeds, each at one to three widths, in
+the middle of the transition. For a logistic curve of scale s a trial at distance x from k50 (in log k)
+has the information p (1 - p) / s^2 about it, which is largest at k50 itself. So a seed at one width
+near k50 has nearly as much information as one at all widths of a wide grid (variance 4 s^2 against
+3.3 s^2), for a small part of its trials. A third of the seeds is put at k50, the others at two scales
+to either side: that costs 39% of the information and keeps the slope known, without which the interval
+would not be reliable.
+
+If widths nest and a seed costs more than its widths, each seed is requested at every width: at all
+three it has twice the information, so half of the seeds suffice. Once the slope is known, two widths at
+one scale from k50 have as much information as the three.
+
+A round at most about doubles the information on a cell, since its interval is itself uncertain. Without
+a curve, the transition is searched for: outwards by factors of two if the grid does not reach it, and
+by halving the bracket if failures end where successes begin.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import xarray as xr
+from scipy import special
+
+from analysis.refinement.lattice import Widths
+from analysis.transitions.curves import RISE
+from pipeline.sweep import Cell
+
+__all__ = ["LOCATED", "LOST", "OPEN", "CellData", "Plan", "plan_of", "precision"]
+
+LOCATED, OPEN, LOST = "located", "open", "not locatable"
+"""Verdicts on a cell."""
+
+LEAST_SEEDS = 40
+"""Trials at k50, or their equivalent, before an interval is trusted. With fewer it is too often narrow
+by chance, and stopping at the first narrow interval would select these."""
+
+CAUTION, MOST_DOUBT = 1.0, 4.0
+"""Standard errors of log scale by which a curve is assumed to be flatter than fitted, and the largest
+such factor: few seeds make curves too steep and intervals too narrow."""
+
+ASIDE, ALONE, TOGETHER = 2.0, 0.61, 1.18
+"""Distance of the outer widths from k50 in scales, and the information of a seed (1 for a trial at k50)
+if it runs at one of three widths in turn, or at all of them. Closer widths would have more information
+but leave the slope to chance, and the interval would cover too little."""
+
+NEARER = 0.5
+"""Factor on `ASIDE` once a nested cell has its `LEAST_SEEDS`; the middle width is then dropped. In
+simulations (to 1%) a seed has 0.28 / s^2 of information in both cases, and at most 1/3 is possible."""
+
+OVERLAP = 0.64
+"""Share of the information of nested trials of one seed that the other trials do not have already."""
+
+LEAST_AT_ENDS = 8
+"""Trials at each end of a bracket before it is trusted: all are equal by chance once in 256 times."""
+
+NARROW = 0.15
+"""Relative (log) width of a bracket that may be all transition: the next seeds are spread over it. If
+few seeds halved it further, it would close around a random width."""
+
+BATCH = 4
+"""Seeds of a step that searches for the transition."""
+
+STEP, FARTHEST = 2.0, 64.0
+"""Factor of a step outwards, and the largest factor beyond the widths of the cell's first seed."""
+
+MOST_FEATURES = 2**27
+"""Largest k n of a width: a gigabyte of features."""
+
+PATIENCE = 64
+"""Seeds after which a cell is abandoned if success does not rise with width."""
+
+MOST_SEEDS = 10**6
+"""The most seeds of a cell; a target that needs more is out of reach."""
+
+
+class Plan(NamedTuple):
+    """The next seeds of a cell, to be distributed over some widths.
+
+    Attributes
+    ----------
+    verdict
+        `LOCATED`, `OPEN` or `LOST`.
+    why
+        The reason for `LOST`, or for `LOCATED` without reaching the target.
+    needed
+        Seeds that are expected to reach the target.
+    at_least
+        True if `needed` is a lower bound, because there is no curve yet.
+    seeds, widths
+        Number of new seeds, and their widths in the unit of the store.
+    together
+        Each seed runs at all the widths; otherwise at one of them in turn.
+    """
+
+    verdict: str
+    why: str = ""
+    needed: int = 0
+    at_least: bool = False
+    seeds: int = 0
+    widths: tuple[float, ...] = ()
+    together: bool = False
+
+
+def precision(low: float, high: float) -> float:
+    """Return half the relative width of an interval; inf if an end is missing."""
+    return math.sqrt(high / low) - 1 if 0 < low <= high < math.inf else math.inf
+
+
+class CellData:
+    """The answer of one cell, and the counts at each of its widths with a trial.
+
+    Parameters
+    ----------
+    answer
+        `critical_widths` and `success_counts` of the cell.
+    cell
+        Its index and its sizes.
+    grid
+        k at the widths of its first seed.
+    widths
+        The width axis, which grows.
+    together
+        More widths of a seed cost little beside the seed.
+    """
+
+    def __init__(
+        self,
+        answer: xr.Dataset,
+        cell: Cell,
+        grid: tuple[int, ...],
+        widths: Widths,
+        together: bool,
+    ) -> None:
+        counted = answer.counted.values
+        there = counted > 0
+        self.k, self.trials = np.array(cell.widths)[there], counted[there]
+        self.failures = self.trials - answer.successes.values[there]
+        self.answer, self.cell, self.grid, self._widths = answer, cell, grid, widths
+        self.low, self.k50, self.high = (float(answer[f"k50{end}"]) for end in ("_low", "", "_high"))
+        self.together = together
+        self.outcome, self.seeds = str(answer.outcome.item()), int(answer.seeds)
+
+    def near(self, log_k: float, reach: float) -> float | None:
+        """Return a width close to a given one, in the unit of the store."""
+        return self._widths.near(self.cell.d, self.cell.n, math.exp(log_k), reach)
+
+    def between(self, low: float, high: float) -> float | None:
+        """Return a width in the middle between two."""
+        return self._widths.between(self.cell.d, self.cell.n, low, high)
+
+    def value(self, k: int) -> float:
+        """Return the width of a k, in the unit of the store."""
+        return self._widths.value(self.cell.d, self.cell.n, k)
+
+    def ends(self) -> tuple[int, int]:
+        """Return the indices of the last width at which all fail and the first at which all succeed."""
+        won, lost = np.flatnonzero(self.failures < self.trials), np.flatnonzero(self.failures)
+        return max(int(won[0]) - 1, 0), min(int(lost[-1]) + 1, len(self.k) - 1)
+
+    def counted(self, width: float) -> int:
+        """Return the number of trials with an outcome at a width."""
+        return int(self.trials[self.k == self.gives(width)].sum())
+
+    def gives(self, width: float) -> int:
+        """Return the k of a width."""
+        return self._widths.k(self.cell.d, self.cell.n, width)
+
+    def plan(self, widths: tuple[float, ...], each: int, needed: int = 0) -> Plan:
+        """Return the plan of a number of new trials at each width, for a cell without a curve."""
+        seeds = each if self.together else each * len(widths)
+        return Plan(OPEN, "", max(needed, seeds), True, seeds, widths, self.together)
+
+
+def plan_of(data: CellData, target: float) -> Plan:
+    """Return the next trials of a cell, according to its outcome.
+
+    Parameters
+    ----------
+    data
+        The cell.
+    target
+        The precision to reach.
+    """
+    if data.outcome == "empty" and int(data.answer.pending):
+        return Plan(OPEN, "its trials are pending", 0, True)
+    if data.outcome == "empty":
+        return Plan(LOST, "no trial has an outcome")
+    if data.outcome == "degenerate":
+        return Plan(LOST, "a seed's alpha is 0, so success is undefined")
+    failed = int(data.answer.failed)
+    if failed > max(int(data.answer.trials), LEAST_AT_ENDS):
+        return Plan(LOST, f"most of its trials fail ({failed})")
+    ways = {"fitted": _narrow, "separated": _bisect, "censored": _outwards, "unordered": _scatter}
+    return ways[data.outcome](data, target)
+
+
+def _narrow(data: CellData, target: float) -> Plan:
+    """Plan seeds around the middle of a curve; their number follows from the square of the interval."""
+    now, span = precision(data.low, data.high), math.log(data.k[-1] / data.k[0])
+    scale = min(math.log(float(data.answer.transition_width)) / RISE, span / 4)
+    z = np.log(data.k / data.k50) / scale
+    weight = data.trials * special.expit(z) * special.expit(-z)
+    worth = 4 * float(weight.sum()) * (OVERLAP if data.together else 1)  # in trials at k50
+    steepness = float((weight * z**2).sum())  # the information about log scale
+    doubt = min(math.exp(CAUTION / math.sqrt(steepness)), MOST_DOUBT) if steepness else MOST_DOUBT
+    if now * doubt <= target and worth >= LEAST_SEEDS:
+        return Plan(LOCATED)
+    half = now if now < math.inf else 4 * scale / math.sqrt(worth)
+    expected = max(worth * (half * doubt / target) ** 2, LEAST_SEEDS)
+    of_seed = TOGETHER if data.together else ALONE
+    more = max(math.ceil((expected - worth) / of_seed), 1)
+    if more > MOST_SEEDS:
+        return Plan(LOST, f"would take about {more:.1g} more trials")
+    # An interval with an open end reaches beyond the grid, and so do the next widths.
+    aside = min(
+        max(ASIDE * scale * doubt, math.log1p(now) / 2 if now < math.inf else 2 * scale), span / 2
+    )
+    known = data.together and worth >= LEAST_SEEDS
+    steps = (-NEARER, NEARER) if known else (-1, 0, 1)
+    near = [data.near(math.log(data.k50) + step * aside, aside / 2) for step in steps]
+    widths = tuple(dict.fromkeys(width for width in near if width is not None))
+    seeds = max(min(more, math.ceil(max(worth, LEAST_SEEDS) / of_seed)), math.ceil(worth / 4), BATCH)
+    return Plan(OPEN, "", more, now == math.inf, seeds, widths, data.together)
+
+
+def _bisect(data: CellData, target: float) -> Plan:
+    """Plan seeds between the last failure and the first success."""
+    first, last = data.ends()
+    now, gap = precision(data.low, data.high), math.log(data.k[last] / data.k[first])
+    widths, each = _inside(data, first, last, gap) if now > target else ((), 0)
+    if widths:
+        steps = max(0, math.ceil(math.log2(gap / NARROW)))
+        more = BATCH * steps + 3 * LEAST_AT_ENDS + LEAST_SEEDS
+        return data.plan(widths, each, more)
+    few = [int(data.k[i]) for i in (first, last) if data.trials[i] < LEAST_AT_ENDS]
+    if few:  # the bracket cannot shrink: check that its ends are not equal by chance
+        each = LEAST_AT_ENDS - int(data.trials[[first, last]].min())
+        return data.plan(tuple(data.value(k) for k in few), each)
+    mixed = [int(data.k[i]) for i in range(first + 1, last) if data.trials[i] < LEAST_SEEDS]
+    if now > target and mixed:  # no whole widths in between, and one of them is in the transition
+        inside = tuple(data.value(int(k)) for k in data.k[first : last + 1])
+        return data.plan(inside, LEAST_AT_ENDS, LEAST_SEEDS)
+    return Plan(LOCATED, "" if now <= target else "as closely as whole widths allow")
+
+
+def _inside(data: CellData, first: int, last: int, gap: float) -> tuple[tuple[float, ...], int]:
+    """Return widths within a bracket, and the number of seeds for each."""
+    if gap > NARROW:
+        gaps = zip(data.k[first:last], data.k[first + 1 : last + 1], strict=True)
+        middles = [width for ends in gaps for width in _middles(data, *ends)]
+        return tuple(middles), BATCH
+    near = [data.near(math.log(data.k[first]) + gap * part / 4, gap / 16) for part in (1, 2, 3)]
+    new = [width for width in near if width is not None]
+    inside = [width for width in dict.fromkeys(new) if data.k[first] < data.gives(width) < data.k[last]]
+    fresh = [width for width in inside if data.counted(width) < LEAST_AT_ENDS]
+    middle = data.between(float(data.k[first]), float(data.k[last]))
+    if not fresh and middle is not None and data.counted(middle) < LEAST_AT_ENDS:
+        fresh = [middle]
+    return tuple(fresh), LEAST_AT_ENDS
+
+
+def _middles(data: CellData, low: int, high: int) -> list[float]:
+    """Return the middle of a gap, and those of its halves if more widths of a seed cost little."""
+    found = [data.between(low, high)]
+    if data.together and found[0] is not None:
+        k = data.gives(found[0])
+        found = [data.between(low, k), *found, data.between(k, high)]
+    return [width for width in found if width is not None]
+
+
+def _outwards(data: CellData, target: float) -> Plan:
+    """Plan a width beyond the grid, which does not reach the transition, by a factor each time."""
+    upwards = math.isinf(float(data.answer.bracket_high))
+    edge = int(data.k[-1] if upwards else data.k[0])
+    end = -1 if upwards else 0
+    mixed = 0 < data.failures[end] < data.trials[end]
+    step = STEP ** (0.25 if mixed else 1.0)
+    beyond = edge * step if upwards else edge / step
+    bound = FARTHEST * data.grid[-1] if upwards else data.grid[0] / FARTHEST
+    reason = f"{'most fail' if upwards else 'most succeed'} even at k = {edge}"
+    if (beyond > bound or beyond * data.cell.n > MOST_FEATURES) if upwards else beyond < bound:
+        return Plan(LOST, reason)
+    width = data.near(math.log(beyond), math.log(step) / 4)
+    if width is None or (data.gives(width) > edge) != upwards:
+        return Plan(LOST, reason)
+    return data.plan((width,), BATCH, 4 * BATCH + LEAST_SEEDS)
+
+
+def _scatter(data: CellData, target: float) -> Plan:
+    """Plan seeds at widths all over the grid: success does not rise, perhaps by chance."""
+    if data.seeds >= PATIENCE:
+        return Plan(LOST, "success does not rise with width")
+    chosen = data.k[np.unique(np.linspace(0, len(data.k) - 1, 6).round().astype(int))]
+    widths = [data.value(int(k)) for k in chosen]
+    if len(chosen) == 1:
+        aside = (data.near(math.log(chosen[0] * factor), 0.2) for factor in (1 / STEP, STEP))
+        widths += [width for width in aside if width is not None]
+    widths = list(dict.fromkeys(widths))
+    each = (
+        max(2, data.seeds // 2) if data.together else 2
+    )  # so that `PATIENCE` is reached in a few rounds
+    return data.plan(tuple(widths), each, 2 * len(widths) + LEAST_SEEDS)
