@@ -9,7 +9,7 @@ Additions, and the places that each of them touches:
 - an activation: one record in `pipeline/numerics/activations`, and a line in `MODULES` there;
 - a kind of dataset: one record in `pipeline/numerics/datasets.py`, and a line in `KINDS`;
 - a leading axis of stores: a line in `pipeline/axes.py`, and `options` of the experiments that take it;
-- a scaling law: a record in `analysis/scaling/laws.py`;
+- a scaling law: a line in `LAWS` of `analysis/scaling/laws.py`;
 - a figure: one file in `analysis/figures`, and a line in its register;
 - a batch system: one file in `jobs/cluster/systems`, and a line in its register.
 

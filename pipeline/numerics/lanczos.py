@@ -1,7 +1,7 @@
 """Extreme eigenvalues of a symmetric matrix that is stored as one triangle, by Lanczos.
 
-At the sizes of a trial (n of some hundreds) a step takes microseconds. Therefore steps are compiled, and
-Python checks only every few steps whether the largest Ritz value has converged.
+At the sizes of a trial (n of some hundreds) a step takes microseconds. Steps are therefore compiled,
+and only every few steps Python checks whether the largest Ritz value has converged.
 """
 
 from __future__ import annotations

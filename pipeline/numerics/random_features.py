@@ -73,6 +73,12 @@ def singular_values(W: Array, X: Array, activation: str) -> Array:
         The shapes do not match, values are not finite, or the activation is unknown.
     FloatingPointError
         W X^T or phi of it overflows.
+
+    Examples
+    --------
+    >>> from pipeline.numerics import singular_values
+    >>> singular_values([[1.0, 0.0], [0.0, 2.0]], [[1.0, 0.0], [0.0, 1.0]], "relu").tolist()
+    [2.0, 1.0]
     """
     W, X = np.asarray(W, dtype=np.float64), np.asarray(X, dtype=np.float64)
     if W.ndim != 2 or X.ndim != 2 or W.shape[1] != X.shape[1]:

@@ -39,14 +39,20 @@ def kernel_matrix(X: ArrayLike, activation: str) -> Array:
     Returns
     -------
     ndarray, shape (n, n)
-        Exactly symmetric. An entry is good to 1e-12 of sqrt(K_ii K_jj), for rows of norm 1e-3 to
-        10. A zero row has K_ij = E[phi(0) phi(x_j g)].
+        Exactly symmetric. The error of an entry is at most 1e-12 sqrt(K_ii K_jj), for rows of norm
+        1e-3 to 10. A zero row has K_ij = E[phi(0) phi(x_j g)].
 
     Raises
     ------
     ValueError
         X is not a finite, non-empty matrix; the activation is unknown; or a row is too long for a
         kernel without closed form (norm above about 15).
+
+    Examples
+    --------
+    >>> from pipeline.theory import kernel_matrix
+    >>> kernel_matrix([[1.0, 0.0], [0.0, 2.0]], "square").tolist()
+    [[3.0, 4.0], [4.0, 48.0]]
     """
     rows = np.asarray(X, dtype=np.float64)
     if rows.ndim != 2 or rows.size == 0 or not np.isfinite(rows).all():
@@ -68,7 +74,7 @@ def deep_kernel(X: ArrayLike, activation: str, depth: int) -> Array:
     """Return the kernel of the last of `depth` hidden layers, in the limit of infinite width.
 
     The first layer has N(0, 1) weights, later ones N(0, 2/k): their pre-activations have covariance
-    2 K, K being the kernel of the layer below.
+    2 K, where K is the kernel of the layer below.
 
     Parameters
     ----------
@@ -96,12 +102,12 @@ def kernel_eigenvalues(K: Array) -> Array:
 
 
 def alpha_from_eigenvalues(eigenvalues: Array) -> float:
-    """Return alpha = sqrt(lambda_min), exactly 0 where lambda_min is lost to rounding.
+    """Return alpha = sqrt(lambda_min), exactly 0 if lambda_min is below rounding.
 
     Parameters
     ----------
     eigenvalues : ndarray, shape (n,)
-        Of K, ascending.
+        Eigenvalues of K, ascending.
     """
     least, greatest = float(eigenvalues[0]), float(eigenvalues[-1])
     if least <= len(eigenvalues) * np.finfo(np.float64).eps * greatest:
@@ -112,8 +118,8 @@ def alpha_from_eigenvalues(eigenvalues: Array) -> float:
 def alpha(X: ArrayLike, activation: str) -> float:
     """Return alpha of Assumption 4: alpha^2 is the smallest eigenvalue of K.
 
-    Duplicate rows, or for ReLU an even number of six or more equispaced points on the circle, have
-    alpha = 0 exactly: a legitimate result.
+    alpha = 0 is a legitimate result: duplicate rows have it exactly, and with ReLU also an even number
+    of six or more equispaced points on the circle.
 
     Parameters
     ----------
@@ -125,7 +131,13 @@ def alpha(X: ArrayLike, activation: str) -> float:
     Raises
     ------
     ValueError
-        As `kernel_matrix`.
+        As for `kernel_matrix`.
+
+    Examples
+    --------
+    >>> from pipeline.theory import alpha
+    >>> alpha([[1.0, 0.0], [0.0, 2.0]], "linear")
+    1.0
     """
     return alpha_from_eigenvalues(kernel_eigenvalues(kernel_matrix(X, activation)))
 
@@ -146,9 +158,10 @@ def _quadrature(activation: str, rows: Geometry) -> Array:
     """K by Mehler's formula, K_ij = sum over m of a_m(|x_i|) a_m(|x_j|) rho^m.
 
     a_m(s) are the coefficients of z -> phi(s z) in normalised Hermite polynomials, which depend on
-    the norm s of the row. Even and odd part of phi have their own series, so each needs half the
-    line. The series is cut where what is left of E[phi^2] is below `TAIL` for every row, on the
-    diagonal too: a sum of positive semi-definite terms, and duplicate rows stay duplicate.
+    the norm s of the row. The even and the odd part of phi have their own series, so that each needs
+    half the line. The series ends when the rest of E[phi^2] is below `TAIL` for every row. It ends
+    there on the diagonal too, so K is a sum of positive semidefinite terms, and duplicate rows stay
+    duplicate.
     """
     z = np.outer(rows.norms, NODES)
     ahead, behind = apply(activation, z.copy()), apply(activation, -z)
@@ -160,7 +173,7 @@ def _quadrature(activation: str, rows: Geometry) -> Array:
 
 
 def _power_series(coefficients: Array, rho: Array) -> Array:
-    """Sum over m of a_im a_jm rho^(2m), by Horner's rule."""
+    """Return the sum over m of a_im a_jm rho^(2m), by Horner's rule."""
     K, term, squared = np.zeros_like(rho), np.empty_like(rho), rho**2
     for column in coefficients.T[::-1]:
         K *= squared
@@ -169,7 +182,7 @@ def _power_series(coefficients: Array, rho: Array) -> Array:
 
 
 def _hermite_coefficients(values: Array, parity: int, tail: Array) -> Array:
-    """a_m of every row for the m of one parity, shape (n, terms)."""
+    """Return a_m of every row for the m of one parity, shape (n, terms)."""
     root = np.sqrt(WEIGHTS)  # Hermite functions, not polynomials: these stay in range
     weighted = values * root
     previous, current = np.zeros_like(NODES), root.copy()
