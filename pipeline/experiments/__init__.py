@@ -34,7 +34,6 @@ __all__ = [
     "Experiment",
     "SeedResult",
     "SeedTrial",
-    "Variable",
     "experiment_of",
     "variables",
 ]

@@ -15,7 +15,7 @@ from pipeline.experiments.base import SeedResult, SeedTrial, Variable, WidthResu
 from pipeline.numerics.random_features import RandomFeatures
 from pipeline.theory import kernels, marchenko_pastur
 
-__all__ = ["SHARED_VARIABLES", "kernel_seconds", "run_widths", "set_kernel"]
+__all__ = ["SHARED_VARIABLES", "kernel_seconds", "run_widths"]
 
 Array = NDArray[np.float64]
 
@@ -58,7 +58,7 @@ def run_widths(
     """
     result = blank(trial, variables)
     X = trial.inputs()
-    edges, scales = set_kernel(result, kernels.kernel_matrix(X, trial.cell.activation), trial.widths)
+    edges, scales = _set_kernel(result, kernels.kernel_matrix(X, trial.cell.activation), trial.widths)
     floors = np.clip(edges - SCALES * scales, 0, SHARE * edges).tolist()
     features: RandomFeatures | None = None
 
@@ -71,7 +71,7 @@ def run_widths(
     return visit_widths(trial, result, one_width)
 
 
-def set_kernel(result: SeedResult, K: Array, widths: tuple[int, ...]) -> tuple[Array, Array]:
+def _set_kernel(result: SeedResult, K: Array, widths: tuple[int, ...]) -> tuple[Array, Array]:
     """Store alpha, the kernel's eigenvalues and the edge at every width; return edges and scales."""
     if not np.isfinite(K).all():
         raise FloatingPointError("the kernel is not finite: the inputs overflow in phi")

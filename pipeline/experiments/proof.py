@@ -24,7 +24,7 @@ from pipeline.experiments.features import SHARED_VARIABLES, run_widths
 from pipeline.numerics.activations import ACTIVATIONS
 from pipeline.numerics.random_features import RandomFeatures
 
-__all__ = ["CHANCE", "EXPERIMENT", "delta", "sufficient_width"]
+__all__ = ["EXPERIMENT", "delta", "sufficient_width"]
 
 Array = NDArray[np.float64]
 

@@ -14,7 +14,7 @@ from scipy.linalg import lapack
 
 from pipeline.numerics.compiled import compiled
 
-__all__ = ["STEPS", "TOLERANCE", "largest_eigenvalue", "smallest_eigenvalue"]
+__all__ = ["largest_eigenvalue", "smallest_eigenvalue"]
 
 Array = NDArray[np.float64]
 

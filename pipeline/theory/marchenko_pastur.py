@@ -40,10 +40,8 @@ __all__ = [
     "density",
     "edge_and_scale",
     "left_edge",
-    "median_least_eigenvalue",
     "nodes",
     "quantiles",
-    "tracy_widom_scale",
 ]
 
 Floats = NDArray[np.float64]
@@ -87,27 +85,13 @@ def left_edge(eigenvalues: ArrayLike, k: ArrayLike) -> Any:
     return edge_and_scale(eigenvalues, k)[0]
 
 
-def tracy_widom_scale(eigenvalues: ArrayLike, k: ArrayLike) -> Any:
-    """Return the scale s of the fluctuations of the least eigenvalue of ``Phi^T Phi / k``.
-
-    ``(edge - lambda_min) / s`` tends to the Tracy-Widom law of real matrices.  Arguments, shapes
-    and errors are those of `left_edge`; 0 where the edge is 0.
-    """
-    return edge_and_scale(eigenvalues, k)[1]
-
-
-def median_least_eigenvalue(eigenvalues: ArrayLike, k: ArrayLike) -> Any:
-    """Return the predicted median of the least eigenvalue of ``Phi^T Phi / k`` at finite n.
-
-    This is the left edge, shifted by the median of the Tracy-Widom law.  Arguments, shapes and errors
-    are those of `left_edge`; 0 where the edge is 0.
-    """
-    edge, scale = edge_and_scale(eigenvalues, k)
-    return edge + MEDIAN_SHIFT * scale
-
-
 def edge_and_scale(eigenvalues: ArrayLike, k: ArrayLike) -> tuple[Any, Any]:
-    """Return `left_edge` and `tracy_widom_scale` from one solve; arguments and errors are the same."""
+    """Return the left edge and the scale s of the fluctuations of the least eigenvalue.
+
+    ``(edge - lambda_min) / s`` tends to the Tracy-Widom law of real matrices, so that the predicted
+    median at finite n is ``edge + MEDIAN_SHIFT * s``.  Arguments, shapes and errors are those of
+    `left_edge`; both are 0 where the edge is 0.
+    """
     spectrum = _spectrum(eigenvalues)
     widths = _widths(k)
     edge, scale = np.zeros(widths.shape), np.zeros(widths.shape)

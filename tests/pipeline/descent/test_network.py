@@ -49,11 +49,11 @@ def test_jacobian_equals_finite_differences(
     h, p = 1e-5, network.parameters
     J = network.jacobian(X)
     assert J.shape == (6, p)
-    for place in range(p):
+    for index in range(p):
         by = np.zeros(p)
-        by[place] = h
+        by[index] = h
         difference = (network.moved(by).outputs(X) - network.moved(-by).outputs(X)) / (2 * h)
-        np.testing.assert_allclose(J[:, place], difference, atol=3e-9)
+        np.testing.assert_allclose(J[:, index], difference, atol=3e-9)
 
 
 def assert_equal_jacobians(
@@ -96,7 +96,7 @@ def test_jacobian_equals_that_of_pytorch(plain: SimpleNamespace) -> None:
         for matrix in weights[:-1]:
             below = phi[activation](matrix @ below)
         rows = [torch.autograd.grad(out, weights, retain_graph=True) for out in weights[-1] @ below]
-        return [np.stack([row[place].numpy() for row in rows]) for place in range(len(weights))]
+        return [np.stack([row[index].numpy() for row in rows]) for index in range(len(weights))]
 
     assert_equal_jacobians(plain, derivatives)
 

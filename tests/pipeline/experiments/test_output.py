@@ -30,11 +30,11 @@ def test_stored_numbers_are_those_of_the_loop(run_cells: Run, activation: str, n
     keys = {"activation": f'"{activation}"', "d": 8, "n": 10, "width": "[4, 10, 31]", "nested": nested}
     (cell,) = run_cells("output", descent, **keys)
     assert (cell.status == Status.DONE).all()
-    for place, k in enumerate(cell.cell.widths):
+    for index, k in enumerate(cell.cell.widths):
         for seed, trial in enumerate(cell.trials):
             X, y = trial.inputs(), trial.signs()
             Phi = apply(activation, trial.weights(k).standard_normal((k, 8)) @ X.T)
-            found = {name: value[place, seed] for name, value in cell.values.items()}
+            found = {name: value[index, seed] for name, value in cell.values.items()}
             sigma = np.linalg.svd(Phi, compute_uv=False)
             assert found["sigma_max"] == pytest.approx(sigma[0], rel=1e-12)
             eta = 1.5 / sigma[0] ** 2

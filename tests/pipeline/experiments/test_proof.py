@@ -106,12 +106,12 @@ def test_truncation_takes_no_more_than_the_bound_in_simulation(run_cells: Run) -
     for seed, trial in enumerate(cell.trials):
         X = trial.inputs()
         squares = np.square(rng.standard_normal((400_000, 2)) @ X.T).sum(axis=1)
-        for place in range(3):
+        for index in range(3):
             alpha, left = (
                 cell.values["alpha"][0, seed],
-                cell.values["truncated_alpha_squared"][place, seed],
+                cell.values["truncated_alpha_squared"][index, seed],
             )
-            beyond = np.where(squares > 10 * cell.values["delta_squared"][place, seed], squares, 0)
+            beyond = np.where(squares > 10 * cell.values["delta_squared"][index, seed], squares, 0)
             assert beyond.mean() <= alpha**2 - left
 
 
@@ -123,14 +123,14 @@ def test_stored_steps_are_those_of_the_data(run_cells: Run) -> None:
         W = trial.weights(400).standard_normal((400, 5))
         enough = cell.values["sufficient_width"][0, seed]
         assert enough == pytest.approx(sufficient_width(12, norm, alpha), rel=1e-12)
-        for place, k in enumerate(cell.cell.widths):
+        for index, k in enumerate(cell.cell.widths):
             Phi = np.maximum(W[:k] @ X.T, 0)
             longest = np.square(Phi).sum(axis=1).max() / 12
-            assert cell.values["feature_norm"][place, seed] == pytest.approx(longest, rel=1e-12)
+            assert cell.values["feature_norm"][index, seed] == pytest.approx(longest, rel=1e-12)
             squared = delta(12, norm, k) ** 2
-            assert cell.values["delta_squared"][place, seed] == pytest.approx(squared, rel=1e-12)
+            assert cell.values["delta_squared"][index, seed] == pytest.approx(squared, rel=1e-12)
             sigma = np.linalg.svd(Phi, compute_uv=False)
-            assert cell.values["sigma_min"][place, seed] == pytest.approx(sigma[-1], rel=1e-8)
+            assert cell.values["sigma_min"][index, seed] == pytest.approx(sigma[-1], rel=1e-8)
         left = cell.values["truncated_alpha_squared"][:, seed]
         assert (left < alpha**2).all()
         assert (np.diff(left) > 0).all()

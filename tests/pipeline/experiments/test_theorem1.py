@@ -36,9 +36,9 @@ def test_constants_are_those_of_the_start(run_cells: Run) -> None:
     descent = {"steps": 20, "multiples": "[1.0, 10.0]"}
     keys = {"trained": '["input", "output", "both"]'}
     for cell in run_cells("theorem1", descent, d=6, n=5, width="[40, 100]", seeds=2, **keys):
-        for place, k in enumerate(cell.cell.widths):
+        for index, k in enumerate(cell.cell.widths):
             for seed, trial in enumerate(cell.trials):
-                found = {name: value[place, seed] for name, value in cell.values.items()}
+                found = {name: value[index, seed] for name, value in cell.values.items()}
                 J = initial_network(trial, k).jacobian(trial.inputs())
                 sigma = np.linalg.svd(J, compute_uv=False)
                 assert found["jacobian_alpha"] == pytest.approx(sigma[-1] / 2, rel=1e-9)

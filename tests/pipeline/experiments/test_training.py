@@ -53,9 +53,9 @@ def test_joint_training_is_that_of_a_plain_loop(run_cells: Run, activation: str)
     assert [cell.cell.trained for cell in cells] == ["both", "input", "output"]
     for cell in cells:
         assert (cell.status == Status.DONE).all()
-        for place, k in enumerate(cell.cell.widths):
+        for index, k in enumerate(cell.cell.widths):
             for seed, trial in enumerate(cell.trials):
-                found = {name: value[place, seed] for name, value in cell.values.items()}
+                found = {name: value[index, seed] for name, value in cell.values.items()}
                 network, X, y = initial_network(trial, k), trial.inputs(), trial.signs()
                 J = network.jacobian(X)
                 sigma = np.linalg.svd(J, compute_uv=False) ** 2
@@ -166,9 +166,9 @@ def test_depth_stores_the_conditioning_of_its_last_features(run_cells: Run, acti
     assert len(cells) == 6
     for cell in cells:
         depth = cell.cell.depth
-        for place, k in enumerate(cell.cell.widths):
+        for index, k in enumerate(cell.cell.widths):
             for seed, trial in enumerate(cell.trials):
-                found = {name: value[place, seed] for name, value in cell.values.items()}
+                found = {name: value[index, seed] for name, value in cell.values.items()}
                 X, y = trial.inputs(), trial.signs()
                 phi = PHI[activation](trial.weights(k).standard_normal((k, 5)) @ X.T)
                 layers = trial.stream(Role.HIDDEN, k).standard_normal((depth - 1, k, k))

@@ -40,14 +40,14 @@ def test_the_first_of_two_processes_compiles_and_the_other_loads(tmp_path) -> No
     both = [
         subprocess.Popen(line, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(2)
     ]
-    told = sorted(process.communicate(timeout=300)[0].split() for process in both)
-    assert told == [["0", "1"], ["1", "0"]]
+    found = sorted(process.communicate(timeout=300)[0].split() for process in both)
+    assert found == [["0", "1"], ["1", "0"]]
 
 
 def test_code_of_other_sources_is_not_taken_for_ours(tmp_path) -> None:
     """A function that is inlined elsewhere changes: what was compiled of it is not loaded again."""
     package = Path(pipeline.__file__).parent
-    told = []
+    found = []
     for slope in ("0.0", "0.5"):
         copy = tmp_path / "pipeline"
         shutil.copytree(package, copy, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
@@ -58,5 +58,5 @@ def test_code_of_other_sources_is_not_taken_for_ours(tmp_path) -> None:
         done = subprocess.run(
             line, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
         )
-        told.append(done.stdout)
-    assert told == ["1.0\n", "0.25\n"]
+        found.append(done.stdout)
+    assert found == ["1.0\n", "0.25\n"]

@@ -82,7 +82,7 @@ def test_neighbours_on_the_circle_are_equally_far_apart() -> None:
 
 
 @pytest.mark.parametrize("angle", [*ANGLES, np.pi])
-def test_pairs_have_the_angle_that_was_asked(angle: float) -> None:
+def test_pairs_have_the_angle_that_was_requested(angle: float) -> None:
     rows = drawn("pairs", 400, 7, angle).reshape(200, 2, 7)
     np.testing.assert_allclose(np.linalg.norm(rows, axis=2), 1, rtol=0, atol=1e-14)
     np.testing.assert_allclose(between(rows[:, 0], rows[:, 1]), angle, rtol=0, atol=1e-14)
@@ -208,7 +208,7 @@ def test_the_same_numbers_as_npy_and_as_csv_are_the_same_dataset(tmp_path, make_
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "said"),
+    ("name", "content", "message"),
     [
         ("none.npy", None, "not found"),
         ("rows.txt", "1,2\n", "got the ending '.txt', expected .npy or .csv"),
@@ -241,7 +241,7 @@ def test_the_same_numbers_as_npy_and_as_csv_are_the_same_dataset(tmp_path, make_
         ("rows.npy", np.array([[1, np.inf], [3, 4]]), "sample 0, column 1 is inf"),
     ],
 )
-def test_a_file_that_cannot_serve_is_refused(tmp_path, make_sweep, name, content, said) -> None:
+def test_a_file_that_cannot_serve_is_refused(tmp_path, make_sweep, name, content, message) -> None:
     if isinstance(content, np.ndarray):
         np.save(tmp_path / name, content)
     elif content is not None:
@@ -249,7 +249,7 @@ def test_a_file_that_cannot_serve_is_refused(tmp_path, make_sweep, name, content
     with pytest.raises(SweepError) as refused:
         make_sweep(folder=tmp_path, dataset=file_table(name), n="[1]", experiment="'spectrum'")
     assert f"dataset.path: data file {tmp_path / name}" in str(refused.value)
-    assert said in str(refused.value)
+    assert message in str(refused.value)
 
 
 def test_a_cut_off_npy_file_is_refused(tmp_path, make_sweep) -> None:

@@ -47,7 +47,7 @@ def test_streams_of_different_coordinates_share_no_word() -> None:
 
 @given(coordinates, coordinates)
 def test_streams_are_equal_where_their_coordinates_are(first, second) -> None:
-    one, two = (stream(*place).bit_generator.random_raw(4).tolist() for place in (first, second))
+    one, two = (stream(*key).bit_generator.random_raw(4).tolist() for key in (first, second))
     assert (one == two) == (first == second)
 
 
