@@ -1,1 +1,1 @@
-"""How it is launched: the command line, the bundled sweeps and profiles, the paper from end to end."""
+"""The command line: its commands, runs on a cluster, and printed output."""

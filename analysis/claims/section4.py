@@ -31,7 +31,7 @@ from pipeline.trial_status import Status
 __all__ = ["budget", "depth", "input_layer", "joint", "output_layer"]
 
 FACTOR = 2.0
-"""kd = n is said to hold up to this factor: a count of degrees of freedom has no constant."""
+"""kd = n counts as met up to this factor, since a count of degrees of freedom has no constant."""
 
 OVERLAP = Verdict(Mark.OPEN, "the intervals overlap")
 

@@ -140,6 +140,7 @@ class _Task:
         self.gathered.add(codes[known], values[known])
 
     def answers(self, groups: int) -> dict[str, npt.NDArray[Any]]:
+        """Return the statistics of groups 0 to `groups` - 1, by the labels of their columns."""
         found = self.gathered.table(groups)
         return {f"{name}({self.column.label})": values for name, values in found.items()}
 

@@ -42,13 +42,14 @@ EXPLAINED = {
     Mark.OPEN: "are not located by the data",
 }
 
-PLURAL = {
-    Mark.HOLDS: "hold",
-    Mark.LOOSE: "hold but are loose",
-    Mark.DEPARTS: "depart",
-    Mark.FINDING: "are findings",
-    Mark.OPEN: "are not located",
+COUNTED = {
+    Mark.HOLDS: ("holds", "hold"),
+    Mark.LOOSE: ("holds but is loose", "hold but are loose"),
+    Mark.DEPARTS: ("departs", "depart"),
+    Mark.FINDING: ("is a finding", "are findings"),
+    Mark.OPEN: ("is not located", "are not located"),
 }
+"""The predicate of one claim, and of several."""
 
 WORST_FIRST = (Mark.DEPARTS, Mark.OPEN, Mark.LOOSE, Mark.HOLDS, Mark.FINDING)
 
@@ -132,7 +133,9 @@ class Summary:
     def counts_of(self, groups: Iterable[Group]) -> str:
         """Return the number of claims of a part with each mark, as text."""
         found = Counter(claim.mark for group in groups for claim in group.claims)
-        return "; ".join(f"{found[mark]} {PLURAL[mark]}" for mark in MARKS if found[mark])
+        return "; ".join(
+            f"{found[mark]} {COUNTED[mark][found[mark] > 1]}" for mark in MARKS if found[mark]
+        )
 
     def _groups(self, names: Iterable[str]) -> Iterator[Group]:
         for name in names:
@@ -178,7 +181,7 @@ class Summary:
         return list(dict.fromkeys([*days[:1], *days[-1:]]))
 
     @property
-    def asked(self) -> int:
+    def requested(self) -> int:
         """Number of trials of all sweeps."""
         return self.counts.total()
 

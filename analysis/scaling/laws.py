@@ -73,7 +73,7 @@ class Law:
 def _law(
     formula: str, n: float, d: float = 0, alpha: float = 0, log_n: int = 0, log_k: bool = False
 ) -> Law:
-    """A law of powers: n^n d^d alpha^alpha (log n)^log_n."""
+    """Return a law of powers of n, d, alpha and log n."""
     powers = {name: power for name, power in (("n", n), ("d", d), ("alpha", alpha)) if power}
 
     def log_shape(table: pd.DataFrame) -> Floats:

@@ -78,7 +78,7 @@ def _others(laws: pd.DataFrame) -> str:
 
 
 def _name(law: pd.Series[Any]) -> str:
-    """The name of a law; of a free one its shape, with a letter for each exponent."""
+    """Return the name of a law; for a free one its shape, with a letter for each exponent."""
     return str(law["formula"]).removeprefix("C ") if law["is_free"] else str(law["law"])
 
 
@@ -87,7 +87,7 @@ def _delta(law: pd.Series[Any]) -> str:
 
 
 def _telling(law: pd.Series[Any]) -> str:
-    """A law that fits as well, and the n that would tell it from the best."""
+    """Return a law that fits equally well, and the n that would distinguish it from the best."""
     n = law["telling_n"]
     if np.isnan(n):
         return _delta(law)
@@ -98,7 +98,7 @@ def _telling(law: pd.Series[Any]) -> str:
 
 
 def _exponents(laws: pd.DataFrame) -> str:
-    """The exponents of the best free law with a finite AICc."""
+    """Return the exponents of the best free law with a finite AICc, as text."""
     free = laws[laws["is_free"].astype(bool) & np.isfinite(laws["delta_aicc"])]
     if free.empty:
         return ""

@@ -1,4 +1,7 @@
-"""Success of a trial: `rules` decide it, `conditions` are a user's own, `budgets` limit descents."""
+"""Success of a trial, by its `rules`, a user's `conditions`, and `budgets` of steps.
+
+`Success` is what a user chooses; `rules.rule_for` turns it into the rule of one store.
+"""
 
 from analysis.success.rules import THRESHOLD, Success
 

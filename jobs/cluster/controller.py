@@ -1,10 +1,10 @@
 """The controller of a submitted run: its job executes `python -m jobs.cluster.controller RUN-FOLDER`.
 
-It takes the lease that `submit` left, starts workers, fills the store, and gives the lease back.
-Workers that end (walltime, preemption, a node that dies) are replaced while there is work. Told to
-end, it hands out nothing more, waits for what is being computed, and ends; at the end of its own
-walltime it submits itself again beforehand. It gives up, and says so in run.json and its log, when it
-has started `FRUITLESS` times in a row, or its workers' jobs so often, without a block done.
+It takes over the lease of `submit`, starts workers, fills the store, and releases the lease.
+Workers that end (walltime, preemption, a dead node) are replaced while there is work. On a signal it
+hands out no more blocks, waits for those in progress, and ends; before the end of its walltime it also
+submits itself again. It gives up when it, or its workers' jobs, have started `FRUITLESS` times in a
+row without finishing a block; run.json and the log then have the reason.
 """
 
 from __future__ import annotations
@@ -39,20 +39,20 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 FRUITLESS = 3
-"""Starts of a controller without a trial done; of its workers' jobs it takes twice as many."""
+"""Starts of a controller without a finished trial; for its workers' jobs the limit is twice that."""
 
 AGAIN = 75
-"""Exit status at which `supervise.sh` starts the controller again: sysexits.h's temporary failure."""
+"""Exit status after which `supervise.sh` restarts the controller: temporary failure in sysexits.h."""
 
 GRACE = 20.0
-"""Seconds that a controller which is told to end waits for blocks in hand: Slurm kills it after 30."""
+"""Seconds that a controller waits for blocks in progress after a signal: Slurm kills it after 30."""
 
 NUMBERS = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "OAR_JOB_ID", "JOB_ID")
-"""Variables in which batch systems tell a job its number."""
+"""Environment variables in which batch systems give a job its number."""
 
 ASK_EVERY = 15.0
-"""Seconds between questions to the batch system: it serves others too. They double while jobs end
-before their workers come, so that a batch system which is away for minutes ends no run."""
+"""Seconds between queries of the batch system, which serves others too. They double while jobs end
+before their workers connect, so that an outage of some minutes ends no run."""
 
 log = logging.getLogger("widthlaw")
 
@@ -64,7 +64,7 @@ def main() -> int:
     ending = Ending()
     try:
         run = Run.load(sys.argv[1])
-        run = run.having(starts=run.starts + 1)  # counted before anything can go wrong
+        run = run.update(starts=run.starts + 1)  # counted before anything can go wrong
     except InputError as error:
         log.error("%s", error)
         return 1
@@ -76,26 +76,26 @@ def main() -> int:
         log.error("%s", error)
     except (InputError, StoreFull) as error:
         log.error("%s", error)
-        run.having(said=str(error)).forget_credentials()
-    except Exception as error:  # it may be mended by a new start, of which there are not many
-        log.exception("a fault of widthlaw, or of what it stands on")
-        run.having(said=f"{type(error).__name__}: {error}")
+        run.update(message=str(error)).forget_credentials()
+    except Exception as error:  # a restart may help, and there are few of them
+        log.exception("an error in widthlaw or in a library")
+        run.update(message=f"{type(error).__name__}: {error}")
         return AGAIN
     return 1
 
 
 def _give_up(run: Run) -> None:
-    """Give the store back, which waits for this job, and say why the run ends."""
+    """Release the store, which waits for this job, and raise the reason why the run ends."""
     with suppress(Exception), lease.hold(locate(run.store), run.run):
         pass
     raise InputError(
-        f"given up: {FRUITLESS} controllers in a row have come to nothing; read {run.logs}, mend the "
+        f"stopped: {FRUITLESS} controllers in a row made no progress; read {run.logs}, fix the "
         "cause, and submit again"
     )
 
 
 def _hold(run: Run, ending: Ending) -> int:
-    """Hold the store while the controller runs, and leave it to the job where it is started again."""
+    """Hold the store while the controller runs; if the job restarts it, the job keeps the store."""
     sweep, profile = run.sweep(), run.profile()
     job = _this_job(run, profile)
     with lease.hold(locate(run.store), run.run, job) as held:
@@ -110,7 +110,7 @@ def _hold(run: Run, ending: Ending) -> int:
 
 
 def _this_job(run: Run, profile: Profile) -> lease.Job | None:
-    """The job that this process belongs to, by its environment or by the lease that waits for it."""
+    """Return the job of this process, from its environment or from the lease that waits for it."""
     for name in NUMBERS:
         if name in os.environ:
             number = os.environ[name].split(".")[0]
@@ -120,40 +120,40 @@ def _this_job(run: Run, profile: Profile) -> lease.Job | None:
 
 
 class Ending:
-    """When the controller is to end: on a signal, or before its walltime does."""
+    """The end of the controller: on a signal, or before its walltime."""
 
     def __init__(self) -> None:
-        self.told = False
+        self.signalled = False
         self.walltime = float("inf")
         self._since, self._grace = 0.0, GRACE
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._take)
 
     def _take(self, number: int, frame: object) -> None:
-        self.told = True
+        self.signalled = True
 
     def limit(self, seconds: float, walltime: float) -> None:
-        """End so many seconds after the job began, in time for its walltime."""
+        """End `seconds` after the start of the job, in time for its walltime."""
         began = float(os.environ.get("WIDTHLAW_JOB_BEGAN", time.time()))
         self.walltime = began + seconds
         self._grace = max(GRACE, (walltime - seconds) / 2)
 
     @property
     def due(self) -> bool:
-        """Whether it is time to end."""
-        return self.told or time.time() > self.walltime
+        """True once the controller should end."""
+        return self.signalled or time.time() > self.walltime
 
     def overdue(self) -> bool:
-        """Whether what is still being computed has had its time."""
+        """Return True once the blocks in progress have used up their grace period."""
         if self.due and not self._since:
             self._since = time.monotonic()
-        grace = GRACE if self.told else self._grace
+        grace = GRACE if self.signalled else self._grace
         return bool(self._since) and time.monotonic() - self._since > grace
 
 
 def _control(run: Run, sweep: Sweep, profile: Profile, held: lease.Held, ending: Ending) -> int:
     run = _started(run)
-    _clear_away(run, profile)
+    _cancel_old_workers(run, profile)
     own = None if run.allocation else profile.controller.walltime
     ending.limit(job_scripts.lifetime_seconds(profile, own), own or profile.job_walltime)
     with _workers(run, sweep, profile) as workers:
@@ -164,77 +164,77 @@ def _control(run: Run, sweep: Sweep, profile: Profile, held: lease.Held, ending:
     left = _pending(run)
     log.info("%d trials pending", left)
     held.confirm()
-    if waiting:  # in a queue all the time: that is no failure
-        run.having(starts=0)
-    if left and not ending.told:
+    if waiting:  # in the queue all the time: no failure
+        run.update(starts=0)
+    if left and not ending.signalled:
         number = queue.submit_job(controller_job(run, sweep, profile), run.folder / "controller.sh")
-        log.info("the walltime ends: job %s goes on", number)
+        log.info("the walltime ends: job %s continues", number)
         held.pass_on(lease.Job(profile.system, number, str(run.folder), run.cluster))
         return 0
-    if left:  # the job may have been preempted, and be started again by its batch system
-        run.having(said="told to end; the same `widthlaw submit` goes on")
+    if left:  # the job may have been preempted; its batch system may restart it
+        run.update(message="ended by a signal; the same `widthlaw submit` resumes")
     else:
         run.forget_credentials()
     return 0
 
 
 def _started(run: Run) -> Run:
-    """Note what is pending as a controller starts; this start is the first since there was progress."""
+    """Record the pending trials of this start; after progress it counts as the first start."""
     pending = _pending(run)
     starts = run.starts if pending == run.pending else 1
-    return run.having(pending=pending, starts=starts, said="")
+    return run.update(pending=pending, starts=starts, message="")
 
 
 def _pending(run: Run) -> int:
     return stores.Store(run.store).counts()["pending"]
 
 
-def _clear_away(run: Run, profile: Profile) -> None:
-    """Cancel the workers' jobs of a controller that was killed: their scheduler is no more."""
+def _cancel_old_workers(run: Run, profile: Profile) -> None:
+    """Cancel the workers' jobs of a killed controller: their scheduler is gone."""
     for number in run.workers:
         with suppress(QueueError):
             queue.cancel_job(profile.system, number)
-    run.having(workers=())
+    run.update(workers=())
 
 
 class Workers(Protocol):
-    """The workers of a run, which come and go."""
+    """The workers of a run; they come and go."""
 
     client: Client
 
     def look(self) -> None:
-        """Replace what has ended."""
+        """Replace workers that have ended."""
 
     @property
     def numbers(self) -> tuple[str, ...]:
-        """The numbers of their jobs, () where they share the controller's."""
+        """The numbers of their jobs; () if they share the controller's job."""
 
     @property
     def generations(self) -> float:
-        """How often they have been started so far, on average."""
+        """The average number of starts of a worker so far."""
 
     @property
     def waiting(self) -> bool:
-        """Whether some of their jobs wait in the queue."""
+        """True while some of their jobs wait in the queue."""
 
 
 class Overdue(Exception):
-    """What is being computed has had its time."""
+    """The blocks in progress have used up their grace period."""
 
 
 class _Watch:
-    """What the controller does once a second while blocks are computed; True once it is to end."""
+    """Checks that the controller makes once a second while blocks run; True once it should end."""
 
     def __init__(self, run: Run, workers: Workers, ending: Ending, held: lease.Held) -> None:
         self._run, self._workers, self._ending, self._held = run, workers, ending, held
-        self._trials, self._told, self._fruitful = 0, time.monotonic(), 0.0
+        self._trials, self._logged, self._fruitful = 0, time.monotonic(), 0.0
 
     def count(self, done: Outcome, total: Outcome) -> None:
-        """Take note of a task that is done, and tell of it every half minute."""
+        """Count a finished task, and log the total every half minute."""
         self._trials = total.trials
         self._fruitful = self._workers.generations
-        if time.monotonic() - self._told > 30:
-            self._told = time.monotonic()
+        if time.monotonic() - self._logged > 30:
+            self._logged = time.monotonic()
             log.info("%d trials computed, %d of them failed", total.trials, total.failed)
 
     def __call__(self) -> bool:
@@ -243,12 +243,12 @@ class _Watch:
         self._workers.look()
         if self._workers.generations - self._fruitful > 2 * FRUITLESS:
             raise InputError(
-                f"given up: {2 * FRUITLESS} generations of the workers' jobs have come to nothing; "
-                f"read {self._run.logs}, mend the cause, and submit again"
+                f"stopped: {2 * FRUITLESS} generations of the workers' jobs made no progress; "
+                f"read {self._run.logs}, fix the cause, and submit again"
             )
         if self._workers.numbers != self._run.workers:
             self._held.confirm()
-            self._run = self._run.having(workers=self._workers.numbers)
+            self._run = self._run.update(workers=self._workers.numbers)
         return self._ending.due
 
 
@@ -272,9 +272,9 @@ def _workers(run: Run, sweep: Sweep, profile: Profile) -> Iterator[Workers]:
 
 @contextmanager
 def _closing(cluster: Any) -> Iterator[Any]:
-    """Close a cluster whatever it says to that.
+    """Close a cluster and ignore its errors.
 
-    Dask takes it amiss that a job was never accepted, and tells of connections that end in its hands.
+    Dask raises if a job was never accepted, and logs every connection that ends.
     """
     try:
         yield cluster
@@ -316,7 +316,7 @@ class _Queued:
         return len(self._seen) / self._jobs
 
     def look(self) -> None:
-        """Let go of jobs that were refused, or ended before their workers came: Dask would wait."""
+        """Give up jobs that were refused, or ended before their workers connected: Dask would wait."""
         if time.monotonic() - self._asked < self._patience:
             return
         self._asked = time.monotonic()
@@ -328,7 +328,7 @@ class _Queued:
             self._cluster.sync(self._cluster.scale_down, gone)
 
     def _absent(self) -> dict[Any, str]:
-        """Jobs of which no worker is there: name to number, "" where the batch system refused it."""
+        """Return jobs without a connected worker: name to number, "" if the batch system refused it."""
         info = self.client.scheduler_info(n_workers=-1)["workers"].values()
         there = [str(worker["name"]) for worker in info]
         return {
@@ -369,7 +369,7 @@ class _Launched:
         self._next, self._pause = 0.0, ASK_EVERY
 
     def look(self) -> None:
-        """Start the workers of all nodes, and again where all have ended, after ever longer pauses."""
+        """Start the workers of all nodes, and restart them if all have ended, with growing pauses."""
         running = self._process is not None and self._process.poll() is None
         if running or time.monotonic() < self._next:
             return

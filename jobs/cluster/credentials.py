@@ -1,7 +1,7 @@
-"""Certificates of one run: whoever has them may run code in it, and nobody else.
+"""Certificates of one run: only their holder can run code in it.
 
-Dask runs whatever a peer sends, so every connection is encrypted and both ends prove that they hold
-the run's key. On one machine the key never leaves memory and the pipes between the processes; for
+Dask executes whatever a peer sends, so every connection is encrypted and both ends prove that they
+hold the run's key. On one machine the key stays in memory and in the pipes between the processes; for
 jobs on other machines it lies in files that only their owner can read.
 """
 

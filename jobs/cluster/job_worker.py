@@ -1,8 +1,8 @@
-"""What the processes of a worker's job are told as they start: the worker, and the nanny that keeps it.
+"""Preload of the processes of a worker's job: the worker, and its nanny.
 
-A batch system that ends a job sends SIGTERM to all of its processes, and kills what is left after a
-while. The worker leaves the signal to its nanny, which gives the block in hand `GRACE` seconds to come
-into the store. What is computed is told in the job's log.
+A batch system that ends a job sends SIGTERM to all its processes, and kills the remaining ones later.
+The worker ignores the signal; its nanny gives the block in progress `GRACE` seconds to reach the store.
+The job's log reports the computed trials.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ def _be_patient(nanny: Any) -> None:
     """Give the worker more time to close than `dask worker` does, which has no option for it."""
     kill = nanny.kill
 
-    async def patient(timeout: float = 0.0, **told: Any) -> None:
-        await kill(timeout=max(timeout, GRACE / 0.8), **told)  # of which it waits for 0.8
+    async def patient(timeout: float = 0.0, **options: Any) -> None:
+        await kill(timeout=max(timeout, GRACE / 0.8), **options)  # Dask waits for 0.8 of it
 
     nanny.kill = patient
-    # A worker that the scheduler closes at the same time tells its nanny first, and would wait for one
-    # that listens no more: so listening ends with all else that the nanny closes afterwards.
+    # A worker that the scheduler closes at the same time notifies its nanny first, and would wait for
+    # one that no longer listens: so the nanny stops listening only when it closes everything else.
     nanny.stop = lambda: None

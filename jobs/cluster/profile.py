@@ -1,8 +1,8 @@
-"""Profiles: where workers run, told by a small TOML file.
+"""Profiles: small TOML files that describe where workers run.
 
-Some come with widthlaw, others lie in the user's configuration folder, where one of the same name goes
-first. A profile is read and checked as a sweep is: all its problems stand in one message. Nothing of it
-is run before a job is submitted.
+Some come with widthlaw, others are in the user's configuration folder and take precedence. A profile is
+checked like a sweep: one message lists all its problems. Nothing of it is executed before a job is
+submitted.
 """
 
 from __future__ import annotations
@@ -41,18 +41,18 @@ __all__ = [
 ]
 
 NEEDED = ("workers", "memory", "walltime")
-"""Keys without which nothing can be asked of a batch system."""
+"""Keys that a batch system requires."""
 
 REACHED = {"address", "tls_ca_file", "tls_cert", "tls_key"}
 TAKEN = {"local": {"workers"}, "address": REACHED, "kubernetes": REACHED}
-"""The keys besides `system` of profiles that are no batch system's."""
+"""Keys besides `system` of profiles that name no batch system."""
 
 LEAST_MEMORY = 100 * 10**6
-"""Bytes; Python with NumPy and Dask takes about as much before the first trial."""
+"""Bytes; Python with NumPy and Dask uses about as much before the first trial."""
 
 
 class ProfileError(InputError):
-    """A profile says something impossible; all its problems stand in one message."""
+    """A profile contains something impossible; one message lists all its problems."""
 
 
 def _seconds(value: object) -> int:
@@ -84,7 +84,7 @@ def _line(value: str) -> str:
 
 def _word(value: str) -> str:
     if not re.fullmatch(r"[^\s\"'`$;&|<>\\]+", value):
-        raise ValueError("a name without blanks or signs of the shell")
+        raise ValueError("a name without spaces or shell metacharacters")
     return value
 
 
@@ -102,7 +102,7 @@ _Patience = Annotated[StrictInt, Field(ge=10, le=86400)]
 
 
 class Controller(BaseModel):
-    """The small job that holds scheduler and client; None: as the workers' jobs have it."""
+    """The small job that holds scheduler and client; None means the value of the workers' jobs."""
 
     model_config = CLOSED
 
@@ -113,7 +113,7 @@ class Controller(BaseModel):
 
 
 class Profile(BaseModel):
-    """Where workers run: memory in bytes, times in seconds."""
+    """A place where workers run; memory in bytes, times in seconds."""
 
     model_config = CLOSED
 
@@ -143,12 +143,12 @@ class Profile(BaseModel):
 
     @property
     def path(self) -> Path:
-        """The file that it was read from."""
+        """The file of the profile."""
         return self._path
 
     @property
     def text(self) -> str:
-        """The file as it was written."""
+        """The text of the file."""
         return self._text
 
     @property
@@ -157,18 +157,18 @@ class Profile(BaseModel):
 
     @property
     def about(self) -> str:
-        """The comment at the head of the file: what the profile is for."""
+        """The comment at the head of the file, which says what the profile is for."""
         first = (self.text.splitlines() or [""])[0]
         return first.lstrip("# ").strip() if first.startswith("#") else ""
 
     @property
     def job_memory(self) -> int:
-        """The memory of one worker; a batch system's profile has it."""
+        """The memory of one worker; every profile of a batch system has it."""
         return self._known("memory")
 
     @property
     def job_walltime(self) -> int:
-        """The walltime of a job; a batch system's profile has it."""
+        """The walltime of a job; every profile of a batch system has it."""
         return self._known("walltime")
 
     def _known(self, key: str) -> int:
@@ -187,7 +187,7 @@ def user_folder() -> Path:
 
 
 def profile_files() -> dict[str, Path]:
-    """Return all profiles, name to file: the user's, and those that come with widthlaw."""
+    """Return all profiles, name to file: the user's and the bundled ones."""
     files = [
         file for folder in (_bundled_folder(), user_folder()) for file in sorted(folder.glob("*.toml"))
     ]
@@ -195,7 +195,7 @@ def profile_files() -> dict[str, Path]:
 
 
 def is_bundled(file: Path) -> bool:
-    """Tell whether a profile came with widthlaw."""
+    """Return True if a profile came with widthlaw."""
     return file.parent == _bundled_folder()
 
 
@@ -211,7 +211,7 @@ def load_profile(name_or_path: str | Path, folder: Path | None = None) -> Profil
     name_or_path
         A path that ends with .toml, or the name of a profile (`widthlaw profiles` lists them).
     folder
-        Where the paths that it names start; where it lies itself if None.
+        Folder of relative paths in the profile; its own folder if None.
 
     Returns
     -------
@@ -220,7 +220,7 @@ def load_profile(name_or_path: str | Path, folder: Path | None = None) -> Profil
     Raises
     ------
     ProfileError
-        With every problem of the file: where, what was found, what was expected, what would do.
+        Lists every problem of the file: key, value found, value expected, repair.
     """
     known = profile_files()
     path = Path(name_or_path)
@@ -228,16 +228,16 @@ def load_profile(name_or_path: str | Path, folder: Path | None = None) -> Profil
         if str(name_or_path) not in known:
             meant = nearest_name(str(name_or_path), known)
             raise ProfileError(
-                f"profile {name_or_path}: no such profile{meant}; there are {', '.join(known)}, or "
+                f"profile {name_or_path}: no such profile{meant}; known are {', '.join(known)}, or "
                 "give a path that ends with .toml"
             )
         path = known[str(name_or_path)]
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8"
+        why = error.strerror if isinstance(error, OSError) else "it is not text in UTF-8"
         raise ProfileError(
-            f"profile {path}: cannot be read ({why}); `widthlaw profiles` lists those that can"
+            f"profile {path}: cannot be read ({why}); `widthlaw profiles` lists the readable ones"
         ) from None
     return _parsed(text, path.absolute(), folder or path.absolute().parent)
 
@@ -259,7 +259,7 @@ def _parsed(text: str, path: Path, folder: Path) -> Profile:
 
 
 def _read(document: dict[str, Any]) -> tuple[Profile, Problems]:
-    """The keys of a file, the faulty ones left out, and one line for each of these."""
+    """Return the valid keys of a file, and a problem for each invalid one."""
     try:
         return Profile.model_validate(document), Problems()
     except PydanticError as error:
@@ -272,32 +272,32 @@ def _read(document: dict[str, Any]) -> tuple[Profile, Problems]:
 
 
 def _check(profile: Profile, document: Mapping[str, Any], folder: Path, problems: Problems) -> None:
-    """What the keys must be to each other, and to the system."""
+    """Check the keys against each other, and against the system."""
     taken = _taken(profile.system)
     written = [key for key in document if key in Profile.model_fields and key != "system"]
     for key in written:
         if key not in taken:
-            problems.add(key, f"a profile of {profile.system} has no such key; leave it out")
+            problems.add(key, f"a profile of {profile.system} has no such key; remove it")
     if profile.system in SYSTEMS:
         _check_job(profile, document, problems)
     if profile.interface and profile.host:
-        problems.add("host", "got interface too, expected one of them; leave one out")
+        problems.add("host", "got interface too, expected one of them; remove one")
     if (profile.tls_cert is None) != (profile.tls_key is None):
-        problems.add("tls_cert", "expected tls_key beside it, and the other way round; give both")
+        problems.add("tls_cert", "needs tls_key, and tls_key needs it; give both")
     for key, value in _files(profile).items():
         if not _file(value, folder).is_file():
-            problems.add(key, f"got {value!r}, expected a file; {_file(value, folder)} is none")
+            problems.add(key, f"got {value!r}, expected a file, but {_file(value, folder)} is none")
 
 
 def _taken(system: str) -> set[str]:
-    """The keys that a system's profile can have."""
+    """Return the keys that a profile of a system can have."""
     if system in TAKEN:
         return TAKEN[system]
     return set(Profile.model_fields) - REACHED - SYSTEMS[system].lacks
 
 
 def _check_job(profile: Profile, document: Mapping[str, Any], problems: Problems) -> None:
-    """What a batch system needs, and how it wants it written."""
+    """Check the keys that a batch system requires, and their form."""
     for key in NEEDED:
         if key not in document:
             problems.add(key, f"missing, a profile of {profile.system} needs it")
@@ -305,14 +305,14 @@ def _check_job(profile: Profile, document: Mapping[str, Any], problems: Problems
         problems.add(
             "workers_per_job",
             f"got {profile.workers_per_job}, but there are {profile.workers} workers; "
-            "expected no more than these",
+            "expected at most that many",
         )
     tables = {"directives": profile.directives, "controller.directives": profile.controller.directives}
     for key, lines in tables.items():
         for line in lines or ():
             _check_directive(key, line, profile.system, problems)
     if profile.controller.queue and "queue" in SYSTEMS[profile.system].lacks:
-        problems.add("controller.queue", f"a profile of {profile.system} has no such key; leave it out")
+        problems.add("controller.queue", f"a profile of {profile.system} has no such key; remove it")
 
 
 def _check_directive(key: str, line: str, system: str, problems: Problems) -> None:
@@ -325,11 +325,11 @@ def _check_directive(key: str, line: str, system: str, problems: Problems) -> No
 
 
 def _files(profile: Profile) -> dict[str, str]:
-    """The keys that name files, as far as they are given."""
+    """Return the given keys that name files."""
     given = {key: getattr(profile, key) for key in ("tls_ca_file", "tls_cert", "tls_key")}
     return {key: value for key, value in given.items() if value is not None}
 
 
 def _file(name: str, folder: Path) -> Path:
-    """A file that a profile names: relative to the profile, not to where one stands."""
+    """Return a file that a profile names: relative to the profile, not to the working folder."""
     return folder / Path(name).expanduser()

@@ -1,14 +1,14 @@
-"""The folder of a submitted run: what its jobs need, and what they say of themselves.
+"""The folder of a submitted run: the files that its jobs need, their state and their logs.
 
     STORE.run/profile.toml       the profile as submitted
-              run.json           the rest of what was asked for, and how the jobs fare
-              tls/               certificate and key of this run, for its owner alone
-              environment.sh     credentials of an S3 store, for its owner alone
-              controller.sh      the script of the controller's job, which runs
-              supervise.sh       the controller, again where it is killed
-              logs/              what the jobs print
+              run.json           the other options, and the state of the jobs
+              tls/               certificate and key of this run, readable only by its owner
+              environment.sh     credentials of an S3 store, readable only by its owner
+              controller.sh      the script of the controller's job, which starts
+              supervise.sh       a loop that restarts the controller if it is killed
+              logs/              output of the jobs
 
-It lies beside the store, or for a store in a bucket in the working folder: all nodes must see it.
+It lies beside the store, or in the working folder for a store in a bucket: all nodes must share it.
 """
 
 from __future__ import annotations
@@ -37,21 +37,21 @@ from pipeline.sweep import Sweep
 __all__ = ["Run", "drop_if_gone", "run_folder", "run_message", "states_of"]
 
 PASSED_ON = ("AWS_", "WIDTHLAW_")
-"""Variables that a store in a bucket is reached by; batch systems need not hand them to jobs."""
+"""Prefixes of variables that a store in a bucket needs; batch systems may not pass them to jobs."""
 
 
 def drop_if_gone(where: Location) -> None:
-    """Take away the lease of a job that its batch system knows no more, unless it was just renewed."""
+    """Drop the lease of a job that its batch system no longer knows, unless it was just renewed."""
     found = lease.read(where)
     if found is None or found.job is None or not (found.renewed is None or found.stale):
         return
     if states_of(found.job)[found.job.number] == "gone":
-        with suppress(OSError):  # one who may only read the store cannot
+        with suppress(OSError):  # a user who may only read the store cannot
             lease.drop(where, found)
 
 
 def states_of(job: lease.Job, others: Sequence[str] = ()) -> dict[str, queue.State | None]:
-    """The states of a job and of others of its cluster; None where that cannot be asked here."""
+    """Return the states of a job and of others of its cluster; None where they are unknown here."""
     numbers = [job.number, *others]
     if job.system not in SYSTEMS or job.cluster != queue.cluster_name(job.system):
         return dict.fromkeys(numbers)
@@ -67,7 +67,7 @@ def run_message(store: str, pending: int) -> str:
     drop_if_gone(where)
     found = lease.read(where)
     if found is None:
-        return _last_words(store) if pending else "-"
+        return _last_message(store) if pending else "-"
     if found.job is None or found.job.system not in SYSTEMS:
         return ("was left by " if found.stale else "") + found.who
     job = found.job
@@ -77,8 +77,8 @@ def run_message(store: str, pending: int) -> str:
     if found.renewed is not None:
         text += f", last heard of {found.age:.0f} s ago"
     count = Counter(states[number] or "unknown" for number in workers)
-    fare = ", ".join(f"{number} {state}" for state, number in sorted(count.items()))
-    return f"{text}; jobs of workers: {fare}" if fare else text
+    summary = ", ".join(f"{number} {state}" for state, number in sorted(count.items()))
+    return f"{text}; jobs of workers: {summary}" if summary else text
 
 
 def _workers(job: lease.Job, name: str) -> tuple[str, ...]:
@@ -88,15 +88,15 @@ def _workers(job: lease.Job, name: str) -> tuple[str, ...]:
     return ()
 
 
-def _last_words(store: str) -> str:
+def _last_message(store: str) -> str:
     with suppress(InputError):  # it was never submitted
         run = Run.load(run_folder(store))
-        return run.said or f"its last job has ended before its work; read {run.logs}"
+        return run.message or f"its last job ended early; read {run.logs}"
     return "-"
 
 
 def run_folder(store: str) -> Path:
-    """Return where the run of a store has its files."""
+    """Return the folder of the run of a store."""
     path = beside(store)
     return path.with_name(f"{path.name}.run")
 
@@ -108,25 +108,25 @@ class Run:
     Attributes
     ----------
     run
-        Names it in the lease of the store.
+        Identifier of the run in the lease of the store.
     store
         Absolute path or URL.
     data_folder
-        StorePath relative paths of the sweep's data files start.
+        Folder of relative paths of the sweep's data files.
     profile_folder
-        StorePath relative paths of the profile's files start.
+        Folder of relative paths of the profile's files.
     allocation
         Whether one job of several nodes holds the controller and all workers.
     pending
-        Trials that were pending when a controller last started.
+        Number of pending trials at the last start of a controller.
     starts
-        Of controllers, since one has made progress.
+        Starts of controllers since the last progress.
     cluster
-        The name of the cluster that it was submitted to.
+        Name of the cluster.
     workers
-        Numbers of the workers' jobs that the last controller started.
-    said
-        Why the run has come to an end before its work did, or "".
+        Numbers of the workers' jobs of the last controller.
+    message
+        The reason why the run ended early, or "".
     """
 
     run: str
@@ -139,7 +139,7 @@ class Run:
     starts: int = 0
     cluster: str = ""
     workers: tuple[str, ...] = ()
-    said: str = ""
+    message: str = ""
     folder: Path = field(default=Path(), compare=False)
 
     @classmethod
@@ -152,7 +152,7 @@ class Run:
         retry_failed: bool,
         allocation: bool,
     ) -> Self:
-        """Describe a run that is about to be submitted; nothing is written."""
+        """Return a new run, before its submission; nothing is written."""
         return cls(
             run=uuid.uuid4().hex,
             store=store,
@@ -170,15 +170,17 @@ class Run:
         Raises
         ------
         InputError
-            There is none, or it cannot be read.
+            The folder has no run, or it cannot be read.
         """
         folder = Path(folder)
         try:
             fields = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+            if "said" in fields:  # its name up to 0.4.0
+                fields["message"] = fields.pop("said")
             return cls(**fields | {"workers": tuple(fields["workers"]), "folder": folder})
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise InputError(
-                f"run folder {folder}: no run can be read there ({type(error).__name__}); "
+                f"run folder {folder}: contains no readable run ({type(error).__name__}); "
                 "`widthlaw submit` makes one"
             ) from None
 
@@ -195,7 +197,7 @@ class Run:
         return self.folder / "environment.sh"
 
     def prepare(self, profile: Profile) -> None:
-        """Make the folder, with everything but the job's script."""
+        """Make the folder with everything except the job's script."""
         from jobs.cluster import credentials
 
         self.folder.mkdir(exist_ok=True)
@@ -208,21 +210,21 @@ class Run:
         self.save()
 
     def save(self) -> None:
-        """Write run.json, whole or not at all."""
+        """Write run.json atomically."""
         fields = asdict(self)
         del fields["folder"]
         draft = self.folder / f".run.json.{os.getpid()}"
         draft.write_text(json.dumps(fields, indent=1), encoding="utf-8")
         draft.replace(self.folder / "run.json")
 
-    def having(self, **changed: Any) -> Self:
-        """The run as it is written by now, with some fields changed, which is written as well."""
+    def update(self, **changed: Any) -> Self:
+        """Read the current run, change some fields, write it, and return it."""
         run = replace(self.load(self.folder), **changed)
         run.save()
         return run
 
     def forget_credentials(self) -> None:
-        """Remove what lets one into the run, which is over."""
+        """Remove the credentials of a run that is over."""
         shutil.rmtree(self.tls, ignore_errors=True)
         self.environment.unlink(missing_ok=True)
 
@@ -235,12 +237,12 @@ class Run:
         return load_profile(self.folder / "profile.toml", folder=Path(self.profile_folder))
 
     def equipped(self, profile: Profile) -> Profile:
-        """The profile whose jobs know what the store is reached by."""
+        """Return the profile with a prologue that sets the variables of the store."""
         source = f". {shlex.quote(str(self.environment))}"
         return profile.model_copy(update={"prologue": (*profile.prologue, source)})
 
 
 def _exports() -> str:
-    """Lines of a shell that set what the store in a bucket is reached by."""
-    told = {name: value for name, value in os.environ.items() if name.startswith(PASSED_ON)}
-    return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in sorted(told.items()))
+    """Return shell lines that set the variables of a store in a bucket."""
+    passed = {name: value for name, value in os.environ.items() if name.startswith(PASSED_ON)}
+    return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in sorted(passed.items()))

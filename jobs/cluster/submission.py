@@ -1,9 +1,9 @@
-"""Submitting a sweep to a cluster: a small job that holds the run, and the command that ends it.
+"""Submit a sweep to a cluster as a small job that holds the run, and cancel a run.
 
-What is submitted is the controller, a job of one core: it holds scheduler and client, starts the jobs
-of the workers and hands out the blocks (`controller`). So the login shell is not needed any more.
-With `allocation` the controller and all workers share one job of several nodes. The store is leased to
-the run from the submission on, while the job waits as well.
+The submitted job is the controller (`controller`), on one core: it holds scheduler and client, starts
+the workers' jobs and hands out the blocks, so the run does not need the login shell. With `allocation`
+the controller and all workers share one job of several nodes. The run holds the lease of the store from
+the submission on, also while its job is queued.
 """
 
 from __future__ import annotations
@@ -33,21 +33,21 @@ if TYPE_CHECKING:
 __all__ = ["cancel", "check", "controller_job", "scripts", "submit", "worker_name"]
 
 SLOWER = 3.0
-"""A block may take so many times its estimated time: a slower machine, a busy node."""
+"""Factor by which a block may exceed its estimated time: a slower machine, a busy node."""
 
 CANCEL_SECONDS = 90.0
-"""Given to a run that is told to end: it waits for the blocks that are being computed."""
+"""Seconds that a cancelled run may take to end: it waits for the blocks in progress."""
 
 
 def check(sweep: Sweep, run: Run, profile: Profile) -> None:
-    """Refuse what a cluster could not finish.
+    """Refuse a run that a cluster could not finish.
 
     Raises
     ------
     InputError
-        The profile is none of a batch system, or a block does not fit into a worker's lifetime.
+        The profile does not name a batch system, or a block does not fit into a worker's lifetime.
     StoreError
-        The store cannot take the sweep, or is being filled.
+        The store cannot take the sweep, or another run is filling it.
     """
     if profile.system not in SYSTEMS:
         raise InputError(
@@ -89,14 +89,14 @@ def _todo(sweep: Sweep, run: Run) -> Iterator[Any]:
 
 
 def _enough(seconds: float) -> str:
-    """A walltime in whole minutes whose shortest lifetime is so long: a quarter of it in the worst."""
+    """Return a walltime in whole minutes that gives this lifetime: at worst four times as long."""
     minutes = -(-int(4 * seconds + 60) // 60)
     return f"{minutes // 60:02d}:{minutes % 60:02d}:00"
 
 
 def controller_job(run: Run, sweep: Sweep, profile: Profile) -> Job:
-    """Make the job of the controller, or with `allocation` that of the whole run."""
-    asked = profile.controller
+    """Return the job of the controller, or with `allocation` the job of the whole run."""
+    own = profile.controller
     common: dict[str, Any] = {
         "name": f"widthlaw-{sweep.name}",
         "command": ["bash", str(run.folder / "supervise.sh"), profile.python, str(run.folder)],
@@ -106,22 +106,22 @@ def controller_job(run: Run, sweep: Sweep, profile: Profile) -> Job:
         return job_scripts.job(
             run.equipped(profile),
             **common,
-            memory=asked.memory,
-            walltime=asked.walltime,
-            queue=asked.queue,
-            directives=asked.directives,
+            memory=own.memory,
+            walltime=own.walltime,
+            queue=own.queue,
+            directives=own.directives,
         )
     return job_scripts.job(
         run.equipped(profile),
         **common,
         cores=profile.workers_per_job,
-        memory=profile.workers_per_job * profile.job_memory + asked.memory,
+        memory=profile.workers_per_job * profile.job_memory + own.memory,
         nodes=-(-(profile.workers or 1) // profile.workers_per_job),
     )
 
 
 def scripts(run: Run, sweep: Sweep, profile: Profile) -> dict[str, str]:
-    """Return the scripts of the jobs, as `submit` and the controller would hand them in."""
+    """Return the scripts of the jobs, as `submit` and the controller would submit them."""
     made = {"controller": controller_job(run, sweep, profile).job_script()}
     if not run.allocation:
         options = job_scripts.worker_options(
@@ -132,7 +132,7 @@ def scripts(run: Run, sweep: Sweep, profile: Profile) -> dict[str, str]:
 
 
 def worker_name(sweep: Sweep) -> str:
-    """What the workers' jobs are called."""
+    """Return the name of the workers' jobs."""
     return f"widthlaw-{sweep.name}-worker"
 
 
@@ -142,7 +142,7 @@ def submit(sweep: Sweep, run: Run, profile: Profile) -> str:
     Raises
     ------
     InputError, StoreError
-        As `check` does; or the batch system did not take the job.
+        As `check` does; or the batch system did not accept the job.
     """
     check(sweep, run, profile)
     why = job_scripts.why_unusable(profile)
@@ -161,18 +161,18 @@ def submit(sweep: Sweep, run: Run, profile: Profile) -> str:
 
 
 def cancel(store: str) -> str:
-    """End the run that fills a store, and say what became of it.
+    """End the run that fills a store, and return the result as text.
 
     Raises
     ------
     InputError
-        It cannot be ended from here.
+        The run cannot be ended from here.
     """
     where = locate(store)
     stores.check_store(store)
     found = lease.read(where)
     if found is None:
-        return "nobody is filling it"
+        return "no run is in progress"
     if found.job:
         _check_reachable(where, found, found.job)
         queue.cancel_job(found.job.system, found.job.number)
@@ -181,8 +181,8 @@ def cancel(store: str) -> str:
         return f"job {found.job.number} ({found.job.system}) cancelled"
     if not found.here:
         raise InputError(
-            f"store {store}: {found.who}; it can be ended on {found.host} alone: "
-            f"`kill {found.pid}` there"
+            f"store {store}: {found.who}; it can be ended only on {found.host}: "
+            f"run `kill {found.pid}` there"
         )
     if not found.stale:
         os.kill(found.pid, signal.SIGTERM)
@@ -199,15 +199,13 @@ def _check_reachable(where: Location, found: lease.Lease, job: lease.Job) -> Non
 
 
 def _wait(where: Location, found: lease.Lease) -> None:
-    """Wait until a run that was told to end has given the store back; take it if it cannot any more."""
+    """Wait until a run has released the store after a signal; drop the lease of a dead run."""
     deadline = time.monotonic() + CANCEL_SECONDS
     while time.monotonic() < deadline:
         now = lease.read(where)
         if now is None or now.run != found.run:
             return
-        if (
-            now.job and found.job and now.job.number != found.job.number
-        ):  # it had submitted itself again
+        if now.job and found.job and now.job.number != found.job.number:  # it submitted itself again
             queue.cancel_job(now.job.system, now.job.number)
             found = now
         drop_if_gone(where)
@@ -215,16 +213,16 @@ def _wait(where: Location, found: lease.Lease) -> None:
             lease.drop(where, now)
         time.sleep(0.5)
     raise InputError(
-        f"store {where.name}: the run was told to end, and still held the store after "
-        f"{CANCEL_SECONDS:.0f} s; look at `widthlaw status {where.name}`"
+        f"store {where.name}: the run got a signal to end, but still held the store "
+        f"after {CANCEL_SECONDS:.0f} s; see `widthlaw status {where.name}`"
     )
 
 
 def _clear_up(job: lease.Job, name: str) -> None:
-    """Cancel what a controller that was killed has left behind, and remove the credentials."""
-    with suppress(InputError):  # no folder to be read, or a batch system that does not answer
+    """Cancel the leftover jobs of a killed controller, and remove the credentials."""
+    with suppress(InputError):  # the folder cannot be read, or the batch system does not answer
         run = Run.load(job.folder)
-        if run.run != name:  # submitted again meanwhile, and not ours to end
+        if run.run != name:  # submitted again in the meantime: another run
             return
         run.forget_credentials()
         for number, state in queue.job_states(job.system, run.workers).items():

@@ -1,6 +1,6 @@
-"""Rows that come in frames, one after the other: to the terminal, or to a file, as they come.
+"""Rows in a sequence of frames, printed or written to a file lazily.
 
-A file appears whole or not at all: it is written beside its place under another name.
+A file is written atomically: under a temporary name beside it, renamed at the end.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Frames = Iterable["pd.DataFrame"]
 def print_rows(frames: Frames, form: str | None) -> None:
     """Print rows as text, CSV or JSON."""
     _STREAMS[form](frames, sys.stdout)
-    sys.stdout.flush()  # a reader that has gone shows here, and not when Python ends
+    sys.stdout.flush()  # a closed pipe raises here, and not when Python exits
 
 
 def check_output(file: Path) -> None:
@@ -39,7 +39,7 @@ def check_output(file: Path) -> None:
         Its ending is none that is known, a folder lies there, or a library is missing.
     """
     if file.suffix not in ENDINGS:
-        raise InputError(f"-o {file}: its ending says the format; expected one of {', '.join(ENDINGS)}")
+        raise InputError(f"-o {file}: unknown ending; expected one of {', '.join(ENDINGS)}")
     if file.is_dir():
         raise InputError(f"-o {file}: is a folder; give the name of a file")
     if file.suffix == ".parquet":
@@ -66,7 +66,7 @@ def write_rows(frames: Frames, file: Path) -> None:
 
 @contextmanager
 def _beside(file: Path) -> Iterator[Path]:
-    """A path whose file takes its place when all has gone well, and is removed if not."""
+    """Yield a temporary path; its file replaces `file` on success, and is removed otherwise."""
     draft = file.with_name(f".{file.name}.{uuid.uuid4().hex[:8]}.partial")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -74,7 +74,7 @@ def _beside(file: Path) -> Iterator[Path]:
     except OSError as error:
         raise InputError(
             f"-o {file}: cannot be written ({error.strerror or error}); "
-            "give a file in a folder that may be written"
+            "give a file in a writable folder"
         ) from None
     try:
         yield draft
@@ -84,25 +84,25 @@ def _beside(file: Path) -> Iterator[Path]:
 
 
 def by_column(frame: pd.DataFrame, keys: int) -> pd.DataFrame:
-    """Statistics with a row for each group and column, which a terminal has room for.
+    """Return statistics with a row for each group and column, which fits into a terminal.
 
     Parameters
     ----------
     frame
         From `analysis.summarise`.
     keys
-        How many of its columns say the group.
+        Number of its columns that identify the group.
     """
     import pandas as pd
 
-    told: dict[str, dict[str, str]] = {}
+    labels: dict[str, dict[str, str]] = {}
     for label in frame.columns[keys:]:
         name, _, column = label.removesuffix(")").partition("(")
-        told.setdefault(column, {})[label] = name
+        labels.setdefault(column, {})[label] = name
     groups = frame.columns[:keys]
     parts = [
         frame[[*groups, *names]].rename(columns=names).assign(column=column)
-        for column, names in told.items()
+        for column, names in labels.items()
     ]
     whole = pd.concat(parts).sort_index(kind="stable")
     statistics = [name for name in whole if name not in (*groups, "column")]
@@ -110,7 +110,7 @@ def by_column(frame: pd.DataFrame, keys: int) -> pd.DataFrame:
 
 
 def split_list(text: str | None) -> list[str] | None:
-    """Cut at the commas that stand in no bracket and no quotes."""
+    """Split a list at its commas outside of brackets and quotes."""
     if text is None:
         return None
     words, depth, quote = [""], 0, ""
@@ -126,11 +126,11 @@ def split_list(text: str | None) -> list[str] | None:
     return [word.strip() for word in words]
 
 
-# ---- formats, each of which takes frames with the same columns, the first of which may be empty
+# ---- formats; all frames have the same columns, and the first may be empty
 
 
 def _text(frames: Frames, stream: IO[str]) -> None:
-    """A table; where it comes in several frames, the others are laid out as the first."""
+    """Write a table; later frames get the column widths of the first."""
     first, spaces = None, None
     for frame in frames:
         if not len(frame):
@@ -152,7 +152,7 @@ def _csv(frames: Frames, stream: IO[str]) -> None:
 
 
 def _json(frames: Frames, stream: IO[str]) -> None:
-    """A list with a row a line."""
+    """Write a list with one row per line."""
     stream.write("[")
     before = "\n"
     for frame in frames:
@@ -163,7 +163,7 @@ def _json(frames: Frames, stream: IO[str]) -> None:
 
 
 def _parquet(frames: Frames, file: Path) -> None:
-    """Every frame is a row group."""
+    """Write each frame as a row group."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -180,7 +180,7 @@ def _parquet(frames: Frames, file: Path) -> None:
 
 
 def _arrow_type(pa: Any, column: pd.Series[Any]) -> Any:
-    """By the type of the column and not by its values, of which there may be none."""
+    """Return the type of a column; its values do not matter, for there may be none."""
     known = {"b": pa.bool_(), "i": pa.int64(), "u": pa.uint64(), "f": pa.float64()}
     return known.get(column.dtype.kind, pa.string())
 
@@ -205,4 +205,4 @@ ENDINGS: dict[str, Callable[[Frames, Path], None]] = {
     ".json": _filed("json"),
     ".parquet": _parquet,
 }
-"""How rows are written to a file, by its ending."""
+"""Writers of files by their ending."""

@@ -260,7 +260,7 @@ def test_a_controller_that_is_started_twice_stops_where_its_lease_was_taken(
     run.judge()
     assert "taken over" in run.said()
     noted = Run.load(run.folder)
-    assert noted.said == ""
+    assert noted.message == ""
     assert noted.workers
     assert its_worker not in noted.workers
     assert not psutil.pid_exists(first)

@@ -95,12 +95,12 @@ def test_sizes_and_times_are_bytes_and_seconds(write) -> None:
         ({"memory": "'2 MB'"}, ["memory: got '2 MB'"]),
         ({"memory": "2"}, ["memory: got 2"]),
         ({"workers_per_job": "9"}, ["workers_per_job: got 9, but there are 8 workers"]),
-        ({"queue": "'a b'"}, ["queue: got 'a b', expected a name without blanks"]),
+        ({"queue": "'a b'"}, ["queue: got 'a b', expected a name without spaces"]),
         ({"directives": "'--exclusive'"}, ["directives: got '--exclusive', expected a list"]),
         ({"directives": "['#SBATCH --exclusive']"}, ["without #SBATCH; write '--exclusive'"]),
         ({"prologue": '["a\\nb"]'}, ["prologue[0]", "expected one line of text"]),
         ({"interface": "'ib0'", "host": "'127.0.0.1'"}, ["host: got interface too"]),
-        ({"address": "'tcp://a:1'"}, ["address: a profile of slurm has no such key; leave it out"]),
+        ({"address": "'tcp://a:1'"}, ["address: a profile of slurm has no such key; remove it"]),
         ({"controller": "{ memry = '1 GB' }"}, ["controller.memry: unknown key", "'memory'"]),
         ({"controller": "{ walltime = '1h' }"}, ["controller.walltime: got '1h'"]),
         ({"controller": "{ directives = ['#SBATCH -x'] }"}, ["controller.directives", "write '-x'"]),
@@ -133,7 +133,7 @@ def test_a_batch_system_needs(config, key) -> None:
     ("text", "said"),
     [
         ("system = 'address'\naddress = '10.0.0.1'", 'such as "tls://10.0.0.1:8786"'),
-        ("system = 'address'\ntls_cert = 'a.pem'", "tls_key beside it"),
+        ("system = 'address'\ntls_cert = 'a.pem'", "needs tls_key"),
         ("system = 'address'\ntls_ca_file = 'a.pem'", "tls_ca_file: got 'a.pem', expected a file"),
         ("workers = 3", "system: missing, this key is needed"),
         ("system = ", "not valid TOML"),
@@ -155,10 +155,10 @@ def test_files_lie_beside_their_profile(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("slrum", "no such profile (did you mean 'slurm'?); there are address, "),
+        ("slrum", "no such profile (did you mean 'slurm'?); known are address, "),
         ("{tmp}/none.toml", "none.toml: cannot be read (No such file or directory)"),
         ("{tmp}/folder.toml", "folder.toml: cannot be read (Is a directory)"),
-        ("{tmp}/bytes.toml", "bytes.toml: cannot be read (it is no text in UTF-8)"),
+        ("{tmp}/bytes.toml", "bytes.toml: cannot be read (it is not text in UTF-8)"),
     ],
 )
 def test_what_cannot_be_read(tmp_path, name, said) -> None:
