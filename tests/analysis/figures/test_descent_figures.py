@@ -157,8 +157,8 @@ def test_a_figure_is_written_and_its_axes_and_series_are_named(drawn, tmp_path, 
         assert (tmp_path / f"a{ending}").read_bytes().startswith(start)
     assert panels(figure)
     for axes in panels(figure):
-        place = axes.get_subplotspec()
-        row = [other for other in panels(figure) if other.get_subplotspec().rowspan == place.rowspan]
+        spec = axes.get_subplotspec()
+        row = [other for other in panels(figure) if other.get_subplotspec().rowspan == spec.rowspan]
         assert axes.get_xlabel()
         assert any(other.get_ylabel() for other in row)
     legends = [*figure.legends, *(axes.get_legend() for axes in panels(figure))]
@@ -269,8 +269,8 @@ def test_a_phase_figure_of_a_single_n_has_the_share_of_every_family_over_k(
         found = widths.sel(at).squeeze()
         located = np.isin(found.outcome, ["fitted", "separated"])
         np.testing.assert_allclose(marks_at_half(axes), found.k50.values[located], rtol=1e-9)
-        for xy, place in zip(lines, study.ds[along].values, strict=True):
-            cell = counts.sel(at | {along: place})
+        for xy, value in zip(lines, study.ds[along].values, strict=True):
+            cell = counts.sel(at | {along: value})
             np.testing.assert_array_equal(xy[:, 0], study.ds.k.squeeze())
             np.testing.assert_array_equal(xy[:, 1], cell.successes / cell.trials)
 
@@ -404,7 +404,7 @@ def test_a_trial_that_was_not_followed_proves_nothing(descents) -> None:
 def test_the_proof_figure_sets_the_sufficient_beside_the_measured_width(descents, drawn) -> None:
     study = descents["proof"]
     steps = proof_steps(study.ds, study.widths).squeeze()
-    axes = titled(drawn["proof", "proof"], "width that suffices")
+    axes = titled(drawn["proof", "proof"], "sufficient width")
     enough = study.ds.sufficient_width.median("seed").squeeze().values
     np.testing.assert_allclose(data_lines(axes, marker="s")[0][:, 1], enough, rtol=1e-12)
     np.testing.assert_allclose(steps.width_factor, enough / study.widths.k50.squeeze(), rtol=1e-12)
@@ -480,7 +480,7 @@ def test_one_seed_gives_a_slope_without_an_interval_and_a_negative_gap_none() ->
 
 
 def test_a_slope_is_asked_of_one_cell() -> None:
-    with pytest.raises(ValueError, match="several places"):
+    with pytest.raises(ValueError, match="several values"):
         gap_slope(xr.concat([gap_store(-0.5)] * 2, dim=xr.IndexVariable("d", [5, 10])))
 
 
@@ -498,7 +498,7 @@ def test_the_generalisation_figure_draws_means_and_the_fitted_slope(descents, dr
         assert any(text.startswith(start) for text in words)
 
 
-def test_trials_without_a_certificate_are_told_in_words(tmp_path, make_sweep) -> None:
+def test_trials_without_a_certificate_are_counted_in_the_figure(tmp_path, make_sweep) -> None:
     keys = STORES["theorem1"] | {"dataset": "{ kind = 'circle' }", "d": "[2]", "n": "[8]"}
     for name, depth in (("none", "1"), ("some", "[1, 2]")):
         pipeline.run(make_sweep(**(keys | {"depth": depth})), tmp_path / f"{name}.zarr")

@@ -140,11 +140,11 @@ def test_axes_are_labelled_and_the_first_of_a_row_for_the_row(figures, name, kin
     assert drawn
     for axes in drawn:
         assert axes.get_xlabel()
-        place = axes.get_subplotspec()
+        spec = axes.get_subplotspec()
         first = next(
             other
             for other in drawn
-            if other.get_subplotspec().rowspan == place.rowspan
+            if other.get_subplotspec().rowspan == spec.rowspan
             and other.get_subplotspec().colspan.start == 0
         )
         assert axes.get_ylabel() or first.get_ylabel()
@@ -232,10 +232,10 @@ def test_the_collapse_has_every_curve_twice_and_the_fitted_exponent(studies, fig
     curves = [line.get_xydata() for line in raw.lines if len(line.get_ydata())]
     scaled = [line.get_xydata() for line in master.lines if line.get_linestyle() == "None"]
     assert len(curves) == len(scaled) == found.sizes["cell"]
-    for curve, points_, place in zip(
+    for curve, points_, index in zip(
         curves, scaled, np.argsort(found.n.values, kind="stable"), strict=True
     ):
-        cell = found.isel(cell=place)
+        cell = found.isel(cell=index)
         np.testing.assert_array_equal(points_[:, 1], cell.share)
         x = (np.log(curve[:, 0]) - cell.log_k50.item()) / np.exp(cell.log_w.item())
         np.testing.assert_allclose(x, cell.x, atol=1e-9)
@@ -274,7 +274,7 @@ def test_the_stress_figure_sets_the_measured_beside_the_predicted_width(studies,
         np.testing.assert_allclose(dots.get_xydata(), alphas, rtol=1e-12)
 
 
-def test_the_stress_figure_counts_the_cells_that_it_cannot_place(studies, figures) -> None:
+def test_the_stress_figure_counts_the_cells_without_a_critical_width(studies, figures) -> None:
     outcomes = critical_widths(studies["stress"].ds).sel(dataset="circle").outcome.values
     missing = int((outcomes == "degenerate").sum())
     _, against = panels(figures["stress", "stress"])
