@@ -322,7 +322,7 @@ def test_reads_and_changes_wait_for_the_server(
     s3_server.kill()
     actions: list[tuple[Callable[[], Any], Any]] = [
         (s3.exists, True),
-        (s3.fingerprint, s3.fingerprint()),
+        (s3.fingerprint, s3.fingerprint),
         (lambda: {"zarr.json", "lease"} <= set(dict(s3.files())), True),
         (lambda: s3.read("lease"), b"mine"),
         (lambda: s3.swap("other", None, b"new"), True),
