@@ -150,6 +150,13 @@ class Sweep:
         are attributes of the sweep as well.
     descent
         None for experiments that do not descend.
+
+    Examples
+    --------
+    >>> import pipeline
+    >>> sweep = pipeline.load_sweep("theorem2")
+    >>> isinstance(sweep, pipeline.Sweep), sweep.name, len(sweep.seeds)
+    (True, 'theorem2', 40)
     """
 
     name: str

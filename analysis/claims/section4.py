@@ -26,6 +26,7 @@ from analysis.experiments.input import is_smooth
 from analysis.study import Study
 from analysis.success.budgets import budget_of
 from analysis.transitions import critical_widths
+from pipeline.descent.architecture import parameter_count
 from pipeline.trial_status import Status
 
 __all__ = ["budget", "depth", "input_layer", "joint", "output_layer"]
@@ -246,7 +247,7 @@ def _effect_of_depth(found: Sequence[xr.Dataset]) -> Verdict:
 def _parameters(cell: xr.Dataset, end: str = "k50") -> float:
     """Return the weights of a network at its critical width, or at an end of the interval, over n."""
     k, d, layers = float(cell[end]), int(cell.d), int(cell.depth)
-    return (k * d + (layers - 1) * k**2 + k) / int(cell.n)
+    return parameter_count(k, d, layers) / int(cell.n)
 
 
 def _change(first_low: float, first_high: float, last_low: float, last_high: float) -> int:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import xarray as xr
 
+from pipeline.numerics.activations import ACTIVATIONS
+
 __all__ = ["SUFFICIENT", "is_smooth", "looseness"]
 
 SUFFICIENT = {"n²/d": "smooth φ", "n⁴/d³": "ReLU"}
@@ -12,10 +14,8 @@ SUFFICIENT = {"n²/d": "smooth φ", "n⁴/d³": "ReLU"}
 
 def is_smooth(activation: str) -> bool:
     """Return True if the derivative of an activation has no jump."""
-    # Imported here: the register comes with compiled code that nothing else here needs.
-    from pipeline.descent.activations import SMOOTHNESS
-
-    return SMOOTHNESS[activation].jump == 0
+    derivative = ACTIVATIONS[activation].derivative
+    return derivative is not None and derivative.jump == 0
 
 
 def looseness(widths: xr.Dataset) -> xr.Dataset:

@@ -1,4 +1,8 @@
-"""Gradient descent on networks: its result, its number of steps, and the distance it travels."""
+"""Gradient descent on networks: its result, its number of steps, and the distance it travels.
+
+Public interface: `train` runs descent on any of the layers; `residual_norm` is the closed form for
+the output layer.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +22,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOMES:  # imported on first use: whoever needs one module does not pay for all
+    if name in _HOMES:  # imported on first use, so that one module does not cost the import of all
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

@@ -1,8 +1,8 @@
-"""The constants of Theorem 1 for networks of one hidden layer, and the largest residual they allow.
+"""The constants of Theorem 1 for networks of one hidden layer, and the largest certified residual.
 
 alpha is half the least singular value of J at theta_0 (Assumption 1). beta bounds ||J|| (Assumption 2)
 on the ball of radius R, which the iterates do not leave by (5). The deviation bounds ||J - J0|| on
-that ball; Assumption 3 asks for alpha/3 at most. Theorem 1 takes R = 5 ||r_0|| / alpha, so the largest
+that ball; Assumption 3 requires at most alpha/3. Theorem 1 takes R = 5 ||r_0|| / alpha, so the largest
 radius with a small enough deviation certifies residuals up to alpha R / 5.
 
 Output layer: J = Phi^T does not move, so beta = ||Phi|| and every radius is certified.
@@ -11,12 +11,12 @@ Input layer: J J^T = (X X^T) o (S^T S) with S = diag(v) phi'(W X^T), and by Schu
 norm is at most ||X||^2 times the largest squared column of S. With |phi'| <= B this gives
 beta = B ||v||_2 ||X||. Where phi' is Lipschitz (constant M) a column of S - S0 is at most
 M ||v||_inf ||x_i|| ||W - W0||_F. Where phi' jumps at 0 (ReLU by 1), it is the jump times the v of the
-units whose sign has flipped; to flip unit l at x_i costs (w_l x_i)^2 / ||x_i||^2 of R^2, so that no
-more can flip than the cheapest that R^2 pays for.
+units whose sign has flipped. Flipping unit l at x_i costs (w_l x_i)^2 / ||x_i||^2 of R^2, so the number
+of flips is at most the number of cheapest units whose total cost is within R^2.
 
-Both layers: v moves by at most R as well, and Phi by B ||X|| R.
+Both layers: v moves by at most R, too, and Phi by at most B ||X|| R.
 
-Deeper networks have no certificate here: their constants are measured along one direction.
+Deeper networks are not certified: their constants are measured along one direction.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.descent.activations import SMOOTHNESS
+from pipeline.descent.dispatch import DERIVATIVES
 from pipeline.descent.network import Network
 
 __all__ = ["Certificate", "certify"]
@@ -40,19 +40,18 @@ HALVINGS = 200
 
 @dataclass(frozen=True)
 class Certificate:
-    """What Theorem 1 says of one start.
+    """The constants of Theorem 1 at one start.
 
     Attributes
     ----------
     alpha
-        Half the least singular value of J0; 0 where it is lost to rounding, and then nothing is
-        certified.
+        Half the least singular value of J0; 0 if it is below rounding, and then nothing is certified.
     beta
         Bound on ||J|| within the radius.
     radius
         Largest R of Assumption 3; inf where J does not move.
     rigorous
-        Whether the bounds are proven, not measured.
+        True if the bounds are proven, False if they are measured.
     """
 
     alpha: float
@@ -77,11 +76,11 @@ def certify(network: Network, X: Array, direction: Array | None = None) -> Certi
     Parameters
     ----------
     network
-        At theta_0.
+        The network at theta_0.
     X
         Inputs, shape (n, d).
     direction
-        Residual along which a network of several layers is measured, shape (n,).
+        Residual, shape (n,), in whose direction a network of several layers is measured.
 
     Returns
     -------
@@ -99,7 +98,7 @@ def certify(network: Network, X: Array, direction: Array | None = None) -> Certi
         deviation = _measured_deviation(network, X, J, direction)
         radius = _largest_radius(deviation, alpha / 3, precision=1e-3)
         return Certificate(alpha, largest + alpha / 3, radius, rigorous=False)
-    norm, slope = float(np.linalg.norm(X, 2)), SMOOTHNESS[network.activation].slope
+    norm, slope = float(np.linalg.norm(X, 2)), DERIVATIVES[network.activation].slope
     v = float(np.linalg.norm(network.v))
     deviation = _input_deviation(network, X, norm)
     if network.trained == "input":
@@ -113,25 +112,25 @@ def certify(network: Network, X: Array, direction: Array | None = None) -> Certi
 
 
 def _input_deviation(network: Network, X: Array, norm: float) -> Bound:
-    """Bound on ||J(W) - J(W0)|| for ||W - W0||_F <= R, v being fixed."""
-    smooth = SMOOTHNESS[network.activation]
+    """Return a bound on ||J(W) - J(W0)|| for ||W - W0||_F <= R at fixed v."""
+    derivative = DERIVATIVES[network.activation]
     largest_v = float(np.abs(network.v).max())
     rows = np.linalg.norm(X, axis=1)
-    if smooth.bend is not None:
-        lipschitz = smooth.bend * largest_v * norm * float(rows.max())
+    if derivative.bend is not None:
+        lipschitz = derivative.bend * largest_v * norm * float(rows.max())
         return lambda R: lipschitz * R
-    toll = (network.W @ (X / np.where(rows > 0, rows, 1)[:, None]).T)[:, rows > 0] ** 2
-    paid = np.cumsum(np.sort(toll, axis=0), axis=0)  # (k, n): of the cheapest units, one after another
+    cost = (network.W @ (X / np.where(rows > 0, rows, 1)[:, None]).T)[:, rows > 0] ** 2
+    paid = np.cumsum(np.sort(cost, axis=0), axis=0)  # (k, n): total of the cheapest 1, 2, ... units
 
     def deviation(R: float) -> float:
         flipped = (paid <= R**2).sum(axis=0).max(initial=0)
-        return float(smooth.jump * norm * largest_v * np.sqrt(flipped))
+        return float(derivative.jump * norm * largest_v * np.sqrt(flipped))
 
     return deviation
 
 
 def _measured_deviation(network: Network, X: Array, J: Array, direction: Array) -> Bound:
-    """||J - J0|| at distance R from theta_0, towards which descent sets out from a residual."""
+    """Return ||J - J0|| as a function of the distance R, in the first direction of descent."""
     towards = J.T @ direction
     length = np.linalg.norm(towards)
     towards = towards / length if length > 0 else towards
@@ -145,13 +144,13 @@ def _measured_deviation(network: Network, X: Array, J: Array, direction: Array) 
 
 
 def _largest_radius(deviation: Bound, allowed: float, precision: float = 1e-12) -> float:
-    """Largest R with deviation(R) <= allowed, to a relative precision; 0 where there is none."""
+    """Return the largest R with deviation(R) <= allowed, to a relative precision; 0 if none."""
     if allowed <= 0:
         return 0.0
     high = 1.0
     while deviation(high) <= allowed and high < 1e12:
         high *= 2
-    if high >= 1e12:  # nothing ever deviates, as for the linear activation
+    if high >= 1e12:  # the Jacobian does not move, as for the linear activation
         return np.inf
     low = 0.0
     for _ in range(HALVINGS):

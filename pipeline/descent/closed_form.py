@@ -1,8 +1,8 @@
 """The output layer in closed form: gradient descent on v, W being fixed, after any number of steps.
 
-f = Phi^T v is linear in v, so with Phi^T = sum of sigma_i u_i w_i^T the residual's part along u_i
-shrinks by 1 - eta sigma_i^2 at every step, r_t = (I - eta Phi^T Phi)^t r_0, and what lies outside the
-range of Phi^T stays. Nothing is iterated: a million steps cost as much as one.
+f = Phi^T v is linear in v. With Phi^T = sum of sigma_i u_i w_i^T, the residual's component along u_i
+shrinks by 1 - eta sigma_i^2 at every step, r_t = (I - eta Phi^T Phi)^t r_0, and the component outside
+the range of Phi^T stays. Nothing is iterated: a million steps cost as much as one.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ __all__ = ["Modes", "modes", "residual_norm"]
 
 Array = NDArray[np.float64]
 
-AT_ONCE = 2_000_000
-"""Numbers held while many steps are evaluated."""
+IN_MEMORY = 2_000_000
+"""Largest number of values in memory while many steps are evaluated."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,9 @@ class Modes:
     sigma
         (m,) singular values of Phi that are not zero, descending.
     along
-        (m,) parts of r_0 along their left singular vectors.
+        (m,) components of r_0 along their left singular vectors.
     beyond
-        Norm of the part of r_0 that no v can reach.
+        Norm of the component of r_0 that no v can change.
     """
 
     sigma: Array
@@ -39,22 +39,22 @@ class Modes:
     beyond: float
 
     def residual(self, steps: ArrayLike, step_size: float) -> Array:
-        """||r_t|| after each number of steps, shape (len(steps),)."""
+        """Return ||r_t|| after each number of steps, shape (len(steps),)."""
         t = np.asarray(steps, dtype=np.float64)
         out = np.empty(t.size)
-        size = max(1, AT_ONCE // max(1, self.sigma.size))
+        size = max(1, IN_MEMORY // max(1, self.sigma.size))
         for start in range(0, t.size, size):
             part = slice(start, start + size)
             out[part] = _row_norms(_times(self._shrunk(t[part], step_size), self.along))
         return np.hypot(out, self.beyond)
 
     def squared_residual(self, steps: ArrayLike, step_size: float) -> Array:
-        """||r_t||^2 after each number of steps, shape (len(steps),)."""
+        """Return ||r_t||^2 after each number of steps, shape (len(steps),)."""
         with np.errstate(over="ignore"):
             return np.square(self.residual(steps, step_size))
 
     def travelled(self, steps: int, step_size: float) -> float:
-        """||v_t - v_0||."""
+        """Return ||v_t - v_0||."""
         x = step_size * self.sigma**2
         left = self._shrunk(np.array([float(steps)]), step_size)[0]
         signed = np.where((x > 1) & (steps % 2 == 1), -left, left)
@@ -63,7 +63,7 @@ class Modes:
         return float(np.linalg.norm(_times(gone, self.along / self.sigma)))
 
     def left_to_go(self, steps: int, step_size: float) -> float:
-        """||v_t - v_infinity||, to the solution that is nearest to v_0."""
+        """Return ||v_t - v_infinity||, the distance to the solution nearest to v_0."""
         left = self._shrunk(np.array([float(steps)]), step_size)[0]
         return float(np.linalg.norm(_times(left, self.along / self.sigma)))
 
@@ -73,13 +73,13 @@ class Modes:
         return float(np.linalg.norm(self.along / self.sigma))
 
     def steps_to(self, tolerances: ArrayLike, step_size: float, budget: int) -> Array:
-        """First step at which ||r||^2 / ||r_0||^2 meets each tolerance, inf beyond `budget`."""
+        """Return the first step at which ||r||^2 / ||r_0||^2 meets each tolerance; inf if none."""
         start = float(self.squared_residual([0], step_size)[0])
         last = self._lowest(step_size, budget)
         return np.array([self._first(t * start, step_size, last) for t in np.atleast_1d(tolerances)])
 
     def _lowest(self, step_size: float, budget: int) -> int:
-        """Where the loss is least: at the end, or, for a step too large, before it rises for good."""
+        """Return the step of least loss: the last, or if descent diverges the one before the rise."""
         if not self.sigma.size or step_size * self.sigma[0] ** 2 <= 2:
             return budget
         low, high = 0, budget
@@ -100,7 +100,7 @@ class Modes:
         return float(low)
 
     def _shrunk(self, t: Array, step_size: float) -> Array:
-        """|1 - eta sigma^2|^t, shape (steps, m)."""
+        """Return |1 - eta sigma^2|^t, shape (steps, m)."""
         x = step_size * self.sigma**2
         with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
             logs = np.where(x < 1, np.log1p(-np.minimum(x, 1)), np.log(np.maximum(x, 1) - 1))
@@ -109,13 +109,13 @@ class Modes:
 
 
 def _times(factors: Array, along: Array) -> Array:
-    """The product, 0 along modes that are not excited, however fast they grow."""
+    """Return the product, which is 0 along modes that r_0 lacks, however fast they grow."""
     with np.errstate(over="ignore", invalid="ignore"):
         return np.where(along == 0, 0.0, factors * along)
 
 
 def _row_norms(rows: Array) -> Array:
-    """Euclidean norms of rows whose squares may leave the range of floats."""
+    """Return Euclidean norms of rows whose squares may overflow."""
     largest = np.abs(rows).max(axis=1, initial=0.0)
     scale = np.where((largest > 0) & np.isfinite(largest), largest, 1.0)
     with np.errstate(over="ignore"):
@@ -143,7 +143,7 @@ def modes(Phi: Array, residual: Array) -> Modes:
 def residual_norm(
     Phi: ArrayLike, y: ArrayLike, steps: ArrayLike, step_size: float | None = None
 ) -> Array:
-    """Norm of the residual after any numbers of gradient steps on the output layer.
+    """Return the norm of the residual after any numbers of gradient steps on the output layer.
 
     Parameters
     ----------
@@ -154,7 +154,7 @@ def residual_norm(
     steps
         Whole numbers of steps from v_0 = 0, shape (s,).
     step_size
-        eta; 1 / sigma_max(Phi)^2 if None. Beyond twice that descent diverges.
+        eta; 1 / sigma_max(Phi)^2 if None. Above twice that value, descent diverges.
 
     Returns
     -------
@@ -165,8 +165,13 @@ def residual_norm(
     Raises
     ------
     ValueError
-        For shapes that do not fit together, values that are not finite, and steps that are not
-        whole or negative.
+        The shapes do not match, values are not finite, or steps are negative or not whole.
+
+    Examples
+    --------
+    >>> from pipeline.descent import residual_norm
+    >>> residual_norm([[2.0, 0.0], [0.0, 1.0]], [3.0, 4.0], steps=[0, 1, 2]).tolist()
+    [5.0, 3.0, 2.25]
     """
     features, labels = np.asarray(Phi, dtype=np.float64), np.asarray(y, dtype=np.float64)
     counts = _counts(steps)

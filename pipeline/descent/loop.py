@@ -1,10 +1,10 @@
 """Full-batch gradient descent, compiled: one loop for every layer and depth.
 
 The loss is half the squared residual, L = ||y - f||^2 / 2. One pass over the network gives the
-residual and the derivatives; matrix products go to BLAS, all else is done a row at a time while the
-row is in cache. The loop stops as soon as the last tolerance is met, and at divergence: a residual
-that is not finite, or a relative loss above `DIVERGED`. A mere increase is none, since ReLU raises
-its loss on many steps while it still falls.
+residual and the derivatives; BLAS computes the matrix products, and everything else works on one row
+at a time while the row is in cache. The loop stops as soon as the last tolerance is met, and at
+divergence: a residual that is not finite, or a relative loss above `DIVERGED`. An increase alone is not
+divergence, since the loss of ReLU networks rises on many steps while it falls overall.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pipeline.descent.activations import SLOPES, activate, code_of
+from pipeline.descent.dispatch import SLOPES, activate, code_of
 from pipeline.descent.network import Network
 from pipeline.numerics.compiled import compiled, entry
 
@@ -23,24 +23,24 @@ __all__ = ["DIVERGED", "LEAST_TOLERANCE", "Training", "train"]
 Array = NDArray[np.float64]
 
 DIVERGED = 1e6
-"""Relative loss beyond which descent is given up."""
+"""Relative loss above which descent counts as diverged and stops."""
 
 LARGEST = np.finfo(np.float64).max
-"""A loss above it, also the first one, is no number to descend from."""
+"""A larger loss, including the first one, is not finite: descent stops."""
 
 LEAST_TOLERANCE = 1e-26
-"""Relative loss ||r||^2 / ||r0||^2 that float64 reaches: residuals are rounded at about 1e-14."""
+"""Smallest relative loss ||r||^2 / ||r0||^2 in float64: residuals are rounded at about 1e-14."""
 
 
 @dataclass(frozen=True)
 class Training:
-    """What one descent came to.
+    """The result of one descent.
 
     Attributes
     ----------
     steps_to_tolerance
         (tolerances,) the first step at which the relative loss ||r||^2 / ||r0||^2 is at or below
-        each tolerance; inf where no step was.
+        each tolerance; inf if there was none.
     curve
         (marks,) relative loss at the marked steps; NaN after the last step taken.
     steps
@@ -50,10 +50,10 @@ class Training:
     distance
         ||theta - theta0|| over the trained weights.
     diverged
-        Whether the loss left all bounds.
+        True if the relative loss exceeded `DIVERGED` or was not finite.
     rate_ratio, path_ratio
-        Left over right side of (4) and of (5), the worst of all steps from the first on; NaN unless
-        they were watched.
+        Left over right side of (4) and of (5), the largest over all steps; NaN unless `alpha` was
+        given.
     last_ratio
         Residual of the last step over that of the one before.
     """
@@ -85,23 +85,34 @@ def train(
     Parameters
     ----------
     network
-        Its weights are overwritten by those of the last step.
+        The start; its weights are overwritten by those of the last step.
     X, y
         Inputs (n, d) and labels (n,).
     step_size
         eta.
     steps
-        The most updates to make.
+        Largest number of updates.
     tolerances
-        Of the relative loss, in any order; the loop ends when the least is met.
+        Tolerances of the relative loss, in any order; the loop ends when the smallest is met.
     marks
-        Steps at which to keep the loss, ascending.
+        Steps at which to record the loss, ascending.
     alpha
-        Of Assumption 1; above 0 the two sides of (4) and (5) are compared at every step.
+        The constant of Assumption 1; if it is above 0, the two sides of (4) and (5) are compared at
+        every step.
 
     Returns
     -------
     Training
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pipeline.descent import train
+    >>> from pipeline.descent.network import Network, balanced
+    >>> network = Network("relu", W=np.eye(2), hidden=np.empty((0, 2, 2)), v=balanced(2))
+    >>> done = train(network, np.eye(2), np.array([1.0, -1.0]), 1.0, 50, tolerances=[1e-4])
+    >>> done.steps_to_tolerance, done.diverged
+    (array([7.]), False)
     """
     wanted = np.asarray(tolerances, dtype=np.float64)
     order = np.argsort(-wanted, kind="stable")
@@ -183,7 +194,7 @@ def _descend(  # type: ignore[no-untyped-def]
 def _forward(X_T, y, W, hidden, v, code, keeps, slopes, features, residual):  # type: ignore[no-untyped-def]
     """Fill derivatives, features and f - y; return its square.
 
-    The last layer's features are summed up at once and kept only where v is trained.
+    The last layer's features are summed up immediately and stored only if v is trained.
     """
     last = hidden.shape[0]
     for layer in range(last + 1):
@@ -214,7 +225,7 @@ def _forward(X_T, y, W, hidden, v, code, keeps, slopes, features, residual):  # 
 def _update(  # type: ignore[no-untyped-def]
     X, W, hidden, v, code, trains_hidden, trains_output, eta, slopes, features, residual, back, G, H
 ):
-    """One step against the gradient, from the last layer to the first."""
+    """Take one step against the gradient, from the last layer to the first."""
     last = hidden.shape[0]
     if trains_hidden:
         if code < len(SLOPES) and not trains_output:
@@ -238,7 +249,7 @@ def _update(  # type: ignore[no-untyped-def]
     _add(W.reshape(-1), -eta, G.reshape(-1))
 
 
-# A rectifier's last layer needs neither phi nor phi' written down: a fifth less time for small ones.
+# The last layer of a rectifier network need not store phi or phi': small ones take a fifth less time.
 
 
 @compiled
@@ -251,7 +262,7 @@ def _add_rectified(total, v, Z, slope):  # type: ignore[no-untyped-def]
 
 @compiled
 def _bend_rectified(Z, slope, v, residual):  # type: ignore[no-untyped-def]
-    """Put phi'(Z) v residual^T in the place of Z."""
+    """Overwrite Z by phi'(Z) v residual^T."""
     for unit in range(Z.shape[0]):
         for i in range(Z.shape[1]):
             Z[unit, i] = v[unit] * residual[i] * (1.0 if Z[unit, i] > 0 else slope)
@@ -259,12 +270,12 @@ def _bend_rectified(Z, slope, v, residual):  # type: ignore[no-untyped-def]
 
 @compiled
 def _apart(W, W0, hidden, hidden0, v, v0):  # type: ignore[no-untyped-def]
-    """Squared distance of all weights from where they began."""
+    """Return the squared distance of all weights from their start."""
     total = _square_apart(W.reshape(-1), W0.reshape(-1)) + _square_apart(v, v0)
     return total + _square_apart(hidden.reshape(-1), hidden0.reshape(-1))
 
 
-# Loops over whole slices from 0 on: numba can then use the processor's vectors.
+# The loops below run over whole slices, from 0: numba can then vectorise them.
 
 
 @compiled

@@ -1,8 +1,8 @@
 """A network of L hidden layers of width k, f(x) = v^T phi(W_L ... phi(W_1 x)), and its Jacobian.
 
-L = 1 is the paper's (3). Which weights are trained, and so what theta is, the network knows:
-`output` trains v, `input` all hidden weights, `both` everything. The parameters stand in the order
-W, the other hidden layers, v, each row by row.
+L = 1 is the paper's (3). A network knows which of its weights are trained, that is, what theta is:
+`output` trains v, `input` all hidden weights, `both` everything. The order of the parameters is W, the
+other hidden layers, v, each row by row.
 """
 
 from __future__ import annotations
@@ -12,31 +12,30 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.descent.activations import activate, code_of
+from pipeline.descent.architecture import parameter_count
+from pipeline.descent.dispatch import activate, code_of
 from pipeline.numerics.compiled import entry
 
-__all__ = ["TRAINED", "Network", "balanced"]
+__all__ = ["Network", "balanced"]
 
 Array = NDArray[np.float64]
 
-TRAINED = ("output", "input", "both")
-
 
 def balanced(k: int) -> Array:
-    """Output weights +1/sqrt(k), -1/sqrt(k) in turn, as many of either, shape (k,)."""
+    """Return output weights +1/sqrt(k), -1/sqrt(k) in turn, half of either sign, shape (k,)."""
     if k % 2:
-        raise ValueError(f"k: got {k}, expected an even width: as many weights of either sign")
+        raise ValueError(f"k: got {k}, expected an even width: half the weights of either sign")
     return np.resize([1.0, -1.0], k) / np.sqrt(k)
 
 
 @dataclass
 class Network:
-    """Weights, and which of them are trained.
+    """The weights of a network, and the choice of those that are trained.
 
     Attributes
     ----------
     activation
-        A key of `pipeline.descent.activations.SMOOTHNESS`.
+        A key of `pipeline.descent.dispatch.DERIVATIVES`.
     W
         (k, d) weights of the first hidden layer.
     hidden
@@ -44,7 +43,7 @@ class Network:
     v
         (k,) output weights.
     trained
-        One of `TRAINED`.
+        One of `pipeline.descent.architecture.TRAINED`.
     """
 
     activation: str
@@ -55,30 +54,30 @@ class Network:
 
     @property
     def trains_hidden(self) -> bool:
-        """Whether W and the other hidden layers are parameters."""
+        """True if W and the other hidden layers are parameters."""
         return self.trained != "output"
 
     @property
     def trains_output(self) -> bool:
-        """Whether v is a parameter."""
+        """True if v is a parameter."""
         return self.trained != "input"
 
     @property
     def parameters(self) -> int:
         """Number of trained weights."""
-        inner = self.W.size + self.hidden.size
-        return inner * self.trains_hidden + self.v.size * self.trains_output
+        k, d = self.W.shape
+        return parameter_count(k, d, 1 + len(self.hidden), self.trained)
 
     def outputs(self, X: Array) -> Array:
-        """f(x_i), shape (n,)."""
+        """Return f(x_i), shape (n,)."""
         return self.v @ self.features(X)
 
     def features(self, X: Array) -> Array:
-        """Phi of the last hidden layer, shape (k, n)."""
+        """Return Phi of the last hidden layer, shape (k, n)."""
         return self._layers(X)[0][-1]
 
     def dead_samples(self, X: Array) -> int:
-        """Samples at which no unit of the last hidden layer is active: no descent moves them."""
+        """Count samples at which no unit of the last layer is active: descent cannot move them."""
         return int((self._layers(X)[1][-1] == 0).all(axis=0).sum())
 
     def copy(self) -> Network:
@@ -87,19 +86,19 @@ class Network:
 
     def moved(self, by: Array) -> Network:
         """Return the network with its trained weights moved by a vector of shape (parameters,)."""
-        other, taken = self.copy(), 0
+        other, used = self.copy(), 0
         weights = [
             *(["W", "hidden"] if self.trains_hidden else []),
             *(["v"] if self.trains_output else []),
         ]
         for name in weights:
             array = getattr(other, name)
-            array += by[taken : taken + array.size].reshape(array.shape)
-            taken += array.size
+            array += by[used : used + array.size].reshape(array.shape)
+            used += array.size
         return other
 
     def jacobian(self, X: Array) -> Array:
-        """J, the derivatives of the outputs in the trained weights, shape (n, parameters)."""
+        """Return J, the derivatives of the outputs in the trained weights, shape (n, parameters)."""
         features, signals = self._signals(X)
         n, blocks = len(X), []
         if self.trains_hidden:
@@ -110,7 +109,7 @@ class Network:
         return np.concatenate(blocks, axis=1)
 
     def tangent_kernel(self, X: Array) -> Array:
-        """J J^T, the empirical neural tangent kernel, shape (n, n), without J."""
+        """Return J J^T, the empirical neural tangent kernel, shape (n, n), without forming J."""
         features, signals = self._signals(X)
         K = features[-1].T @ features[-1] if self.trains_output else np.zeros((len(X), len(X)))
         if self.trains_hidden:
@@ -119,13 +118,13 @@ class Network:
         return K
 
     def tangent_extremes(self, X: Array) -> tuple[float, float]:
-        """Least and largest eigenvalue of J J^T; the least is 0 below n parameters."""
+        """Return the least and largest eigenvalue of J J^T; the least is 0 below n parameters."""
         values = np.linalg.eigvalsh(self.tangent_kernel(X))
         least = 0.0 if self.parameters < len(X) else max(float(values[0]), 0.0)
         return least, float(values[-1])
 
     def _layers(self, X: Array) -> tuple[list[Array], list[Array]]:
-        """phi and phi' of every hidden layer, each (k, n)."""
+        """Return phi and phi' of every hidden layer, each (k, n)."""
         features: list[Array] = []
         slopes: list[Array] = []
         below = np.ascontiguousarray(X.T)
@@ -138,7 +137,7 @@ class Network:
         return features, slopes
 
     def _signals(self, X: Array) -> tuple[list[Array], list[Array]]:
-        """Features, and the derivative of f in every pre-activation, (k, n) for each layer."""
+        """Return the features, and the derivative of f in every pre-activation, (k, n) per layer."""
         features, slopes = self._layers(X)
         signal = self.v[:, None] * slopes[-1]
         signals = [signal]

@@ -96,6 +96,17 @@ def run(
         for new ones.
     LeaseLost
         Another run has taken the store over; what is written stays valid.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import pipeline
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> outcome = pipeline.run("tiny", f"{folder.name}/tiny.zarr")
+    >>> outcome.trials, outcome.failed
+    (720, 0)
+    >>> pipeline.run("tiny", f"{folder.name}/tiny.zarr").trials  # the same call again resumes
+    0
     """
     if not isinstance(sweep, Sweep):
         sweep = load_sweep(sweep)

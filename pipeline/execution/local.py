@@ -31,6 +31,15 @@ def local_client(workers: int | None = None) -> Client:
     -------
     distributed.Client
         Closing it closes the workers.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import pipeline
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> with pipeline.local_client(workers=2) as client:
+    ...     pipeline.run("tiny", f"{folder.name}/tiny.zarr", client).trials
+    720
     """
     import dask
     from dask.system import CPU_COUNT

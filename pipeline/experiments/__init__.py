@@ -1,8 +1,19 @@
-"""One file per experiment: what it stores, what one seed of it computes, and what that costs.
+"""One file per experiment: the arrays that it stores, the computation of one seed, and its cost.
 
-Each file ends in its `EXPERIMENT`, a record of `pipeline.experiments.base`. A new experiment is such
-a file and a line in `MODULES`. A module is imported when its experiment is asked for: the state of a
-store can be told without the numerics.
+Each file ends with its `EXPERIMENT`, a record of `pipeline.experiments.base`. A module is imported when
+its experiment is used: the state of a store can be shown without the numerics.
+
+Additions, and the places that each of them touches:
+
+- an experiment: one file here, and a line in `MODULES`;
+- an activation: one record in `pipeline/numerics/activations`, and a line in `MODULES` there;
+- a kind of dataset: one record in `pipeline/numerics/datasets.py`, and a line in `KINDS`;
+- a leading axis of stores: a line in `pipeline/axes.py`, and `options` of the experiments that take it;
+- a scaling law: a line in `LAWS` of `analysis/scaling/laws.py`;
+- a figure: one file in `analysis/figures`, and a line in its register;
+- a batch system: one file in `jobs/cluster/systems`, and a line in its register.
+
+Sweep files, checks, stores, costs and reports follow from these records.
 """
 
 from __future__ import annotations
@@ -43,7 +54,7 @@ MODULES = {
 
 
 class _Register(Mapping[str, Experiment]):
-    """Experiments by the names that sweeps have for them."""
+    """Experiments by the names that sweep files use."""
 
     def __getitem__(self, name: str) -> Experiment:
         experiment: Experiment = import_module(f"{__name__}.{MODULES[name]}").EXPERIMENT
@@ -59,12 +70,13 @@ class _Register(Mapping[str, Experiment]):
 EXPERIMENTS = _Register()
 
 SECONDS = Variable("seconds", (), "time of all widths of one seed on one core", "s")
-"""A timing, not a result: two stores are equal whatever it says."""
+"""A timing, not a result: it is ignored in comparisons of stores."""
 
 TRIAL_SECONDS = Variable("seconds", ("width",), "time of the trial on one core", "s")
 
 
 def experiment_of(sweep: Sweep) -> Experiment:
+    """Return the experiment of a sweep."""
     return EXPERIMENTS[sweep.experiment]
 
 

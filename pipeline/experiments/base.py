@@ -1,6 +1,6 @@
-"""What every experiment is made of: a seed's coordinates, what it leaves, and the loop over widths.
+"""The parts that every experiment is made of: a seed's coordinates, its result, the loop over widths.
 
-A width that raises is recorded as failed with its message, and the others go on.
+A width that raises is recorded as failed with its message, and the other widths go on.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Experiment",
-    "Measured",
     "SeedResult",
     "SeedTrial",
     "Variable",
+    "WidthResult",
     "blank",
     "describe",
     "visit_widths",
@@ -41,8 +41,7 @@ class Variable:
     Attributes
     ----------
     dims
-        Dimensions beyond the cell's and the seed's: `width`, then at most one more of those in
-        `Sweep.inner`.
+        Dimensions beyond those of the cell and the seed: `width`, then at most one of `Sweep.inner`.
     """
 
     name: str
@@ -53,12 +52,12 @@ class Variable:
 
 @dataclass(frozen=True)
 class SeedTrial:
-    """The coordinates of all trials of one seed of one cell; what they compute depends on no more.
+    """The coordinates of all trials of one seed of one cell. Results depend on nothing else.
 
     Attributes
     ----------
     sizes
-        Extents of the dimensions that a variable can have beyond the cell's and the seed's.
+        Extents of the dimensions that a variable can have beyond those of the cell and the seed.
     """
 
     entropy: int
@@ -98,7 +97,7 @@ class SeedTrial:
 
 @dataclass
 class SeedResult:
-    """What one seed left: arrays by variable; for each width its status, and a message or ''."""
+    """Result of one seed: arrays by variable; for each width its status, and a message or ''."""
 
     values: dict[str, Array] = field(default_factory=dict)
     statuses: list[Status] = field(default_factory=list)
@@ -106,8 +105,8 @@ class SeedResult:
 
 
 @dataclass(frozen=True)
-class Measured:
-    """What one width left; a message says what is particular about it."""
+class WidthResult:
+    """Result of one width: its values, its status, and a note on it or ''."""
 
     values: Mapping[str, Any]
     status: Status = Status.DONE
@@ -116,34 +115,34 @@ class Measured:
 
 @dataclass(frozen=True)
 class Experiment:
-    """What an experiment stores, computes and costs.
+    """An experiment: the arrays that it stores, how it computes them, and its cost.
 
     Attributes
     ----------
     variables
-        The arrays it leaves.
+        The arrays that it stores.
     run_seed
-        All given widths of one seed of one cell.
+        Function that runs all given widths of one seed of one cell.
     seconds
-        Estimated time of `run_seed` on one core, of a cell with the widths to be run.
+        Function that estimates the time of `run_seed` on one core, for a cell with these widths.
     unit_norm
-        Its statement is about rows of unit norm only.
+        True if it requires rows of unit norm.
     independent
-        No width needs what another has computed: a block may hold some of the widths, and the time
-        is kept for each.
+        True if no width uses results of another: a block may hold some of the widths only, and each
+        width has its own time.
     descends
-        It takes the [descent] table.
+        True if it takes the [descent] table.
     balanced
-        Its output weights are +-1/sqrt(k), as many of either sign: k is even.
+        True if its output weights are +-1/sqrt(k), half of them positive, so that k must be even.
     options
-        Optional axes that it takes (`pipeline.axes`), each with the values it knows, the default
+        Optional axes that it takes (`pipeline.axes`), each with its possible values, the default
         first; () for all values within the limits of the axis.
     tests
-        It draws fresh samples to test on, which a dataset must have.
+        True if it tests on fresh samples, which the dataset must be able to draw.
     widthless
-        It has no hidden units: `width` is left out.
+        True if it has no hidden units, so that sweeps leave `width` out.
     activations
-        What it can do; None for all.
+        Names of the supported activations; None for all.
     """
 
     variables: Sequence[Variable]
@@ -160,12 +159,12 @@ class Experiment:
 
     @property
     def certifies(self) -> bool:
-        """Whether it descends from multiples of a certified residual, by steps of its own choice."""
+        """True if it starts at multiples of a certified residual and chooses the step size itself."""
         return any("multiple" in variable.dims for variable in self.variables)
 
 
 def blank(trial: SeedTrial, variables: Iterable[Variable]) -> SeedResult:
-    """Return a result of NaN, every width pending."""
+    """Return a result of NaN with every width pending."""
     return SeedResult(
         {v.name: np.full([trial.sizes[dim] for dim in v.dims], np.nan) for v in variables},
         [Status.PENDING] * len(trial.widths),
@@ -174,32 +173,33 @@ def blank(trial: SeedTrial, variables: Iterable[Variable]) -> SeedResult:
 
 
 def visit_widths(
-    trial: SeedTrial, result: SeedResult, measure: Callable[[int, int], Measured]
+    trial: SeedTrial, result: SeedResult, measure: Callable[[int, int], WidthResult]
 ) -> SeedResult:
     """Fill the widths of a seed in increasing order.
 
     Parameters
     ----------
     trial, result
-        The seed, and what it has so far; values shorter than their dimension leave NaN behind.
+        The seed, and its result so far, which is filled in. Values that are shorter than their
+        dimension are padded with NaN.
     measure
-        From (place, k) to what that width leaves.
+        Function of (index, k) that returns the result of one width.
     """
     result.values["seconds"] = np.full(len(trial.widths), np.nan)
-    for place, k in enumerate(trial.widths):
+    for index, k in enumerate(trial.widths):
         began = time.perf_counter()
         try:
-            found = measure(place, k)
+            found = measure(index, k)
             for name, value in found.values.items():
-                where = result.values[name][place : place + 1].reshape(-1)
-                where[: np.size(value)] = value
-            result.statuses[place], result.messages[place] = found.status, found.message
+                row = result.values[name][index : index + 1].reshape(-1)
+                row[: np.size(value)] = value
+            result.statuses[index], result.messages[index] = found.status, found.message
         except Exception as error:  # a failed trial is an outcome: stored, and the others go on
-            result.statuses[place], result.messages[place] = Status.FAILED, describe(error)
-        result.values["seconds"][place] = time.perf_counter() - began
+            result.statuses[index], result.messages[index] = Status.FAILED, describe(error)
+        result.values["seconds"][index] = time.perf_counter() - began
     return result
 
 
 def describe(error: Exception) -> str:
-    """One line for a failure, as stored."""
+    """Return the line that is stored as the message of a failure."""
     return f"{type(error).__name__}: {error}".splitlines()[0][:500]

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pipeline.experiments.base import Experiment, SeedResult, SeedTrial
 from pipeline.experiments.features import SHARED_VARIABLES, kernel_seconds, run_widths
 from pipeline.numerics.datasets import KINDS
-from pipeline.numerics.random_features import NestedFeatures
+from pipeline.numerics.random_features import RandomFeatures
 from pipeline.sweep import Cell, Descent
 
 __all__ = ["EXPERIMENT", "gram_seconds"]
@@ -21,20 +21,21 @@ def _run_seed(trial: SeedTrial) -> SeedResult:
     return run_widths(trial, SHARED_VARIABLES, _extremes)
 
 
-def _extremes(features: NestedFeatures, k: int, floor: float) -> Mapping[str, float]:
+def _extremes(features: RandomFeatures, k: int, floor: float) -> Mapping[str, float]:
     sigma_min, sigma_max = features.extremes(k, floor)
     return {"sigma_min": sigma_min, "sigma_max": sigma_max}
 
 
 def gram_seconds(cell: Cell, descent: Descent | None = None) -> float:
-    """Estimated time of one seed: rows of Phi, growing Gram matrix, and two eigenvalues per width.
+    """Estimate the time of one seed: rows of Phi, growing Gram matrix, two eigenvalues per width.
 
-    Rows that lie close or regularly make Phi so ill-conditioned that its triangle is needed as well.
+    Rows that are nearly parallel or lie regularly make Phi so ill-conditioned that its triangle is
+    needed too.
     """
     n, d, widths = cell.n, cell.d, cell.widths
     grow = max(widths) * n * (5e-9 + 6e-11 * n + 1.5e-10 * d)
     per_width = 3e-4 + 8e-9 * n**2 + 1e-11 * n**3
-    if not KINDS[cell.dataset.kind].spread:
+    if not KINDS[cell.dataset.kind].general:
         grow += 1.5e-10 * max(widths) * n**2
         per_width += 1.2e-9 * n**3
     return kernel_seconds(n, widths) + grow + len(widths) * per_width

@@ -1,7 +1,7 @@
 """Depth: conditioning of the last layer's features, and descent, with L hidden layers of width k.
 
-The kernel of L layers is the recursion of one: features of the layer below, scaled by the variance
-2/k of the weights above, are the inputs of the next.
+The kernel of L layers follows by recursion: the features of a layer, scaled by the variance 2/k of the
+weights above it, are the inputs of the next.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.descent.network import TRAINED
+from pipeline.descent.architecture import TRAINED
 from pipeline.experiments import input as input_layer
-from pipeline.experiments.base import Measured, SeedResult, SeedTrial, Variable, blank, visit_widths
+from pipeline.experiments.base import SeedResult, SeedTrial, Variable, WidthResult, blank, visit_widths
 from pipeline.experiments.training import TRAINING, descend_width, descent_seconds, initial_network
 from pipeline.numerics.random_features import descending_singular_values
 from pipeline.sweep import Cell, Descent
@@ -35,7 +35,7 @@ def _run_seed(trial: SeedTrial) -> SeedResult:
     X, y = trial.inputs(), trial.signs()
     eigenvalues = kernel_eigenvalues(deep_kernel(X, trial.cell.activation, trial.cell.depth))
 
-    def one_width(place: int, k: int) -> Measured:
+    def one_width(index: int, k: int) -> WidthResult:
         found = descend_width(trial, X, y, k)[0]
         start = _conditioning(initial_network(trial, k).features(X), eigenvalues)
         return replace(found, values={**found.values, **start})

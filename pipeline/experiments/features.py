@@ -1,4 +1,4 @@
-"""What the experiments on random features share: one seed's data, kernel, weights and widths.
+"""The common part of experiments on random features: one seed's data, kernel, weights and widths.
 
 A seed draws X, computes the population kernel K and with it alpha and the predicted left edge at
 every width, then visits the widths in increasing order.
@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.experiments.base import Measured, SeedResult, SeedTrial, Variable, blank, visit_widths
-from pipeline.numerics.random_features import NestedFeatures
+from pipeline.experiments.base import SeedResult, SeedTrial, Variable, WidthResult, blank, visit_widths
+from pipeline.numerics.random_features import RandomFeatures
 from pipeline.theory import kernels, marchenko_pastur
 
 __all__ = ["SHARED_VARIABLES", "kernel_seconds", "run_widths", "set_kernel"]
@@ -20,9 +20,10 @@ __all__ = ["SHARED_VARIABLES", "kernel_seconds", "run_widths", "set_kernel"]
 Array = NDArray[np.float64]
 
 SHARE, SCALES = 0.9, 4.0
-"""The guess at the smallest eigenvalue stays below both this share of the edge, for the bias of the
-limit where n/d is large, and this many Tracy-Widom scales, for chance where n is small. A guess that
-is too high costs a second factorisation; a lower one costs steps. Measured for n of 100 to 800."""
+"""The guess at the smallest eigenvalue is the lower of two: this share of the edge, as the limit is
+biased where n/d is large, and the edge less this many Tracy-Widom scales, as chance matters where n is
+small. A guess that is too high costs a second factorisation, one that is too low costs steps. Measured
+for n of 100 to 800."""
 
 
 SHARED_VARIABLES = (
@@ -37,7 +38,7 @@ SHARED_VARIABLES = (
 def run_widths(
     trial: SeedTrial,
     variables: Sequence[Variable],
-    measure: Callable[[NestedFeatures, int, float], Mapping[str, Array | float]],
+    measure: Callable[[RandomFeatures, int, float], Mapping[str, Array | float]],
 ) -> SeedResult:
     """Run all widths of one seed.
 
@@ -46,10 +47,10 @@ def run_widths(
     trial
         The seed's coordinates.
     variables
-        What `measure` and this function fill.
+        The variables of the experiment; `measure` and this function fill them.
     measure
-        From (features, k, floor) to the values of one width, `floor` being a cautious guess at the
-        smallest eigenvalue of Phi^T Phi / k, `index` padded by this function.
+        Function of (features, k, floor) that returns the values of one width. `floor` is a cautious
+        guess at the smallest eigenvalue of Phi^T Phi / k.
 
     Returns
     -------
@@ -59,13 +60,13 @@ def run_widths(
     X = trial.inputs()
     edges, scales = set_kernel(result, kernels.kernel_matrix(X, trial.cell.activation), trial.widths)
     floors = np.clip(edges - SCALES * scales, 0, SHARE * edges).tolist()
-    features: NestedFeatures | None = None
+    features: RandomFeatures | None = None
 
-    def one_width(place: int, k: int) -> Measured:
+    def one_width(index: int, k: int) -> WidthResult:
         nonlocal features
         if features is None or not trial.nested:
-            features = NestedFeatures(X, trial.cell.activation, trial.weights(k))
-        return Measured(measure(features, k, floors[place]))
+            features = RandomFeatures(X, trial.cell.activation, trial.weights(k))
+        return WidthResult(measure(features, k, floors[index]))
 
     return visit_widths(trial, result, one_width)
 
@@ -83,5 +84,5 @@ def set_kernel(result: SeedResult, K: Array, widths: tuple[int, ...]) -> tuple[A
 
 
 def kernel_seconds(n: int, widths: Sequence[int]) -> float:
-    """Estimated time of a seed's X, K, its eigenvalues and the edges."""
+    """Estimate the time of a seed's X, K, its eigenvalues and the edges."""
     return 3e-4 + 2e-8 * n**2 + 6e-11 * n**3 + (1.2e-5 + 3e-8 * n) * len(widths)

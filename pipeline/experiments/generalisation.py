@@ -1,4 +1,4 @@
-"""Generalisation: does the gap between test and training loss go as Gamma / sqrt(n)?
+"""Generalisation: does the gap between test and training loss scale as Gamma / sqrt(n)?
 
 Labels come from a teacher, a network of the same kind with `TEACHER_UNITS` hidden units. Gamma is
 ||theta_T - theta_0||. Losses are squared errors, clipped at `CLIP`, averaged; the test set is fresh.
@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.experiments import input as input_layer
-from pipeline.experiments.base import Measured, SeedResult, SeedTrial, Variable, blank, visit_widths
+from pipeline.experiments.base import SeedResult, SeedTrial, Variable, WidthResult, blank, visit_widths
 from pipeline.experiments.training import TRAINING, descend_width, width_seconds
 from pipeline.numerics.activations import apply
-from pipeline.numerics.datasets import draw
+from pipeline.numerics.datasets import KINDS, draw
 from pipeline.numerics.streams import Role
 from pipeline.sweep import Cell, Descent
 
@@ -23,7 +23,7 @@ __all__ = ["EXPERIMENT"]
 
 Array = NDArray[np.float64]
 
-TEACHER_UNITS, TEST_SAMPLES, CLIP = 8, 2000, 1.0
+TEACHER_UNITS, TEST_SAMPLES, CLIP = 8, 1998, 1.0
 
 VARIABLES = (
     *TRAINING,
@@ -38,24 +38,24 @@ def _run_seed(trial: SeedTrial) -> SeedResult:
     fresh = draw(cell.dataset, trial.stream(Role.TEST), _test_samples(cell), cell.d, cell.angle)
     y, answers = _teach(trial, X), _teach(trial, fresh)
 
-    def one_width(place: int, k: int) -> Measured:
+    def one_width(index: int, k: int) -> WidthResult:
         found, network = descend_width(trial, X, y, k)
         losses = {
             "train_loss": _clipped(network.outputs(X) - y),
             "test_loss": _clipped(network.outputs(fresh) - answers),
         }
-        return Measured({**found.values, **losses}, found.status)
+        return WidthResult({**found.values, **losses}, found.status)
 
     return visit_widths(trial, blank(trial, VARIABLES), one_width)
 
 
 def _test_samples(cell: Cell) -> int:
-    """A number that every kind of dataset can form."""
-    return TEST_SAMPLES - TEST_SAMPLES % 6
+    """Return the size of the test set: the largest that the kind of dataset can draw."""
+    return TEST_SAMPLES - TEST_SAMPLES % KINDS[cell.dataset.kind].multiple
 
 
 def _teach(trial: SeedTrial, X: Array) -> Array:
-    """Labels of order 1, shape (len(X),)."""
+    """Return the teacher's labels, of order 1, shape (len(X),)."""
     rng = trial.stream(Role.TEACHER)
     W = rng.standard_normal((TEACHER_UNITS, trial.cell.d))
     signs = np.resize([1.0, -1.0], TEACHER_UNITS)
@@ -67,10 +67,13 @@ def _clipped(error: Array) -> float:
 
 
 def _seconds(cell: Cell, descent: Descent | None) -> float:
-    """A teacher's labels are met in some hundreds of steps, whatever the width: a fit to medians."""
+    """Estimate the time of one seed.
+
+    A teacher's labels are fitted in some hundreds of steps at every width: a fit to measured medians.
+    """
     assert descent is not None
     steps = min(descent.steps, 12 * cell.n**0.6)
-    return sum(width_seconds(cell, k, steps) + 2e-8 * TEST_SAMPLES * k for k in cell.widths)
+    return sum(width_seconds(cell, k, steps) + 4e-5 * k for k in cell.widths)
 
 
 EXPERIMENT = replace(

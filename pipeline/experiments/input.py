@@ -1,33 +1,33 @@
 """Descent on the input layer: how wide until gradient descent on W reaches a tolerance in its budget?
 
-The threshold moves with tolerance and budget, so the first step that meets each tolerance is kept,
-and both are axes of the answer.
+The threshold depends on tolerance and budget. Therefore the first step that meets each tolerance is
+stored, and both are chosen at analysis time.
 """
 
 from __future__ import annotations
 
-from pipeline.descent.activations import SMOOTHNESS
+from pipeline.descent.dispatch import DERIVATIVES
 from pipeline.experiments.base import Experiment, SeedResult, SeedTrial, blank, visit_widths
 from pipeline.experiments.training import TRAINING, descend_width, descent_seconds
 
-__all__ = ["EXPERIMENT", "run_training"]
+__all__ = ["EXPERIMENT"]
 
 
-def run_training(trial: SeedTrial) -> SeedResult:
+def _run_seed(trial: SeedTrial) -> SeedResult:
     """Train the networks of all widths of one seed on random signs."""
     X, y = trial.inputs(), trial.signs()
     return visit_widths(
-        trial, blank(trial, TRAINING), lambda place, k: descend_width(trial, X, y, k)[0]
+        trial, blank(trial, TRAINING), lambda index, k: descend_width(trial, X, y, k)[0]
     )
 
 
 EXPERIMENT = Experiment(
     TRAINING,
-    run_training,
+    _run_seed,
     descent_seconds,
     independent=True,
     descends=True,
     balanced=True,
     options={"trained": ("input",)},
-    activations=tuple(SMOOTHNESS),
+    activations=tuple(DERIVATIVES),
 )

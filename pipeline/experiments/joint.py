@@ -1,4 +1,4 @@
-"""Which weights to train: v alone, W alone, or both, from the same start on the same labels."""
+"""Training v alone, W alone, or both: a comparison from the same start on the same labels."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Linear regression, the prelude of Section III: descent on X theta = y from a random start.
 
-It is the network of one linear unit with output weight 1, so the same loop runs it. Descent tends to
-theta^dagger + Pi_null theta_0, the solution nearest to the start. The paper gives the distance as
+This is the network of one linear unit with output weight 1, so the same loop runs it. Descent tends
+to theta^dagger + Pi_null theta_0, the solution nearest to the start. The paper gives the distance as
 ||theta^dagger||, which holds only if theta_0 has no part in the row space; in general it is
 ||X^dagger (y - X theta_0)||. The slowest mode sets the rate, 1 - eta sigma_min^2.
 """
@@ -14,14 +14,14 @@ from pipeline.descent.loop import train
 from pipeline.descent.network import Network
 from pipeline.experiments.base import (
     Experiment,
-    Measured,
     SeedResult,
     SeedTrial,
     Variable,
+    WidthResult,
     blank,
     visit_widths,
 )
-from pipeline.experiments.training import CURVE, DESCENT, PER_STEP, told
+from pipeline.experiments.training import CURVE, DESCENT, PER_STEP, training_result
 from pipeline.numerics.streams import Role
 from pipeline.sweep import Cell, Descent
 
@@ -39,10 +39,10 @@ VARIABLES = (
 
 
 def _run_seed(trial: SeedTrial) -> SeedResult:
-    return visit_widths(trial, blank(trial, VARIABLES), lambda place, k: _regress(trial))
+    return visit_widths(trial, blank(trial, VARIABLES), lambda index, k: _regress(trial))
 
 
-def _regress(trial: SeedTrial) -> Measured:
+def _regress(trial: SeedTrial) -> WidthResult:
     X, y, descent = trial.inputs(), trial.signs(), trial.descent
     assert descent is not None
     start = trial.stream(Role.START).standard_normal(trial.cell.d)
@@ -53,7 +53,7 @@ def _regress(trial: SeedTrial) -> Measured:
     end = network.W[0]
     limit = start + inverse @ (y - X @ start)  # theta^dagger + Pi_null theta_0
     shortest = np.linalg.norm(limit - start)
-    found = told(done, eta)
+    found = training_result(done, eta)
     values = {
         **found.values,
         "limit_error": np.linalg.norm(end - limit) / shortest,
@@ -62,11 +62,11 @@ def _regress(trial: SeedTrial) -> Measured:
         "rate": done.last_ratio,
         "rate_predicted": max(abs(1 - eta * sigma[0] ** 2), abs(1 - eta * sigma[-1] ** 2)),
     }
-    return Measured(values, found.status)
+    return WidthResult(values, found.status)
 
 
 def _pseudo_inverse(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The singular values that are not zero, and X^dagger of shape (d, n)."""
+    """Return the singular values that are not zero, and X^dagger of shape (d, n)."""
     left, sigma, right = np.linalg.svd(X, full_matrices=False)
     kept = sigma > max(X.shape) * np.finfo(float).eps * sigma[0]
     if not kept.any():
@@ -75,7 +75,7 @@ def _pseudo_inverse(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _seconds(cell: Cell, descent: Descent | None) -> float:
-    """Steps by the condition number of a random matrix of this shape."""
+    """Estimate the time, with steps from the condition number of a random matrix of this shape."""
     assert descent is not None
     aspect = min(cell.n, cell.d) / max(cell.n, cell.d)
     condition = ((1 + aspect**0.5) / max(1 - aspect**0.5, 1 / cell.n)) ** 2

@@ -12,15 +12,15 @@ import numpy as np
 from pipeline.descent.closed_form import modes
 from pipeline.experiments.base import (
     Experiment,
-    Measured,
     SeedResult,
     SeedTrial,
     Variable,
+    WidthResult,
     blank,
     visit_widths,
 )
-from pipeline.experiments.training import CURVE, DESCENT, closed_form
-from pipeline.numerics.random_features import NestedFeatures
+from pipeline.experiments.training import CURVE, DESCENT, output_layer_result
+from pipeline.numerics.random_features import RandomFeatures
 from pipeline.sweep import Cell, Descent
 
 __all__ = ["EXPERIMENT"]
@@ -40,10 +40,10 @@ def _run_seed(trial: SeedTrial) -> SeedResult:
     descent = trial.descent
     assert descent is not None
 
-    def one_width(place: int, k: int) -> Measured:
-        found = modes(NestedFeatures(X, trial.cell.activation, trial.weights(k)).features(k), -y)
+    def one_width(index: int, k: int) -> WidthResult:
+        found = modes(RandomFeatures(X, trial.cell.activation, trial.weights(k)).features(k), -y)
         eta = descent.step_size / found.sigma[0] ** 2 if found.sigma.size else descent.step_size
-        outcome = closed_form(found, descent, eta, whole=True)
+        outcome = output_layer_result(found, descent, eta, whole=True)
         shortest = found.shortest or np.nan  # 0 where no v does better than v = 0
         more = {
             "sigma_min": found.sigma[-1] if found.sigma.size == trial.n else 0.0,
@@ -51,13 +51,13 @@ def _run_seed(trial: SeedTrial) -> SeedResult:
             "distance_ratio": outcome.values["distance"] / shortest,
             "solution_error": found.left_to_go(descent.steps, eta) / shortest,
         }
-        return Measured({**outcome.values, **more}, outcome.status)
+        return WidthResult({**outcome.values, **more}, outcome.status)
 
     return visit_widths(trial, blank(trial, VARIABLES), one_width)
 
 
 def _seconds(cell: Cell, descent: Descent | None) -> float:
-    """One SVD with vectors for each width, and some dozens of evaluations of the loss."""
+    """Estimate the time: one SVD with vectors per width, and some dozens of evaluations of the loss."""
     per_width = (4e-3 + 3e-5 * cell.n + 9e-10 * k * cell.n * min(k, cell.n) for k in cell.widths)
     return 1e-3 + sum(per_width)
 

@@ -5,9 +5,9 @@ Each of the k rows of features is the vector phi(z), z = X w. (6): by Gaussian c
 delta sqrt(n) = sqrt(n) + ||X|| sqrt(2 log(k/p)) with probability 1 - p. Truncation: dropping the rows
 beyond it takes from K at most the expected square beyond, bounded here by the same concentration;
 the proof needs alpha^2 / 2 to be left. Matrix Chernoff at half the mean: a sum of k truncated rows has
-least eigenvalue below k alpha^2 / 4 with probability at most n exp(-k alpha^2 / (16 delta^2 n)). Rows
-that are dropped could only have raised it, so with p = 1/2 the width
-k = 16 delta(k)^2 n log(n/p) / alpha^2 suffices in half of all draws.
+least eigenvalue below k alpha^2 / 4 with probability at most n exp(-k alpha^2 / (16 delta^2 n)).
+Dropped rows could only have raised it, so with p = 1/2 the width k = 16 delta(k)^2 n log(n/p) / alpha^2
+suffices in half of all draws.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from pipeline.experiments.base import Experiment, SeedResult, SeedTrial, Variabl
 from pipeline.experiments.conditioning import gram_seconds
 from pipeline.experiments.features import SHARED_VARIABLES, run_widths
 from pipeline.numerics.activations import ACTIVATIONS
-from pipeline.numerics.random_features import NestedFeatures
+from pipeline.numerics.random_features import RandomFeatures
 
 __all__ = ["CHANCE", "EXPERIMENT", "delta", "sufficient_width"]
 
 Array = NDArray[np.float64]
 
 CHANCE = 0.5
-"""p: the probability that is given away."""
+"""p: the probability of failure that the proof allows for."""
 
 VARIABLES = (
     *SHARED_VARIABLES,
@@ -42,12 +42,12 @@ VARIABLES = (
 
 
 def delta(n: int, norm: float, k: float) -> float:
-    """delta of (6), for n samples, ||X|| and k rows."""
+    """Return delta of (6), for n samples, ||X|| and k rows."""
     return float(1 + norm * np.sqrt(2 * np.log(k / CHANCE) / n))
 
 
 def sufficient_width(n: int, norm: float, alpha: float) -> float:
-    """The k solving k = 16 delta(k)^2 n log(n/p) / alpha^2; inf where alpha is 0."""
+    """Return the k that solves k = 16 delta(k)^2 n log(n/p) / alpha^2; inf where alpha is 0."""
     if alpha == 0:
         return np.inf
     scale = 16 * n * np.log(n / CHANCE) / alpha**2
@@ -62,7 +62,7 @@ def sufficient_width(n: int, norm: float, alpha: float) -> float:
 def _run_seed(trial: SeedTrial) -> SeedResult:
     norm = float(np.linalg.norm(trial.inputs(), 2))
 
-    def steps(features: NestedFeatures, k: int, floor: float) -> Mapping[str, float]:
+    def steps(features: RandomFeatures, k: int, floor: float) -> Mapping[str, float]:
         sigma_min, sigma_max = features.extremes(k, floor)
         bound = delta(trial.n, norm, k)
         return {
@@ -86,7 +86,7 @@ def _run_seed(trial: SeedTrial) -> SeedResult:
 
 
 def _square_beyond(n: int, norm: float, bound: float) -> float:
-    """Bound on E[||z||^2; ||z|| > s] at s = delta sqrt(n).
+    """Return a bound on E[||z||^2; ||z|| > s] at s = delta sqrt(n).
 
     P(||z|| > sqrt(n) + t) is at most e^(-t^2 / 2 norm^2). The expectation is s^2 P(||z|| > s) plus the
     integral of 2 u P(||z|| > u) from s on, and that is at most 2 norm^2 e^(-t^2 / 2 norm^2) times
@@ -102,7 +102,5 @@ EXPERIMENT = Experiment(
     _run_seed,
     gram_seconds,
     unit_norm=True,
-    # (6) holds where |phi(z)| <= |z|, or <= 1, or phi is 1-Lipschitz and E phi(g)^2 <= 1: one of them
-    # is true of all but the square
-    activations=tuple(name for name in ACTIVATIONS if name != "square"),
+    activations=tuple(name for name, activation in ACTIVATIONS.items() if activation.concentrates),
 )

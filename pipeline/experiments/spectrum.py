@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pipeline.experiments.base import Experiment, SeedResult, SeedTrial, Variable
 from pipeline.experiments.features import SHARED_VARIABLES, kernel_seconds, run_widths
-from pipeline.numerics.random_features import NestedFeatures, descending_singular_values
+from pipeline.numerics.random_features import RandomFeatures, descending_singular_values
 from pipeline.sweep import Cell, Descent
 
 __all__ = ["EXPERIMENT"]
@@ -29,14 +29,14 @@ def _run_seed(trial: SeedTrial) -> SeedResult:
 
 
 def _spectrum(
-    features: NestedFeatures, k: int, floor: float
+    features: RandomFeatures, k: int, floor: float
 ) -> Mapping[str, NDArray[np.float64] | float]:
     values = descending_singular_values(features.features(k))
     return {"singular_values": values, "sigma_max": values[0], "sigma_min": values[-1]}
 
 
 def _seconds(cell: Cell, descent: Descent | None) -> float:
-    """One SVD per width."""
+    """Estimate the time: one SVD per width."""
     svd = sum(5e-4 + 2.2e-10 * k * cell.n * min(k, cell.n) for k in cell.widths)
     return kernel_seconds(cell.n, cell.widths) + svd
 

@@ -3,10 +3,10 @@
 Labels are y = f(theta_0) + epsilon u with a random direction u, ||u|| = 1, and epsilon the largest
 certified residual or a multiple of it; where every residual is certified, the unit is sqrt(n), the
 size of random signs. The step size is 1/beta^2. A ratio is the left side of (4) or (5) over the
-right: at most 1 where the theorem applies. Descent is followed while the residual stands above its
-rounding: no step is taken, and there are no ratios, where it begins below. Where descent diverges,
-beyond the certificate, the ratios are inf. Where alpha is 0 nothing is certified and nothing is run:
-epsilon is 0.
+right: at most 1 where the theorem applies. Descent stops when the residual reaches rounding level; if
+it starts there, no step is taken and the ratios are NaN. Where descent diverges, beyond the
+certificate, the ratios are inf. Where alpha is 0, nothing is certified, no descent is run and epsilon
+is 0.
 """
 
 from __future__ import annotations
@@ -15,16 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
-from pipeline.descent.activations import SMOOTHNESS
+from pipeline.descent.architecture import TRAINED, parameter_count
 from pipeline.descent.certificates import Certificate, certify
+from pipeline.descent.dispatch import DERIVATIVES
 from pipeline.descent.loop import train
-from pipeline.descent.network import TRAINED, Network
+from pipeline.descent.network import Network
 from pipeline.experiments.base import (
     Experiment,
-    Measured,
     SeedResult,
     SeedTrial,
     Variable,
+    WidthResult,
     blank,
     visit_widths,
 )
@@ -57,7 +58,7 @@ VARIABLES = (
 RATIOS = ("rate_ratio", "path_ratio", "lower_ratio", "upper_ratio", "shortest_ratio")
 
 ROUNDING = 100 * np.finfo(np.float64).eps
-"""Of the outputs' scale: residuals below it are not compared."""
+"""Rounding level relative to the scale of the outputs: smaller residuals are not compared."""
 
 
 def _run_seed(trial: SeedTrial) -> SeedResult:
@@ -65,7 +66,7 @@ def _run_seed(trial: SeedTrial) -> SeedResult:
     u = trial.stream(Role.LABELS).standard_normal(trial.n)
     u /= np.linalg.norm(u)
 
-    def one_width(place: int, k: int) -> Measured:
+    def one_width(index: int, k: int) -> WidthResult:
         network = initial_network(trial, k)
         found = certify(network, X, direction=u)
         epsilon = found.residual if np.isfinite(found.radius) else np.sqrt(trial.n)
@@ -77,7 +78,7 @@ def _run_seed(trial: SeedTrial) -> SeedResult:
             "certified": float(found.rigorous and found.alpha > 0),
         }
         if found.alpha == 0:
-            return Measured(constants, message="no certificate: alpha = 0, J0 is singular")
+            return WidthResult(constants, message="no certificate: alpha = 0, J0 is singular")
         assert trial.descent is not None
         shortest = _linearised_shortest(network.jacobian(X), u)
         sizes = [multiple * epsilon for multiple in trial.descent.multiples]
@@ -87,15 +88,15 @@ def _run_seed(trial: SeedTrial) -> SeedResult:
                 ratio["shortest_ratio"] = ratio["distance"] / (size * shortest)
         columns = {name: np.array([ratio[name] for ratio in ratios]) for name in ratios[0]}
         multiples = np.array(trial.descent.multiples)
-        said = [
-            f"{what} at {', '.join(f'{multiple:g}' for multiple in multiples[where])} times epsilon"
-            for what, where in (
+        notes = [
+            f"{event} at {', '.join(f'{multiple:g}' for multiple in multiples[where])} times epsilon"
+            for event, where in (
                 ("descent diverged", np.isinf(columns["path_ratio"])),
                 ("nothing to follow", columns["steps"] == 0),
             )
             if where.any()
         ]
-        return Measured({**constants, **columns}, message="; ".join(said))
+        return WidthResult({**constants, **columns}, message="; ".join(notes))
 
     return visit_widths(trial, blank(trial, VARIABLES), one_width)
 
@@ -103,7 +104,7 @@ def _run_seed(trial: SeedTrial) -> SeedResult:
 def _follow(
     network: Network, X: Array, residual: Array, found: Certificate, descent: Descent
 ) -> dict[str, float]:
-    """Descend from theta_0 on labels at a given residual, comparing both sides at every step."""
+    """Descend from theta_0 on labels at a given residual, and compare both sides at every step."""
     start = np.linalg.norm(residual)
     y = network.outputs(X) + residual
     scale = np.linalg.norm(np.abs(network.v) @ np.abs(network.features(X))) + np.linalg.norm(y)
@@ -125,7 +126,7 @@ def _follow(
 
 
 def _linearised_shortest(J: Array, u: Array) -> float:
-    """||J^+ u||, the least distance at which the linearised outputs move by u."""
+    """Return ||J^+ u||, the least distance at which the linearised outputs move by u."""
     R = np.linalg.qr(J.T, mode="r")
     return float(np.linalg.norm(linalg.solve_triangular(R, u, trans="T")))
 
@@ -134,7 +135,7 @@ def _seconds(cell: Cell, descent: Descent | None) -> float:
     assert descent is not None
     n, total = cell.n, 1e-3
     for k in cell.widths:
-        p = k * cell.d + (cell.depth - 1) * k * k + k
+        p = parameter_count(k, cell.d, cell.depth)
         svd = 3e-10 * n * p * min(n, p) * (2 + len(descent.multiples)) * (1 if cell.depth == 1 else 30)
         steps = len(descent.multiples) * descent.steps
         total += svd + steps * (step_seconds(cell, k) + 5e-10 * p)
@@ -149,5 +150,5 @@ EXPERIMENT = Experiment(
     descends=True,
     balanced=True,
     options={"trained": ("input", *(name for name in TRAINED if name != "input")), "depth": ()},
-    activations=tuple(SMOOTHNESS),
+    activations=tuple(DERIVATIVES),
 )

@@ -1,8 +1,9 @@
-"""What the experiments on trained networks share: a network's start, its descent, its cost.
+"""The common part of experiments on trained networks: a network's start, its descent, its cost.
 
 W has N(0, 1) entries, later layers N(0, 2/k), v = +-1/sqrt(k) in turn, labels are random signs; the
-step size is c / lambda_max(J0 J0^T). Where only v is trained the outcome is exact and costs no steps.
-Widths are independent of each other, though with nested widths a narrower W is part of a wider one.
+step size is c / lambda_max(J0 J0^T). If only v is trained, the result comes from a closed form and
+needs no steps. Widths are computed independently, though with nested widths a narrower W is part of a
+wider one.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.descent import closed_form as output
+from pipeline.descent.architecture import parameter_count
 from pipeline.descent.loop import DIVERGED, Training, train
 from pipeline.descent.network import Network, balanced
-from pipeline.experiments.base import Measured, SeedTrial, Variable
+from pipeline.experiments.base import SeedTrial, Variable, WidthResult
+from pipeline.numerics.activations import ACTIVATIONS
 from pipeline.numerics.streams import Role
 from pipeline.sweep import Cell, Descent
 from pipeline.trial_status import Status
@@ -21,19 +24,21 @@ from pipeline.trial_status import Status
 __all__ = [
     "CURVE",
     "DESCENT",
+    "PER_STEP",
+    "TRAINING",
     "descend_width",
     "descent_seconds",
     "initial_network",
-    "parameters_of",
+    "output_layer_result",
     "step_seconds",
-    "told",
+    "training_result",
     "width_seconds",
 ]
 
 Array = NDArray[np.float64]
 
 CURVE_SEEDS = 4
-"""Seeds below this number keep their loss curves."""
+"""Loss curves are stored for seeds below this number."""
 
 DESCENT = (
     Variable(
@@ -68,8 +73,8 @@ def initial_network(trial: SeedTrial, k: int, trained: str | None = None) -> Net
     return Network(cell.activation, W, hidden, balanced(k), trained or cell.trained)
 
 
-def descend_width(trial: SeedTrial, X: Array, y: Array, k: int) -> tuple[Measured, Network]:
-    """Train the network of one width; return what it left and the trained network."""
+def descend_width(trial: SeedTrial, X: Array, y: Array, k: int) -> tuple[WidthResult, Network]:
+    """Train the network of one width; return its result and the trained network."""
     descent = trial.descent
     assert descent is not None
     network = initial_network(trial, k)
@@ -82,19 +87,22 @@ def descend_width(trial: SeedTrial, X: Array, y: Array, k: int) -> tuple[Measure
     }
     eta = descent.step_size / largest if largest > 0 else descent.step_size
     if network.trained == "output":
-        found = closed_form(output.modes(network.features(X), network.outputs(X) - y), descent, eta)
+        found = output_layer_result(
+            output.modes(network.features(X), network.outputs(X) - y), descent, eta
+        )
     else:
         found = _iterated(network, X, y, descent, eta)
     curve = {} if trial.seed < CURVE_SEEDS else {"loss_curve": np.nan}
-    return Measured({**start, **found.values, **curve}, found.status), network
+    return WidthResult({**start, **found.values, **curve}, found.status), network
 
 
-def _iterated(network: Network, X: Array, y: Array, descent: Descent, eta: float) -> Measured:
-    return told(train(network, X, y, eta, descent.steps, descent.tolerances, descent.marks), eta)
+def _iterated(network: Network, X: Array, y: Array, descent: Descent, eta: float) -> WidthResult:
+    done = train(network, X, y, eta, descent.steps, descent.tolerances, descent.marks)
+    return training_result(done, eta)
 
 
-def told(done: Training, eta: float) -> Measured:
-    """What a descent leaves in the store."""
+def training_result(done: Training, eta: float) -> WidthResult:
+    """Return the values to store of a descent."""
     values = {
         "steps_to_tolerance": done.steps_to_tolerance,
         "loss_initial": done.loss_initial,
@@ -104,11 +112,16 @@ def told(done: Training, eta: float) -> Measured:
         "distance": done.distance,
         "loss_curve": done.curve,
     }
-    return Measured(values, Status.DIVERGED if done.diverged else Status.DONE)
+    return WidthResult(values, Status.DIVERGED if done.diverged else Status.DONE)
 
 
-def closed_form(modes: output.Modes, descent: Descent, eta: float, whole: bool = False) -> Measured:
-    """What descent on v comes to: at the last tolerance, as in the loop, or after the whole budget."""
+def output_layer_result(
+    modes: output.Modes, descent: Descent, eta: float, whole: bool = False
+) -> WidthResult:
+    """Return the values to store of descent on v, in closed form.
+
+    Descent ends at the last tolerance, as in the loop, or after the budget if `whole`.
+    """
     first = float(modes.squared_residual([0], eta)[0])
     reached = modes.steps_to(descent.tolerances, eta, descent.steps)
     taken = descent.steps if whole or np.isinf(reached[-1]) else int(reached[-1])
@@ -125,46 +138,33 @@ def closed_form(modes: output.Modes, descent: Descent, eta: float, whole: bool =
         "loss_curve": np.where(marks <= taken, curve, np.nan),
     }
     bounded = last <= DIVERGED * first
-    return Measured(values, Status.DONE if bounded else Status.DIVERGED)
+    return WidthResult(values, Status.DONE if bounded else Status.DIVERGED)
 
 
 # ---- cost
 
 PER_STEP, PER_FLOP, PER_KEPT = 6e-7, 4e-11, 1.5e-9
-PER_UNIT = {
-    "relu": 5e-10,
-    "leaky_relu": 6e-10,
-    "softplus": 5e-9,
-    "tanh": 4e-9,
-    "erf": 6e-9,
-    "gelu": 7e-9,
-    "sigmoid": 4e-9,
-    "linear": 4e-10,
-}
-"""Seconds for phi and phi' of one unit at one sample, measured; where v is trained, phi is kept."""
-
-
-def parameters_of(cell: Cell, k: int) -> int:
-    """Number of trained weights of a network of width k."""
-    inner = k * cell.d + (cell.depth - 1) * k * k
-    return inner * (cell.trained != "output") + k * (cell.trained != "input")
+"""Measured seconds: of a step, of one floating point operation, and of storing one phi, which training
+v needs. The time of phi and phi' themselves is in the record of the activation."""
 
 
 def step_seconds(cell: Cell, k: int) -> float:
-    """Estimated time of one step on one core."""
+    """Estimate the time of one step on one core."""
     flops = 4.0 * cell.n * k * cell.d + 6.0 * (cell.depth - 1) * cell.n * k * k
-    per_unit = PER_UNIT[cell.activation] + (PER_KEPT if cell.trained == "both" else 0.0)
+    derivative = ACTIVATIONS[cell.activation].derivative
+    assert derivative is not None
+    per_unit = derivative.seconds + (PER_KEPT if cell.trained == "both" else 0.0)
     return PER_STEP + PER_FLOP * flops + cell.depth * cell.n * k * per_unit
 
 
 def expected_steps(cell: Cell, k: int, descent: Descent) -> float:
-    """Steps that a trial on random signs is expected to take; a fit to measured medians.
+    """Estimate the steps of a trial on random signs, by a fit to measured medians.
 
-    Below one parameter for each sample the budget is spent. Beyond, the tail of the loss falls like a
-    power of the step, the slower the more samples there are for each dimension; with v trained too,
-    its large eigenvalue makes the steps of one hidden layer shorter.
+    Below one parameter per sample the whole budget is used. Above, the tail of the loss falls like a
+    power of the step, more slowly the more samples there are per dimension. If v is trained too, its
+    large eigenvalue makes the steps of one hidden layer shorter.
     """
-    ratio = parameters_of(cell, k) / cell.n
+    ratio = parameter_count(k, cell.d, cell.depth, cell.trained) / cell.n
     if ratio < 1:
         return float(descent.steps)
     tail = (1e-2 / descent.tolerances[-1]) ** 0.5 * max(1.0, cell.n / (10 * cell.d)) ** 2
@@ -173,13 +173,13 @@ def expected_steps(cell: Cell, k: int, descent: Descent) -> float:
 
 
 def descent_seconds(cell: Cell, descent: Descent | None) -> float:
-    """Estimated time of all widths of one seed on one core."""
+    """Estimate the time of all widths of one seed on one core."""
     assert descent is not None
     return 1e-3 + sum(width_seconds(cell, k, expected_steps(cell, k, descent)) for k in cell.widths)
 
 
 def width_seconds(cell: Cell, k: int, steps: float) -> float:
-    """Estimated time of one width of one seed that takes so many steps."""
+    """Estimate the time of one width of one seed that takes a given number of steps."""
     n = cell.n
     start = 4e-4 + 4e-11 * (n**2 * (k + cell.d) * cell.depth) + 1.2e-10 * n**3
     if cell.trained == "output":

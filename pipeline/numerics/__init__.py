@@ -1,4 +1,7 @@
-"""Random draws and their numerics: data, weights, activations, features and singular values."""
+"""Random draws and their numerics: data, weights, activations, features and singular values.
+
+Public interface: `singular_values`.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOMES:  # imported on first use: whoever needs one module does not pay for all
+    if name in _HOMES:  # imported on first use, so that one module does not cost the import of all
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

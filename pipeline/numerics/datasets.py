@@ -4,6 +4,9 @@ A dataset is drawn anew for every seed from the seed's own stream. `sphere` has 
 norm, `gaussian` the N(0, 1/d) entries of the paper's Figure 1. `circle`, `pairs` and `triples` are
 the families on which alpha falls by orders of magnitude. `file` draws n of the user's rows without
 replacement.
+
+To add a kind, write its record and a line in `KINDS`. Sweep files, their checks and cost estimates
+follow from the record.
 """
 
 from __future__ import annotations
@@ -27,7 +30,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class DatasetSpec:
-    """A dataset as a sweep names it.
+    """A dataset as a sweep file describes it.
 
     Attributes
     ----------
@@ -36,9 +39,9 @@ class DatasetSpec:
     angle
         Rotation angles in radians, for kinds that have one; an axis of the store.
     path, normalise
-        The user's file of rows, and whether each row is scaled to unit norm.
+        The user's file of rows; True to scale each row to unit norm.
     digest
-        SHA-256 of the numbers in the file (`rows_digest`), by which a change of it is noticed.
+        SHA-256 of the numbers in the file (`rows_digest`), to notice changes of it.
     """
 
     kind: str
@@ -48,59 +51,94 @@ class DatasetSpec:
     digest: str = ""
 
 
-def _sphere(rng: np.random.Generator, n: int, d: int) -> Array:
-    rows = rng.standard_normal((n, d))
-    return _unit(rows)
+@dataclass(frozen=True)
+class Kind:
+    """A kind of dataset: its draw, and the properties that sweeps and estimates depend on.
+
+    Attributes
+    ----------
+    draw
+        Function of (spec, rng, n, d, angle) that returns X, shape (n, d).
+    unit_norm
+        True if all rows have norm 1.
+    fresh
+        True if a further draw has other samples, such as a test set.
+    general
+        True if rows are in general position: no two are nearly parallel or lie regularly.
+    least_d
+        Smallest input dimension.
+    multiple
+        n must be a multiple of it.
+    has_angle, has_file
+        True if the keys `angle`, or `path` and `normalise`, belong to it.
+    """
+
+    draw: Callable[[DatasetSpec, np.random.Generator, int, int, float | None], Array]
+    unit_norm: bool = True
+    fresh: bool = True
+    general: bool = True
+    least_d: int = 1
+    multiple: int = 1
+    has_angle: bool = False
+    has_file: bool = False
 
 
-def _gaussian(rng: np.random.Generator, n: int, d: int) -> Array:
+def _sphere(spec: DatasetSpec, rng: np.random.Generator, n: int, d: int, angle: float | None) -> Array:
+    return _uniform(rng, n, d)
+
+
+def _gaussian(
+    spec: DatasetSpec, rng: np.random.Generator, n: int, d: int, angle: float | None
+) -> Array:
     return rng.standard_normal((n, d)) / np.sqrt(d)
 
 
-def _circle(rng: np.random.Generator, n: int, d: int) -> Array:
-    angle = 2 * np.pi * np.arange(n) / n
+def _circle(spec: DatasetSpec, rng: np.random.Generator, n: int, d: int, angle: float | None) -> Array:
+    angles = 2 * np.pi * np.arange(n) / n
     rows = np.zeros((n, d))
-    rows[:, 0], rows[:, 1] = np.cos(angle), np.sin(angle)
+    rows[:, 0], rows[:, 1] = np.cos(angles), np.sin(angles)
     return rows
 
 
-def _rotations(rng: np.random.Generator, n: int, d: int, angles: tuple[float, ...]) -> Array:
-    """Random points, each once for every angle, rotated in a random plane of its own."""
-    base = _sphere(rng, n // len(angles), d)
-    aside = rng.standard_normal(base.shape)
-    aside = _unit(aside - np.sum(aside * base, axis=1, keepdims=True) * base)
-    rotated = [np.cos(angle) * base + np.sin(angle) * aside for angle in angles]
-    return np.stack(rotated, axis=1).reshape(n, d)
+def _rotated(*turns: int) -> Kind:
+    """Return the kind of random points, each once for every number of turns by the sweep's angle.
+
+    Each point is rotated in a random plane of its own.
+    """
+
+    def rows(spec: DatasetSpec, rng: np.random.Generator, n: int, d: int, angle: float | None) -> Array:
+        assert angle is not None
+        base = _uniform(rng, n // len(turns), d)
+        aside = rng.standard_normal(base.shape)
+        aside = _unit(aside - np.sum(aside * base, axis=1, keepdims=True) * base)
+        angles = [turn * angle for turn in turns]
+        rotated = [np.cos(one) * base + np.sin(one) * aside for one in angles]
+        return np.stack(rotated, axis=1).reshape(n, d)
+
+    return Kind(rows, general=False, least_d=2, multiple=len(turns), has_angle=True)
+
+
+def _sampled(spec: DatasetSpec, rng: np.random.Generator, n: int, d: int, angle: float | None) -> Array:
+    rows = file_rows(spec)
+    return rows[rng.permutation(len(rows))[:n]]
+
+
+def _uniform(rng: np.random.Generator, n: int, d: int) -> Array:
+    """Draw points from the unit sphere, shape (n, d)."""
+    return _unit(rng.standard_normal((n, d)))
 
 
 def _unit(rows: Array) -> Array:
     return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True))
 
 
-@dataclass(frozen=True)
-class Kind:
-    """What a sweep must know of a kind of dataset before it draws one."""
-
-    rotations: tuple[int, ...] = ()  # of each base point, in units of the sweep's angle
-    unit_norm: bool = True
-    fresh: bool = True  # another draw has other samples
-    spread: bool = True  # no rows are nearly parallel, and none in line
-    least_d: int = 1
-    rows: Callable[[np.random.Generator, int, int], Array] | None = None
-
-    @property
-    def multiple(self) -> int:
-        """n must be a multiple of this."""
-        return max(1, len(self.rotations))
-
-
 KINDS = {
-    "sphere": Kind(rows=_sphere),
-    "gaussian": Kind(rows=_gaussian, unit_norm=False),
-    "circle": Kind(rows=_circle, fresh=False, spread=False, least_d=2),
-    "pairs": Kind(rotations=(0, 1), spread=False, least_d=2),
-    "triples": Kind(rotations=(-1, 0, 1), spread=False, least_d=2),
-    "file": Kind(unit_norm=False, fresh=False),
+    "sphere": Kind(_sphere),
+    "gaussian": Kind(_gaussian, unit_norm=False),
+    "circle": Kind(_circle, fresh=False, general=False, least_d=2),
+    "pairs": _rotated(0, 1),
+    "triples": _rotated(-1, 0, 1),
+    "file": Kind(_sampled, unit_norm=False, fresh=False, has_file=True),
 }
 
 
@@ -118,20 +156,13 @@ def draw(
     n, d
         Samples and input dimension.
     angle
-        The rotation angle in radians, for `pairs` and `triples`.
+        The rotation angle in radians, for kinds that have one.
 
     Returns
     -------
     ndarray, shape (n, d)
     """
-    kind = KINDS[spec.kind]
-    if spec.kind == "file":
-        rows = file_rows(spec)
-        return rows[rng.permutation(len(rows))[:n]]
-    if kind.rows is not None:
-        return kind.rows(rng, n, d)
-    assert angle is not None
-    return _rotations(rng, n, d, tuple(turns * angle for turns in kind.rotations))
+    return KINDS[spec.kind].draw(spec, rng, n, d, angle)
 
 
 @lru_cache(maxsize=4)
@@ -145,7 +176,7 @@ def file_rows(spec: DatasetSpec) -> Array:
     Raises
     ------
     DataError
-        As `read_rows`; or the file is not what it was when the sweep was read, or it has a row of
+        As for `read_rows`; also if the file has changed since the sweep was read, or has a row of
         zeros that cannot be normalised.
     """
     assert spec.path is not None
@@ -168,7 +199,7 @@ def file_rows(spec: DatasetSpec) -> Array:
 
 
 def rows_digest(rows: Array) -> str:
-    """Return the SHA-256 of rows: the identity of a data file, wherever it lies."""
+    """Return the SHA-256 of rows: the identity of a data file, whatever its path."""
     return hashlib.sha256(repr(rows.shape).encode() + rows.tobytes()).hexdigest()
 
 
@@ -179,7 +210,7 @@ def read_rows(path: str) -> Array:
     ----------
     path
         The file; .npy holds one 2-D array of numbers, .csv one sample per line (a first line of
-        column names is passed over).
+        column names is skipped).
 
     Returns
     -------
@@ -188,11 +219,11 @@ def read_rows(path: str) -> Array:
     Raises
     ------
     DataError
-        The file is missing, of another kind, ragged, not numeric, not finite or empty.
+        The file is missing, neither .npy nor .csv, ragged, not numeric, not finite or empty.
     """
     file = Path(path)
     if not file.is_file():
-        raise DataError(f"data file {path}: not found; dataset.path is taken from the sweep's folder")
+        raise DataError(f"data file {path}: not found; dataset.path is relative to the sweep's folder")
     if file.suffix not in _READERS:
         raise DataError(f"data file {path}: got the ending {file.suffix!r}, expected .npy or .csv")
     rows = _READERS[file.suffix](file)

@@ -1,7 +1,7 @@
-"""Extreme eigenvalues of a symmetric matrix that is held as one triangle, by Lanczos.
+"""Extreme eigenvalues of a symmetric matrix that is stored as one triangle, by Lanczos.
 
-At the sizes of a trial (n of some hundreds) a step costs microseconds, so the steps run compiled and
-Python looks in every few of them, to see whether the largest Ritz value has settled.
+At the sizes of a trial (n of some hundreds) a step takes microseconds. Steps are therefore compiled,
+and only every few steps Python checks whether the largest Ritz value has converged.
 """
 
 from __future__ import annotations
@@ -19,36 +19,41 @@ __all__ = ["STEPS", "TOLERANCE", "largest_eigenvalue", "smallest_eigenvalue"]
 Array = NDArray[np.float64]
 
 TOLERANCE = 1e-8
-"""Relative residual at which a value is accepted. It bounds the error, which is in fact of the order
+"""Relative residual at which a value is accepted. It bounds the error; the actual error is of the order
 of its square over the gap to the next eigenvalue."""
 
 STEPS = 80
-"""More than Lanczos needs; beyond them the value is nan."""
+"""Largest number of steps, more than Lanczos needs; the value is nan if it has not converged then."""
 
 FIRST_LOOK, NEXT_LOOK = 6, 2
 
 
 def largest_eigenvalue(matrix: Array) -> float:
-    """Largest eigenvalue of a positive semidefinite matrix; nan where Lanczos does not converge.
+    """Return the largest eigenvalue of a positive semidefinite matrix.
 
     Parameters
     ----------
     matrix : ndarray, shape (n, n)
         Fortran order; only the lower triangle is read.
+
+    Returns
+    -------
+    float
+        nan if Lanczos does not converge.
     """
     return _lanczos(matrix, inverse=False)
 
 
 def smallest_eigenvalue(matrix: Array, shift: float = 0.0) -> float:
-    """Smallest eigenvalue of a symmetric matrix; nan where the shift is not below it.
+    """Return the smallest eigenvalue of a symmetric matrix; nan if the shift is not below it.
 
     Parameters
     ----------
     matrix : ndarray, shape (n, n)
         Fortran order; only the lower triangle is read, and it is overwritten.
     shift
-        The closer below the eigenvalue, the fewer steps. A Cholesky factorisation that succeeds
-        proves that it lies below the spectrum.
+        A lower bound; the closer it is to the eigenvalue, the fewer steps are needed. The Cholesky
+        factorisation succeeds only if it is below the spectrum.
     """
     matrix.ravel(order="K")[:: len(matrix) + 1] -= shift
     factor, info = lapack.dpotrf(matrix, lower=1, clean=0, overwrite_a=1)
@@ -56,7 +61,7 @@ def smallest_eigenvalue(matrix: Array, shift: float = 0.0) -> float:
 
 
 def _lanczos(matrix: Array, inverse: bool) -> float:
-    """Largest eigenvalue of the matrix, or of (L L^T)^-1 where `matrix` holds L."""
+    """Return the largest eigenvalue of the matrix, or of (L L^T)^-1 if `inverse` and `matrix` is L."""
     n = len(matrix)
     most = min(n, STEPS)
     basis = np.empty((most + 1, n))
@@ -73,7 +78,7 @@ def _lanczos(matrix: Array, inverse: bool) -> float:
 
 
 def _top_ritz(diagonal: Array, beside: Array) -> tuple[float, float]:
-    """Largest eigenvalue of the tridiagonal matrix and the last component of its vector."""
+    """Return the largest eigenvalue of the tridiagonal matrix and the last component of its vector."""
     if len(diagonal) == 1:
         return float(diagonal[0]), 1.0
     values, vectors, _ = lapack.dstev(diagonal, beside)
@@ -82,16 +87,16 @@ def _top_ritz(diagonal: Array, beside: Array) -> tuple[float, float]:
 
 @lru_cache(maxsize=32)
 def _start(n: int) -> Array:
-    """A fixed vector in general position: of no trial's stream, the same for every trial."""
+    """Return a fixed vector in general position: the same for every trial, from no trial's stream."""
     vector = np.random.Generator(np.random.Philox(key=n)).standard_normal(n)
     return vector / np.linalg.norm(vector)
 
 
 @compiled
 def _extend(matrix, inverse, basis, diagonal, beside, done, until):  # type: ignore[no-untyped-def]
-    """Steps `done` to `until`; returns the steps taken and whether the space is exhausted.
+    """Take the steps `done` to `until`; return the steps done and True if the space is exhausted.
 
-    Full reorthogonalisation: for some dozens of steps it is cheap, and no ghost can appear.
+    Full reorthogonalisation is cheap for some dozens of steps, and prevents ghost eigenvalues.
     """
     for step in range(done, until):
         grown = basis[step + 1]
@@ -106,14 +111,13 @@ def _extend(matrix, inverse, basis, diagonal, beside, done, until):  # type: ign
                 _subtract(grown, _dot(grown, basis[known]), basis[known])
         square = _dot(grown, grown)
         beside[step] = np.sqrt(square)
-        if square <= 1e-28 * image:  # nothing but rounding is left
+        if square <= 1e-28 * image:  # only rounding errors are left
             return step + 1, True
         grown /= beside[step]
     return until, False
 
 
-# The loops below run over slices from 0 on: where an index might be negative, numba cannot use the
-# processor's vectors.
+# The loops below run over slices, from 0: numba cannot vectorise loops whose index might be negative.
 
 
 @compiled
@@ -132,7 +136,7 @@ def _subtract(a, factor, b):  # type: ignore[no-untyped-def]
 
 @compiled
 def _multiply(matrix, x, into):  # type: ignore[no-untyped-def]
-    """`into` = A x; each column of the lower triangle is read once, for both of its halves."""
+    """Compute `into` = A x; each column of the lower triangle is read once, for both triangles."""
     into[:] = 0.0
     for j in range(x.size):
         column, beyond, below = matrix[j + 1 :, j], x[j + 1 :], into[j + 1 :]
@@ -145,7 +149,7 @@ def _multiply(matrix, x, into):  # type: ignore[no-untyped-def]
 
 @compiled
 def _solve(factor, x, into):  # type: ignore[no-untyped-def]
-    """`into` = (L L^T)^-1 x, by columns of L in both sweeps."""
+    """Compute `into` = (L L^T)^-1 x, column by column of L in both sweeps."""
     into[:] = x
     for j in range(x.size):
         into[j] /= factor[j, j]

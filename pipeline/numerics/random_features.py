@@ -1,10 +1,10 @@
 """Singular values of random features Phi = phi(W X^T), shape (k, n), one hidden unit per row.
 
-`singular_values` is the plain SVD. `NestedFeatures` serves a whole axis of widths in one pass: the
+`singular_values` is a plain SVD. `RandomFeatures` handles a whole axis of widths in one pass: the
 rows of one W are drawn in fixed panels, their products are added to a growing Gram matrix, and at
 each width only its two extreme eigenvalues are computed, by Lanczos: the largest from the matrix
 itself, the smallest from the inverse of the matrix shifted to just below where random matrix theory
-expects it. The theory is a hint that saves steps: a wrong one costs time, never digits.
+expects it. The expectation only saves steps: a wrong one costs time, never digits.
 
 A Gram matrix has the squares of the singular values, and with them half the digits. Where
 sigma_min/sigma_max is small (`GRAM_LIMIT`) they come from an SVD instead: not of Phi, whose rows may be
@@ -20,20 +20,20 @@ from scipy.linalg import blas
 from pipeline.numerics.activations import apply
 from pipeline.numerics.lanczos import largest_eigenvalue, smallest_eigenvalue
 
-__all__ = ["GRAM_LIMIT", "PANEL", "NestedFeatures", "descending_singular_values", "singular_values"]
+__all__ = ["GRAM_LIMIT", "PANEL", "RandomFeatures", "descending_singular_values", "singular_values"]
 
 Array = NDArray[np.float64]
 
 PANEL = 64
 """Rows of W per panel. Panels are always computed whole and added in order, so that no bit of a
-result depends on which widths were asked for."""
+result depends on the other widths."""
 
 TOGETHER = 4
-"""Panels that enter the triangle at once: fewer would factor R itself more often."""
+"""Panels per update of the triangle: with fewer, R itself would be factored more often."""
 
 GRAM_LIMIT = 1e-7
-"""Least lambda_min/lambda_max of a Gram matrix that is trusted: its eigenvalues are good to about
-eps * lambda_max, so sigma_min keeps nine digits."""
+"""Below this lambda_min/lambda_max a Gram matrix is not used: its eigenvalues are accurate to about
+eps * lambda_max, so that above it sigma_min keeps nine digits."""
 
 
 def descending_singular_values(Phi: Array) -> Array:
@@ -65,14 +65,20 @@ def singular_values(W: Array, X: Array, activation: str) -> Array:
     Returns
     -------
     ndarray, shape (n,)
-        Exactly 0 beyond the k-th where k < n: the last one is sigma_min of the paper.
+        Exactly 0 beyond the k-th where k < n. The last one is sigma_min of the paper.
 
     Raises
     ------
     ValueError
-        Shapes that do not fit together, values that are not finite, an unknown activation.
+        The shapes do not match, values are not finite, or the activation is unknown.
     FloatingPointError
-        W X^T or phi of it leaves the range of floats.
+        W X^T or phi of it overflows.
+
+    Examples
+    --------
+    >>> from pipeline.numerics import singular_values
+    >>> singular_values([[1.0, 0.0], [0.0, 2.0]], [[1.0, 0.0], [0.0, 1.0]], "relu").tolist()
+    [2.0, 1.0]
     """
     W, X = np.asarray(W, dtype=np.float64), np.asarray(X, dtype=np.float64)
     if W.ndim != 2 or X.ndim != 2 or W.shape[1] != X.shape[1]:
@@ -89,7 +95,7 @@ def _check_finite(Phi: Array) -> None:
         raise FloatingPointError("features are not finite: the inputs overflow in phi(W X^T)")
 
 
-class NestedFeatures:
+class RandomFeatures:
     """The random features of one seed, grown to any number of rows.
 
     Parameters
@@ -99,7 +105,7 @@ class NestedFeatures:
     activation
         A key of `pipeline.numerics.activations.ACTIVATIONS`.
     weights
-        The stream of the rows of W, used by this object alone.
+        The random stream of the rows of W; nothing else may use it.
     """
 
     def __init__(self, X: Array, activation: str, weights: np.random.Generator) -> None:
@@ -121,11 +127,11 @@ class NestedFeatures:
     def gram(self, k: int) -> Array:
         """Return the lower triangle of Phi^T Phi at width k, shape (n, n), Fortran order.
 
-        Widths come in nondecreasing order.
+        Widths must not decrease from call to call.
         """
         whole, rest = divmod(k, PANEL)
         if whole < self._added:
-            raise ValueError(f"got width {k} after {self._added * PANEL} rows, expected growing ones")
+            raise ValueError(f"got width {k} after {self._added * PANEL} rows, expected no smaller one")
         while self._added < whole:
             self._gram = _add(self._gram, self._panel(self._added))
             self._added += 1
@@ -133,15 +139,15 @@ class NestedFeatures:
         return _add(gram, self._panel(whole)[:rest]) if rest else gram
 
     def condensed(self, k: int) -> Array:
-        """Return a matrix of few rows that has the singular values of the first k rows of Phi.
+        """Return a matrix of few rows with the singular values of the first k rows of Phi.
 
-        R of Phi = QR for whole groups of panels, and the rows of Phi beyond. Widths come in
-        nondecreasing order.
+        It is R of Phi = QR for whole groups of panels, followed by the remaining rows of Phi. Widths
+        must not decrease from call to call.
         """
         whole = k // (TOGETHER * PANEL)
         while self._factored < whole:
             first = self._factored * TOGETHER
-            panels = [self._panel(first + place) for place in range(TOGETHER)]
+            panels = [self._panel(first + step) for step in range(TOGETHER)]
             stacked = np.concatenate([self._triangle, *panels])
             self._triangle = np.asarray(np.linalg.qr(stacked, mode="r"))
             self._factored += 1
@@ -156,14 +162,14 @@ class NestedFeatures:
         Parameters
         ----------
         k
-            Width; not less than in the calls before.
+            Width; must not decrease from call to call.
         floor
-            A guess, best slightly too low, at the smallest eigenvalue of Phi^T Phi / k.
+            A guess at the smallest eigenvalue of Phi^T Phi / k, preferably slightly too low.
 
         Returns
         -------
         tuple of float
-            To nine digits; sigma_min is exactly 0 where k < n.
+            Accurate to nine digits; sigma_min is exactly 0 where k < n.
         """
         gram = self.gram(k)
         largest = largest_eigenvalue(gram)

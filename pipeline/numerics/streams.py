@@ -1,9 +1,9 @@
 """Random streams: every draw is a pure function of a trial's coordinates.
 
-A stream is named by the sweep's entropy, the trial's (d, n, seed) and the role of the numbers. It
-knows nothing of workers, blocks or the extents of the sweep, so a trial has the same value wherever,
-whenever and beside whatever it is computed. Activations and datasets share their draws (paired
-comparisons); with nested widths all widths of a seed share one stream of weights.
+A stream is identified by the sweep's entropy, the trial's (d, n, seed) and the role of the numbers. It
+does not depend on workers, blocks or the extents of the sweep, so that a trial always has the same
+value. Activations and datasets share their draws (paired comparisons); with nested widths, all widths
+of a seed share one stream of weights.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ __all__ = ["Role", "stream"]
 
 
 class Role(IntEnum):
-    """What a stream is for; the numbers are part of the on-disk identity and never change."""
+    """The purpose of a stream. The numbers are part of the on-disk identity and never change."""
 
     DATA = 0
     WEIGHTS = 1
@@ -37,9 +37,9 @@ def stream(
     entropy, d, n, seed
         The sweep's entropy, input dimension, number of samples and seed.
     role
-        What the numbers are for.
+        The purpose of the numbers.
     k
-        The width, for weights that are redrawn at each width; None where widths nest.
+        The width, for weights that are redrawn at each width; None if widths are nested.
     """
     key = (d, n, seed, int(role)) if k is None else (d, n, seed, int(role), k)
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(entropy, spawn_key=key)))

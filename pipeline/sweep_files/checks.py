@@ -59,19 +59,19 @@ def check_distinct(key: str, values: list[Any], problems: Problems) -> None:
 
 def _check_dataset(item: DatasetTable, problems: Problems) -> None:
     kind = KINDS[item.kind]
-    if kind.rotations and not item.angle:
+    if kind.has_angle and not item.angle:
         problems.add(
             "dataset.angle",
             f"missing, but a {item.kind} dataset needs it, in radians; add angle = [0.1]",
         )
-    if item.angle and not kind.rotations:
+    if item.angle and not kind.has_angle:
         problems.add("dataset.angle", f"a {item.kind} dataset has no angle; remove the key")
     if any(angle > math.pi for angle in item.angle):
         problems.add("dataset.angle", f"got {max(item.angle):g}, expected radians between 0 and pi")
     check_distinct("dataset.angle", list(item.angle), problems)
-    if item.kind == "file" and item.path is None:
+    if kind.has_file and item.path is None:
         problems.add("dataset.path", 'missing, but a file dataset needs it; add path = "rows.npy"')
-    if item.kind != "file" and (item.path is not None or item.normalise):
+    if not kind.has_file and (item.path is not None or item.normalise):
         problems.add(
             "dataset",
             f'path and normalise are keys of kind = "file", not of {item.kind!r}; remove them',

@@ -67,6 +67,13 @@ def load_sweep(path_or_name: str | Path) -> Sweep:
     SweepError
         The file is missing or cannot be computed. The message lists every problem, and the attribute
         `problems` has them one by one.
+
+    Examples
+    --------
+    >>> import pipeline
+    >>> sweep = pipeline.load_sweep("theorem2")
+    >>> sweep.experiment, sweep.activation, sweep.width_unit
+    ('conditioning', ('relu',), 'k_per_n')
     """
     path = Path(path_or_name)
     bundled = bundled_sweeps()

@@ -1,4 +1,8 @@
-"""Exact theory: population kernels, and the generalised Marchenko-Pastur law of their eigenvalues."""
+"""Exact theory: population kernels, and the generalised Marchenko-Pastur law of their eigenvalues.
+
+Public interface: `kernel_matrix` and `alpha` of a dataset, `left_edge` and `critical_width` of the
+eigenvalues of a kernel.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +24,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOMES:  # imported on first use: whoever needs one module does not pay for all
+    if name in _HOMES:  # imported on first use, so that one module does not cost the import of all
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

@@ -52,14 +52,14 @@ MEDIAN_SHIFT = 1.2686
 """Minus the median of the Tracy-Widom law of real matrices (a test recomputes it)."""
 
 EDGE_NODES, INNER_NODES = 24, 5
-"""Gauss's points in the least of the n parts of the law's mass, and in each of the others."""
+"""Gauss points in the least of the n parts of the law's mass, and in each of the others."""
 
 
 # ---- the left edge ---------------------------------------------------------------------------
 
 
 def left_edge(eigenvalues: ArrayLike, k: ArrayLike) -> Any:
-    """Left edge of the limiting spectrum of ``Phi^T Phi / k``.
+    """Return the left edge of the limiting spectrum of ``Phi^T Phi / k``.
 
     The prediction for Theorem 2 is ``sigma_min(Phi) / sqrt(k) ~ sqrt(left_edge)``.  For
     ``K = c I`` it is ``c (1 - sqrt(n / k))^2``.
@@ -77,31 +77,37 @@ def left_edge(eigenvalues: ArrayLike, k: ArrayLike) -> Any:
     Raises
     ------
     ValueError : the eigenvalues are not a non-empty finite vector, or a width is not finite and > 0.
+
+    Examples
+    --------
+    >>> from pipeline.theory import left_edge
+    >>> left_edge([1.0, 1.0], k=[2, 8]).round(12).tolist()
+    [0.0, 0.25]
     """
     return edge_and_scale(eigenvalues, k)[0]
 
 
 def tracy_widom_scale(eigenvalues: ArrayLike, k: ArrayLike) -> Any:
-    """Scale s of the fluctuations of the least eigenvalue of ``Phi^T Phi / k``.
+    """Return the scale s of the fluctuations of the least eigenvalue of ``Phi^T Phi / k``.
 
     ``(edge - lambda_min) / s`` tends to the Tracy-Widom law of real matrices.  Arguments, shapes
-    and errors as for `left_edge`; 0 wherever the edge is.
+    and errors are those of `left_edge`; 0 where the edge is 0.
     """
     return edge_and_scale(eigenvalues, k)[1]
 
 
 def median_least_eigenvalue(eigenvalues: ArrayLike, k: ArrayLike) -> Any:
-    """Predicted median of the least eigenvalue of ``Phi^T Phi / k`` at finite n.
+    """Return the predicted median of the least eigenvalue of ``Phi^T Phi / k`` at finite n.
 
-    The left edge, moved by the median of the Tracy-Widom law.  Arguments, shapes and errors as for
-    `left_edge`; 0 wherever the edge is.
+    This is the left edge, shifted by the median of the Tracy-Widom law.  Arguments, shapes and errors
+    are those of `left_edge`; 0 where the edge is 0.
     """
     edge, scale = edge_and_scale(eigenvalues, k)
     return edge + MEDIAN_SHIFT * scale
 
 
 def edge_and_scale(eigenvalues: ArrayLike, k: ArrayLike) -> tuple[Any, Any]:
-    """`left_edge` and `tracy_widom_scale` from one solve; arguments and errors as there."""
+    """Return `left_edge` and `tracy_widom_scale` from one solve; arguments and errors are the same."""
     spectrum = _spectrum(eigenvalues)
     widths = _widths(k)
     edge, scale = np.zeros(widths.shape), np.zeros(widths.shape)
@@ -118,7 +124,7 @@ def critical_width(
     finite_size: bool = False,
     shift: float | None = None,
 ) -> float:
-    """Width at which the left edge is ``level * lambda_min(K)``.
+    """Return the width at which the left edge is ``level * lambda_min(K)``.
 
     ``level = (1/2)^2`` is the conclusion of Theorem 2, ``sigma_min >= sqrt(k) alpha / 2`` with
     ``alpha^2 = lambda_min(K)``.  For ``K = c I`` the answer at that level is exactly ``4 n``.
@@ -127,9 +133,9 @@ def critical_width(
     ----------
     eigenvalues : (n,) eigenvalues of the population kernel K, in any order.
     level : fraction of ``lambda_min`` to be reached, strictly between 0 and 1.
-    finite_size : ask it of the median of the least eigenvalue rather than of its limit, the edge.
-    shift : ask it of the edge plus so many Tracy-Widom scales; minus the q-quantile of the Tracy-Widom
-        law gives the width at which a share q of matrices succeeds.
+    finite_size : use the median of the least eigenvalue instead of its limit, the edge.
+    shift : use the edge plus this many Tracy-Widom scales; minus the q-quantile of the Tracy-Widom law
+        gives the width at which a share q of matrices succeeds.
 
     Returns
     -------
@@ -137,12 +143,18 @@ def critical_width(
 
     Raises
     ------
-    ValueError : `level` outside (0, 1), or eigenvalues not a non-empty finite vector.
+    ValueError : `level` is outside (0, 1), or the eigenvalues are not a non-empty finite vector.
+
+    Examples
+    --------
+    >>> from pipeline.theory import critical_width
+    >>> round(critical_width([1.0, 1.0, 1.0]), 9)
+    12.0
     """
     if not 0.0 < level < 1.0:
         raise ValueError(
             f"critical_width: level is {level!r}, expected a number strictly between 0 and 1; "
-            "Theorem 2 with constant c asks for level = c**2"
+            "Theorem 2 with constant c needs level = c**2"
         )
     spectrum = _spectrum(eigenvalues)
     if _degenerate(spectrum):
@@ -156,7 +168,7 @@ def critical_width(
 
 
 def density(eigenvalues: ArrayLike, k: float, x: ArrayLike) -> Floats:
-    """Limiting density of the n eigenvalues of ``Phi^T Phi / k``, of total mass 1.
+    """Return the limiting density of the n eigenvalues of ``Phi^T Phi / k``, of total mass 1.
 
     The atom at 0 (mass ``1 - k / n``) that exists for ``k < n`` is left out.
 
@@ -184,16 +196,16 @@ def density(eigenvalues: ArrayLike, k: float, x: ArrayLike) -> Floats:
 
 
 def quantiles(eigenvalues: ArrayLike, k: float, count: int | None = None) -> Floats:
-    """Quantiles ``(i - 1/2) / count`` of the limiting law of ``Phi^T Phi / k``, ascending.
+    """Return quantiles ``(i - 1/2) / count`` of the limiting law of ``Phi^T Phi / k``, ascending.
 
     With ``count = n``, the default, they are the deterministic equivalents of the n ordered
-    eigenvalues, outliers included: ``sqrt(k * quantiles)`` is what to lay over Figure 1.
+    eigenvalues, outliers included: Figure 1 compares with ``sqrt(k * quantiles)``.
 
     Parameters
     ----------
     eigenvalues : (n,) eigenvalues of the population kernel K; negative ones count as 0.
     k : the width.
-    count : how many; n by default.
+    count : number of quantiles; n by default.
 
     Returns
     -------
@@ -201,7 +213,7 @@ def quantiles(eigenvalues: ArrayLike, k: float, count: int | None = None) -> Flo
 
     Raises
     ------
-    ValueError : `count` below 1, or as for `left_edge`.
+    ValueError : `count` is below 1, or as for `left_edge`.
     """
     spectrum = _spectrum(eigenvalues)
     count = spectrum.size if count is None else count
@@ -213,11 +225,11 @@ def quantiles(eigenvalues: ArrayLike, k: float, count: int | None = None) -> Flo
 
 
 def nodes(eigenvalues: ArrayLike, k: float) -> tuple[Floats, Floats]:
-    """Points and weights that integrate smooth functions over the limiting law of ``Phi^T Phi / k``.
+    """Return points and weights that integrate smooth functions over the law of ``Phi^T Phi / k``.
 
-    A gap of the support lies at a whole number of eigenvalues, so every n-th of the mass has Gauss's
-    points of its own.  At an edge the quantile departs like the mass to the power 2/3, which its cube
-    root makes smooth.  The least part has more points: descent that goes on for long sees little else.
+    A gap of the support lies at a whole number of eigenvalues, so every n-th of the mass has its own
+    Gauss points.  Near an edge the quantile behaves like the mass to the power 2/3, which is smooth in
+    the cube root of the mass.  The least part has more points, since it dominates long descent.
 
     Parameters
     ----------
@@ -246,7 +258,7 @@ def nodes(eigenvalues: ArrayLike, k: float) -> tuple[Floats, Floats]:
 
 
 def _between_edges(count: int) -> tuple[Floats, Floats]:
-    """Shares of one part's mass, like u^3 at either end where an edge may be, and their weights."""
+    """Return shares of one part's mass, like u^3 at both ends where an edge may be, and weights."""
     x, w = np.polynomial.legendre.leggauss(count)
     u = (x + 1.0) / 2.0
     return u**3 * (10.0 - 15.0 * u + 6.0 * u**2), 15.0 * w * (u * (1.0 - u)) ** 2
@@ -265,7 +277,7 @@ class _Gaps:
         self.above = (spectrum - self.least) / self.least
 
     def t(self, least: Floats) -> Floats:
-        """All ``t_i`` along a new last axis, given the least of them."""
+        """Return all ``t_i`` along a new last axis, given the least of them."""
         return self.above + self.ratio * least[..., None]
 
 
@@ -276,7 +288,7 @@ def _edge_and_scale(gaps: _Gaps, widths: Floats) -> tuple[Floats, Floats]:
 
 
 def _edge_terms(gaps: _Gaps, least: Floats) -> tuple[Floats, Floats]:
-    """Width times the edge and width times the Tracy-Widom scale, where ``t_min = least``."""
+    """Return width times the edge and width times the Tracy-Widom scale at ``t_min = least``."""
     inverse = 1.0 / gaps.t(least)
     ratio = 1.0 + inverse
     first = np.sum(inverse * ratio, axis=-1)
@@ -286,24 +298,24 @@ def _edge_terms(gaps: _Gaps, least: Floats) -> tuple[Floats, Floats]:
 
 
 def _excess(gaps: _Gaps, least: Floats) -> Floats:
-    """``k - n`` as a function of t: the left side of the edge condition."""
+    """Return ``k - n`` as a function of t: the left side of the edge condition."""
     inverse = 1.0 / gaps.t(least)
     return np.sum(inverse * (2.0 + inverse), axis=-1)
 
 
 def _solve_condition(gaps: _Gaps, excess: Floats) -> Floats:
-    """The t at which ``h(t) = sum (2 t_i + 1) / t_i^2`` equals `excess`."""
-    # Imported here: a store's analysis asks for critical widths alone, and need not load a compiler.
+    """Return the t at which ``h(t) = sum (2 t_i + 1) / t_i^2`` equals `excess`."""
+    # Imported here: the analysis of a store needs critical widths only, and no compiler.
     from pipeline.theory.edge_condition import solve
 
     least = np.array([solve(gaps.above, gaps.ratio, float(each)) for each in excess.flat])
     if np.isnan(least).any():
-        raise ArithmeticError("left_edge: Newton's method did not settle in 100 steps; please report")
+        raise ArithmeticError("left_edge: Newton's method did not converge in 100 steps; please report")
     return least.reshape(excess.shape)
 
 
 def _critical_width(gaps: _Gaps, level: float, shift: float) -> float:
-    """One root in log t: the width is explicit in t, and so are the edge and its scale."""
+    """Return the critical width by one root in log t: width, edge and scale are explicit in t."""
 
     def width(log_t: float) -> float:
         return gaps.size + float(_excess(gaps, np.asarray(np.exp(log_t))))
@@ -341,5 +353,5 @@ def _widths(k: ArrayLike) -> Floats:
 
 
 def _degenerate(spectrum: Floats) -> bool:
-    """Whether alpha counts as zero: the least eigenvalue is lost in rounding."""
+    """Return True if alpha counts as zero: the least eigenvalue is below rounding."""
     return bool(spectrum[0] <= spectrum.size * np.finfo(np.float64).eps * spectrum[-1])

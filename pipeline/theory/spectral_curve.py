@@ -1,9 +1,9 @@
 """The curve above the real line on which the generalised Marchenko-Pastur law is explicit.
 
 `marchenko_pastur` says what the law is. Its density and its distribution function are closed forms in
-the abscissa of the curve; a quantile, or the density at a point, asks for the abscissa at which an
-increasing function takes a value. Many are solved for at once: a coarse pass brackets each of them,
-then Chandrupatla's method (inverse quadratic steps where they are safe, else halves) closes in.
+the abscissa of the curve; a quantile, or the density at a point, needs the abscissa at which an
+increasing function takes a value. Many are solved for together: a coarse pass brackets each of them,
+then Chandrupatla's method (inverse quadratic steps if they are safe, else bisection) closes in.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["Curve", "passed"]
 Floats = NDArray[np.float64]
 
 FEW = 256
-"""Points of the coarse pass, at most."""
+"""Largest number of points of the coarse pass."""
 
 
 class Curve:
@@ -30,7 +30,7 @@ class Curve:
     """
 
     def __init__(self, spectrum: Floats, width: float) -> None:
-        self.spectrum = spectrum[spectrum > 0.0]  # the others add to the atom at 0, and no more
+        self.spectrum = spectrum[spectrum > 0.0]  # the others only add to the atom at 0
         self.width = width
         self.size = spectrum.size
         largest = float(self.spectrum.max(initial=0.0))
@@ -41,12 +41,12 @@ class Curve:
 
     @property
     def coarse(self) -> Floats:
-        """Abscissae, ascending, on which to begin a search: all of the support lies between them."""
+        """Ascending abscissae to start a search from; the whole support lies between them."""
         inside = self.spectrum[(self.spectrum > self.left) & (self.spectrum < self.right)]
         return np.unique(np.concatenate([[self.left], inside, [self.right]]))
 
     def quantiles(self, ranks: Floats) -> Floats:
-        """Where n times the distribution function passes each rank; 0 in the atom at 0."""
+        """Return the points at which the rank takes the given values; 0 in the atom at 0."""
         found = np.zeros(ranks.shape)
         above = ranks > self.atom  # none where every eigenvalue is 0
         if above.any():
@@ -54,7 +54,7 @@ class Curve:
         return found
 
     def height_squared(self, a: Floats) -> Floats:
-        """``b^2``: Newton on the reciprocal of the sum, concave and increasing in ``b^2``."""
+        """Return ``b^2``, by Newton on the reciprocal of the sum, concave and increasing in ``b^2``."""
         squares = self.spectrum**2
         offsets = (a[:, None] - self.spectrum) ** 2
         tiny = np.finfo(np.float64).tiny
@@ -70,7 +70,7 @@ class Curve:
         return np.where(height > tiny, height, 0.0)
 
     def position(self, a: Floats) -> Floats:
-        """The real number z(w); a sum of positive terms on the curve."""
+        """Return the real number z(w); on the curve it is a sum of positive terms."""
         height = self.height_squared(a)
         inverse = 1.0 / np.maximum(
             (a[:, None] - self.spectrum) ** 2 + height[:, None], np.finfo(np.float64).tiny
@@ -79,7 +79,7 @@ class Curve:
         return a * real + (a * a + height) * (inverse @ self.spectrum) / self.width
 
     def rank(self, a: Floats) -> Floats:
-        """n times the distribution function: the integral of m dz, in closed form."""
+        """Return n times the distribution function: the integral of m dz, in closed form."""
         b = np.sqrt(self.height_squared(a))[:, None]
         offsets = a[:, None] - self.spectrum
         squares = np.maximum(offsets**2 + b**2, np.finfo(np.float64).tiny)
@@ -89,25 +89,25 @@ class Curve:
         return self.size - angles / np.pi
 
     def density(self, a: Floats) -> Floats:
-        """``(k / n) Im m / pi`` with ``m = -1/w``."""
+        """Return the density ``(k / n) Im m / pi`` with ``m = -1/w``."""
         height = self.height_squared(a)
         return self.width * np.sqrt(height) / (self.size * np.pi * (a * a + height))
 
 
 def passed(increasing: Callable[[Floats], Floats], targets: Floats, coarse: Floats) -> Floats:
-    """Abscissae at which an increasing function passes each target.
+    """Return the abscissae at which an increasing function passes each target.
 
     Parameters
     ----------
     increasing
-        From abscissae to values.
-    targets : (m,) values between those of the first and the last coarse abscissa.
+        Function from abscissae to values.
+    targets : (m,) values between those at the first and the last coarse abscissa.
     coarse
-        Ascending abscissae, at the outermost of which the search begins.
+        Ascending abscissae; the search starts from the first and the last.
 
     Returns
     -------
-    (m,) abscissae to rounding, or the nearer end where a target lies beyond it.
+    (m,) abscissae, accurate to rounding; the nearer end for targets outside.
     """
     coarse = coarse[np.unique(np.linspace(0, coarse.size - 1, FEW).round().astype(int))]
     heights = increasing(coarse)
@@ -130,7 +130,7 @@ def _chandrupatla(
     low: tuple[Floats, Floats],
     high: tuple[Floats, Floats],
 ) -> Floats:
-    """Roots between brackets, given with their values; `surplus` takes abscissae and their places."""
+    """Return the roots between brackets given with values; `surplus` takes abscissae and indices."""
     (x1, f1), (x2, f2) = low, high
     x3, f3 = x1, f1
     found = np.empty(x1.shape)
@@ -158,7 +158,7 @@ def _chandrupatla(
 
 
 def _next_share(x1: Floats, x2: Floats, x3: Floats, f1: Floats, f2: Floats, f3: Floats) -> Floats:
-    """Where between x1 and x2 to look next: by an inverse parabola where it is monotone, or halfway."""
+    """Return the next share between x1 and x2: by an inverse parabola if monotone, else one half."""
     with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
         xi, phi = (x1 - x2) / (x3 - x2), (f1 - f2) / (f3 - f2)
         safe = (phi**2 < xi) & ((1 - phi) ** 2 < 1 - xi)

@@ -22,7 +22,7 @@ import xarray as xr
 from threadpoolctl import threadpool_limits
 
 import pipeline
-from pipeline.descent.activations import activate, code_of
+from pipeline.descent.dispatch import activate, code_of
 from pipeline.descent.loop import train
 from pipeline.descent.network import Network, balanced
 from pipeline.sweep_files.load import bundled_sweeps, parse_sweep

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from pipeline.descent.activations import SMOOTHNESS
+from pipeline.descent.architecture import TRAINED
 from pipeline.descent.certificates import certify
-from pipeline.descent.network import TRAINED, Network, balanced
+from pipeline.descent.dispatch import DERIVATIVES
+from pipeline.descent.network import Network, balanced
 
 KINDS = ("relu", "leaky_relu", "softplus", "tanh", "gelu", "erf", "sigmoid")
 
@@ -123,19 +124,19 @@ def test_beta_of_the_input_layer_holds_everywhere(activation: str) -> None:
 def test_the_radius_of_a_smooth_input_layer_is_a_formula(activation: str) -> None:
     network, X = problem(activation, "input")
     found = certify(network, X)
-    bend = SMOOTHNESS[activation].bend
+    bend = DERIVATIVES[activation].bend
     assert bend is not None
     lipschitz = bend / np.sqrt(120) * np.linalg.norm(X, 2) * np.linalg.norm(X, axis=1).max()
     assert found.radius == pytest.approx(found.alpha / 3 / lipschitz, rel=1e-9)
     assert found.residual == pytest.approx(found.alpha * found.radius / 5, rel=1e-15)
-    assert found.beta == pytest.approx(SMOOTHNESS[activation].slope * np.linalg.norm(X, 2), rel=1e-12)
+    assert found.beta == pytest.approx(DERIVATIVES[activation].slope * np.linalg.norm(X, 2), rel=1e-12)
 
 
 @pytest.mark.parametrize("activation", ["softplus", "tanh", "gelu"])
 def test_the_constants_of_both_layers_solve_their_equations(activation: str) -> None:
     network, X = problem(activation, "both")
     found = certify(network, X)
-    norm, B, M = np.linalg.norm(X, 2), SMOOTHNESS[activation].slope, SMOOTHNESS[activation].bend
+    norm, B, M = np.linalg.norm(X, 2), DERIVATIVES[activation].slope, DERIVATIVES[activation].bend
     lipschitz = 2 * B * norm + M / np.sqrt(120) * norm * np.linalg.norm(X, axis=1).max()
     R = found.alpha / 3 / lipschitz
     assert found.radius == pytest.approx(R, rel=1e-9)
@@ -151,7 +152,7 @@ def test_flips_are_counted_as_if_all_sets_of_units_were_tried(activation: str, s
     n, k = 2, 220
     network, X = problem(activation, "input", n=n, d=4, k=k, seed=seed, unit=True)
     found = certify(network, X)
-    per_flip = SMOOTHNESS[activation].jump * np.linalg.norm(X, 2) / np.sqrt(k)
+    per_flip = DERIVATIVES[activation].jump * np.linalg.norm(X, 2) / np.sqrt(k)
     allowed = int((found.alpha / 3 / per_flip) ** 2)
     assert 0 <= allowed <= 3
     costs = ((network.W @ X.T) ** 2).T

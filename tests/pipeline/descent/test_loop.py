@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.descent.activations import SMOOTHNESS
+from pipeline.descent.architecture import TRAINED
+from pipeline.descent.dispatch import DERIVATIVES
 from pipeline.descent.loop import Training, train
-from pipeline.descent.network import TRAINED, Network, balanced
+from pipeline.descent.network import Network, balanced
 
-NAMES = tuple(SMOOTHNESS)
+NAMES = tuple(DERIVATIVES)
 
 
 def step_size(network: Network, X: np.ndarray, c: float = 1.0) -> float:

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.descent.activations import SMOOTHNESS
-from pipeline.descent.network import TRAINED, Network, balanced
+from pipeline.descent.architecture import TRAINED
+from pipeline.descent.dispatch import DERIVATIVES
+from pipeline.descent.network import Network, balanced
 
-NAMES = tuple(SMOOTHNESS)
-SMOOTH = tuple(name for name in NAMES if SMOOTHNESS[name].bend is not None)
+NAMES = tuple(DERIVATIVES)
+SMOOTH = tuple(name for name in NAMES if DERIVATIVES[name].bend is not None)
 DEPTHS = (1, 2, 3)
 
 

@@ -51,8 +51,8 @@ def test_code_of_other_sources_is_not_taken_for_ours(tmp_path) -> None:
     for slope in ("0.0", "0.5"):
         copy = tmp_path / "pipeline"
         shutil.copytree(package, copy, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
-        rows = copy / "descent" / "activations.py"
-        rows.write_text(rows.read_text().replace("SLOPES = (0.0,", f"SLOPES = ({slope},"))
+        rows = copy / "numerics" / "activations" / "rectifiers.py"
+        rows.write_text(rows.read_text().replace("LEAKY_SLOPE = 0.0,", f"LEAKY_SLOPE = {slope},"))
         environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
         line = [sys.executable, "-c", FALLING]  # in the folder of the copy, which is found first
         done = subprocess.run(

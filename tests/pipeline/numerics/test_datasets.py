@@ -58,7 +58,7 @@ def test_moments_are_those_of_the_model(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", sorted(set(KINDS) - {"file"}))
 def test_a_stream_gives_its_rows_and_another_stream_others(kind: str) -> None:
-    angle = 0.1 if KINDS[kind].rotations else None
+    angle = 0.1 if KINDS[kind].has_angle else None
     first, again, other = (drawn(kind, 6, 4, angle, seed) for seed in (0, 0, 1))
     np.testing.assert_array_equal(first, again)
     assert np.array_equal(first, other) == (kind == "circle")

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.numerics.activations import activation_names, apply
+from pipeline.numerics.activations import ACTIVATIONS, apply
 from pipeline.numerics.datasets import DatasetSpec, draw
-from pipeline.numerics.random_features import GRAM_LIMIT, PANEL, NestedFeatures, singular_values
+from pipeline.numerics.random_features import GRAM_LIMIT, PANEL, RandomFeatures, singular_values
 from pipeline.theory import kernels, marchenko_pastur
 
 
-def features(X: np.ndarray, activation: str = "relu", seed: int = 1) -> NestedFeatures:
-    return NestedFeatures(X, activation, np.random.default_rng(seed))
+def features(X: np.ndarray, activation: str = "relu", seed: int = 1) -> RandomFeatures:
+    return RandomFeatures(X, activation, np.random.default_rng(seed))
 
 
 def sphere(n: int, d: int, seed: int = 0) -> np.ndarray:
@@ -25,7 +25,7 @@ def floor(X: np.ndarray, k: int, activation: str = "relu") -> float:
     return max(0.0, float(edge - 3 * scale))
 
 
-@pytest.mark.parametrize("activation", activation_names())
+@pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("n", [1, 2, 3, 17, 60])
 def test_extremes_equal_the_svd(activation: str, n: int) -> None:
     X = sphere(n, 8)

@@ -6,10 +6,11 @@ import mpmath as mp
 import numpy as np
 import pytest
 
-from pipeline.descent.activations import SMOOTHNESS, activate, code_of
-from pipeline.numerics.activations import LEAKY_SLOPE, apply
+from pipeline.descent.dispatch import DERIVATIVES, activate, code_of
+from pipeline.numerics.activations import apply
+from pipeline.numerics.activations.rectifiers import LEAKY_SLOPE
 
-NAMES = tuple(SMOOTHNESS)
+NAMES = tuple(DERIVATIVES)
 KINKED = ("relu", "leaky_relu")
 SMOOTH = tuple(name for name in NAMES if name not in KINKED)
 
@@ -84,15 +85,15 @@ def test_the_slope_is_the_derivative(name: str) -> None:
 def test_slope_is_the_supremum_of_the_derivative(name: str) -> None:
     z = np.concatenate([np.linspace(-30, 30, 600_001), EXTREMES])
     most = np.abs(rows(name, z)[1]).max()
-    bound = SMOOTHNESS[name].slope
+    bound = DERIVATIVES[name].slope
     assert bound * (1 - 1e-6) <= most <= bound * (1 + 1e-15)
 
 
 @pytest.mark.parametrize("name", SMOOTH)
 def test_bend_is_the_supremum_of_the_second_derivative(name: str) -> None:
-    bound, h = SMOOTHNESS[name].bend, 1e-5
+    bound, h = DERIVATIVES[name].bend, 1e-5
     assert bound is not None
-    assert SMOOTHNESS[name].jump == 0
+    assert DERIVATIVES[name].jump == 0
     z = np.linspace(-12, 12, 240_001)
     bends = np.abs(rows(name, z + h)[1] - rows(name, z - h)[1]) / (2 * h)
     assert bound - 1e-6 <= bends.max() <= bound + 1e-9  # differences are rounded at eps / h
@@ -100,9 +101,9 @@ def test_bend_is_the_supremum_of_the_second_derivative(name: str) -> None:
 
 @pytest.mark.parametrize("name", KINKED)
 def test_at_a_kink_the_slope_jumps(name: str) -> None:
-    assert SMOOTHNESS[name].bend is None
+    assert DERIVATIVES[name].bend is None
     _, slope = rows(name, np.array([-5e-324, -0.0, 0.0, 5e-324]))
-    assert slope[3] - slope[0] == SMOOTHNESS[name].jump
+    assert slope[3] - slope[0] == DERIVATIVES[name].jump
     assert (slope[:3] == (0.0 if name == "relu" else LEAKY_SLOPE)).all()
 
 

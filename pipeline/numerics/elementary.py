@@ -1,8 +1,8 @@
-"""exp, log1p, tanh and erf without branches or calls, which the compiler turns into vectors of a row.
+"""exp, log1p, tanh and erf without branches or calls, so that the compiler vectorises loops over a row.
 
-The library's own are scalar in compiled loops, and took most of the time of a smooth activation. These
-are good to a few units in the last place on the half line that is asked of them. Those that need the
-same exponential give their results together.
+The library's versions are scalar in compiled loops, and took most of the time of a smooth activation.
+These are accurate to a few units in the last place on the half line that each is defined on. Functions
+of the same exponential are computed together.
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ from pipeline.numerics.compiled import in_order
 __all__ = ["erf_of_positive", "exp_of_negative", "log1p_of_share", "tanh_of_positive"]
 
 LOWEST = -708.0
-"""Below it e^x leaves the normal floats: 3e-308 stands for it."""
+"""Below it e^x is not a normal float, and 3e-308 is used instead."""
 
 SHIFT = 1.5 * 2.0**52 + 1023
-"""Added to a float, it rounds it to a whole number, and leaves that, biased, in the lowest bits."""
+"""Adding it rounds a float to a whole number and leaves that number, biased, in the lowest bits."""
 
-LOG2_HEAD = math.floor(math.log(2) * 2**32) / 2**32  # few bits: times a whole number it is exact
+LOG2_HEAD = (
+    math.floor(math.log(2) * 2**32) / 2**32
+)  # few bits, so that its product with a whole number is exact
 LOG2_TAIL = 1.9082149292705877e-10  # the rest of log 2
 INVERSE_LOG2 = 1 / math.log(2)
 
@@ -41,34 +43,34 @@ ERFC_SCALED = (
     -4.2680458710854432e-07, -2.141897788806618e-07, 6.4010743225431503e-08, 3.2042393803714595e-08,
     -9.0740092356131473e-09,
 )  # fmt: skip
-"""(x + 3) e^(x^2) erfc(x) in powers of (x - 3) / (x + 3): Chebyshev's interpolant on 0.5 <= x <= 28."""
+"""(x + 3) e^(x^2) erfc(x) in powers of (x - 3) / (x + 3): Chebyshev interpolant on 0.5 <= x <= 28."""
 
-# Apart, as the compiler leaves a polynomial of 21 terms as a loop, and no vectors.
+# Even and odd terms apart: the compiler would not unroll, and so not vectorise, all 21 terms.
 ERFC_EVEN, ERFC_ODD = ERFC_SCALED[::2], ERFC_SCALED[1::2]
 
 SPLITTER = 1.5 * 2.0**32
-"""Added to x < 2^10 and taken off, it leaves few enough bits that their square is exact."""
+"""Adding and subtracting it leaves x < 2^10 so few bits that its square is exact."""
 
 
 @in_order
 def _polynomial(coefficients, x):  # type: ignore[no-untyped-def]
-    """Value at x, by Horner's rule, of a polynomial whose coefficients begin with the constant."""
+    """Return a polynomial at x by Horner's rule; the first coefficient is the constant."""
     p = coefficients[-1]
-    for place in range(len(coefficients) - 2, -1, -1):
-        p = p * x + coefficients[place]
+    for power in range(len(coefficients) - 2, -1, -1):
+        p = p * x + coefficients[power]
     return p
 
 
 @in_order
 def exp_of_negative(x):  # type: ignore[no-untyped-def]
-    """e^x for x <= 0; NaN stays NaN."""
+    """Return e^x for x <= 0; NaN stays NaN."""
     scale, tail = _scaled_exp(x, 0.0)
     return (tail + 1.0) * scale
 
 
 @in_order
 def _scaled_exp(x, correction):  # type: ignore[no-untyped-def]
-    """2^m and t with e^(x + correction) = 2^m (1 + t), for x <= 0 and a small correction.
+    """Return 2^m and t with e^(x + correction) = 2^m (1 + t), for x <= 0 and a small correction.
 
     x = m log 2 + r with whole m and |r| <= log(2)/2: a Taylor polynomial in r, and m as an exponent.
     """
@@ -82,7 +84,7 @@ def _scaled_exp(x, correction):  # type: ignore[no-untyped-def]
 
 @in_order
 def tanh_of_positive(x):  # type: ignore[no-untyped-def]
-    """tanh(x) and its derivative, for x >= 0; NaN stays NaN."""
+    """Return tanh(x) and its derivative, for x >= 0; NaN stays NaN."""
     scale, tail = _scaled_exp(-2.0 * x, 0.0)
     lost = scale * tail + (scale - 1.0)  # e^(-2x) - 1, which keeps the digits of a small x
     shrunk = 0.0 if x > 354.0 else scale * tail + scale
@@ -92,11 +94,11 @@ def tanh_of_positive(x):  # type: ignore[no-untyped-def]
 
 @in_order
 def erf_of_positive(x):  # type: ignore[no-untyped-def]
-    """erf(x), erfc(x) and e^(-x^2), for x >= 0; NaN stays NaN.
+    """Return erf(x), erfc(x) and e^(-x^2), for x >= 0; NaN stays NaN.
 
-    Up to 1/2 erf is its series, beyond it erfc is e^(-x^2) times a polynomial.
+    Up to 1/2, erf is its series; above, erfc is e^(-x^2) times a polynomial.
     """
-    x = 28.0 if x > 28.0 else x  # from 26.6 on, e^(-x^2) is no normal float
+    x = 28.0 if x > 28.0 else x  # from 26.6 on, e^(-x^2) is not a normal float
     head = (x + SPLITTER) - SPLITTER
     scale, tail = _scaled_exp(-head * head, -(x - head) * (x + head))
     shrunk = 0.0 if x > 26.6 else scale * tail + scale
@@ -111,9 +113,9 @@ def erf_of_positive(x):  # type: ignore[no-untyped-def]
 
 @in_order
 def log1p_of_share(s):  # type: ignore[no-untyped-def]
-    """log(1 + s) for 0 <= s <= 1.
+    """Return log(1 + s) for 0 <= s <= 1.
 
-    log(1 + s) = 2 artanh(t) with t = s / (s + 2); beyond sqrt(2) - 1, log 2 is taken out, so that t^2
+    log(1 + s) = 2 artanh(t) with t = s / (s + 2); above sqrt(2) - 1, log 2 is split off, so that t^2
     stays below 0.03 and twelve terms of the series suffice.
     """
     far = s > 0.414

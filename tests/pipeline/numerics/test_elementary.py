@@ -6,13 +6,13 @@ import mpmath as mp
 import numpy as np
 import pytest
 
-from pipeline.descent.elementary import (
+from pipeline.numerics.compiled import compiled
+from pipeline.numerics.elementary import (
     erf_of_positive,
     exp_of_negative,
     log1p_of_share,
     tanh_of_positive,
 )
-from pipeline.numerics.compiled import compiled
 
 
 @compiled

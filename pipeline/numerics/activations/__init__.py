@@ -1,0 +1,96 @@
+"""The activations phi: one record each, with everything that the rest of the package needs of it.
+
+To add an activation, write its record in a file of this folder (or in one of those that are there)
+and add a line to `MODULES`. Only `function` is required. Without a closed-form `kernel` the population
+kernel is integrated, which needs an analytic phi. Without a `derivative` no network can be trained
+through it. `concentrates` admits it to the experiment on the proof of Theorem 2. Sweep files, kernels,
+descent, certificates and cost estimates read the record and need no change.
+
+A record is imported on first use, because derivatives come with the compiler; names alone are cheap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+
+from pipeline.errors import nearest_name
+from pipeline.numerics.activations.record import Activation, Array
+
+__all__ = ["ACTIVATIONS", "apply", "check_activation"]
+
+MODULES = {
+    "relu": "rectifiers",
+    "leaky_relu": "rectifiers",
+    "abs": "rectifiers",
+    "step": "steps",
+    "sign": "steps",
+    "erf": "sigmoids",
+    "linear": "polynomials",
+    "square": "polynomials",
+    "cos": "waves",
+    "sin": "waves",
+    "tanh": "sigmoids",
+    "softplus": "smooth_rectifiers",
+    "gelu": "smooth_rectifiers",
+    "sigmoid": "sigmoids",
+}
+"""For each name, the file whose `RECORDS` has the activation."""
+
+
+class _Register(Mapping[str, Activation]):
+    """Activations by the names that sweep files use."""
+
+    def __getitem__(self, name: str) -> Activation:
+        record: Activation = import_module(f"{__name__}.{MODULES[name]}").RECORDS[name]
+        return record
+
+    def __contains__(self, name: object) -> bool:
+        return name in MODULES
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(MODULES)
+
+    def __len__(self) -> int:
+        return len(MODULES)
+
+
+ACTIVATIONS = _Register()
+
+
+def check_activation(name: str) -> None:
+    """Refuse a name that is no activation.
+
+    Raises
+    ------
+    ValueError
+        The message names the nearest activation and lists all of them.
+    """
+    if name in ACTIVATIONS:
+        return
+    hint = nearest_name(name, ACTIVATIONS)
+    raise ValueError(f"got {name!r}{hint}, expected one of {', '.join(ACTIVATIONS)}")
+
+
+def apply(activation: str, z: Array) -> Array:
+    """Return phi(z), the random features of Theorem 2 for z = W X^T.
+
+    Parameters
+    ----------
+    activation
+        A key of `ACTIVATIONS`.
+    z : ndarray of float64
+        Pre-activations, of any shape. They may be overwritten: pass a copy of values that are still
+        needed.
+
+    Returns
+    -------
+    ndarray of float64, shape of z
+
+    Raises
+    ------
+    ValueError
+        The activation is unknown.
+    """
+    check_activation(activation)
+    return ACTIVATIONS[activation].function(z)
