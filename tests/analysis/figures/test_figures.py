@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ import pipeline
 from analysis import collapse, critical_widths, load_store, success_counts
 from analysis.figures import FIGURES, draw, kinds_for, save
 from analysis.figures.density import bulk_counts
+from analysis.scaling.laws import LAWS, Law
 from analysis.study import Study
 from analysis.success import Success
 from pipeline.errors import InputError
@@ -224,6 +226,16 @@ def test_laws_are_drawn_through_the_measured_widths(studies, figures) -> None:
         np.testing.assert_allclose(ends(bar)[:, 0], cells.k50_low, rtol=1e-12)
         np.testing.assert_allclose(ends(bar)[:, 1], cells.k50_high, rtol=1e-12)
         np.testing.assert_array_equal(dotted, cells.k_edge_finite)
+
+
+def test_a_law_is_drawn_because_it_is_registered(studies, monkeypatch) -> None:
+    law = Law("C n^1.5", lambda table: 1.5 * np.log(table["n"].to_numpy(float)))
+    monkeypatch.setitem(LAWS, "n^1.5", law)
+    axes, _ = panels(FIGURES["laws"].draw(studies["conditioning"]))
+    assert any(" n^1.5 " in line.get_label() for line in axes.lines)
+    monkeypatch.setitem(LAWS, "n^1.5", replace(law, shown=False))
+    axes, _ = panels(FIGURES["laws"].draw(studies["conditioning"]))
+    assert not any("n^1.5" in line.get_label() for line in axes.lines)
 
 
 def test_the_collapse_has_every_curve_twice_and_the_fitted_exponent(studies, figures) -> None:
