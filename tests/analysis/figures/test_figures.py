@@ -1,4 +1,4 @@
-"""Every kind of figure draws what the store and its critical widths say, and says what it draws."""
+"""Every kind of figure draws the values of the store and its critical widths, and labels them."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def bars(axes: Axes) -> list[ErrorbarContainer]:
 
 
 def points(bar: ErrorbarContainer) -> tuple[np.ndarray, np.ndarray]:
-    """Where the markers stand that are drawn."""
+    """Return the positions of the markers that are drawn."""
     x, y = (np.asarray(values, dtype=float) for values in bar.lines[0].get_data())
     return x[np.isfinite(y)], y[np.isfinite(y)]
 
@@ -127,7 +127,7 @@ def test_a_figure_is_written_as_png_and_svg(figures, tmp_path, name, kind) -> No
         save(figures[name, kind], tmp_path / f"a{ending}")
         assert (tmp_path / f"a{ending}").read_bytes().startswith(start)
     if (name, kind) in FULL:
-        assert b"<text" in (tmp_path / "a.svg").read_bytes()  # words stay words
+        assert b"<text" in (tmp_path / "a.svg").read_bytes()  # text stays text
 
 
 def test_a_figure_that_is_drawn_again_has_the_same_bytes(studies, tmp_path) -> None:
