@@ -1,11 +1,12 @@
-"""The pictures of a store: each a function from a `Study` to a matplotlib Figure.
+"""The figures of a store. Each is a function from a `Study` to a matplotlib Figure.
 
-`draw` makes any of them from an opened store, and `save` writes it. `FIGURES` is the register: a new
-figure is a function in the file of its subject and a line here.
+`draw` draws any of them from an opened store, and `save` writes it to a file. `FIGURES` is the
+register: a new figure is a function in the file of its subject, and a line here.
 
     from analysis import figures, open_store
+    from analysis.success import Success
     ds = open_store("theorem2.zarr")
-    figures.save(figures.draw(ds, "phase", threshold=0.7), Path("phase.pdf"))
+    figures.save(figures.draw(ds, "phase", Success(threshold=0.7)), Path("phase.pdf"))
 """
 
 from __future__ import annotations
@@ -38,14 +39,24 @@ __all__ = ["FIGURES", "Picture", "Study", "draw", "kinds_for", "save"]
 
 @dataclass(frozen=True)
 class Picture:
-    """A kind of figure: how it is drawn, and which stores it suits."""
+    """A kind of figure.
+
+    Attributes
+    ----------
+    draw
+        Draws the figure of a study; its docstring is the caption.
+    suits
+        Returns True for the stores that the figure suits.
+    more
+        Adds sentences to the caption that hold for this store only.
+    """
 
     draw: Callable[[Study], Figure]
     suits: Callable[[xr.Dataset], bool]
     more: Callable[[Study], str] = lambda study: ""
 
     def caption(self, study: Study) -> str:
-        """What the figure shows, in words: with what it has of this store and not of every one."""
+        """Return the caption of the figure of a store."""
         return " ".join(f"{self.draw.__doc__ or ''} {self.more(study)}".split())
 
 
@@ -54,12 +65,12 @@ def _is(ds: xr.Dataset, experiment: str) -> bool:
 
 
 def _has_widths(ds: xr.Dataset) -> bool:
-    """Whether descent was run at several widths."""
+    """Return True if descent was run at several widths."""
     return "steps_to_tolerance" in ds and ds.sizes["width"] > 1
 
 
 def _has_thresholds(ds: xr.Dataset) -> bool:
-    """Whether descent was run at several widths and several n."""
+    """Return True if descent was run at several widths and several n."""
     return _has_widths(ds) and ds.sizes["n"] > 1
 
 
@@ -106,7 +117,7 @@ def draw(ds: xr.Dataset, kind: str, success: Success = Success()) -> Figure:  # 
     Parameters
     ----------
     ds
-        An opened store; it is read into memory.
+        An opened store, which is read into memory.
     kind
         One of `kinds_for(ds)`.
     success
@@ -115,12 +126,12 @@ def draw(ds: xr.Dataset, kind: str, success: Success = Success()) -> Figure:  # 
     Returns
     -------
     matplotlib.figure.Figure
-        Made without pyplot: `save` writes it in the style it was drawn in.
+        Not registered with pyplot; `save` writes it in the style of the other figures.
 
     Raises
     ------
     InputError
-        For a kind that does not suit the store, and for what `critical_widths` refuses.
+        For a kind that does not suit the store, and for a success that does not.
     """
     suited = kinds_for(ds)
     if kind not in suited:

@@ -17,14 +17,14 @@ from analysis.figures.parts import legend_below, parts_of, with_axes
 from analysis.figures.style import (
     MOST_PANELS,
     STYLE,
-    say,
     series_look,
+    show_text,
 )
 from analysis.study import Study
 
 __all__ = ["certificate_figure"]
 CEILING = 1.2
-"""Ratios beyond it stand as triangles at the top: a diverging trial's would flatten all others."""
+"""Larger ratios are triangles at the top, because those of diverging trials would flatten the rest."""
 DISTANCES = {
     "lower_ratio": "lower bound / distance",
     "upper_ratio": "distance / upper bound",
@@ -33,10 +33,11 @@ DISTANCES = {
 
 
 def certificate_figure(study: Study) -> Figure:
-    """The worst ratios of (4) and (5) against the size of the residual, and the bounds on the distance.
+    """Worst ratios of bounds (4) and (5) against the initial residual, and bounds on the distance.
 
-    Every point is a trial. It is full where the theorem applies, proven; hollow where its constants
-    are measured only, or the residual is beyond the certified one. Full points must lie at or below 1.
+    Each point is a trial. It is full if the theorem applies with proven constants, and hollow if the
+    constants are only measured or the residual exceeds the certified one. Full points must be at or
+    below 1. A triangle with a number stands for that many trials above the axis.
     """
     ds = with_axes(study.ds, *NETWORK)
     columns = parts_of(ds, *({*map(str, ds.dims)} - {"activation", "depth"}))[: MOST_PANELS // 2]
@@ -44,11 +45,11 @@ def certificate_figure(study: Study) -> Figure:
     if not np.isfinite(ds.path_ratio).any():
         with mpl.rc_context(STYLE):
             figure = Figure(figsize=(6.4, 3.6))
-            say(figure.subplots(), "no trial has a certificate: α = 0, J₀ is singular")
+            show_text(figure.subplots(), "no trial has a certificate: α = 0, J₀ is singular")
             return figure
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(max(9.0, 3.0 * len(columns)), 9.5))
-        halves: Any = figure.subfigures(2, 1, height_ratios=[1.3, 1])  # margins of their own
+        halves: Any = figure.subfigures(2, 1, height_ratios=[1.3, 1])  # each with its own margins
         above, below = halves
         grid = above.subplots(2, max(1, len(columns)), squeeze=False, sharey=True)
         for row, ratio, bound in zip(grid, ("rate_ratio", "path_ratio"), ("(4)", "(5)"), strict=True):
@@ -58,46 +59,47 @@ def certificate_figure(study: Study) -> Figure:
                 axes.set_title(name)
             _fit_height(row)
         for axes, (_, part) in zip(grid[0], columns, strict=False):
-            _say_verdict(axes, worst.sel(activation=part.activation, depth=part.depth))
+            _write_counts(axes, worst.sel(activation=part.activation, depth=part.depth))
         forest = below.subplots()
         _draw_distances(forest, ds)
         legend_below(figure, grid[0, 0], forest)
         return figure
 
 
-def _say_verdict(axes: Axes, worst: xr.Dataset) -> None:
-    """How many proven trials there are and how many of them break a bound; those that have none."""
+def _write_counts(axes: Axes, worst: xr.Dataset) -> None:
+    """Write how many proven trials break a bound, and how many trials have no certificate."""
     counts = worst[["violations", "proven"]].sum()
-    words = f"{int(counts.violations)} of {int(counts.proven)} proven broken"
+    text = f"{int(counts.violations)} of {int(counts.proven)} proven trials break a bound"
     uncertain = int(worst.uncertain.isel(multiple=0).sum())
     if uncertain:
-        words += f"\n{uncertain} trials without a certificate (α = 0)"
-    axes.text(0.02, 0.8, words, transform=axes.transAxes, fontsize=8, va="top")
+        text += f"\n{uncertain} trials without a certificate (α = 0)"
+    axes.text(0.02, 0.8, text, transform=axes.transAxes, fontsize=8, va="top")
 
 
 def _draw_ratios(axes: Axes, part: xr.Dataset, name: str) -> None:
-    """Strips of points, one for each multiple and trained set of weights, seeds side by side."""
+    """Draw a strip of points for each multiple and set of trained weights, with seeds side by side."""
     multiples = part.multiple.values
     proven = applies(part)
-    for place, trained in enumerate(part.trained.values):
-        look = series_look(place)
+    for index, trained in enumerate(part.trained.values):
+        look = series_look(index)
         for at, multiple in enumerate(multiples):
-            where = {"trained": trained, "multiple": multiple}
-            values, full = part[name].sel(where).values.ravel(), proven.sel(where).values.ravel()
-            x = at + 0.27 * (place - 1) + np.linspace(-0.09, 0.09, len(values))
+            cell = {"trained": trained, "multiple": multiple}
+            values, full = part[name].sel(cell).values.ravel(), proven.sel(cell).values.ravel()
+            x = at + 0.27 * (index - 1) + np.linspace(-0.09, 0.09, len(values))
             _strip(axes, x, values, full, look)
         _legend_line(axes, look, TRAINED[str(trained)])
     axes.axhline(1, color="black", linewidth=0.8, zorder=0)
-    axes.set(xlabel="residual, multiples of the certified")
+    axes.set(xlabel="residual / certified residual")
     axes.set_xticks(range(len(multiples)), [_short(multiple) for multiple in multiples])
 
 
 def _short(number: float) -> str:
+    """Return a number without needless digits, such as `1e6`."""
     return f"{number:g}" if number < 1e4 else f"{number:.0e}".replace("e+0", "e").replace("e+", "e")
 
 
 def _strip(axes: Axes, x: Any, values: Any, full: Any, look: dict[str, Any]) -> None:
-    """Points up to the ceiling; for those beyond it, one triangle with their number."""
+    """Draw points up to the ceiling, and one triangle with the number of points above it."""
     beyond = values > CEILING
     for chosen, face in ((full, look["color"]), (~full, "none")):
         inside = chosen & ~beyond
@@ -111,18 +113,18 @@ def _strip(axes: Axes, x: Any, values: Any, full: Any, look: dict[str, Any]) -> 
 
 
 def _fit_height(row: Any) -> None:
-    """One ordinate for a row: from the least ratio to just above the ceiling."""
+    """Set the ordinate of a row, from the least ratio to just above the ceiling."""
     drawn = np.concatenate([line.get_ydata() for axes in row for line in axes.lines])
     least = float(np.min(drawn, initial=0.8, where=np.isfinite(drawn)))
     row[0].set_ylim(least - 0.02, CEILING + 0.07)
 
 
-def _legend_line(axes: Axes, look: dict[str, Any], words: str) -> None:
-    axes.plot([], [], linestyle="none", label=words, **look)
+def _legend_line(axes: Axes, look: dict[str, Any], label: str) -> None:
+    axes.plot([], [], linestyle="none", label=label, **look)
 
 
 def _draw_distances(axes: Axes, ds: xr.Dataset) -> None:
-    """One line of the table for every kind of network, at the least residual: median and range."""
+    """Draw a row for each kind of network, at the least residual: medians and ranges of the ratios."""
     at_least = ds.isel(multiple=0)
     names: list[str] = []
     for activation in ds.activation.values:
@@ -130,20 +132,20 @@ def _draw_distances(axes: Axes, ds: xr.Dataset) -> None:
             for trained in ds.trained.values:
                 cell = at_least.sel(activation=activation, depth=depth, trained=trained)
                 full = bool(applies(cell).all())
-                for place, name in enumerate(DISTANCES):
+                for index, name in enumerate(DISTANCES):
                     _span(
                         axes,
-                        len(names) + 0.2 * (place - 1),
+                        len(names) + 0.2 * (index - 1),
                         cell[name].values,
                         full,
-                        series_look(place + 3),
+                        series_look(index + 3),
                     )
                 names.append(f"{activation}, L = {depth}, {TRAINED[str(trained)]}")
-    for place, words in enumerate(DISTANCES.values()):
-        _legend_line(axes, series_look(place + 3), words)
+    for index, label in enumerate(DISTANCES.values()):
+        _legend_line(axes, series_look(index + 3), label)
     axes.plot([], [], "o", color="black", label="full: proven")
-    axes.plot([], [], "o", color="black", markerfacecolor="none", label="hollow: measured, or beyond")
-    axes.plot([], [], "^", color="grey", label=f"so many above {CEILING:g}")
+    axes.plot([], [], "o", color="black", markerfacecolor="none", label="hollow: not proven")
+    axes.plot([], [], "^", color="grey", label=f"number of trials above {CEILING:g}")
     axes.axvline(1, color="black", linewidth=0.8, zorder=0)
     axes.set_yticks(range(len(names)), names, fontsize=8)
     axes.invert_yaxis()

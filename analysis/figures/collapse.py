@@ -1,4 +1,4 @@
-"""The transition's finite-size scaling: raw curves, the master curve, and the transition's widths."""
+"""The figure of finite-size scaling: raw curves, the master curve, and widths of the transition."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy import special
 
-from analysis.figures.parts import legend_below, log_abscissa, shades
+from analysis.figures.parts import left_out, legend_below, log_abscissa, shades
 from analysis.figures.style import (
     MOST_PANELS,
     STYLE,
@@ -19,8 +19,8 @@ from analysis.figures.style import (
     log_ordinate,
     panels_of,
     sample_ticks,
-    say,
     series_look,
+    show_text,
 )
 from analysis.scaling.finite_size import TooFewCurves, collapse
 from analysis.signs import signs
@@ -30,15 +30,16 @@ from analysis.transitions.curves import RISE
 __all__ = ["collapse_figure"]
 
 REACH = 2.5
-"""Of the collapsed abscissa, in transition widths."""
+"""Limit of the collapsed abscissa, in widths of the transition."""
 
 
 def collapse_figure(study: Study) -> Figure:
-    """Success curves as they are, the same collapsed, and the width of the transition against n.
+    """Success curves, the same curves collapsed, and the width of the transition against n.
 
-    Collapsed means over (log k - log k*) / w, with the w of each cell: the grey line is a logistic
-    curve. On the right w = log(k at 90% / k at 10%) with its standard error, the fitted power of n with
-    its interval (95%), and, dashed, what the edge and Tracy and Widom predict from the kernel.
+    Left: success against k. Middle: success against (log k - log k*) / w, with the w of each cell; the
+    grey line is a logistic curve. Right: w = log(k at 90% / k at 10%) with its standard error, the
+    fitted power of n with its 95% interval, and (dashed) the prediction from the kernel by the spectral
+    edge and the Tracy-Widom law.
     """
     parts = [(name, part) for name, part in panels_of(study.ds) if part.sizes["n"]]
     scaled = [(name, found) for name, part in parts if (found := _scaled(study, part)) is not None]
@@ -52,18 +53,18 @@ def collapse_figure(study: Study) -> Figure:
         if not shown:
             for axes in grid[0]:
                 axes.set_axis_off()
-            say(
+            show_text(
                 grid[0, 1],
-                "fewer than three success curves rise within the widths: nothing to collapse",
+                "nothing to collapse: fewer than three success curves rise within the widths",
             )
         if len(scaled) > len(shown):
-            figure.suptitle(f"{len(scaled) - len(shown)} more panels are not drawn; select fewer cells")
+            figure.suptitle(left_out(len(scaled) - len(shown)))
         legend_below(figure, *grid[:, [0, 2]].ravel(), columns=6)
         return figure
 
 
 def _scaled(study: Study, part: xr.Dataset) -> xr.Dataset | None:
-    """The collapse of one panel, or None where it has too few curves."""
+    """Return the collapse of one panel, or None if it has too few curves."""
     try:
         return collapse(part, success=study.success)
     except TooFewCurves:
@@ -74,8 +75,8 @@ def _draw_curves(raw: Axes, master: Axes, found: xr.Dataset) -> None:
     sizes = np.unique(found.n.values)
     colours = dict(zip(sizes, shades(len(sizes)), strict=True))
     first: dict[Any, str] = {n: f"n = {n}" for n in sizes}
-    for place in np.argsort(found.n.values, kind="stable"):
-        cell = found.isel(cell=place)
+    for index in np.argsort(found.n.values, kind="stable"):
+        cell = found.isel(cell=index)
         n = cell.n.item()
         log_k = cell.x * np.exp(cell.log_w) + cell.log_k50
         look = {"color": colours[n], "linewidth": 0.9, "marker": "o", "markersize": 2.2}
@@ -88,27 +89,27 @@ def _draw_curves(raw: Axes, master: Axes, found: xr.Dataset) -> None:
     log_abscissa(raw)
     master.set(xlabel="(log k − log k*) / w", xlim=(-REACH, REACH))
     master.set_title(
-        _quality("one curve, each its own w", found.chi2, found.p_value)
+        _quality("each curve with its own w", found.chi2, found.p_value)
         + "\n"
         + _quality("with w ∝ n⁻ᵇ", found.chi2_law, found.p_value_law),
         fontsize=8.5,
     )
 
 
-def _quality(what: str, chi2: Any, p: Any) -> str:
-    return f"{what}: χ² per bin {float(chi2):.2f}, p = {float(p):.2g}"
+def _quality(model: str, chi2: Any, p: Any) -> str:
+    return f"{model}: χ² per bin {float(chi2):.2f}, p = {float(p):.2g}"
 
 
 def _draw_widths(axes: Axes, found: xr.Dataset) -> None:
     w = np.exp(found.log_w.values)
     n = found.n.values.astype(float)
-    for place, d in enumerate(np.unique(found.d.values)):
+    for index, d in enumerate(np.unique(found.d.values)):
         here = np.flatnonzero(found.d.values == d)
         here = here[np.argsort(n[here], kind="stable")]
-        moved = n[here] * np.exp(0.02 * (place - 0.5))
+        moved = n[here] * np.exp(0.02 * (index - 0.5))
         factor = np.exp(found.log_w_error.values[here])
         arms = [w[here] * (1 - 1 / factor), w[here] * (factor - 1)]
-        look = series_look(place)
+        look = series_look(index)
         axes.errorbar(moved, w[here], arms, linestyle="none", capsize=2, markersize=5,
                       label=f"w measured, d = {d}", **look)  # fmt: skip
         if "w_predicted" in found:
@@ -116,7 +117,7 @@ def _draw_widths(axes: Axes, found: xr.Dataset) -> None:
                 moved, found.w_predicted.values[here], color=look["color"], linestyle="--", linewidth=1
             )
     if "w_predicted" in found:
-        axes.plot([], [], color="grey", linestyle="--", label="edge and Tracy–Widom, nothing fitted")
+        axes.plot([], [], color="grey", linestyle="--", label="predicted (edge and Tracy–Widom)")
     ends = np.array([n.min(), n.max()])
     b, low, high = (float(found[name]) for name in ("exponent", "exponent_low", "exponent_high"))
     axes.plot(

@@ -1,4 +1,4 @@
-"""The whole limiting density over histograms of the eigenvalues, without a fitted parameter."""
+"""The figure of the limiting density over histograms of the eigenvalues; nothing is fitted."""
 
 from __future__ import annotations
 
@@ -10,9 +10,15 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.figures.parts import grid_with_residuals, legend_below, log_abscissa, share_abscissa
+from analysis.figures.parts import (
+    grid_with_residuals,
+    left_out,
+    legend_below,
+    log_abscissa,
+    share_abscissa,
+)
 from analysis.figures.singular_values import spectra_of
-from analysis.figures.style import MOST_PANELS, RESIDUAL, STYLE, say, series_look
+from analysis.figures.style import MOST_PANELS, RESIDUAL, STYLE, series_look, show_text
 from analysis.study import Study
 from pipeline.theory import marchenko_pastur
 from pipeline.trial_status import Status
@@ -21,18 +27,18 @@ __all__ = ["bulk_counts", "density_figure"]
 
 BINS = 24
 FINE = 12
-"""Points of the density in each bin."""
+"""Number of points of the density in each bin."""
 
 SPREAD = 30.0
-"""Ratio of the largest to the least eigenvalue beyond which the 1 + d largest are left out."""
+"""Ratio of largest to least eigenvalue above which the 1 + d largest, the outliers, are omitted."""
 
 
 def density_figure(study: Study) -> Figure:
     """Histograms of the eigenvalues of Phi^T Phi / k with the generalised Marchenko-Pastur density.
 
-    A panel for each n, the bulk of all seeds pooled, over a logarithmic axis; the line is the mean of
-    the seeds' laws. Below, the number of eigenvalues in each bin over the number that the law expects,
-    minus 1, with the standard error over seeds.
+    Each panel is one n and pools the bulk of all seeds on a logarithmic axis. The line is the mean of
+    the densities of the seeds. The lower panel shows the number of eigenvalues in each bin over the
+    expected number, minus 1, with its standard error over seeds.
     """
     parts = [
         (name, part.sel(n=n))
@@ -46,40 +52,40 @@ def density_figure(study: Study) -> Figure:
         width = 3.7 if columns > 1 else 5.6
         figure, pairs = grid_with_residuals(columns, -(-max(1, len(shown)) // columns), width, 4.2)
         for (axes, below), (name, part) in zip(pairs, shown, strict=False):
-            place = int(np.flatnonzero(study.ds.n.values == int(part.n))[0])
-            _draw_density(axes, below, part, series_look(place)["color"])
+            index = int(np.flatnonzero(study.ds.n.values == int(part.n))[0])
+            _draw_density(axes, below, part, series_look(index)["color"])
             size = f"d = {int(part.d)}, n = {int(part.n)}, k = {int(part.k)}"
             axes.set_title(", ".join(filter(None, [name, size])))
         for pair in pairs[len(shown) :]:
             for axes in pair:
                 axes.set_axis_off()
         if not shown:
-            say(pairs[0][0], "no trial is done yet")
+            show_text(pairs[0][0], "no trial is done yet")
         if len(parts) > len(shown):
-            figure.suptitle(f"{len(parts) - len(shown)} more panels are not drawn; select fewer cells")
+            figure.suptitle(left_out(len(parts) - len(shown)))
         legend_below(figure, pairs[0][0])
         return figure
 
 
 def bulk_counts(cell: xr.Dataset) -> xr.Dataset:
-    """Eigenvalues of Phi^T Phi / k in bins over the bulk, and how many the law expects.
+    """Return the eigenvalues of Phi^T Phi / k counted in bins over the bulk, and the expected counts.
 
     Parameters
     ----------
     cell
-        One n, d and width of a spectrum store, with all its seeds.
+        One n, d and width of a spectrum store, with all seeds.
 
     Returns
     -------
     xarray.Dataset
-        `counts` and `expected` (seed, bin); `density` (bin, fine), the mean of the seeds' laws per unit
-        of log x, at `x`; the coordinate `edge` (ends of the bins).
+        `counts` and `expected` (seed, bin); `density` (bin, fine), the mean over seeds per unit of
+        log x, at `x`; and the coordinate `edge`, the ends of the bins.
     """
     n, d, k = int(cell.n), int(cell.d), float(cell.k)
     cell = cell.isel(seed=np.flatnonzero(cell.status == Status.DONE))
     values = cell.singular_values.transpose("seed", "index").values[:, :n] ** 2 / k
     spectra = cell.kernel_eigenvalues.transpose("seed", "index").values[:, :n]
-    # Where k < n the law has an atom at 0, which is no part of the density.
+    # If k < n the law has an atom at 0, which does not belong to the density.
     positive = [row[row > n * np.finfo(float).eps * row.max()] for row in values]
     if max(row[0] / row[-1] for row in positive) > SPREAD:
         positive = [row[1 + d :] if len(row) > 2 * (1 + d) else row for row in positive]
@@ -109,7 +115,7 @@ def _draw_density(axes: Axes, below: Axes, cell: xr.Dataset, colour: Any) -> Non
     axes.plot([], [], color="grey", linewidth=7, alpha=0.35, label="eigenvalues of ΦᵀΦ / k, all seeds")
     axes.plot(found.x.values.ravel(), found.density.values.ravel(), color="black", linewidth=1.1,
               label="generalised Marchenko–Pastur density, nothing fitted")  # fmt: skip
-    # A bin in which the law expects less than an eigenvalue in all seeds has no ratio to speak of.
+    # The ratio of a bin is too noisy if less than one eigenvalue is expected there in all seeds.
     enough = found.expected.sum("seed").values >= 1
     ratio = found.counts / found.expected.mean("seed").where(enough)
     middle = np.sqrt(edge[1:] * edge[:-1])

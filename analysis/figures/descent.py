@@ -1,4 +1,4 @@
-"""Figures of trained networks: losses step by step, which weights to train, and depth."""
+"""Figures of trained networks: losses step by step, the choice of weights to train, and depth."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.axes import TRAINED
+from analysis.axes import label as axis_label
 from analysis.cells import width_label
 from analysis.experiments.output import expected_loss
 from analysis.figures.parts import (
     grid_of_parts,
     grid_with_residuals,
+    left_out,
     legend_below,
     log_abscissa,
     mark_critical,
@@ -24,7 +26,7 @@ from analysis.figures.parts import (
     share_abscissa,
     with_axes,
 )
-from analysis.figures.style import MOST_PANELS, RESIDUAL, STYLE, grid_of, say, series_look
+from analysis.figures.style import MOST_PANELS, RESIDUAL, STYLE, grid_of, series_look, show_text
 from analysis.study import Study
 from analysis.success.budgets import budget_of
 from analysis.transitions import critical_widths, success_counts
@@ -41,28 +43,29 @@ TOLERANCE_LINES = ("-", "--")
 def curves_figure(study: Study) -> Figure:
     """Relative loss against steps for a few widths; thin lines are seeds, grey lines tolerances.
 
-    A line ends where its trial ended. Where all trials have one width, the lines are values of n.
+    A line ends where its trial ended. If all trials have the same width, the lines are values of n.
     """
     along = "width" if study.ds.sizes["width"] > 1 else "n"
     parts = parts_of(study.ds, along)
     if study.ds.attrs.get("experiment") == "output" and parts:
         return _curves_with_theory(parts, along)
     with mpl.rc_context(STYLE):
-        figure, axes = grid_of_parts(len(parts), 3)
-        for place, (name, part) in zip(axes, parts, strict=False):
-            _draw_curves(place, part, along)
-            place.set_title(name)
-        legend_below(figure, *axes[: len(parts)], columns=MOST_CURVES + 2)
+        figure, panels = grid_of_parts(len(parts), 3)
+        for axes, (name, part) in zip(panels, parts, strict=False):
+            _draw_curves(axes, part, along)
+            axes.set_title(name)
+        legend_below(figure, *panels[: len(parts)], columns=MOST_CURVES + 2)
         return figure
 
 
 def curves_caption(study: Study) -> str:
-    """What the curves have where the output layer is trained."""
+    """Describe what the figure adds for stores that train the output layer."""
     if study.ds.attrs.get("experiment") != "output":
         return ""
     return (
-        "The black dashes are what random matrix theory expects of the first seed's kernel, and the "
-        "panel below has the median of the seeds drawn over it, minus 1: nothing is fitted."
+        "The black dashes are the loss that random matrix theory predicts from the kernel of the first "
+        "seed. The lower panel shows the median over seeds over that prediction, minus 1. Nothing is "
+        "fitted."
     )
 
 
@@ -81,23 +84,22 @@ def _curves_with_theory(parts: list[tuple[str, xr.Dataset]], along: str) -> Figu
             for axes in pair:
                 axes.set_axis_off()
         if len(parts) > len(shown):
-            words = f"{len(parts) - len(shown)} more panels are not drawn; select fewer cells"
-            figure.suptitle(words, fontsize=9)
+            figure.suptitle(left_out(len(parts) - len(shown)), fontsize=9)
         legend_below(figure, *(axes for axes, _ in pairs[: len(shown)]), columns=MOST_CURVES + 2)
         return figure
 
 
 def _draw_expected(axes: Axes, below: Axes, part: xr.Dataset, along: str) -> None:
-    """The loss that the spectrum's law expects, and the measured median over it."""
+    """Draw the predicted loss, and below it the measured median over the predicted loss."""
     c = float(part.attrs.get("identity_fields", {}).get("descent", {}).get("step_size", 1.0))
     steps = part.step.values[part.step.values > 0]
     lowest = part.tolerance.values.min() / 5
-    chosen = _places(part, along)
-    for place, colour in zip(chosen, shades(len(chosen)), strict=True):
-        cell = part.isel({"width": 0, along: place})
+    chosen = _drawn(part, along)
+    for index, colour in zip(chosen, shades(len(chosen)), strict=True):
+        cell = part.isel({"width": 0, along: index})
         try:
             spectrum = _kernel_of(cell)
-        except InputError:  # the file of the data has gone: the measured curves stand alone
+        except InputError:  # the data file no longer exists: draw the measured curves only
             return
         loss = expected_loss(spectrum, float(cell.k), steps, c)
         axes.plot(steps, loss, color="black", linewidth=0.8, linestyle="--", zorder=3)
@@ -106,50 +108,50 @@ def _draw_expected(axes: Axes, below: Axes, part: xr.Dataset, along: str) -> Non
         )
         if kept.size:
             measured = kept.median("seed").values
-            there = (loss > lowest) & (measured > 0)
-            below.plot(steps[there], measured[there] / loss[there] - 1, color=colour, linewidth=1)
-    axes.plot([], [], color="black", linewidth=0.8, linestyle="--", label="expected from the kernel")
+            shown = (loss > lowest) & (measured > 0)
+            below.plot(steps[shown], measured[shown] / loss[shown] - 1, color=colour, linewidth=1)
+    axes.plot([], [], color="black", linewidth=0.8, linestyle="--", label="predicted from the kernel")
     below.set(ylabel=RESIDUAL, ylim=(-1, 1))
 
 
 def _kernel_of(cell: xr.Dataset) -> Any:
-    """Eigenvalues of the kernel of the first seed, drawn again."""
-    where: dict[str, Any] = {
+    """Return the eigenvalues of the kernel of the first seed, whose data are drawn again."""
+    model: dict[str, Any] = {
         name: cell[name].item() for name in ("activation", "dataset", "angle") if name in cell.coords
     }
     d, n, seed = int(cell.d), int(cell.n), int(cell.seed[0])
-    return redrawn_eigenvalues(cell.attrs, d=d, n=n, seed=seed, **where)
+    return redrawn_eigenvalues(cell.attrs, d=d, n=n, seed=seed, **model)
 
 
-def _places(part: xr.Dataset, along: str) -> Any:
-    """The places on an axis of which curves are drawn."""
+def _drawn(part: xr.Dataset, along: str) -> Any:
+    """Return the indices on an axis at which curves are drawn."""
     return np.unique(np.linspace(0, part.sizes[along] - 1, MOST_CURVES).round().astype(int))
 
 
 def _draw_curves(axes: Axes, part: xr.Dataset, along: str) -> None:
     values = part[along].values
-    chosen = _places(part, along)
+    chosen = _drawn(part, along)
     peak = 1.0
-    for place, colour in zip(chosen, shades(len(chosen)), strict=True):
-        cell = part.isel({"width": 0, along: place})  # where n is drawn there is one width
-        label: str | None = width_label(part, along, values[place])
+    for index, colour in zip(chosen, shades(len(chosen)), strict=True):
+        cell = part.isel({"width": 0, along: index})  # if n is drawn there is one width
+        label: str | None = width_label(part, along, values[index])
         for seed in range(min(MOST_SEEDS, cell.sizes["seed"])):
             steps, loss = _whole_curve(cell.isel(seed=seed))
             if len(loss):
                 peak = max(peak, float(loss.max()))
                 axes.plot(steps, loss, color=colour, linewidth=0.9, label=label)
                 label = None
-    for place, tolerance in enumerate(part.tolerance.values):
-        label = None if place else "tolerance"
+    for index, tolerance in enumerate(part.tolerance.values):
+        label = None if index else "tolerance"
         axes.axhline(tolerance, color="0.65", linewidth=0.8, zorder=0, label=label)
     axes.set(xscale="log", yscale="log", xlabel="steps of gradient descent")
     axes.set_ylabel("relative loss ‖r‖² / ‖r₀‖²")
-    # A diverging trial would flatten all others, and a closed form goes on far below the tolerances.
+    # A diverging trial would flatten all others, and a closed form falls far below the tolerances.
     axes.set_ylim(part.tolerance.values.min() / 5, 1.6 * min(peak, 100))
 
 
 def _whole_curve(trial: xr.Dataset) -> tuple[Any, Any]:
-    """Steps and losses of a trial that kept its curve, with the end, which falls between two marks."""
+    """Return the steps and losses of a trial, including its last step, which no stored step records."""
     kept = np.isfinite(trial.loss_curve.values) & (trial.loss_curve.values > 0)
     steps, loss = trial.step.values[kept].astype(float), trial.loss_curve.values[kept]
     end, last = float(trial.steps), float(trial.loss_final / trial.loss_initial)
@@ -158,14 +160,14 @@ def _whole_curve(trial: xr.Dataset) -> tuple[Any, Any]:
     return steps, loss
 
 
-# ---- which weights to train
+# --- the choice of weights to train -----------------------------------------------------------------
 
 
 def layers_figure(study: Study) -> Figure:
-    """Share of successes with v, W or both trained, by number of weights and by width.
+    """Share of successes with v, W or both trained, against the number of weights and the width.
 
-    Solid lines and full markers are the finest tolerance, the others the coarsest; markers are critical
-    widths with their intervals.
+    Solid lines and full markers are the finest tolerance, dashed lines and hollow markers the coarsest.
+    Markers are critical widths with their intervals.
     """
     ds = with_axes(study.ds, "trained")
     parts = parts_of(ds, "trained")
@@ -178,13 +180,13 @@ def layers_figure(study: Study) -> Figure:
                 shares.draw(axes, unit, TRAINED)
                 axes.set_title(name)
         if not parts:
-            say(grid[0, 0], "no trial is done yet")
+            show_text(grid[0, 0], "no trial is done yet")
         legend_below(figure, grid[0, 0], columns=3)
         return figure
 
 
 class _Shares:
-    """Shares of successes of one cell for every place on an axis, with the critical widths."""
+    """Shares of successes and critical widths for each value on an axis."""
 
     def __init__(self, part: xr.Dataset, along: str) -> None:
         self.part, self.along, self.n = part, along, float(part.n)
@@ -193,17 +195,17 @@ class _Shares:
         self.share = counts.successes / counts.trials.where(counts.trials > 0)
         self.widths = critical_widths(self.part)
 
-    def draw(self, axes: Axes, unit: str, words: Any) -> None:
-        """Lines over k or over the number of trained weights, both in units of n."""
-        for place, at in enumerate(self.part[self.along].values):
+    def draw(self, axes: Axes, unit: str, labels: Any) -> None:
+        """Draw lines over k or over the number of trained weights, both in units of n."""
+        for index, at in enumerate(self.part[self.along].values):
             cell = self.part.sel({self.along: at})
             k = np.broadcast_to(cell.k.values, cell.width.shape).astype(float)
             x = (cell.parameters.max("seed").values if unit == "parameters" else k) / self.n
-            look = series_look(place)
+            look = series_look(index)
             for style, tolerance in self._tolerances():
                 share = self.share.sel({self.along: at, "tolerance": tolerance})
                 found = self.widths.sel({self.along: at, "tolerance": tolerance})
-                label = f"{words[at]}, relative loss ≤ {tolerance:g}"
+                label = f"{labels[at]}, relative loss ≤ {tolerance:g}"
                 axes.plot(x, share, linestyle=style, color=look["color"], linewidth=1.3)
                 look["markerfacecolor"] = look["color"] if style == "-" else "white"
                 mark_critical(axes, found, k, x, **look)
@@ -217,7 +219,7 @@ class _Shares:
         log_abscissa(axes)
 
     def crop(self, axes: Axes, unit: str) -> None:
-        """Leave out the widths beyond which every trial of every series succeeds."""
+        """Crop the widths above which all trials of all series succeed."""
         short = (self.share < 1).any(
             [dim for dim in self.share.dims if dim not in (self.along, "width")]
         )
@@ -233,31 +235,31 @@ class _Shares:
         return list(zip(TOLERANCE_LINES, chosen, strict=False))
 
 
-# ---- depth
+# --- depth ----------------------------------------------------------------------------------------
 
 
 def depth_figure(study: Study) -> Figure:
-    """Training and conditioning by number of hidden layers L.
+    """Training and conditioning for each number of hidden layers L.
 
-    Left and middle: share of successes over k and over the number of trained weights. Right: sigma_min
-    of the last features over the kernel's alpha, median and range of the seeds, and the prediction of
-    the edge (dashed), which takes the layers below as infinitely wide.
+    Left and middle: share of successes against k and against the number of trained weights. Right:
+    sigma_min of the last features over the alpha of the kernel, with the median and range of the seeds.
+    The dashed line is the prediction of the edge, which treats the layers below as infinitely wide.
     """
     ds = with_axes(study.ds, "depth")
     parts = parts_of(ds, "depth")
     rows = max(1, min(len(parts), MOST_PANELS // 3))
-    words = {int(depth): f"L = {depth}" for depth in ds.depth.values}
+    labels = {int(depth): axis_label("depth", depth) for depth in ds.depth.values}
     with mpl.rc_context(STYLE):
         figure, grid = grid_of(3, rows, width=4.2, height=3.6)
         for row, (name, part) in zip(grid, parts, strict=False):
             shares = _Shares(part, "depth")
-            shares.draw(row[0], "k", words)
-            shares.draw(row[1], "parameters", words)
+            shares.draw(row[0], "k", labels)
+            shares.draw(row[1], "parameters", labels)
             _draw_conditioning(row[2], part)
-            for axes, what in zip(row, ("by width", "by weights", "last features"), strict=True):
-                axes.set_title(", ".join(filter(None, [name, what])))
+            for axes, title in zip(row, ("by width", "by weights", "last features"), strict=True):
+                axes.set_title(", ".join(filter(None, [name, title])))
         if not parts:
-            say(grid[0, 0], "no trial is done yet")
+            show_text(grid[0, 0], "no trial is done yet")
         legend_below(figure, *grid.ravel(), columns=4)
         return figure
 
@@ -266,23 +268,25 @@ def _draw_conditioning(axes: Axes, part: xr.Dataset) -> None:
     n = float(part.n)
     done = part[["sigma_min", "kernel_alpha", "edge"]].where(part.status == Status.DONE)
     if not ((done.kernel_alpha > 0) & (part.k > n)).any():
-        say(axes, "α = 0" if (done.kernel_alpha == 0).any() else "no trial with k > n is done yet")
+        show_text(
+            axes, "α = 0" if (done.kernel_alpha == 0).any() else "no trial with k > n is done yet"
+        )
         return
     done = done.where(done.kernel_alpha > 0)
-    for place, depth in enumerate(part.depth.values):
+    for index, depth in enumerate(part.depth.values):
         cell = done.sel(depth=depth)
         ratio = cell.sigma_min / np.sqrt(cell.k) / cell.kernel_alpha
         edge = np.sqrt(cell.edge) / cell.kernel_alpha
-        # Below n units sigma_min is 0 by its definition, which says nothing of depth.
+        # With fewer than n units sigma_min is 0 by definition, whatever the depth.
         wide = part.k.values > n
-        x, look = part.k.values[wide] / n, series_look(place)
+        x, look = part.k.values[wide] / n, series_look(index)
         low, middle, high = (
-            getattr(ratio, what)("seed").values[wide] for what in ("min", "median", "max")
+            getattr(ratio, statistic)("seed").values[wide] for statistic in ("min", "median", "max")
         )
         axes.fill_between(x, low, high, color=look["color"], alpha=0.2, linewidth=0)
         axes.plot(x, middle, linewidth=1.3, markersize=5, **look)
         axes.plot(x, edge.median("seed").values[wide], linestyle="--", color=look["color"], linewidth=1)
-    axes.plot([], [], color="grey", linestyle="--", label="predicted edge")
+    axes.plot([], [], color="grey", linestyle="--", label="predicted by the edge")
     axes.axhline(0.5, color="0.65", linewidth=0.8, zorder=0)
     axes.set(xscale="log", xlabel="width k / n", ylabel="σ_min(Φ_L) / (√k α_L)", ylim=(0, 1))
     log_abscissa(axes)

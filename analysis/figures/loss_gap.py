@@ -1,4 +1,4 @@
-"""The figure of generalisation: the gap between test and training loss, over n and the distance."""
+"""The figure of generalisation: the gap between test and training loss, against n and distance."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from matplotlib.figure import Figure
 
 from analysis.cells import UNITS, width_unit
 from analysis.experiments.generalisation import gap_slope, gaps, local_slopes
-from analysis.figures.parts import legend_below, log_abscissa, parts_of
+from analysis.figures.parts import left_out, legend_below, log_abscissa, parts_of
 from analysis.figures.style import (
     STYLE,
     grid_of,
     sample_ticks,
-    say,
     series_look,
+    show_text,
 )
 from analysis.study import Study
 from pipeline.trial_status import Status
@@ -29,9 +29,9 @@ MOST_SERIES = 6
 
 
 def generalisation_figure(study: Study) -> Figure:
-    """The gap between test and training loss, alone and over Gamma, against n, and against Γ/√n.
+    """Gap between test and training loss: against n, divided by Gamma against n, and against Γ/√n.
 
-    Points are means over seeds with the range of the seeds; grey lines have the reference's slope.
+    Points are means over seeds, with the range of the seeds. The grey lines have the slope of theory.
     """
     series = [
         (_series_name(name, part, width), part.sel(width=width))
@@ -42,8 +42,8 @@ def generalisation_figure(study: Study) -> Figure:
     shown = series[:MOST_SERIES]
     with mpl.rc_context(STYLE):
         figure, grid = grid_of(3, width=4.4, height=4.2 + 0.35 * len(shown))
-        for place, (name, part) in enumerate(shown):
-            look = series_look(place)
+        for index, (name, part) in enumerate(shown):
+            look = series_look(index)
             _draw_gap(grid[0, 0], part, False, name, look)
             if (part.distance > 0).any():
                 _draw_gap(grid[0, 1], part, True, name, look)
@@ -51,10 +51,9 @@ def generalisation_figure(study: Study) -> Figure:
         _label_gaps(grid[0], study.ds.n.values)
         for axes in grid[0]:
             if not axes.lines:
-                say(axes, "Γ = 0: no step was taken" if series else "no n has a mean gap above 0")
+                show_text(axes, "Γ = 0: no step was taken" if series else "no n has a mean gap above 0")
         if len(series) > len(shown):
-            words = f"{len(series) - len(shown)} more series are not drawn; select fewer cells"
-            figure.suptitle(words, fontsize=9)
+            figure.suptitle(left_out(len(series) - len(shown), "series"), fontsize=9)
         legend_below(figure, *grid[0])
         return figure
 
@@ -82,25 +81,25 @@ def _draw_gap(axes: Axes, part: xr.Dataset, scaled: bool, name: str, look: dict[
     fit, local = gap_slope(part, scaled=scaled), local_slopes(part, scaled=scaled)
     if not np.isfinite(fit["slope"]):
         return
-    words = f"{'gap / Γ' if scaled else 'gap'}: slope {fit['slope']:.2f}"
+    label = f"{'gap / Γ' if scaled else 'gap'}: slope {fit['slope']:.2f}"
     if np.isfinite(fit["low"]):
-        words += f", 95% {fit['low']:.2f} to {fit['high']:.2f}"
+        label += f", 95% {fit['low']:.2f} to {fit['high']:.2f}"
     if len(local) > 1:
-        words += f"\n(first two n: {local[0]:.2f}, last two: {local[-1]:.2f})"
-    words = words.replace("-", "−")
-    axes.plot(n, fit["level"] * n ** fit["slope"], color=look["color"], linewidth=1.1, label=words)
+        label += f"\n(first two n: {local[0]:.2f}, last two: {local[-1]:.2f})"
+    label = label.replace("-", "−")
+    axes.plot(n, fit["level"] * n ** fit["slope"], color=look["color"], linewidth=1.1, label=label)
     middle, centre = _log_mean(mean), _log_mean(np.where(mean > 0, n, np.nan))
     axes.plot(n, middle * np.sqrt(centre / n), color="0.55", linestyle="--", linewidth=1,
               label="slope −1/2", zorder=0)  # fmt: skip
 
 
 def _log_mean(values: Any) -> float:
-    """Geometric mean of the values above 0: a gap that chance makes negative has no logarithm."""
+    """Return the geometric mean of the positive values: a mean gap can be negative by chance."""
     return float(np.exp(np.log(values[values > 0]).mean()))
 
 
 def _draw_against(axes: Axes, part: xr.Dataset, look: dict[str, Any], named: bool) -> None:
-    """Every trial, and the means of each n; an n is named where one series stands alone."""
+    """Draw all trials, and the mean of each n, which is labelled if there is only one series."""
     gap, n = gaps(part), part.n.values.astype(float)
     x = (part.distance.where(part.status == Status.DONE) / np.sqrt(part.n)).transpose(*gap.dims)
     axes.plot(x.values.ravel(), gap.values.ravel(), linestyle="none", alpha=0.5, markersize=3, **look)

@@ -1,4 +1,4 @@
-"""How wide for one's own data: the share of successes against the width, with every answer to it."""
+"""The figure of `widthlaw width`: successes on one's own data against the width, and k*."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from scipy import special
 
 from analysis.cells import located
 from analysis.figures.parts import log_abscissa
-from analysis.figures.style import COLOURS, STYLE, grid_of
+from analysis.figures.style import COLOURS, PREDICTED, STYLE, grid_of
 from analysis.signs import RAISED, signs
 from analysis.study import Study
 from analysis.transitions.curves import RISE
@@ -20,14 +20,14 @@ __all__ = ["own_data_figure"]
 
 
 def own_data_figure(study: Study, sufficient: float = np.nan) -> Figure:
-    """Share of successes of a store of one cell, its fitted curve, and the predicted widths.
+    """Draw the share of successes of a store of one cell, the fitted curve, and predicted widths.
 
     Parameters
     ----------
     study
-        The store, of conditioning or of the proof of Theorem 2.
+        A store of conditioning or of the proof of Theorem 2, with one cell.
     sufficient
-        The width that the proof shows to suffice; left out where it is not finite.
+        The width that the proof shows to be sufficient; omitted if it is not finite.
     """
     cell = study.widths.squeeze()
     counts = study.counts.assign_coords(k=study.ds.k).squeeze()
@@ -37,14 +37,14 @@ def own_data_figure(study: Study, sufficient: float = np.nan) -> Figure:
         _draw_shares(axes, counts)
         if located(cell):
             _draw_critical(axes, cell, counts.k.values.astype(float))
-        for name, words, style in _PREDICTED:
+        for (name, label), style in zip(PREDICTED.items(), (":", "--"), strict=True):
             if np.isfinite(cell[name]):
                 look = {"color": COLOURS[1], "linestyle": style, "linewidth": 1.2}
-                axes.axvline(float(cell[name]), label=words, **look)
+                axes.axvline(float(cell[name]), label=label, **look)
         low, high = float(counts.k.min()), float(counts.k.max())
         shown = bool(high < sufficient < FAR * high)
         if shown:
-            axes.axvline(sufficient, color=COLOURS[2], linewidth=1.6, label="Theorem 2: enough")
+            axes.axvline(sufficient, color=COLOURS[2], linewidth=1.6, label="Theorem 2: sufficient")
         axes.set_xlim(low / 1.1, 1.1 * (sufficient if shown else high))
         log_abscissa(axes)
         axes.set(xlabel="width k", ylabel=f"share of draws with {signs(study.widths.attrs['rule'])}",
@@ -57,14 +57,9 @@ def own_data_figure(study: Study, sufficient: float = np.nan) -> Figure:
 FAR = 20
 """A sufficient width that exceeds the widest one tried by this factor is written, not drawn."""
 
-_PREDICTED = (
-    ("k_edge", "predicted (edge)", ":"),
-    ("k_edge_finite", "predicted (edge, finite n)", "--"),
-)
-
 
 def _draw_shares(axes: Axes, counts: xr.Dataset) -> None:
-    """A point for each width that was tried, larger where more draws were."""
+    """Draw a point for each width that was tried; its area grows with the number of draws."""
     tried = counts.trials.values > 0
     trials = counts.trials.values[tried]
     share = counts.successes.values[tried] / trials
@@ -73,7 +68,7 @@ def _draw_shares(axes: Axes, counts: xr.Dataset) -> None:
 
 
 def _draw_critical(axes: Axes, cell: xr.Dataset, k: np.ndarray) -> None:
-    """The critical width with its interval, and the curve where one is fitted."""
+    """Draw the critical width with its interval, and the fitted curve if there is one."""
     k50, low, high = (float(cell[name]) for name in ("k50", "k50_low", "k50_high"))
     if float(cell.transition_width) > 1:
         at = np.geomspace(k.min(), k.max(), 400)
@@ -92,12 +87,12 @@ def _title(cell: xr.Dataset, sufficient: float) -> str:
     k50 = float(cell.k50)
     if not np.isfinite(sufficient):
         return f"k* = {k50:,.0f}"
-    enough, times = _spoken(sufficient), _spoken(sufficient / k50)
+    enough, times = _rounded(sufficient), _rounded(sufficient / k50)
     return f"k* = {k50:,.0f}; Theorem 2 shows {enough} units to be enough, {times} times k*"
 
 
-def _spoken(value: float) -> str:
-    """Two digits for people: `4.2`, `83,000`, `5.1 million`, `7.3 × 10¹²`."""
+def _rounded(value: float) -> str:
+    """Return a number with two digits: `4.2`, `83,000`, `5.1 million`, `7.3 × 10¹²`."""
     rounded = float(f"{value:.2g}")
     if rounded >= 1e9:
         mantissa, _, power = f"{value:.1e}".partition("e")

@@ -1,4 +1,4 @@
-"""The parts of a store that get a panel each, and the words for them."""
+"""Panels for the parts of a store: their grids, titles, legends, and marks of critical widths."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from analysis.axes import CELL
 from analysis.cells import is_open, located
-from analysis.figures.style import MOST_PANELS, OPEN, grid_of, parts_along, say
+from analysis.figures.style import MOST_PANELS, OPEN, grid_of, parts_along, show_text
 from pipeline.trial_status import Status
 
 __all__ = [
@@ -22,16 +22,16 @@ __all__ = [
     "grid_of_parts",
     "grid_with_residuals",
     "is_beyond",
+    "left_out",
     "legend_below",
     "log_abscissa",
     "mark_beyond",
     "mark_critical",
-    "more_panels",
     "parts_of",
     "shades",
     "share_abscissa",
-    "tally",
     "with_axes",
+    "with_missing",
     "wrapped",
 ]
 
@@ -39,7 +39,7 @@ RAN = (Status.DONE, Status.DIVERGED)
 
 
 def parts_of(ds: xr.Dataset, *kept: str) -> list[tuple[str, xr.Dataset]]:
-    """The cells of a Dataset that have anything to draw, named; the kept dims stay in each part."""
+    """Return the name and the part of each cell with something to draw; the kept dims stay."""
     dims = [dim for dim in CELL if dim not in kept]
     return [(name, part) for name, part in parts_along(ds, dims) if _has_any(part)]
 
@@ -51,7 +51,7 @@ def _has_any(part: xr.Dataset) -> bool:
 
 
 def with_axes(ds: xr.Dataset, *dims: str) -> xr.Dataset:
-    """A Dataset in which axes of one place, which a store leaves out, are dims again."""
+    """Return a Dataset with all of the dims; a store omits those that have a single value."""
     for dim in dims:
         if dim not in ds.dims:
             defaults = {"activation": ds.attrs.get("activation", [""]), "depth": [1]}
@@ -61,7 +61,7 @@ def with_axes(ds: xr.Dataset, *dims: str) -> xr.Dataset:
 
 
 def grid_of_parts(count: int, across: int, width: float = 3.5, height: float = 3.1) -> Any:
-    """A figure, and axes for so many parts, at most `MOST_PANELS`; it says how many are left out."""
+    """Return a figure and the axes of its parts, of which at most `MOST_PANELS` are drawn."""
     shown = max(1, min(count, MOST_PANELS))
     columns = min(across, shown)
     if columns == 1:  # a legend below needs room
@@ -70,15 +70,14 @@ def grid_of_parts(count: int, across: int, width: float = 3.5, height: float = 3
     for axes in grid.ravel()[shown:]:
         axes.set_axis_off()
     if count > shown:
-        words = f"{count - shown} more panels are not drawn; select fewer cells"
-        figure.suptitle(words, fontsize=9)
+        figure.suptitle(left_out(count - shown), fontsize=9)
     if not count:
-        say(grid[0, 0], "no trial is done yet")
+        show_text(grid[0, 0], "no trial is done yet")
     return figure, grid.ravel()
 
 
 def grid_with_residuals(columns: int, rows: int, width: float = 4.2, height: float = 4.6) -> Any:
-    """A figure, and pairs of axes: a panel, and below it, on the same abscissa, what theory misses."""
+    """Return a figure and pairs of axes: a panel, and its residuals below on the same abscissa."""
     figure = Figure(figsize=(width * columns, height * rows))
     ratios = [3.2, 1] * rows
     grid = figure.subplots(2 * rows, columns, squeeze=False, gridspec_kw={"height_ratios": ratios})
@@ -89,7 +88,7 @@ def grid_with_residuals(columns: int, rows: int, width: float = 4.2, height: flo
 
 
 def share_abscissa(above: Axes, below: Axes) -> None:
-    """Say the abscissa of a pair of axes once, below."""
+    """Label the abscissa of a pair of axes once, below."""
     below.set_xlabel(above.get_xlabel())
     above.xaxis.label.set_visible(False)
     above.tick_params(labelbottom=False)
@@ -97,24 +96,24 @@ def share_abscissa(above: Axes, below: Axes) -> None:
 
 
 def shades(count: int) -> list[Any]:
-    """Colours from dark to light, told apart in grey."""
-    return [mpl.colormaps["viridis"](place) for place in np.linspace(0, 0.88, count)]
+    """Return colours from dark to light, which remain distinct in grey."""
+    return [mpl.colormaps["viridis"](share) for share in np.linspace(0, 0.88, count)]
 
 
 def legend_below(figure: Figure, *sources: Axes, columns: int = 7) -> None:
-    """One legend for all panels, below them, with every name once."""
+    """Draw one legend for all panels, below them, with every name once."""
     handles, names = each_once(*sources)
     if not names:
         return
+    # In inches, with the handle.
     longest = 0.075 * max(len(row) for name in names for row in name.split("\n")) + 0.55
-    # in inches, with the handle
     room = max(1, int(figure.get_figwidth() / longest))
     columns = min(columns, room, len(names))
     figure.legend(handles, names, loc="outside lower center", ncols=columns)
 
 
 def each_once(*sources: Axes) -> tuple[list[Any], list[str]]:
-    """Handles and names of legends, every name once."""
+    """Return the handles and names of the legends of some axes, every name once."""
     found: dict[str, Any] = {}
     for axes in sources:
         for handle, name in zip(*axes.get_legend_handles_labels(), strict=True):
@@ -123,7 +122,7 @@ def each_once(*sources: Axes) -> tuple[list[Any], list[str]]:
 
 
 def log_abscissa(axes: Axes) -> None:
-    """A logarithmic abscissa, labelled at 1, 2 and 5 of every decade or evenly where it is short."""
+    """Make the abscissa logarithmic, labelled at 1, 2 and 5 per decade, or evenly if short."""
     axes.set_xscale("log")
     low, high = axes.get_xlim()
     few = LogLocator(subs=(1, 2, 5) if high < 100 * low else (1,))
@@ -133,7 +132,10 @@ def log_abscissa(axes: Axes) -> None:
 
 
 def mark_critical(axes: Axes, cell: xr.Dataset, k: Any, x: Any, **look: Any) -> None:
-    """A critical width with its interval, at half of the trials; k is mapped to x as the widths are."""
+    """Draw a critical width and its interval at a share of one half.
+
+    It is interpolated between the widths k to the abscissae x at which they are drawn.
+    """
     if not located(cell):
         return
     free = bool(is_open(cell))
@@ -150,35 +152,35 @@ def mark_critical(axes: Axes, cell: xr.Dataset, k: Any, x: Any, **look: Any) -> 
 
 
 def is_beyond(cells: xr.Dataset) -> Any:
-    """Which cells have their critical width beyond the widest width of the grid."""
+    """Return for each cell whether its critical width exceeds the widest width of the grid."""
     return (cells.outcome.values == "censored") & np.isinf(cells.bracket_high.values)
 
 
 def mark_beyond(axes: Axes, x: Any, cells: xr.Dataset, scale: Any = 1.0, **look: Any) -> None:
-    """Hollow triangles at the widest width of the grid where even that is too narrow."""
+    """Draw hollow triangles at the widest width of the grid where even that is too narrow."""
     beyond = is_beyond(cells)
     if beyond.any():
         heights = (cells.bracket_low.values * scale)[beyond]
         look = {"linestyle": "none", "marker": "^", "markerfacecolor": "none", **look}
         axes.plot(np.asarray(x)[beyond], heights, **look)
-        axes.plot([], [], **{**look, "color": "grey"}, label="beyond the widest")
+        axes.plot([], [], **{**look, "color": "grey"}, label="above the widest tried")
 
 
 def wrapped(title: str, width: int) -> str:
-    """Lines that break between the parts of a panel's name, never within one."""
+    """Wrap the name of a panel between its parts, never within one."""
     return fill(title.replace(" ", "\u00a0").replace(",\u00a0", ", "), width).replace("\u00a0", " ")
 
 
-def more_panels(panels: int) -> str:
-    """How many of the panels are left out."""
-    return f"{panels - MOST_PANELS} more panels are not drawn; select fewer cells"
+def left_out(count: int, noun: str = "panels") -> str:
+    """Return the note that some panels (or series) are not drawn."""
+    return f"{count} more {noun} are not drawn; select fewer cells"
 
 
-def tally(name: str, cells: xr.Dataset) -> str:
-    """The name of a family, with the cells that have no critical width to draw."""
+def with_missing(name: str, cells: xr.Dataset) -> str:
+    """Return a name, followed by the numbers of cells without a critical width, by outcome."""
     outcomes = cells.outcome.values.astype(str)
-    missing = [
-        (word, int((outcomes == word).sum())) for word in ("degenerate", "censored", "unordered")
-    ]
-    words = [f"{count} {word}" for word, count in missing if count]
-    return f"{name} ({', '.join(words)})" if words else name
+    counts = {
+        outcome: int((outcomes == outcome).sum()) for outcome in ("degenerate", "censored", "unordered")
+    }
+    missing = ", ".join(f"{count} {outcome}" for outcome, count in counts.items() if count)
+    return f"{name} ({missing})" if missing else name

@@ -1,4 +1,4 @@
-"""The figure of the proof of Theorem 2: each of its steps beside what was measured."""
+"""The figure of the proof of Theorem 2: each step next to the measurement that it bounds."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from analysis.experiments.proof import proof_steps
 from analysis.figures.parts import legend_below, parts_of
 from analysis.figures.style import (
     MOST_PANELS,
+    PREDICTED,
     STYLE,
     error_bars,
     grid_of,
     sample_ticks,
-    say,
     series_look,
+    show_text,
 )
 from analysis.study import Study
 
@@ -25,7 +26,11 @@ __all__ = ["proof_figure"]
 
 
 def proof_figure(study: Study) -> Figure:
-    """How loose the steps of the proof are: norms of the rows, truncation, and the sufficient width."""
+    """Looseness of the steps of the proof: norms of the rows, truncation, and the sufficient width.
+
+    Left: largest norm among k rows, with its bound. Middle: bound on the share of α² that truncation
+    costs. Right: the sufficient width next to the measured and the predicted one.
+    """
     ds = study.ds
     parts = parts_of(ds, "n")
     steps = proof_steps(ds, study.widths)
@@ -33,22 +38,22 @@ def proof_figure(study: Study) -> Figure:
     with mpl.rc_context(STYLE):
         figure, grid = grid_of(3, rows, width=4.4, height=4.0)
         for row, (name, part) in zip(grid, parts, strict=False):
-            where = {dim: part[dim].item() for dim in study.widths.dims if dim != "n"}
+            cell = {dim: part[dim].item() for dim in study.widths.dims if dim != "n"}
             _draw_norms(row[0], part)
             _draw_truncation(row[1], part)
-            _draw_widths(row[2], part, study.widths.sel(where), steps.sel(where))
-            titles = ("norms of rows", "cost of truncation", "width that suffices")
+            _draw_widths(row[2], part, study.widths.sel(cell), steps.sel(cell))
+            titles = ("norms of rows", "cost of truncation", "sufficient width")
             for axes, title in zip(row, titles, strict=True):
                 axes.set_title(", ".join(filter(None, [name, title])))
         if not parts:
-            say(grid[0, 0], "no trial is done yet")
+            show_text(grid[0, 0], "no trial is done yet")
         legend_below(figure, *grid.ravel())
         return figure
 
 
 def _draw_norms(axes: Axes, part: xr.Dataset) -> None:
-    for place, n in enumerate(part.n.values):
-        cell, look = part.sel(n=n), series_look(place)
+    for index, n in enumerate(part.n.values):
+        cell, look = part.sel(n=n), series_look(index)
         k = cell.k.values
         norm = cell.feature_norm
         axes.fill_between(k, norm.min("seed"), norm.max("seed"), color=look["color"], alpha=0.2,
@@ -63,13 +68,13 @@ TRUNCATION = ("truncated_alpha_squared", "truncated_at_sufficient", "sufficient_
 
 
 def _draw_truncation(axes: Axes, part: xr.Dataset) -> None:
-    """What truncation may cost, as the proof bounds it: at most 1/2, or the step shows nothing."""
+    """Draw the bound on the share that truncation costs: above 1/2 the step proves nothing."""
     if not (part.alpha > 0).any():
-        say(axes, "α = 0")
+        show_text(axes, "α = 0")
         return
     part = part[["alpha", *TRUNCATION]].where(part.alpha > 0)
-    for place, n in enumerate(part.n.values):
-        cell, look = part.sel(n=n), series_look(place)
+    for index, n in enumerate(part.n.values):
+        cell, look = part.sel(n=n), series_look(index)
         lost = 1 - cell.truncated_alpha_squared / cell.alpha**2
         end = 1 - cell.truncated_at_sufficient / cell.alpha**2
         enough = cell.sufficient_width.median("seed").item()
@@ -80,7 +85,7 @@ def _draw_truncation(axes: Axes, part: xr.Dataset) -> None:
         axes.plot(cell.sufficient_width.values, end.values, linestyle="none", markersize=5,
                   markerfacecolor="none", **look)  # fmt: skip
     axes.plot([], [], "o", color="grey", markerfacecolor="none", label="at the sufficient width")
-    axes.axhline(0.5, color="black", linewidth=0.8, zorder=0, label="what the proof allows")
+    axes.axhline(0.5, color="black", linewidth=0.8, zorder=0, label="limit of the proof")
     axes.set(xscale="log", yscale="log", xlabel="width k", ylabel="bound on the share of α² lost")
     axes.yaxis.set_major_formatter("{x:g}")
 
@@ -88,13 +93,11 @@ def _draw_truncation(axes: Axes, part: xr.Dataset) -> None:
 def _draw_widths(axes: Axes, part: xr.Dataset, widths: xr.Dataset, steps: xr.Dataset) -> None:
     n = part.n.values.astype(float)
     if not (part.alpha > 0).any():
-        say(axes, "α = 0: no width suffices")
+        show_text(axes, "α = 0: no width suffices")
         return
     axes.plot(n, part.sufficient_width.median("seed"), color="0.4", marker="s", linestyle="--",
               label="sufficient width")  # fmt: skip
-    axes.plot(
-        n, widths.k_edge_finite, color="black", linestyle=":", label="predicted (edge, finite size)"
-    )
+    axes.plot(n, widths.k_edge_finite, color="black", linestyle=":", label=PREDICTED["k_edge_finite"])
     error_bars(axes, n, widths, color="#D55E00", marker="o", label="measured k*, 95%")
     for at, factor in zip(n, steps.width_factor.values, strict=True):
         if np.isfinite(factor):

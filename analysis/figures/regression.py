@@ -1,4 +1,4 @@
-"""The figure of linear regression: where descent ends, how far it goes, and how fast."""
+"""The figure of linear regression: the limit of descent, the distance to it, and the rate."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from analysis.figures.style import (
     MOST_PANELS,
     STYLE,
     grid_of,
-    say,
     series_look,
+    show_text,
 )
 from analysis.study import Study
 from pipeline.trial_status import Status
@@ -28,7 +28,10 @@ REGRESSION = ("limit_error", "distance_ratio", "length_ratio", "rate", "rate_pre
 
 
 def regression_figure(study: Study) -> Figure:
-    """Where descent ends, how far that is from the start, and how fast the slowest mode falls."""
+    """Linear regression: the limit of descent, the distance travelled, and the slowest mode's rate.
+
+    Each point is a trial.
+    """
     parts = parts_of(study.ds, "d", "n")
     rows = max(1, min(len(parts), MOST_PANELS // 3))
     with mpl.rc_context(STYLE):
@@ -41,15 +44,15 @@ def regression_figure(study: Study) -> Figure:
                 if (part.status == Status.DONE).any():
                     draw(axes, ran)
                 else:
-                    say(axes, "no trial is done: descent diverged")
+                    show_text(axes, "no trial is done: descent diverged")
         if not parts:
-            say(grid[0, 0], "no trial is done yet")
+            show_text(grid[0, 0], "no trial is done yet")
         legend_below(figure, *grid[0])
         return figure
 
 
 def _strips(axes: Axes, part: xr.Dataset, name: str, shift: float = 0.0, **look: Any) -> None:
-    """All seeds of every n/d, side by side."""
+    """Draw all seeds of each n/d, side by side."""
     values = part[name].stack(cell=("d", "n", "width")).transpose("cell", "seed")
     ratio = (values.n / values.d).values
     gap = np.diff(np.unique(ratio)).min() if len(np.unique(ratio)) > 1 else 0.2
@@ -69,22 +72,22 @@ def _draw_limit(axes: Axes, part: xr.Dataset) -> None:
 def _draw_lengths(axes: Axes, part: xr.Dataset) -> None:
     off = float(np.abs(part.distance_ratio - 1).max())
     _strips(axes, part, "length_ratio", 0.0, label="distance over ‖X†y‖ (as printed)", **series_look(1))
-    words = f"distance over ‖X†(y − Xθ₀)‖: 1 to within {off:.0e}"
-    _strips(axes, part, "distance_ratio", 0.0, label=words, **series_look(0))
+    label = f"distance over ‖X†(y − Xθ₀)‖: 1 to within {off:.0e}"
+    _strips(axes, part, "distance_ratio", 0.0, label=label, **series_look(0))
     axes.axhline(1, color="0.55", linewidth=0.8, zorder=0)
     axes.set(xlabel="samples over dimension n/d", ylabel="distance travelled, ratio")
 
 
 def _draw_rates(axes: Axes, part: xr.Dataset) -> None:
     stacked = part[["rate", "rate_predicted"]].stack(cell=("d", "n", "width"))
-    for place, at in enumerate(range(stacked.sizes["cell"])):
+    for index, at in enumerate(range(stacked.sizes["cell"])):
         cell = stacked.isel(cell=at)
         label = f"n/d = {float(cell.n) / float(cell.d):g}"
         axes.plot(1 - cell.rate_predicted, 1 - cell.rate, linestyle="none", markersize=4, label=label,
-                  **series_look(place + 2))  # fmt: skip
+                  **series_look(index + 2))  # fmt: skip
     predicted = (1 - stacked.rate_predicted).values
     if not np.isfinite(predicted).any():
-        say(axes, "no rate was measured")
+        show_text(axes, "no rate was measured")
         return
     ends = np.array([np.nanmin(predicted), np.nanmax(predicted)]) * [0.8, 1.25]
     axes.plot(ends, ends, color="0.35", linewidth=0.8, zorder=0, label="measured = predicted")

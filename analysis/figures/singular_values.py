@@ -1,4 +1,4 @@
-"""Figures of singular values: Figure 1 of the paper, and how the spectrum moves with n, k and d."""
+"""Figures of singular values: Figure 1 of the paper, and the spectrum as a function of n, k and d."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from analysis.figures.style import (
     STYLE,
     grid_of,
     panels_of,
-    say,
     series_look,
+    show_text,
 )
 from analysis.study import Study
 from pipeline.theory import marchenko_pastur
@@ -33,11 +33,12 @@ __all__ = ["evolution_figure", "spectra_of", "spectrum_figure"]
 
 
 def spectrum_figure(study: Study) -> Figure:
-    """Figure 1: the singular values of Phi, with what random matrix theory predicts on top.
+    """Singular values of Phi as in Figure 1 of the paper, with the prediction of random matrix theory.
 
-    Each n is stretched to the longest axis, as in the paper; the first seed that is done is drawn. The
-    thin line is the deterministic equivalent, the ring at the end the predicted sigma_min, which is
-    sqrt(k edge). Below, how far the singular values lie from it, rank by rank.
+    The ranks of each n are stretched to the same length, as in the paper. One seed is drawn, the first
+    that is done. The thin line is the deterministic equivalent. The ring at its end is the predicted
+    sigma_min, the square root of k times the edge. The lower panel shows the relative deviation, rank
+    by rank.
     """
     parts = spectra_of(study.ds)[:MOST_PANELS]
     columns = min(3, max(1, len(parts)))
@@ -52,12 +53,12 @@ def spectrum_figure(study: Study) -> Figure:
             for axes in pair:
                 axes.set_axis_off()
         if not parts:
-            say(pairs[0][0], "no trial is done yet")
+            show_text(pairs[0][0], "no trial is done yet")
         return figure
 
 
 def spectra_of(ds: xr.Dataset) -> list[tuple[str, xr.Dataset]]:
-    """The parts of a store of one width that have a spectrum, one for each d."""
+    """Return the name and the part of a store of one width for each panel and d with a spectrum."""
     return [
         (name, part.sel(d=d).isel(width=0))
         for name, part in panels_of(ds)
@@ -66,45 +67,46 @@ def spectra_of(ds: xr.Dataset) -> list[tuple[str, xr.Dataset]]:
     ]
 
 
-def _width(ds: xr.Dataset, place: int) -> str:
+def _width(ds: xr.Dataset, index: int) -> str:
     """Return the label of a width by its index, in the unit of the store."""
     unit = {"k": "k = {}", "k_per_n": "k = {} n", "kd_per_n": "k = {} n/d"}
-    return unit[width_unit(ds)].format(f"{ds.width.values[place]:g}")
+    return unit[width_unit(ds)].format(f"{ds.width.values[index]:g}")
 
 
 def _draw_spectra(axes: Axes, below: Axes, ds: xr.Dataset) -> None:
     longest = int(ds.n.max())
-    for place, n in enumerate(ds.n.values):
+    for index, n in enumerate(ds.n.values):
         done = np.flatnonzero(ds.status.sel(n=n) == Status.DONE)
         if not len(done):
             continue
         cell = ds.sel(n=n).isel(seed=done[0])
         values, k = cell.singular_values.values[:n], float(cell.k)
         rank = np.arange(1, n + 1) * longest / n
-        colour = COLOURS[place % len(COLOURS)]
-        line = LINES[place % len(LINES)]
+        colour = COLOURS[index % len(COLOURS)]
+        line = LINES[index % len(LINES)]
         axes.plot(rank, values, color=colour, linestyle=line, linewidth=2, label=f"n = {n}")
         expected = marchenko_pastur.quantiles(cell.kernel_eigenvalues.values[:n], k)[::-1]
         expected = np.sqrt(k * np.maximum(expected, 0))
         axes.plot(rank, expected, color="black", linewidth=0.7, zorder=3)
-        there = (expected > 0) & (values > 0)
-        below.plot(rank[there], values[there] / expected[there] - 1, color=colour, linewidth=0.9)
-        # An edge of 0 has no place on a logarithmic axis, and a ring is not clipped.
+        positive = (expected > 0) & (values > 0)
+        below.plot(
+            rank[positive], values[positive] / expected[positive] - 1, color=colour, linewidth=0.9
+        )
+        # A logarithmic axis cannot show an edge of 0, and the ring is not clipped.
         end = np.sqrt(k * float(cell.edge)) or np.nan
         axes.plot([longest], [end], clip_on=False, markersize=8, markerfacecolor="white", zorder=4,
-                  linestyle="none", color=colour, marker=MARKERS[place % len(MARKERS)])  # fmt: skip
+                  linestyle="none", color=colour, marker=MARKERS[index % len(MARKERS)])  # fmt: skip
     axes.plot([], [], color="black", linewidth=0.7, label="deterministic equivalent")
     axes.plot([], [], "o", color="black", markerfacecolor="white", label="predicted σ_min = √(k·edge)")
-    axes.set(yscale="log", xlabel=f"rank, stretched to {longest}", ylabel="singular value of Φ")
+    axes.set(yscale="log", xlabel=f"rank, stretched to 1–{longest}", ylabel="singular value of Φ")
     axes.legend(ncols=2)
     below.set_ylabel(RESIDUAL)
 
 
 def evolution_figure(study: Study) -> Figure:
-    """How outliers, bulk and edges of the spectrum move with n, with k and with d.
+    """Outliers, bulk and edges of the spectrum against n, the width and d.
 
-    One row of axes for every panel; in each, one coordinate moves and the two others stay in the
-    middle of the grid.
+    In each panel one coordinate varies and the two others stay in the middle of the grid.
     """
     parts = [(name, part) for name, part in panels_of(study.ds) if (part.status == Status.DONE).any()]
     parts = parts[: MOST_PANELS // 3]
@@ -113,23 +115,23 @@ def evolution_figure(study: Study) -> Figure:
         for row, (name, part) in zip(grid, parts, strict=False):
             _draw_cuts(row, name, part)
         if not parts:
-            say(grid[0, 0], "no trial is done yet")
+            show_text(grid[0, 0], "no trial is done yet")
         legend_below(figure, *grid.ravel())
         return figure
 
 
 def _draw_cuts(row: Any, name: str, part: xr.Dataset) -> None:
-    d, n, place = (part[dim].values[len(part[dim]) // 2] for dim in ("d", "n", "width"))
+    d, n, width = (part[dim].values[len(part[dim]) // 2] for dim in ("d", "n", "width"))
     k = _width(part, len(part.width) // 2)
     cuts = {
-        "n": (part.sel(d=d, width=place), f"d = {d}, {k}", "samples n"),
+        "n": (part.sel(d=d, width=width), f"d = {d}, {k}", "samples n"),
         "width": (part.sel(d=d, n=n), f"d = {d}, n = {n}", f"width, as {UNITS[width_unit(part)]}"),
-        "d": (part.sel(n=n, width=place), f"n = {n}, {k}", "input dimension d"),
+        "d": (part.sel(n=n, width=width), f"n = {n}, {k}", "input dimension d"),
     }
-    for axes, (dim, (cut, where, label)) in zip(row, cuts.items(), strict=True):
-        axes.set_title(", ".join(filter(None, [name, where])))
+    for axes, (dim, (cut, fixed, label)) in zip(row, cuts.items(), strict=True):
+        axes.set_title(", ".join(filter(None, [name, fixed])))
         if not (cut.status == Status.DONE).any():
-            say(axes, "no trial is done yet")
+            show_text(axes, "no trial is done yet")
             continue
         _draw_levels(axes, cut, dim)
         axes.set(xscale="log", yscale="log", xlabel=label)
@@ -141,15 +143,15 @@ def _draw_cuts(row: Any, name: str, part: xr.Dataset) -> None:
 
 def _draw_levels(axes: Axes, cut: xr.Dataset, dim: str) -> None:
     points = [_levels(cut.sel({dim: value})) for value in cut[dim].values]
-    for place, name in enumerate(points[0]):
+    for index, name in enumerate(points[0]):
         heights = [level[name] for level in points]
         predicted = name.startswith("√edge")
-        look = {"color": "black", "linestyle": "--"} if predicted else series_look(place)
+        look = {"color": "black", "linestyle": "--"} if predicted else series_look(index)
         axes.plot(cut[dim].values, heights, label=name, linewidth=1.4, markersize=5, **look)
 
 
 def _levels(cell: xr.Dataset) -> dict[str, float]:
-    """Levels of one cell by the names of their lines."""
+    """Return the levels of one cell by the labels of their lines."""
     found = levels_of(cell)
     return {
         "σ_max": found.sigma_max,

@@ -1,8 +1,8 @@
-"""What every figure shares: colours, markers, panels, and intervals drawn as bars.
+"""Elements that all figures share: colours, markers, panels, ticks, and intervals drawn as bars.
 
-Figures are built without pyplot, so that drawing one leaves no state behind. Colours are Okabe and
-Ito's, told apart by the colour-blind; markers and line styles differ as well, so that they read in
-grey.
+Figures are built without pyplot, so drawing one leaves no global state behind. The colours are Okabe
+and Ito's, which colour-blind readers can distinguish. Markers and line styles differ too, so that
+series remain distinct in grey.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ __all__ = [
     "MARKERS",
     "MOST_PANELS",
     "OPEN",
+    "PREDICTED",
     "RESIDUAL",
     "STYLE",
     "error_bars",
@@ -38,8 +39,8 @@ __all__ = [
     "parts_along",
     "sample_ticks",
     "save",
-    "say",
     "series_look",
+    "show_text",
 ]
 
 STYLE: Any = {
@@ -61,42 +62,47 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 MOST_PANELS = 12
 OPEN = "interval open at an end"
-"""Name of the hollow markers: an interval that the data give no end to."""
+"""Legend of hollow markers: critical widths whose interval lacks an end."""
+PREDICTED = {"k_edge": "predicted (edge)", "k_edge_finite": "predicted (edge, finite n)"}
+"""Names of the predicted critical widths."""
 RESIDUAL = "measured /\npredicted − 1"
-"""Label of the panel below what theory predicts."""
+"""Label of the ordinate of a panel with relative residuals."""
 
 
 def grid_of(columns: int, rows: int = 1, width: float = 4.2, height: float = 3.6) -> Any:
-    """A figure and its grid of axes."""
+    """Return a figure and its grid of axes; width and height are those of one panel, in inches."""
     figure = Figure(figsize=(width * columns, height * rows))
     return figure, figure.subplots(rows, columns, squeeze=False)
 
 
-def series_look(place: int) -> dict[str, Any]:
-    """Colour and marker of the place-th series."""
-    return {"color": COLOURS[place % len(COLOURS)], "marker": MARKERS[place % len(MARKERS)]}
+def series_look(index: int) -> dict[str, Any]:
+    """Return the colour and the marker of a series."""
+    return {"color": COLOURS[index % len(COLOURS)], "marker": MARKERS[index % len(MARKERS)]}
 
 
 def parts_along(ds: xr.Dataset, dims: Iterable[str]) -> Iterator[tuple[str, xr.Dataset]]:
-    """The parts of a Dataset along those of the dims that it has, with their names."""
-    there = [dim for dim in dims if dim in ds.dims]
-    for place in itertools.product(*(ds[dim].values for dim in there)):
-        at = dict(zip(there, place, strict=True))
+    """Yield the name and the part of a Dataset for each combination of values on some dims.
+
+    Dims that it does not have are skipped.
+    """
+    own = [dim for dim in dims if dim in ds.dims]
+    for values in itertools.product(*(ds[dim].values for dim in own)):
+        at = dict(zip(own, values, strict=True))
         yield ", ".join(filter(None, itertools.starmap(label, at.items()))), ds.sel(at)
 
 
 def panels_of(ds: xr.Dataset) -> Iterator[tuple[str, xr.Dataset]]:
-    """The parts of a Dataset along the axes that are no numbers of the law, with their names."""
+    """Yield the name and the part of a Dataset for each panel: no scaling law holds across them."""
     return parts_along(ds, PANEL)
 
 
 def error_bars(
     axes: Axes, x: Any, cells: xr.Dataset, scale: Any = 1.0, shift: float = 0.0, **look: Any
 ) -> list[Any]:
-    """Critical widths with their intervals, scaled and moved.
+    """Draw critical widths with their intervals, scaled and shifted.
 
-    Where an interval is open there is no bar, whose other arm alone would look like a bound, but a
-    hollow marker.
+    A width with an open interval gets a hollow marker and no bar, because a single arm would look like
+    a bound.
     """
     x, free = np.asarray(x, dtype=float), is_open(cells)
     k50, low, high = (cells[f"k50{end}"].values * scale + shift for end in ("", "_low", "_high"))
@@ -114,13 +120,13 @@ def error_bars(
 
 
 def line(axes: Axes, x: Any, y: Any, **look: Any) -> None:
-    """A line through the points that are there: a gap in a dense cube is no gap in a law."""
-    there = np.isfinite(y)
-    axes.plot(np.asarray(x)[there], np.asarray(y)[there], **look)
+    """Draw a line through the finite points: a cell that is missing does not interrupt a law."""
+    known = np.isfinite(y)
+    axes.plot(np.asarray(x)[known], np.asarray(y)[known], **look)
 
 
 def sample_ticks(axes: Axes, n: Any) -> None:
-    """A logarithmic axis of n with a tick at every value and a label where there is room."""
+    """Make the abscissa a logarithmic axis of n: a tick at every value, labels where they fit."""
     values = np.unique(np.asarray(n, dtype=float))
     axes.set_xscale("log")
     room = np.log(values[-1] / values[0]) / 14
@@ -134,7 +140,7 @@ def sample_ticks(axes: Axes, n: Any) -> None:
 
 
 def log_ordinate(axes: Axes) -> None:
-    """A logarithmic ordinate, labelled at 1, 2 and 5 of every decade, or evenly where it is short."""
+    """Make the ordinate logarithmic, labelled at 1, 2 and 5 per decade, or evenly if short."""
     axes.set_yscale("log")
     low, high = axes.get_ylim()
     axes.yaxis.set_major_locator(MaxNLocator(6) if high < 5 * low else LogLocator(subs=(1, 2, 5)))
@@ -142,16 +148,16 @@ def log_ordinate(axes: Axes) -> None:
     axes.yaxis.set_minor_formatter(NullFormatter())
 
 
-def say(axes: Axes, words: str) -> None:
-    """Words in the place of a picture that there is nothing for."""
+def show_text(axes: Axes, text: str) -> None:
+    """Show a text instead of a panel that has nothing to draw."""
     axes.set_axis_off()
-    axes.text(0.5, 0.5, words, ha="center", va="center", transform=axes.transAxes, wrap=True)
+    axes.text(0.5, 0.5, text, ha="center", va="center", transform=axes.transAxes, wrap=True)
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a figure in the format of the path's ending.
+    """Write a figure in the format of the path's suffix.
 
-    Its layout is solved the first time only: half the time of the next format.
+    The layout is solved on the first call only, which halves the time of the next format.
     """
     with mpl.rc_context(STYLE):
         figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)

@@ -1,4 +1,4 @@
-"""Figures of the critical width: how it grows, which law it follows, and where it departs."""
+"""Figures of the critical width: its growth with n, the laws it follows, and structured data."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ from analysis.cells import located
 from analysis.figures.parts import (
     each_once,
     grid_with_residuals,
+    left_out,
     legend_below,
-    more_panels,
     share_abscissa,
-    tally,
+    with_missing,
     wrapped,
 )
 from analysis.figures.style import (
     LINES,
     MOST_PANELS,
+    PREDICTED,
     RESIDUAL,
     STYLE,
     error_bars,
@@ -33,8 +34,8 @@ from analysis.figures.style import (
     log_ordinate,
     panels_of,
     sample_ticks,
-    say,
     series_look,
+    show_text,
 )
 from analysis.scaling import fit_laws
 from analysis.scaling.laws import LAWS
@@ -43,11 +44,12 @@ from analysis.study import Study
 
 __all__ = ["laws_caption", "laws_figure", "ratios_figure", "stress_figure"]
 
-SHOWN_LAWS = 3
+MOST_LAWS = 3
+"""Number of laws drawn in a panel, the best ones."""
 
 
 def laws_figure(study: Study) -> Figure:
-    """Critical width against n for every d, with the best candidate laws."""
+    """Critical width against n for each d, with the laws that fit best."""
     panels = [(name, part) for name, part in panels_of(study.widths) if located(part).any()]
     total = len(panels)
     panels = panels[:MOST_PANELS]
@@ -70,7 +72,7 @@ def laws_figure(study: Study) -> Figure:
                 share_abscissa(axes, below)
             if alone:
                 axes.legend(*each_once(axes))
-            else:  # a small panel has no room inside
+            else:  # a small panel has no room for a legend inside
                 under, drop = (axes, -0.18) if below is None else (below, -0.55)
                 under.legend(*each_once(axes), loc="upper left", bbox_to_anchor=(0, drop), ncols=2)
             axes.set_title(wrapped(name, 46) or fill(about, 56))
@@ -78,97 +80,98 @@ def laws_figure(study: Study) -> Figure:
             for spare in filter(None, pair):
                 spare.set_axis_off()
         if not panels:
-            say(pairs[0][0], f"no critical width to draw: {tally('cells', study.widths)}")
+            show_text(pairs[0][0], f"no critical width to draw: {with_missing('cells', study.widths)}")
         if any(name for name, _ in panels):
-            lines = [about] + [more_panels(total)] * (total > MOST_PANELS)
-            # From the left and in short lines: on a phone no more than that is seen at once.
-            words = "\n".join(fill(line, 56) for line in lines)
-            figure.suptitle(words, x=0.01, ha="left", fontsize=10)
+            lines = [about] + [left_out(total - MOST_PANELS)] * (total > MOST_PANELS)
+            # Short lines on the left, because a phone shows only that part of the figure.
+            title = "\n".join(fill(line, 56) for line in lines)
+            figure.suptitle(title, x=0.01, ha="left", fontsize=10)
         return figure
 
 
 def laws_caption(study: Study) -> str:
-    """What the laws have where the kernel is known."""
+    """Describe what the figure adds for stores whose kernel is known."""
     if "k_edge_finite" not in study.widths:
         return ""
     return (
-        "Dotted: predicted by the edge. The panel below has the measured width over the predicted one "
-        "(the edge, moved by Tracy and Widom's median), minus 1: nothing in it is fitted."
+        "The dotted line is predicted from the spectral edge, shifted by the median of the Tracy-Widom "
+        "law for finite n. The lower panel shows the measured width over the predicted one, minus 1. "
+        "Nothing in the prediction is fitted."
     )
 
 
 def _draw_laws(axes: Axes, widths: xr.Dataset) -> None:
     n = widths.n.values.astype(float)
     predicted = "k_edge_finite" in widths
-    for place, (d, moved) in enumerate(_side_by_side(widths)):
+    for index, (d, moved) in enumerate(_side_by_side(widths)):
         cells = widths.sel(d=d)
-        look = series_look(place)
+        look = series_look(index)
         if predicted:
             line(axes, moved, cells.k_edge_finite, color=look["color"], linestyle=":", linewidth=1.2)
         error_bars(axes, moved, cells, label=f"measured, d = {d}", **look)
     if predicted:
-        axes.plot([], [], color="grey", linestyle=":", label="predicted (edge)")
-    for place, (label, heights) in enumerate(_law_lines(widths)):
-        _draw_law(axes, n, heights, label, LINES[place % len(LINES)])
+        axes.plot([], [], color="grey", linestyle=":", label=PREDICTED["k_edge_finite"])
+    for index, (label, heights) in enumerate(_law_lines(widths)):
+        _draw_law(axes, n, heights, label, LINES[index % len(LINES)])
     axes.set_ylabel("critical width k*")
     log_ordinate(axes)
     sample_ticks(axes, [n for n in widths.n.values if located(widths.sel(n=n)).any()])
 
 
 def _side_by_side(widths: xr.Dataset) -> list[tuple[Any, Any]]:
-    """Every d with abscissae of its own, so that no interval hides another."""
+    """Return each d with its abscissae, shifted so that no interval hides another."""
     n = widths.n.values.astype(float)
     spread = np.linspace(-0.012, 0.012, len(widths.d)) if len(widths.d) > 1 else [0.0]
     return [(d, n * np.exp(by)) for d, by in zip(widths.d.values, spread, strict=True)]
 
 
 def _draw_misses(axes: Axes, widths: xr.Dataset) -> None:
-    """k* over its prediction, minus 1, with the interval of k*."""
-    for place, (d, moved) in enumerate(_side_by_side(widths)):
+    """Draw k* over its prediction, minus 1, with the interval of k*."""
+    for index, (d, moved) in enumerate(_side_by_side(widths)):
         cells = widths.sel(d=d)
-        error_bars(axes, moved, cells, 1 / cells.k_edge_finite.values, -1.0, **series_look(place))
+        error_bars(axes, moved, cells, 1 / cells.k_edge_finite.values, -1.0, **series_look(index))
     axes.set_ylabel(RESIDUAL)
 
 
 def _draw_law(axes: Axes, n: Any, heights: dict[int, Any], label: str, style: Any) -> None:
-    """One grey line for a law in n alone, or one in the colour of each d."""
-    for place, row in heights.items():
-        colour = "0.35" if place < 0 else series_look(place)["color"]
+    """Draw a law in n alone as a grey line, any other as a line in the colour of each d."""
+    for index, row in heights.items():
+        colour = "0.35" if index < 0 else series_look(index)["color"]
         axes.plot(n, row, color=colour, linewidth=1, linestyle=style, label=label, zorder=0)
-        label = "_"  # said once
+        label = "_"  # one entry in the legend
 
 
 def _law_lines(widths: xr.Dataset) -> list[tuple[str, dict[int, Any]]]:
-    """The best laws through their fitted constants, with their distance in AICc, and their heights.
+    """Return the labels of the best laws (with delta AICc) and their heights by the index of d.
 
-    All registered laws without alpha that are `shown` are candidates: a law in n alone has heights at
-    index -1, a law that reads d has them at the index of every d with a measured width. Laws with d
-    are compared for descent on W, where they count weights.
+    Candidates are all registered laws that are `shown` and do not read alpha. A law in n alone has
+    heights at index -1; a law that reads d has heights at each d with a measured width. Laws in d count
+    weights, so they are candidates only for descent on W.
     """
-    measured = [place for place, d in enumerate(widths.d.values) if located(widths.sel(d=d)).any()]
+    measured = [index for index, d in enumerate(widths.d.values) if located(widths.sel(d=d)).any()]
     with_d = "alpha" not in widths and len(measured) > 1
     readable = {"n", "d"} if with_d else {"n"}
     names = [name for name, law in LAWS.items() if law.shown and set(law.variables) <= readable]
     try:
         laws = fit_laws(widths)
-    except ValueError:  # too few points: the measured ones stand alone
+    except ValueError:  # too few points: draw the measured ones only
         return []
     lines = []
-    for _, law in laws[laws["law"].isin(names)].head(SHOWN_LAWS).iterrows():
+    for _, law in laws[laws["law"].isin(names)].head(MOST_LAWS).iterrows():
         label = signs(f"{law['constant']:.3g} {law['law']}")
         if np.isfinite(law["delta_aicc"]):
             label += f"  (ΔAICc {law['delta_aicc']:.1f})"
         heights = {}
         shape = LAWS[law["law"]]
-        for place in measured if "d" in shape.variables else [-1]:
-            sizes = pd.DataFrame({"n": widths.n.values, "d": widths.d.values[place]})
-            heights[place] = shape.width(law["constant"], sizes)
+        for index in measured if "d" in shape.variables else [-1]:
+            sizes = pd.DataFrame({"n": widths.n.values, "d": widths.d.values[index]})
+            heights[index] = shape.width(law["constant"], sizes)
         lines.append((label, heights))
     return lines
 
 
 def ratios_figure(study: Study) -> Figure:
-    """k*/n, k*/(n log n) and k* alpha^2/(n log n) against n: flat where the law holds."""
+    """The quotients k*/n, k*/(n log n) and k* alpha^2/(n log n) against n; flat where the law holds."""
     parts = [
         (f"{name}{', ' if name else ''}d = {d}", part.sel(d=d))
         for name, part in panels_of(study.widths)
@@ -177,19 +180,19 @@ def ratios_figure(study: Study) -> Figure:
     ]
     with mpl.rc_context(STYLE):
         figure, grid = grid_of(3, width=4.0, height=3.8)
-        for place, (name, cells) in enumerate(parts):
+        for index, (name, cells) in enumerate(parts):
             n = cells.n.values.astype(float)
             log_n = np.log(n)
             scales = (1 / n, 1 / (n * log_n), cells.alpha.values**2 / (n * log_n))
             for axes, scale in zip(grid[0], scales, strict=True):
-                look = series_look(place)
+                look = series_look(index)
                 error_bars(axes, n, cells, scale, label=name, **look)
                 k50 = np.where(located(cells), cells.k50, np.nan)
                 line(axes, n, k50 * scale, color=look["color"], linewidth=0.8)
         if not parts:
             for axes in grid[0]:
                 axes.set_axis_off()
-            say(grid[0, 1], f"no critical width to draw: {tally('cells', study.widths)}")
+            show_text(grid[0, 1], f"no critical width to draw: {with_missing('cells', study.widths)}")
             return figure
         titles = ("k* / n", "k* / (n log n)", "k* α² / (n log n)")
         for axes, title in zip(grid[0], titles, strict=True):
@@ -205,26 +208,26 @@ def _inverse(ratio: str) -> str:
 
 
 def stress_figure(study: Study) -> Figure:
-    """Structured data: alpha against the angle, and measured against predicted widths."""
+    """Structured data: alpha against the angle between rows, and measured against predicted widths."""
     widths = study.widths
     if "dataset" not in widths.dims:
         widths = widths.expand_dims(dataset=[str(study.ds.attrs["dataset"][0])])
     with mpl.rc_context(STYLE):
         figure, grid = grid_of(2, width=5.2, height=4.4)
         fall, against = grid[0]
-        for place, name in enumerate(widths.dataset.values):
+        for index, name in enumerate(widths.dataset.values):
             cells = widths.sel(dataset=name).stack(
                 cell=[dim for dim in ("angle", "d", "n") if dim in widths.dims]
             )
             cells = cells.isel(cell=np.flatnonzero(cells.outcome.values.astype(str) != "empty"))
-            look = series_look(place)
+            look = series_look(index)
             positive = cells.alpha.values > 0
             angle = np.where(cells.angle.values > 0, cells.angle.values, 2 * np.pi / cells.n.values)
             fall.plot(
                 angle[positive], cells.alpha.values[positive], linestyle="none", label=str(name), **look
             )
             error_bars(against, cells.k_edge_finite.values / cells.n.values, cells, 1 / cells.n.values,
-                        label=tally(str(name), cells), **look)  # fmt: skip
+                        label=with_missing(str(name), cells), **look)  # fmt: skip
         predicted = (widths.k_edge_finite / widths.n).values
         known = predicted[np.isfinite(predicted)]
         ends = np.array([known.min(), known.max()]) * [0.95, 1.05] if len(known) else known

@@ -1,9 +1,9 @@
-"""The report: one HTML file that holds everything, from one store or many.
+"""The report: one self-contained HTML file on one or more stores.
 
-A reader who has nothing else learns from it what was claimed, what was measured, and where each
-number comes from. The file asks the network for nothing. Its numbers and figures stand in it as they
-are; a small script of its own moves the phase diagrams to another tolerance or budget, and without
-it they show the finest tolerance at the longest budget. For the same stores it has the same bytes.
+It shows the claims, the measurements, and the origin of each number to a reader who has nothing else.
+It loads nothing from the network. All numbers and figures are in the HTML itself; a small script
+switches the phase diagrams to another tolerance or budget. Without scripts they show the finest
+tolerance at the longest budget. The same stores give the same bytes.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from analysis.report.numbers import number, typeset, whole
+from analysis.report.numbers import number, whole
 from analysis.report.sections import Section, section_of
 from analysis.report.summary import EXPLAINED, MARKS, Summary
+from analysis.signs import typeset
 from analysis.study import Study
 
 __all__ = ["report_page", "write_report"]
@@ -32,15 +33,15 @@ __all__ = ["report_page", "write_report"]
 def report_page(
     stores: Mapping[str, Study], drawn: Mapping[str, Mapping[str, str]] | None = None
 ) -> str:
-    """Return the page of some stores.
+    """Return the report on some stores.
 
     Parameters
     ----------
     stores
-        Studies by the path of their store, in the order of the page. Where a study says what success
-        is, its section is judged by that; the claims always by the paper's own.
+        Studies by the path of their store, in the order of the page. The section of a store uses the
+        success of its study; the claims always use the paper's own.
     drawn
-        SVG texts of figures that were drawn already, by path and kind; the others are drawn here.
+        SVG of figures that have been drawn already, by path and kind; the others are drawn here.
 
     Returns
     -------
@@ -50,12 +51,12 @@ def report_page(
     Raises
     ------
     InputError
-        Where what success is does not suit a store.
+        If the success of a study does not suit its store.
     """
     known = drawn or {}
     sections = [
-        section_of(study, store, f"s{place}", known.get(store))
-        for place, (store, study) in enumerate(stores.items(), start=1)
+        section_of(study, store, f"s{index}", known.get(store))
+        for index, (store, study) in enumerate(stores.items(), start=1)
     ]
     return _render(sections)
 
@@ -71,7 +72,7 @@ def _render(sections: Sequence[Section]) -> str:
         explained=EXPLAINED,
         style=style,
         script=script,
-        # No other script runs, whatever a store brings along.
+        # The browser refuses any other script, whatever a store contains.
         script_hash=f"sha256-{base64.b64encode(digest).decode()}",
         version=version("widthlaw"),
     )
@@ -100,19 +101,19 @@ def _environment() -> Environment:
 
 
 def write_report(page: str, path: Path) -> None:
-    """Write a page: it appears whole, or what was there stays.
+    """Write a page atomically: a failure leaves an existing file unchanged.
 
     Parameters
     ----------
     page
         From `report_page`.
     path
-        The file; its folder is made if need be.
+        The file; its folder is created if needed.
 
     Raises
     ------
     OSError
-        Where it cannot be written.
+        If it cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, draft = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
@@ -121,7 +122,7 @@ def write_report(page: str, path: Path) -> None:
             file.write(page)
         umask = os.umask(0)
         os.umask(umask)
-        os.chmod(draft, 0o666 & ~umask)  # mkstemp's is for its owner alone
+        os.chmod(draft, 0o666 & ~umask)  # mkstemp lets only the owner read
         os.replace(draft, path)
     except BaseException:
         with suppress(FileNotFoundError):

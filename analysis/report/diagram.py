@@ -1,8 +1,9 @@
-"""The phase diagram of a store: how many trials succeed at every (n, k), for every rule of success.
+"""The interactive phase diagram of the report: successes at each n and k, for each criterion.
 
-A panel is a family of cells (one d, activation, ...) with a column for each n and a cell for each
-width. A frame is one place on the axes that success adds, tolerance and budget: the page has a slider
-for each of them. All frames are computed here; the page's script only shows another one.
+A panel shows the cells of one d, activation, ...: a column for each n, and in it a tile for each
+width. A frame is one combination of tolerance and budget, the axes that success adds, and the page has
+a slider for each of them. All frames are computed here; the script of the page only switches between
+them. The still picture of the same data is `analysis.figures.phase`.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ import xarray as xr
 from matplotlib.colors import to_hex
 
 from analysis.axes import MODEL
-from analysis.figures.style import parts_along
-from analysis.report.numbers import given, number, whole, width_words, wilson
+from analysis.figures.style import PREDICTED, parts_along
+from analysis.report.numbers import axis_value, number, whole, wilson, with_interval
 from analysis.study import Study
 from analysis.success import Success
 from analysis.success.budgets import budget_grid
@@ -29,21 +30,23 @@ __all__ = ["Diagram", "diagram_of"]
 
 HEIGHT, TOP, LEFT, BOTTOM = 300.0, 10.0, 62.0, 42.0
 ACROSS = 264.0
-"""Pixels of a panel: its field, and the margins for the labels."""
+"""Sizes of a panel in pixels: the field, and the margins for labels."""
 
 MOST_PANELS = 24
 FAMILY = (*MODEL, "multiple", "d")
-FIXED = {"k_edge_finite": "By the edge", "k_edge": "Edge, n → ∞", "alpha": "α"}
+FIXED = {name: PREDICTED[name].capitalize() for name in ("k_edge_finite", "k_edge")} | {"alpha": "α"}
+"""Columns of the table of critical widths that are the same in all frames, with their headings."""
+
 MOVING = ("outcome", "bracket_low", "bracket_high", "k_crossing", "fit_p")
 NOT_TRIED = "no trial counts"
 DEGENERATE = "alpha = 0"
 FITS_BADLY = 0.05
-"""Least p of fit that goes without a word."""
+"""Goodness-of-fit p-value below which the curve is flagged."""
 
 
 @dataclass(frozen=True)
 class _Scale:
-    """Heights of widths, on a logarithmic axis that grows upwards."""
+    """A logarithmic axis of widths, which grows upwards."""
 
     low: float
     high: float
@@ -55,17 +58,17 @@ class _Scale:
         return cls(float(np.log(np.min(k) / reach)), float(np.log(np.max(k) * reach)))
 
     def __call__(self, k: float) -> float:
-        """Pixels from the top."""
+        """Return the position of a width in pixels from the top."""
         share = (np.log(k) - self.low) / (self.high - self.low)
         return round(TOP + HEIGHT * (1 - float(np.clip(share, 0, 1))), 1)
 
     def inside(self, k: float) -> float | None:
-        """Pixels from the top; None beyond the ends."""
-        there = np.isfinite(k) and self.low < np.log(k) < self.high
-        return self(float(k)) if there else None
+        """Return the position of a width in pixels from the top; None if it is off the axis."""
+        is_shown = np.isfinite(k) and self.low < np.log(k) < self.high
+        return self(float(k)) if is_shown else None
 
     def bands(self, k: Any) -> list[dict[str, float]]:
-        """Top, height and k of the cells of one column; they meet halfway."""
+        """Return the top, height and k of the tiles of one column; neighbours meet halfway."""
         logs = np.log(np.asarray(k, dtype=float))
         middle = (logs[1:] + logs[:-1]) / 2
         half = np.diff(logs).mean() / 2 if len(logs) > 1 else 0.1
@@ -77,33 +80,33 @@ class _Scale:
         ]
 
     def ticks(self) -> list[tuple[float, str]]:
-        """Heights and names of round widths."""
+        """Return the positions and labels of round widths."""
         low, high = np.exp(self.low), np.exp(self.high)
         for steps in ((1,), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 6, 8), tuple(np.arange(1, 10, 0.5))):
             powers = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
             values = [step * 10.0**power for power in powers for step in steps]
-            there = [value for value in values if low <= value <= high and value == round(value)]
-            if len(there) >= 3:
+            shown = [value for value in values if low <= value <= high and value == round(value)]
+            if len(shown) >= 3:
                 break
-        return [(self(value), whole(value)) for value in there]
+        return [(self(value), whole(value)) for value in shown]
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One family of cells, with a column for each n at which some have run.
+    """The cells of one d, activation, ..., with a column for each n at which trials have run.
 
     Attributes
     ----------
     name
-        The family, in words.
+        Its title.
     columns
-        Place, cells and predicted height of every column.
+        Position, tiles and predicted width of each column.
     ticks
-        Heights and names of the labelled widths.
+        Positions and labels of round widths.
     width
-        Of the drawing, in pixels.
+        Width of the drawing in pixels.
     values
-        What the critical widths hold, (frame, column), and counts, (frame, column, width).
+        Variables of the critical widths (frame, column), and counts (frame, column, width).
     """
 
     name: str
@@ -114,14 +117,14 @@ class Panel:
     scale: _Scale = field(repr=False)
 
     def pairs(self, frame: int, column: int) -> list[tuple[int, int]]:
-        """Successes and trials of a column's cells; -1 trials where success has no meaning."""
+        """Return successes and trials of the tiles of a column; -1 trials if success is undefined."""
         if self.values["outcome"][frame, column] == "degenerate":
             return [(0, -1)] * self.values["trials_at"].shape[-1]
         both = (self.values[f"{name}_at"][frame, column] for name in ("successes", "trials"))
-        return [(int(won), int(tried)) for won, tried in zip(*both, strict=True)]
+        return [(int(successes), int(trials)) for successes, trials in zip(*both, strict=True)]
 
     def mark(self, frame: int, column: int) -> list[float] | None:
-        """Heights of k* and of the ends of its interval within the cells; k* alone if it is open."""
+        """Return the positions of k* and the ends of its interval; only k* if the interval is open."""
         k, low, high = self.width_of(frame, column)
         if not np.isfinite(k):
             return None
@@ -133,47 +136,47 @@ class Panel:
         return [self.scale(k), *(round(float(end), 1) for end in ends)]
 
     def width_of(self, frame: int, column: int) -> tuple[float, float, float]:
-        """Critical width with its interval."""
+        """Return the critical width and the ends of its interval."""
         k, low, high = (self.values[f"k50{end}"][frame, column] for end in ("", "_low", "_high"))
         return float(k), float(low), float(high)
 
-    def told(self, frame: int, column: int) -> list[str]:
-        """Critical width, how it was found and how well, bracket, and the seeds' median crossing."""
+    def row(self, frame: int, column: int) -> list[str]:
+        """Return the critical width, outcome, p of fit, bracket and median crossing of the seeds."""
         at = {name: self.values[name][frame, column] for name in MOVING}
         ends = [float(at[name]) for name in ("bracket_low", "bracket_high")]
         known = not np.isnan(ends).any()
         return [
-            width_words(*self.width_of(frame, column)),
+            with_interval(*self.width_of(frame, column)),
             self._outcome(str(at["outcome"]), column),
-            _fit_words(float(at["fit_p"])),
+            _fit_text(float(at["fit_p"])),
             " to ".join(whole(np.round(end)) for end in ends) if known else "–",
             whole(np.round(float(at["k_crossing"]))),
         ]
 
     def _outcome(self, outcome: str, column: int) -> str:
-        """The outcome; of a cell without a counted trial what became of its trials."""
+        """Return the outcome of a cell, or the status of its trials if none counts."""
         if outcome != "empty":
             return outcome
         return "pending" if self.values["pending"][:, column].any() else "failed"
 
-    def about(self, column: int) -> list[str]:
-        """Predicted widths and alpha where the store has them, then seeds."""
+    def constants(self, column: int) -> list[str]:
+        """Return predicted widths and alpha, if the store has them, and the number of seeds."""
         known = [number(self.values[name][0, column]) for name in FIXED if name in self.values]
         return [*known, whole(self.values["seeds"][:, column].max())]
 
 
 @dataclass(frozen=True)
 class Slider:
-    """An axis of success: what it is called, and its places in words."""
+    """An axis of success, its title, and the labels of its values."""
 
     dim: str
     label: str
-    places: list[str]
+    values: list[str]
 
 
 @dataclass(frozen=True)
 class Diagram:
-    """What the page draws and its script needs; frames in the order of the sliders, last fastest."""
+    """All panels and frames of a store; the frames follow the sliders, the last of them fastest."""
 
     rule: str
     interval: str
@@ -186,16 +189,16 @@ class Diagram:
 
     @property
     def frames(self) -> int:
-        """How many there are; the last is shown first."""
-        return int(np.prod([len(slider.places) for slider in self.sliders], dtype=int))
+        """Number of frames; the page first shows the last one."""
+        return int(np.prod([len(slider.values) for slider in self.sliders], dtype=int))
 
     @cached_property
     def _pairs(self) -> dict[tuple[int, int], int]:
-        """All pairs of counts that occur, numbered."""
+        """All pairs of counts that occur, with their index."""
         found = {
             pair for frame in range(self.frames) for _, pairs in self._each(frame) for pair in pairs
         }
-        return {pair: at for at, pair in enumerate(sorted(found))}
+        return {pair: index for index, pair in enumerate(sorted(found))}
 
     def _each(self, frame: int) -> Iterator[tuple[Panel, list[tuple[int, int]]]]:
         for panel in self.panels:
@@ -204,30 +207,30 @@ class Diagram:
 
     @cached_property
     def looks(self) -> list[tuple[str, str]]:
-        """Fill and words of every pair of counts that occurs."""
+        """Fill and text of each pair of counts that occurs."""
         return [_look(*pair) for pair in self._pairs]
 
     def counts(self, frame: int) -> list[list[list[int]]]:
-        """Of every panel, column and width the place of its look."""
+        """Return the index of the look of each panel, column and width."""
         return [
             [[self._pairs[pair] for pair in panel.pairs(frame, c)] for c in range(len(panel.columns))]
             for panel in self.panels
         ]
 
     def marks(self, frame: int) -> list[list[list[float] | None]]:
-        """Of every panel and column the heights of k* and of the ends of its interval."""
+        """Return the positions of k* and the ends of its interval for each panel and column."""
         return [[panel.mark(frame, c) for c in range(len(panel.columns))] for panel in self.panels]
 
     def rows(self, frame: int) -> list[list[str]]:
-        """The lines of the table of critical widths: what moves with the frame."""
-        return [panel.told(frame, c) for panel in self.panels for c in range(len(panel.columns))]
+        """Return the rows of the table of critical widths: the columns that depend on the frame."""
+        return [panel.row(frame, c) for panel in self.panels for c in range(len(panel.columns))]
 
     def fixed(self) -> list[list[str]]:
-        """The lines of the table: what is the same in all frames, names first."""
+        """Return the rows of the table: the columns that are the same in all frames."""
         return [
-            [panel.name, str(column["n"]), *panel.about(place)]
+            [panel.name, str(column["n"]), *panel.constants(index)]
             for panel in self.panels
-            for place, column in enumerate(panel.columns)
+            for index, column in enumerate(panel.columns)
         ]
 
     @property
@@ -237,33 +240,37 @@ class Diagram:
 
     @property
     def columns(self) -> list[str]:
-        """What the table has beside the critical widths."""
+        """Headings of the predicted widths and alpha that the store has."""
         return [name for variable, name in FIXED.items() if variable in self.panels[0].values]
 
     @cached_property
     def shows(self) -> set[str]:
-        """What is drawn in any frame beside shares: `width`, `open` ones, `edge`, `untried`, `zero`."""
+        """Marks that occur in any frame: `width`, `open`, `edge`, `untried`, `zero`."""
         marks = [
-            mark for at in range(self.frames) for panel in self.marks(at) for mark in panel if mark
+            mark
+            for frame in range(self.frames)
+            for panel in self.marks(frame)
+            for mark in panel
+            if mark
         ]
         edges = [column["edge"] for panel in self.panels for column in panel.columns]
-        said = {words for _, words in self.looks}
-        there = {
+        texts = {text for _, text in self.looks}
+        found = {
             "width": any(len(mark) > 1 for mark in marks),
             "open": any(len(mark) == 1 for mark in marks),
             "edge": any(edge is not None for edge in edges),
-            "untried": NOT_TRIED in said,
-            "zero": DEGENERATE in said,
+            "untried": NOT_TRIED in texts,
+            "zero": DEGENERATE in texts,
         }
-        return {name for name, is_so in there.items() if is_so}
+        return {name for name, occurs in found.items() if occurs}
 
     @property
     def is_located(self) -> bool:
-        """Whether any frame has a critical width."""
+        """True if any frame has a critical width."""
         return bool(self.shows & {"width", "open"})
 
     def outcomes(self, frame: int) -> str:
-        """How many cells there are, and how their transitions were found: `3 cells, all censored`."""
+        """Return the number of cells with each outcome, as text: `3 cells, all censored`."""
         found = Counter(row[1] for row in self.rows(frame))
         count = f"{found.total()} cell{'s' * (found.total() > 1)}"
         if len(found) == 1:
@@ -271,10 +278,10 @@ class Diagram:
         return f"{count}: {', '.join(f'{times} {word}' for word, times in found.items())}"
 
     def data(self) -> dict[str, Any]:
-        """What the page's script reads."""
+        """Return the data for the script of the page."""
         frames = range(self.frames)
         return {
-            "sliders": [{"dim": s.dim, "places": s.places} for s in self.sliders],
+            "sliders": [{"dim": s.dim, "values": s.values} for s in self.sliders],
             "looks": self.looks,
             "counts": [self.counts(frame) for frame in frames],
             "marks": [self.marks(frame) for frame in frames],
@@ -288,8 +295,8 @@ def diagram_of(study: Study) -> Diagram:
     Parameters
     ----------
     study
-        A store with a rule of success. A store that descends gets all budgets of `budget_grid`, where
-        the study names none.
+        A store and its success. A store of descent gets all budgets of `budget_grid` unless the
+        success gives budgets.
     """
     study = _with_budgets(study)
     counts = {f"{name}_at": counts for name, counts in study.counts.data_vars.items()}
@@ -320,12 +327,12 @@ def _with_budgets(study: Study) -> Study:
 def _slider(cells: xr.Dataset, dim: str) -> Slider:
     labels = {"tolerance": "Tolerance of the relative loss", "budget": "Budget"}
     units = {"budget": " steps"}
-    places = [given(at) + units.get(dim, "") for at in cells[dim].values]
-    return Slider(dim, labels.get(dim, dim), places)
+    values = [axis_value(value) + units.get(dim, "") for value in cells[dim].values]
+    return Slider(dim, labels.get(dim, dim), values)
 
 
 def _panel(name: str, part: xr.Dataset, moving: list[str]) -> Panel | None:
-    """The panel of a family; None where none of its trials has run."""
+    """Return the panel of some cells; None if none of their trials has run."""
     ran = ((part.outcome != "empty") | (part.pending > 0) | (part.failed > 0)).any(moving)
     part = part.isel(n=np.flatnonzero(ran.values))
     if not part.sizes["n"]:
@@ -337,37 +344,38 @@ def _panel(name: str, part: xr.Dataset, moving: list[str]) -> Panel | None:
     columns = [
         {
             "n": int(n),
-            "x": LEFT + place * across,
+            "x": LEFT + index * across,
             "across": across,
             "bands": scale.bands(widths),
-            "edge": scale.inside(values["k_edge_finite"][0, place])
+            "edge": scale.inside(values["k_edge_finite"][0, index])
             if "k_edge_finite" in values
             else None,
         }
-        for place, (n, widths) in enumerate(zip(part.n.values, k.values, strict=True))
+        for index, (n, widths) in enumerate(zip(part.n.values, k.values, strict=True))
     ]
     return Panel(name, columns, scale.ticks(), LEFT + across * len(columns) + 10, values, scale)
 
 
 def _by_frame(part: xr.Dataset, name: str, moving: list[str]) -> Any:
-    """A variable of a family as an array (frame, n[, width])."""
+    """Return a variable as an array (frame, n) or (frame, n, width)."""
     kept = ["n", "width"] if name.endswith("_at") else ["n"]
     like = part.trials_at if name.endswith("_at") else part.k50
     values = part[name].broadcast_like(like).transpose(*moving, *kept)
     return values.values.reshape(-1, *(part.sizes[dim] for dim in kept))
 
 
-def _fit_words(p: float) -> str:
+def _fit_text(p: float) -> str:
     if np.isnan(p):
         return "–"
     return f"{p:.2f}" + " fits badly" * (p < FITS_BADLY)
 
 
 def _look(successes: int, trials: int) -> tuple[str, str]:
+    """Return the fill and the text of a tile."""
     if trials < 0:
         return "url(#zero)", DEGENERATE
     if not trials:
         return "url(#untried)", NOT_TRIED
     share, (low, high) = successes / trials, wilson(successes, trials)
-    words = f"{successes} of {trials} trials succeed: {share:.2f} [{low:.2f}, {high:.2f}]"
-    return to_hex(mpl.colormaps["cividis"](share)), words
+    text = f"{successes} of {trials} trials succeed: {share:.2f} [{low:.2f}, {high:.2f}]"
+    return to_hex(mpl.colormaps["cividis"](share)), text

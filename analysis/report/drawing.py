@@ -1,7 +1,8 @@
-"""Figures of matplotlib as parts of the page: they follow its theme, and several share one page.
+"""Matplotlib figures as inline SVG that follows the theme of the page.
 
-Black becomes the colour of the text, white that of the paper, greys lie between the two, and dark
-colours of data are lightened on dark paper. Every name gets a prefix, since an `id` holds for a page.
+Black becomes the colour of the text and white that of the paper; greys are mixed from the two, and
+dark colours of data are lightened on dark paper. Every `id` gets a prefix, because ids must be unique
+within a page.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from analysis.figures.style import STYLE
 __all__ = ["inline", "svg_of"]
 
 DARK = 0.19
-"""Luminance below which a colour does not stand out from dark paper."""
+"""Luminance below which a colour has too little contrast with dark paper."""
 
 HEX = re.compile(r"#[0-9a-fA-F]{6}\b")
 LONG = re.compile(r"-?\d+\.\d{3,}")
@@ -28,24 +29,24 @@ GEOMETRY = ("d", "x", "y", "width", "height", "points", "transform")
 
 
 def svg_of(figure: Figure) -> str:
-    """A figure as the text of an SVG file, the same at every time."""
+    """Return a figure as SVG; the same figure gives the same text."""
     text = io.StringIO()
     with mpl.rc_context(STYLE):
         figure.savefig(text, format="svg", metadata={"Date": None})
     return text.getvalue()
 
 
-def inline(svg: str, prefix: str, title: str, about: str) -> Markup:
-    """Make a matplotlib SVG a part of a page.
+def inline(svg: str, prefix: str, title: str, description: str) -> Markup:
+    """Return an SVG of matplotlib as an element of a page.
 
     Parameters
     ----------
     svg
         Text of the file.
     prefix
-        Put before every `id`: of no other figure of the page.
-    title, about
-        What a screen reader says of it, short and long.
+        Put before every `id`; no other figure of the page may have it.
+    title, description
+        Short and long text for screen readers.
     """
     root = ET.fromstring(svg)
     for parent in list(root.iter()):
@@ -65,7 +66,7 @@ def inline(svg: str, prefix: str, title: str, about: str) -> Markup:
         f'viewBox="{root.attrib["viewBox"]}" width="{width * 4 / 3:.0f}" '
         f'style="min-width: {min(width, 800):.0f}px">'
         f'<title id="{prefix}-title">{escape(title)}</title>'
-        f'<desc id="{prefix}-about">{escape(about)}</desc>{inside}</svg>'
+        f'<desc id="{prefix}-about">{escape(description)}</desc>{inside}</svg>'
     )
 
 
@@ -74,7 +75,7 @@ def _local(name: str) -> str:
 
 
 def _value(name: str, value: str, prefix: str) -> str:
-    """An attribute's value with names prefixed, colours of the theme, and numbers of two decimals."""
+    """Return an attribute with prefixed ids, colours of the theme, and two decimals per number."""
     if name == "id":
         return f"{prefix}-{value}"
     if name == "href" and value.startswith("#"):
@@ -89,6 +90,7 @@ def _value(name: str, value: str, prefix: str) -> str:
 
 
 def _themed(colour: str) -> str:
+    """Return a colour as CSS that depends on the theme."""
     red, green, blue = to_rgb(colour)
     if red == green == blue:
         ends = {0.0: "currentColor", 1.0: "var(--paper)"}
@@ -100,6 +102,6 @@ def _themed(colour: str) -> str:
 
 
 def _luminance(*rgb: float) -> float:
-    """Relative luminance of an sRGB colour, 0 to 1 (WCAG 2)."""
+    """Return the relative luminance of an sRGB colour, 0 to 1 (WCAG 2)."""
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in rgb]
     return sum(weight * c for weight, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))

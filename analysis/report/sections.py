@@ -1,4 +1,4 @@
-"""One store as a section of the page: what it asks, its figures, its numbers, and their origin."""
+"""The section of a store: its question, figures and numbers, and their origin."""
 
 from __future__ import annotations
 
@@ -28,31 +28,31 @@ __all__ = ["Picture", "Section", "section_of"]
 
 QUESTIONS = {
     "conditioning": "How wide must random features be for their least singular value to reach alpha?",
-    "spectrum": "How do the singular values of random features lie?",
+    "spectrum": "How are the singular values of random features distributed?",
     "linear": "Where does gradient descent on a linear model end, and how fast?",
     "output": "How wide must a network be for its output layer alone to fit?",
     "input": "How wide must a network be for its input layer alone to fit?",
     "joint": "Which weights need the fewest hidden units to fit?",
-    "deep": "What do more hidden layers do to the width that is needed?",
+    "deep": "How does the number of hidden layers change the width that is needed?",
     "theorem1": "Do the bounds of Theorem 1 hold at every step of descent?",
     "theorem2-proof": "How loose is each step of the proof of Theorem 2?",
-    "generalisation": "How does the gap between test and training loss fall with n?",
+    "generalisation": "How does the gap between test and training loss decrease with n?",
 }
-"""What a sweep of an experiment asks, where its file does not say."""
+"""Questions of the experiments, for sweep files without an opening comment."""
 
 OWN = ("phase",)
-"""Figures that the page draws itself."""
+"""Figures that the page replaces by its interactive diagram."""
 
 OF_WIDTHS = ("laws", "ratios", "collapse", "thresholds")
-"""Figures that show nothing where no critical width is located."""
+"""Figures that are empty if no critical width is located."""
 
 FEWEST_WIDTHS = 3
-"""Below it a store was not made to locate a transition."""
+"""Stores with fewer widths are not meant to locate a transition."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure, its title, and what stands below it."""
+    """A figure with its kind and its caption."""
 
     kind: str
     caption: str
@@ -61,7 +61,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Section:
-    """What the page says of one store."""
+    """The content of the section of one store."""
 
     anchor: str
     name: str
@@ -83,7 +83,7 @@ class Section:
 
     @property
     def trials(self) -> int:
-        """Trials that the sweep asks for."""
+        """Number of trials of the sweep."""
         return sum(self.counts.values())
 
 
@@ -95,18 +95,18 @@ def section_of(
     Parameters
     ----------
     study
-        The store, with the rule of success that was asked for.
+        The store, with the requested success.
     store
-        Its path, as a reader can give it to a command.
+        Its path, as a command takes it.
     anchor
-        Prefix of all names on the page: of no other section.
+        Prefix of all ids of the section; no other section may have it.
     drawn
-        SVG texts of figures that were drawn already, by kind.
+        SVG of figures that have been drawn already, by kind.
 
     Raises
     ------
     InputError
-        Where the rule of success does not suit the store.
+        If the success does not suit the store.
     """
     ds = study.ds
     attrs: dict[str, Any] = ds.attrs
@@ -138,7 +138,7 @@ def section_of(
 
 
 def _has_transition(study: Study) -> bool:
-    """Whether there is a success whose critical width could be asked for; a rule that was given is."""
+    """Return True if the store can locate a transition, or if a success was given explicitly."""
     if not study.success.is_default:
         rule_for(study.ds, study.success)
         return True
@@ -150,7 +150,7 @@ def _has_transition(study: Study) -> bool:
 
 
 def _question(attrs: Mapping[str, Any], sweep: str) -> str:
-    """The comment that opens the sweep's file, or what its experiment is for."""
+    """Return the opening comment of the sweep file, or the question of its experiment."""
     lines = sweep.splitlines()
     opening = lines[0].lstrip("# ") if lines and lines[0].startswith("#") else ""
     return opening or QUESTIONS.get(str(attrs.get("experiment")), "")
@@ -162,19 +162,19 @@ def _counts(study: Study) -> dict[str, int]:
 
 
 def _messages(study: Study, most: int = 5) -> list[tuple[str, int]]:
-    """What failed trials said, most frequent first."""
+    """Return the messages of failed trials with their counts, most frequent first."""
     if "message" not in study.ds:
         return []
     failed = (study.ds.status == Status.FAILED).values
-    said = Counter(map(str, study.ds.message.values[failed].tolist()))
-    return sorted(said.items(), key=lambda item: (-item[1], item[0]))[:most]
+    counts = Counter(map(str, study.ds.message.values[failed].tolist()))
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:most]
 
 
 def _laws(study: Study) -> tuple[list[dict[str, str]], list[str]]:
-    """The table of laws, and what the data can tell apart, a sentence for a group; without one, why."""
+    """Return the table of laws, and a text per group on which laws fit, or on why none is fitted."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # groups that have too few widths
+            warnings.simplefilter("ignore", UserWarning)  # groups with too few widths
             laws = fit_laws(study.widths)
     except ValueError as error:
         return [], [f"No law is fitted: {error}."]
@@ -204,7 +204,7 @@ def _exponent(name: str, value: float, low: float, high: float) -> str:
 def _pictures(
     study: Study, anchor: str, drawn: Mapping[str, str], left_out: tuple[str, ...]
 ) -> list[Picture]:
-    """All figures that suit the store but some, once it has a trial that is done."""
+    """Return the figures that suit the store, except some; none unless a trial is done."""
     if not (study.ds.status == Status.DONE).any():
         return []
     pictures = []
@@ -219,7 +219,7 @@ def _pictures(
 
 
 def _command(attrs: Mapping[str, Any], sweep: str, store: str) -> list[str]:
-    """How to fill such a store again: by the name of a bundled sweep, or by its file below."""
+    """Return the commands that recompute the store and fit it; a bundled sweep goes by its name."""
     name = str(attrs.get("name", ""))
     file = bundled_sweeps().get(name)
     bundled = file is not None and file.read_text() == sweep
@@ -230,49 +230,44 @@ def _command(attrs: Mapping[str, Any], sweep: str, store: str) -> list[str]:
 
 
 def _provenance(attrs: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Where the numbers come from: words for all that the store says of it."""
-    told = {
+    """Return the provenance of a store as labels and texts."""
+    fields = {
         "format version": attrs.get("format_version"),
         "identity": attrs.get("identity"),
         "digest of the axes": attrs.get("digest"),
         "numerics version": _nested(attrs, "identity_fields", "numerics_version"),
     }
     known = attrs.get("provenance")
-    flat = dict(_flat(known)) if isinstance(known, Mapping) else {}
-    return [(key, str(value)) for key, value in (told | flat).items() if value is not None]
+    flat = _flat(known) if isinstance(known, Mapping) else {}
+    return [(key, str(value)) for key, value in (fields | flat).items() if value is not None]
 
 
 def _maker(attrs: Mapping[str, Any]) -> str:
-    """The version that computed a store, with its commit where it ran from a checkout."""
+    """Return the version that computed a store, and the commit if it ran from a checkout."""
     packages = _nested(attrs, "provenance", "packages")
     release = packages.get("widthlaw") if isinstance(packages, Mapping) else None
     commit = _nested(attrs, "provenance", "commit")
     changed = " with local changes" if _nested(attrs, "provenance", "dirty") else ""
-    words = [f"widthlaw {release}"] * bool(release) + [f"commit {str(commit)[:7]}{changed}"] * bool(
-        commit
-    )
-    return ", ".join(words)
+    names = [
+        f"widthlaw {release}" if release else "",
+        f"commit {commit!s:.7}{changed}" if commit else "",
+    ]
+    return ", ".join(filter(None, names))
 
 
-def _flat(known: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:
-    lines: list[tuple[str, str]] = []
-    for key, value in known.items():
-        name = f"{before}{key}"
-        if isinstance(value, Mapping):
-            words = ", ".join(f"{inner} {told}" for inner, told in value.items())
-            lines.append((name, words))
-        elif isinstance(value, list) and all(isinstance(one, Mapping) for one in value):
-            words = "; ".join(", ".join(map(str, one.values())) for one in value)
-            lines.append((name, words))
-        else:
-            lines.append((name, _plain(value)))
-    return lines
+def _flat(known: Mapping[str, Any]) -> dict[str, str]:
+    """Return nested provenance as one text per key."""
+    return {str(key): _text(value) for key, value in known.items()}
 
 
-def _plain(value: object) -> str:
+def _text(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return "not known" if value is None else str(value)
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {item}" for name, item in value.items())
+    if isinstance(value, list) and all(isinstance(item, Mapping) for item in value):
+        return "; ".join(", ".join(map(str, item.values())) for item in value)
+    return "unknown" if value is None else str(value)
 
 
 def _nested(attrs: Mapping[str, Any], outer: str, inner: str) -> Any:

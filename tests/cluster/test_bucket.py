@@ -322,7 +322,7 @@ def test_reads_and_changes_wait_for_the_server(
     s3_server.kill()
     actions: list[tuple[Callable[[], Any], Any]] = [
         (s3.exists, True),
-        (s3.made, s3.made),
+        (s3.fingerprint, s3.fingerprint),
         (lambda: {"zarr.json", "lease"} <= set(dict(s3.files())), True),
         (lambda: s3.read("lease"), b"mine"),
         (lambda: s3.swap("other", None, b"new"), True),
@@ -407,7 +407,7 @@ def test_a_wrong_secret_is_told_at_once(
     assert "\n" not in str(told.value)
 
 
-@pytest.mark.parametrize("what", sorted(set(ASKED) - {"made"}))
+@pytest.mark.parametrize("what", sorted(set(ASKED) - {"fingerprint"}))
 def test_a_missing_bucket_is_told_at_once(
     s3: Bucket, tmp_path: Path, never_waits: None, what: str
 ) -> None:

@@ -305,4 +305,4 @@ def test_the_controller_refuses_a_folder_that_is_no_run(tmp_path) -> None:
         env=os.environ | {"PYTHONSAFEPATH": "1"},
     )
     assert told.returncode == 1
-    assert "no run can be read there" in told.stderr
+    assert "contains no readable run" in told.stderr

@@ -1,5 +1,5 @@
 "use strict";
-// Theme, printing, and the phase diagrams. All words come from the page: here is nothing to translate.
+// Theme, printing, and the phase diagrams. All texts come from the page.
 (() => {
   const root = document.documentElement;
   const toggle = document.getElementById("theme");
@@ -14,11 +14,11 @@
   system.addEventListener("change", showTheme);
   showTheme();
 
-  // A part that is wider than its place says that there is more of it.
-  const places = new ResizeObserver((entries) => entries.forEach(({target}) => {
+  // Mark parts that are wider than their box, so that the style can show that they scroll.
+  const widths = new ResizeObserver((entries) => entries.forEach(({target}) => {
     target.classList.toggle("more", target.scrollWidth > target.clientWidth + 1);
   }));
-  document.querySelectorAll(".scroll").forEach((part) => places.observe(part));
+  document.querySelectorAll(".scroll").forEach((part) => widths.observe(part));
 
   let shut = [];
   addEventListener("beforeprint", () => {
@@ -36,12 +36,12 @@
 
     function show() {
       let frame = 0;
-      data.sliders.forEach(({dim, places}, at) => {
+      data.sliders.forEach(({dim, values}, slider) => {
         const input = inputs.find((one) => one.dataset.dim === dim);
-        const place = input ? Number(input.value) : places.length - 1;
-        frame = frame * places.length + place;
-        outputs[at].textContent = places[place];
-        if (input) input.setAttribute("aria-valuetext", places[place]);
+        const index = input ? Number(input.value) : values.length - 1;
+        frame = frame * values.length + index;
+        outputs[slider].textContent = values[index];
+        if (input) input.setAttribute("aria-valuetext", values[index]);
       });
       panels.forEach((panel, p) => panel.show(data.looks, data.counts[frame][p], data.marks[frame][p]));
       lines.forEach((line, r) => line.forEach((cell, c) => { cell.textContent = data.rows[frame][r][c]; }));
@@ -49,25 +49,25 @@
 
     box.querySelector(".sliders").hidden = inputs.length === 0;
     inputs.forEach((input) => input.addEventListener("input", show));
-    if (inputs.length) show(); // a browser may have kept a slider where it was
+    if (inputs.length) show(); // a browser may have restored a slider
   });
 
-  // One panel: a grid of cells that is one stop of the tab key, and whose cells are read out.
+  // One panel: a grid of cells that is a single tab stop and describes its selected cell.
   function Panel(panel, box) {
     const rows = [...panel.querySelectorAll("[role=row]")].map((row) => [...row.children]);
     const cells = rows.flat();
     const marks = [...panel.querySelectorAll(".critical")];
     const cursor = panel.querySelector(".cursor");
     const readout = box.querySelector(".readout");
-    const words = cells.map((cell) => cell.querySelector("title"));
-    const names = words.map((title) => title.textContent.split(": ")[0]);
+    const titles = cells.map((cell) => cell.querySelector("title"));
+    const names = titles.map((title) => title.textContent.split(": ")[0]);
     let active = null;
 
     this.show = (looks, counts, heights) => {
       cells.forEach((cell, at) => {
-        const [fill, told] = looks[counts[cell.dataset.c][cell.dataset.w]];
+        const [fill, text] = looks[counts[cell.dataset.c][cell.dataset.w]];
         cell.setAttribute("fill", fill);
-        words[at].textContent = `${names[at]}: ${told}`;
+        titles[at].textContent = `${names[at]}: ${text}`;
       });
       marks.forEach((mark, c) => {
         mark.setAttribute("visibility", heights[c] ? "visible" : "hidden");
@@ -80,18 +80,18 @@
           line.setAttribute("y2", high);
         });
       });
-      if (active) tell(active);
+      if (active) select(active);
     };
 
-    function tell(cell) {
+    function select(cell) {
       active = cell;
       const name = panel.querySelector("figcaption").textContent;
-      readout.textContent = `${name}, ${words[cells.indexOf(cell)].textContent}`;
+      readout.textContent = `${name}, ${titles[cells.indexOf(cell)].textContent}`;
       ["x", "y", "width", "height"].forEach((side) => cursor.setAttribute(side, cell.getAttribute(side)));
       cursor.setAttribute("visibility", "visible");
     }
 
-    function leave() {
+    function deselect() {
       active = null;
       cursor.setAttribute("visibility", "hidden");
     }
@@ -102,11 +102,11 @@
     }
 
     cells.forEach((cell) => {
-      cell.addEventListener("pointerenter", () => tell(cell));
-      cell.addEventListener("pointerleave", leave);
+      cell.addEventListener("pointerenter", () => select(cell));
+      cell.addEventListener("pointerleave", deselect);
       cell.addEventListener("click", () => go(cell));
-      cell.addEventListener("focus", () => tell(cell));
-      cell.addEventListener("blur", leave);
+      cell.addEventListener("focus", () => select(cell));
+      cell.addEventListener("blur", deselect);
     });
     panel.addEventListener("keydown", (event) => {
       const r = rows.findIndex((row) => row.includes(event.target));

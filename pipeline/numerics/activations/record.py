@@ -44,7 +44,7 @@ class Geometry(Protocol):
 
 @dataclass(frozen=True)
 class Derivative:
-    """The facts about an activation that descent and its certificates use.
+    """Properties of an activation that descent and its certificates use.
 
     Attributes
     ----------

@@ -133,7 +133,7 @@ def data_lines(axes: Axes, **look: str) -> list[np.ndarray]:
 
 
 def marks_at_half(axes: Axes) -> np.ndarray:
-    """Where the critical widths stand."""
+    """Return the abscissae of the critical widths, which are at one half."""
     bars = [bar.lines[0].get_xydata()[0] for bar in axes.containers]
     assert all(height == 0.5 for _, height in bars)
     return np.array([x for x, _ in bars])
@@ -157,8 +157,8 @@ def test_a_figure_is_written_and_its_axes_and_series_are_named(drawn, tmp_path, 
         assert (tmp_path / f"a{ending}").read_bytes().startswith(start)
     assert panels(figure)
     for axes in panels(figure):
-        place = axes.get_subplotspec()
-        row = [other for other in panels(figure) if other.get_subplotspec().rowspan == place.rowspan]
+        spec = axes.get_subplotspec()
+        row = [other for other in panels(figure) if other.get_subplotspec().rowspan == spec.rowspan]
         assert axes.get_xlabel()
         assert any(other.get_ylabel() for other in row)
     legends = [*figure.legends, *(axes.get_legend() for axes in panels(figure))]
@@ -269,8 +269,8 @@ def test_a_phase_figure_of_a_single_n_has_the_share_of_every_family_over_k(
         found = widths.sel(at).squeeze()
         located = np.isin(found.outcome, ["fitted", "separated"])
         np.testing.assert_allclose(marks_at_half(axes), found.k50.values[located], rtol=1e-9)
-        for xy, place in zip(lines, study.ds[along].values, strict=True):
-            cell = counts.sel(at | {along: place})
+        for xy, value in zip(lines, study.ds[along].values, strict=True):
+            cell = counts.sel(at | {along: value})
             np.testing.assert_array_equal(xy[:, 0], study.ds.k.squeeze())
             np.testing.assert_array_equal(xy[:, 1], cell.successes / cell.trials)
 
@@ -377,8 +377,10 @@ def test_the_certificate_counts_the_trials_without_one(descents, drawn) -> None:
     output = worst.sel(trained="output").isel(multiple=0)
     assert (output.uncertain == 3).all()  # four units for five samples, in each of three seeds
     assert (output.trials == 6).all()
-    said = [text.get_text() for axes in panels(drawn["theorem1", "certificate"]) for text in axes.texts]
-    assert sum("without a certificate" in words for words in said) == 4
+    texts = [
+        text.get_text() for axes in panels(drawn["theorem1", "certificate"]) for text in axes.texts
+    ]
+    assert sum("without a certificate" in words for words in texts) == 4
 
 
 def test_a_proven_trial_that_breaks_a_bound_is_counted(descents) -> None:
@@ -404,14 +406,14 @@ def test_a_trial_that_was_not_followed_proves_nothing(descents) -> None:
 def test_the_proof_figure_sets_the_sufficient_beside_the_measured_width(descents, drawn) -> None:
     study = descents["proof"]
     steps = proof_steps(study.ds, study.widths).squeeze()
-    axes = titled(drawn["proof", "proof"], "width that suffices")
+    axes = titled(drawn["proof", "proof"], "sufficient width")
     enough = study.ds.sufficient_width.median("seed").squeeze().values
     np.testing.assert_allclose(data_lines(axes, marker="s")[0][:, 1], enough, rtol=1e-12)
     np.testing.assert_allclose(steps.width_factor, enough / study.widths.k50.squeeze(), rtol=1e-12)
     assert (steps.width_factor > 100).all()
     assert (steps.norm_broken <= 0.5).all()
-    said = {text.get_text().strip() for text in axes.texts}
-    assert said == {f"× {float(f'{factor:.2g}'):,.0f}" for factor in steps.width_factor.values}
+    texts = {text.get_text().strip() for text in axes.texts}
+    assert texts == {f"× {float(f'{factor:.2g}'):,.0f}" for factor in steps.width_factor.values}
 
 
 def test_the_regression_figure_has_every_trial(descents, drawn) -> None:
@@ -479,8 +481,8 @@ def test_one_seed_gives_a_slope_without_an_interval_and_a_negative_gap_none() ->
     assert np.isnan(gap_slope(ds)["slope"])
 
 
-def test_a_slope_is_asked_of_one_cell() -> None:
-    with pytest.raises(ValueError, match="several places"):
+def test_a_slope_needs_a_single_cell() -> None:
+    with pytest.raises(ValueError, match="several values"):
         gap_slope(xr.concat([gap_store(-0.5)] * 2, dim=xr.IndexVariable("d", [5, 10])))
 
 
@@ -498,7 +500,7 @@ def test_the_generalisation_figure_draws_means_and_the_fitted_slope(descents, dr
         assert any(text.startswith(start) for text in words)
 
 
-def test_trials_without_a_certificate_are_told_in_words(tmp_path, make_sweep) -> None:
+def test_trials_without_a_certificate_are_counted_in_the_figure(tmp_path, make_sweep) -> None:
     keys = STORES["theorem1"] | {"dataset": "{ kind = 'circle' }", "d": "[2]", "n": "[8]"}
     for name, depth in (("none", "1"), ("some", "[1, 2]")):
         pipeline.run(make_sweep(**(keys | {"depth": depth})), tmp_path / f"{name}.zarr")

@@ -1,8 +1,9 @@
-"""Every kind of figure draws what the store and its critical widths say, and says what it draws."""
+"""Every kind of figure draws the values of the store and its critical widths, and labels them."""
 
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ import pipeline
 from analysis import collapse, critical_widths, load_store, success_counts
 from analysis.figures import FIGURES, draw, kinds_for, save
 from analysis.figures.density import bulk_counts
+from analysis.scaling.laws import LAWS, Law
 from analysis.study import Study
 from analysis.success import Success
 from pipeline.errors import InputError
@@ -90,7 +92,7 @@ def bars(axes: Axes) -> list[ErrorbarContainer]:
 
 
 def points(bar: ErrorbarContainer) -> tuple[np.ndarray, np.ndarray]:
-    """Where the markers stand that are drawn."""
+    """Return the positions of the markers that are drawn."""
     x, y = (np.asarray(values, dtype=float) for values in bar.lines[0].get_data())
     return x[np.isfinite(y)], y[np.isfinite(y)]
 
@@ -125,7 +127,7 @@ def test_a_figure_is_written_as_png_and_svg(figures, tmp_path, name, kind) -> No
         save(figures[name, kind], tmp_path / f"a{ending}")
         assert (tmp_path / f"a{ending}").read_bytes().startswith(start)
     if (name, kind) in FULL:
-        assert b"<text" in (tmp_path / "a.svg").read_bytes()  # words stay words
+        assert b"<text" in (tmp_path / "a.svg").read_bytes()  # text stays text
 
 
 def test_a_figure_that_is_drawn_again_has_the_same_bytes(studies, tmp_path) -> None:
@@ -140,11 +142,11 @@ def test_axes_are_labelled_and_the_first_of_a_row_for_the_row(figures, name, kin
     assert drawn
     for axes in drawn:
         assert axes.get_xlabel()
-        place = axes.get_subplotspec()
+        spec = axes.get_subplotspec()
         first = next(
             other
             for other in drawn
-            if other.get_subplotspec().rowspan == place.rowspan
+            if other.get_subplotspec().rowspan == spec.rowspan
             and other.get_subplotspec().colspan.start == 0
         )
         assert axes.get_ylabel() or first.get_ylabel()
@@ -226,16 +228,26 @@ def test_laws_are_drawn_through_the_measured_widths(studies, figures) -> None:
         np.testing.assert_array_equal(dotted, cells.k_edge_finite)
 
 
+def test_a_law_is_drawn_because_it_is_registered(studies, monkeypatch) -> None:
+    law = Law("C n^1.5", lambda table: 1.5 * np.log(table["n"].to_numpy(float)))
+    monkeypatch.setitem(LAWS, "n^1.5", law)
+    axes, _ = panels(FIGURES["laws"].draw(studies["conditioning"]))
+    assert any(" n^1.5 " in line.get_label() for line in axes.lines)
+    monkeypatch.setitem(LAWS, "n^1.5", replace(law, shown=False))
+    axes, _ = panels(FIGURES["laws"].draw(studies["conditioning"]))
+    assert not any("n^1.5" in line.get_label() for line in axes.lines)
+
+
 def test_the_collapse_has_every_curve_twice_and_the_fitted_exponent(studies, figures) -> None:
     found = collapse(studies["conditioning"].ds)
     raw, master, widths = panels(figures["conditioning", "collapse"])
     curves = [line.get_xydata() for line in raw.lines if len(line.get_ydata())]
     scaled = [line.get_xydata() for line in master.lines if line.get_linestyle() == "None"]
     assert len(curves) == len(scaled) == found.sizes["cell"]
-    for curve, points_, place in zip(
+    for curve, points_, index in zip(
         curves, scaled, np.argsort(found.n.values, kind="stable"), strict=True
     ):
-        cell = found.isel(cell=place)
+        cell = found.isel(cell=index)
         np.testing.assert_array_equal(points_[:, 1], cell.share)
         x = (np.log(curve[:, 0]) - cell.log_k50.item()) / np.exp(cell.log_w.item())
         np.testing.assert_allclose(x, cell.x, atol=1e-9)
@@ -274,7 +286,7 @@ def test_the_stress_figure_sets_the_measured_beside_the_predicted_width(studies,
         np.testing.assert_allclose(dots.get_xydata(), alphas, rtol=1e-12)
 
 
-def test_the_stress_figure_counts_the_cells_that_it_cannot_place(studies, figures) -> None:
+def test_the_stress_figure_counts_the_cells_without_a_critical_width(studies, figures) -> None:
     outcomes = critical_widths(studies["stress"].ds).sel(dataset="circle").outcome.values
     missing = int((outcomes == "degenerate").sum())
     _, against = panels(figures["stress", "stress"])

@@ -79,7 +79,7 @@ def half_done(path: Path, experiment: str) -> Study:
 
 
 def failed(ds: xr.Dataset, gone: xr.DataArray) -> Study:
-    """The store as trials that raise leave it: a status, and no values."""
+    """Return the store as if trials had raised: a status, and no values."""
     lost = {
         name: variable.where(~(gone if "width" in variable.dims else gone.all("width")))
         for name, variable in ds.data_vars.items()
@@ -101,14 +101,14 @@ def drawn(study: Study) -> dict[str, Figure]:
     return figures
 
 
-def said(figure: Figure) -> set[str]:
+def texts(figure: Figure) -> set[str]:
     return {text.get_text() for axes in figure.axes for text in axes.texts}
 
 
 def is_blank(figure: Figure) -> bool:
-    """Whether there is neither a line with a point nor a word."""
+    """Return True if there is neither a line with a point nor a text."""
     lines = [line for axes in figure.axes for line in axes.lines if len(line.get_ydata())]
-    return not lines and not said(figure)
+    return not lines and not texts(figure)
 
 
 @pytest.mark.parametrize("experiment", SWEEPS)
@@ -148,7 +148,7 @@ def test_every_figure_is_drawn_of_a_budget_of_no_step(tmp_path, experiment) -> N
     figures = drawn(study)
     assert not any(map(is_blank, figures.values()))
     if "budget" in figures:
-        assert said(figures["budget"]) == {"the budget is 0: no step was taken"}
+        assert texts(figures["budget"]) == {"the budget is 0: no step was taken"}
 
 
 @pytest.mark.parametrize("experiment", ["linear", "deep"])
@@ -166,9 +166,9 @@ def test_every_figure_is_drawn_of_trials_that_diverge(tmp_path, experiment) -> N
         ("theorem2-proof", {"α = 0", "α = 0: no width suffices"}),
     ],
 )
-def test_an_alpha_of_0_is_told_in_words(tmp_path, experiment, words) -> None:
+def test_an_alpha_of_0_is_shown_as_text(tmp_path, experiment, words) -> None:
     figures = drawn(study_of(tmp_path, experiment, **SINGULAR))
-    assert words <= set().union(*map(said, figures.values()))
+    assert words <= set().union(*map(texts, figures.values()))
 
 
 def test_figure_1_of_an_alpha_of_0_has_no_predicted_end(tmp_path) -> None:
@@ -217,7 +217,7 @@ def test_ratios_of_no_located_cell_are_a_sentence_without_axes(tmp_path) -> None
     figure = drawn(study_of(tmp_path, "conditioning", width="{ k_per_n = [50.0, 60.0, 70.0] }"))[
         "ratios"
     ]
-    assert said(figure) == {"no critical width to draw: cells (2 censored)"}
+    assert texts(figure) == {"no critical width to draw: cells (2 censored)"}
     assert not any(axes.axison for axes in figure.axes)
 
 
@@ -244,7 +244,7 @@ def test_the_map_says_where_no_trial_was_and_where_alpha_is_0(tmp_path) -> None:
         (1.37e9, "5.5 × 10⁹", "1.4 × 10⁹"),
     ],
 )
-def test_a_sufficient_width_is_told_in_numbers_for_people(tmp_path, times, enough, words) -> None:
+def test_a_sufficient_width_is_rounded_in_the_title(tmp_path, times, enough, words) -> None:
     one = {"n": "[9]", "width": RISING["width"], "seeds": "12"}
     study = with_ends(study_of(tmp_path, "conditioning", **one), k50=4.0)
     (axes,) = own_data_figure(study, 4.0 * times).axes
@@ -260,8 +260,8 @@ def test_a_caption_speaks_of_what_the_store_has(tmp_path) -> None:
         captions[experiment] = {kind: FIGURES[kind].caption(study) for kind in kinds_for(study.ds)}
     assert "dashes" in captions["output"]["curves"]
     assert "dashes" not in captions["input"]["curves"]
-    assert "panel below" in captions["conditioning"]["laws"]
-    assert "panel below" not in captions["output"]["laws"]
+    assert "lower panel" in captions["conditioning"]["laws"]
+    assert "lower panel" not in captions["output"]["laws"]
 
 
 def test_a_rule_counts_its_steps_in_thousands() -> None:

@@ -38,7 +38,7 @@ def address(page, tmp_path_factory) -> str:
 
 @pytest.fixture
 def shown(browser, address):
-    """Open the page with some options; whatever a test does, nothing may fail, run or be asked for."""
+    """Open the page with some options; whatever a test does, nothing may fail, run or be requested."""
     wrong: list[str] = []
     contexts = []
 
@@ -109,9 +109,9 @@ def test_a_cell_that_is_pointed_at_says_its_counts(shown, studies) -> None:
         cell = ds.isel(d=0, n=c, width=w)
         won = (cell.sigma_min / np.sqrt(cell.k) >= 0.5 * cell.alpha).sum().item()
         box.locator(f"rect[role=gridcell][data-c='{c}'][data-w='{w}']").hover()
-        told = box.locator(".readout").inner_text()
-        assert f"n = {cell.n.item()}, k = {cell.k.item()}: {won} of 20 trials" in told
-        assert f"{won / 20:.2f} [" in told
+        text = box.locator(".readout").inner_text()
+        assert f"n = {cell.n.item()}, k = {cell.k.item()}: {won} of 20 trials" in text
+        assert f"{won / 20:.2f} [" in text
 
 
 def test_the_keyboard_reaches_every_cell_through_one_stop_of_each_panel(shown, studies) -> None:
@@ -151,15 +151,15 @@ def test_the_sliders_move_the_critical_widths_and_the_counts(shown, studies) -> 
     tab.keyboard.press("ArrowLeft")
     tab.keyboard.press("ArrowLeft")
     located = set()
-    for place, key in enumerate(("Home", "End")):
+    for index, key in enumerate(("Home", "End")):
         tolerance.focus()
         tab.keyboard.press(key)
         words = box.locator("output").all_inner_texts()
         steps = int(re.sub(r"\D", "", words[1]))
-        assert words[0] == ("0.1", "0.01")[place]
+        assert words[0] == ("0.1", "0.01")[index]
         assert 100 < steps < 3000
         assert budget.get_attribute("aria-valuetext") == words[1]
-        widths = critical_widths(ds, budgets=[steps]).isel(budget=0, tolerance=place)
+        widths = critical_widths(ds, budgets=[steps]).isel(budget=0, tolerance=index)
         lines = [
             line.locator("td").all_inner_texts() for line in box.locator("table.widths tbody tr").all()
         ]
@@ -171,7 +171,7 @@ def test_the_sliders_move_the_critical_widths_and_the_counts(shown, studies) -> 
                 assert float(line[1].split(" [")[0]) == pytest.approx(float(cell.k50), rel=6e-3)
         box.locator("rect[role=gridcell][data-c='1'][data-w='2']").first.hover()
         cell = ds.isel(d=0, n=1, width=2)
-        met = (cell.steps_to_tolerance.isel(tolerance=place) <= steps) & (cell.status == Status.DONE)
+        met = (cell.steps_to_tolerance.isel(tolerance=index) <= steps) & (cell.status == Status.DONE)
         assert f": {int(met.sum())} of 6 trials" in box.locator(".readout").inner_text()
         mark = box.locator(".panel").first.locator(".critical").first
         there = widths.isel(d=0, n=0).k50.item() > 0

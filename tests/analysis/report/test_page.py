@@ -43,15 +43,15 @@ def test_names_are_of_one_element_and_references_lead_somewhere(page, html) -> N
     everything = html.all("")
     names = [element.attributes["id"] for element in everything if "id" in element.attributes]
     assert len(names) == len(set(names))
-    asked = [
+    targets = [
         name
         for element in everything
         for attribute in ("aria-labelledby", "aria-describedby", "for")
         for name in element.attributes.get(attribute, "").split()
     ]
-    asked += re.findall(r"""(?:href="#|url\(#)([^")]+)""", page)
-    assert asked
-    assert set(asked) <= set(names)
+    targets += re.findall(r"""(?:href="#|url\(#)([^")]+)""", page)
+    assert targets
+    assert set(targets) <= set(names)
 
 
 def test_the_page_asks_for_nothing(html) -> None:
@@ -102,9 +102,9 @@ def test_verdicts_say_what_the_claims_say(html, studies) -> None:
     rows = list(claims(studies.values()))
     section = next(e for e in html.all("section") if e.attributes["aria-labelledby"] == "s1")
     table = next(t for t in section.all("table") if "Claims" in t.all("caption")[0].text)
-    told = [[cell.text for cell in line.inside] for line in table.all("tr")[1:]]
-    assert len(told) == len(rows) == 3
-    for (claim, measured, verdict), row in zip(told, rows, strict=True):
+    shown = [[cell.text for cell in line.inside] for line in table.all("tr")[1:]]
+    assert len(shown) == len(rows) == 3
+    for (claim, measured, verdict), row in zip(shown, rows, strict=True):
         assert re.findall(r"\d+", claim)[:3] == re.findall(r"\d+", row.claim)[:3]
         assert re.findall(r"\d\d+", measured)[:1] == re.findall(r"\d\d+", row.measured)[:1]
         assert {"finding": "◦", "loose": "≫", "departs": "≠"}[row.mark] in verdict
@@ -133,8 +133,8 @@ def test_counts_and_critical_widths_of_every_frame_are_those_of_the_store(html, 
     ds = studies["descent.zarr"].ds
     box = html.all("div", class_="phase")[1]
     data = json.loads(box.all("script")[0].text)
-    tolerances = [float(word) for word in data["sliders"][0]["places"]]
-    budgets = [int(re.sub(r"\D", "", word)) for word in data["sliders"][1]["places"]]
+    tolerances = [float(word) for word in data["sliders"][0]["values"]]
+    budgets = [int(re.sub(r"\D", "", word)) for word in data["sliders"][1]["values"]]
     assert tolerances == [0.1, 0.01]
     assert budgets[-1] == 3000
     assert len(budgets) == 10
@@ -144,10 +144,10 @@ def test_counts_and_critical_widths_of_every_frame_are_those_of_the_store(html, 
         won = (met.isel(tolerance=t) <= budgets[b]) & (ds.status == Status.DONE)
         for p in range(2):
             for c in range(2):
-                told = [data["looks"][at][1] for at in data["counts"][frame][p][c]]
+                texts = [data["looks"][at][1] for at in data["counts"][frame][p][c]]
                 expected = won.isel(d=p, n=c).sum("seed").values
-                assert [int(words.split(" of ")[0]) for words in told] == expected.tolist()
-                assert all(" of 6 trials" in words for words in told)
+                assert [int(words.split(" of ")[0]) for words in texts] == expected.tolist()
+                assert all(" of 6 trials" in words for words in texts)
     for b in (5, 9):
         widths = critical_widths(ds, budgets=[budgets[b]]).isel(budget=0)
         for t in (0, 1):
@@ -184,7 +184,7 @@ def test_the_page_says_how_its_intervals_were_made(html, studies) -> None:
     assert method.replace("k50", "k*") in " ".join(html.all("footer")[0].text.split())
 
 
-def test_a_rule_that_was_asked_for_judges_the_sections_and_not_the_claims(studies, html) -> None:
+def test_a_given_success_applies_to_the_sections_and_not_to_the_claims(studies, html) -> None:
     study = Study(studies["theorem2.zarr"].ds, Success(threshold=0.3))
     other = read(report_page({"theorem2.zarr": study}))
     assert "0.3 α" in other.all("div", class_="phase")[0].text
@@ -243,7 +243,7 @@ def test_a_page_appears_whole_or_not_at_all(tmp_path, monkeypatch) -> None:
     assert [path.name for path in file.parent.iterdir()] == ["report.html"]
 
 
-def test_a_cell_whose_alpha_is_0_is_told_as_degenerate(make_sweep, tmp_path) -> None:
+def test_a_cell_whose_alpha_is_0_is_listed_as_degenerate(make_sweep, tmp_path) -> None:
     keys = {"dataset": "{ kind = 'circle' }", "n": "[7, 8]", "d": "[2]", "seeds": 3}
     pipeline.run(make_sweep(**keys), tmp_path / "circle.zarr")
     html = read(report_page({"circle.zarr": Study(load_store(tmp_path / "circle.zarr"))}))

@@ -8,14 +8,17 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pytest
 from hypothesis import given as any_of
+from hypothesis import settings
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 from scipy import stats
 
 from analysis.report.drawing import inline, svg_of
-from analysis.report.numbers import given, number, typeset, whole, width_words, wilson
+from analysis.report.numbers import axis_value, number, whole, wilson, with_interval
+from analysis.signs import signs, typeset
 
 
+@settings(deadline=None)  # SciPy loads on the first example
 @any_of(st.integers(1, 400).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
 def test_the_interval_of_a_share_is_wilsons(counts) -> None:
     successes, trials = counts
@@ -54,11 +57,11 @@ def test_a_number_that_is_read_again_is_the_same_to_its_digits(value) -> None:
 
 
 def test_intervals_counts_and_values_of_an_axis() -> None:
-    assert width_words(213, 207, 219) == "213 [207, 219]"
-    assert width_words(11, 0, np.inf) == "11.0 [0, ∞]"
-    assert width_words(np.nan, np.nan, np.nan) == "–"
+    assert with_interval(213, 207, 219) == "213 [207, 219]"
+    assert with_interval(11, 0, np.inf) == "11.0 [0, ∞]"
+    assert with_interval(np.nan, np.nan, np.nan) == "–"
     assert whole(15360) == "15\u202f360"
-    assert [given(value) for value in (0.001, 20000, 1e-8)] == ["0.001", "20\u202f000", "10⁻⁸"]
+    assert [axis_value(value) for value in (0.001, 20000, 1e-8)] == ["0.001", "20\u202f000", "10⁻⁸"]
 
 
 @pytest.mark.parametrize(
@@ -77,6 +80,18 @@ def test_intervals_counts_and_values_of_an_axis() -> None:
 )
 def test_formulas_get_their_signs_and_all_else_stays_text(words, html) -> None:
     assert typeset(words) == html
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("sigma_min / sqrt(k) >= 0.5 alpha", "σ_min / √k ≥ 0.5 α"),
+        ("relative loss <= 0.01 (1000000 steps)", "relative loss ≤ 0.01 (1,000,000 steps)"),
+        ("2.5 n^4/d^3 & n^2.5 'a' <b>", "2.5 n⁴/d³ & n^2.5 'a' <b>"),
+    ],
+)
+def test_figures_take_their_signs_from_the_same_table(text, shown) -> None:
+    assert signs(text) == shown
 
 
 @any_of(st.text("<>&\"'=/ absigma_min^(2)-e5k*", max_size=40))
