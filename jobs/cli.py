@@ -141,7 +141,7 @@ def _print(text: str) -> None:
 @click.version_option(package_name="widthlaw")
 @click.option("--debug", is_flag=True, help="Show tracebacks; allowed anywhere on the line.")
 def main(debug: bool) -> None:
-    """How wide must a network be? Sweeps of random networks, their stores, and scaling laws.
+    """Measure how wide a network must be: sweeps, result stores, critical widths, scaling laws.
 
     SWEEP is a TOML file or the name of a bundled sweep (see `widthlaw sweeps`).
     """

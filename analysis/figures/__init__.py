@@ -4,8 +4,9 @@
 register: a new figure is a function in the file of its subject, and a line here.
 
     from analysis import figures, open_store
+    from analysis.success import Success
     ds = open_store("theorem2.zarr")
-    figures.save(figures.draw(ds, "phase", threshold=0.7), Path("phase.pdf"))
+    figures.save(figures.draw(ds, "phase", Success(threshold=0.7)), Path("phase.pdf"))
 """
 
 from __future__ import annotations

@@ -89,7 +89,7 @@ def _draw_ratios(axes: Axes, part: xr.Dataset, name: str) -> None:
             _strip(axes, x, values, full, look)
         _legend_line(axes, look, TRAINED[str(trained)])
     axes.axhline(1, color="black", linewidth=0.8, zorder=0)
-    axes.set(xlabel="residual, in multiples of the certified one")
+    axes.set(xlabel="residual / certified residual")
     axes.set_xticks(range(len(multiples)), [_short(multiple) for multiple in multiples])
 
 
@@ -145,7 +145,7 @@ def _draw_distances(axes: Axes, ds: xr.Dataset) -> None:
         _legend_line(axes, series_look(index + 3), label)
     axes.plot([], [], "o", color="black", label="full: proven")
     axes.plot([], [], "o", color="black", markerfacecolor="none", label="hollow: not proven")
-    axes.plot([], [], "^", color="grey", label=f"number above {CEILING:g}")
+    axes.plot([], [], "^", color="grey", label=f"number of trials above {CEILING:g}")
     axes.axvline(1, color="black", linewidth=0.8, zorder=0)
     axes.set_yticks(range(len(names)), names, fontsize=8)
     axes.invert_yaxis()

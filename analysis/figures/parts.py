@@ -51,7 +51,7 @@ def _has_any(part: xr.Dataset) -> bool:
 
 
 def with_axes(ds: xr.Dataset, *dims: str) -> xr.Dataset:
-    """Return a Dataset that has the dims even if the store omits them, having a single value there."""
+    """Return a Dataset with all of the dims; a store omits those that have a single value."""
     for dim in dims:
         if dim not in ds.dims:
             defaults = {"activation": ds.attrs.get("activation", [""]), "depth": [1]}

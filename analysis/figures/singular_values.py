@@ -36,8 +36,9 @@ def spectrum_figure(study: Study) -> Figure:
     """Singular values of Phi as in Figure 1 of the paper, with the prediction of random matrix theory.
 
     The ranks of each n are stretched to the same length, as in the paper. One seed is drawn, the first
-    that is done. The thin line is the deterministic equivalent, and the ring at its end the predicted
-    sigma_min, which is sqrt(k edge). The lower panel shows the relative deviation, rank by rank.
+    that is done. The thin line is the deterministic equivalent. The ring at its end is the predicted
+    sigma_min, the square root of k times the edge. The lower panel shows the relative deviation, rank
+    by rank.
     """
     parts = spectra_of(study.ds)[:MOST_PANELS]
     columns = min(3, max(1, len(parts)))

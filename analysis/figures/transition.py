@@ -171,7 +171,7 @@ def _law_lines(widths: xr.Dataset) -> list[tuple[str, dict[int, Any]]]:
 
 
 def ratios_figure(study: Study) -> Figure:
-    """Ratios k*/n, k*/(n log n) and k* alpha^2/(n log n) against n: flat where the law holds."""
+    """The quotients k*/n, k*/(n log n) and k* alpha^2/(n log n) against n; flat where the law holds."""
     parts = [
         (f"{name}{', ' if name else ''}d = {d}", part.sel(d=d))
         for name, part in panels_of(study.widths)

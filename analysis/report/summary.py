@@ -76,8 +76,8 @@ class Group:
     @property
     def mark(self) -> Mark:
         """The mark that a reader must not miss."""
-        there = {claim.mark for claim in self.claims}
-        return next(mark for mark in WORST_FIRST if mark in there)
+        marks = {claim.mark for claim in self.claims}
+        return next(mark for mark in WORST_FIRST if mark in marks)
 
     @property
     def factors(self) -> list[float]:
@@ -90,11 +90,11 @@ class Group:
         """The text of a single claim, or the range of the factors of several."""
         if len(self.claims) == 1:
             return self.claims[0].measured
-        words = f"{len(self.claims)} cases"
+        cases = f"{len(self.claims)} cases"
         if not self.factors:
-            return words
+            return cases
         ends = dict.fromkeys(number(end) for end in (self.factors[0], self.factors[-1]))
-        return f"{words}: {' to '.join(ends)}"
+        return f"{cases}: {' to '.join(ends)}"
 
     @property
     def word(self) -> str:

@@ -1,4 +1,4 @@
-"""From outcomes to critical widths: `widths` goes through the cells of a store, `cells` estimates one.
+"""From outcomes to critical widths: `widths` goes through the cells of a store, `estimates` does one.
 
 `separation` finds the cells that need no curve, `curves` fits the others, `intervals` has the
 uncertainty, and `isotonic` and `goodness` check the curve.

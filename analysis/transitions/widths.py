@@ -3,7 +3,7 @@
 A cell is all widths and seeds of one combination of the leading axes, here also of tolerance and budget
 where success depends on them. It is a table of outcomes: did the trial of this width and this seed
 succeed? The critical width `k50` is where success has probability 1/2 under a binomial curve in log k,
-logistic or probit. `success` defines success, and `cells` estimates one cell.
+logistic or probit. `success` defines success, and `estimates` estimates one cell.
 
 With nested widths the outcomes of one seed share a weight matrix, and in any case they share a data
 set, so they are not independent: an interval from the binomial likelihood would be far too narrow.
@@ -70,8 +70,8 @@ import xarray as xr
 
 from analysis.cells import OUTCOMES
 from analysis.success.rules import Rule, Success, outcomes, rule_for, zero_alpha
-from analysis.transitions.cells import Estimate, Settings, estimate
 from analysis.transitions.curves import LINKS
+from analysis.transitions.estimates import Estimate, Settings, estimate
 from pipeline.errors import ParameterError
 from pipeline.trial_status import Status
 

@@ -8,7 +8,7 @@ Dask's own configuration, where a site may have one.
 from __future__ import annotations
 
 from jobs.cluster.systems import htcondor, lsf, oar, pbs, sge, slurm
-from jobs.cluster.systems.base import JobRequest, Options, System
+from jobs.cluster.systems.system import JobRequest, Options, System
 
 __all__ = ["SYSTEMS", "JobRequest", "Options", "System"]
 

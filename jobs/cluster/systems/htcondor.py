@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
-from jobs.cluster.systems.base import JobRequest, Options, System
+from jobs.cluster.systems.system import JobRequest, Options, System
 
 __all__ = ["SYSTEM"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from jobs.cluster.systems.base import JobRequest, Options, System
+from jobs.cluster.systems.system import JobRequest, Options, System
 
 __all__ = ["SYSTEM"]
 

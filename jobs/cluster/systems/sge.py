@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jobs.cluster.systems.base import JobRequest, Options, System, hms, mebibytes
+from jobs.cluster.systems.system import JobRequest, Options, System, hms, mebibytes
 
 __all__ = ["SYSTEM"]
 

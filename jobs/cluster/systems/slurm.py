@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jobs.cluster.systems.base import JobRequest, Options, System, hms
+from jobs.cluster.systems.system import JobRequest, Options, System, hms
 
 __all__ = ["SYSTEM"]
 

@@ -44,7 +44,7 @@ class Geometry(Protocol):
 
 @dataclass(frozen=True)
 class Derivative:
-    """What descent and its certificates need of an activation.
+    """Properties of an activation that descent and its certificates use.
 
     Attributes
     ----------

@@ -133,7 +133,7 @@ def data_lines(axes: Axes, **look: str) -> list[np.ndarray]:
 
 
 def marks_at_half(axes: Axes) -> np.ndarray:
-    """Where the critical widths stand."""
+    """Return the abscissae of the critical widths, which are at one half."""
     bars = [bar.lines[0].get_xydata()[0] for bar in axes.containers]
     assert all(height == 0.5 for _, height in bars)
     return np.array([x for x, _ in bars])
@@ -377,8 +377,10 @@ def test_the_certificate_counts_the_trials_without_one(descents, drawn) -> None:
     output = worst.sel(trained="output").isel(multiple=0)
     assert (output.uncertain == 3).all()  # four units for five samples, in each of three seeds
     assert (output.trials == 6).all()
-    said = [text.get_text() for axes in panels(drawn["theorem1", "certificate"]) for text in axes.texts]
-    assert sum("without a certificate" in words for words in said) == 4
+    texts = [
+        text.get_text() for axes in panels(drawn["theorem1", "certificate"]) for text in axes.texts
+    ]
+    assert sum("without a certificate" in words for words in texts) == 4
 
 
 def test_a_proven_trial_that_breaks_a_bound_is_counted(descents) -> None:
@@ -410,8 +412,8 @@ def test_the_proof_figure_sets_the_sufficient_beside_the_measured_width(descents
     np.testing.assert_allclose(steps.width_factor, enough / study.widths.k50.squeeze(), rtol=1e-12)
     assert (steps.width_factor > 100).all()
     assert (steps.norm_broken <= 0.5).all()
-    said = {text.get_text().strip() for text in axes.texts}
-    assert said == {f"× {float(f'{factor:.2g}'):,.0f}" for factor in steps.width_factor.values}
+    texts = {text.get_text().strip() for text in axes.texts}
+    assert texts == {f"× {float(f'{factor:.2g}'):,.0f}" for factor in steps.width_factor.values}
 
 
 def test_the_regression_figure_has_every_trial(descents, drawn) -> None:
@@ -479,7 +481,7 @@ def test_one_seed_gives_a_slope_without_an_interval_and_a_negative_gap_none() ->
     assert np.isnan(gap_slope(ds)["slope"])
 
 
-def test_a_slope_is_asked_of_one_cell() -> None:
+def test_a_slope_needs_a_single_cell() -> None:
     with pytest.raises(ValueError, match="several values"):
         gap_slope(xr.concat([gap_store(-0.5)] * 2, dim=xr.IndexVariable("d", [5, 10])))
 

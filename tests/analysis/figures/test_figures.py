@@ -1,8 +1,9 @@
-"""Every kind of figure draws what the store and its critical widths say, and says what it draws."""
+"""Every kind of figure draws the values of the store and its critical widths, and labels them."""
 
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ import pipeline
 from analysis import collapse, critical_widths, load_store, success_counts
 from analysis.figures import FIGURES, draw, kinds_for, save
 from analysis.figures.density import bulk_counts
+from analysis.scaling.laws import LAWS, Law
 from analysis.study import Study
 from analysis.success import Success
 from pipeline.errors import InputError
@@ -90,7 +92,7 @@ def bars(axes: Axes) -> list[ErrorbarContainer]:
 
 
 def points(bar: ErrorbarContainer) -> tuple[np.ndarray, np.ndarray]:
-    """Where the markers stand that are drawn."""
+    """Return the positions of the markers that are drawn."""
     x, y = (np.asarray(values, dtype=float) for values in bar.lines[0].get_data())
     return x[np.isfinite(y)], y[np.isfinite(y)]
 
@@ -125,7 +127,7 @@ def test_a_figure_is_written_as_png_and_svg(figures, tmp_path, name, kind) -> No
         save(figures[name, kind], tmp_path / f"a{ending}")
         assert (tmp_path / f"a{ending}").read_bytes().startswith(start)
     if (name, kind) in FULL:
-        assert b"<text" in (tmp_path / "a.svg").read_bytes()  # words stay words
+        assert b"<text" in (tmp_path / "a.svg").read_bytes()  # text stays text
 
 
 def test_a_figure_that_is_drawn_again_has_the_same_bytes(studies, tmp_path) -> None:
@@ -224,6 +226,16 @@ def test_laws_are_drawn_through_the_measured_widths(studies, figures) -> None:
         np.testing.assert_allclose(ends(bar)[:, 0], cells.k50_low, rtol=1e-12)
         np.testing.assert_allclose(ends(bar)[:, 1], cells.k50_high, rtol=1e-12)
         np.testing.assert_array_equal(dotted, cells.k_edge_finite)
+
+
+def test_a_law_is_drawn_because_it_is_registered(studies, monkeypatch) -> None:
+    law = Law("C n^1.5", lambda table: 1.5 * np.log(table["n"].to_numpy(float)))
+    monkeypatch.setitem(LAWS, "n^1.5", law)
+    axes, _ = panels(FIGURES["laws"].draw(studies["conditioning"]))
+    assert any(" n^1.5 " in line.get_label() for line in axes.lines)
+    monkeypatch.setitem(LAWS, "n^1.5", replace(law, shown=False))
+    axes, _ = panels(FIGURES["laws"].draw(studies["conditioning"]))
+    assert not any("n^1.5" in line.get_label() for line in axes.lines)
 
 
 def test_the_collapse_has_every_curve_twice_and_the_fitted_exponent(studies, figures) -> None:

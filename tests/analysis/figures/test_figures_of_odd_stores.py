@@ -79,7 +79,7 @@ def half_done(path: Path, experiment: str) -> Study:
 
 
 def failed(ds: xr.Dataset, gone: xr.DataArray) -> Study:
-    """The store as trials that raise leave it: a status, and no values."""
+    """Return the store as if trials had raised: a status, and no values."""
     lost = {
         name: variable.where(~(gone if "width" in variable.dims else gone.all("width")))
         for name, variable in ds.data_vars.items()
@@ -106,7 +106,7 @@ def texts(figure: Figure) -> set[str]:
 
 
 def is_blank(figure: Figure) -> bool:
-    """Whether there is neither a line with a point nor a word."""
+    """Return True if there is neither a line with a point nor a text."""
     lines = [line for axes in figure.axes for line in axes.lines if len(line.get_ydata())]
     return not lines and not texts(figure)
 

@@ -1,4 +1,4 @@
-"""Small stores of two kinds, one with hostile words wherever words can come from, and their page."""
+"""Small stores of two kinds, one of them with hostile text in every field, and their report."""
 
 from __future__ import annotations
 

@@ -43,15 +43,15 @@ def test_names_are_of_one_element_and_references_lead_somewhere(page, html) -> N
     everything = html.all("")
     names = [element.attributes["id"] for element in everything if "id" in element.attributes]
     assert len(names) == len(set(names))
-    asked = [
+    targets = [
         name
         for element in everything
         for attribute in ("aria-labelledby", "aria-describedby", "for")
         for name in element.attributes.get(attribute, "").split()
     ]
-    asked += re.findall(r"""(?:href="#|url\(#)([^")]+)""", page)
-    assert asked
-    assert set(asked) <= set(names)
+    targets += re.findall(r"""(?:href="#|url\(#)([^")]+)""", page)
+    assert targets
+    assert set(targets) <= set(names)
 
 
 def test_the_page_asks_for_nothing(html) -> None:
@@ -184,7 +184,7 @@ def test_the_page_says_how_its_intervals_were_made(html, studies) -> None:
     assert method.replace("k50", "k*") in " ".join(html.all("footer")[0].text.split())
 
 
-def test_a_rule_that_was_asked_for_judges_the_sections_and_not_the_claims(studies, html) -> None:
+def test_a_given_success_applies_to_the_sections_and_not_to_the_claims(studies, html) -> None:
     study = Study(studies["theorem2.zarr"].ds, Success(threshold=0.3))
     other = read(report_page({"theorem2.zarr": study}))
     assert "0.3 α" in other.all("div", class_="phase")[0].text
