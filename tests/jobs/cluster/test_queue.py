@@ -1,4 +1,4 @@
-"""The commands of every batch system are called as they expect, and their answers are understood."""
+"""Every batch system gets the commands that it expects, and its answers are understood."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def test_a_failed_query_does_not_mean_that_the_job_is_gone(
 
 
 def test_a_slow_answer_means_an_unknown_state(on_path, monkeypatch) -> None:
-    monkeypatch.setattr(queue, "ASK_SECONDS", 0.2)
+    monkeypatch.setattr(queue, "QUERY_SECONDS", 0.2)
     on_path("squeue", "exec sleep 5")
     assert queue.job_state("slurm", "12") is None
 
@@ -166,11 +166,12 @@ def test_only_job_ids_reach_a_command_line(job_id) -> None:
 
 
 def test_a_batch_system_is_one_record_and_one_line(on_path, tmp_path, monkeypatch) -> None:
-    """A system that is added to the register can be named in a profile, submitted to and asked."""
+    """A system that is added to the register can be named in a profile, submitted to and queried."""
     mine = replace(
         KNOWN["slurm"],
         submit="mysub",
-        ask="myq {ids}",
+        query="myq {ids}",
+        id_variable="MY_JOB",
         prefix="#MY",
         cluster_query="",
         launcher="myrun",

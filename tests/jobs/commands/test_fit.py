@@ -90,7 +90,7 @@ def test_a_store_that_cannot_be_fitted_is_refused_before_anything_is_printed(
 def test_a_fit_without_an_outcome_reports_it(all_failed, complete) -> None:
     result = fit(all_failed)
     assert result.exit_code == 1
-    assert "no critical width: no trial came to an outcome" in result.stdout
+    assert "no critical width: no trial has an outcome" in result.stdout
     assert "all-failed: no critical width" in fit(complete, all_failed).stdout
     assert json.loads(fit(all_failed, "--json").stdout)["critical_widths"] == []
     assert len(fit(all_failed, "--csv").stdout.splitlines()) == 1

@@ -114,7 +114,7 @@ def test_a_folder_that_cannot_be_written_is_named(study, tmp_path, named) -> Non
     with pytest.raises(InputError) as refused:
         draw_store(study, inside, "laws", inside.parent if named else None)
     assert f"cannot write small-laws.png into {tmp_path / 'file'} (" in str(refused.value)
-    assert "may be written with -o" in str(refused.value)
+    assert "writable folder with -o" in str(refused.value)
     assert "None" not in str(refused.value)
 
 

@@ -129,7 +129,7 @@ def test_an_existing_file_survives_a_failure(filled, tmp_path) -> None:
         ),
         (("-o", "{tmp}/folder.csv"), "is a folder"),
         (("-o", "{tmp}/file/rows.csv"), "cannot be written"),
-        (("-o", "{tmp}/rows.csv", "--json"), "leave --json out"),
+        (("-o", "{tmp}/rows.csv", "--json"), "remove --json"),
         (("--stat", "meen", "--columns", "alpha"), "did you mean 'mean'"),
         (("--by", "statsu"), "by 'statsu': unknown name 'statsu' (did you mean 'status'?)"),
         (("--by", "kernel_eigenvalues"), "several values per trial, along index; select one"),

@@ -16,7 +16,7 @@ import pipeline
 from analysis.refinement.allocation import LOCATED, OPEN
 from analysis.success import Success
 from jobs.cli import main
-from jobs.commands.refine import rounds
+from jobs.commands.refine import Goal, rounds
 from pipeline import store
 from pipeline.blocks import estimated_seconds
 from pipeline.maintenance.grow import extend
@@ -39,7 +39,8 @@ def refined(path, target=0.08, trials=None, success=None):
     def fill(path) -> None:
         pipeline.run(store.stored_sweep(path), path)
 
-    return rounds(path, target, trials, success or Success(), fill, say=lambda line: None)
+    goal = Goal(target, success or Success(), trials)
+    return rounds(path, goal, fill, report=lambda line: None)
 
 
 @pytest.fixture
@@ -126,7 +127,7 @@ import os, signal, sys
 sys.path[:0] = sys.argv[3:]
 from pathlib import Path
 import pipeline
-from jobs.commands.refine import rounds
+from jobs.commands.refine import Goal, rounds
 from pipeline import store
 path, end = Path(sys.argv[1]), int(sys.argv[2])
 seen = 0
@@ -140,7 +141,7 @@ from analysis.success import Success
 def fill(path):
     pipeline.run(store.stored_sweep(path), path)
 sys.addaudithook(hook)
-rounds(path, 0.2, None, Success(), fill, say=lambda line: None)
+rounds(path, Goal(0.2, Success()), fill, report=lambda line: None)
 """
 
 

@@ -20,7 +20,7 @@ def test_a_sound_store_is_reported_as_sound(widthlaw, own_store) -> None:
     assert result.returncode == 0, result.stderr
     assert result.stdout == ""
     assert f"{own_store}: sound" in result.stderr
-    assert "5 trials run again, 0 of them without equal bits" in result.stderr
+    assert "5 trials recomputed; 0 of them without equal bits" in result.stderr
     assert json.loads(widthlaw("verify", own_store, "--json").stdout) == []
 
 

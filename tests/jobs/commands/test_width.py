@@ -113,7 +113,7 @@ def test_duplicate_rows_are_reported(tmp_path, widthlaw) -> None:
     result = widthlaw("width", tmp_path / "twice.npy", "--n", 20, "-o", tmp_path / "a.png", "--json")
     assert result.returncode == 1
     assert "alpha is 0 in 4 of 4 draws" in result.stderr
-    assert "leave duplicates out" in result.stderr
+    assert "remove duplicate rows" in result.stderr
     assert answer(result)["alpha"]["value"] == 0
     assert (tmp_path / "a.png").stat().st_size > 0
 
