@@ -24,23 +24,23 @@ INTERRUPTED = 130
 
 COMMANDS = {
     "sweeps": ("listing", "List the bundled sweeps."),
-    "profiles": ("listing", "List the profiles: places where workers can run."),
+    "profiles": ("listing", "List the profiles, which describe where workers run."),
     "run": ("run", "Fill the store of SWEEP; the same command again resumes."),
     "submit": ("submit", "Fill the store of SWEEP on a cluster."),
     "cancel": ("submit", "End the run that fills STORE, here or on a cluster."),
     "status": ("status", "Show how many trials of STORE are done, failed and pending."),
-    "query": ("query", "List the trials of STORE that meet EXPRESSION, or statistics of them."),
-    "fit": ("fit", "Fit the critical width of every cell of STORES, and rank the laws."),
-    "refine": ("refine", "Add trials to STORE until its critical widths are known to --to."),
+    "query": ("query", "List the trials of STORE that meet EXPRESSION, or statistics."),
+    "fit": ("fit", "Fit the critical widths of STORES, and rank the laws."),
+    "refine": ("refine", "Add trials to STORE until its critical widths reach a precision."),
     "plot": ("plot", "Draw the figures of STORE."),
     "report": ("report", "Write a self-contained HTML report on STORES."),
     "width": ("width", "Measure how wide a network must be for your own data."),
     "verify": ("verify", "Find damage in STORES: check every chunk, coordinate and file."),
     "extend": ("extend", "Add seeds, n, d or widths to STORE."),
-    "merge": ("merge", "Join STORES of one kind into one store that has the trials of all."),
-    "reproduce": ("reproduce", "Run all sweeps of the paper, and report what was found."),
+    "merge": ("merge", "Join STORES of the same kind into one store."),
+    "reproduce": ("reproduce", "Run all sweeps of the paper, and compare them with its claims."),
 }
-"""Commands in the order of the help: the module that defines each, and its summary."""
+"""Commands in the order of the help: module and summary."""
 
 EXIT_CODES = """
 \b
@@ -54,9 +54,9 @@ Exit codes
 
 
 class _Commands(click.Group):
-    """Imports commands when they are called, and reports an error in one line.
+    """A group that imports a command when it is called, and reports an error in one line.
 
-    With --debug, anywhere on the line, a traceback comes first.
+    With --debug, anywhere on the line, a traceback precedes it.
     """
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -93,7 +93,7 @@ class _Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except BrokenPipeError:  # `widthlaw query ... | head`; caught here, or click makes it a failure
+        except BrokenPipeError:  # `widthlaw query ... | head`; click would make it a failure
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 0
 
@@ -118,11 +118,11 @@ def _report(error: Exception) -> int:
         return 1
     if isinstance(error, StoreFull):
         _print(
-            f"widthlaw: store {error.filename}: stopped writing ({error.strerror}); what is written "
-            "is valid: make room, or copy it elsewhere, and run the same command on it"
+            f"widthlaw: store {error.filename}: stopped writing ({error.strerror}); its content is "
+            "valid: free some space, or copy it elsewhere, and run the same command on it"
         )
         return 1
-    if isinstance(error, ValueError) and "checksum" in str(error):  # Zarr's own, of a damaged chunk
+    if isinstance(error, ValueError) and "checksum" in str(error):  # from Zarr: a damaged chunk
         _print(
             f"widthlaw: a chunk of the store is damaged ({error}); `widthlaw verify STORE` finds it, "
             "and --repair resets its trials to pending"

@@ -1,6 +1,6 @@
-"""Running a sweep at a terminal: workers, a progress bar, a clean end.
+"""Run a sweep at a terminal: workers, a progress bar, a clean end.
 
-The dashboard's address and the bar go to stderr; the bar only where stderr is a terminal.
+The dashboard's address and the bar go to stderr; there is no bar if stderr is not a terminal.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ __all__ = ["cluster", "filling", "is_complete", "loaded_sweep", "report_run", "r
 
 
 def loaded_sweep(sweep: str) -> tuple[Sweep, StorePath]:
-    """Return the sweep that SWEEP names, and its default store; a store names its own sweep."""
+    """Return the sweep that an argument names, and its default store; a store names its own sweep."""
     if is_url(sweep) or Path(sweep, "zarr.json").is_file():
         return stores.stored_sweep(sweep), sweep if is_url(sweep) else Path(sweep)
     loaded = load_sweep(sweep)
@@ -70,7 +70,7 @@ def filling(workplace: Mapping[str, Any]) -> Iterator[Callable[[StorePath], None
         Keywords of `cluster`.
     """
     if workplace.get("profile"):
-        _from_profile(workplace["profile"])  # refused here, before a store is asked for trials
+        _from_profile(workplace["profile"])  # refused here, before trials are added to a store
     with ExitStack() as stack:
         client: Client | None = None
 
@@ -91,8 +91,8 @@ def cluster(
 
     At most one of the three may be given; a profile names one of the first two.
 
-    SIGTERM is handled like Ctrl-C. Dask's own messages on workers that stop slowly, or are gone, are
-    silenced: they would bury the one line that names the next step.
+    SIGTERM acts like Ctrl-C. Dask's own messages on workers that stop slowly or are lost are silenced:
+    they would hide the one line that names the next step.
     """
     for name in ("distributed.nanny", "distributed.scheduler", "distributed.client"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
@@ -156,7 +156,7 @@ def _connect(address: str, security: Security | None = None) -> Client:
     except (OSError, ValueError, TypeError, ImportError, RuntimeError) as error:
         raise InputError(
             f"scheduler {address}: no Dask scheduler answers there ({type(error).__name__}); start "
-            "one with `dask scheduler`, or leave --scheduler out"
+            "one with `dask scheduler`, or remove --scheduler"
         ) from None
     return client
 
@@ -167,10 +167,12 @@ def run_sweep(sweep: Sweep, path: StorePath, client: Client, *, retry_failed: bo
         return _run_with_bar(sweep, path, client, retry_failed)
     except WorkersLost as error:
         raise WorkersLost(
-            f"lost the workers ({error}); {path} keeps what is done, the same command resumes"
+            f"lost the workers ({error}); {path} keeps the finished trials; the same command resumes"
         ) from None
     except KeyboardInterrupt:
-        click.echo(f"\ninterrupted; {path} keeps what is done, the same command resumes", err=True)
+        click.echo(
+            f"\ninterrupted; {path} keeps the finished trials; the same command resumes", err=True
+        )
         raise
 
 

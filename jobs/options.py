@@ -1,6 +1,6 @@
 """Options and arguments that several commands share, each defined once.
 
-A decorator here gives a command its options and passes it one value for them.
+A decorator adds options to a command and passes their values as one argument.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def worker_options(command: Callable[..., None]) -> Callable[..., None]:
         given = [f"--{name}" for name, value in workplace.items() if value is not None]
         if len(given) > 1:
             raise click.UsageError(
-                f"{' and '.join(given)} exclude each other: each says where the workers are."
+                f"{' and '.join(given)} exclude each other: each of them selects the workers."
             )
         command(*args, workplace=workplace, **kwargs)
 

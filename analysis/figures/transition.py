@@ -49,7 +49,7 @@ MOST_LAWS = 3
 
 
 def laws_figure(study: Study) -> Figure:
-    """Critical width against n for each d, with the laws that fit best."""
+    """Critical width against n for each d, and the best of the registered laws."""
     panels = [(name, part) for name, part in panels_of(study.widths) if located(part).any()]
     total = len(panels)
     panels = panels[:MOST_PANELS]

@@ -24,6 +24,7 @@ from jobs.cluster.profile import Profile
 from jobs.cluster.queue import QueueError
 from jobs.cluster.run_folder import Run
 from jobs.cluster.submission import controller_job, worker_name
+from jobs.cluster.systems import SYSTEMS
 from pipeline import store as stores
 from pipeline.errors import InputError, LeaseLost, StoreFull
 from pipeline.execution.driver import run as fill
@@ -39,20 +40,17 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 FRUITLESS = 3
-"""Starts of a controller without a finished trial; for its workers' jobs the limit is twice that."""
+"""Limit on starts of a controller without a finished block; workers' jobs have twice as many."""
 
 AGAIN = 75
-"""Exit status after which `supervise.sh` restarts the controller: temporary failure in sysexits.h."""
+"""Exit status after which `supervise.sh` restarts the controller (EX_TEMPFAIL in sysexits.h)."""
 
 GRACE = 20.0
-"""Seconds that a controller waits for blocks in progress after a signal: Slurm kills it after 30."""
+"""Seconds that a controller waits for blocks in progress after a signal; Slurm kills it after 30."""
 
-NUMBERS = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "OAR_JOB_ID", "JOB_ID")
-"""Environment variables in which batch systems give a job its number."""
-
-ASK_EVERY = 15.0
-"""Seconds between queries of the batch system, which serves others too. They double while jobs end
-before their workers connect, so that an outage of some minutes ends no run."""
+QUERY_EVERY = 15.0
+"""Seconds between queries of the batch system, which other users need too. They double while jobs end
+before their workers connect, so that an outage of some minutes does not end a run."""
 
 log = logging.getLogger("widthlaw")
 
@@ -64,7 +62,7 @@ def main() -> int:
     ending = Ending()
     try:
         run = Run.load(sys.argv[1])
-        run = run.update(starts=run.starts + 1)  # counted before anything can go wrong
+        run = run.update(starts=run.starts + 1)  # before anything can go wrong
     except InputError as error:
         log.error("%s", error)
         return 1
@@ -72,12 +70,12 @@ def main() -> int:
         if run.starts > FRUITLESS:
             _give_up(run)
         return _hold(run, ending)
-    except LeaseLost as error:  # run.json is another controller's by now
+    except LeaseLost as error:  # run.json now belongs to another controller
         log.error("%s", error)
     except (InputError, StoreFull) as error:
         log.error("%s", error)
         run.update(message=str(error)).forget_credentials()
-    except Exception as error:  # a restart may help, and there are few of them
+    except Exception as error:  # a restart may help, and their number is limited
         log.exception("an error in widthlaw or in a library")
         run.update(message=f"{type(error).__name__}: {error}")
         return AGAIN
@@ -95,7 +93,10 @@ def _give_up(run: Run) -> None:
 
 
 def _hold(run: Run, ending: Ending) -> int:
-    """Hold the store while the controller runs; if the job restarts it, the job keeps the store."""
+    """Hold the lease of the store while the controller runs.
+
+    If the controller fails and its job restarts it, the job keeps the lease.
+    """
     sweep, profile = run.sweep(), run.profile()
     job = _this_job(run, profile)
     with lease.hold(locate(run.store), run.run, job) as held:
@@ -111,10 +112,10 @@ def _hold(run: Run, ending: Ending) -> int:
 
 def _this_job(run: Run, profile: Profile) -> lease.Job | None:
     """Return the job of this process, from its environment or from the lease that waits for it."""
-    for name in NUMBERS:
-        if name in os.environ:
-            number = os.environ[name].split(".")[0]
-            return lease.Job(profile.system, number, str(run.folder), run.cluster)
+    variable = SYSTEMS[profile.system].id_variable
+    if variable and variable in os.environ:
+        number = os.environ[variable].split(".")[0]
+        return lease.Job(profile.system, number, str(run.folder), run.cluster)
     found = lease.read(locate(run.store))
     return found.job if found is not None and found.run == run.run else None
 
@@ -164,14 +165,14 @@ def _control(run: Run, sweep: Sweep, profile: Profile, held: lease.Held, ending:
     left = _pending(run)
     log.info("%d trials pending", left)
     held.confirm()
-    if waiting:  # in the queue all the time: no failure
+    if waiting:  # jobs of workers are still queued, which is no failure
         run.update(starts=0)
     if left and not ending.signalled:
         number = queue.submit_job(controller_job(run, sweep, profile), run.folder / "controller.sh")
         log.info("the walltime ends: job %s continues", number)
         held.pass_on(lease.Job(profile.system, number, str(run.folder), run.cluster))
         return 0
-    if left:  # the job may have been preempted; its batch system may restart it
+    if left:  # the job may have been preempted, and its batch system may restart it
         run.update(message="ended by a signal; the same `widthlaw submit` resumes")
     else:
         run.forget_credentials()
@@ -179,7 +180,7 @@ def _control(run: Run, sweep: Sweep, profile: Profile, held: lease.Held, ending:
 
 
 def _started(run: Run) -> Run:
-    """Record the pending trials of this start; after progress it counts as the first start."""
+    """Record the number of pending trials; after progress, count this start as the first."""
     pending = _pending(run)
     starts = run.starts if pending == run.pending else 1
     return run.update(pending=pending, starts=starts, message="")
@@ -190,7 +191,7 @@ def _pending(run: Run) -> int:
 
 
 def _cancel_old_workers(run: Run, profile: Profile) -> None:
-    """Cancel the workers' jobs of a killed controller: their scheduler is gone."""
+    """Cancel the workers' jobs of a killed controller, whose scheduler is gone."""
     for number in run.workers:
         with suppress(QueueError):
             queue.cancel_job(profile.system, number)
@@ -198,7 +199,7 @@ def _cancel_old_workers(run: Run, profile: Profile) -> None:
 
 
 class Workers(Protocol):
-    """The workers of a run; they come and go."""
+    """The workers of a run; their number changes."""
 
     client: Client
 
@@ -223,7 +224,7 @@ class Overdue(Exception):
 
 
 class _Watch:
-    """Checks that the controller makes once a second while blocks run; True once it should end."""
+    """The controller's checks, once a second while blocks run; a call returns True to end the run."""
 
     def __init__(self, run: Run, workers: Workers, ending: Ending, held: lease.Held) -> None:
         self._run, self._workers, self._ending, self._held = run, workers, ending, held
@@ -298,7 +299,7 @@ class _Queued:
         self.client, self._cluster, self._system = client, cluster, profile.system
         self._jobs = -(-(profile.workers or 1) // profile.workers_per_job)
         self._seen: set[Any] = set()
-        self._asked, self._patience = time.monotonic(), ASK_EVERY
+        self._queried, self._interval = time.monotonic(), QUERY_EVERY
         cluster.adapt(minimum_jobs=self._jobs, maximum_jobs=self._jobs)
 
     @property
@@ -316,25 +317,25 @@ class _Queued:
         return len(self._seen) / self._jobs
 
     def look(self) -> None:
-        """Give up jobs that were refused, or ended before their workers connected: Dask would wait."""
-        if time.monotonic() - self._asked < self._patience:
+        """Drop jobs that were refused, or ended before their workers connected: Dask would wait."""
+        if time.monotonic() - self._queried < self._interval:
             return
-        self._asked = time.monotonic()
+        self._queried = time.monotonic()
         absent = self._absent()
         states = queue.job_states(self._system, [number for number in absent.values() if number])
         gone = [name for name, number in absent.items() if not number or states[number] == "gone"]
-        self._patience = 2 * self._patience if gone else ASK_EVERY
+        self._interval = 2 * self._interval if gone else QUERY_EVERY
         if gone:
             self._cluster.sync(self._cluster.scale_down, gone)
 
     def _absent(self) -> dict[Any, str]:
-        """Return jobs without a connected worker: name to number, "" if the batch system refused it."""
+        """Return jobs without a connected worker, name to number; "" if a job was refused."""
         info = self.client.scheduler_info(n_workers=-1)["workers"].values()
-        there = [str(worker["name"]) for worker in info]
+        connected = [str(worker["name"]) for worker in info]
         return {
             name: str(job.job_id or "")
             for name, job in list(self._cluster.workers.items())
-            if not any(other == str(name) or other.startswith(f"{name}-") for other in there)
+            if not any(other == str(name) or other.startswith(f"{name}-") for other in connected)
         }
 
 
@@ -366,10 +367,10 @@ class _Launched:
         ]
         self._process: subprocess.Popen[bytes] | None = None
         self.generations = 0.0
-        self._next, self._pause = 0.0, ASK_EVERY
+        self._next, self._pause = 0.0, QUERY_EVERY
 
     def look(self) -> None:
-        """Start the workers of all nodes, and restart them if all have ended, with growing pauses."""
+        """Start the workers of all nodes; restart them with growing pauses if all have ended."""
         running = self._process is not None and self._process.poll() is None
         if running or time.monotonic() < self._next:
             return

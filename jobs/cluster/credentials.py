@@ -1,7 +1,7 @@
-"""Certificates of one run: only their holder can run code in it.
+"""Certificates of one run: peers without its key are rejected.
 
-Dask executes whatever a peer sends, so every connection is encrypted and both ends prove that they
-hold the run's key. On one machine the key stays in memory and in the pipes between the processes; for
+Dask executes whatever a peer sends, so every connection is encrypted, and both ends prove that they
+have the run's key. On one machine the key stays in memory and in the pipes between the processes; for
 jobs on other machines it lies in files that only their owner can read.
 """
 
@@ -37,7 +37,7 @@ def save(security: Security, folder: Path) -> None:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner can read, from its first byte on."""
+    """Write a file that only its owner can ever read."""
     path.unlink(missing_ok=True)
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(handle, "w", encoding="utf-8") as file:
@@ -45,7 +45,7 @@ def write_private(path: Path, text: str) -> None:
 
 
 def load(folder: Path) -> Security:
-    """Return what `save` wrote, as paths: nothing secret stands on a command line."""
+    """Return the credentials of a folder as paths, so that no secret appears on a command line."""
     from distributed import Security
 
     certificate, key = str(folder / CERTIFICATE), str(folder / KEY)

@@ -1,7 +1,7 @@
-"""Job scripts: the controller's, the workers', and one job of several nodes.
+"""Scripts of jobs: of the controller, of workers, and of one job of several nodes.
 
-The only file that uses dask-jobqueue, which writes the header of a job. It is imported inside
-functions, for the import is slow and leaves a file in the user's Dask folder.
+Only this file uses dask-jobqueue, which writes the header of a script. The import is inside functions,
+because it is slow and writes a file into the user's Dask folder.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 SAFE_PATH = "export PYTHONSAFEPATH=1"
-"""Without it a pipeline.py in the working folder would be imported in place of the package."""
+"""Keeps Python from importing a pipeline.py of the working folder instead of the package."""
 
 
 def cluster_class(profile: Profile) -> Any:
@@ -47,7 +47,7 @@ def cluster_class(profile: Profile) -> Any:
     Raises
     ------
     QueueError
-        If dask-jobqueue is not installed.
+        dask-jobqueue is not installed.
     """
     try:
         import dask_jobqueue
@@ -67,7 +67,7 @@ def why_unusable(profile: Profile) -> str | None:
             "`widthlaw run SWEEP --scheduler ADDRESS`, or write its address into a profile"
         )
     if profile.system == "address" and profile.address is None:
-        return "needs an address: write it into a profile of your own, or use --scheduler ADDRESS"
+        return "needs an address: write it into a copy of the profile, or use --scheduler ADDRESS"
     if profile.system not in SYSTEMS:
         return None
     submit = SYSTEMS[profile.system].submit.split()[0]
@@ -77,14 +77,14 @@ def why_unusable(profile: Profile) -> str | None:
 
 
 def lifetime_seconds(profile: Profile, walltime: int | None = None) -> int:
-    """Return the lifetime of a worker: it retires before its walltime, so that its task can finish.
+    """Return the lifetime of a worker, which retires before its walltime so that its task can finish.
 
     Parameters
     ----------
     profile
         A profile with a walltime.
     walltime
-        Walltime in seconds, if it is not that of the profile (as for the controller).
+        Walltime in seconds, if it differs from that of the profile (as for the controller).
 
     Returns
     -------
@@ -105,7 +105,7 @@ def _margin(walltime: int) -> int:
 
 
 def worker_options(profile: Profile, *, name: str, log_directory: Path) -> Options:
-    """Return the options of the cluster class with which each job holds the profile's workers.
+    """Return the options of the cluster class for jobs with the workers of a profile.
 
     Parameters
     ----------
@@ -143,7 +143,7 @@ def worker_options(profile: Profile, *, name: str, log_directory: Path) -> Optio
 
 
 def worker_script(profile: Profile, options: Options, security: Security) -> str:
-    """Return the script of a workers' job, to be shown: it lacks the scheduler's address."""
+    """Return the script of a workers' job for display; it lacks the scheduler's address."""
     arguments = {key: value for key, value in options.items() if key != "scheduler_options"}
     with _folders_removed(Path(options["log_directory"])):
         made = cluster_class(profile).job_cls(
@@ -168,7 +168,7 @@ def _worker_arguments(profile: Profile) -> list[str]:
 def worker_command(profile: Profile, scheduler: str, tls: Path) -> list[str]:
     """Return the command that starts the workers of one node inside a job of several nodes.
 
-    They need no lifetime: the controller ends them before the job ends.
+    They have no lifetime, because the controller ends them before the job ends.
     """
     network = ["--host", profile.host] if profile.host else []
     if profile.interface:
@@ -206,7 +206,7 @@ def job(
     name
         Name of the job.
     command
-        The command and its arguments; it replaces the job's shell, so that signals reach it.
+        The command and its arguments. It replaces the job's shell, so that signals reach it.
     log_directory
         Folder of the job's output, made when the job is submitted.
     cores, memory
@@ -216,7 +216,7 @@ def job(
     queue, directives
         As in a profile.
     nodes
-        Number of nodes; one if None. The command runs on the first; `launcher` starts others on all.
+        Number of nodes; one if None. The command runs on the first; `launcher` reaches all of them.
 
     Returns
     -------
@@ -226,7 +226,7 @@ def job(
     Raises
     ------
     QueueError
-        If dask-jobqueue is not installed, or no job of several nodes is possible.
+        dask-jobqueue is not installed, or a job of several nodes is not possible.
     """
     if nodes is not None:
         launcher(profile)  # refused before anything is made
@@ -257,7 +257,7 @@ def launcher(profile: Profile) -> list[str]:
     Raises
     ------
     QueueError
-        If neither the profile nor its batch system has them.
+        The batch system has no job of several nodes, or no launcher is known.
     """
     system = SYSTEMS[profile.system]
     if "launcher" in system.lacks:
@@ -275,7 +275,7 @@ def launcher(profile: Profile) -> list[str]:
 
 
 def _options(profile: Profile, request: JobRequest) -> Options:
-    """Return the options that the job class and the cluster class of dask-jobqueue share."""
+    """Return the options that are common to the job and cluster classes of dask-jobqueue."""
     common = {
         "cores": request.cores,
         "memory": request.memory,
@@ -306,7 +306,7 @@ def _log(folder: Path) -> Path:
 
 @contextmanager
 def _folders_removed(folder: Path) -> Iterator[None]:
-    """Remove the folders that dask-jobqueue makes too early for a job's output."""
+    """Remove the folders for output that dask-jobqueue makes before the job is submitted."""
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         yield

@@ -1,8 +1,8 @@
-"""Preload of the processes of a worker's job: the worker, and its nanny.
+"""Setup of the processes of a worker's job, a preload of `dask worker`: the worker and its nanny.
 
-A batch system that ends a job sends SIGTERM to all its processes, and kills the remaining ones later.
-The worker ignores the signal; its nanny gives the block in progress `GRACE` seconds to reach the store.
-The job's log reports the computed trials.
+To end a job, a batch system sends SIGTERM to all its processes, and kills the remaining ones later. The
+worker ignores the signal; its nanny gives the block in progress `GRACE` seconds to reach the store. The
+job's log has the number of computed trials.
 """
 
 from __future__ import annotations
@@ -40,6 +40,6 @@ def _be_patient(nanny: Any) -> None:
         await kill(timeout=max(timeout, GRACE / 0.8), **options)  # Dask waits for 0.8 of it
 
     nanny.kill = patient
-    # A worker that the scheduler closes at the same time notifies its nanny first, and would wait for
-    # one that no longer listens: so the nanny stops listening only when it closes everything else.
+    # If the scheduler closes the worker at the same time, the worker first notifies its nanny, and
+    # would wait if the nanny no longer listened. So the nanny keeps listening until it closes.
     nanny.stop = lambda: None

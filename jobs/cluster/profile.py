@@ -1,8 +1,7 @@
 """Profiles: small TOML files that describe where workers run.
 
-Some come with widthlaw, others are in the user's configuration folder and take precedence. A profile is
-checked like a sweep: one message lists all its problems. Nothing of it is executed before a job is
-submitted.
+Some are bundled; those in the user's configuration folder take precedence. A profile is checked like a
+sweep: one message lists all its problems. None of its commands runs before a job is submitted.
 """
 
 from __future__ import annotations
@@ -30,22 +29,14 @@ from jobs.cluster.systems import SYSTEMS
 from pipeline.errors import InputError, listing, nearest_name
 from pipeline.sweep_files.toml import CLOSED, Problems, name_of, problems_of
 
-__all__ = [
-    "Controller",
-    "Profile",
-    "ProfileError",
-    "is_bundled",
-    "load_profile",
-    "profile_files",
-    "user_folder",
-]
+__all__ = ["Profile", "ProfileError", "is_bundled", "load_profile", "profile_files"]
 
 NEEDED = ("workers", "memory", "walltime")
 """Keys that a batch system requires."""
 
-REACHED = {"address", "tls_ca_file", "tls_cert", "tls_key"}
-TAKEN = {"local": {"workers"}, "address": REACHED, "kubernetes": REACHED}
-"""Keys besides `system` of profiles that name no batch system."""
+CONNECTION = {"address", "tls_ca_file", "tls_cert", "tls_key"}
+OTHER_SYSTEMS = {"local": {"workers"}, "address": CONNECTION, "kubernetes": CONNECTION}
+"""Keys besides `system` of profiles without a batch system."""
 
 LEAST_MEMORY = 100 * 10**6
 """Bytes; Python with NumPy and Dask uses about as much before the first trial."""
@@ -102,7 +93,7 @@ _Patience = Annotated[StrictInt, Field(ge=10, le=86400)]
 
 
 class Controller(BaseModel):
-    """The small job that holds scheduler and client; None means the value of the workers' jobs."""
+    """The small job that runs scheduler and client; None means the value of the workers' jobs."""
 
     model_config = CLOSED
 
@@ -113,11 +104,11 @@ class Controller(BaseModel):
 
 
 class Profile(BaseModel):
-    """A place where workers run; memory in bytes, times in seconds."""
+    """The system that runs workers, and their resources; memory in bytes, times in seconds."""
 
     model_config = CLOSED
 
-    system: Annotated[str, name_of(lambda: dict.fromkeys([*SYSTEMS, *TAKEN]))]
+    system: Annotated[str, name_of(lambda: dict.fromkeys([*SYSTEMS, *OTHER_SYSTEMS]))]
     workers: Annotated[StrictInt, Field(ge=1, le=100_000)] | None = None
     workers_per_job: Annotated[StrictInt, Field(ge=1, le=1024)] = 1
     memory: _Bytes | None = None
@@ -157,28 +148,28 @@ class Profile(BaseModel):
 
     @property
     def about(self) -> str:
-        """The comment at the head of the file, which says what the profile is for."""
+        """The comment at the head of the file, which describes the profile."""
         first = (self.text.splitlines() or [""])[0]
         return first.lstrip("# ").strip() if first.startswith("#") else ""
 
     @property
     def job_memory(self) -> int:
-        """The memory of one worker; every profile of a batch system has it."""
-        return self._known("memory")
+        """The memory of one worker; only profiles of batch systems have it."""
+        return self._required("memory")
 
     @property
     def job_walltime(self) -> int:
-        """The walltime of a job; every profile of a batch system has it."""
-        return self._known("walltime")
+        """The walltime of a job; only profiles of batch systems have it."""
+        return self._required("walltime")
 
-    def _known(self, key: str) -> int:
+    def _required(self, key: str) -> int:
         value = getattr(self, key)
         if value is None:
             raise ProfileError(f"profile {self.name}: {self.system} starts no jobs, and has no {key}")
         return int(value)
 
 
-def user_folder() -> Path:
+def _user_folder() -> Path:
     """Return the folder of the user's own profiles; WIDTHLAW_CONFIG moves it."""
     import platformdirs
 
@@ -189,7 +180,7 @@ def user_folder() -> Path:
 def profile_files() -> dict[str, Path]:
     """Return all profiles, name to file: the user's and the bundled ones."""
     files = [
-        file for folder in (_bundled_folder(), user_folder()) for file in sorted(folder.glob("*.toml"))
+        file for folder in (_bundled_folder(), _user_folder()) for file in sorted(folder.glob("*.toml"))
     ]
     return {file.stem: file for file in files}
 
@@ -220,7 +211,7 @@ def load_profile(name_or_path: str | Path, folder: Path | None = None) -> Profil
     Raises
     ------
     ProfileError
-        Lists every problem of the file: key, value found, value expected, repair.
+        The message lists every problem of the file: key, got, expected, repair.
     """
     known = profile_files()
     path = Path(name_or_path)
@@ -273,10 +264,10 @@ def _read(document: dict[str, Any]) -> tuple[Profile, Problems]:
 
 def _check(profile: Profile, document: Mapping[str, Any], folder: Path, problems: Problems) -> None:
     """Check the keys against each other, and against the system."""
-    taken = _taken(profile.system)
+    possible = _possible_keys(profile.system)
     written = [key for key in document if key in Profile.model_fields and key != "system"]
     for key in written:
-        if key not in taken:
+        if key not in possible:
             problems.add(key, f"a profile of {profile.system} has no such key; remove it")
     if profile.system in SYSTEMS:
         _check_job(profile, document, problems)
@@ -286,14 +277,14 @@ def _check(profile: Profile, document: Mapping[str, Any], folder: Path, problems
         problems.add("tls_cert", "needs tls_key, and tls_key needs it; give both")
     for key, value in _files(profile).items():
         if not _file(value, folder).is_file():
-            problems.add(key, f"got {value!r}, expected a file, but {_file(value, folder)} is none")
+            problems.add(key, f"got {value!r}, expected a file, but {_file(value, folder)} is not one")
 
 
-def _taken(system: str) -> set[str]:
+def _possible_keys(system: str) -> set[str]:
     """Return the keys that a profile of a system can have."""
-    if system in TAKEN:
-        return TAKEN[system]
-    return set(Profile.model_fields) - REACHED - SYSTEMS[system].lacks
+    if system in OTHER_SYSTEMS:
+        return OTHER_SYSTEMS[system]
+    return set(Profile.model_fields) - CONNECTION - SYSTEMS[system].lacks
 
 
 def _check_job(profile: Profile, document: Mapping[str, Any], problems: Problems) -> None:
@@ -331,5 +322,5 @@ def _files(profile: Profile) -> dict[str, str]:
 
 
 def _file(name: str, folder: Path) -> Path:
-    """Return a file that a profile names: relative to the profile, not to the working folder."""
+    """Return the path of a file that a profile names, relative to the profile's folder."""
     return folder / Path(name).expanduser()

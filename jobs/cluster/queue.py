@@ -1,6 +1,6 @@
-"""The queue of a batch system: submit a job, cancel it, and ask for its state.
+"""The queue of a batch system: submit a job, cancel it, and query its state.
 
-An answer of a batch system that is not understood is None, never "gone".
+A state is None if the batch system gives no answer that can be understood; it is never "gone" then.
 """
 
 from __future__ import annotations
@@ -26,12 +26,13 @@ __all__ = ["QueueError", "State", "cancel_job", "cluster_name", "job_state", "jo
 State = Literal["queued", "running", "gone"]
 
 SUBMIT_SECONDS = 120
-ASK_SECONDS = 10
+QUERY_SECONDS = 10
+"""Time limits of calls that change the queue, and of calls that only read it."""
 
 JOB_UNKNOWN = re.compile(
     r"invalid job id|unknown job|has finished|is not found|does not exist", re.IGNORECASE
 )
-"""Messages on stderr by which batch systems report that a job does not exist, or no longer."""
+"""Messages on stderr that mean: this job does not exist, or no longer."""
 
 
 class QueueError(InputError):
@@ -56,7 +57,7 @@ def submit_job(made: Job, script: Path) -> str:
     Raises
     ------
     QueueError
-        The batch system did not accept the job; the message quotes it.
+        The batch system did not accept the job; the message quotes its answer.
     """
     system = SYSTEMS[str(made.config_name)]
     for folder in (Path(made.log_directory), script.parent):
@@ -88,14 +89,14 @@ def cancel_job(system: str, job_id: str) -> None:
     Raises
     ------
     QueueError
-        The batch system did not cancel the job; the message quotes it.
+        The batch system did not cancel the job; the message quotes its answer.
     """
     line = [*shlex.split(SYSTEMS[system].cancel), _checked_id(job_id)]
     done = _call(line, SUBMIT_SECONDS)
     if done.returncode and job_state(system, job_id) != "gone":
         raise QueueError(
-            f"{shlex.join(line)}: the job was not cancelled ({_first_line(done)}); try again, or ask "
-            "your site's support"
+            f"{shlex.join(line)}: the job was not cancelled ({_first_line(done)}); try again, or "
+            "contact your site's support"
         )
 
 
@@ -104,7 +105,7 @@ def cluster_name(system: str) -> str:
     query = SYSTEMS[system].cluster_query
     if query:
         with suppress(QueueError):
-            done = _call(shlex.split(query), ASK_SECONDS)
+            done = _call(shlex.split(query), QUERY_SECONDS)
             if found := re.search(SYSTEMS[system].cluster_answer, done.stdout, re.MULTILINE):
                 return found[1]
     return socket.gethostname()
@@ -116,7 +117,7 @@ def job_state(system: str, job_id: str) -> State | None:
 
 
 def job_states(system: str, job_ids: Sequence[str]) -> dict[str, State | None]:
-    """Ask for the states of several jobs, in one call where the batch system allows it.
+    """Query the states of several jobs, in one call where the batch system allows it.
 
     Parameters
     ----------
@@ -128,20 +129,20 @@ def job_states(system: str, job_ids: Sequence[str]) -> dict[str, State | None]:
     Returns
     -------
     dict
-        A state for each id; None where the batch system does not answer, or not in time.
+        A state for each id; None if the batch system does not answer in time.
     """
     ids = [_checked_id(job_id) for job_id in job_ids]
-    each = "{id}" in SYSTEMS[system].ask
+    one_by_one = "{id}" in SYSTEMS[system].query
     found: dict[str, State | None] = {}
-    for group in [[job_id] for job_id in ids] if each else [ids] if ids else []:
-        found |= _ask(SYSTEMS[system], group)
+    for group in [[job_id] for job_id in ids] if one_by_one else [ids] if ids else []:
+        found |= _query(SYSTEMS[system], group)
     return found
 
 
-def _ask(system: System, ids: list[str]) -> dict[str, State | None]:
+def _query(system: System, ids: list[str]) -> dict[str, State | None]:
     names = {"id": ids[0], "ids": " ".join(ids), "commas": ",".join(ids)}
     try:
-        done = _call(shlex.split(system.ask.format_map(names)), ASK_SECONDS)
+        done = _call(shlex.split(system.query.format_map(names)), QUERY_SECONDS)
     except QueueError:
         return dict.fromkeys(ids)
     listed = {

@@ -1,14 +1,14 @@
-"""The folder of a submitted run: the files that its jobs need, their state and their logs.
+"""The folder of a submitted run: files that its jobs need, the state of the run, and logs.
 
     STORE.run/profile.toml       the profile as submitted
               run.json           the other options, and the state of the jobs
               tls/               certificate and key of this run, readable only by its owner
               environment.sh     credentials of an S3 store, readable only by its owner
               controller.sh      the script of the controller's job, which starts
-              supervise.sh       a loop that restarts the controller if it is killed
+              supervise.sh       a loop that restarts the controller after it was killed
               logs/              output of the jobs
 
-It lies beside the store, or in the working folder for a store in a bucket: all nodes must share it.
+It lies beside the store, or in the working folder if the store is in a bucket. All nodes must share it.
 """
 
 from __future__ import annotations
@@ -37,21 +37,21 @@ from pipeline.sweep import Sweep
 __all__ = ["Run", "drop_if_gone", "run_folder", "run_message", "states_of"]
 
 PASSED_ON = ("AWS_", "WIDTHLAW_")
-"""Prefixes of variables that a store in a bucket needs; batch systems may not pass them to jobs."""
+"""Prefixes of environment variables for a store in a bucket, which some batch systems drop."""
 
 
 def drop_if_gone(where: Location) -> None:
-    """Drop the lease of a job that its batch system no longer knows, unless it was just renewed."""
+    """Drop the lease of a job that is gone from its batch system, unless it was renewed recently."""
     found = lease.read(where)
     if found is None or found.job is None or not (found.renewed is None or found.stale):
         return
     if states_of(found.job)[found.job.number] == "gone":
-        with suppress(OSError):  # a user who may only read the store cannot
+        with suppress(OSError):  # without permission to write
             lease.drop(where, found)
 
 
 def states_of(job: lease.Job, others: Sequence[str] = ()) -> dict[str, queue.State | None]:
-    """Return the states of a job and of others of its cluster; None where they are unknown here."""
+    """Return the states of a job and of others of its cluster; None if they are unknown here."""
     numbers = [job.number, *others]
     if job.system not in SYSTEMS or job.cluster != queue.cluster_name(job.system):
         return dict.fromkeys(numbers)
@@ -59,9 +59,9 @@ def states_of(job: lease.Job, others: Sequence[str] = ()) -> dict[str, queue.Sta
 
 
 def run_message(store: str, pending: int) -> str:
-    """Return who fills a store and the states of its jobs, as text; "-" if no run is in progress.
+    """Return a line on the run that fills a store, with its user and the states of its jobs.
 
-    For a run that ended early it is the reason.
+    If no run is in progress, return the reason why the last one ended early, or "-".
     """
     where = locate(store)
     drop_if_gone(where)
@@ -69,7 +69,7 @@ def run_message(store: str, pending: int) -> str:
     if found is None:
         return _last_message(store) if pending else "-"
     if found.job is None or found.job.system not in SYSTEMS:
-        return ("was left by " if found.stale else "") + found.who
+        return ("abandoned by " if found.stale else "") + found.who
     job = found.job
     workers = _workers(job, found.run)
     states = states_of(job, workers)
@@ -82,14 +82,14 @@ def run_message(store: str, pending: int) -> str:
 
 
 def _workers(job: lease.Job, name: str) -> tuple[str, ...]:
-    with suppress(InputError):  # another machine's folder
+    with suppress(InputError):  # the folder may be on another machine
         run = Run.load(job.folder)
         return run.workers if run.run == name else ()
     return ()
 
 
 def _last_message(store: str) -> str:
-    with suppress(InputError):  # it was never submitted
+    with suppress(InputError):  # the store was never submitted
         run = Run.load(run_folder(store))
         return run.message or f"its last job ended early; read {run.logs}"
     return "-"
@@ -116,7 +116,7 @@ class Run:
     profile_folder
         Folder of relative paths of the profile's files.
     allocation
-        Whether one job of several nodes holds the controller and all workers.
+        True if the controller and all workers share one job of several nodes.
     pending
         Number of pending trials at the last start of a controller.
     starts
@@ -170,12 +170,12 @@ class Run:
         Raises
         ------
         InputError
-            The folder has no run, or it cannot be read.
+            The folder has no run, or its run cannot be read.
         """
         folder = Path(folder)
         try:
             fields = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-            if "said" in fields:  # its name up to 0.4.0
+            if "said" in fields:  # the name in 0.4.0
                 fields["message"] = fields.pop("said")
             return cls(**fields | {"workers": tuple(fields["workers"]), "folder": folder})
         except (OSError, ValueError, TypeError, KeyError) as error:
@@ -197,7 +197,7 @@ class Run:
         return self.folder / "environment.sh"
 
     def prepare(self, profile: Profile) -> None:
-        """Make the folder with everything except the job's script."""
+        """Make the folder with everything except the script of the controller's job."""
         from jobs.cluster import credentials
 
         self.folder.mkdir(exist_ok=True)

@@ -1,8 +1,8 @@
-"""Submit a sweep to a cluster as a small job that holds the run, and cancel a run.
+"""Submit a sweep to a cluster, and cancel a run.
 
-The submitted job is the controller (`controller`), on one core: it holds scheduler and client, starts
-the workers' jobs and hands out the blocks, so the run does not need the login shell. With `allocation`
-the controller and all workers share one job of several nodes. The run holds the lease of the store from
+The submitted job is the controller (`controller`), on one core: it runs scheduler and client, starts
+the workers' jobs and hands out the blocks, so the run continues after logout. With `allocation` the
+controller and all workers share one job of several nodes. The run holds the lease of the store from
 the submission on, also while its job is queued.
 """
 
@@ -33,10 +33,10 @@ if TYPE_CHECKING:
 __all__ = ["cancel", "check", "controller_job", "scripts", "submit", "worker_name"]
 
 SLOWER = 3.0
-"""Factor by which a block may exceed its estimated time: a slower machine, a busy node."""
+"""Factor by which a block may exceed its estimated time, on a slow machine or a busy node."""
 
 CANCEL_SECONDS = 90.0
-"""Seconds that a cancelled run may take to end: it waits for the blocks in progress."""
+"""Seconds that a cancelled run may take to finish the blocks in progress."""
 
 
 def check(sweep: Sweep, run: Run, profile: Profile) -> None:
@@ -89,7 +89,7 @@ def _todo(sweep: Sweep, run: Run) -> Iterator[Any]:
 
 
 def _enough(seconds: float) -> str:
-    """Return a walltime in whole minutes that gives this lifetime: at worst four times as long."""
+    """Return a walltime in whole minutes that gives at least this lifetime."""
     minutes = -(-int(4 * seconds + 60) // 60)
     return f"{minutes // 60:02d}:{minutes % 60:02d}:00"
 
@@ -137,12 +137,12 @@ def worker_name(sweep: Sweep) -> str:
 
 
 def submit(sweep: Sweep, run: Run, profile: Profile) -> str:
-    """Submit a run and return the number of its job; the store is made if nothing is there.
+    """Submit a run, after making its store if needed, and return the number of its job.
 
     Raises
     ------
     InputError, StoreError
-        As `check` does; or the batch system did not accept the job.
+        As for `check`; or the batch system did not accept the job.
     """
     check(sweep, run, profile)
     why = job_scripts.why_unusable(profile)
@@ -161,7 +161,7 @@ def submit(sweep: Sweep, run: Run, profile: Profile) -> str:
 
 
 def cancel(store: str) -> str:
-    """End the run that fills a store, and return the result as text.
+    """End the run that fills a store, and return a message on it.
 
     Raises
     ------
@@ -194,7 +194,7 @@ def _check_reachable(where: Location, found: lease.Lease, job: lease.Job) -> Non
     if job.system not in SYSTEMS or job.cluster != queue.cluster_name(job.system):
         raise InputError(
             f"store {where.name}: {found.who}; its cluster, {job.cluster or 'unknown'}, cannot be "
-            "asked from here: cancel it there"
+            "reached from here: cancel it there"
         )
 
 
@@ -205,7 +205,7 @@ def _wait(where: Location, found: lease.Lease) -> None:
         now = lease.read(where)
         if now is None or now.run != found.run:
             return
-        if now.job and found.job and now.job.number != found.job.number:  # it submitted itself again
+        if now.job and found.job and now.job.number != found.job.number:  # resubmitted itself
             queue.cancel_job(now.job.system, now.job.number)
             found = now
         drop_if_gone(where)
@@ -213,7 +213,7 @@ def _wait(where: Location, found: lease.Lease) -> None:
             lease.drop(where, now)
         time.sleep(0.5)
     raise InputError(
-        f"store {where.name}: the run got a signal to end, but still held the store "
+        f"store {where.name}: the run got a signal to end, but was still in progress "
         f"after {CANCEL_SECONDS:.0f} s; see `widthlaw status {where.name}`"
     )
 
@@ -222,7 +222,7 @@ def _clear_up(job: lease.Job, name: str) -> None:
     """Cancel the leftover jobs of a killed controller, and remove the credentials."""
     with suppress(InputError):  # the folder cannot be read, or the batch system does not answer
         run = Run.load(job.folder)
-        if run.run != name:  # submitted again in the meantime: another run
+        if run.run != name:  # the folder now belongs to another run
             return
         run.forget_credentials()
         for number, state in queue.job_states(job.system, run.workers).items():

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from analysis.success import Success
     from pipeline.store.location import StorePath
 
-__all__ = ["CELL_COLUMNS", "fit", "require_success"]
+__all__ = ["fit", "require_success"]
 
 CELL_COLUMNS = [
     "outcome",
@@ -40,7 +40,7 @@ CELL_COLUMNS = [
     "seeds",
     "pending",
 ]
-"""Variables of critical widths that the table shows."""
+"""Variables of `critical_widths` that the table shows."""
 
 
 @click.command()
@@ -57,10 +57,11 @@ CELL_COLUMNS = [
 def fit(
     stores: Sequence[StorePath], success: Success, form: str | None, link: str, interval: str
 ) -> None:
-    """Fit the critical width of every cell of STORES, and rank the laws.
+    """Fit the critical widths of STORES, and rank the laws.
 
-    Several stores make one table, with a column for each setting that differs (activation, dataset,
-    budget, ...). --csv prints the critical widths only; with several stores --json prints a list.
+    There is one for each cell: all widths and seeds of one combination of the other axes. Several
+    stores make one table, with a column for each setting that differs (activation, dataset, budget,
+    ...). --csv prints the critical widths only; with several stores --json prints a list.
 
     \b
     outcome        fitted; separated: failures end where successes begin; censored:
@@ -69,11 +70,11 @@ def fit(
     k50            width at which half of the trials succeed, with its 95% interval
     bracket_low    most trials fail up to this width; 0: they succeed at all widths
     bracket_high   most succeed from this width on; inf: they fail at all widths
-    transition_width  ratio of the widths of 90% and 10% success, with its interval
-    fit_p          goodness-of-fit p-value, by simulation; small: another shape
-    k50_isotonic   the same width as k50, assuming only that success rises
-    k_crossing     for each seed the smallest width above which it always
-                   succeeds; the median over seeds
+    transition_width  ratio of the widths with 90% and 10% success, with its interval
+    fit_p          goodness-of-fit p-value, by simulation; small: the curve fits badly
+    k50_isotonic   estimate of k50 that assumes only that success rises with width
+    k_crossing     median over the seeds of the smallest width from which on a seed
+                   always succeeds
     k_edge         width predicted by the limiting spectrum (its left edge)
     k_edge_finite  the same, with the shift of the edge at finite n
 
@@ -86,7 +87,7 @@ def fit(
     answers = {
         name: _fitted(path, tree[name].to_dataset(), success, link, interval)
         for name, path in locations.items()
-    }  # all of them before anything is printed: one that cannot be fitted is refused
+    }  # before anything is printed: a store that cannot be fitted is refused
     for name, answer in answers.items():
         for note in answer.notes:
             click.echo(f"{locations[name]}: {note}", err=True)
@@ -110,7 +111,7 @@ def _fitted(path: StorePath, ds: xr.Dataset, success: Success, link: str, interv
 
 
 def require_success(ds: xr.Dataset, path: StorePath) -> None:
-    """Refuse a store that has no success of its own, in terms of the command line."""
+    """Refuse a store without a default success, with a message that names options."""
     from pipeline.errors import InputError
 
     if "steps_to_tolerance" not in ds and not {"sigma_min", "alpha"} <= set(ds):
@@ -140,7 +141,7 @@ def _print_csv(answers: Mapping[str, Answer]) -> None:
 
 
 def _table(answers: Mapping[str, Answer]) -> pd.DataFrame:
-    """The cells of all stores, with what tells them apart first."""
+    """Return the cells of all stores; the first columns distinguish them."""
     from analysis.comparison import joined_cells
 
     whole = joined_cells(answers)
@@ -163,8 +164,8 @@ def _show(answers: Mapping[str, Answer], locations: Mapping[str, StorePath]) -> 
         click.echo(_legible(_merged(cells)).to_string(index=False))
     for name, answer in answers.items():
         if not len(answer.cells):
-            said = "" if alone else f"{name}: "
-            click.echo(f"{said}no critical width: no trial came to an outcome, and none is pending")
+            head = "" if alone else f"{name}: "
+            click.echo(f"{head}no critical width: no trial has an outcome, and none is pending")
     click.echo("\nlaws, by AICc")
     laws = joined_laws(answers)
     if len(laws):
@@ -175,17 +176,17 @@ def _show(answers: Mapping[str, Answer], locations: Mapping[str, StorePath]) -> 
 
 
 def _legible(frame: pd.DataFrame) -> pd.DataFrame:
-    """Four decimals, but what says the cell as it was written: 1e-8 is not 0, nor is a depth 2.0."""
-    written = {
+    """Round to four decimals, except for coordinates: 1e-8 must not become 0, or depth 2 be 2.0."""
+    exact = {
         name: [f"{value:.12g}".replace("nan", "NaN") for value in frame[name]]
         for name in ("angle", "tolerance", "budget", "depth", "step_size")
         if name in frame and frame[name].dtype.kind in "if"
     }
-    return frame.round(4).assign(**written)
+    return frame.round(4).assign(**exact)
 
 
 def _merged(cells: pd.DataFrame) -> pd.DataFrame:
-    """Each interval in one column with its value, and four digits: what a terminal has room for."""
+    """Put each interval into the column of its value, with four digits, to fit into a terminal."""
     shown = cells.copy()
     for name in [name for name in CELL_COLUMNS if name in cells and cells[name].dtype.kind == "f"]:
         shown[name] = [_short(value) for value in cells[name]]
@@ -197,14 +198,14 @@ def _merged(cells: pd.DataFrame) -> pd.DataFrame:
 
 
 def _short(value: float) -> str:
-    """Four digits, and all of those before the point."""
+    """Return a number with four digits, or with all digits before the point."""
     if value != value or abs(value) == float("inf"):
         return "NaN" if value != value else f"{value:g}"
     return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def _compact(laws: pd.DataFrame) -> pd.DataFrame:
-    """The columns of the laws that a terminal has room for; JSON has them all."""
+    """Return the main columns of the laws, to fit into a terminal; JSON has all of them."""
     from analysis.scaling.laws import group_columns
 
     groups = group_columns(laws)
@@ -219,7 +220,7 @@ def _compact(laws: pd.DataFrame) -> pd.DataFrame:
 
 
 def _exponents(law: pd.Series[Any]) -> str:
-    """`n^1.01 [0.98, 1.04]` for each exponent that was fitted."""
+    """Return each fitted exponent with its interval, such as `n^1.01 [0.98, 1.04]`."""
     from analysis.scaling.laws import exponents_of
 
     return ", ".join(

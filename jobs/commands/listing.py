@@ -1,4 +1,4 @@
-"""`widthlaw sweeps` and `widthlaw profiles`: lists of what comes with widthlaw."""
+"""`widthlaw sweeps` and `widthlaw profiles`: the bundled sweeps, and all profiles."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import click
 from jobs.options import listing_options
 from jobs.output.records import Record, print_records
 
-__all__ = ["profile_records", "profiles", "sweep_records", "sweeps"]
+__all__ = ["profile_records", "profiles", "sweeps"]
 
 
 @click.command()
 @listing_options
 def sweeps(form: str | None) -> None:
     """List the bundled sweeps."""
-    print_records(sweep_records(), form)
+    print_records(_sweep_records(), form)
 
 
-def sweep_records() -> list[Record]:
+def _sweep_records() -> list[Record]:
     """Return a record for each bundled sweep; the first comment of its file is its description."""
     from pipeline.blocks import estimated_seconds
     from pipeline.sweep_files.load import bundled_sweeps, load_sweep
@@ -42,16 +42,16 @@ def sweep_records() -> list[Record]:
 @click.command()
 @listing_options
 def profiles(form: str | None) -> None:
-    """List the profiles: places where workers can run.
+    """List the profiles, which describe where workers run.
 
-    The list says whether each can be used from here. To change a profile, copy it to the folder
-    `profiles` of the configuration folder (~/.config/widthlaw, or WIDTHLAW_CONFIG), or to any file.
+    The list shows which of them can be used on this machine. To change a profile, copy it into the
+    folder `profiles` of the configuration folder (~/.config/widthlaw, or WIDTHLAW_CONFIG), or anywhere.
     """
     print_records(profile_records(), form)
 
 
 def profile_records() -> list[Record]:
-    """Return a record for each profile; one that cannot be read is listed with the reason."""
+    """Return a record for each profile; an unreadable one is listed with the reason."""
     from jobs.cluster.profile import profile_files
 
     return [_profile_record(name, file) for name, file in profile_files().items()]

@@ -23,7 +23,11 @@ __all__ = ["merge"]
 )
 @click.option("--dry-run", is_flag=True, help="Show what would be done and stop.")
 def merge(stores: Sequence[StorePath], out: StorePath, dry_run: bool) -> None:
-    """Join STORES of one kind into one store that has the trials of all."""
+    """Join STORES of the same kind into one store.
+
+    The stores must agree in everything that decides the value of a trial, such as experiment, entropy
+    and activation.
+    """
     from pipeline.errors import InputError
     from pipeline.maintenance.grow import merge as merge_stores
 

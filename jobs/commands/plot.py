@@ -1,4 +1,4 @@
-"""`widthlaw plot`: figures of a store as files, PNG and SVG of each kind, or one kind as one file."""
+"""`widthlaw plot`: the figures of a store, each as PNG and SVG, or one figure as one file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from analysis.success import Success
     from pipeline.store.location import StorePath
 
-__all__ = ["draw_store", "plot", "why_none_is_done"]
+__all__ = ["draw_store", "plot"]
 
 FORMATS = (".png", ".svg")
 ENDINGS = (*FORMATS, ".pdf")
@@ -30,8 +30,8 @@ ENDINGS = (*FORMATS, ".pdf")
 def plot(store: StorePath, kind: str | None, output: Path | None, success: Success) -> None:
     """Draw the figures of STORE.
 
-    Each is written as PNG and SVG; with --kind and -o FILE one figure in the format of the file's
-    ending.
+    Each figure is written as PNG and SVG. With --kind and -o FILE only one is drawn, in the format of
+    the file's ending.
     """
     from analysis.figures import kinds_for
     from analysis.stores import load_store
@@ -49,7 +49,7 @@ def plot(store: StorePath, kind: str | None, output: Path | None, success: Succe
     if kind in (None, *suited) and not Store(store).counts()["done"]:
         code = report_gaps(store, "no figure before some are done")
         if not code:  # all diverged: an outcome, but there is nothing to draw
-            click.echo(f"{store}: no figure: {why_none_is_done(study, store)}", err=True)
+            click.echo(f"{store}: no figure: {_why_none_is_done(study, store)}", err=True)
         sys.exit(code)
     with naming_options("plot", store):
         files = draw_store(study, store, kind, output)
@@ -86,7 +86,7 @@ def draw_store(
             f"expected one of {', '.join(suited) or '(none suits it)'}"
         )
     if not (study.ds.status == Status.DONE).any():
-        raise CommandError(f"plot {store}: {why_none_is_done(study, store)}")
+        raise CommandError(f"plot {store}: {_why_none_is_done(study, store)}")
     written = []
     for name in [kind] if kind else suited:
         figure = FIGURES[name].draw(study)
@@ -97,14 +97,14 @@ def draw_store(
             except OSError as error:
                 raise CommandError(
                     f"plot {store}: cannot write {file.name} into {file.parent} "
-                    f"({error.strerror or error}); give a file or a folder that may be written with -o"
+                    f"({error.strerror or error}); give a file or a writable folder with -o"
                 ) from None
             written.append(file)
     return written
 
 
-def why_none_is_done(study: Study, store: StorePath) -> str:
-    """Return the reason why no trial of a store is done, and what would help."""
+def _why_none_is_done(study: Study, store: StorePath) -> str:
+    """Return the reason why no trial of a store is done, and the remedy."""
     from pipeline.trial_status import Status
 
     status = study.ds.status.values
@@ -115,7 +115,7 @@ def why_none_is_done(study: Study, store: StorePath) -> str:
     if found[Status.PENDING]:
         return f"no trial is done yet ({tally}); `widthlaw run` fills a store"
     if found[Status.FAILED]:
-        return f"no trial is done ({tally}); `widthlaw query {store} \"status == 'failed'\"` says why"
+        return f"no trial is done ({tally}); `widthlaw query {store} \"status == 'failed'\"` shows why"
     return f"no trial is done ({tally}); a smaller step_size lets descent converge"
 
 

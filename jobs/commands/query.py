@@ -1,4 +1,4 @@
-"""`widthlaw query`: trials of a store, or statistics of them, on the terminal or in a file."""
+"""`widthlaw query`: trials of a store, or statistics, on the terminal or in a file."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class _Question:
 @click.argument("expression", required=False)
 @click.option("--columns", metavar="LIST", help="Columns, separated by commas: names or expressions.")
 @click.option("--stat", "stats", metavar="LIST", help="Print statistics of the columns, not trials.")
-@click.option("--by", metavar="LIST", help="Print a row of statistics for each value of these.")
+@click.option("--by", metavar="LIST", help="Print a row of statistics for each value of these columns.")
 @click.option("--limit", type=click.IntRange(min=1), help="Print at most this many rows.")
 @click.option("-o", "--output", type=FILE, help="Write a .csv, .json or .parquet file.")
 @listing_options
@@ -50,7 +50,7 @@ def query(
     output: Path | None,
     form: str | None,
 ) -> None:
-    """List the trials of STORE that meet EXPRESSION, or statistics of them.
+    """List the trials of STORE that meet EXPRESSION, or statistics.
 
     EXPRESSION is a condition such as 'n >= 200 and sigma_min < 0.1'. For a variable with an extra axis
     give its value in brackets: 'steps_to_tolerance[0.01] <= 2000'. Put text in quotes:
@@ -58,21 +58,21 @@ def query(
     A refined STORE lists trials that were not requested only for "status == 'not_requested'".
 
     \b
-    --stat         count, mean, std, sem, min, max, median; quantile: the 5, 25, 50,
-                   75 and 95% quantiles; quantile:0.1: one quantile; share: the share
-                   of trials that meet a column that is a condition
-    --by           axes (d, n, width, seed, activation, tolerance, ...), k, status,
-                   or any column; without --stat it counts trials
+    --stat  count, mean, std, sem, min, max, median; quantile: the 5, 25, 50, 75 and
+            95% quantiles; quantile:0.1: one quantile; share: the fraction of trials
+            for which a condition in --columns is true
+    --by    axes (d, n, width, seed, activation, tolerance, ...), k, status, or any
+            column; without --stat it counts trials
 
-    Statistics use trials with an outcome (done or diverged) and skip missing values; count gives the
-    number used. In JSON a missing or infinite value is null: for example, the steps to a tolerance that
-    a trial never reached.
+    Statistics use trials with an outcome (done or diverged) and skip missing values; count is the
+    number of values used. In JSON a missing or infinite value is null, such as the steps to a tolerance
+    that a trial never reached.
     """
     from jobs.output.frames import check_output, print_rows, write_rows
     from jobs.output.records import naming_options, report_gaps
 
     if output is not None and form is not None:
-        raise click.UsageError(f"-o {output} already gives the format; leave --{form} out.")
+        raise click.UsageError(f"-o {output} already gives the format; remove --{form}.")
     if output is not None:
         check_output(output)
     question = _Question(expression, columns, stats, by, limit)

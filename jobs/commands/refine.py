@@ -1,21 +1,21 @@
 """`widthlaw refine`: rounds of trials where they are most informative, until every cell is located.
 
-Each round looks at what is stored, requests the next trials (one atomic change of the store), and runs
-them as `run` does. So after any interruption the same command continues: it runs the pending trials
-first, and then decides as it would have decided before.
+Each round fits the store, requests the next trials (one atomic change of the store), and runs them as
+`run` does. So the same command resumes after any interruption: it runs the pending trials first, and
+its next round is the one that it would have made without the interruption.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from jobs.options import SHARE, STORE, listing_options, success_options, worker_options
-from jobs.output.records import INCOMPLETE, Record, aligned, naming_options, print_records
+from jobs.output.records import FAILED, INCOMPLETE, Record, aligned, naming_options, print_records
 
 if TYPE_CHECKING:
     from analysis.refinement.allocation import Allocation, State
@@ -23,7 +23,26 @@ if TYPE_CHECKING:
     from pipeline.store.location import StorePath
     from pipeline.sweep import Sweep
 
-__all__ = ["refine", "refuse_bucket", "rounds"]
+__all__ = ["Goal", "allocation_status", "refine", "refuse_bucket", "rounds"]
+
+
+@dataclass(frozen=True)
+class Goal:
+    """The aim of a refinement.
+
+    Attributes
+    ----------
+    target
+        Half the relative width that the interval of every k50 may have, such as 0.02.
+    success
+        The success of a trial.
+    trials
+        The most trials that the store may hold; no limit if None.
+    """
+
+    target: float
+    success: Success
+    trials: int | None = None
 
 
 @click.command()
@@ -55,7 +74,7 @@ def refine(
     success: Success,
     form: str | None,
 ) -> None:
-    """Add trials to STORE until its critical widths are known to --to.
+    """Add trials to STORE until its critical widths reach a precision.
 
     Start from a coarse sweep: a few widths and seeds. Each round fits every cell and adds seeds at
     one to three widths, where they are most informative: around k50; between the widths where
@@ -80,7 +99,8 @@ def refine(
 
     sweep = _check(store, success)
     pending = stores.Store(store).counts()["pending"]
-    first = _look(store, target, trials, success)
+    goal = Goal(target, success, trials)
+    first = _look(store, goal)
     records = list(_records(first.states, sweep, target))
     if dry_run:
         print_records(records, form)
@@ -92,18 +112,16 @@ def refine(
     if dry_run:
         return
     with launch.filling(workplace) as fill:
-        last = rounds(store, target, trials, success, fill)
+        last = rounds(store, goal, fill)
     print_records(list(_records(last.states, stores.stored_sweep(store), target)), form)
     sys.exit(_report(store, last, trials))
 
 
 def rounds(
     path: StorePath,
-    target: float,
-    trials: int | None,
-    success: Success,
+    goal: Goal,
     fill: Callable[[StorePath], None],
-    say: Callable[[str], None] = lambda line: click.echo(line, err=True),
+    report: Callable[[str], None] = lambda line: click.echo(line, err=True),
 ) -> Allocation:
     """Request trials of a store and run them, until no more are needed.
 
@@ -111,21 +129,17 @@ def rounds(
     ----------
     path
         The store, in a folder.
-    target
-        Half the relative width that the interval of every k50 may have, such as 0.02.
-    trials
-        The most trials that the store may hold; no limit if None.
-    success
-        The success of a trial.
+    goal
+        The precision that every cell must reach, and the limit on trials.
     fill
-        Runs the pending trials of a store.
-    say
-        Called with a line for each round.
+        Function that runs the pending trials of a store.
+    report
+        Function that is called with a line for each round.
 
     Returns
     -------
     Allocation
-        The last one; it requests nothing.
+        The last one, which requests no trial.
     """
     from analysis.refinement.allocation import OPEN
     from pipeline import store as stores
@@ -135,13 +149,13 @@ def rounds(
         fill(path)
     number = 0
     while True:
-        allocation = _look(path, target, trials, success)
+        allocation = _look(path, goal)
         if not allocation.requests:
             return allocation
         number += 1
         located = sum(state.verdict != OPEN for state in allocation.states)
         seeds = {(one.cell, seed) for one in allocation.requests for seed in one.seeds}
-        say(
+        report(
             f"round {number}: {located} of {len(allocation.states)} cells are done; adding "
             f"{allocation.trials} trials of {len(seeds)} seeds"
         )
@@ -181,19 +195,20 @@ def _check(path: StorePath, success: Success) -> Sweep:
     return sweep
 
 
-def _look(path: StorePath, target: float, trials: int | None, success: Success) -> Allocation:
+def _look(path: StorePath, goal: Goal) -> Allocation:
+    """Return the trials that a store needs next."""
     from analysis.refinement.allocation import allocate
     from analysis.stores import open_store
     from pipeline import store as stores
 
-    limit = None if trials is None else trials - _requested(path)
+    limit = None if goal.trials is None else goal.trials - _requested(path)
     with naming_options("refine", path):
         sweep = stores.stored_sweep(path)
-        return allocate(open_store(path), sweep, target, limit=limit, success=success)
+        return allocate(open_store(path), sweep, goal.target, limit=limit, success=goal.success)
 
 
 def _requested(path: StorePath) -> int:
-    """Return the number of trials that a store is to hold."""
+    """Return the number of requested trials of a store, with and without an outcome."""
     from pipeline.store import Store
     from pipeline.trial_status import requested_trials
 
@@ -254,7 +269,7 @@ def _print_cost(path: StorePath, states: Sequence[State], sweep: Sweep) -> None:
 
 
 def _report(path: StorePath, last: Allocation, trials: int | None) -> int:
-    """Report the result, and return the exit status."""
+    """Print the result, and return the exit status."""
     from analysis.refinement.allocation import LOCATED, LOST, OPEN
     from pipeline.store import Store
 
@@ -273,4 +288,12 @@ def _report(path: StorePath, last: Allocation, trials: int | None) -> int:
             f"{left} still wider than the target: stopped at --trials {trials}; allow more to go on"
         )
     click.echo(f"{path}: {'; '.join(parts)}", err=True)
-    return INCOMPLETE if left else 1 if lost or failed else 0
+    return allocation_status(last, failed)
+
+
+def allocation_status(last: Allocation, failed: int = 0) -> int:
+    """Return the exit status: 3 if a cell is still open, 1 if one is not locatable or trials failed."""
+    from analysis.refinement.allocation import LOST, OPEN
+
+    verdicts = {state.verdict for state in last.states}
+    return INCOMPLETE if OPEN in verdicts else FAILED if LOST in verdicts or failed else 0

@@ -1,4 +1,4 @@
-"""`widthlaw report`: one HTML file about stores, or about the folders that hold them."""
+"""`widthlaw report`: one HTML file on stores, or on folders of stores."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ __all__ = ["report", "report_stores", "save_report"]
 def report(stores: Sequence[StorePath], output: Path, success: Success) -> None:
     """Write a self-contained HTML report on STORES.
 
-    It has the claims of the paper with verdicts, figures, numbers and their origin, and needs no other
-    file and no network. STORES may also be folders of stores. --threshold, --budget and --success apply
-    to the sections on the stores; the claims always use the paper's criteria.
+    The file contains the claims of the paper with verdicts, figures, and numbers with their origin; it
+    needs no network. STORES may also be folders of stores. --threshold, --budget and --success apply to
+    the sections on the stores; the claims always use the paper's criteria.
     """
     sys.exit(report_stores(stores, success, output))
 
@@ -51,8 +51,8 @@ def report_stores(given: Sequence[StorePath], success: Success, output: Path) ->
     Raises
     ------
     InputError
-        An item of `given` is no store and holds none, `success` does not suit one of the stores, or
-        the file cannot be written.
+        An item of `given` is neither a store nor a folder of stores, `success` does not suit a store,
+        or the file cannot be written.
     """
     from analysis.report import report_page
     from analysis.stores import load_store
@@ -74,7 +74,7 @@ def report_stores(given: Sequence[StorePath], success: Success, output: Path) ->
 
 
 def _check(study: Study, success: Success) -> None:
-    """Refuse a success that a store cannot be measured by, before anything is drawn."""
+    """Refuse a success that does not suit a store, before anything is drawn."""
     from analysis.success.rules import rule_for
 
     if not success.is_default:
@@ -82,7 +82,7 @@ def _check(study: Study, success: Success) -> None:
 
 
 def _stores_in(where: StorePath) -> Iterator[StorePath]:
-    """Return the given store, or all stores in a folder; buckets are not searched."""
+    """Yield the given store, or all stores in a folder; buckets are not searched."""
     from pipeline.errors import InputError
     from pipeline.store.location import is_url
 
@@ -115,6 +115,6 @@ def save_report(page: str, output: Path) -> None:
         write_report(page, output)
     except OSError as error:
         raise InputError(
-            f"report: cannot write {output} ({error.strerror or error}); give a file in a folder that "
-            "may be written with -o"
+            f"report: cannot write {output} ({error.strerror or error}); give a file in a "
+            "writable folder with -o"
         ) from None

@@ -1,7 +1,6 @@
 """`widthlaw reproduce`: all sweeps of the paper, their figures, a table of claims, and a report.
 
-Each row of the table is a claim of the paper, what was measured in the stores, and the verdict
-(`analysis.claims`).
+Each row of the table has a claim of the paper, the measurement, and the verdict (`analysis.claims`).
 """
 
 from __future__ import annotations
@@ -51,9 +50,9 @@ FULL_FACTOR = 5
 @click.option("--full", is_flag=True, help="Run five times the seeds, in about five times the time.")
 @worker_options
 def reproduce(output: Path, full: bool, workplace: dict[str, Any]) -> None:
-    """Run all sweeps of the paper, and report what was found.
+    """Run all sweeps of the paper, and compare them with its claims.
 
-    The folder then holds a store for each sweep, its figures, claims.csv and report.html.
+    The folder gets a store and figures for each sweep, claims.csv and report.html.
     """
     from analysis.claims import claims
     from analysis.scaling import distinguishable, fit_laws
@@ -93,7 +92,7 @@ def _report(
     drawn: Mapping[str, list[Path]],
     file: Path,
 ) -> Path:
-    """Write the report with figures that are drawn already; it names stores without folders."""
+    """Write the report with the figures already drawn; it names stores without their folders."""
     from analysis.report import report_page
     from jobs.commands.report import save_report
 
@@ -121,7 +120,7 @@ def _sweep(name: str, full: bool) -> Sweep:
 
 
 def _as_text(rows: list[Claim]) -> str:
-    """Return claims as text, measured value and verdict below each: no terminal is wide enough."""
+    """Return claims as text, with measurement and verdict on lines of their own to fit a terminal."""
     return "\n".join(
         f"{row.claim}\n    measured  {row.measured}\n    verdict   {row.verdict}" for row in rows
     )

@@ -1,4 +1,4 @@
-"""`widthlaw status`: progress of a store, and the run that fills it."""
+"""`widthlaw status`: the progress of a store, and the run that fills it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from jobs.output.records import Record, print_records, report_gaps
 if TYPE_CHECKING:
     from pipeline.store.location import StorePath
 
-__all__ = ["status", "status_records"]
+__all__ = ["status"]
 
 
 @click.command()
@@ -24,12 +24,12 @@ def status(store: StorePath, form: str | None) -> None:
     from pipeline.store import lease
     from pipeline.store.location import locate
 
-    print_records(status_records(store), form)
+    print_records(_status_records(store), form)
     held = lease.read(locate(store)) is not None
     sys.exit(report_gaps(store, "a run is in progress" if held else f"`widthlaw run {store}` resumes"))
 
 
-def status_records(path: StorePath) -> list[Record]:
+def _status_records(path: StorePath) -> list[Record]:
     """Return one record: trials by status, the estimated time left, and the run in progress."""
     from jobs.cluster.run_folder import run_message
     from pipeline.store import Store, check_store

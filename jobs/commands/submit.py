@@ -26,7 +26,7 @@ __all__ = ["cancel", "submit"]
 )
 @click.option("-o", "--output", "store", type=STORE, help="Store.  [default: NAME.zarr]")
 @click.option(
-    "--allocation", is_flag=True, help="Use one job of several nodes in place of a job for each worker."
+    "--allocation", is_flag=True, help="Use one job of several nodes instead of many jobs of workers."
 )
 @click.option("--retry-failed", is_flag=True, help="Compute failed trials again.")
 @click.option(
@@ -42,8 +42,8 @@ def submit(
 ) -> None:
     """Fill the store of SWEEP on a cluster.
 
-    The command prints the number of a job and returns; the run does not need the login shell. SWEEP may
-    also be a store, as for `widthlaw run`.
+    The command prints the number of a job and returns; the run continues after logout. SWEEP may also
+    be a store, as for `widthlaw run`.
 
     `widthlaw status` shows progress, `widthlaw cancel` ends the run. The same command again resumes.
     """

@@ -112,7 +112,7 @@ def _sampled(path: StorePath, number: int) -> list[Record]:
     level = "equal bits" if shown.exact else "values that agree as on two platforms"
     trials = len({difference.where for difference in shown.differences})
     click.echo(
-        f"{path}: {counted(shown.trials, 'trial')} run again, {trials} of them without {level}",
+        f"{path}: {counted(shown.trials, 'trial')} recomputed; {trials} of them without {level}",
         err=True,
     )
     return [

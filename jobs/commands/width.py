@@ -1,6 +1,6 @@
-"""`widthlaw width`: the width that your own data need, beside what theory says.
+"""`widthlaw width`: the width that your own data need, measured and predicted.
 
-A sweep of a few widths around the prediction of the edge is run and then refined. On structured data
+The command runs a sweep of a few widths around the predicted one, and refines it. On structured data
 the measured width may lie far from the prediction; the refinement goes outwards until it finds it.
 """
 
@@ -17,14 +17,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from jobs.commands.refine import refuse_bucket, rounds
+from jobs.commands.refine import Goal, allocation_status, refuse_bucket, rounds
 from jobs.options import FILE, SHARE, STORE, listing_options, worker_options
-from jobs.output.records import INCOMPLETE, Record, print_records
+from jobs.output.records import Record, print_records
 
 if TYPE_CHECKING:
     import xarray as xr
 
-    from analysis.refinement.allocation import Allocation
+    from analysis.refinement.allocation import State
+    from analysis.study import Study
     from pipeline.store.location import StorePath
     from pipeline.sweep import Sweep
 
@@ -33,10 +34,10 @@ __all__ = ["own_sweep", "width"]
 PROOF = "theorem2-proof"
 
 SEEDS, AROUND = 4, (0.7, 0.9, 1.15, 1.5, 2.0)
-"""The first pass: draws, and widths in units of the predicted one."""
+"""The first sweep: number of draws, and widths relative to the predicted one."""
 
 MOST_WIDTH = 2**20
-"""Largest width of the first pass; the refinement starts here if the prediction lies beyond."""
+"""Largest width of the first sweep; the refinement starts here if the prediction is larger."""
 
 ENDINGS = (".png", ".svg", ".pdf")
 
@@ -96,6 +97,8 @@ def width(
     Exit status: 0; 1 if there is no critical width, for example because alpha is 0; 3 if it is not yet
     known to the precision --to.
     """
+    from analysis.stores import load_store
+    from analysis.study import Study
     from analysis.success import THRESHOLD, Success
     from jobs import launch
     from pipeline import store as stores
@@ -113,12 +116,18 @@ def width(
         if not launch.is_complete(sweep, path):
             stores.open_or_create(path, sweep)
         fill = stack.enter_context(launch.filling(workplace))
-        last = rounds(path, target, None, Success(threshold), fill)
-        sys.exit(_answer(path, data, last, threshold, picture, form))
+        success = Success(threshold)
+        last = rounds(path, Goal(target, success), fill)
+        study = Study(load_store(path), success)
+        print_records(list(_records(study)), form)
+        _explain(data, study, last.states[0])
+        if picture is not None:
+            _draw(study, picture)
+        sys.exit(allocation_status(last))
 
 
 def own_sweep(data: Path, n: int, activation: str, threshold: float) -> Sweep:
-    """Return the sweep of a file of rows, with widths around the one that the edge predicts.
+    """Return a sweep of the rows of a file, with widths around the predicted critical width.
 
     Parameters
     ----------
@@ -157,7 +166,7 @@ def own_sweep(data: Path, n: int, activation: str, threshold: float) -> Sweep:
 
     predicted = _predicted(parse_sweep(written([1]), where), threshold)
     if not math.isfinite(predicted):
-        predicted = 2.0 * n  # alpha is 0 in the first draw; the answer explains it
+        predicted = 2.0 * n  # alpha is 0 in the first draw; `_explain` reports it
     first = sorted({max(1, min(MOST_WIDTH, round(share * predicted))) for share in AROUND})
     return with_extents(parse_sweep(written(first), where), where)
 
@@ -187,7 +196,7 @@ def _predicted(sweep: Sweep, threshold: float) -> float:
 
 
 def _resumed(path: StorePath, sweep: Sweep) -> Sweep:
-    """Return the sweep of an existing store for the same question, or else the new sweep."""
+    """Return the sweep of an existing store, which must suit the new sweep, or the new sweep."""
     from pipeline import store as stores
     from pipeline.errors import StoreError
     from pipeline.store.location import locate
@@ -203,54 +212,41 @@ def _resumed(path: StorePath, sweep: Sweep) -> Sweep:
 # ---- the answer
 
 
-def _answer(
-    path: StorePath,
-    data: Path,
-    last: Allocation,
-    threshold: float | None,
-    picture: Path | None,
-    form: str | None,
-) -> int:
+def _explain(data: Path, study: Study, state: State) -> None:
+    """Print on stderr the reason why there is no critical width, if there is none."""
     from analysis.refinement.allocation import LOST, OPEN
-    from analysis.stores import load_store
-    from analysis.study import Study
-    from analysis.success import Success
-    from pipeline.errors import InputError
 
-    study = Study(load_store(path), Success(threshold))
-    print_records(list(_records(study)), form)
-    state = last.states[0]
     if study.widths.outcome.item() == "degenerate":
         zero = _zero_draws(study.ds)
         click.echo(
             f"{data}: alpha is 0 in {zero} of {study.ds.sizes['seed']} draws, because rows coincide "
             "once they are scaled (or lie in another special position): no width is enough, and "
-            "success against alpha is undefined; leave duplicates out",
+            "success against alpha is undefined; remove duplicate rows",
             err=True,
         )
     elif state.verdict in (LOST, OPEN):
         click.echo(f"{data}: no critical width: {state.why}", err=True)
-    if picture is not None:
-        from analysis.figures import save
-        from analysis.figures.own_data import own_data_figure
-
-        enough = (
-            _spread(study.ds, "sufficient_width")[0] if "sufficient_width" in study.ds else math.nan
-        )
-        try:
-            save(own_data_figure(study, enough), picture)
-        except OSError as error:
-            raise InputError(f"width -o {picture}: cannot be written ({error.strerror})") from None
-        click.echo(str(picture), err=True)
-    return INCOMPLETE if state.verdict == OPEN else 1 if state.verdict == LOST else 0
 
 
-def _records(study: Any) -> Iterator[Record]:
-    """Yield a record for each number of the answer, with its range over draws or its interval."""
+def _draw(study: Study, picture: Path) -> None:
+    from analysis.figures import save
+    from analysis.figures.own_data import own_data_figure
+    from pipeline.errors import InputError
+
+    enough = _spread(study.ds, "sufficient_width")[0] if "sufficient_width" in study.ds else math.nan
+    try:
+        save(own_data_figure(study, enough), picture)
+    except OSError as error:
+        raise InputError(f"width -o {picture}: cannot be written ({error.strerror})") from None
+    click.echo(str(picture), err=True)
+
+
+def _records(study: Study) -> Iterator[Record]:
+    """Yield a record for each quantity, with its range over the draws or its interval."""
     cell = study.widths.squeeze()
     yield _record("alpha", *_spread(study.ds, "alpha"), "median and range over the draws")
     if "sufficient_width" in study.ds:
-        note = "Theorem 2's proof: this width suffices in at least half of the draws"
+        note = "sufficient by the proof of Theorem 2; median and range over the draws"
         yield _record("sufficient width", *_spread(study.ds, "sufficient_width"), note)
     else:
         note = "the proof of Theorem 2 does not cover this activation"
@@ -277,7 +273,7 @@ def _record(quantity: str, value: float, low: float, high: float, note: str) -> 
 
 
 def _spread(ds: xr.Dataset, name: str) -> tuple[float, float, float]:
-    """Return the median and the range over the draws that ran."""
+    """Return the median and the range over the finished draws."""
     import numpy as np
 
     values = ds[name].values.ravel()

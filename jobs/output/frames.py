@@ -1,4 +1,4 @@
-"""Rows in a sequence of frames, printed or written to a file lazily.
+"""Rows of a sequence of frames, printed or written to a file lazily.
 
 A file is written atomically: under a temporary name beside it, renamed at the end.
 """
@@ -27,7 +27,7 @@ Frames = Iterable["pd.DataFrame"]
 def print_rows(frames: Frames, form: str | None) -> None:
     """Print rows as text, CSV or JSON."""
     _STREAMS[form](frames, sys.stdout)
-    sys.stdout.flush()  # a closed pipe raises here, and not when Python exits
+    sys.stdout.flush()  # a closed pipe raises here, not when Python exits
 
 
 def check_output(file: Path) -> None:
@@ -36,7 +36,7 @@ def check_output(file: Path) -> None:
     Raises
     ------
     InputError
-        Its ending is none that is known, a folder lies there, or a library is missing.
+        The ending is unknown, the path is a folder, or a library is missing.
     """
     if file.suffix not in ENDINGS:
         raise InputError(f"-o {file}: unknown ending; expected one of {', '.join(ENDINGS)}")
@@ -53,12 +53,12 @@ def check_output(file: Path) -> None:
 
 
 def write_rows(frames: Frames, file: Path) -> None:
-    """Write rows to a file in the format of its ending; what was there is replaced at the end.
+    """Write rows to a file in the format of its ending; an existing file is replaced at the end.
 
     Raises
     ------
     InputError
-        The file cannot be made there.
+        The file cannot be written.
     """
     with _beside(file) as draft:
         ENDINGS[file.suffix](frames, draft)
@@ -180,7 +180,7 @@ def _parquet(frames: Frames, file: Path) -> None:
 
 
 def _arrow_type(pa: Any, column: pd.Series[Any]) -> Any:
-    """Return the type of a column; its values do not matter, for there may be none."""
+    """Return the type of a column from its dtype alone, as there may be no values."""
     known = {"b": pa.bool_(), "i": pa.int64(), "u": pa.uint64(), "f": pa.float64()}
     return known.get(column.dtype.kind, pa.string())
 

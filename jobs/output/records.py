@@ -44,7 +44,7 @@ INCOMPLETE = 3
 """Exit statuses of a store with failed trials, and of one with pending trials."""
 
 OPTIONS = {"budgets": "budget"}
-"""Options of the command line whose name is not that of the parameter of the analysis."""
+"""Options whose name differs from that of the parameter in `analysis`."""
 
 
 def print_records(records: list[Record], form: str | None) -> None:
@@ -63,7 +63,7 @@ def print_records(records: list[Record], form: str | None) -> None:
 
 
 def json_text(value: object) -> str:
-    """Strict JSON."""
+    """Return strict JSON."""
     return json.dumps(value, indent=2, allow_nan=False)
 
 
@@ -108,17 +108,17 @@ def print_failures(path: StorePath) -> None:
 
 
 def report_gaps(path: StorePath, then: str, *, listing: bool = False) -> int:
-    """Report on stderr the trials of a store that have no result, and return the exit status.
+    """Report the trials of a store without a result on stderr, and return the exit status.
 
     Parameters
     ----------
     path
         The store.
     then
-        The consequence for the command while trials are pending.
+        The consequence of pending trials, for the message.
     listing
-        True for a command that lists or checks trials: failed ones are then no failure of the command,
-        and are not explained.
+        True for a command that lists or checks trials. Failed trials then do not make the command fail,
+        and their messages are not printed.
     """
     from pipeline.store import Store
 
@@ -135,7 +135,7 @@ def report_gaps(path: StorePath, then: str, *, listing: bool = False) -> int:
 
 
 def print_change(change: Change, out: StorePath, dry_run: bool) -> None:
-    """Print how the axes of a store change, and how many trials are there and pending."""
+    """Print the change of the axes of a store, and its numbers of finished and pending trials."""
     axes = [
         {"axis": axis, "before": _values(change.before[axis]), "after": _values(change.after[axis])}
         for axis in change.after
@@ -158,13 +158,13 @@ def _values(values: Sequence[float]) -> str:
 
 @contextmanager
 def naming_options(command: str, path: StorePath) -> Iterator[None]:
-    """Let input errors name the command, its option, and the store."""
+    """Make input errors name the command, its option, and the store."""
     from pipeline.errors import CommandError, InputError, ParameterError, StoreError
 
     try:
         yield
     except (StoreError, CommandError):
-        raise  # they name the store
+        raise  # the message names the store already
     except ParameterError as error:
         option = OPTIONS.get(error.parameter, error.parameter)
         raise CommandError(f"{command} {path}: --{option}: {error.text}") from error

@@ -60,7 +60,12 @@ def check_store(path: StorePath) -> dict[str, Any]:
     """
     location = locate(path)
     if not location.exists():
-        raise StoreError(f"store {path}: not found; `widthlaw run SWEEP -o {path}` would make one")
+        remedy = (
+            "give a store, such as mine.zarr, not a sweep"
+            if str(path).endswith(".toml")
+            else f"`widthlaw run SWEEP -o {path}` makes one"
+        )
+        raise StoreError(f"store {path}: not found; {remedy}")
     try:
         attributes: dict[str, Any] = dict(open_group(location).attrs)
     except (*NOT_A_GROUP, RecursionError) as error:

@@ -15,7 +15,7 @@ import xarray as xr
 import pipeline
 from analysis import critical_widths, open_store
 from analysis.success import Success
-from jobs.commands.refine import rounds
+from jobs.commands.refine import Goal, rounds
 from pipeline import store
 
 RULE = Success()
@@ -77,7 +77,7 @@ def test_the_uniform_grid_needs_five_times_the_trials(make_sweep, tmp_path, case
     def fill(path) -> None:
         outcomes.append(pipeline.run(store.stored_sweep(path), path))
 
-    states = rounds(path, case.target, None, RULE, fill).states
+    states = rounds(path, Goal(case.target, RULE), fill).states
     trials = sum(outcome.trials for outcome in outcomes)
     seconds = sum(outcome.seconds for outcome in outcomes)
 

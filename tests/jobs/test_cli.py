@@ -22,10 +22,10 @@ from pipeline import store
 from pipeline.execution.compute import compute_block
 
 
-def test_help_names_every_command(widthlaw) -> None:
-    told = widthlaw("--help")
-    assert told.returncode == 0
-    assert all(name in told.stdout for name in COMMANDS)
+def test_help_lists_every_command(widthlaw) -> None:
+    result = widthlaw("--help")
+    assert result.returncode == 0
+    assert all(name in result.stdout for name in COMMANDS)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -35,11 +35,11 @@ def test_every_command_has_help_and_imports_little_for_it(name) -> None:
         "try: main([sys.argv[1], '--help'])\n"
         "finally: print(*sorted({'numpy', 'zarr', 'xarray', 'pandas', 'dask'} & set(sys.modules)))"
     )
-    told = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", check, name], capture_output=True, text=True, check=True
     )
-    assert told.stdout.startswith(f"Usage: -c {name}")
-    assert told.stdout.endswith("\n\n"), told.stdout.splitlines()[-1]
+    assert result.stdout.startswith(f"Usage: -c {name}")
+    assert result.stdout.endswith("\n\n"), result.stdout.splitlines()[-1]
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -60,7 +60,7 @@ def test_bundled_sweeps_are_listed(widthlaw) -> None:
     assert {"figure1", "spectrum-evolution", "theorem2", "alpha-stress", "tiny"} <= names
 
 
-def test_a_sweep_runs_and_is_asked(widthlaw, write_sweep, tmp_path) -> None:
+def test_a_sweep_runs_and_can_be_queried_fitted_and_drawn(widthlaw, write_sweep, tmp_path) -> None:
     path = tmp_path / "small.zarr"
     ran = widthlaw("run", write_sweep(n="[6, 12, 24]"), "-o", path, "--workers", 2)
     assert ran.returncode == 0, ran.stderr
@@ -81,36 +81,38 @@ def test_a_sweep_runs_and_is_asked(widthlaw, write_sweep, tmp_path) -> None:
 
 
 def test_a_dry_run_touches_nothing(widthlaw, write_sweep, tmp_path) -> None:
-    told = widthlaw("run", write_sweep(), "-o", tmp_path / "a.zarr", "--dry-run")
-    assert told.returncode == 0
-    assert "trials" in told.stdout
+    result = widthlaw("run", write_sweep(), "-o", tmp_path / "a.zarr", "--dry-run")
+    assert result.returncode == 0
+    assert "trials" in result.stdout
     assert not (tmp_path / "a.zarr").exists()
 
 
-def test_a_dry_run_tells_what_is_left_and_refuses_what_a_run_would(
+def test_a_dry_run_counts_pending_trials_and_refuses_what_a_run_would(
     widthlaw, make_sweep, write_sweep, tmp_path
 ) -> None:
     path, sweep = tmp_path / "a.zarr", make_sweep()
     store.create(path, sweep, seeds_per_chunk=4)
     cut = list(store.Store(path, sweep).pending_blocks())
     store.Store(path, sweep).write(cut[0], compute_block(sweep, cut[0]))
-    told = widthlaw("run", write_sweep(), "-o", path, "--dry-run")
-    assert told.returncode == 0
+    result = widthlaw("run", write_sweep(), "-o", path, "--dry-run")
+    assert result.returncode == 0
     left = sweep.trials - cut[0].trials
-    assert ["trials", "to", "compute", str(left)] in [line.split() for line in told.stdout.splitlines()]
+    assert ["trials", "to", "compute", str(left)] in [
+        line.split() for line in result.stdout.splitlines()
+    ]
     other = widthlaw("run", write_sweep(entropy=8), "-o", path, "--dry-run")
     assert other.returncode == 2
     assert "belongs to another sweep" in other.stderr
 
 
-def test_a_rotten_chunk_is_named_as_damage(widthlaw, make_sweep, tmp_path) -> None:
+def test_a_damaged_chunk_is_reported_as_damage(widthlaw, make_sweep, tmp_path) -> None:
     path = tmp_path / "a.zarr"
     pipeline.run(make_sweep(), path)
     chunk = next(file for file in (path / "alpha" / "c").rglob("*") if file.is_file())
     chunk.write_bytes(bytes([chunk.read_bytes()[0] ^ 1]) + chunk.read_bytes()[1:])
-    told = widthlaw("fit", path)
-    assert told.returncode == 1
-    assert "a chunk of the store is damaged" in told.stderr
+    result = widthlaw("fit", path)
+    assert result.returncode == 1
+    assert "a chunk of the store is damaged" in result.stderr
 
 
 def test_an_incomplete_store_exits_with_three(widthlaw, make_sweep, tmp_path) -> None:
@@ -119,7 +121,7 @@ def test_an_incomplete_store_exits_with_three(widthlaw, make_sweep, tmp_path) ->
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
         (("run", "teorem2"), "did you mean 'theorem2'"),
         (("run", "tiny", "-o", "{tmp}/folder"), "holds no Zarr v3 group"),
@@ -144,28 +146,28 @@ def test_an_incomplete_store_exits_with_three(widthlaw, make_sweep, tmp_path) ->
         (("run", "tiny", "--workers", "0"), "--workers"),
     ],
 )
-def test_wrong_input_exits_with_two_and_says_why(widthlaw, make_sweep, tmp_path, line, said) -> None:
+def test_wrong_input_exits_with_two_and_a_reason(widthlaw, make_sweep, tmp_path, line, message) -> None:
     (tmp_path / "folder").mkdir()
     store.create(tmp_path / "small.zarr", make_sweep())
-    told = widthlaw(*(str(word).replace("{tmp}", str(tmp_path)) for word in line))
-    assert told.returncode == 2, told.stderr
-    assert said.replace("{tmp}", str(tmp_path)) in told.stderr
-    assert "Traceback" not in told.stderr
+    result = widthlaw(*(str(word).replace("{tmp}", str(tmp_path)) for word in line))
+    assert result.returncode == 2, result.stderr
+    assert message.replace("{tmp}", str(tmp_path)) in result.stderr
+    assert "Traceback" not in result.stderr
 
 
-@pytest.mark.parametrize("place", [0, 1, 2])
-def test_debug_shows_where_from_anywhere_on_the_line(widthlaw, place) -> None:
+@pytest.mark.parametrize("position", [0, 1, 2])
+def test_debug_shows_where_from_anywhere_on_the_line(widthlaw, position) -> None:
     line = ["run", "nothing"]
-    told = widthlaw(*line[:place], "--debug", *line[place:])
-    assert told.returncode == 2
-    assert "Traceback" in told.stderr
-    assert told.stderr.splitlines()[-1].startswith("widthlaw: sweep nothing: neither a file nor")
+    result = widthlaw(*line[:position], "--debug", *line[position:])
+    assert result.returncode == 2
+    assert "Traceback" in result.stderr
+    assert result.stderr.splitlines()[-1].startswith("widthlaw: sweep nothing: neither a file nor")
 
 
-def test_what_follows_a_bare_double_dash_is_no_option(widthlaw) -> None:
-    told = widthlaw("run", "--", "--debug")
-    assert told.returncode == 2
-    assert told.stderr.startswith("widthlaw: sweep --debug: neither a file nor")
+def test_no_option_follows_a_bare_double_dash(widthlaw) -> None:
+    result = widthlaw("run", "--", "--debug")
+    assert result.returncode == 2
+    assert result.stderr.startswith("widthlaw: sweep --debug: neither a file nor")
 
 
 def test_an_interrupt_ends_cleanly_and_the_same_command_resumes(
@@ -179,10 +181,10 @@ def test_an_interrupt_ends_cleanly_and_the_same_command_resumes(
         assert run.poll() is None
         assert time.monotonic() < deadline
     os.killpg(run.pid, signal.SIGINT)
-    said = run.communicate(timeout=60)[1]
+    errors = run.communicate(timeout=60)[1]
     assert run.returncode == 130
-    assert "the same command resumes" in said
-    assert "Traceback" not in said
+    assert "the same command resumes" in errors
+    assert "Traceback" not in errors
     assert store.Store(path).counts()["done"] > 0
     assert widthlaw("run", sweep, "-o", path).returncode == 0
     assert widthlaw("run", sweep, "-o", tmp_path / "b.zarr").returncode == 0
@@ -204,10 +206,10 @@ def test_workers_that_start_see_no_interrupt(command, write_sweep, tmp_path, num
     else:
         assert "dashboard" in run.stderr.readline()
         run.send_signal(number)
-    said = run.communicate(timeout=60)[1]
+    errors = run.communicate(timeout=60)[1]
     assert run.returncode == 130
-    assert "interrupted" in said
-    assert "Traceback" not in said
+    assert "interrupted" in errors
+    assert "Traceback" not in errors
 
 
 @pytest.fixture
@@ -241,6 +243,6 @@ def test_a_full_disk_stops_with_one_line_and_the_store_resumes_elsewhere(
 
 def test_a_read_only_disk_is_refused(small_disk, widthlaw) -> None:
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
-    told = widthlaw("run", "tiny", "-o", small_disk / "a.zarr")
-    assert told.returncode == 2
-    assert "cannot be made in" in told.stderr
+    result = widthlaw("run", "tiny", "-o", small_disk / "a.zarr")
+    assert result.returncode == 2
+    assert "cannot be made in" in result.stderr

@@ -28,8 +28,8 @@ def scheduler(tmp_path: Path) -> Iterator[str]:
             line = [sys.executable, "-m", "dask", *map(str, words)]
             process = stack.enter_context(subprocess.Popen(line, stderr=subprocess.PIPE, text=True))
             stack.callback(process.kill)
-            said = iter(process.stderr.readline, "")
-            address = next(text for text in said if "Scheduler at" in text or "Registered to" in text)
+            lines = iter(process.stderr.readline, "")
+            address = next(text for text in lines if "Scheduler at" in text or "Registered to" in text)
         yield address.split()[-1]
 
 
@@ -41,25 +41,25 @@ def test_an_address_profile_reaches_a_scheduler_by_its_certificates(
         f'system = "address"\naddress = "{scheduler}"\ntls_ca_file = "tls/certificate.pem"\n'
         'tls_cert = "tls/certificate.pem"\ntls_key = "tls/key.pem"\n'
     )
-    told = widthlaw("run", "tiny", "-o", tmp_path / "t.zarr", "--profile", profile)
-    assert told.returncode == 0, told.stderr
-    assert "1 worker, dashboard" in told.stderr
-    assert "not encrypted" not in told.stderr
+    result = widthlaw("run", "tiny", "-o", tmp_path / "t.zarr", "--profile", profile)
+    assert result.returncode == 0, result.stderr
+    assert "1 worker, dashboard" in result.stderr
+    assert "not encrypted" not in result.stderr
     refused = widthlaw("run", "tiny", "-o", tmp_path / "u.zarr", "--scheduler", scheduler)
     assert refused.returncode == 2
     assert "no Dask scheduler answers there" in refused.stderr
 
 
-def test_a_local_profile_says_how_many_workers(tmp_path, widthlaw) -> None:
+def test_a_local_profile_sets_the_number_of_workers(tmp_path, widthlaw) -> None:
     profile = tmp_path / "mine.toml"
     profile.write_text('system = "local"\nworkers = 1\n')
-    told = widthlaw("run", "tiny", "-o", tmp_path / "t.zarr", "--profile", profile)
-    assert told.returncode == 0, told.stderr
-    assert "1 worker, dashboard" in told.stderr
+    result = widthlaw("run", "tiny", "-o", tmp_path / "t.zarr", "--profile", profile)
+    assert result.returncode == 0, result.stderr
+    assert "1 worker, dashboard" in result.stderr
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (("--profile", "slurm"), "`widthlaw submit SWEEP --profile slurm` submits them"),
         (("--profile", "address"), "needs an address"),
@@ -71,8 +71,8 @@ def test_a_local_profile_says_how_many_workers(tmp_path, widthlaw) -> None:
         ),
     ],
 )
-def test_what_cannot_be_meant_is_refused(tmp_path, widthlaw, words, said) -> None:
-    told = widthlaw("run", "tiny", "-o", tmp_path / "t.zarr", *words)
-    assert told.returncode == 2
-    assert said in told.stderr
+def test_contradictory_workers_are_refused(tmp_path, widthlaw, words, message) -> None:
+    result = widthlaw("run", "tiny", "-o", tmp_path / "t.zarr", *words)
+    assert result.returncode == 2
+    assert message in result.stderr
     assert not (tmp_path / "t.zarr").exists()

@@ -37,7 +37,7 @@ SYSTEM = System(
     _options,
     submit="condor_submit",
     cancel="condor_rm",
-    ask="condor_q {ids} -af ClusterId JobStatus",
+    query="condor_q {ids} -af ClusterId JobStatus",
     answer=r"^\s*(?P<id>\d+)\s+(?P<state>\d)",
     queued="[15]",
     ended="[34]",

@@ -30,10 +30,11 @@ SYSTEM = System(
     _options,
     submit="bsub",
     cancel="bkill",
-    ask="bjobs -w {ids}",
+    query="bjobs -w {ids}",
     answer=r"^\s*(?P<id>\d+)\s+\S+\s+(?P<state>\w+)",
     queued="PEND|WAIT|PSUSP",
     ended="DONE|EXIT",
     prefix="#BSUB",
+    id_variable="LSB_JOBID",
     stdin=True,
 )

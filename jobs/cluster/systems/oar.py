@@ -25,9 +25,10 @@ SYSTEM = System(
     _options,
     submit="oarsub -S",
     cancel="oardel",
-    ask="oarstat -s -j {id}",
+    query="oarstat -s -j {id}",
     answer=r"^\s*(?P<id>\d+)\s*:\s*(?P<state>\w+)",
     queued=r"Waiting|Hold|Launching|to\w+",
     ended="Terminated|Error",
     prefix="#OAR",
+    id_variable="OAR_JOB_ID",
 )

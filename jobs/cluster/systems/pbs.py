@@ -25,9 +25,10 @@ SYSTEM = System(
     _options,
     submit="qsub",
     cancel="qdel",
-    ask="qstat -f {ids}",
+    query="qstat -f {ids}",
     answer=r"^Job Id:\s*(?P<id>\d+)[\s\S]*?job_state\s*=\s*(?P<state>\w)",
     queued="[QHWTM]",
     ended="[CFX]",
     prefix="#PBS",
+    id_variable="PBS_JOBID",
 )

@@ -24,10 +24,11 @@ SYSTEM = System(
     _options,
     submit="qsub",
     cancel="qdel",
-    ask="qstat -u *",
+    query="qstat -u *",
     answer=r"^\s*(?P<id>\d+)\s+\S+\s+\S+\s+\S+\s+(?P<state>\w+)",
     queued=r"\w*w\w*",
     ended="z",
     prefix="#$",
+    id_variable="JOB_ID",
     lacks=frozenset({"launcher"}),
 )

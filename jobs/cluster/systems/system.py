@@ -57,7 +57,7 @@ class System:
         Turns a request into options of that class.
     submit, cancel
         Commands; the script or the job id is appended.
-    ask
+    query
         Command that lists jobs, with {id}, {ids} or {commas} for their ids.
     answer
         Regular expression of one job in its output, with groups `id` and `state`.
@@ -65,10 +65,12 @@ class System:
         Regular expressions of states; any other state counts as running.
     prefix
         Start of a directive in a job script.
+    id_variable
+        Environment variable in which a job finds its own id; "" if there is none.
     launcher
         Command that starts another on every node of a job; None where the profile must name one.
     lacks
-        Keys of a profile that it cannot honour.
+        Keys of a profile that have no meaning for it.
     stdin
         True if the script is submitted on standard input.
     directive
@@ -78,19 +80,20 @@ class System:
     line
         Turns prologue and command into the line of a job script that runs the command.
     cluster_query, cluster_answer
-        Command that prints the name of the cluster, and the regular expression of that name; "" where
-        the name of the host has to do.
+        Command that prints the name of the cluster, and the regular expression of that name; "" to use
+        the name of the host.
     """
 
     cluster: str
     options: Callable[[JobRequest], Options]
     submit: str
     cancel: str
-    ask: str
+    query: str
     answer: str
     queued: str
     ended: str
     prefix: str
+    id_variable: str = ""
     launcher: str | None = None
     lacks: frozenset[str] = frozenset()
     stdin: bool = False

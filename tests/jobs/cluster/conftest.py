@@ -49,10 +49,10 @@ def on_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Pa
 
     def put(name: str, script: str) -> Path:
         (tmp_path / "bin").mkdir(exist_ok=True)
-        command, said = tmp_path / "bin" / name, tmp_path / f"{name}.said"
-        command.write_text(f'#!/bin/sh\necho "$@" > {said}\ncat >> {said}\n{script}\n')
+        command, calls = tmp_path / "bin" / name, tmp_path / f"{name}.calls"
+        command.write_text(f'#!/bin/sh\necho "$@" > {calls}\ncat >> {calls}\n{script}\n')
         command.chmod(0o755)
         monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
-        return said
+        return calls
 
     return put

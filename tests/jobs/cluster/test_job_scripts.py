@@ -27,12 +27,12 @@ HEADERS = {
 }
 
 
-def test_every_system_is_looked_at() -> None:
+def test_every_system_is_tested() -> None:
     assert list(systems.SYSTEMS) == SYSTEMS
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
-def test_a_script_asks_and_runs_our_command(profile, tmp_path, system) -> None:
+def test_a_script_requests_resources_and_runs_our_command(profile, tmp_path, system) -> None:
     logs = tmp_path / "run" / "logs"
     made = job_scripts.job(
         profile(system),
@@ -45,12 +45,12 @@ def test_a_script_asks_and_runs_our_command(profile, tmp_path, system) -> None:
     script = made.job_script()
     prefix = "" if system == "htcondor" else f"{systems.SYSTEMS[system].prefix} "
     extra = "MaxRetries = 3" if system == "htcondor" else "--extra one"
-    for asked in [*HEADERS[system], extra]:
-        assert f"{prefix}{asked}" in script
+    for line in [*HEADERS[system], extra]:
+        assert f"{prefix}{line}" in script
     assert str(logs) in script
     lines = ["export PYTHONSAFEPATH=1", "module load python", "export A=", "exec "]
-    places = [script.index(line) for line in lines]
-    assert places == sorted(places)
+    positions = [script.index(line) for line in lines]
+    assert positions == sorted(positions)
     assert "dask_worker" not in script
     assert not logs.parent.exists()
 
@@ -61,7 +61,7 @@ def test_the_command_is_quoted_for_the_shell(profile, tmp_path, system) -> None:
     assert shlex.split(made.job_script().strip().splitlines()[-1]) == ["exec", *COMMAND]
 
 
-def test_htcondor_takes_one_line_for_its_shell_and_no_macro_from_it(profile, tmp_path) -> None:
+def test_htcondor_gets_one_line_without_macros(profile, tmp_path) -> None:
     made = job_scripts.job(profile("htcondor"), name="a", command=COMMAND, log_directory=tmp_path)
     arguments = re.search(r'Arguments = "-c \'(.*)\'"', made.job_script())
     assert arguments is not None
@@ -74,10 +74,10 @@ def test_htcondor_takes_one_line_for_its_shell_and_no_macro_from_it(profile, tmp
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
-def test_what_the_controller_asks_otherwise(profile, tmp_path, system) -> None:
-    asked = {"walltime": 600} if system == "htcondor" else {"walltime": 600, "queue": "short"}
+def test_arguments_override_the_profile(profile, tmp_path, system) -> None:
+    options = {"walltime": 600} if system == "htcondor" else {"walltime": 600, "queue": "short"}
     made = job_scripts.job(
-        profile(system), name="a", command=["x"], log_directory=tmp_path, directives=[], **asked
+        profile(system), name="a", command=["x"], log_directory=tmp_path, directives=[], **options
     )
     script = made.job_script()
     assert "extra" not in script
@@ -87,7 +87,7 @@ def test_what_the_controller_asks_otherwise(profile, tmp_path, system) -> None:
 
 
 @pytest.mark.parametrize(
-    ("system", "asked"),
+    ("system", "expected"),
     [
         ("slurm", ["--nodes=3", "--ntasks-per-node=1", "--cpus-per-task=2"]),
         ("pbs", ["-l select=3:ncpus=2:mem=1908MB", "-l place=scatter"]),
@@ -95,17 +95,17 @@ def test_what_the_controller_asks_otherwise(profile, tmp_path, system) -> None:
         ("oar", ["-l /nodes=3/core=2,"]),
     ],
 )
-def test_a_job_of_several_nodes(profile, tmp_path, system, asked) -> None:
+def test_a_job_of_several_nodes(profile, tmp_path, system, expected) -> None:
     mine = profile(system, launcher="'mpiexec --pernode'")
     made = job_scripts.job(mine, name="a", command=["x"], log_directory=tmp_path, cores=2, nodes=3)
-    for line in asked:
+    for line in expected:
         assert f"{systems.SYSTEMS[system].prefix} {line}" in made.job_script()
     assert "-n 1\n" not in made.job_script()
     assert "hosts=1" not in made.job_script()
     assert job_scripts.launcher(mine) == ["mpiexec", "--pernode"]
 
 
-def test_a_launcher_is_srun_or_the_sites(profile, tmp_path) -> None:
+def test_the_launcher_is_srun_or_that_of_the_profile(profile, tmp_path) -> None:
     assert job_scripts.launcher(profile("slurm")) == ["srun"]
     with pytest.raises(QueueError, match=r"launcher: missing.*without --allocation"):
         job_scripts.job(profile("pbs"), name="a", command=["x"], log_directory=tmp_path, nodes=2)
@@ -113,14 +113,14 @@ def test_a_launcher_is_srun_or_the_sites(profile, tmp_path) -> None:
         job_scripts.launcher(profile("htcondor"))
 
 
-def test_own_slots_of_grid_engine_go_first(profile, tmp_path) -> None:
+def test_slots_of_the_profile_replace_the_default_on_grid_engine(profile, tmp_path) -> None:
     mine = profile("sge", directives="['-pe shared 2']")
     made = job_scripts.job(mine, name="a", command=["x"], log_directory=tmp_path, cores=2)
     assert "-pe shared 2" in made.job_script()
     assert "-pe smp" not in made.job_script()
 
 
-def test_names_that_systems_refuse_are_changed(profile, tmp_path) -> None:
+def test_job_names_become_valid_on_every_system(profile, tmp_path) -> None:
     made = job_scripts.job(profile("sge"), name="1 a/b", command=["x"], log_directory=tmp_path)
     assert "#$ -N w1-a-b\n" in made.job_script()
 

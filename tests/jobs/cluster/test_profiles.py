@@ -46,7 +46,7 @@ def write(config: Path) -> Callable[..., Path]:
 
 
 @pytest.mark.parametrize("name", sorted(BUNDLED))
-def test_bundled_profiles_load_and_say_what_they_are_for(name) -> None:
+def test_bundled_profiles_load_and_state_their_purpose(name) -> None:
     profile = load_profile(name)
     assert profile.system == profile.name == name
     assert profile.about.endswith(".")
@@ -63,7 +63,7 @@ def test_the_keys_in_the_comments_of_a_bundled_profile_are_keys(name, tmp_path) 
     assert load_profile(tmp_path / "mine.toml").system == name
 
 
-def test_there_are_the_bundled_ones_and_the_users_go_first(write) -> None:
+def test_a_users_profile_takes_precedence_over_a_bundled_one(write) -> None:
     assert set(profile_files()) == BUNDLED
     file = write("slurm")
     assert load_profile("slurm").path == file
@@ -80,7 +80,7 @@ def test_sizes_and_times_are_bytes_and_seconds(write) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "parts"),
     [
         ({"wrokers": "3"}, ["wrokers: unknown key (did you mean 'workers'?)", "known are system"]),
         ({"system": "'slrum'"}, ["system: got 'slrum' (did you mean 'slurm'?)", "expected one of"]),
@@ -112,17 +112,17 @@ def test_sizes_and_times_are_bytes_and_seconds(write) -> None:
         ({"system": "'sge'", "launcher": "'mpiexec'"}, ["launcher: a profile of sge has no such key"]),
     ],
 )
-def test_what_is_wrong_is_said(write, change, said) -> None:
+def test_every_problem_is_named(write, change, parts) -> None:
     file = write(**change)
     with pytest.raises(ProfileError) as error:
         load_profile("mine")
     assert str(error.value).startswith(f"profile {file}: ")
-    for part in said:
+    for part in parts:
         assert part in str(error.value)
 
 
 @pytest.mark.parametrize("key", ["workers", "memory", "walltime"])
-def test_a_batch_system_needs(config, key) -> None:
+def test_a_batch_system_needs_these_keys(config, key) -> None:
     kept = [line for line in SLURM.splitlines() if not line.startswith(f"{key} ")]
     (config / "profiles" / "mine.toml").write_text("\n".join(kept))
     with pytest.raises(ProfileError, match=f"{key}: missing, a profile of slurm needs it"):
@@ -130,7 +130,7 @@ def test_a_batch_system_needs(config, key) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("system = 'address'\naddress = '10.0.0.1'", 'such as "tls://10.0.0.1:8786"'),
         ("system = 'address'\ntls_cert = 'a.pem'", "needs tls_key"),
@@ -139,21 +139,21 @@ def test_a_batch_system_needs(config, key) -> None:
         ("system = ", "not valid TOML"),
     ],
 )
-def test_other_files_that_are_wrong(tmp_path, text, said) -> None:
+def test_other_invalid_profiles_are_refused(tmp_path, text, message) -> None:
     (tmp_path / "a.toml").write_text(text)
     with pytest.raises(ProfileError) as error:
         load_profile(tmp_path / "a.toml")
-    assert said in str(error.value)
+    assert message in str(error.value)
 
 
-def test_files_lie_beside_their_profile(tmp_path) -> None:
+def test_paths_are_relative_to_the_profile(tmp_path) -> None:
     (tmp_path / "ca.pem").touch()
     (tmp_path / "a.toml").write_text("system = 'address'\ntls_ca_file = 'ca.pem'")
     assert load_profile(tmp_path / "a.toml").tls_ca_file == str(tmp_path / "ca.pem")
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "message"),
     [
         ("slrum", "no such profile (did you mean 'slurm'?); known are address, "),
         ("{tmp}/none.toml", "none.toml: cannot be read (No such file or directory)"),
@@ -161,21 +161,23 @@ def test_files_lie_beside_their_profile(tmp_path) -> None:
         ("{tmp}/bytes.toml", "bytes.toml: cannot be read (it is not text in UTF-8)"),
     ],
 )
-def test_what_cannot_be_read(tmp_path, name, said) -> None:
+def test_an_unreadable_profile_is_refused(tmp_path, name, message) -> None:
     (tmp_path / "folder.toml").mkdir()
     (tmp_path / "bytes.toml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ProfileError) as error:
         load_profile(name.format(tmp=tmp_path))
-    assert said in str(error.value)
+    assert message in str(error.value)
 
 
 def listed(widthlaw) -> dict[str, dict[str, str]]:
-    told = widthlaw("profiles", "--json")
-    assert told.returncode == 0, told.stderr
-    return {record["profile"]: record for record in json.loads(told.stdout)}
+    result = widthlaw("profiles", "--json")
+    assert result.returncode == 0, result.stderr
+    return {record["profile"]: record for record in json.loads(result.stdout)}
 
 
-def test_profiles_are_listed_with_what_they_are_good_for_here(widthlaw, write, monkeypatch) -> None:
+def test_profiles_are_listed_with_the_reason_why_they_are_unusable(
+    widthlaw, write, monkeypatch
+) -> None:
     file, broken = write(), write("broken", memory="'2'", walltime="'2'")
     monkeypatch.setenv("PATH", os.devnull)
     records = listed(widthlaw)
@@ -200,7 +202,7 @@ def test_a_profile_is_usable_where_its_submit_command_is(widthlaw, tmp_path, mon
     assert not (tmp_path / "ran").exists()
 
 
-def test_to_list_writes_nothing_and_runs_nothing(widthlaw, write, tmp_path, monkeypatch) -> None:
+def test_listing_writes_nothing_and_runs_nothing(widthlaw, write, tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("DASK_CONFIG", str(tmp_path / "dask"))
     write(prologue=f"['touch {tmp_path}/ran', '$(touch {tmp_path}/ran)']", python=f"'{tmp_path}/p'")
     text = widthlaw("profiles")

@@ -1,4 +1,4 @@
-"""The commands of every batch system are called as they expect, and their answers are understood."""
+"""Every batch system gets the commands that it expects, and its answers are understood."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ANSWERS = {
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_a_job_is_submitted(profile, on_path, tmp_path, system) -> None:
     command, answer, job_id = ANSWERS[system]
-    said = on_path(command, answer)
+    calls = on_path(command, answer)
     script = tmp_path / "run" / "a.sh"
     made = job_scripts.job(
         profile(system), name="a", command=["x"], log_directory=tmp_path / "run" / "logs"
@@ -35,28 +35,28 @@ def test_a_job_is_submitted(profile, on_path, tmp_path, system) -> None:
     assert queue.submit_job(made, script) == job_id
     assert script.read_text() == made.job_script()
     assert (tmp_path / "run" / "logs").is_dir()
-    told = said.read_text()
-    assert (made.job_script() if system == "lsf" else str(script)) in told
+    text = calls.read_text()
+    assert (made.job_script() if system == "lsf" else str(script)) in text
 
 
 @pytest.mark.parametrize(
-    ("answer", "said"),
+    ("answer", "message"),
     [
         ("echo >&2; echo 'error: invalid partition' >&2; exit 1", "refused (error: invalid partition)"),
         ("exit 3", "refused (no output, exit status 3)"),
         ("echo hello", "no job id in its answer (hello)"),
     ],
 )
-def test_a_refusal_is_told(profile, on_path, tmp_path, answer, said) -> None:
+def test_a_refusal_is_quoted(profile, on_path, tmp_path, answer, message) -> None:
     on_path("sbatch", answer)
     made = job_scripts.job(profile("slurm"), name="a", command=["x"], log_directory=tmp_path)
     with pytest.raises(QueueError) as error:
         queue.submit_job(made, tmp_path / "a.sh")
-    assert said in str(error.value)
+    assert message in str(error.value)
     assert f"sbatch {tmp_path}/a.sh" in str(error.value)
 
 
-def test_no_command_no_job(profile, tmp_path, monkeypatch) -> None:
+def test_a_missing_command_is_named(profile, tmp_path, monkeypatch) -> None:
     made = job_scripts.job(profile("slurm"), name="a", command=["x"], log_directory=tmp_path)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(QueueError, match="sbatch: not on PATH"):
@@ -122,31 +122,33 @@ def test_states_are_understood(on_path, tmp_path, system, command, answer, state
         ("htcondor", "condor_q", "Failed to connect to schedd", None),
     ],
 )
-def test_no_answer_is_not_taken_for_the_end(on_path, system, command, error, state) -> None:
+def test_a_failed_query_does_not_mean_that_the_job_is_gone(
+    on_path, system, command, error, state
+) -> None:
     on_path(command, f"echo '{error}' >&2; exit 1")
     assert queue.job_state(system, "12") == state
 
 
-def test_a_slow_answer_is_none(on_path, monkeypatch) -> None:
-    monkeypatch.setattr(queue, "ASK_SECONDS", 0.2)
+def test_a_slow_answer_means_an_unknown_state(on_path, monkeypatch) -> None:
+    monkeypatch.setattr(queue, "QUERY_SECONDS", 0.2)
     on_path("squeue", "exec sleep 5")
     assert queue.job_state("slurm", "12") is None
 
 
-def test_several_jobs_are_asked_for_at_once(on_path) -> None:
-    said = on_path("squeue", "echo 12,RUNNING; echo 14,PENDING")
+def test_several_jobs_are_queried_in_one_call(on_path) -> None:
+    calls = on_path("squeue", "echo 12,RUNNING; echo 14,PENDING")
     states = queue.job_states("slurm", ["12", "13", "14"])
     assert states == {"12": "running", "13": "gone", "14": "queued"}
-    assert "--jobs=12,13,14" in said.read_text()
+    assert "--jobs=12,13,14" in calls.read_text()
     on_path("oarstat", 'echo "$3: Running"')
     assert queue.job_states("oar", ["12", "13"]) == {"12": "running", "13": "running"}
     assert queue.job_states("slurm", []) == {}
 
 
 def test_a_job_is_cancelled(on_path) -> None:
-    said = on_path("condor_rm", "")
+    calls = on_path("condor_rm", "")
     queue.cancel_job("htcondor", "12.0")
-    assert said.read_text() == "12.0\n"
+    assert calls.read_text() == "12.0\n"
     on_path("bkill", "echo 'Job <12>: No matching job found' >&2; exit 255")
     on_path("bjobs", "echo 'Job <12> is not found' >&2; exit 255")
     queue.cancel_job("lsf", "12")
@@ -158,17 +160,18 @@ def test_a_job_is_cancelled(on_path) -> None:
 
 
 @pytest.mark.parametrize("job_id", ["", "--all", "12 13", "a", "12;x"])
-def test_what_is_no_job_id_comes_on_no_command_line(job_id) -> None:
+def test_only_job_ids_reach_a_command_line(job_id) -> None:
     with pytest.raises(QueueError, match="not a job id"):
         queue.cancel_job("slurm", job_id)
 
 
 def test_a_batch_system_is_one_record_and_one_line(on_path, tmp_path, monkeypatch) -> None:
-    """A system that is added to the register can be named in a profile, submitted to and asked."""
+    """A system that is added to the register can be named in a profile, submitted to and queried."""
     mine = replace(
         KNOWN["slurm"],
         submit="mysub",
-        ask="myq {ids}",
+        query="myq {ids}",
+        id_variable="MY_JOB",
         prefix="#MY",
         cluster_query="",
         launcher="myrun",

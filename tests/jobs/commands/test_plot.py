@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 import xarray as xr
+import zarr
 from click.testing import CliRunner
 
 import pipeline
@@ -42,7 +45,7 @@ def test_all_kinds_that_suit_become_png_and_svg_beside_the_store(study, store) -
 @pytest.mark.parametrize(
     ("ending", "start"), [(".png", b"\x89PNG"), (".svg", b"<?xml"), (".pdf", b"%PDF")]
 )
-def test_one_kind_becomes_the_file_that_was_named(study, store, tmp_path, ending, start) -> None:
+def test_one_kind_becomes_the_named_file(study, store, tmp_path, ending, start) -> None:
     file = tmp_path / "new folder" / f"laws{ending}"
     assert draw_store(study, store, "laws", file) == [file]
     assert file.read_bytes().startswith(start)
@@ -55,7 +58,7 @@ def test_one_kind_in_a_folder_is_png_and_svg(study, store, tmp_path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "output", "said"),
+    ("kind", "output", "message"),
     [
         ("phaze", None, "no figure 'phaze' of a store of conditioning; expected one of phase, laws"),
         ("spectrum", None, "no figure 'spectrum' of a store of conditioning"),
@@ -64,17 +67,15 @@ def test_one_kind_in_a_folder_is_png_and_svg(study, store, tmp_path) -> None:
         (None, "a.png", "one file needs --kind"),
     ],
 )
-def test_what_cannot_be_drawn_is_refused_and_nothing_is_written(
-    study, store, tmp_path, kind, output, said
-) -> None:
+def test_a_refused_figure_writes_nothing(study, store, tmp_path, kind, output, message) -> None:
     with pytest.raises(InputError) as refused:
         draw_store(study, store, kind, output and tmp_path / output)
-    assert said in str(refused.value)
+    assert message in str(refused.value)
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
-    ("statuses", "said"),
+    ("statuses", "message"),
     [
         ((Status.PENDING,), "no trial is done yet (96 pending); `widthlaw run` fills a store"),
         ((Status.DIVERGED,), "no trial is done (96 diverged); a smaller step_size"),
@@ -83,15 +84,15 @@ def test_what_cannot_be_drawn_is_refused_and_nothing_is_written(
         ((Status.FAILED, Status.PENDING), "no trial is done yet (48 failed, 48 pending)"),
     ],
 )
-def test_a_store_without_a_trial_that_is_done_says_what_became_of_them(
-    study, store, tmp_path, statuses, said
+def test_without_a_done_trial_the_error_counts_the_others(
+    study, store, tmp_path, statuses, message
 ) -> None:
     ds = study.ds
     which = xr.where(ds.seed % 2, statuses[0], statuses[-1])
     left = Study(ds.assign(status=xr.zeros_like(ds.status) + which))
     with pytest.raises(InputError) as refused:
         draw_store(left, store, output=tmp_path)
-    assert said in str(refused.value)
+    assert message in str(refused.value)
 
 
 def test_that_all_trials_diverged_is_an_answer_without_a_picture(make_sweep, tmp_path) -> None:
@@ -99,10 +100,10 @@ def test_that_all_trials_diverged_is_an_answer_without_a_picture(make_sweep, tmp
     path = tmp_path / "a.zarr"
     pipeline.run(make_sweep(experiment="'output'", descent=descent, n="[20]", seeds=2), path)
     assert stores.Store(path).counts()["diverged"] == 12
-    told = CliRunner().invoke(main, ["plot", str(path)])
-    assert (told.exit_code, told.stdout) == (0, "")
-    said = "no figure: no trial is done (12 diverged); a smaller step_size lets descent converge"
-    assert told.stderr == f"{path}: {said}\n"
+    result = CliRunner().invoke(main, ["plot", str(path)])
+    assert (result.exit_code, result.stdout) == (0, "")
+    message = "no figure: no trial is done (12 diverged); a smaller step_size lets descent converge"
+    assert result.stderr == f"{path}: {message}\n"
     assert list(tmp_path.iterdir()) == [path]
 
 
@@ -113,5 +114,53 @@ def test_a_folder_that_cannot_be_written_is_named(study, tmp_path, named) -> Non
     with pytest.raises(InputError) as refused:
         draw_store(study, inside, "laws", inside.parent if named else None)
     assert f"cannot write small-laws.png into {tmp_path / 'file'} (" in str(refused.value)
-    assert "may be written with -o" in str(refused.value)
+    assert "writable folder with -o" in str(refused.value)
     assert "None" not in str(refused.value)
+
+
+def test_figures_of_a_half_filled_store_are_drawn_and_exit_with_three(widthlaw, half, tmp_path) -> None:
+    result = widthlaw("plot", half, "--kind", "phase", "-o", tmp_path)
+    assert result.returncode == 3
+    assert result.stderr == f"{half}: 150 trials pending; the figures show what is there\n"
+    assert result.stdout.split() == [f"{tmp_path}/half-phase.png", f"{tmp_path}/half-phase.svg"]
+
+
+def test_a_store_that_has_not_begun_has_no_figure_yet(widthlaw, make_sweep, tmp_path) -> None:
+    path = tmp_path / "new.zarr"
+    stores.create(path, make_sweep())
+    result = widthlaw("plot", path)
+    assert result.returncode == 3
+    assert result.stderr == f"{path}: 96 trials pending; no figure before some are done\n"
+    assert result.stdout == ""
+
+
+def test_a_figure_without_the_failed_trials_is_drawn_and_exits_with_one(
+    widthlaw, complete, tmp_path
+) -> None:
+    path = tmp_path / "failures.zarr"
+    shutil.copytree(complete, path)
+    status = zarr.open_array(path / "status")
+    status[..., :2] = Status.FAILED  # as where two seeds had met an error
+    result = widthlaw("plot", path, "--kind", "phase")
+    assert result.returncode == 1
+    assert (
+        f"{path}: {stores.Store(path).counts()['failed']} trials failed; `widthlaw query"
+        in result.stderr
+    )
+    assert len(result.stdout.split()) == 2
+
+
+def test_one_figure_becomes_the_named_file(widthlaw, complete, tmp_path) -> None:
+    file = tmp_path / "figure.svg"
+    result = widthlaw("plot", complete, "--kind", "phase", "--output", file, "--threshold", 0.3)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == f"{file}\n"
+    assert "0.3 α" in file.read_text()
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_an_unknown_figure_is_refused_with_those_that_suit(widthlaw, complete, tmp_path) -> None:
+    result = widthlaw("plot", complete, "--kind", "phaze", "-o", tmp_path / "a.png")
+    assert result.returncode == 2
+    assert "expected one of phase, laws, ratios" in result.stderr
+    assert not list(tmp_path.iterdir())

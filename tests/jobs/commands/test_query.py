@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import subprocess
@@ -15,7 +16,7 @@ import zarr
 from click.testing import CliRunner
 
 import pipeline
-from analysis import open_store, select, summarise
+from analysis import critical_widths, open_store, select, summarise
 from jobs.cli import main
 from jobs.output.frames import split_list, write_rows
 from pipeline import store
@@ -37,18 +38,18 @@ RATIO = "sigma_min/sqrt(k)/alpha"
 GROUPED = ("d == 5", "--columns", f"{RATIO},alpha", "--stat", "mean,quantile:0.1,count", "--by", "n,k")
 
 
-def test_statistics_are_those_of_the_analysis(filled) -> None:
+def test_statistics_equal_those_of_the_analysis(filled) -> None:
     expected = summarise(
         open_store(filled), "d == 5", [RATIO, "alpha"], ["mean", "quantile:0.1", "count"], ["n", "k"]
     )
-    told = ask(filled, *GROUPED, "--json")
-    assert told.exit_code == 0, told.output
-    assert json.loads(told.stdout) == expected.to_dict("records")
+    result = ask(filled, *GROUPED, "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout) == expected.to_dict("records")
     rows = pd.read_csv(io.StringIO(ask(filled, *GROUPED, "--csv").stdout))
     pd.testing.assert_frame_equal(rows, expected, check_exact=True)
 
 
-def test_a_terminal_sees_a_row_for_each_group_and_column(filled) -> None:
+def test_text_has_a_row_for_each_group_and_column(filled) -> None:
     lines = ask(filled, *GROUPED).stdout.splitlines()
     assert lines[0].split() == ["n", "k", "column", "mean", "quantile:0.1", "count"]
     assert [line.split()[:3] for line in lines[1:4]] == [
@@ -62,17 +63,17 @@ def test_a_terminal_sees_a_row_for_each_group_and_column(filled) -> None:
 
 
 def test_without_a_statistic_trials_are_counted(filled) -> None:
-    told = ask(filled, "--by", "status,d", "--csv").stdout
-    assert told == "status,d,trials\ndone,3,48\ndone,5,48\n"
+    result = ask(filled, "--by", "status,d", "--csv").stdout
+    assert result == "status,d,trials\ndone,3,48\ndone,5,48\n"
     assert ask(filled, "--by", "d", "--limit", 1, "--csv").stdout == "d,trials\n3,48\n"
 
 
 @pytest.mark.parametrize("ending", ["csv", "json", "parquet"])
 @pytest.mark.parametrize("more", [(), ("--by", "n", "--stat", "median", "--columns", "alpha")])
-def test_a_file_holds_what_is_printed(filled, tmp_path, ending, more) -> None:
+def test_a_file_has_the_printed_content(filled, tmp_path, ending, more) -> None:
     file = tmp_path / "new" / f"rows.{ending}"
-    told = ask(filled, "n == 12", *more, "-o", file)
-    assert (told.exit_code, told.stdout) == (0, f"{file}\n")
+    result = ask(filled, "n == 12", *more, "-o", file)
+    assert (result.exit_code, result.stdout) == (0, f"{file}\n")
     assert list(file.parent.iterdir()) == [file]
     if ending == "parquet":
         ds = open_store(filled)
@@ -93,7 +94,7 @@ def test_whole_numbers_of_any_kind_stay_numbers_in_parquet(tmp_path) -> None:
 @pytest.mark.parametrize(
     "more", [(), ("--by", "n,status", "--stat", "median,count", "--columns", "alpha")]
 )
-def test_nothing_met_is_an_answer(filled, tmp_path, more) -> None:
+def test_an_empty_result_is_a_result(filled, tmp_path, more) -> None:
     whole = ask(filled, *more, "--csv").stdout
     line = (filled, "n > 100", *more)
     assert ask(*line).stdout == "(no trial)\n"
@@ -107,49 +108,49 @@ def test_nothing_met_is_an_answer(filled, tmp_path, more) -> None:
     assert none.schema.equals(some.schema)
 
 
-def test_a_file_that_was_there_stays_where_the_new_one_fails(filled, tmp_path) -> None:
+def test_an_existing_file_survives_a_failure(filled, tmp_path) -> None:
     damaged, file = tmp_path / "damaged.zarr", tmp_path / "rows.csv"
     subprocess.run(["cp", "-r", filled, damaged], check=True)
     chunk = next(path for path in sorted((damaged / "sigma_min" / "c").rglob("*")) if path.is_file())
     chunk.write_bytes(chunk.read_bytes()[:-5] + b"wrong")
     file.write_text("before")
-    told = ask(damaged, "-o", file)
-    assert told.exit_code == 1
+    result = ask(damaged, "-o", file)
+    assert result.exit_code == 1
     assert file.read_text() == "before"
     assert {path.name for path in tmp_path.iterdir()} == {"damaged.zarr", "rows.csv"}
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
         (
             ("-o", "{tmp}/rows.xlsx"),
-            "its ending says the format; expected one of .csv, .json, .parquet",
+            "unknown ending; expected one of .csv, .json, .parquet",
         ),
         (("-o", "{tmp}/folder.csv"), "is a folder"),
         (("-o", "{tmp}/file/rows.csv"), "cannot be written"),
-        (("-o", "{tmp}/rows.csv", "--json"), "leave --json out"),
+        (("-o", "{tmp}/rows.csv", "--json"), "remove --json"),
         (("--stat", "meen", "--columns", "alpha"), "did you mean 'mean'"),
         (("--by", "statsu"), "by 'statsu': unknown name 'statsu' (did you mean 'status'?)"),
         (("--by", "kernel_eigenvalues"), "several values per trial, along index; select one"),
         (("--columns", "alpha,sigma_mim/2"), "column 'sigma_mim/2': unknown name 'sigma_mim'"),
     ],
 )
-def test_what_cannot_be_answered_leaves_nothing(filled, tmp_path, line, said) -> None:
+def test_a_refused_query_writes_nothing(filled, tmp_path, line, message) -> None:
     (tmp_path / "folder.csv").mkdir()
     (tmp_path / "file").touch()
-    told = ask(filled, *(word.format(tmp=tmp_path) for word in line))
-    assert told.exit_code == 2
-    assert said in told.stderr
-    assert told.stdout == ""
+    result = ask(filled, *(word.format(tmp=tmp_path) for word in line))
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert result.stdout == ""
     assert {path.name for path in tmp_path.iterdir()} == {"folder.csv", "file"}
 
 
-def test_without_pyarrow_parquet_says_what_to_install(filled, tmp_path, monkeypatch) -> None:
+def test_without_pyarrow_the_error_names_the_package(filled, tmp_path, monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)  # as where it is not installed
-    told = ask(filled, "-o", tmp_path / "rows.parquet")
-    assert told.exit_code == 2
-    assert "pip install 'widthlaw[parquet]'" in told.stderr
+    result = ask(filled, "-o", tmp_path / "rows.parquet")
+    assert result.exit_code == 2
+    assert "pip install 'widthlaw[parquet]'" in result.stderr
 
 
 def test_a_half_done_store_is_described_and_exits_with_three(make_sweep, tmp_path) -> None:
@@ -157,14 +158,14 @@ def test_a_half_done_store_is_described_and_exits_with_three(make_sweep, tmp_pat
     store.create(path, sweep, seeds_per_chunk=4)
     for block in list(store.Store(path, sweep).pending_blocks())[::2]:
         store.Store(path, sweep).write(block, compute_block(sweep, block))
-    told = ask(path, "--by", "n", "--stat", "count", "--columns", "k", "-o", file)
-    assert told.exit_code == 3
-    assert told.stderr == f"{path}: 48 trials pending; the list has what is there\n"
+    result = ask(path, "--by", "n", "--stat", "count", "--columns", "k", "-o", file)
+    assert result.exit_code == 3
+    assert result.stderr == f"{path}: 48 trials pending; the list has what is there\n"
     assert pq.read_table(file)["count(k)"].to_pylist() == [24, 24]  # k is known of pending trials too
     assert ask(path, "--by", "status", "--csv").stdout == "status,trials\ndone,48\npending,48\n"
 
 
-def test_lists_are_cut_outside_of_brackets_and_quotes() -> None:
+def test_lists_are_split_outside_of_brackets_and_quotes() -> None:
     assert split_list("a, max(b,c) ,d[0.1],status == ','") == [
         "a",
         "max(b,c)",
@@ -172,6 +173,44 @@ def test_lists_are_cut_outside_of_brackets_and_quotes() -> None:
         "status == ','",
     ]
     assert split_list(None) is None
+
+
+def test_pending_trials_can_be_listed(widthlaw, half) -> None:
+    result = widthlaw("query", half, "status == 'pending'", "--csv", "--columns", "status")
+    assert result.returncode == 3
+    assert result.stderr == f"{half}: 150 trials pending; the list has what is there\n"
+    rows = list(csv.DictReader(io.StringIO(result.stdout)))
+    assert len(rows) == 150
+    assert {row["status"] for row in rows} == {"pending"}
+
+
+def test_listing_failed_trials_is_no_failure(widthlaw, failed) -> None:
+    result = widthlaw("query", failed[1], "status == 'failed'", "--json")
+    assert result.returncode == 0
+    assert result.stderr == f"{failed[1]}: {store.Store(failed[1]).counts()['failed']} trials failed\n"
+    listed = json.loads(result.stdout)
+    assert len(listed) == store.Store(failed[1]).counts()["failed"]
+    assert all("not finite" in row["message"] for row in listed)
+    assert all(row["sigma_min"] is None for row in listed)
+
+
+def test_infinity_is_null_in_a_list_of_trials(widthlaw, beyond) -> None:
+    line = ("query", beyond[0], "steps_to_tolerance[0.1] > 2000", "--columns", "steps_to_tolerance")
+    listed = json.loads(widthlaw(*line, "--json").stdout)
+    assert len(listed) == 16
+    assert {row["steps_to_tolerance[0.1]"] for row in listed} == {None}
+    assert "inf" in widthlaw(*line, "--csv").stdout
+
+
+def test_numbers_are_printed_to_their_last_digit(widthlaw, complete) -> None:
+    listed = json.loads(widthlaw("query", complete, "--json", "--columns", "edge,sigma_min").stdout)
+    ds = open_store(complete)
+    assert [row["edge"] for row in listed] == ds.edge.values.ravel().tolist()
+    rows = list(csv.DictReader(io.StringIO(widthlaw("query", complete, "--csv").stdout)))
+    assert [float(row["sigma_min"]) for row in rows] == ds.sigma_min.values.ravel().tolist()
+    fitted = json.loads(widthlaw("fit", complete, "--json").stdout)
+    edges = [cell["k_edge"] for cell in fitted["critical_widths"]]
+    assert edges == critical_widths(ds).k_edge.values.ravel().tolist()
 
 
 # ---- a large store
@@ -224,8 +263,8 @@ def test_memory_does_not_grow_with_the_store(sizes, tmp_path, line) -> None:
             "-o",
             tmp_path / f"{path.name}.parquet",
         ]
-        told = subprocess.run(list(map(str, run)), capture_output=True, text=True, check=True)
-        peaks.append(int(told.stdout.split()[-1]))
+        result = subprocess.run(list(map(str, run)), capture_output=True, text=True, check=True)
+        peaks.append(int(result.stdout.split()[-1]))
     more = 2_800_000  # trials; a column of theirs has 8 bytes for each
     assert peaks[1] - peaks[0] < 2 * 8 * more
     found = pq.ParquetFile(tmp_path / "big.parquet").metadata
@@ -236,7 +275,7 @@ def test_memory_does_not_grow_with_the_store(sizes, tmp_path, line) -> None:
         assert found.num_rows == 5 * 32
 
 
-def test_a_reader_that_goes_away_is_no_error(command, sizes) -> None:
+def test_a_closed_pipe_is_no_error(command, sizes) -> None:
     with subprocess.Popen(
         [command, "query", sizes[0], "--csv"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as run:

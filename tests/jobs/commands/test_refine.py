@@ -16,7 +16,7 @@ import pipeline
 from analysis.refinement.allocation import LOCATED, OPEN
 from analysis.success import Success
 from jobs.cli import main
-from jobs.commands.refine import rounds
+from jobs.commands.refine import Goal, rounds
 from pipeline import store
 from pipeline.blocks import estimated_seconds
 from pipeline.maintenance.grow import extend
@@ -39,7 +39,8 @@ def refined(path, target=0.08, trials=None, success=None):
     def fill(path) -> None:
         pipeline.run(store.stored_sweep(path), path)
 
-    return rounds(path, target, trials, success or Success(), fill, say=lambda line: None)
+    goal = Goal(target, success or Success(), trials)
+    return rounds(path, goal, fill, report=lambda line: None)
 
 
 @pytest.fixture
@@ -61,7 +62,7 @@ def test_every_cell_is_located_and_the_store_is_sound(coarse) -> None:
     assert store.Store(coarse).counts()["pending"] == 0
 
 
-def test_a_located_store_asks_for_nothing_more(coarse) -> None:
+def test_a_located_store_needs_no_more_trials(coarse) -> None:
     refined(coarse)
     made = coarse.stat().st_ino
     assert refined(coarse).requests == ()
@@ -76,7 +77,7 @@ def test_pending_trials_are_run_first(make_sweep, tmp_path, coarse, assert_equal
     assert_equal_stores(half, coarse)
 
 
-def test_a_limit_ends_it_and_more_goes_on(coarse) -> None:
+def test_refine_stops_at_the_limit_and_continues_without(coarse) -> None:
     last = refined(coarse, trials=41)
     assert OPEN in [state.verdict for state in last.states]
     found = store.Store(coarse).counts()
@@ -126,7 +127,7 @@ import os, signal, sys
 sys.path[:0] = sys.argv[3:]
 from pathlib import Path
 import pipeline
-from jobs.commands.refine import rounds
+from jobs.commands.refine import Goal, rounds
 from pipeline import store
 path, end = Path(sys.argv[1]), int(sys.argv[2])
 seen = 0
@@ -140,12 +141,12 @@ from analysis.success import Success
 def fill(path):
     pipeline.run(store.stored_sweep(path), path)
 sys.addaudithook(hook)
-rounds(path, 0.2, None, Success(), fill, say=lambda line: None)
+rounds(path, Goal(0.2, Success()), fill, report=lambda line: None)
 """
 
 
 @pytest.mark.slow
-def test_killed_anywhere_it_goes_on_to_the_same_store(coarse, tmp_path, assert_equal_stores) -> None:
+def test_refine_resumes_to_the_same_store_after_a_kill(coarse, tmp_path, assert_equal_stores) -> None:
     killed = 0
     for number, end in enumerate((300, 1300)):
         copy = tmp_path / f"copy{number}" / "a.zarr"
@@ -165,30 +166,30 @@ def test_killed_anywhere_it_goes_on_to_the_same_store(coarse, tmp_path, assert_e
 # ---- the command
 
 
-def test_a_dry_run_tells_what_it_would_take_and_touches_nothing(coarse, widthlaw) -> None:
+def test_a_dry_run_shows_the_cost_and_changes_nothing(coarse, widthlaw) -> None:
     before = {file: file.stat().st_mtime_ns for file in coarse.rglob("*")}
-    told = widthlaw("refine", coarse, "--to", "8%", "--dry-run", "--json")
-    assert told.returncode == 0, told.stderr
-    records = json.loads(told.stdout)
+    result = widthlaw("refine", coarse, "--to", "8%", "--dry-run", "--json")
+    assert result.returncode == 0, result.stderr
+    records = json.loads(result.stdout)
     assert [record["n"] for record in records] == [12, 24]
     assert all(record["verdict"] == "open" for record in records)
-    assert "core-seconds; as many seeds at all widths of the grid would need" in told.stderr
+    assert "core-seconds; as many seeds at all widths of the grid would need" in result.stderr
     assert {file: file.stat().st_mtime_ns for file in coarse.rglob("*")} == before
 
 
-def test_a_dry_run_counts_what_is_pending(make_sweep, tmp_path) -> None:
+def test_a_dry_run_counts_pending_trials(make_sweep, tmp_path) -> None:
     path, sweep = tmp_path / "a.zarr", make_sweep(**COARSE | {"n": "[400]"})
     store.create(path, sweep)
-    told = CliRunner().invoke(main, ["refine", str(path), "--to", "8%", "--dry-run"])
-    assert told.exit_code == 0, told.stderr
-    assert "15 trials are pending and run first" in told.stderr
+    result = CliRunner().invoke(main, ["refine", str(path), "--to", "8%", "--dry-run"])
+    assert result.exit_code == 0, result.stderr
+    assert "15 trials are pending and run first" in result.stderr
     seconds = estimated_seconds(sweep)
     assert seconds > 0.1
-    assert f"needs at least 15 trials and {seconds:.1f} core-seconds" in told.stderr
+    assert f"needs at least 15 trials and {seconds:.1f} core-seconds" in result.stderr
 
 
 @pytest.mark.slow
-def test_the_command_comes_to_the_store_of_the_library(
+def test_the_command_makes_the_same_store_as_the_library(
     coarse, widthlaw, tmp_path, assert_equal_stores
 ) -> None:
     other = tmp_path / "b.zarr"
@@ -196,9 +197,9 @@ def test_the_command_comes_to_the_store_of_the_library(
     stopped = widthlaw("refine", coarse, "--to", "0.08", "--trials", 45, "--workers", 2)
     assert stopped.returncode == 3, stopped.stderr
     assert "stopped at --trials 45" in stopped.stderr
-    told = widthlaw("refine", coarse, "--to", "8%", "--workers", 1)
-    assert told.returncode == 0, told.stderr
-    assert "2 of 2 cells located" in told.stderr
+    result = widthlaw("refine", coarse, "--to", "8%", "--workers", 1)
+    assert result.returncode == 0, result.stderr
+    assert "2 of 2 cells located" in result.stderr
     refined(other, trials=45)
     refined(other)
     assert_equal_stores(coarse, other)
@@ -207,20 +208,18 @@ def test_the_command_comes_to_the_store_of_the_library(
     assert widthlaw("verify", coarse).returncode == 0
 
 
-def test_a_cell_that_cannot_be_located_is_told_and_exits_with_one(
-    make_sweep, tmp_path, widthlaw
-) -> None:
+def test_a_cell_that_cannot_be_located_exits_with_one(make_sweep, tmp_path, widthlaw) -> None:
     path = tmp_path / "circle.zarr"
     keys = {"dataset": "{ kind = 'circle' }", "n": "[8]", "d": "[2]", "seeds": 2}
     pipeline.run(make_sweep(**keys), path)
-    told = widthlaw("refine", path, "--to", "10%")
-    assert told.returncode == 1, told.stderr
-    assert "not locatable: a seed's alpha is 0" in told.stdout
-    assert "1 not locatable" in told.stderr
+    result = widthlaw("refine", path, "--to", "10%")
+    assert result.returncode == 1, result.stderr
+    assert "not locatable: a seed's alpha is 0" in result.stdout
+    assert "1 not locatable" in result.stderr
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
         (("refine", "{a}"), "Missing option '--to'"),
         (("refine", "{a}", "--to", "2 percent"), "expected a share such as 2% or 0.02"),
@@ -234,7 +233,7 @@ def test_a_cell_that_cannot_be_located_is_told_and_exits_with_one(
         (("refine", "{a}", "--to", "2%", "--profile", "slurm"), "slurm runs jobs"),
     ],
 )
-def test_wrong_input_exits_with_two_and_says_why(coarse, tmp_path, widthlaw, line, said) -> None:
+def test_wrong_input_exits_with_two_and_a_reason(coarse, tmp_path, widthlaw, line, message) -> None:
     store.create(tmp_path / "s.zarr", parse_sweep(LINEAR))
     known = {"{a}": str(coarse), "{tmp}": str(tmp_path)}
 
@@ -243,8 +242,8 @@ def test_wrong_input_exits_with_two_and_says_why(coarse, tmp_path, widthlaw, lin
             text = text.replace(key, value)
         return text
 
-    told = widthlaw(*map(spelled, line))
-    assert told.returncode == 2, told.stderr
-    assert spelled(said) in told.stderr
-    assert "Traceback" not in told.stderr
+    result = widthlaw(*map(spelled, line))
+    assert result.returncode == 2, result.stderr
+    assert spelled(message) in result.stderr
+    assert "Traceback" not in result.stderr
     assert store.Store(coarse).counts()["pending"] == 0

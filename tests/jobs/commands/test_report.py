@@ -26,7 +26,7 @@ def folder(tmp_path_factory, make_sweep):
     return folder
 
 
-def test_a_folder_stands_for_its_stores_those_of_the_paper_first(folder, tmp_path, capsys) -> None:
+def test_a_folder_means_its_stores_in_the_order_of_the_paper(folder, tmp_path, capsys) -> None:
     file = tmp_path / "report.html"
     assert report_stores([folder], Success(), file) == 0
     assert capsys.readouterr().out == f"{file}\n"
@@ -37,7 +37,7 @@ def test_a_folder_stands_for_its_stores_those_of_the_paper_first(folder, tmp_pat
     assert named.read_bytes() == file.read_bytes()
 
 
-def test_a_store_that_is_half_done_is_told_and_the_status_is_3(tmp_path, make_sweep, capsys) -> None:
+def test_a_half_filled_store_is_reported_and_exits_with_three(tmp_path, make_sweep, capsys) -> None:
     path = tmp_path / "half.zarr"
     pipeline.run(make_sweep(d="[3]", seeds=2), path)
     extend(path, widened(grid(path), "extend", seeds=range(4)))
@@ -47,7 +47,7 @@ def test_a_store_that_is_half_done_is_told_and_the_status_is_3(tmp_path, make_sw
 
 
 @pytest.mark.parametrize(
-    ("given", "judged", "output", "said"),
+    ("given", "success", "output", "message"),
     [
         ("empty", {}, "r.html", "a folder without a store"),
         ("none.zarr", {}, "r.html", "not found"),
@@ -57,18 +57,16 @@ def test_a_store_that_is_half_done_is_told_and_the_status_is_3(tmp_path, make_sw
         ("a.zarr", {}, "notes.txt/r.html", "cannot write"),
     ],
 )
-def test_what_cannot_be_told_is_refused_and_nothing_is_written(
-    folder, tmp_path, given, judged, output, said
-) -> None:
+def test_a_refused_report_writes_nothing(folder, tmp_path, given, success, output, message) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "notes.txt").touch()
     store = tmp_path / given if given in ("empty", "none.zarr") else folder / given
-    with pytest.raises(InputError, match=said):
-        report_stores([store], Success(**judged), tmp_path / output)
+    with pytest.raises(InputError, match=message):
+        report_stores([store], Success(**success), tmp_path / output)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "notes.txt"]
 
 
-def test_reproduce_reports_the_figures_that_it_has_drawn(folder, tmp_path) -> None:
+def test_reproduce_reuses_its_figures_in_the_report(folder, tmp_path) -> None:
     store = folder / "theorem2.zarr"
     study = Study(load_store(store))
     files = draw_store(study, store, output=tmp_path)
@@ -80,7 +78,7 @@ def test_reproduce_reports_the_figures_that_it_has_drawn(folder, tmp_path) -> No
     assert page.count("<svg role=") == len(files) // 2 - 1  # the page draws one itself
 
 
-def test_the_command_says_what_is_wrong_in_one_line(widthlaw, tmp_path) -> None:
+def test_an_error_is_one_line(widthlaw, tmp_path) -> None:
     (tmp_path / "empty").mkdir()
     done = widthlaw("report", tmp_path / "empty")
     assert done.returncode == 2

@@ -28,20 +28,20 @@ def rows(tmp_path):
     return path
 
 
-def answer(told) -> dict[str, dict[str, float]]:
-    assert told.stdout, told.stderr
-    return {record["quantity"]: record for record in json.loads(told.stdout)}
+def answer(result) -> dict[str, dict[str, float]]:
+    assert result.stdout, result.stderr
+    return {record["quantity"]: record for record in json.loads(result.stdout)}
 
 
 @pytest.mark.slow
-def test_the_digits_are_answered_with_a_picture(widthlaw, tmp_path) -> None:
+def test_the_digits_get_an_answer_and_a_picture(widthlaw, tmp_path) -> None:
     path, picture, store = (tmp_path / name for name in ("digits.npy", "digits.svg", "digits.zarr"))
     X = load_digits().data
     np.save(path, X)
-    told = widthlaw("width", path, "--n", 500, "-o", picture, "--store", store, "--json")
-    assert told.returncode == 0, told.stderr
-    assert "scaled to unit norm" in told.stderr
-    found = answer(told)
+    result = widthlaw("width", path, "--n", 500, "-o", picture, "--store", store, "--json")
+    assert result.returncode == 0, result.stderr
+    assert "scaled to unit norm" in result.stderr
+    found = answer(result)
     unit = X / np.linalg.norm(X, axis=1, keepdims=True)
     sample = alpha(unit[np.random.default_rng(1).choice(len(unit), 500, replace=False)], "relu")
     assert found["alpha"]["low"] / 1.5 < sample < 1.5 * found["alpha"]["high"]
@@ -93,39 +93,39 @@ def test_any_name_of_the_file_is_kept(rows, tmp_path) -> None:
 def test_a_store_in_a_bucket_is_refused(rows, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     line = ["width", str(rows), "--n", "20", "--store", "s3://bucket/w.zarr"]
-    told = CliRunner().invoke(main, line)
-    assert told.exit_code == 2
-    assert "store s3://bucket/w.zarr: S3 cannot replace a store atomically" in told.stderr
+    result = CliRunner().invoke(main, line)
+    assert result.exit_code == 2
+    assert "store s3://bucket/w.zarr: S3 cannot replace a store atomically" in result.stderr
     assert [file.name for file in tmp_path.iterdir()] == [rows.name]
 
 
 def test_an_activation_that_the_proof_does_not_cover_gets_the_rest(rows, widthlaw) -> None:
-    told = widthlaw("width", rows, "--n", 10, "--activation", "square", "--to", "30%", "--json")
-    assert told.returncode == 0, told.stderr
-    found = answer(told)
+    result = widthlaw("width", rows, "--n", 10, "--activation", "square", "--to", "30%", "--json")
+    assert result.returncode == 0, result.stderr
+    found = answer(result)
     assert found["sufficient width"]["value"] is None
     assert found["measured k*"]["value"] > 10
 
 
-def test_rows_that_are_the_same_are_told(tmp_path, widthlaw) -> None:
+def test_duplicate_rows_are_reported(tmp_path, widthlaw) -> None:
     X = np.random.default_rng(0).standard_normal((12, 4))
     np.save(tmp_path / "twice.npy", np.concatenate([X, 2 * X]))
-    told = widthlaw("width", tmp_path / "twice.npy", "--n", 20, "-o", tmp_path / "a.png", "--json")
-    assert told.returncode == 1
-    assert "alpha is 0 in 4 of 4 draws" in told.stderr
-    assert "leave duplicates out" in told.stderr
-    assert answer(told)["alpha"]["value"] == 0
+    result = widthlaw("width", tmp_path / "twice.npy", "--n", 20, "-o", tmp_path / "a.png", "--json")
+    assert result.returncode == 1
+    assert "alpha is 0 in 4 of 4 draws" in result.stderr
+    assert "remove duplicate rows" in result.stderr
+    assert answer(result)["alpha"]["value"] == 0
     assert (tmp_path / "a.png").stat().st_size > 0
 
 
-def test_a_csv_file_serves_as_well(rows, tmp_path) -> None:
+def test_a_csv_file_gives_the_same_widths(rows, tmp_path) -> None:
     np.savetxt(tmp_path / "rows.csv", np.load(rows), delimiter=",", header="a,b,c,d,e", comments="")
     npy, csv = (own_sweep(tmp_path / name, 20, "tanh", 0.5) for name in ("rows.npy", "rows.csv"))
     assert npy.width == csv.width
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "more", "said"),
+    ("name", "content", "more", "message"),
     [
         ("rows.npy", None, ("--n", 61), "n: got 61, but"),
         ("rows.npy", None, ("--n", 1), "--n 1: needs at least two rows"),
@@ -139,13 +139,13 @@ def test_a_csv_file_serves_as_well(rows, tmp_path) -> None:
         ("a.csv", "1,2\n0,0\n", ("--n", 2), "sample 1 is all zeros"),
     ],
 )
-def test_what_cannot_serve_is_said_in_a_line(
-    rows, tmp_path, widthlaw, name, content, more, said
+def test_unusable_data_are_refused_in_one_line(
+    rows, tmp_path, widthlaw, name, content, more, message
 ) -> None:
     if content is not None:
         (tmp_path / name).write_text(content)
-    told = widthlaw("width", tmp_path / name, *more)
-    assert told.returncode == 2, told.stderr
-    assert said in told.stderr
-    assert "Traceback" not in told.stderr
+    result = widthlaw("width", tmp_path / name, *more)
+    assert result.returncode == 2, result.stderr
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
     shutil.rmtree(tmp_path)

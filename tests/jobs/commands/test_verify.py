@@ -1,0 +1,73 @@
+"""`widthlaw verify`: damage is listed and repaired, and recomputed trials are compared."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+
+import numpy as np
+import zarr
+
+
+def damaged(path):
+    file = path / "edge" / "c" / "1" / "0" / "0" / "0"
+    file.write_bytes(file.read_bytes()[:-1])
+
+
+def test_a_sound_store_is_reported_as_sound(widthlaw, own_store) -> None:
+    result = widthlaw("verify", own_store, "--sample", 5)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == ""
+    assert f"{own_store}: sound" in result.stderr
+    assert "5 trials recomputed; 0 of them without equal bits" in result.stderr
+    assert json.loads(widthlaw("verify", own_store, "--json").stdout) == []
+
+
+def test_damage_is_listed_repaired_and_computed_again(
+    widthlaw, own_store, tmp_path, assert_equal_stores
+) -> None:
+    sound = shutil.copytree(own_store, tmp_path / "sound.zarr")
+    damaged(own_store)
+    result = widthlaw("verify", own_store, sound, "--csv")
+    assert result.returncode == 1
+    (row,) = csv.DictReader(result.stdout.splitlines())
+    assert (row["kind"], row["array"], row["trials"]) == ("damaged", "edge", "24")
+    assert row["where"] == "d=5 n=6 seeds 0-7"
+    assert f"`widthlaw verify {own_store} --repair`" in result.stderr
+    mended = widthlaw("verify", own_store, "--repair")
+    assert mended.returncode == 3, mended.stderr
+    assert "repaired: 24 trials reset to pending" in mended.stderr
+    assert f"`widthlaw run {own_store}` computes them" in mended.stderr
+    assert widthlaw("verify", own_store).returncode == 3
+    ran = widthlaw("run", own_store, "--workers", 1)
+    assert ran.returncode == 0, ran.stderr
+    assert "24 computed now" in ran.stderr
+    assert widthlaw("verify", own_store).returncode == 0
+    assert_equal_stores(own_store, sound)
+
+
+def test_a_wrong_value_is_found_by_recomputing(widthlaw, own_store) -> None:
+    array = zarr.open_group(str(own_store), mode="r+")["sigma_max"]
+    array[0, 0, 0, 0] = np.nextafter(array[0, 0, 0, 0], 9)
+    assert widthlaw("verify", own_store).returncode == 0
+    result = widthlaw("verify", own_store, "--sample", 1000, "--json")
+    assert result.returncode == 1
+    (record,) = json.loads(result.stdout)
+    assert (record["kind"], record["array"]) == ("sample", "sigma_max")
+    assert record["where"] == "d=3 n=6 width=1.5 seed=0"
+
+
+def test_a_damaged_root_cannot_be_repaired(widthlaw, own_store) -> None:
+    (own_store / "zarr.json").write_text("{")
+    result = widthlaw("verify", own_store)
+    assert result.returncode == 1
+    assert "root" in result.stdout
+    mended = widthlaw("verify", own_store, "--repair")
+    assert mended.returncode == 2
+    assert "zarr.json is damaged and cannot be repaired" in mended.stderr
+
+
+def test_a_path_without_a_store_is_refused(widthlaw, tmp_path, assert_refused) -> None:
+    assert_refused(widthlaw("verify", tmp_path / "none"), "none: not found")
+    assert_refused(widthlaw("verify", tmp_path), "holds no Zarr v3 group")
