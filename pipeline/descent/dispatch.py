@@ -49,4 +49,4 @@ def _dispatcher(rows: list[Any]) -> Any:
 
 
 activate = _dispatcher([one.row for one in DERIVATIVES.values()])
-"""Compiled function of (code, z, a): `a` = phi(z), then z = phi'(z), for the activation of that number."""
+"""Compiled function of (code, z, a): a = phi(z), then z is overwritten by phi'(z)."""

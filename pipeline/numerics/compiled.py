@@ -73,7 +73,7 @@ def compiled(function: Callable[..., Any], **more: Any) -> Any:
 
 
 def inlined(function: Callable[..., Any], **more: Any) -> Any:
-    """Compile a function like `compiled`, and inline it: a call would count references to its arrays."""
+    """Compile a function like `compiled`, but inline: a call would count references to its arrays."""
     return compiled(function, forceinline=True, **more)
 
 
