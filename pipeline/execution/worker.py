@@ -17,6 +17,8 @@ import ctypes
 import logging
 import signal
 
+# A limit of threads reaches only libraries that are loaded, and SciPy brings a BLAS of its own:
+import scipy.linalg  # noqa: F401
 from threadpoolctl import threadpool_limits
 
 __all__ = ["dask_setup", "keep_freed_memory", "settle"]
