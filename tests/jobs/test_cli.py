@@ -36,8 +36,13 @@ def test_every_command_has_help_and_imports_little_for_it(name) -> None:
         "finally: print(*sorted({'numpy', 'zarr', 'xarray', 'pandas', 'dask'} & set(sys.modules)))"
     )
     result = subprocess.run(
-        [sys.executable, "-c", check, name], capture_output=True, text=True, check=True
+        [sys.executable, "-c", check, name],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | {"COLUMNS": "80"},
     )
+    assert max(map(len, result.stdout.splitlines())) <= 80
     assert result.stdout.startswith(f"Usage: -c {name}")
     assert result.stdout.endswith("\n\n"), result.stdout.splitlines()[-1]
 
