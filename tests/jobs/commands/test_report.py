@@ -43,7 +43,7 @@ def test_a_half_filled_store_is_reported_and_exits_with_three(tmp_path, make_swe
     extend(path, widened(grid(path), "extend", seeds=range(4)))
     assert report_stores([path], Success(), tmp_path / "half.html") == 3
     assert "12 trials pending" in capsys.readouterr().err
-    assert "12 of 24 trials are still to be run" in (tmp_path / "half.html").read_text()
+    assert "12 of 24 trials have not been run" in (tmp_path / "half.html").read_text()
 
 
 @pytest.mark.parametrize(
