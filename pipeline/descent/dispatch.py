@@ -34,24 +34,19 @@ def code_of(activation: str) -> int:
     return list(DERIVATIVES).index(activation)
 
 
-def _row_of(rows: list[Any]) -> Any:
+def _dispatcher(rows: list[Any]) -> Any:
     """Return a compiled function of (code, z, a) that calls the row of that number.
 
-    One flat chain of comparisons, written out for as many rows as there are: functions that call each
-    other would count references to the arrays at every level, which costs a small network half its
-    speed, and compiled code cannot index functions. numba does not recognise such a function from one
-    process to the next, so it is kept on disk only within those that call it.
+    It is one chain of comparisons, written out for as many rows as there are: compiled code cannot
+    index functions, and a function per comparison would count references to the arrays at every call.
+    numba does not recognise a function without a file in another process, so this one is cached as a
+    part of its callers.
     """
     names = {f"row_{code}": row for code, row in enumerate(rows)}
-    lines = [f" if code == {code}: return {name}(z, a)" for code, name in enumerate(names)]
-    exec("\n".join(["def choose(code, z, a):", *lines]), names)
-    return compiled(names["choose"], cache=False)
+    branches = [f"if code == {code}:\n  {name}(z, a)" for code, name in enumerate(names)]
+    exec("def activate(code, z, a):\n " + "\n el".join(branches), names)
+    return compiled(names["activate"], cache=False)
 
 
-_call_row = _row_of([one.row for one in DERIVATIVES.values()])
-
-
-@compiled
-def activate(code, z, a):  # type: ignore[no-untyped-def]
-    """`a` = phi(z), then z = phi'(z), for the activation of that number."""
-    _call_row(code, z, a)
+activate = _dispatcher([one.row for one in DERIVATIVES.values()])
+"""Compiled function of (code, z, a): a = phi(z), then z is overwritten by phi'(z)."""

@@ -10,8 +10,8 @@ Additions, and the places that each of them touches:
 - a kind of dataset: one record in `pipeline/numerics/datasets.py`, and a line in `KINDS`;
 - a leading axis of stores: a line in `pipeline/axes.py`, and `options` of the experiments that take it;
 - a scaling law: a line in `LAWS` of `analysis/scaling/laws.py`;
-- a figure: one file in `analysis/figures`, and a line in its register;
-- a batch system: one file in `jobs/cluster/systems`, and a line in its register.
+- a figure: one function in `analysis/figures`, and a line in `FIGURES`;
+- a batch system: one file in `jobs/cluster/systems`, and a line in `SYSTEMS`.
 
 Sweep files, checks, stores, costs and reports follow from these records.
 """

@@ -27,7 +27,7 @@ from typing import Any
 import numba
 from platformdirs import user_cache_dir
 
-__all__ = ["compiled", "compiled_sources", "entry", "in_order"]
+__all__ = ["compiled", "compiled_sources", "entry", "in_order", "inlined"]
 
 CONFIG: Any = numba.config
 
@@ -72,13 +72,18 @@ def compiled(function: Callable[..., Any], **more: Any) -> Any:
         CONFIG.CACHE_DIR = elsewhere
 
 
+def inlined(function: Callable[..., Any], **more: Any) -> Any:
+    """Compile a function like `compiled`, but inline: a call would count references to its arrays."""
+    return compiled(function, forceinline=True, **more)
+
+
 def in_order(function: Callable[..., Any]) -> Any:
     """Compile a function inline, with its sums in the order in which they are written.
 
     A call would prevent vectorisation of the loop around it, and the compiler does not inline long
     functions by itself.
     """
-    return compiled(function, fastmath=set(RELAXED - {"reassoc"}), forceinline=True)
+    return inlined(function, fastmath=set(RELAXED - {"reassoc"}))
 
 
 def entry(function: Callable[..., Any]) -> Any:

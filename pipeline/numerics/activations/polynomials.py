@@ -20,8 +20,9 @@ def _square_kernel(rows: Geometry) -> Array:
 
 @compiled
 def _linear_row(z, a):  # type: ignore[no-untyped-def]
-    a[:] = z
-    z[:] = 1.0
+    for i in range(z.size):
+        a[i] = z[i]
+        z[i] = 1.0
 
 
 RECORDS = {

@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 
 from pipeline.numerics.activations.record import Activation, Array, Derivative, Geometry
-from pipeline.numerics.compiled import compiled
+from pipeline.numerics.compiled import compiled, inlined
 
 __all__ = ["LEAKY_SLOPE", "RECORDS"]
 
@@ -45,7 +45,7 @@ def _leaky_row(z, a):  # type: ignore[no-untyped-def]
     _rectify(z, a, LEAKY_SLOPE)
 
 
-@compiled
+@inlined
 def _rectify(z, a, slope):  # type: ignore[no-untyped-def]
     for i in range(z.size):
         a[i] = z[i] if z[i] > 0 else slope * z[i]
