@@ -34,7 +34,7 @@ from pipeline.store import lease, stored_sweep
 from pipeline.store.location import Location, beside, is_url, locate
 from pipeline.sweep import Sweep
 
-__all__ = ["Run", "drop_if_gone", "run_folder", "run_message", "states_of"]
+__all__ = ["Run", "drop_if_gone", "run_message"]
 
 PASSED_ON = ("AWS_", "WIDTHLAW_")
 """Prefixes of environment variables for a store in a bucket, which some batch systems drop."""
@@ -45,12 +45,12 @@ def drop_if_gone(where: Location) -> None:
     found = lease.read(where)
     if found is None or found.job is None or not (found.renewed is None or found.stale):
         return
-    if states_of(found.job)[found.job.number] == "gone":
+    if _states_of(found.job)[found.job.number] == "gone":
         with suppress(OSError):  # without permission to write
             lease.drop(where, found)
 
 
-def states_of(job: lease.Job, others: Sequence[str] = ()) -> dict[str, queue.State | None]:
+def _states_of(job: lease.Job, others: Sequence[str] = ()) -> dict[str, queue.State | None]:
     """Return the states of a job and of others of its cluster; None if they are unknown here."""
     numbers = [job.number, *others]
     if job.system not in SYSTEMS or job.cluster != queue.cluster_name(job.system):
@@ -72,7 +72,7 @@ def run_message(store: str, pending: int) -> str:
         return ("abandoned by " if found.stale else "") + found.who
     job = found.job
     workers = _workers(job, found.run)
-    states = states_of(job, workers)
+    states = _states_of(job, workers)
     text = f"job {job.number} ({job.system}) of {found.user}: {states[job.number] or 'state unknown'}"
     if found.renewed is not None:
         text += f", last heard of {found.age:.0f} s ago"
@@ -90,12 +90,12 @@ def _workers(job: lease.Job, name: str) -> tuple[str, ...]:
 
 def _last_message(store: str) -> str:
     with suppress(InputError):  # the store was never submitted
-        run = Run.load(run_folder(store))
+        run = Run.load(_run_folder(store))
         return run.message or f"its last job ended early; read {run.logs}"
     return "-"
 
 
-def run_folder(store: str) -> Path:
+def _run_folder(store: str) -> Path:
     """Return the folder of the run of a store."""
     path = beside(store)
     return path.with_name(f"{path.name}.run")
@@ -158,7 +158,7 @@ class Run:
             store=store,
             data_folder=str(data_folder.absolute()),
             profile_folder=str(profile.path.parent),
-            folder=run_folder(store),
+            folder=_run_folder(store),
             retry_failed=retry_failed,
             allocation=allocation,
         )

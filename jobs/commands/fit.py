@@ -64,17 +64,18 @@ def fit(
     ...). --csv prints the critical widths only; with several stores --json prints a list.
 
     \b
-    outcome        fitted; separated: failures end where successes begin; censored:
-                   the transition lies outside the widths; unordered: success does
-                   not rise with width; degenerate: alpha is 0; empty: nothing done
-    k50            width at which half of the trials succeed, with its 95% interval
-    bracket_low    most trials fail up to this width; 0: they succeed at all widths
-    bracket_high   most succeed from this width on; inf: they fail at all widths
-    transition_width  ratio of the widths with 90% and 10% success, with its interval
-    fit_p          goodness-of-fit p-value, by simulation; small: the curve fits badly
+    outcome        fitted; separated: failures end where successes begin;
+                   censored: the transition lies outside the widths; unordered:
+                   success does not rise with width; degenerate: alpha is 0;
+                   empty: nothing done
+    k50            width at which half of the trials succeed, with 95% interval
+    bracket_low    most trials fail up to this width; 0: most succeed at all
+    bracket_high   most succeed from this width on; inf: most fail at all
+    transition_width  ratio of the widths of 90% and 10% success, with interval
+    fit_p          goodness-of-fit p-value, by simulation; small: a bad fit
     k50_isotonic   estimate of k50 that assumes only that success rises with width
-    k_crossing     median over the seeds of the smallest width from which on a seed
-                   always succeeds
+    k_crossing     median over the seeds of the smallest width from which on a
+                   seed always succeeds
     k_edge         width predicted by the limiting spectrum (its left edge)
     k_edge_finite  the same, with the shift of the edge at finite n
 

@@ -58,11 +58,11 @@ def query(
     A refined STORE lists trials that were not requested only for "status == 'not_requested'".
 
     \b
-    --stat  count, mean, std, sem, min, max, median; quantile: the 5, 25, 50, 75 and
-            95% quantiles; quantile:0.1: one quantile; share: the fraction of trials
-            for which a condition in --columns is true
-    --by    axes (d, n, width, seed, activation, tolerance, ...), k, status, or any
-            column; without --stat it counts trials
+    --stat  count, mean, std, sem, min, max, median; quantile: the 5, 25, 50,
+            75 and 95% quantiles; quantile:0.1: one quantile; share: the
+            fraction of trials for which a condition in --columns is true
+    --by    axes (d, n, width, seed, activation, tolerance, ...), k, status,
+            or any column; without --stat it counts trials
 
     Statistics use trials with an outcome (done or diverged) and skip missing values; count is the
     number of values used. In JSON a missing or infinite value is null, such as the steps to a tolerance

@@ -86,7 +86,7 @@ def width(
     weights. The table lists, over the draws:
 
     \b
-    alpha             square root of the kernel's smallest eigenvalue (Assumption 4)
+    alpha             square root of the kernel's least eigenvalue (Assumption 4)
     sufficient width  width that suffices by the proof of Theorem 2
     k_edge            width predicted by the limiting spectrum (its left edge)
     k_edge_finite     the same, with the shift of the edge at finite n

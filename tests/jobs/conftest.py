@@ -22,7 +22,7 @@ def complete(tmp_path_factory, make_sweep):
 
 @pytest.fixture(scope="session")
 def half(tmp_path_factory, make_sweep):
-    """A store of which every other block is done."""
+    """A store in which every other block is done."""
     sweep, path = make_sweep(**KEYS), tmp_path_factory.mktemp("stores") / "half.zarr"
     store.create(path, sweep, seeds_per_chunk=5)
     for block in list(store.Store(path, sweep).pending_blocks())[::2]:
@@ -32,7 +32,7 @@ def half(tmp_path_factory, make_sweep):
 
 @pytest.fixture(scope="session")
 def failed(tmp_path_factory, widthlaw):
-    """A run whose trials fail where they draw the first of eight rows, and its store."""
+    """A run whose trials fail if they draw the first of eight rows, and its store."""
     folder = tmp_path_factory.mktemp("stores")
     rows = np.random.default_rng(0).standard_normal((8, 3))
     rows[0] *= 1e200  # overflows in phi(z) = z^2
@@ -47,7 +47,7 @@ def failed(tmp_path_factory, widthlaw):
 
 @pytest.fixture(scope="session")
 def all_failed(tmp_path_factory, make_sweep):
-    """A store without a single outcome, and without a pending trial."""
+    """A store in which all trials failed."""
     folder = tmp_path_factory.mktemp("stores")
     np.save(folder / "rows.npy", np.full((8, 3), 1e200))
     path = folder / "all-failed.zarr"

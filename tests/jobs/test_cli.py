@@ -1,4 +1,4 @@
-"""The command line as a person meets it: exit codes, one-line errors, a clean interrupt."""
+"""The command line: exit codes, one-line errors, a clean interrupt."""
 
 from __future__ import annotations
 
@@ -36,8 +36,13 @@ def test_every_command_has_help_and_imports_little_for_it(name) -> None:
         "finally: print(*sorted({'numpy', 'zarr', 'xarray', 'pandas', 'dask'} & set(sys.modules)))"
     )
     result = subprocess.run(
-        [sys.executable, "-c", check, name], capture_output=True, text=True, check=True
+        [sys.executable, "-c", check, name],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | {"COLUMNS": "80"},
     )
+    assert max(map(len, result.stdout.splitlines())) <= 80
     assert result.stdout.startswith(f"Usage: -c {name}")
     assert result.stdout.endswith("\n\n"), result.stdout.splitlines()[-1]
 
@@ -193,7 +198,7 @@ def test_an_interrupt_ends_cleanly_and_the_same_command_resumes(
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_workers_that_start_see_no_interrupt(command, write_sweep, tmp_path, number) -> None:
-    """From the first child process on, up to the dashboard's address and beyond."""
+    """An interrupt is clean from the start of the first child process on."""
     path = tmp_path / "a.zarr"
     sweep = write_sweep(n="[60, 80]", seeds=4000)  # it must not be done before it is interrupted
     line = [command, "run", str(sweep), "-o", str(path), "--workers", "2"]

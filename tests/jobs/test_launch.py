@@ -1,4 +1,4 @@
-"""Where the workers of `widthlaw run` are: here, at a scheduler, or where a profile says."""
+"""Workers of `widthlaw run`: on this machine, at a scheduler, or from a profile."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Profiles of every batch system, and commands of batch systems that answer what a test says."""
+"""Profiles of every batch system, and stand-ins for the commands of batch systems."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def dask_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def profile(tmp_path: Path) -> Callable[..., Profile]:
-    """A profile of a batch system with everything in it."""
+    """A profile of a batch system with most keys set."""
 
     def made(system: str, **keys: str) -> Profile:
         extra = "MaxRetries = 3" if system == "htcondor" else "--extra one"
@@ -45,7 +45,7 @@ def profile(tmp_path: Path) -> Callable[..., Profile]:
 
 @pytest.fixture
 def on_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
-    """A stand-in for a command of a batch system; it keeps its arguments and its input in a file."""
+    """Put a stand-in for a command on PATH; it writes its arguments and its input into a file."""
 
     def put(name: str, script: str) -> Path:
         (tmp_path / "bin").mkdir(exist_ok=True)

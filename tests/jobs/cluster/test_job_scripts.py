@@ -1,7 +1,4 @@
-"""Scripts say to every batch system what the profile asks; its commands are called, and answered.
-
-The batch systems are stand-ins, small scripts on PATH that answer as the documentation says.
-"""
+"""Job scripts request the resources of the profile from every batch system, and run our command."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A profile is taken whole or refused with every problem named; to list profiles does nothing."""
+"""A profile is valid, or refused with a list of all its problems; listing profiles has no effect."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ walltime = "1-00:30:00"
 
 @pytest.fixture(autouse=True)
 def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A configuration folder of the test's own."""
+    """A private configuration folder."""
     folder = tmp_path / "config"
     (folder / "profiles").mkdir(parents=True)
     monkeypatch.setenv("WIDTHLAW_CONFIG", str(folder))
@@ -34,7 +34,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def write(config: Path) -> Callable[..., Path]:
-    """A profile of the user's, with keys of the slurm one replaced or added: values are TOML."""
+    """Write a user's profile for Slurm, with keys replaced or added; values are TOML."""
 
     def written(name: str = "mine", **keys: str) -> Path:
         kept = [line for line in SLURM.splitlines() if line.split(" = ")[0] not in keys]
@@ -54,7 +54,7 @@ def test_bundled_profiles_load_and_state_their_purpose(name) -> None:
 
 @pytest.mark.parametrize("name", sorted(BUNDLED))
 def test_the_keys_in_the_comments_of_a_bundled_profile_are_keys(name, tmp_path) -> None:
-    """Users take the `#` away: what comes out must be a profile, but for what excludes another."""
+    """Users remove the `#`: the result must be a profile, except for keys that exclude each other."""
     lines = profile_files()[name].read_text().splitlines()
     bare = [line.removeprefix("# ") if " = " in line else line for line in lines]
     for file in ("ca.pem", "client.pem", "client-key.pem"):

@@ -1,4 +1,4 @@
-"""Which files a store's figures become, and what is refused."""
+"""`widthlaw plot`: the files of the figures, and refused requests."""
 
 from __future__ import annotations
 

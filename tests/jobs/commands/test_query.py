@@ -1,4 +1,4 @@
-"""`widthlaw query`: statistics and files, and how much memory a large store takes."""
+"""`widthlaw query`: statistics, files, and the memory that a large store needs."""
 
 from __future__ import annotations
 
@@ -218,7 +218,7 @@ def test_numbers_are_printed_to_their_last_digit(widthlaw, complete) -> None:
 
 @pytest.fixture(scope="module")
 def sizes(tmp_path_factory, make_sweep):
-    """Two stores with results made up, of 400,000 and of 3,200,000 trials."""
+    """Two stores with made-up results, of 400,000 and of 3,200,000 trials."""
     folder = tmp_path_factory.mktemp("sizes")
     widths = [round(1.1 + 0.1 * step, 1) for step in range(32)]
     for name, seeds in (("small", 2500), ("big", 20_000)):

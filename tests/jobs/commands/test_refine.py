@@ -1,4 +1,4 @@
-"""Refining real stores: until all is located, through kills and limits, without a bit that differs."""
+"""Refine real stores until every cell is located; kills and limits change no bit of the result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`widthlaw report`: which stores it tells, where the page goes, and what is refused."""
+"""`widthlaw report`: the stores of the page, its file, and refused requests."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pipeline.maintenance.plan import grid, widened
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory, make_sweep):
-    """Two stores, whose names do not come in the order of the paper."""
+    """Two stores, whose alphabetical order is not that of the paper."""
     folder = tmp_path_factory.mktemp("stores")
     pipeline.run(make_sweep(name="'mine'", d="[3]", seeds=4), folder / "a.zarr")
     pipeline.run(make_sweep(name="'theorem2'", d="[3]", seeds=4), folder / "theorem2.zarr")
@@ -43,7 +43,7 @@ def test_a_half_filled_store_is_reported_and_exits_with_three(tmp_path, make_swe
     extend(path, widened(grid(path), "extend", seeds=range(4)))
     assert report_stores([path], Success(), tmp_path / "half.html") == 3
     assert "12 trials pending" in capsys.readouterr().err
-    assert "12 of 24 trials are still to be run" in (tmp_path / "half.html").read_text()
+    assert "12 of 24 trials have not been run" in (tmp_path / "half.html").read_text()
 
 
 @pytest.mark.parametrize(

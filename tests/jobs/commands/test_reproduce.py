@@ -1,4 +1,4 @@
-"""The sweeps of the paper, and the tables that are made of them."""
+"""The sweeps of the paper, and their claims."""
 
 from __future__ import annotations
 

@@ -35,10 +35,10 @@ def test_damage_is_listed_repaired_and_computed_again(
     assert (row["kind"], row["array"], row["trials"]) == ("damaged", "edge", "24")
     assert row["where"] == "d=5 n=6 seeds 0-7"
     assert f"`widthlaw verify {own_store} --repair`" in result.stderr
-    mended = widthlaw("verify", own_store, "--repair")
-    assert mended.returncode == 3, mended.stderr
-    assert "repaired: 24 trials reset to pending" in mended.stderr
-    assert f"`widthlaw run {own_store}` computes them" in mended.stderr
+    repaired = widthlaw("verify", own_store, "--repair")
+    assert repaired.returncode == 3, repaired.stderr
+    assert "repaired: 24 trials reset to pending" in repaired.stderr
+    assert f"`widthlaw run {own_store}` computes them" in repaired.stderr
     assert widthlaw("verify", own_store).returncode == 3
     ran = widthlaw("run", own_store, "--workers", 1)
     assert ran.returncode == 0, ran.stderr
@@ -63,9 +63,9 @@ def test_a_damaged_root_cannot_be_repaired(widthlaw, own_store) -> None:
     result = widthlaw("verify", own_store)
     assert result.returncode == 1
     assert "root" in result.stdout
-    mended = widthlaw("verify", own_store, "--repair")
-    assert mended.returncode == 2
-    assert "zarr.json is damaged and cannot be repaired" in mended.stderr
+    repaired = widthlaw("verify", own_store, "--repair")
+    assert repaired.returncode == 2
+    assert "zarr.json is damaged and cannot be repaired" in repaired.stderr
 
 
 def test_a_path_without_a_store_is_refused(widthlaw, tmp_path, assert_refused) -> None:

@@ -1,4 +1,4 @@
-"""How wide for one's own rows: real data, structured ones, and files that cannot serve."""
+"""`widthlaw width` on real data, on structured data, and on unusable files."""
 
 from __future__ import annotations
 
