@@ -229,7 +229,7 @@ def test_jobs_whose_walltime_ends_are_followed_by_others(
 ) -> None:
     # Dask lets a worker that is gone have 15 s to come back: as long as a controller lives here.
     monkeypatch.setenv("DASK_DISTRIBUTED__DEPLOY__LOST_WORKER_TIMEOUT", "2s")
-    run.profile(workers=1, walltime="00:00:12", controller="00:00:40")
+    run.profile(workers=1, walltime="00:00:12", controller="00:00:28")
     run.submit()
     run.ends()
     run.judge()
