@@ -95,7 +95,7 @@ def test_the_same_command_finishes_once_a_full_disk_has_room(
     runs = Runs(processes, tmp_path, row, command)
     row.begin()
     assert runs.to_the_end() == 1
-    assert "stopped writing (No space left on device); what is written is valid" in runs.said()
+    assert "stopped writing (No space left on device); its content is valid" in runs.said()
     assert 0 < row.done() < the_sweep().trials
     subprocess.run([*MOUNT, "remount,size=16m", "tmpfs", small_disk], check=True)
     assert runs.to_the_end() == 0
