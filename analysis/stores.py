@@ -18,8 +18,10 @@ import xarray as xr
 
 from pipeline.errors import InputError
 from pipeline.store import check_store
+from pipeline.store.arrays import read_array
 from pipeline.store.location import locate, normal
-from pipeline.store.older_formats import impossible_trials
+from pipeline.store.names import STATUS
+from pipeline.store.statuses import statuses_as_read
 from pipeline.trial_status import Status
 
 __all__ = ["load_store", "open_store", "open_stores"]
@@ -28,7 +30,7 @@ STATUS_FLAGS = {
     "flag_values": [int(status) for status in Status],
     "flag_meanings": " ".join(status.word for status in Status),
 }
-"""Attributes of `status`; a store of an older format has fewer statuses."""
+"""Attributes of `status` as readers see it."""
 
 
 def open_store(path: str | Path, *, dask: bool = True) -> xr.Dataset:
@@ -69,16 +71,20 @@ def open_store(path: str | Path, *, dask: bool = True) -> xr.Dataset:
 
 
 def _opened(path: str | Path, chunks: dict[Any, Any] | None) -> xr.Dataset:
-    """Open a store; the statuses of an older one get the meaning of the current format."""
-    attributes = check_store(path)
-    ds: xr.Dataset = xr.open_zarr(locate(path).zarr(), chunks=chunks, zarr_format=3)
-    status, dims = ds.status, [str(dim) for dim in ds.status.dims]
-    impossible = impossible_trials(path, attributes, dims)
-    if impossible is not None:
-        possible = xr.DataArray(~impossible[..., 0, 0], dims=dims[:-2])
-        merged = (status == Status.EXCLUDED) & possible
-        status = xr.where(merged, np.int8(Status.NOT_REQUESTED), status).transpose(*dims)
-    return ds.assign(status=status.assign_attrs(ds.status.attrs | STATUS_FLAGS))
+    """Open a store; its statuses are those that `statuses_as_read` sees."""
+    attributes, location = check_store(path), locate(path)
+    stored = read_array(location, STATUS)  # before the files are listed: a run may be writing
+    ds: xr.Dataset = xr.open_zarr(location.zarr(), chunks=chunks, zarr_format=3)
+    status = ds.status.assign_attrs(ds.status.attrs | STATUS_FLAGS)
+    found = statuses_as_read(path, attributes, stored, [str(dim) for dim in status.dims])
+    if not np.array_equal(found, stored):
+        encoding = status.encoding
+        seen = xr.Variable(status.dims, found)
+        if chunks is not None:
+            seen = seen.chunk(dict(zip(status.dims, status.chunks or (), strict=True)))
+        status = status.copy(data=seen.data)
+        status.encoding = encoding
+    return ds.assign(status=status)
 
 
 def open_stores(paths: Sequence[str | Path] | Mapping[str, str | Path]) -> xr.DataTree:

@@ -122,11 +122,8 @@ def _report(error: Exception) -> int:
             "valid: free some space, or copy it elsewhere, and run the same command on it"
         )
         return 1
-    if isinstance(error, ValueError) and "checksum" in str(error):  # from Zarr: a damaged chunk
-        _print(
-            f"widthlaw: a chunk of the store is damaged ({error}); `widthlaw verify STORE` finds it, "
-            "and --repair resets its trials to pending"
-        )
+    if isinstance(error, MemoryError):
+        _print("widthlaw: there is not enough memory for this (--debug shows where)")
         return 1
     text = str(error).splitlines()
     _print(f"widthlaw: {type(error).__name__}: {text[0] if text else ''} (--debug shows where)")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from jobs.output.records import exit_status, print_failures
+from jobs.output.records import exit_status, print_damaged, print_failures
 from pipeline import store as stores
 from pipeline.errors import InputError, WorkersLost
 from pipeline.execution.driver import run
@@ -204,12 +204,15 @@ def report_run(path: StorePath, outcome: Outcome | None = None) -> int:
     found = stores.Store(path).counts()
     failed = found["failed"]
     now = outcome or Outcome()
-    others = "".join(f", {found[word]} {word}" for word in ("diverged", "pending") if found[word])
+    others = "".join(
+        f", {found[word]} {word}" for word in ("diverged", "pending", "damaged") if found[word]
+    )
     click.echo(
         f"{path}: {found['done']} trials done, {failed} failed{others}; {now.trials} computed now "
         f"in {now.seconds:.1f} s of numerics",
         err=True,
     )
+    print_damaged(path, found)
     print_failures(path)
     if failed:
         click.echo(

@@ -8,14 +8,15 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["UNREQUESTED", "Status", "lookup", "requested_trials"]
+__all__ = ["STORED", "UNREQUESTED", "WITH_RESULTS", "Status", "lookup", "requested_trials"]
 
 
 class Status(IntEnum):
     """Codes of the `status` variable of a store; they never change.
 
     `EXCLUDED` trials cannot exist, such as pairs of an odd number of samples. `NOT_REQUESTED` trials
-    could be computed, but a refined store does not need them.
+    could be computed, but a refined store does not need them. `DAMAGED` is never stored: readers see it
+    instead of an outcome whose results are lost.
     """
 
     PENDING = 0
@@ -24,6 +25,7 @@ class Status(IntEnum):
     DIVERGED = 3
     EXCLUDED = 4
     NOT_REQUESTED = 5
+    DAMAGED = 6
 
     @property
     def word(self) -> str:
@@ -35,6 +37,12 @@ class Status(IntEnum):
         """True if the trial is part of what the store is to hold, whatever its outcome."""
         return self not in (Status.EXCLUDED, Status.NOT_REQUESTED)
 
+
+STORED = tuple(status for status in Status if status != Status.DAMAGED)
+"""Statuses that a store holds."""
+
+WITH_RESULTS = (Status.DONE, Status.FAILED, Status.DIVERGED)
+"""Statuses of trials that were computed."""
 
 UNREQUESTED = tuple(status for status in Status if not status.is_requested)
 

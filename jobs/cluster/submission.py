@@ -152,7 +152,7 @@ def submit(sweep: Sweep, run: Run, profile: Profile) -> str:
     run = replace(run, cluster=queue.cluster_name(profile.system))
     with lease.hold(locate(run.store), run.run) as held:
         if run.retry_failed:
-            stores.Store(run.store).reset_failed()
+            stores.Store(run.store, holder=held.holder).reset_failed()
         run.prepare(profile)
         made = controller_job(run, sweep, profile)
         number = queue.submit_job(made, run.folder / "controller.sh")

@@ -46,6 +46,7 @@ def _status_records(path: StorePath) -> list[Record]:
         "experiment": attributes["experiment"],
         "trials": requested,
         **{word: found[word] for word in ("done", "failed", "diverged", "pending")},
+        **({"damaged": found["damaged"]} if found["damaged"] else {}),
         **({"not requested": found["not_requested"]} if attributes.get("refined") else {}),
         "core-seconds left": round(share * attributes["estimated_seconds"], 1),
         "run": run_message(normal(path), found["pending"]),

@@ -20,10 +20,19 @@ __all__ = ["verify"]
 DAMAGED = 1
 """Exit status of a store that is damaged, or in which a recomputed trial differs."""
 
+NOTES = {
+    1: "; format 1: lost chunks are found only of `status` and `seconds`, moved ones not at all "
+    "(--upgrade brings it to the present format)",
+    2: "; format 2: valid chunks in a wrong place are not found (--upgrade brings it to the present "
+    "format)",
+}
+"""Limits of what can be found in stores of older formats."""
+
 
 @click.command()
 @click.argument("stores", type=STORE, nargs=-1, required=True)
 @click.option("--repair", is_flag=True, help="Reset damaged trials to pending and delete leftovers.")
+@click.option("--upgrade", is_flag=True, help="Bring sound stores of older formats to the present one.")
 @click.option(
     "--sample",
     "number",
@@ -32,8 +41,13 @@ DAMAGED = 1
     help="Also recompute N random trials and compare them with what is stored.",
 )
 @listing_options
-def verify(stores: Sequence[StorePath], repair: bool, number: int | None, form: str | None) -> None:
+def verify(
+    stores: Sequence[StorePath], repair: bool, upgrade: bool, number: int | None, form: str | None
+) -> None:
     """Find damage in STORES: check every chunk, coordinate and file.
+
+    Since format 3 the chunks of a block are bound to their places and statuses, so that moved and
+    changed ones are found too.
 
     Exit status: 0 sound; 1 damaged, or a recomputed trial differs; 3 sound, but trials are pending.
     After --repair it is 0 or 3.
@@ -46,6 +60,8 @@ def verify(stores: Sequence[StorePath], repair: bool, number: int | None, form: 
         found = damage(path)
         records += [_damage_record(path, one) for one in found]
         codes.append(_repair(path, found) if repair and found else _report(path, found))
+        if upgrade and codes[-1] != DAMAGED:
+            _upgrade(path)
         if number and codes[-1] != DAMAGED:
             differing = _sampled(path, number)
             records += differing
@@ -78,14 +94,22 @@ def _report(path: StorePath, found: list[Damage]) -> int:
         return DAMAGED
     from pipeline.store import check_store
 
-    note = ""
-    if check_store(path)["format_version"] == 1:
-        note = (
-            "; format version 1: lost chunks can be detected only for `status` and `seconds` "
-            "(`widthlaw extend STORE -o NEW` writes the present format)"
-        )
+    note = NOTES.get(check_store(path)["format_version"], "")
     click.echo(f"{path}: sound{note}", err=True)
     return _pending(path)
+
+
+def _upgrade(path: StorePath) -> None:
+    from pipeline.maintenance.grow import upgrade
+    from pipeline.store import check_store
+
+    before = check_store(path)["format_version"]
+    done = upgrade(path)
+    after = check_store(path)["format_version"]
+    verb = (
+        f"upgraded from format {before} to {after}" if done.written else f"has format {after} already"
+    )
+    click.echo(f"{path}: {verb}", err=True)
 
 
 def _repair(path: StorePath, found: list[Damage]) -> int:

@@ -32,6 +32,7 @@ __all__ = [
     "naming_options",
     "plain",
     "print_change",
+    "print_damaged",
     "print_failures",
     "print_records",
     "report_gaps",
@@ -95,7 +96,12 @@ def counted(number: int, noun: str) -> str:
 
 
 def exit_status(counts: Mapping[str, int]) -> int:
-    """Return the exit status for trials by status: 3 if some are pending, 1 if some failed, else 0."""
+    """Return the exit status for trials by status: 1 if some are damaged, else 3 or 1 or 0.
+
+    3 if some are pending, 1 if some failed.
+    """
+    if counts["damaged"]:
+        return FAILED
     return INCOMPLETE if counts["pending"] else FAILED if counts["failed"] else 0
 
 
@@ -105,6 +111,17 @@ def print_failures(path: StorePath) -> None:
 
     for message, times in Store(path).messages():
         click.echo(f"  {times} x {message}", err=True)
+
+
+def print_damaged(path: StorePath, counts: Mapping[str, int]) -> None:
+    """Report trials whose results are lost on stderr."""
+    if counts["damaged"]:
+        click.echo(
+            f"{path}: {counted(counts['damaged'], 'trial')} damaged: their results are lost, so they "
+            f"are left out; `widthlaw verify {path} --repair` makes them pending, and then "
+            f"`widthlaw run {path}` computes them again",
+            err=True,
+        )
 
 
 def report_gaps(path: StorePath, then: str, *, listing: bool = False) -> int:
@@ -123,6 +140,7 @@ def report_gaps(path: StorePath, then: str, *, listing: bool = False) -> int:
     from pipeline.store import Store
 
     found = Store(path).counts()
+    print_damaged(path, found)
     if found["pending"]:
         click.echo(f"{path}: {counted(found['pending'], 'trial')} pending; {then}", err=True)
     if found["failed"]:
@@ -131,7 +149,7 @@ def report_gaps(path: StorePath, then: str, *, listing: bool = False) -> int:
         if not listing:
             print_failures(path)
     code = exit_status(found)
-    return 0 if listing and code == FAILED else code
+    return 0 if listing and code == FAILED and not found["damaged"] else code
 
 
 def print_change(change: Change, out: StorePath, dry_run: bool) -> None:

@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING, Any
 from threadpoolctl import threadpool_limits
 
 from pipeline.blocks import Block, tasks
-from pipeline.errors import StoreFull, WorkersLost
+from pipeline.errors import LeaseLost, StoreFull, WorkersLost
 from pipeline.execution.fill import Outcome, fill
 from pipeline.execution.worker import keep_freed_memory, settle
 from pipeline.store import Store, lease, open_or_create
-from pipeline.store.location import normal
+from pipeline.store.location import Location, normal
 from pipeline.sweep import Sweep
 from pipeline.sweep_files.load import load_sweep
 
@@ -110,22 +110,23 @@ def run(
     """
     if not isinstance(sweep, Sweep):
         sweep = load_sweep(sweep)
-    target = open_or_create(normal(store), sweep)
+    location = open_or_create(normal(store), sweep).location
     if held is None:
-        with lease.hold(target.location) as held:
-            return _run(target, client, retry_failed, progress, held, draining)
-    return _run(target, client, retry_failed, progress, held, draining)
+        with lease.hold(location) as held:
+            return _run(location, sweep, client, retry_failed, progress, held, draining)
+    return _run(location, sweep, client, retry_failed, progress, held, draining)
 
 
 def _run(
-    store: Store,
+    location: Location,
+    sweep: Sweep,
     client: Client | None,
     retry_failed: bool,
     progress: Callable[[Outcome, Outcome], None] | None,
     held: lease.Held,
     draining: Callable[[], bool],
 ) -> Outcome:
-    total = Outcome()
+    store, total = Store(location, sweep, held.holder), Outcome()
 
     def ending() -> bool:
         held.check()
@@ -141,12 +142,15 @@ def _run(
             with closing(_outcomes(client, store, work, retry, ending)) as outcomes:
                 for outcome in outcomes:
                     total += outcome
+                    if total.lost:
+                        raise LeaseLost(total.lost)
                     if total.full:
                         raise StoreFull(errno.EIO, total.full, store.location.name)
                     if progress is not None:
                         progress(outcome, total)
     finally:
-        store.clean()
+        with suppress(LeaseLost):  # what another run holds is not ours to clean
+            store.clean()
     return total
 
 
@@ -170,7 +174,7 @@ def run_task(
     total = Outcome()
     for block in blocks:
         total += fill(store, block, retry_failed=retry_failed, carefully=carefully)
-        if total.full:
+        if total.full or total.lost:
             break
     log.info("wrote %d trials (%d failed) in %.2f s", total.trials, total.failed, total.seconds)
     return total

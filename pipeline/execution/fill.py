@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.blocks import Block, BlockResult, mask_for
-from pipeline.errors import StoreFull
+from pipeline.errors import LeaseLost, StoreFull
 from pipeline.execution.compute import compute_block
 from pipeline.store import Store
 from pipeline.store.location import Location
@@ -50,12 +50,15 @@ class Outcome:
         Time spent in numerics.
     full
         Why writing to the store failed; "" if it did not.
+    lost
+        Why this run may not write to the store any more; "" if it may.
     """
 
     trials: int = 0
     failed: int = 0
     seconds: float = 0.0
     full: str = ""
+    lost: str = ""
 
     def __add__(self, other: Outcome) -> Outcome:
         return Outcome(
@@ -63,6 +66,7 @@ class Outcome:
             self.failed + other.failed,
             self.seconds + other.seconds,
             self.full or other.full,
+            self.lost or other.lost,
         )
 
 
@@ -81,8 +85,8 @@ def fill(store: Store, block: Block, *, retry_failed: bool = False, carefully: b
     Returns
     -------
     Outcome
-        A store that cannot be written is an outcome too: an exception would make Dask print a
-        traceback.
+        A store that cannot be written, or may not be, is an outcome too: an exception would make Dask
+        print a traceback.
     """
     try:
         missing = store.missing(block, retry_failed)
@@ -93,6 +97,8 @@ def fill(store: Store, block: Block, *, retry_failed: bool = False, carefully: b
         return _fill(store, block, missing)
     except StoreFull as error:
         return Outcome(full=str(error.strerror))
+    except LeaseLost as error:
+        return Outcome(lost=str(error))
 
 
 def _fill(store: Store, block: Block, missing: Mask) -> Outcome:
@@ -106,6 +112,7 @@ def _fill(store: Store, block: Block, missing: Mask) -> Outcome:
     result = compute_block(store.sweep, block, missing)
     outcome = _outcome(result, missing)
     if not missing.all():  # read as late as possible: another worker may have written trials meanwhile
+        store.check(block)
         stored = store.read(block)
         stored.update(result, missing)
         result = stored

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import store as stores
-from pipeline.errors import StoreError
+from pipeline.errors import ChunkDamaged, StoreError
 from pipeline.store.location import Location, StorePath
 from pipeline.store.names import MESSAGE, ROOT, STATUS
 from pipeline.store.template import FORMAT, attributes_digest, extents_of, write_template
@@ -37,7 +37,7 @@ def checked_attributes(path: StorePath, location: Location) -> dict[str, Any]:
     StoreError
         There is no store at this path, or it is of an unknown format version.
     """
-    raw = location.read(ROOT)
+    raw = _file(location, ROOT)
     attributes = parse_json(raw).get("attributes")
     if isinstance(attributes, dict) and attributes.get("format") == FORMAT:
         if attributes.get("format_version") not in stores.READABLE:
@@ -48,7 +48,7 @@ def checked_attributes(path: StorePath, location: Location) -> dict[str, Any]:
         checked = stores.check_store(path)
     except StoreError:
         foreign = bool(parse_json(raw)) and b"widthlaw" not in (raw or b"")
-        if not foreign and all(location.read(f"{name}/{ROOT}") for name in (STATUS, MESSAGE)):
+        if not foreign and all(_file(location, f"{name}/{ROOT}") for name in (STATUS, MESSAGE)):
             raise _root_damaged(path) from None
         raise
     if checked["format_version"] >= FIRST_WITH_DIGEST or "digest" in checked:
@@ -61,6 +61,14 @@ def _root_damaged(path: StorePath) -> RootDamaged:
         f"store {path}: {ROOT} is damaged and cannot be repaired, because it describes all the rest; "
         "restore that file from a backup, or run the sweep into a new path"
     )
+
+
+def _file(location: Location, key: str) -> bytes | None:
+    """Return the bytes of a file, None if it is not there or something else is in its place."""
+    try:
+        return location.read(key)
+    except ChunkDamaged:
+        return None
 
 
 def parse_json(raw: bytes | None) -> dict[str, Any]:
@@ -151,10 +159,10 @@ def _layout(path: StorePath, location: Location) -> tuple[tuple[int, ...], int, 
 
     Each of them is recorded in four places, any of which may be damaged; the majority is right.
     """
-    copies = parse_json(location.read(ROOT)).get("consolidated_metadata")
+    copies = parse_json(_file(location, ROOT)).get("consolidated_metadata")
     layouts: list[tuple[tuple[int, ...], int, int]] = []
     for name in (STATUS, MESSAGE):
-        own, copy = parse_json(location.read(f"{name}/{ROOT}")), nested(copies, "metadata", name)
+        own, copy = parse_json(_file(location, f"{name}/{ROOT}")), nested(copies, "metadata", name)
         for metadata in (own, copy):
             chunk: Any = nested(metadata, "chunk_grid", "configuration").get("chunk_shape")
             shape: Any = metadata.get("shape")

@@ -36,6 +36,7 @@ RANK = lookup(
         Status.DIVERGED: OUTCOME,
         Status.EXCLUDED: NOTHING,
         Status.NOT_REQUESTED: NOTHING,
+        Status.DAMAGED: NOTHING,
     }
 )
 """Rank of each status: of two sources, the one with the higher rank provides a trial."""

@@ -40,7 +40,7 @@ from pipeline.maintenance.verify import damage
 from pipeline.store import lease
 from pipeline.store.location import Location, StorePath, locate, normal
 from pipeline.store.names import LEASE, ROOT
-from pipeline.store.template import write_template
+from pipeline.store.template import FORMAT_VERSION, write_template
 from pipeline.sweep import Request, Sweep
 from pipeline.trial_status import Status
 
@@ -99,8 +99,9 @@ def extend(
     change = plan.change(target, written=False)
     if dry_run or not (change.grown or out):
         if not dry_run:
-            with lease.hold(locate(path)):
-                stores.Store(path).clean()  # an extension may have been killed just before its end
+            with lease.hold(locate(path)) as held:
+                # An extension may have been killed just before its end.
+                stores.Store(path, holder=held.holder).clean()
         return change
     return _write_result(make, target, in_place=out is None)
 
@@ -148,6 +149,38 @@ def request_trials(path: StorePath, requests: Iterable[Request]) -> Change:
     _check_out(path, plan.sources[0], in_place=True)
     if not plan.requested:
         return plan.change(path, written=False)
+    return _write_result(make, path, in_place=True)
+
+
+def upgrade(path: StorePath) -> Change:
+    """Bring a store of an older format to the present one, atomically.
+
+    Parameters
+    ----------
+    path
+        The store, replaced as by `extend`.
+
+    Returns
+    -------
+    Change
+        With `written` False if the store has the present format already.
+
+    Raises
+    ------
+    StoreError
+        The store is damaged, holds files of others, or its location cannot replace a store.
+    StoreHeld
+        A run is filling the store.
+    """
+
+    def make() -> Plan:
+        source = Source.of(path)
+        return make_plan(source.sweep, [source], Knowledge.NOT_REQUESTED)
+
+    plan = make()
+    if stores.check_store(path)["format_version"] == FORMAT_VERSION:
+        return plan.change(path, written=False)
+    _check_out(path, plan.sources[0], in_place=True)
     return _write_result(make, path, in_place=True)
 
 
@@ -255,7 +288,7 @@ def _write_result(make: Callable[[], Plan], out: StorePath, *, in_place: bool) -
     with contextlib.ExitStack() as stack:
         held = stack.enter_context(lease.hold(location)) if in_place else None
         if held:
-            stores.Store(location).clean()
+            stores.Store(location, holder=held.holder).clean()
         plan = make()
         draft = stack.enter_context(stores.drafting(out))
         approximate = _write_draft(draft, plan)

@@ -60,6 +60,7 @@ _KNOWLEDGE = lookup(
         Status.DIVERGED: Knowledge.KNOWN,
         Status.EXCLUDED: Knowledge.NOT_REQUESTED,
         Status.NOT_REQUESTED: Knowledge.NOT_REQUESTED,
+        Status.DAMAGED: Knowledge.PENDING,
     }
 )
 

@@ -10,15 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import zarr
 from numpy.typing import NDArray
 
-from pipeline import store as stores
-from pipeline.errors import StoreError
-from pipeline.maintenance.chunks import BadChunk, Decoder, chunk_index
+from pipeline.errors import ChunkDamaged, StoreError
 from pipeline.maintenance.expected import checked_attributes, expected_template
 from pipeline.maintenance.verify import Damage
 from pipeline.store import lease
+from pipeline.store.chunks import BadChunk, Coder
+from pipeline.store.digests import has_digests, write_block
 from pipeline.store.location import Location, StorePath, locate
 from pipeline.store.names import ROOT, STATUS
 from pipeline.store.older_formats import not_requested_code
@@ -47,7 +46,7 @@ class Repaired:
 def repair(path: StorePath, damages: list[Damage]) -> Repaired:
     """Make damaged trials pending, restore the files of the template, and remove leftovers.
 
-    The store keeps its format version.
+    The store keeps its format version. In a folder all is done or, if anything fails, nothing.
 
     Parameters
     ----------
@@ -67,20 +66,35 @@ def repair(path: StorePath, damages: list[Damage]) -> Repaired:
     StoreHeld
         A run is filling the store.
     """
-    location = locate(path)
     if not damages:
         return Repaired()
+    location = locate(path)
     attributes = checked_attributes(path, location)
     if not location.writable():
         raise StoreError(f"store {path}: no permission to write; copy it to a path of your own")
+    location = location.held_open()
     with lease.hold(location):
+        return _repaired(path, location, attributes, damages)
+
+
+def _repaired(
+    path: StorePath, location: Location, attributes: dict[str, Any], damages: list[Damage]
+) -> Repaired:
+    reset = {one.keys: one.trials for one in damages if one.remedy == "reset"}
+    kept = _kept_statuses(location, attributes, (keys[0] for keys in reset))
+    drafts = set(map(str, location.drafts()))
+    leftovers = _keys(damages, "remove")
+    first = [key for key in leftovers if key not in drafts]  # a link may hide what is reset
+    with location.delete_all([*first, *(key for keys in reset for key in keys)]):
         rewritten = _rewrite(path, location, attributes, _keys(damages, "rewrite"))
-        reset = {one.keys: one.trials for one in damages if one.remedy == "reset"}
-        trials = sum(trials - _reset(location, attributes, keys) for keys, trials in reset.items())
-        leftovers = _keys(damages, "remove")
-        for key in leftovers:
-            _remove(location, key)
-    return Repaired(trials, rewritten, len(leftovers))
+        metadata = location.read(f"{STATUS}/{ROOT}") or b""
+        for key, status in kept.items():
+            raw = Coder(metadata).encode(key.removeprefix(f"{STATUS}/"), status)
+            write_block(location, {key: raw}, digests=has_digests(attributes))
+    for draft in drafts.intersection(leftovers):
+        shutil.rmtree(Path(draft), ignore_errors=True)
+    not_requested = sum(int((status != Status.PENDING).sum()) for status in kept.values())
+    return Repaired(sum(reset.values()) - not_requested, rewritten, len(leftovers))
 
 
 def _keys(damages: Iterable[Damage], remedy: str) -> list[str]:
@@ -90,39 +104,30 @@ def _keys(damages: Iterable[Damage], remedy: str) -> list[str]:
 # ---- blocks
 
 
-def _reset(location: Location, attributes: Mapping[str, Any], keys: tuple[str, ...]) -> int:
-    """Remove the chunks of a block, and return how many of its trials are not requested.
+def _kept_statuses(
+    location: Location, attributes: Mapping[str, Any], keys: Iterable[str]
+) -> dict[str, NDArray[np.int8]]:
+    """Return the statuses that blocks keep when they are reset, by the key of their chunk.
 
-    A refined store keeps a chunk of statuses, in which such trials stay as they are.
+    A refined store keeps a chunk of statuses, in which trials that are not requested stay as they are.
     """
-    status, *others = keys
-    not_requested = np.zeros((), dtype=bool)
-    if attributes.get("refined"):
-        code = not_requested_code(attributes)
-        not_requested = _statuses(location, status) == code
-        location.delete(status)  # first: from here on the block is pending
-        _write_statuses(location, status, np.where(not_requested, code, Status.PENDING))
-    else:
-        location.delete(status)
-    for key in others:
-        location.delete(key)
-    return int(not_requested.sum())
+    if not attributes.get("refined"):
+        return {}
+    code = not_requested_code(attributes)
+    return {
+        key: np.where(_statuses(location, key) == code, np.int8(code), np.int8(Status.PENDING))
+        for key in keys
+    }
 
 
 def _statuses(location: Location, key: str) -> NDArray[np.int8]:
     """Return the statuses of a chunk; a single `PENDING` if the chunk is damaged or lost."""
-    raw, metadata = location.read(key), location.read(f"{STATUS}/{ROOT}")
     try:
-        return Decoder(metadata or b"").decode(key.removeprefix(f"{STATUS}/"), raw or b"")
-    except BadChunk:
+        coder = Coder(location.read(f"{STATUS}/{ROOT}") or b"")
+        raw = location.read(key, coder.layout.most)
+        return coder.decode(key.removeprefix(f"{STATUS}/"), raw or b"")
+    except (BadChunk, ChunkDamaged):
         return np.array(Status.PENDING, dtype=np.int8)
-
-
-def _write_statuses(location: Location, key: str, status: NDArray[Any]) -> None:
-    """Write the statuses of a chunk, even if all are pending."""
-    with zarr.config.set({"array.write_empty_chunks": True}):
-        array: Any = stores.open_group(location, "r+")[STATUS]
-        array.blocks[chunk_index(key.removeprefix(f"{STATUS}/"))] = status.astype(np.int8)
 
 
 # ---- files
@@ -137,13 +142,5 @@ def _rewrite(path: StorePath, location: Location, attributes: dict[str, Any], ke
             new = template.read(key)
             if key == ROOT:  # keeps the attributes, which have their own digest
                 new = json.dumps(json.loads(new) | {"attributes": attributes}, indent=2).encode()
-            location.swap(key, location.read(key), new)
+            location.write(key, new)
     return len(keys)
-
-
-def _remove(location: Location, key: str) -> None:
-    draft = Path(key)
-    if draft in location.drafts():
-        shutil.rmtree(draft, ignore_errors=True)
-    else:
-        location.delete(key)

@@ -1,17 +1,17 @@
 """Finding damage: files of a store that are not what was written.
 
-Every file is read once. Chunks are checked by their checksums, metadata and coordinates against the
-template of the store's own sweep, and the chunks of a block against each other: since format version 2
-a block with outcomes has all its chunks, and a block without has none. Only a refined store may have
-cells with trials that are not requested, and there every block has statuses. Each `Damage` has a
-remedy:
+Every file is read once. Chunks are checked by their checksums and by the digests of their block (since
+format 3), metadata and coordinates against the template of the store's own sweep, and the chunks of a
+block against each other: since format version 2 a block with outcomes has all its chunks, and a block
+without has none. Only a refined store may have cells with trials that are not requested, and there
+every block has statuses. Each `Damage` has a remedy:
 
 - *reset*: the chunks of a block are removed, `status` first. If that is killed at any moment, it leaves
   either chunks without a status, which are found as damage, or pending trials, which a run computes
   again to the same bits. The unit is a chunk, whose values are known either all or not at all. So if
   the statuses of a refined store are lost, trials that were not requested become pending too.
 - *rewrite*: a file that follows from the sweep alone is written as in the template.
-- *remove*: a leftover of a killed process.
+- *remove*: a leftover of a killed process, or a link, pipe or device, which no store has.
 
 Only changed attributes of the group have no remedy, because they describe all the rest.
 """
@@ -28,8 +28,8 @@ from numpy.typing import NDArray
 
 from pipeline import store as stores
 from pipeline.blocks import Block, blocks
+from pipeline.errors import ChunkDamaged
 from pipeline.maintenance.agreement import block_label
-from pipeline.maintenance.chunks import BadChunk, Decoder, block_keys
 from pipeline.maintenance.expected import (
     RootDamaged,
     Template,
@@ -39,22 +39,24 @@ from pipeline.maintenance.expected import (
     parse_json,
 )
 from pipeline.store import lease
-from pipeline.store.location import Location, StorePath, locate
-from pipeline.store.names import PARTIAL, ROOT, SECONDS, STARTS, STATUS
+from pipeline.store.arrays import block_keys
+from pipeline.store.chunks import BadChunk, Coder
+from pipeline.store.digests import Digests, digest, digests_key, has_digests, read_digests
+from pipeline.store.location import Location, StorePath, is_url, locate
+from pipeline.store.names import DIGESTS, PARTIAL, REMOVED, ROOT, SECONDS, STARTS, STATUS
 from pipeline.store.older_formats import not_requested_code
+from pipeline.store.statuses import FIRST_WITH_ALL_CHUNKS
 from pipeline.store.template import coordinates
-from pipeline.trial_status import UNREQUESTED, Status
+from pipeline.trial_status import STORED, UNREQUESTED, WITH_RESULTS, Status
 
 __all__ = ["Damage", "damage"]
 
-WITHOUT_OUTCOME = [Status.PENDING, *UNREQUESTED]
-
-FIRST_WITH_ALL_CHUNKS = 2
-"""Format version in which chunks of only fill values began to be written.
-
-In version 1 the loss of a chunk can be detected only for `status` and for `SECONDS`, which is never all
-NaN in a block with outcomes.
-"""
+TEMPORARY = {
+    PARTIAL: "leftover of a killed write",
+    STARTS: "starts of a block that killed workers",
+    REMOVED: "leftover of a killed repair",
+}
+"""Files of killed processes, by what their names start or end with."""
 
 
 @dataclass(frozen=True)
@@ -132,9 +134,13 @@ class _Inspection:
         self._refined = bool(attributes.get("refined"))
         allowed = {not_requested_code(attributes)} if self._refined else set()
         self._forbidden = [status for status in UNREQUESTED if status not in allowed]
+        self._digests = has_digests(attributes)
         self._present = {key for key, _ in location.files()}
+        self._odd = dict(location.odd())
+        # A folder in the place of a file is found by reading it; a bucket has none, and is slow to ask.
+        self._asks = not is_url(location.name)
         self._owned: set[str] = set()
-        self._decoders: dict[str, Decoder] = {}
+        self._coders: dict[str, Coder] = {}
 
     def damage(self) -> Iterator[Damage]:
         yield from self._metadata()
@@ -144,18 +150,43 @@ class _Inspection:
             yield from self._block(block)
         yield from self._files()
 
-    def _read(self, key: str) -> bytes | None:
-        return self._location.read(key) if key in self._present else None
+    def _read(self, key: str, most: int | None = None) -> bytes | None:
+        """Return the bytes of a file, None if it is not there.
 
-    def _chunk(self, name: str, key: str) -> tuple[NDArray[Any] | None, str]:
-        """Return the values of a chunk, None if it is missing or bad; and what is wrong, or ""."""
-        raw = self._read(key)
-        if raw is None:
-            return None, ""
+        Raises
+        ------
+        ChunkDamaged
+            Something else is in its place, or it cannot be read.
+        """
+        if not self._asks and key not in self._present:
+            return None
+        return self._location.read(key) if most is None else self._location.read(key, most)
+
+    def _chunk(
+        self, name: str, key: str, accepted: Digests | None = None
+    ) -> tuple[NDArray[Any] | None, str]:
+        """Return the values of a chunk, None if it is missing or bad; and what is wrong, or "".
+
+        Parameters
+        ----------
+        name, key
+            The array and the chunk.
+        accepted
+            Digests of its block; None for a chunk that is bound to nothing.
+        """
         try:
-            return self._decoders[name].decode(key.removeprefix(f"{name}/"), raw), ""
+            coder = self._coders[name]
+            raw = self._read(key, coder.layout.most)
+            if raw is None:
+                return None, ""
+            values = coder.decode(key.removeprefix(f"{name}/"), raw)
         except BadChunk as error:
             return None, str(error)
+        except ChunkDamaged as error:
+            return None, error.what
+        if accepted is not None and digest(key, raw) not in accepted.get(key, ()):
+            return None, "it is not what was written here with its status: moved, or changed"
+        return values, ""
 
     # ---- metadata
 
@@ -165,28 +196,37 @@ class _Inspection:
         Attributes such as `long_name` may be those of another version of widthlaw: if the array and
         the copy agree, they are as written.
         """
-        root = parse_json(self._read(ROOT))
+        root = parse_json(self._file(ROOT))
         copies = nested(root, "consolidated_metadata", "metadata")
         stale = False
         for name in self._template.arrays:
             key = f"{name}/{ROOT}"
-            raw, expected = self._read(key), self._template.read(key)
+            raw, expected = self._file(key), self._template.read(key)
             own, copy = parse_json(raw), copies.get(name)
             sound = raw is not None and (
                 own == json.loads(expected) or (own == copy and _same_layout(raw, expected))
             )
-            self._decoders[name] = Decoder(raw if sound and raw else expected)
+            self._coders[name] = Coder(raw if sound and raw else expected)
             self._owned.add(key)
             if not sound:
                 what = "not there" if raw is None else "does not match the sweep's template"
                 yield Damage("metadata", name, key, what, remedy="rewrite", keys=(key,))
             stale |= copy != own if sound else copy != json.loads(expected)
+        gone = {name for name in copies if f"{name}/{ROOT}" not in self._present}
+        stale |= bool(gone.difference(self._template.arrays))
         expected_root = json.loads(self._template.read(ROOT))
         stale |= any(root.get(key) != expected_root[key] for key in ("zarr_format", "node_type"))
         stale |= nested(root, "consolidated_metadata").get("kind") != "inline"
         if stale:
             what = "its copy of the arrays' metadata is not what was written"
             yield Damage("metadata", "", ROOT, what, remedy="rewrite", keys=(ROOT,))
+
+    def _file(self, key: str) -> bytes | None:
+        """Return the bytes of a file of metadata, None if it cannot be had."""
+        try:
+            return self._read(key)
+        except ChunkDamaged:
+            return None
 
     # ---- chunks that follow from the sweep
 
@@ -223,63 +263,97 @@ class _Inspection:
 
     def _block(self, block: Block) -> Iterator[Damage]:
         """Check each chunk of a block, and all of them against its statuses."""
-        keys = block_keys(self._sweep, block, self._template.widths, self._template.seeds)
-        self._owned.update(keys.values())
+        extents = {"width": self._template.widths, "seed": self._template.seeds}
+        keys = block_keys(self._sweep, block, extents)
+        key = keys.pop(STATUS)
+        bound = digests_key(key)
+        self._owned.update(keys.values(), (key, bound))
         reset: dict[str, Any] = {
             "trials": block.trials,
             "where": block_label(self._sweep, block),
             "remedy": "reset",
-            "keys": tuple(keys.values()),
+            "keys": (key, *keys.values(), bound),
         }
-        key = keys.pop(STATUS)
-        status, what = self._chunk(STATUS, key)
+        accepted, unbound = self._accepted(bound, key)
+        status, what = self._chunk(STATUS, key, accepted)
+        what = what or self._odd_status(status)
         if what:
             yield Damage("damaged", STATUS, key, what, **reset)
         elif status is None and self._refined:
             what = "not there"
             yield Damage("missing", STATUS, key, what, **reset)
-        elif status is not None and np.isin(status, self._forbidden).any():
-            excludes = "it excludes trials that the sweep needs"
-            yield Damage("damaged", STATUS, key, excludes, **reset)
-        outcomes = status is not None and not np.isin(status, WITHOUT_OUTCOME).all()
-        yield from self._results(keys, outcomes, reset)
-        if not outcomes and not what and any(key in self._present for key in keys.values()):
+        elif unbound and status is not None:
+            kind = "damaged" if bound in self._present else "missing"
+            yield Damage(kind, "", bound, unbound, **reset)
+        outcomes = status is not None and bool(np.isin(status, WITH_RESULTS).any())
+        yield from self._results(keys, accepted, outcomes, reset)
+        left = self._present.intersection(keys.values()) or (status is None and bound in self._present)
+        if left and not outcomes and not what:
             lost = "its status says pending" if status is not None else "its status is not there"
             what = f"results, but {lost}: an interrupted write, or a lost chunk"
             yield Damage("unfinished", STATUS, key, what, **reset)
 
-    def _results(self, keys: dict[str, str], outcomes: bool, reset: dict[str, Any]) -> Iterator[Damage]:
+    def _accepted(self, bound: str, status_key: str) -> tuple[Digests | None, str]:
+        """Return the digests of a block, None if there are none; and why there are none, or ""."""
+        if not self._digests:
+            return None, ""
+        if not self._asks and bound not in self._present:
+            return None, "not there"
+        try:
+            found = read_digests(self._location, status_key)
+        except ChunkDamaged as error:
+            return None, error.what
+        return found, "not there" if found is None else ""
+
+    def _odd_status(self, status: NDArray[Any] | None) -> str:
+        """Return what is wrong with the statuses of a block, or ""."""
+        if status is None:
+            return ""
+        if not np.isin(status, STORED).all():
+            unknown = sorted(set(status.ravel().tolist()).difference(STORED))
+            return f"it holds {unknown[0]}, which is no status"
+        if np.isin(status, self._forbidden).any():
+            return "it excludes trials that the sweep needs"
+        return ""
+
+    def _results(
+        self, keys: dict[str, str], accepted: Digests | None, outcomes: bool, reset: dict[str, Any]
+    ) -> Iterator[Damage]:
         """Check the chunks of a block other than `status`."""
         for name, key in keys.items():
-            _, what = self._chunk(name, key)
+            values, what = self._chunk(name, key, accepted)
             if what:
                 yield Damage("damaged", name, key, what, **reset)
-            elif key not in self._present and outcomes and (self._complete or name == SECONDS):
+            elif values is None and outcomes and (self._complete or name == SECONDS):
                 yield Damage("missing", name, key, "not there", **reset)
 
     # ---- files that belong to nothing
 
     def _files(self) -> Iterator[Damage]:
         arrays = set(self._template.arrays)
-        for key in sorted(self._present - self._owned):
+        odd = {key: what for key, what in self._odd.items() if key not in self._owned}
+        for key in sorted({*self._present, *odd} - self._owned):
             name = key.split("/")[0]
+            array = name if name in arrays else ""
             remove: dict[str, Any] = {"remedy": "remove", "keys": (key,)}
-            if key.endswith(PARTIAL):
-                what = "leftover of a killed write"
-                yield Damage("leftover", name if name in arrays else "", key, what, **remove)
-            elif key.startswith(STARTS):
-                yield Damage("leftover", "", key, "starts of a block that killed workers", **remove)
-            elif name in arrays:
-                yield Damage("unexpected", name, key, "not a file of this array", **remove)
+            leftover = [what for mark, what in TEMPORARY.items() if _marked(key, mark)]
+            if leftover:
+                yield Damage("leftover", array, key, leftover[0], **remove)
+            elif key in odd:
+                yield Damage("unexpected", array, key, odd[key], **remove)
+            elif array or key.startswith(DIGESTS):
+                yield Damage("unexpected", array, key, "not a file of this array", **remove)
         for draft in self._location.drafts():
             what = "a draft that a killed process left beside the store"
             yield Damage("leftover", "", str(draft), what, remedy="remove", keys=(str(draft),))
 
 
+def _marked(key: str, mark: str) -> bool:
+    return key.endswith(mark) if mark == PARTIAL else key.startswith(mark)
+
+
 def _same_layout(one: bytes, other: bytes) -> bool:
     try:
-        first, second = Decoder(one).array, Decoder(other).array
+        return Coder(one).layout == Coder(other).layout
     except BadChunk:
         return False
-    alike = all(getattr(first, name) == getattr(second, name) for name in ("shape", "chunks", "dtype"))
-    return alike and first.metadata.dimension_names == second.metadata.dimension_names

@@ -1,11 +1,11 @@
 """The store of a sweep: one Zarr v3 group, in a folder or in a bucket, that plain xarray reads.
 
 `store` has the `Store`, which reads and writes blocks. `creation` makes a store from its `template`;
-`reading` returns the attributes of a store and the sweep that they describe; `arrays` opens the arrays
-and lays out blocks in them; `location` and `bucket` handle files; `lease` admits one run at a time.
+`reading` returns the attributes of a store and the sweep that they describe; `arrays` reads arrays and
+writes blocks, whose `chunks` it codes and whose `digests` bind them to their places; `location` and
+`files` handle files; `lease` admits one run at a time.
 """
 
-from pipeline.store.arrays import open_group
 from pipeline.store.creation import check_target, create, drafting, open_or_create
 from pipeline.store.reading import (
     READABLE,
@@ -27,7 +27,6 @@ __all__ = [
     "create",
     "drafting",
     "is_refined",
-    "open_group",
     "open_or_create",
     "provenance_of",
     "stored_sweep",

@@ -1,4 +1,4 @@
-"""The arrays of a store: opening them, and the region that a block has in each.
+"""The arrays of a store: reading them, writing the blocks of an open store, and where a block lies.
 
 This is the one place where the arrays of a block, which always have an axis of widths, meet the
 arrays of a store, which have one only if the widths of a seed differ.
@@ -6,7 +6,8 @@ arrays of a store, which have one only if the widths of a seed differ.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
@@ -16,30 +17,78 @@ import zarr
 from numpy.typing import NDArray
 
 from pipeline.blocks import Block
-from pipeline.errors import StoreDamaged, StoreError
+from pipeline.errors import LeaseLost, StoreDamaged, StoreError
+from pipeline.experiments import variables
+from pipeline.store import lease
+from pipeline.store.chunks import ArrayLayout, BadChunk, Coder
+from pipeline.store.digests import digest, has_digests, read_digests, write_block
 from pipeline.store.location import Location, locate
+from pipeline.store.names import MESSAGE, ROOT, STATUS
+from pipeline.store.template import variable_dims
 from pipeline.sweep import Sweep
 
 __all__ = [
+    "OpenStore",
+    "block_keys",
     "damage_as",
-    "describe_damage",
+    "dims_of_arrays",
     "from_store",
+    "layout_of",
     "open_array",
     "open_arrays",
-    "open_group",
+    "open_store",
     "read_array",
     "region",
+    "root_of",
     "to_store",
 ]
 
+MOST_VALUES = 10**10
+"""The most values of an array; metadata that claim more are damaged."""
 
-def open_group(location: Location, mode: Any = "r") -> zarr.Group:
-    """Open the group of a store, of Zarr's third format only, which holds no pickled objects."""
-    return zarr.open_group(location.zarr(), mode=mode, zarr_format=3)
+
+# ---- reading
+
+
+def root_of(location: Location) -> dict[str, Any]:
+    """Return the metadata of the group of a store, of Zarr's third format only.
+
+    Raises
+    ------
+    StoreDamaged
+        They are lost, or are no metadata of a group.
+    """
+    try:
+        root = json.loads(location.read(ROOT) or b"")
+    except (ValueError, RecursionError):
+        raise StoreDamaged(location.name, ROOT, "it is no JSON") from None
+    if not isinstance(root, dict) or (root.get("zarr_format"), root.get("node_type")) != (3, "group"):
+        raise StoreDamaged(location.name, ROOT, "it does not describe a group of Zarr's format 3")
+    if not isinstance(root.setdefault("attributes", {}), dict):
+        raise StoreDamaged(location.name, ROOT, "its attributes are no JSON object")
+    return root
+
+
+def layout_of(location: Location, name: str) -> ArrayLayout:
+    """Return the layout of an array according to its own metadata: the group has only a copy of them.
+
+    Raises
+    ------
+    StoreDamaged
+        The metadata are lost or describe no array of a store.
+    """
+    try:
+        layout = Coder(location.read(f"{name}/{ROOT}") or b"").layout
+    except BadChunk as error:
+        raise StoreDamaged(location.name, name, str(error)) from None
+    if np.prod(layout.shape, dtype=float) > MOST_VALUES:
+        raise StoreDamaged(location.name, name, f"its shape is {layout.shape}")
+    return layout
 
 
 def open_array(location: Location, name: str) -> zarr.Array[Any]:
-    """Open one array for reading, by its own metadata: the group has only a copy of them."""
+    """Open one array for reading, by its own metadata."""
+    layout_of(location, name)
     with damage_as(StoreDamaged, location, name):
         return zarr.open_array(location.zarr(), path=name, mode="r", zarr_format=3)
 
@@ -52,15 +101,14 @@ def read_array(location: Location, name: str) -> NDArray[Any]:
 
 
 @lru_cache(maxsize=8)
-def open_arrays(path: str, fingerprint: object) -> dict[str, Any]:
-    """Open all arrays for writing, once per process and store.
+def open_arrays(name: str, fingerprint: object) -> dict[str, Any]:
+    """Open all arrays for reading, once per process and store.
 
     Metadata do not change while a store is filled. A store that replaces another at the same path has
-    another fingerprint, so it is never written with the old shapes. A chunk of only NaN is written like
-    any other, so that its loss can be detected.
+    another fingerprint, so it is never read with the old shapes.
     """
-    with zarr.config.set({"array.write_empty_chunks": True}):
-        return dict(open_group(locate(path), "r+").arrays())
+    group = zarr.open_group(locate(name).zarr(), mode="r", zarr_format=3)
+    return dict(group.arrays())
 
 
 @contextmanager
@@ -70,15 +118,133 @@ def damage_as(error_type: type[StoreDamaged], location: Location, name: str) -> 
         yield
     except StoreError:  # names the store already
         raise
-    except (FileNotFoundError, KeyError, ValueError, RuntimeError) as error:
-        raise error_type(location.name, name, describe_damage(error)) from None
+    except (FileNotFoundError, KeyError, ValueError, RuntimeError, MemoryError) as error:
+        what = (str(error).splitlines() or [type(error).__name__])[0]
+        raise error_type(location.name, name, what) from None
 
 
-def describe_damage(error: Exception) -> str:
-    """Describe in one line why bytes of a store could not be decoded."""
-    if "checksum" in str(error):  # the codec raises a plain ValueError
-        return "checksum mismatch"
-    return (str(error).splitlines() or [type(error).__name__])[0]
+# ---- writing
+
+
+@lru_cache(maxsize=8)
+def open_store(name: str, identity: str, fingerprint: object) -> OpenStore:
+    """Open a store for writing, once per process.
+
+    A store that takes the place of another has another fingerprint, so it is opened, and checked, anew.
+    """
+    return OpenStore(locate(name).held_open(), identity)
+
+
+class OpenStore:
+    """A store whose folder is held open for writing, whatever takes its place.
+
+    Parameters
+    ----------
+    location
+        The location, held open.
+    identity
+        Identity of the sweep whose results are to be written.
+
+    Raises
+    ------
+    LeaseLost
+        The store belongs to another sweep.
+    """
+
+    def __init__(self, location: Location, identity: str) -> None:
+        self.location = location
+        attributes = root_of(location).get("attributes", {})
+        if attributes.get("identity") != identity:
+            raise LeaseLost(f"store {location.name}: was replaced by the store of another sweep")
+        self._digests = has_digests(attributes)
+        self._coders: dict[str, Coder] = {}
+
+    def confirm(self, holder: str) -> None:
+        """Check who holds the store, before anything is written.
+
+        Raises
+        ------
+        LeaseLost
+            Nobody holds it, or another run does.
+        """
+        found = lease.read(self.location)
+        if found is None:
+            raise LeaseLost(f"store {self.location.name}: its lease was taken away, or it was replaced")
+        if found.holder != holder:
+            raise LeaseLost(f"store {self.location.name}: taken over: {found.who}")
+
+    def extents(self, dims: tuple[str, ...]) -> dict[str, int]:
+        """Return the extents of a chunk along the dimensions of `status`."""
+        return dict(zip(dims, self._coder(STATUS).layout.chunks, strict=True))
+
+    def write(self, keys: Mapping[str, str], values: Mapping[str, NDArray[Any]]) -> None:
+        """Write some arrays of a block, `status` last among them.
+
+        Parameters
+        ----------
+        keys
+            The chunk of the block in each array.
+        values
+            The regions of the store, by array.
+        """
+        chunks = {keys[name]: self._encoded(name, keys[name], values[name]) for name in values}
+        write_block(self.location, chunks, digests=self._digests)
+
+    def check(self, keys: Mapping[str, str]) -> None:
+        """Check that the chunks of a block are those that were written there.
+
+        Raises
+        ------
+        StoreDamaged
+            One of them belongs elsewhere, or was changed.
+        """
+        if not self._digests:
+            return
+        accepted = read_digests(self.location, keys[STATUS]) or {}
+        for name, key in keys.items():
+            raw = self.location.read(key, self._coder(name).layout.most)
+            if raw is not None and digest(key, raw) not in accepted.get(key, ()):
+                raise StoreDamaged(self.location.name, name, f"{key} is not what was written there")
+
+    def _coder(self, name: str) -> Coder:
+        if name not in self._coders:
+            try:
+                self._coders[name] = Coder(self.location.read(f"{name}/{ROOT}") or b"")
+            except BadChunk as error:
+                raise StoreDamaged(self.location.name, name, str(error)) from None
+        return self._coders[name]
+
+    def _encoded(self, name: str, key: str, values: NDArray[Any]) -> bytes:
+        coder = self._coder(name)
+        whole = values.reshape((1,) * (len(coder.layout.dims) - values.ndim) + values.shape)
+        return coder.encode(key.removeprefix(f"{name}/"), whole)
+
+
+# ---- the place of a block
+
+
+def dims_of_arrays(sweep: Sweep) -> dict[str, tuple[str, ...]]:
+    """Return the dimensions of the arrays that a block writes, `status` last."""
+    own = {one.name: variable_dims(sweep, one.dims) for one in variables(sweep)}
+    return {**own, MESSAGE: sweep.dims, STATUS: sweep.dims}
+
+
+def block_keys(sweep: Sweep, block: Block, extents: Mapping[str, int]) -> dict[str, str]:
+    """Return the chunks that a block owns, array to key in the store, `status` last.
+
+    Parameters
+    ----------
+    sweep, block
+        The block.
+    extents
+        Extents of a chunk along the dimensions of `status`.
+    """
+    index = {"width": block.first // extents["width"], "seed": block.start // extents["seed"]}
+    index |= dict(zip(sweep.axes, block.cell.index, strict=True))
+    return {
+        name: "/".join([name, "c", *(str(index.get(dim, 0)) for dim in dims)])
+        for name, dims in dims_of_arrays(sweep).items()
+    }
 
 
 def region(sweep: Sweep, block: Block, dims: tuple[str, ...]) -> tuple[int | slice, ...]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from pipeline.blocks import block_shape
 from pipeline.errors import StoreError
-from pipeline.store.arrays import open_array, open_group
+from pipeline.store.arrays import layout_of, read_array
 from pipeline.store.differences import differences
 from pipeline.store.location import StorePath, locate
 from pipeline.store.names import STATUS
@@ -51,16 +51,14 @@ def check_target(path: StorePath, sweep: Sweep) -> None:
     attributes = check_store(path)
     if attributes["identity"] != sweep.identity:
         raise StoreError(f"store {path}: belongs to another sweep: {_difference(attributes, sweep)}")
-    group = open_group(location)
-    metadata: Any = open_array(location, STATUS).metadata
-    stored_dims = tuple(metadata.dimension_names)
+    stored_dims = layout_of(location, STATUS).dims
     if stored_dims != sweep.dims:
         raise StoreError(
             f"store {path}: its dimensions are {', '.join(stored_dims)}, this sweep's "
             f"{', '.join(sweep.dims)} (a list makes an axis); give a new path with -o"
         )
     for name, (_, expected, _) in coordinates(sweep).items():
-        stored = np.asarray(group[name])
+        stored = read_array(location, name)
         if not np.array_equal(stored, expected):
             found = "; ".join(differences(name, stored.tolist(), expected.tolist()))
             raise StoreError(

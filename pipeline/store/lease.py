@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 
-from pipeline.errors import LeaseLost, StoreHeld
+from pipeline.errors import LeaseLost, StoreDamaged, StoreHeld
 from pipeline.store.location import Location
 from pipeline.store.names import LEASE
 
@@ -110,8 +110,11 @@ class Lease:
 
 
 def read(location: Location) -> Lease | None:
-    """Return the lease of a store, None if nobody holds it."""
-    return _parse(location.read(LEASE))
+    """Return the lease of a store, None if nobody holds it; what is no small file counts as none."""
+    try:
+        return _parse(location.read(LEASE))
+    except StoreDamaged:
+        return None
 
 
 def _parse(text: bytes | None) -> Lease | None:
@@ -203,6 +206,11 @@ class Held:
         self._lost = ""
         self._thread = threading.Thread(target=self._renew, name="lease", daemon=True)
         self._thread.start()
+
+    @property
+    def holder(self) -> str:
+        """Identifier of the holder, under which blocks are written."""
+        return self._lease.holder
 
     def check(self) -> None:
         """Raise LeaseLost if another run has taken the store over."""

@@ -7,20 +7,14 @@ and leftovers of a killed write are listed and removed.
 
 from __future__ import annotations
 
-import fcntl
-import os
-import shutil
-import uuid
-from collections.abc import Container, Iterator
-from contextlib import contextmanager, suppress
-from glob import escape
+from collections.abc import Container, Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
-from pipeline.errors import StoreError
-from pipeline.store.names import PARTIAL, ROOT
+from pipeline.store.files.folder import MOST_BYTES, Folder
 
-__all__ = ["Folder", "Location", "StorePath", "beside", "is_url", "locate", "normal"]
+__all__ = ["Location", "StorePath", "beside", "is_url", "locate", "normal"]
 
 StorePath = str | Path
 """A path or an s3:// URL, as a user gives it."""
@@ -67,10 +61,22 @@ class Location(Protocol):
         """
 
     def zarr(self) -> Any:
-        """Return the argument for `zarr.open_group` and `xarray.open_zarr`."""
+        """Return the store, for reading only, as `zarr.open_group` and `xarray.open_zarr` take it.
 
-    def read(self, key: str) -> bytes | None:
-        """Return the bytes of one file, None if it does not exist."""
+        Every chunk is checked before it is decoded.
+        """
+
+    def read(self, key: str, most: int = MOST_BYTES) -> bytes | None:
+        """Return the bytes of one file of at most `most` bytes, None if it does not exist.
+
+        Raises
+        ------
+        ChunkDamaged
+            It is no regular file, lies behind a link, is larger, or cannot be read.
+        """
+
+    def write(self, key: str, content: bytes) -> None:
+        """Write one file atomically."""
 
     def swap(self, key: str, expected: bytes | None, new: bytes | None) -> bool:
         """Change a small file from `expected` to `new` atomically; None means no file.
@@ -82,10 +88,19 @@ class Location(Protocol):
         """
 
     def delete(self, key: str) -> None:
-        """Remove a file, if it exists."""
+        """Remove a file, if it exists; also a link or a folder in its place."""
+
+    def delete_all(self, keys: Sequence[str]) -> AbstractContextManager[None]:
+        """Remove files in this order; restore them, where possible, if the block that follows fails."""
 
     def files(self, prefix: str = "") -> Iterator[tuple[str, int]]:
         """Yield (key, bytes) of all files below a prefix, in any order."""
+
+    def odd(self) -> Iterator[tuple[str, str]]:
+        """Yield (key, what it is) of everything that is neither a regular file nor a folder."""
+
+    def clean(self) -> None:
+        """Remove what killed processes left in the store and beside it; the caller holds the lease."""
 
     def draft(self) -> Path:
         """Return a new folder in which to prepare a store for `publish` or `replace`."""
@@ -109,6 +124,15 @@ class Location(Protocol):
         ------
         NotImplementedError
             The location or its file system cannot do that.
+        """
+
+    def held_open(self) -> Location:
+        """Return this location, bound to the folder that is here now, whatever takes its place later.
+
+        Raises
+        ------
+        OSError
+            There is no folder here.
         """
 
     def fingerprint(self) -> object:
@@ -140,137 +164,6 @@ def locate(path: StorePath) -> Location:
     """
     if not is_url(path):
         return Folder(path)
-    from pipeline.store.bucket import Bucket
+    from pipeline.store.files.bucket import Bucket
 
     return Bucket(str(path))
-
-
-class Folder:
-    """A store in a folder of a local or shared file system."""
-
-    def __init__(self, path: StorePath) -> None:
-        self.name = str(path)
-        self.path = Path(path)
-
-    def exists(self) -> bool:
-        return self.path.exists()
-
-    def writable(self) -> bool:
-        return os.access(self.path, os.W_OK)
-
-    def check_room(self) -> None:
-        parent = next(folder for folder in self.path.absolute().parents if folder.exists())
-        if not (parent.is_dir() and os.access(parent, os.W_OK)):
-            raise StoreError(
-                f"store {self.name}: cannot be made in {parent}, which is not a writable folder; "
-                "give a path with -o on a disk that has room and that you may write to"
-            )
-
-    def check_replaceable(self, known: Container[str]) -> None:
-        if not (self.writable() and os.access(self.path.absolute().parent, os.W_OK)):
-            raise StoreError(
-                f"store {self.name}: no permission to write it and its folder; give a new path with "
-                "-o NEW"
-            )
-        names = sorted(entry.name for entry in self.path.iterdir())
-        foreign = [name for name in names if not (name in known or _is_temporary(name))]
-        if foreign:
-            raise StoreError(
-                f"store {self.name}: holds {foreign[0]}, which is not widthlaw's and would be lost; "
-                "move it away, or give a new path with -o NEW"
-            )
-
-    def zarr(self) -> str:
-        return str(self.path)
-
-    def read(self, key: str) -> bytes | None:
-        try:
-            return (self.path / key).read_bytes()
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-
-    def swap(self, key: str, expected: bytes | None, new: bytes | None) -> bool:
-        with self._locked():
-            if self.read(key) != expected:
-                return False
-            file = self.path / key
-            if new is None:
-                file.unlink(missing_ok=True)
-                return True
-            draft = file.with_name(f"{file.name}.{uuid.uuid4().hex[:8]}{PARTIAL}")
-            try:
-                draft.write_bytes(new)
-                draft.replace(file)
-            finally:
-                draft.unlink(missing_ok=True)
-        return True
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Lock out other processes during a swap; the kernel releases the lock of a dead process."""
-        try:  # NFS locks only files that are open for writing, which a folder cannot be
-            handle = os.open(self.path / ROOT, os.O_RDWR)
-        except OSError:
-            handle = os.open(self.path, os.O_RDONLY)
-        try:
-            with suppress(OSError):  # a file system without locks: a swap is then only nearly atomic
-                fcntl.flock(handle, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(handle)
-
-    def delete(self, key: str) -> None:
-        (self.path / key).unlink(missing_ok=True)
-
-    def files(self, prefix: str = "") -> Iterator[tuple[str, int]]:
-        for folder, _, files in os.walk(self.path / prefix):
-            for file in files:
-                full = Path(folder, file)
-                with suppress(FileNotFoundError):  # another process has just renamed or removed it
-                    yield full.relative_to(self.path).as_posix(), full.stat().st_size
-
-    def draft(self) -> Path:
-        return self.path.with_name(f".{self.path.name}.{uuid.uuid4().hex[:8]}.new")
-
-    def drafts(self) -> list[Path]:
-        path = self.path.absolute()
-        return sorted(path.parent.glob(f".{escape(path.name)}.????????.new"))
-
-    def publish(self, draft: Path) -> None:
-        if self.path.exists():
-            raise FileExistsError(f"{self.path} exists")
-        draft.rename(self.path)
-
-    def replace(self, draft: Path) -> None:
-        _exchange(draft, self.path)
-        shutil.rmtree(draft, ignore_errors=True)
-
-    def fingerprint(self) -> object:
-        found = os.stat(self.path)
-        return found.st_ino, os.stat(self.path / ROOT).st_mtime_ns
-
-
-def _is_temporary(name: str) -> bool:
-    return name.startswith(".") or name.endswith(PARTIAL)
-
-
-def _exchange(one: Path, other: Path) -> None:
-    """Exchange two folders by one system call.
-
-    Raises
-    ------
-    NotImplementedError
-        The operating system or the file system has none.
-    """
-    import ctypes
-    import errno
-
-    AT_FDCWD, RENAME_EXCHANGE = -100, 2  # of Linux's fcntl.h and fs.h
-    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
-    if rename is None:
-        raise NotImplementedError("this system cannot exchange two folders atomically")
-    if rename(AT_FDCWD, os.fsencode(one), AT_FDCWD, os.fsencode(other), RENAME_EXCHANGE):
-        number = ctypes.get_errno()
-        if number in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
-            raise NotImplementedError("this file system cannot exchange two folders atomically")
-        raise OSError(number, os.strerror(number), str(other))

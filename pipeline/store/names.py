@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-__all__ = ["LEASE", "MESSAGE", "PARTIAL", "ROOT", "SECONDS", "STARTS", "STATUS"]
+__all__ = [
+    "DIGESTS",
+    "LEASE",
+    "MESSAGE",
+    "PARTIAL",
+    "REMOVED",
+    "ROOT",
+    "SECONDS",
+    "STARTS",
+    "STATUS",
+]
 
 ROOT = "zarr.json"
 """Metadata of a group or an array; a store without its own is not there yet."""
@@ -24,3 +34,9 @@ STARTS = ".starts-"
 
 PARTIAL = ".partial"
 """Suffix of a file that Zarr has not finished writing."""
+
+DIGESTS = ".digests/"
+"""Folder of the files that bind the chunks of a block to their places and to its statuses."""
+
+REMOVED = ".removed-"
+"""Prefix of the folder to which files are moved before they are removed together."""

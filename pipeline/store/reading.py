@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.errors import StoreError, SweepError
+from pipeline.errors import StoreDamaged, StoreError, SweepError
 from pipeline.experiments import variables
-from pipeline.store.arrays import open_group, read_array
+from pipeline.store.arrays import read_array, root_of
 from pipeline.store.differences import differences
 from pipeline.store.location import StorePath, locate
 from pipeline.store.names import MESSAGE, STATUS
@@ -39,16 +39,6 @@ REQUIRED: dict[str, Any] = {
 }
 """Attributes without which a store can be neither described nor written, and their types."""
 
-NOT_A_GROUP = (
-    FileNotFoundError,
-    NotADirectoryError,
-    ValueError,
-    KeyError,
-    TypeError,
-    AttributeError,
-)
-"""Errors of Zarr for a group whose metadata violate its specification."""
-
 
 def check_store(path: StorePath) -> dict[str, Any]:
     """Return the attributes of the store at `path`.
@@ -67,10 +57,10 @@ def check_store(path: StorePath) -> dict[str, Any]:
         )
         raise StoreError(f"store {path}: not found; {remedy}")
     try:
-        attributes: dict[str, Any] = dict(open_group(location).attrs)
-    except (*NOT_A_GROUP, RecursionError) as error:
+        attributes: dict[str, Any] = root_of(location)["attributes"]
+    except StoreDamaged as error:
         raise StoreError(
-            f"store {path}: holds no Zarr v3 group ({type(error).__name__}); "
+            f"store {path}: holds no Zarr v3 group ({error.array}: {error.what}); "
             "give the path of a store that `widthlaw run` made, or a new path"
         ) from None
     if attributes.get("format") != FORMAT:

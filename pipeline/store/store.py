@@ -8,7 +8,6 @@ status, never "not NaN" and never "the chunk exists".
 from __future__ import annotations
 
 import errno
-import shutil
 from collections import Counter
 from collections.abc import Iterator
 from functools import cached_property
@@ -19,21 +18,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.blocks import Block, BlockResult, blocks
-from pipeline.errors import ChunkDamaged, StoreFull
+from pipeline.errors import ChunkDamaged, LeaseLost, StoreFull
 from pipeline.experiments import variables
 from pipeline.store.arrays import (
+    OpenStore,
+    block_keys,
     damage_as,
+    dims_of_arrays,
     from_store,
+    layout_of,
     open_array,
     open_arrays,
+    open_store,
     read_array,
     region,
     to_store,
 )
 from pipeline.store.location import Location, StorePath, locate
-from pipeline.store.names import MESSAGE, PARTIAL, STATUS
-from pipeline.store.older_formats import separate_not_requested
+from pipeline.store.names import MESSAGE, STATUS
 from pipeline.store.reading import check_store, stored_sweep
+from pipeline.store.statuses import statuses_as_read
 from pipeline.store.template import variable_dims
 from pipeline.sweep import Sweep
 from pipeline.trial_status import Status
@@ -56,10 +60,16 @@ class Store:
         Path or s3:// URL of the store, or its location.
     sweep
         The sweep that the store was made for; read from the store when needed, if None.
+    holder
+        The holder of the lease under which blocks are written. "" for a store that no run can know
+        yet, such as a draft.
     """
 
-    def __init__(self, path: StorePath | Location, sweep: Sweep | None = None) -> None:
+    def __init__(
+        self, path: StorePath | Location, sweep: Sweep | None = None, holder: str = ""
+    ) -> None:
         self.location = locate(path) if isinstance(path, str | Path) else path
+        self.holder = holder
         if sweep is not None:
             self.sweep = sweep
 
@@ -82,7 +92,7 @@ class Store:
         """
         name = self.location.name
         attributes, status = check_store(name), read_array(self.location, STATUS)
-        return separate_not_requested(name, status, attributes, self._dims())
+        return statuses_as_read(name, attributes, status, layout_of(self.location, STATUS).dims)
 
     def counts(self) -> dict[str, int]:
         """Return the number of trials by the name of their status.
@@ -113,8 +123,7 @@ class Store:
 
     def missing(self, block: Block, retry_failed: bool = False) -> NDArray[np.bool_]:
         """Return a mask of the trials of a block that are to be computed, shape (widths, seeds)."""
-        status = self._read(self._arrays(), STATUS, self.sweep.dims, block)
-        return _missing(status, retry_failed)
+        return _missing(self._read(STATUS, self.sweep.dims, block), retry_failed)
 
     def read(self, block: Block) -> BlockResult:
         """Return the results of a block as far as the store has them.
@@ -124,14 +133,25 @@ class Store:
         ChunkDamaged
             A chunk of the block cannot be read.
         """
-        arrays, dims = self._arrays(), self.sweep.dims
-        status = self._read(arrays, STATUS, dims, block)  # first, as it is written last
-        message = np.asarray(self._read(arrays, MESSAGE, dims, block), dtype=object)
+        dims = self.sweep.dims
+        status = self._read(STATUS, dims, block)  # first, as it is written last
+        message = np.asarray(self._read(MESSAGE, dims, block), dtype=object)
         values = {}
         for variable in variables(self.sweep):
             dims = variable_dims(self.sweep, variable.dims)
-            values[variable.name] = from_store(self._read(arrays, variable.name, dims, block), dims)
+            values[variable.name] = from_store(self._read(variable.name, dims, block), dims)
         return BlockResult(values, status, message)
+
+    def check(self, block: Block) -> None:
+        """Check that the chunks of a block are those that were written there.
+
+        Raises
+        ------
+        StoreDamaged
+            One of them belongs elsewhere, or was changed.
+        """
+        opened = self._opened()
+        opened.check(block_keys(self.sweep, block, opened.extents(self.sweep.dims)))
 
     def write(self, block: Block, result: BlockResult) -> None:
         """Write the results of a block, `status` last; the block is the only writer of its chunks.
@@ -140,72 +160,83 @@ class Store:
         ------
         StoreFull
             Writing failed; the block is still pending.
+        LeaseLost
+            Another run holds the store, or another store has taken its place; nothing is written.
         """
-        for tries_left in reversed(range(WRITE_TRIES)):
-            try:
-                self._write(block, result)
-                break
-            except OSError as error:
-                if tries_left and isinstance(error, FileNotFoundError):
-                    continue
-                reason = error.strerror or str(error)
-                raise StoreFull(error.errno or errno.EIO, reason, self.location.name) from None
+        arrays = {**result.values, MESSAGE: result.message, STATUS: result.status}
+        dims = dims_of_arrays(self.sweep)
+        self._write(block, {name: to_store(arrays[name], dims[name]) for name in dims})
 
     def write_status(self, block: Block, status: NDArray[np.int8]) -> None:
-        """Write the statuses of a block without any outcome, shape (widths, seeds)."""
-        self._arrays()[STATUS][self._trials(block)] = status
+        """Write the statuses of a block without any outcome, shape (widths, seeds).
+
+        Raises
+        ------
+        StoreFull, LeaseLost
+            As `write` does.
+        """
+        self._write(block, {STATUS: status})
 
     # ---- upkeep
 
     def reset_failed(self) -> None:
         """Make failed trials pending again; the caller holds the lease."""
-        status = self._arrays()[STATUS]
-        found = np.asarray(status)
-        status[...] = np.where(found == Status.FAILED, np.int8(Status.PENDING), found)
+        array = open_array(self.location, STATUS)
+        for block in blocks(self.sweep, *array.chunks[-2:]):
+            status = self._read(STATUS, self.sweep.dims, block)
+            failed = status == Status.FAILED
+            if failed.any():
+                self.write_status(block, np.where(failed, np.int8(Status.PENDING), status))
 
     def clean(self) -> None:
         """Remove leftovers of killed or failed writes in the store and beside it.
 
         Call only while holding the lease: any other draft for this path would be rejected anyway,
         because there is a store already and replacing it needs the lease.
+
+        Raises
+        ------
+        LeaseLost
+            Another run holds the store, or another store has taken its place.
         """
-        for key, _ in self.location.files():
-            if key.endswith(PARTIAL):
-                self.location.delete(key)
-        for draft in self.location.drafts():
-            shutil.rmtree(draft, ignore_errors=True)
+        self._opened().location.clean()
 
     # ---- arrays
-
-    def _dims(self) -> tuple[str, ...]:
-        metadata: Any = open_array(self.location, STATUS).metadata
-        return tuple(metadata.dimension_names)
-
-    def _arrays(self) -> dict[str, Any]:
-        """Return the arrays, open for reading and writing.
-
-        Every write goes through here: the place to check that the store is still the one that was
-        opened, and who holds its lease.
-        """
-        return open_arrays(self.location.name, self.location.fingerprint())
 
     def _trials(self, block: Block) -> tuple[int | slice, ...]:
         return region(self.sweep, block, self.sweep.dims)
 
-    def _read(
-        self, arrays: dict[str, Any], name: str, dims: tuple[str, ...], block: Block
-    ) -> NDArray[Any]:
+    def _read(self, name: str, dims: tuple[str, ...], block: Block) -> NDArray[Any]:
         with damage_as(ChunkDamaged, self.location, name):
-            return np.asarray(arrays[name][region(self.sweep, block, dims)])
+            array = open_arrays(self.location.name, self.location.fingerprint())[name]
+            return np.asarray(array[region(self.sweep, block, dims)])
 
-    def _write(self, block: Block, result: BlockResult) -> None:
-        arrays = self._arrays()
-        for variable in variables(self.sweep):
-            dims = variable_dims(self.sweep, variable.dims)
-            values = to_store(result.values[variable.name], dims)
-            arrays[variable.name][region(self.sweep, block, dims)] = values
-        arrays[MESSAGE][self._trials(block)] = result.message
-        arrays[STATUS][self._trials(block)] = result.status
+    def _opened(self) -> OpenStore:
+        """Return the store open for writing, after checking that it is still the one to write to."""
+        try:
+            fingerprint = self.location.fingerprint()
+        except OSError as error:
+            if not self.holder:
+                raise
+            reason = error.strerror or str(error)
+            raise LeaseLost(f"store {self.location.name}: is gone ({reason})") from None
+        opened = open_store(self.location.name, self.sweep.identity, fingerprint)
+        if self.holder:
+            opened.confirm(self.holder)
+        return opened
+
+    def _write(self, block: Block, values: dict[str, NDArray[Any]]) -> None:
+        for tries_left in reversed(range(WRITE_TRIES)):
+            try:
+                opened = self._opened()
+                keys = block_keys(self.sweep, block, opened.extents(self.sweep.dims))
+                opened.write(keys, values)
+                break
+            except OSError as error:
+                if tries_left and isinstance(error, FileNotFoundError):
+                    continue
+                reason = error.strerror or str(error)
+                raise StoreFull(error.errno or errno.EIO, reason, self.location.name) from None
 
 
 def _missing(status: NDArray[np.int8], retry_failed: bool) -> NDArray[np.bool_]:

@@ -26,7 +26,7 @@ from pipeline.experiments import variables
 from pipeline.store.names import MESSAGE, STATUS
 from pipeline.store.provenance import provenance
 from pipeline.sweep import Sweep
-from pipeline.trial_status import Status
+from pipeline.trial_status import STORED, Status
 
 __all__ = [
     "FORMAT",
@@ -46,6 +46,7 @@ FORMAT_VERSION = 3
 1: a chunk of only NaN (or only "") was not written, so its loss could not be detected.
 2: trials of a refined store that were not requested had the status `excluded`, like trials that cannot
    exist; since version 3 they have the status `not_requested`.
+   Its chunks are bound to nothing; since version 3 each block has a file of `digests`.
 """
 
 MOST_SEEDS = 10**7
@@ -119,8 +120,8 @@ def write_template(
         long_name="outcome of the trial",
         units="1",
         coordinates="k",
-        flag_values=[int(status) for status in Status],
-        flag_meanings=" ".join(status.word for status in Status),
+        flag_values=[int(status) for status in STORED],
+        flag_meanings=" ".join(status.word for status in STORED),
     )
     for index in sweep.excluded():
         status[index] = np.full(sweep.shape[-2:], Status.EXCLUDED, dtype=np.int8)

@@ -24,7 +24,7 @@ from zarr.core.buffer import default_buffer_prototype
 from pipeline.errors import StoreError
 from pipeline.store import bucket
 from pipeline.store import s3 as module
-from pipeline.store.bucket import Bucket
+from pipeline.store.files.bucket import Bucket
 from pipeline.store.location import Folder, Location, locate
 
 from .buckets import S3Server, free_ports
@@ -197,7 +197,7 @@ def test_what_was_here_before_is_told_from_what_is_here(where: Location) -> None
 
 RACE = """
 import sys
-from pipeline.store.bucket import Bucket
+from pipeline.store.files.bucket import Bucket
 bucket, me = Bucket(sys.argv[1]), sys.argv[2].encode()
 print(*[i for i in range(60) if bucket.swap(f"first/{i}", None, me)])
 done = 0
@@ -221,7 +221,7 @@ def test_of_processes_that_race_for_a_file_one_wins_and_no_change_is_lost(s3: Bu
 PUBLISH = """
 import os, random, sys, threading
 from pathlib import Path
-from pipeline.store.bucket import Bucket
+from pipeline.store.files.bucket import Bucket
 url, draft, after = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
 swap, lock = Bucket.swap, threading.Lock()
 

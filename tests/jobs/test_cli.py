@@ -178,7 +178,7 @@ def test_no_option_follows_a_bare_double_dash(widthlaw) -> None:
 def test_an_interrupt_ends_cleanly_and_the_same_command_resumes(
     command, widthlaw, write_sweep, tmp_path, assert_equal_stores
 ) -> None:
-    sweep, path = write_sweep(n="[60, 80]", seeds=400), tmp_path / "a.zarr"
+    sweep, path = write_sweep(n="[60, 80]", seeds=1200), tmp_path / "a.zarr"
     line = [command, "run", str(sweep), "-o", str(path), "--workers", "2"]
     run = subprocess.Popen(line, start_new_session=True, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60

@@ -16,5 +16,5 @@ def test_a_table_by_status_names_every_status() -> None:
 
 def test_trials_that_are_not_part_of_a_store_are_not_counted() -> None:
     counts = {status.word: 1 for status in Status}
-    assert requested_trials(counts) == 4
-    assert requested_trials(counts | {"excluded": 9, "not_requested": 9}) == 4
+    assert requested_trials(counts) == 5
+    assert requested_trials(counts | {"excluded": 9, "not_requested": 9}) == 5

@@ -47,9 +47,10 @@ def test_damage_is_listed_repaired_and_computed_again(
     assert_equal_stores(own_store, sound)
 
 
-def test_a_wrong_value_is_found_by_recomputing(widthlaw, own_store) -> None:
+def test_a_wrong_value_is_found_by_recomputing(widthlaw, own_store, sealed) -> None:
     array = zarr.open_group(str(own_store), mode="r+")["sigma_max"]
     array[0, 0, 0, 0] = np.nextafter(array[0, 0, 0, 0], 9)
+    sealed(own_store)
     assert widthlaw("verify", own_store).returncode == 0
     result = widthlaw("verify", own_store, "--sample", 1000, "--json")
     assert result.returncode == 1

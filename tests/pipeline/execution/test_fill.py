@@ -12,6 +12,7 @@ import xarray as xr
 
 import pipeline
 from pipeline import store as stores
+from pipeline.blocks import blocks
 from pipeline.execution import fill as filling
 from pipeline.execution.fill import TRIES, Outcome, fill
 from pipeline.store import Store
@@ -33,9 +34,11 @@ def reference(tmp_path, cell):
 
 
 def set_pending(store: Store, *trials: tuple[int, int]) -> None:
-    status = stores.open_group(store.location, "r+")["status"]
+    (block,) = blocks(store.sweep, len(store.sweep.width), len(store.sweep.seeds))
+    status = store.statuses()[0, 0]
     for width, seed in trials:
-        status[0, 0, width, seed] = Status.PENDING
+        status[width, seed] = Status.PENDING
+    store.write_status(block, status)
 
 
 def test_a_block_that_is_filled_already_is_not_computed_again(cell) -> None:

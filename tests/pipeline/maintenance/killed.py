@@ -52,7 +52,7 @@ def child(what: str, folder: Path, arguments: list[str], end: int | None) -> int
 
     def hook(event: str, given: tuple[object, ...]) -> None:
         nonlocal seen
-        if event in EVENTS and str(folder) in str(given[0]):
+        if event in EVENTS and _below(folder, given[0]):
             seen += 1
             if seen == end:
                 os.kill(os.getpid(), signal.SIGKILL)
@@ -61,6 +61,11 @@ def child(what: str, folder: Path, arguments: list[str], end: int | None) -> int
     globals()[what](folder, *arguments)
     os.write(writing, str(seen).encode())
     os._exit(0)
+
+
+def _below(folder: Path, path: object) -> bool:
+    """Say whether a path is of a folder; files of one that is held open are named relative to it."""
+    return str(folder) in str(path) or (isinstance(path, str) and not os.path.isabs(path))
 
 
 def main(what: str, base: str, times: str, *arguments: str) -> None:

@@ -33,7 +33,7 @@ from pipeline.trial_status import Status
 
 DATA = Path(__file__).with_name("data")
 
-REFINED = {"done": 240, "pending": 3, "failed": 0, "diverged": 0}
+REFINED = {"done": 240, "pending": 3, "failed": 0, "diverged": 0, "damaged": 0}
 REFINED |= {"excluded": 5 * 7 * 39, "not_requested": 3 * 7 * 39 - 243}  # of 8 cells, 5 cannot exist
 
 

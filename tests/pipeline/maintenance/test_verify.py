@@ -298,12 +298,13 @@ def test_a_sample_of_trials_has_equal_bits(sound, tmp_path, make_sweep) -> None:
     assert sample(path, 10**6, seed=1).trials == 96
 
 
-def test_a_value_that_is_not_what_is_computed_is_named(tmp_path, make_sweep) -> None:
+def test_a_value_that_is_not_what_is_computed_is_named(tmp_path, make_sweep, sealed) -> None:
     path, sweep = tmp_path / "a.zarr", make_sweep()
     pipeline.run(sweep, path)
     array = zarr.open_group(str(path), mode="r+")["sigma_min"]
     value = array[1, 0, 2, 3]
     array[1, 0, 2, 3] = np.nextafter(value, 2)
+    sealed(path)
     assert damage(path) == []
     (one,) = sample(path, 96).differences
     assert (one.where, one.variable) == ("d=5 n=6 width=4 seed=3", "sigma_min")

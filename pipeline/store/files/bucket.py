@@ -15,16 +15,18 @@ import shutil
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from zarr.storage import ObjectStore
 
-from pipeline.errors import StoreError
-from pipeline.store import s3
+from pipeline.errors import ChunkDamaged, StoreError
+from pipeline.store.files import s3
+from pipeline.store.files.folder import MOST_BYTES
+from pipeline.store.files.guarded import Guard
 from pipeline.store.names import ROOT
 
 __all__ = ["Bucket"]
@@ -71,17 +73,26 @@ class Bucket:
         )
 
     def zarr(self) -> ObjectStore[Any]:
-        return s3.PatientStore(self.name)
+        return s3.PatientStore(self.name, guard=Guard(self))
 
-    def read(self, key: str) -> bytes | None:
-        return self._found(key)[0]
+    def held_open(self) -> Bucket:
+        return self  # a bucket has no folders that another could replace
 
-    def _found(self, key: str) -> tuple[bytes | None, str | None]:
+    def read(self, key: str, most: int = MOST_BYTES) -> bytes | None:
+        return self._found(key, most)[0]
+
+    def write(self, key: str, content: bytes) -> None:
+        self.patiently(lambda: s3.client_of(self.name).put(key, content))
+
+    def _found(self, key: str, most: int = MOST_BYTES) -> tuple[bytes | None, str | None]:
         """Return the bytes of a file and its e_tag."""
 
         def request() -> tuple[bytes | None, str | None]:
             try:
                 answer = s3.client_of(self.name).get(key)
+                if answer.meta["size"] > most:
+                    what = f"it has {answer.meta['size']} bytes, expected at most {most}"
+                    raise ChunkDamaged(self.name, key, what)
                 e_tag = answer.meta["e_tag"]  # first: older versions of obstore lose it with the bytes
                 return bytes(answer.bytes()), e_tag
             except FileNotFoundError as error:
@@ -136,9 +147,21 @@ class Bucket:
 
         self.patiently(request)
 
+    @contextmanager
+    def delete_all(self, keys: Sequence[str]) -> Iterator[None]:
+        for key in keys:
+            self.delete(key)
+        yield
+
+    def odd(self) -> Iterator[tuple[str, str]]:
+        return iter(())  # a bucket holds nothing but files
+
     def files(self, prefix: str = "") -> Iterator[tuple[str, int]]:
         found = self.patiently(lambda: s3.client_of(self.name).list(prefix or None).collect())
         return ((item["path"], item["size"]) for item in found)
+
+    def clean(self) -> None:
+        pass  # a PUT leaves nothing half-written
 
     def draft(self) -> Path:
         return Path(tempfile.gettempdir(), f"widthlaw.{uuid.uuid4().hex}.new")

@@ -15,12 +15,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from zarr.storage import ObjectStore
 
-from pipeline.errors import StoreError
+from pipeline.errors import ChunkDamaged, StoreError
+from pipeline.store.files.guarded import part
 
 if TYPE_CHECKING:
     from obstore.store import S3Store
     from zarr.abc.store import ByteRequest
     from zarr.core.buffer import Buffer, BufferPrototype
+
+    from pipeline.store.files.guarded import Guard
 
 __all__ = [
     "PatientStore",
@@ -240,19 +243,28 @@ def error_code(error: Exception) -> str:
 class PatientStore(ObjectStore[Any]):
     """Zarr's store over obstore, which retries each request while the server is unreachable.
 
-    All requests of Zarr may be repeated: chunks are written whole, and removed only by name. A pickle
-    holds only the name: each process connects with its own environment.
+    It only reads, and checks every chunk before it is decoded. A pickle holds no client: each process
+    connects with its own environment.
+
+    Parameters
+    ----------
+    name
+        URL of the store.
+    guard
+        The bounds of its files.
     """
 
-    def __init__(self, name: str, *, read_only: bool = False) -> None:
-        self.name = name
-        super().__init__(client_of(name), read_only=read_only)
+    def __init__(self, name: str, guard: Guard) -> None:
+        self.name, self._guard = name, guard
+        super().__init__(client_of(name), read_only=True)
 
-    def with_read_only(self, read_only: bool = False) -> PatientStore:
-        return type(self)(self.name, read_only=read_only)
+    def with_read_only(self, read_only: bool = True) -> PatientStore:
+        if not read_only:
+            raise ValueError(f"store {self.name}: is opened for reading only")
+        return self
 
-    def __reduce__(self) -> tuple[Callable[[], PatientStore], tuple[()]]:
-        return functools.partial(type(self), self.name, read_only=self.read_only), ()
+    def __reduce__(self) -> tuple[type[PatientStore], tuple[str, Guard]]:
+        return type(self), (self.name, self._guard)
 
     async def _patiently(self, request: Callable[[], Awaitable[T]]) -> T:
         pauses = pauses_for(self.name)
@@ -266,14 +278,30 @@ class PatientStore(ObjectStore[Any]):
     async def get(
         self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
     ) -> Buffer | None:
-        request = super().get
-        return await self._patiently(lambda: request(key, prototype, byte_range))
+        most = await asyncio.to_thread(self._guard.most, key)  # it may read metadata
+
+        async def request() -> bytes | None:
+            try:
+                answer = await self.store.get_async(key)
+            except FileNotFoundError as error:
+                if error_code(error) == "NoSuchBucket":
+                    raise
+                return None
+            if answer.meta["size"] > most:
+                what = f"it has {answer.meta['size']} bytes, expected at most {most}"
+                raise ChunkDamaged(self.name, key, what)
+            return bytes(await answer.bytes_async())
+
+        raw = await self._patiently(request)
+        if raw is None:
+            return None
+        self._guard.check(key, raw)
+        return prototype.buffer.from_bytes(part(raw, byte_range))
 
     async def get_partial_values(
         self, prototype: BufferPrototype, key_ranges: Iterable[tuple[str, ByteRequest | None]]
     ) -> list[Buffer | None]:
-        request, ranges = super().get_partial_values, list(key_ranges)
-        return await self._patiently(lambda: request(prototype, ranges))
+        return [await self.get(key, prototype, byte_range) for key, byte_range in key_ranges]
 
     async def exists(self, key: str) -> bool:
         request = super().exists
@@ -286,22 +314,6 @@ class PatientStore(ObjectStore[Any]):
     async def getsize_prefix(self, prefix: str) -> int:
         request = super().getsize_prefix
         return await self._patiently(lambda: request(prefix))
-
-    async def set(self, key: str, value: Buffer) -> None:
-        request = super().set
-        await self._patiently(lambda: request(key, value))
-
-    async def set_if_not_exists(self, key: str, value: Buffer) -> None:
-        request = super().set_if_not_exists
-        await self._patiently(lambda: request(key, value))
-
-    async def delete(self, key: str) -> None:
-        request = super().delete
-        await self._patiently(lambda: request(key))
-
-    async def delete_dir(self, prefix: str) -> None:
-        request = super().delete_dir
-        await self._patiently(lambda: request(prefix))
 
     # A listing comes in pages. All are fetched before the first key is yielded, so that an interrupted
     # listing can be repeated.

@@ -1,0 +1,211 @@
+"""A store in a folder of a local or shared file system."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import uuid
+from collections.abc import Container, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from glob import escape
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.errors import ChunkDamaged, StoreError
+from pipeline.store.files.tree import Refused, Tree
+from pipeline.store.names import PARTIAL, REMOVED, ROOT
+
+if TYPE_CHECKING:
+    from pipeline.store.files.guarded import GuardedFolder
+
+__all__ = ["MOST_BYTES", "Folder"]
+
+MOST_BYTES = 2**26
+"""The most bytes of a file that is no chunk: metadata list the values of all axes."""
+
+
+class Folder:
+    """A store in a folder of a local or shared file system."""
+
+    def __init__(self, path: str | Path, tree: Tree | None = None) -> None:
+        self.name = str(path)
+        self.path = Path(path)
+        self._held = tree
+
+    def __reduce__(self) -> tuple[type[Folder], tuple[str]]:
+        return type(self), (self.name,)
+
+    def held_open(self) -> Folder:
+        return Folder(self.name, Tree(self.path))
+
+    @contextmanager
+    def _tree(self) -> Iterator[Tree]:
+        """Yield the files: of the folder that is held open, else of the one that is here now."""
+        if self._held is not None:
+            yield self._held
+            return
+        with Tree(self.path) as tree:
+            yield tree
+
+    def exists(self) -> bool:
+        return self.path.exists()
+
+    def writable(self) -> bool:
+        return os.access(self.path, os.W_OK)
+
+    def check_room(self) -> None:
+        parent = next(folder for folder in self.path.absolute().parents if folder.exists())
+        if not (parent.is_dir() and os.access(parent, os.W_OK)):
+            raise StoreError(
+                f"store {self.name}: cannot be made in {parent}, which is not a writable folder; "
+                "give a path with -o on a disk that has room and that you may write to"
+            )
+
+    def check_replaceable(self, known: Container[str]) -> None:
+        if not (self.writable() and os.access(self.path.absolute().parent, os.W_OK)):
+            raise StoreError(
+                f"store {self.name}: no permission to write it and its folder; give a new path with "
+                "-o NEW"
+            )
+        names = sorted(entry.name for entry in self.path.iterdir())
+        foreign = [name for name in names if not (name in known or _is_temporary(name))]
+        if foreign:
+            raise StoreError(
+                f"store {self.name}: holds {foreign[0]}, which is not widthlaw's and would be lost; "
+                "move it away, or give a new path with -o NEW"
+            )
+
+    def zarr(self) -> GuardedFolder:
+        from pipeline.store.files.guarded import GuardedFolder
+
+        return GuardedFolder(self)
+
+    def read(self, key: str, most: int = MOST_BYTES) -> bytes | None:
+        try:
+            with self._tree() as tree:
+                return tree.read(key, most)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except Refused as error:
+            raise ChunkDamaged(self.name, key, error.what) from None
+
+    def write(self, key: str, content: bytes) -> None:
+        with self._tree() as tree:
+            tree.write(key, content)
+
+    def swap(self, key: str, expected: bytes | None, new: bytes | None) -> bool:
+        with self._tree() as tree, _locked(tree):
+            if _content(tree, key) != expected:
+                return False
+            if new is None:
+                tree.delete(key)
+            else:
+                tree.write(key, new)
+        return True
+
+    def delete(self, key: str) -> None:
+        with self._tree() as tree:
+            tree.delete(key)
+
+    @contextmanager
+    def delete_all(self, keys: Sequence[str]) -> Iterator[None]:
+        aside = f"{REMOVED}{uuid.uuid4().hex[:8]}"
+        moved: list[tuple[str, str]] = []
+        with self._tree() as tree:
+            try:
+                for number, key in enumerate(keys):
+                    if tree.move(key, f"{aside}/{number}"):
+                        moved.append((key, f"{aside}/{number}"))
+                yield
+            except BaseException:
+                for key, place in reversed(moved):
+                    tree.move(place, key)
+                raise
+            finally:
+                tree.delete(aside)
+
+    def files(self, prefix: str = "") -> Iterator[tuple[str, int]]:
+        with self._tree() as tree:
+            yield from ((key, size) for key, size, what in tree.entries(prefix) if not what)
+
+    def odd(self) -> Iterator[tuple[str, str]]:
+        with self._tree() as tree:
+            yield from ((key, what) for key, _, what in tree.entries() if what)
+
+    def clean(self) -> None:
+        with self._tree() as tree:
+            for key, _, _ in list(tree.entries()):
+                if key.endswith(PARTIAL):
+                    tree.delete(key)
+            for name in tree.names():
+                if name.startswith(REMOVED):
+                    tree.delete(name)
+        for draft in self.drafts():
+            shutil.rmtree(draft, ignore_errors=True)
+
+    def draft(self) -> Path:
+        return self.path.with_name(f".{self.path.name}.{uuid.uuid4().hex[:8]}.new")
+
+    def drafts(self) -> list[Path]:
+        path = self.path.absolute()
+        return sorted(path.parent.glob(f".{escape(path.name)}.????????.new"))
+
+    def publish(self, draft: Path) -> None:
+        if self.path.exists():
+            raise FileExistsError(f"{self.path} exists")
+        draft.rename(self.path)
+
+    def replace(self, draft: Path) -> None:
+        _exchange(draft, self.path)
+        shutil.rmtree(draft, ignore_errors=True)
+
+    def fingerprint(self) -> object:
+        found = os.stat(self.path)
+        return found.st_ino, os.stat(self.path / ROOT).st_mtime_ns
+
+
+@contextmanager
+def _locked(tree: Tree) -> Iterator[None]:
+    """Lock out other processes during a swap; the kernel releases the lock of a dead process."""
+    handle = tree.lock_handle(ROOT)
+    try:
+        with suppress(OSError):  # a file system without locks: a swap is then only nearly atomic
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _content(tree: Tree, key: str) -> bytes | None:
+    """Return the bytes of a small file; a link, a pipe or a huge file in its place counts as none."""
+    try:
+        return tree.read(key, MOST_BYTES)
+    except Refused:
+        return None
+
+
+def _is_temporary(name: str) -> bool:
+    return name.startswith(".") or name.endswith(PARTIAL)
+
+
+def _exchange(one: Path, other: Path) -> None:
+    """Exchange two folders by one system call.
+
+    Raises
+    ------
+    NotImplementedError
+        The operating system or the file system has none.
+    """
+    import ctypes
+    import errno
+
+    AT_FDCWD, RENAME_EXCHANGE = -100, 2  # of Linux's fcntl.h and fs.h
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if rename is None:
+        raise NotImplementedError("this system cannot exchange two folders atomically")
+    if rename(AT_FDCWD, os.fsencode(one), AT_FDCWD, os.fsencode(other), RENAME_EXCHANGE):
+        number = ctypes.get_errno()
+        if number in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
+            raise NotImplementedError("this file system cannot exchange two folders atomically")
+        raise OSError(number, os.strerror(number), str(other))
