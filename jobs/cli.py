@@ -138,7 +138,7 @@ def _report(error: Exception) -> int:
 
 
 def _print(text: str) -> None:
-    """Print an error; a further line is indented, so that no text from elsewhere poses as one of ours."""
+    """Print an error; its further lines are indented, so that no foreign text poses as one of ours."""
     first, *others = text.split("\n")
     click.echo(
         "\n  ".join([first, *(line.removeprefix("  ") for line in others)]), err=True, color=True

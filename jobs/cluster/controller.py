@@ -174,7 +174,7 @@ def _control(run: Run, sweep: Sweep, profile: Profile, held: lease.Held, ending:
     if waiting:  # jobs of workers are still queued, which is no failure
         run.update(starts=0)
     if left and not ending.signalled:
-        number = queue.submit_job(controller_job(run, sweep, profile), run.folder / "controller.sh")
+        number = queue.submit_job(controller_job(run, sweep, profile), run.script)
         log.info("the walltime ends: job %s continues", number)
         held.pass_on(lease.Job(profile.system, number, str(run.folder), run.cluster))
         return 0

@@ -48,6 +48,9 @@ def write_rows(header: Sequence[str], rows: Iterable[Iterable[object]], stream: 
 
 def write_frame(frame: pd.DataFrame, stream: IO[str], *, header: bool = True) -> None:
     """Write a frame as CSV; its numbers are written in full precision."""
-    texts = {name: frame[name].map(cell) for name in frame if frame[name].dtype.kind not in "biufc"}
-    safe = frame.assign(**texts).rename(columns=cell)
+    safe = frame.copy(deep=False)
+    for name in safe:
+        if safe[name].dtype.kind not in "biufc":
+            safe[name] = safe[name].map(cell)
+    safe = safe.rename(columns=cell)
     safe.to_csv(stream, index=False, header=header, lineterminator="\n")

@@ -7,6 +7,7 @@ and leftovers of a killed write are listed and removed.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import shutil
@@ -15,10 +16,11 @@ from collections.abc import Container, Iterator
 from contextlib import contextmanager, suppress
 from glob import escape
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any, Protocol
 
 from pipeline.errors import StoreError
-from pipeline.store.names import PARTIAL, ROOT
+from pipeline.store.names import LEASE, LEASE_BYTES, PARTIAL, ROOT
 
 __all__ = ["Folder", "Location", "StorePath", "beside", "is_url", "locate", "normal"]
 
@@ -185,6 +187,8 @@ class Folder:
 
     def read(self, key: str) -> bytes | None:
         try:
+            if key == LEASE:
+                return _start_of(self.path / key)
             return (self.path / key).read_bytes()
         except (FileNotFoundError, NotADirectoryError):
             return None
@@ -250,6 +254,20 @@ class Folder:
         return found.st_ino, os.stat(self.path / ROOT).st_mtime_ns
 
 
+def _start_of(file: Path) -> bytes:
+    """Return the first bytes of a lease, one more than it may have; b"" if it is no plain file."""
+    try:  # a pipe would make us wait, and a link may lead anywhere
+        handle = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            return b""
+        raise
+    try:
+        return os.read(handle, LEASE_BYTES + 1) if S_ISREG(os.fstat(handle).st_mode) else b""
+    finally:
+        os.close(handle)
+
+
 def _is_temporary(name: str) -> bool:
     return name.startswith(".") or name.endswith(PARTIAL)
 
@@ -263,7 +281,6 @@ def _exchange(one: Path, other: Path) -> None:
         The operating system or the file system has none.
     """
     import ctypes
-    import errno
 
     AT_FDCWD, RENAME_EXCHANGE = -100, 2  # of Linux's fcntl.h and fs.h
     rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)

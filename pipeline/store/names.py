@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["LEASE", "MESSAGE", "PARTIAL", "ROOT", "SECONDS", "STARTS", "STATUS"]
+__all__ = ["LEASE", "LEASE_BYTES", "MESSAGE", "PARTIAL", "ROOT", "SECONDS", "STARTS", "STATUS"]
 
 ROOT = "zarr.json"
 """Metadata of a group or an array; a store without its own is not there yet."""
@@ -18,6 +18,9 @@ SECONDS = "seconds"
 
 LEASE = ".lease.json"
 """Name of the run that is filling the store."""
+
+LEASE_BYTES = 64 * 1024
+"""No lease is longer; of a longer file no more is read, and it counts as none."""
 
 STARTS = ".starts-"
 """Prefix of the files that count the starts of a block that has killed workers."""

@@ -71,7 +71,9 @@ def test_a_killed_holder_of_this_machine_is_followed_at_once(where, holder) -> N
 def test_a_holder_elsewhere_is_followed_when_it_has_been_silent_for_long(where) -> None:
     with lease.hold(where):
         mine = lease.read(where)
-    there = replace(mine, host="elsewhere", pid=1, renewed=time.time() - lease.STALE + 5)
+    there = replace(
+        mine, host="elsewhere", boot="of elsewhere", pid=1, renewed=time.time() - lease.STALE + 5
+    )
     write(where, there)
     with pytest.raises(StoreHeld, match="on elsewhere"):
         lease.refuse(where)
