@@ -104,7 +104,7 @@ class Lease:
     def here(self) -> bool:
         """True if the holder has its number in this boot of this machine, and in this namespace."""
         mine = processes.boot_id(), processes.pid_namespace()
-        return self.renewed is not None and self.boot != "" and (self.boot, self.space) == mine
+        return self.renewed is not None and all(mine) and (self.boot, self.space) == mine
 
     @property
     def stale(self) -> bool:

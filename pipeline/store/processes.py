@@ -37,9 +37,15 @@ def boot_id() -> str:
 
 
 def pid_namespace() -> str:
-    """Return the namespace in which this process has its number; "" if there are none."""
+    """Return the namespace in which this process has its number; "" if it is unknown.
+
+    It is unknown where /proc is that of another namespace: it lists other processes by our numbers.
+    """
+    if not _LINUX:
+        return "all"
     with suppress(OSError):
-        return os.readlink("/proc/self/ns/pid")
+        if os.readlink("/proc/self") == str(os.getpid()):
+            return os.readlink("/proc/self/ns/pid")
     return ""
 
 
@@ -66,7 +72,8 @@ def start_time(pid: int) -> float:
 
 def _stat(pid: int) -> list[str]:
     """Return the fields of /proc/PID/stat from the state on; the command before may hold anything."""
-    return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+    entry = "self" if pid == os.getpid() else pid
+    return Path(f"/proc/{entry}/stat").read_text(errors="replace").rpartition(")")[2].split()
 
 
 def runs(pid: int, started: float) -> bool:
