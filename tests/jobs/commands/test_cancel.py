@@ -1,4 +1,4 @@
-"""`widthlaw cancel`: it ends what is proven to fill the store, and can remove the lease of anything else."""
+"""`widthlaw cancel`: it ends what is proven to fill the store, and can remove any other lease."""
 
 from __future__ import annotations
 
