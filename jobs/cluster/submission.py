@@ -23,6 +23,7 @@ from jobs.cluster.systems import SYSTEMS
 from pipeline import store as stores
 from pipeline.blocks import block_shape, blocks
 from pipeline.errors import InputError
+from pipeline.printable import one_line
 from pipeline.store import lease
 from pipeline.store.location import Location, locate, normal
 from pipeline.sweep import Sweep
@@ -207,7 +208,8 @@ def _end_process(where: Location, found: lease.Lease) -> str:
     if why:
         raise InputError(
             f"store {where.name}: {found.who}; it got no signal: {why}; "
-            f"run the same command as {found.user} on {found.host}, or end the process there"
+            f"run the same command as {one_line(found.user)} on {one_line(found.host)}, or end the "
+            "process there"
         )
     _wait(where, found)
     return f"process {found.pid} ended"
@@ -218,9 +220,10 @@ def _without_lease(where: Location, found: lease.Lease) -> str:
     now = lease.read(where)
     if now is not None and not (now.run == found.run and lease.drop(where, now)):
         raise InputError(f"store {where.name}: its lease has changed hands meanwhile; try again")
-    holder = f"process {found.pid} of {found.user} on {found.host}"
-    if found.job:
-        holder = f"job {found.job.number} ({found.job.system}) of {found.user}"
+    user, job = one_line(found.user), found.job
+    holder = f"process {found.pid} of {user} on {one_line(found.host)}"
+    if job:
+        holder = f"job {job.number} ({one_line(job.system)}) of {user}"
     return f"its lease is removed; {holder} was not ended: if it still exists, end it where it is"
 
 
