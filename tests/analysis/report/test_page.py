@@ -16,9 +16,8 @@ from analysis.report import report_page, write_report
 from analysis.study import Study
 from analysis.success import Success
 from pipeline.errors import InputError
-from pipeline.trial_status import Status
-
 from pipeline.printable import printable
+from pipeline.trial_status import Status
 
 from .conftest import IMAGE, QUOTES, SCRIPT, TURNED
 from .reading import read
