@@ -11,7 +11,9 @@ from typing import NamedTuple
 
 from markupsafe import Markup, escape
 
-__all__ = ["RAISED", "THIN_SPACE", "signs", "typeset"]
+from pipeline.printable import one_line
+
+__all__ = ["RAISED", "THIN_SPACE", "literal", "signs", "typeset"]
 
 RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 """Digits and minus as superscripts, for `str.translate`."""
@@ -72,7 +74,12 @@ def signs(formula: str) -> str:
     text = str(escape(formula))
     for pattern, sign in _FIGURE:
         text = pattern.sub(sign, text)
-    return Markup(text).unescape()
+    return literal(Markup(text).unescape())
+
+
+def literal(text: str) -> str:
+    """Return text that a figure shows as it is: no formula between dollars, no control characters."""
+    return one_line(text).replace("$", r"\$")
 
 
 def typeset(text: object) -> Markup:

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from jobs.output.terminal import escaped_output
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -75,20 +77,22 @@ class _Commands(click.Group):
     def main(self, args: Sequence[str] | None = None, *rest: Any, **kwargs: Any) -> Any:
         kwargs["standalone_mode"] = False
         words, debug = _without_debug(sys.argv[1:] if args is None else args)
+        with escaped_output():
+            code = self._exit_status(words, debug, *rest, **kwargs)
+        sys.exit(code if isinstance(code, int) else 0)
+
+    def _exit_status(self, words: list[str], debug: bool, *rest: Any, **kwargs: Any) -> Any:
         try:
-            code = super().main(words, *rest, **kwargs)
-        except click.exceptions.Abort:
-            code = INTERRUPTED
-        except KeyboardInterrupt:
-            code = INTERRUPTED
+            return super().main(words, *rest, **kwargs)
+        except (click.exceptions.Abort, KeyboardInterrupt):
+            return INTERRUPTED
         except click.ClickException as error:
             error.show()
-            code = error.exit_code
+            return error.exit_code
         except Exception as error:
             if debug:
                 traceback.print_exc()
-            code = _report(error)
-        sys.exit(code if isinstance(code, int) else 0)
+            return _report(error)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -131,10 +135,20 @@ def _report(error: Exception) -> int:
 
 
 def _print(text: str) -> None:
-    click.echo(text, err=True)
+    """Print an error; its further lines are indented, so that no foreign text poses as one of ours."""
+    first, *others = text.split("\n")
+    click.echo(
+        "\n  ".join([first, *(line.removeprefix("  ") for line in others)]), err=True, color=True
+    )
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]}, epilog=EXIT_CODES)
+SETTINGS = {
+    "help_option_names": ["-h", "--help"],
+    "color": True,  # click removes nothing then: `escaped_output` shows all that others wrote
+}
+
+
+@click.group(cls=_Commands, context_settings=SETTINGS, epilog=EXIT_CODES)
 @click.version_option(package_name="widthlaw")
 @click.option("--debug", is_flag=True, help="Show tracebacks; allowed anywhere on the line.")
 def main(debug: bool) -> None:

@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jobs.output.records import exit_status, print_damaged, print_failures
+from jobs.output.terminal import bar_stream
 from pipeline import store as stores
 from pipeline.errors import InputError, WorkersLost
 from pipeline.execution.driver import run
 from pipeline.execution.fill import Outcome
 from pipeline.execution.local import local_client
+from pipeline.printable import one_line
 from pipeline.store import lease
 from pipeline.store.location import StorePath, is_url, locate
 from pipeline.sweep import Sweep
@@ -183,7 +185,8 @@ def _run_with_bar(sweep: Sweep, path: StorePath, client: Client, retry_failed: b
     waiting, found = _waiting(path, retry_failed), stores.Store(path).counts()
     requested = requested_trials(found)
     with tqdm(
-        desc=sweep.name,
+        desc=one_line(sweep.name),
+        file=bar_stream(),
         total=requested,
         initial=requested - waiting,
         unit="trial",

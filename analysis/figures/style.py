@@ -21,6 +21,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from analysis.axes import PANEL, label
 from analysis.cells import is_open, located
+from analysis.signs import literal
 
 __all__ = [
     "COLOURS",
@@ -88,7 +89,8 @@ def parts_along(ds: xr.Dataset, dims: Iterable[str]) -> Iterator[tuple[str, xr.D
     own = [dim for dim in dims if dim in ds.dims]
     for values in itertools.product(*(ds[dim].values for dim in own)):
         at = dict(zip(own, values, strict=True))
-        yield ", ".join(filter(None, itertools.starmap(label, at.items()))), ds.sel(at)
+        name = ", ".join(filter(None, itertools.starmap(label, at.items())))
+        yield literal(name), ds.sel(at)
 
 
 def panels_of(ds: xr.Dataset) -> Iterator[tuple[str, xr.Dataset]]:

@@ -39,7 +39,7 @@ from analysis.figures.style import (
 )
 from analysis.scaling import fit_laws
 from analysis.scaling.laws import LAWS
-from analysis.signs import signs
+from analysis.signs import literal, signs
 from analysis.study import Study
 
 __all__ = ["laws_caption", "laws_figure", "ratios_figure", "stress_figure"]
@@ -224,10 +224,14 @@ def stress_figure(study: Study) -> Figure:
             positive = cells.alpha.values > 0
             angle = np.where(cells.angle.values > 0, cells.angle.values, 2 * np.pi / cells.n.values)
             fall.plot(
-                angle[positive], cells.alpha.values[positive], linestyle="none", label=str(name), **look
+                angle[positive],
+                cells.alpha.values[positive],
+                linestyle="none",
+                label=literal(str(name)),
+                **look,
             )
             error_bars(against, cells.k_edge_finite.values / cells.n.values, cells, 1 / cells.n.values,
-                        label=with_missing(str(name), cells), **look)  # fmt: skip
+                        label=with_missing(literal(str(name)), cells), **look)  # fmt: skip
         predicted = (widths.k_edge_finite / widths.n).values
         known = predicted[np.isfinite(predicted)]
         ends = np.array([known.min(), known.max()]) * [0.95, 1.05] if len(known) else known

@@ -26,6 +26,7 @@ from analysis.report.sections import Section, section_of
 from analysis.report.summary import EXPLAINED, MARKS, Summary
 from analysis.signs import typeset
 from analysis.study import Study
+from pipeline.printable import printable
 
 __all__ = ["report_page", "write_report"]
 
@@ -88,6 +89,7 @@ def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("analysis.report"),
         autoescape=True,
+        finalize=_visible,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -98,6 +100,11 @@ def _environment() -> Environment:
         "whole": whole,
     }
     return environment
+
+
+def _visible(value: object) -> object:
+    """Escape control characters in whatever a template shows; HTML keeps line ends."""
+    return type(value)(printable(value.expandtabs(4))) if isinstance(value, str) else value
 
 
 def write_report(page: str, path: Path) -> None:

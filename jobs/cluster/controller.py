@@ -25,6 +25,7 @@ from jobs.cluster.queue import QueueError
 from jobs.cluster.run_folder import Run
 from jobs.cluster.submission import controller_job, worker_name
 from jobs.cluster.systems import SYSTEMS
+from jobs.output.terminal import escaped_output
 from pipeline import store as stores
 from pipeline.errors import InputError, LeaseLost, StoreFull
 from pipeline.execution.driver import run as fill
@@ -57,6 +58,11 @@ log = logging.getLogger("widthlaw")
 
 def main() -> int:
     """Run the controller of the run folder on the command line, and return the exit status."""
+    with escaped_output():  # the log is read at a terminal
+        return _logged()
+
+
+def _logged() -> int:
     logging.basicConfig(format="%(asctime)s %(message)s", stream=sys.stderr)
     log.setLevel(logging.INFO)
     ending = Ending()
@@ -168,7 +174,7 @@ def _control(run: Run, sweep: Sweep, profile: Profile, held: lease.Held, ending:
     if waiting:  # jobs of workers are still queued, which is no failure
         run.update(starts=0)
     if left and not ending.signalled:
-        number = queue.submit_job(controller_job(run, sweep, profile), run.folder / "controller.sh")
+        number = queue.submit_job(controller_job(run, sweep, profile), run.script)
         log.info("the walltime ends: job %s continues", number)
         held.pass_on(lease.Job(profile.system, number, str(run.folder), run.cluster))
         return 0

@@ -11,23 +11,65 @@ import socket
 import subprocess
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from jobs.cluster.systems import SYSTEMS, System
 from pipeline.errors import InputError
+from pipeline.store.lease import JOB_NUMBER
 
 if TYPE_CHECKING:
     from dask_jobqueue.core import Job
 
 
-__all__ = ["QueueError", "State", "cancel_job", "cluster_name", "job_state", "job_states", "submit_job"]
+__all__ = [
+    "QueueError",
+    "Report",
+    "State",
+    "cancel_job",
+    "cluster_name",
+    "job_reports",
+    "job_state",
+    "job_states",
+    "submit_job",
+]
 
 State = Literal["queued", "running", "gone"]
+
+
+@dataclass(frozen=True)
+class Report:
+    """A batch system's answer on a job; "" stands for what it does not tell.
+
+    Attributes
+    ----------
+    state
+        None if it gave no answer.
+    reason
+        Why the job waits, in the words of the batch system.
+    name
+        Name of the job.
+    script
+        File of its script.
+    """
+
+    state: State | None = None
+    reason: str = ""
+    name: str = ""
+    script: str = ""
+
+    def __str__(self) -> str:
+        state = self.state or "state unknown"
+        return f"{state} ({self.reason})" if self.state == "queued" and self.reason else state
+
 
 SUBMIT_SECONDS = 120
 QUERY_SECONDS = 10
 """Time limits of calls that change the queue, and of calls that only read it."""
+
+NO_REASON = ("none", "undefined")
+"""Words of Slurm and HTCondor for a job without a reason to wait."""
 
 JOB_UNKNOWN = re.compile(
     r"invalid job id|unknown job|has finished|is not found|does not exist", re.IGNORECASE
@@ -117,7 +159,12 @@ def job_state(system: str, job_id: str) -> State | None:
 
 
 def job_states(system: str, job_ids: Sequence[str]) -> dict[str, State | None]:
-    """Query the states of several jobs, in one call where the batch system allows it.
+    """Return the states of several jobs, as `job_reports` has them."""
+    return {job_id: report.state for job_id, report in job_reports(system, job_ids).items()}
+
+
+def job_reports(system: str, job_ids: Sequence[str]) -> dict[str, Report]:
+    """Query several jobs, in one call where the batch system allows it.
 
     Parameters
     ----------
@@ -129,33 +176,36 @@ def job_states(system: str, job_ids: Sequence[str]) -> dict[str, State | None]:
     Returns
     -------
     dict
-        A state for each id; None if the batch system does not answer in time.
+        A report for each id; its state is None if the batch system does not answer in time.
     """
     ids = [_checked_id(job_id) for job_id in job_ids]
     one_by_one = "{id}" in SYSTEMS[system].query
-    found: dict[str, State | None] = {}
+    found: dict[str, Report] = {}
     for group in [[job_id] for job_id in ids] if one_by_one else [ids] if ids else []:
         found |= _query(SYSTEMS[system], group)
     return found
 
 
-def _query(system: System, ids: list[str]) -> dict[str, State | None]:
+def _query(system: System, ids: list[str]) -> dict[str, Report]:
     names = {"id": ids[0], "ids": " ".join(ids), "commas": ",".join(ids)}
     try:
         done = _call(shlex.split(system.query.format_map(names)), QUERY_SECONDS)
     except QueueError:
-        return dict.fromkeys(ids)
-    listed = {
-        line["id"]: line["state"] for line in re.finditer(system.answer, done.stdout, re.MULTILINE)
-    }
-    absent: State | None = None
-    if done.returncode == 0 or JOB_UNKNOWN.search(done.stderr):
-        absent = "gone"
+        return dict.fromkeys(ids, Report())
+    found = re.finditer(system.answer, done.stdout, re.MULTILINE)
+    listed = {line["id"]: _report(system, line.groupdict()) for line in found}
+    known = done.returncode == 0 or JOB_UNKNOWN.search(done.stderr)
+    absent = Report("gone" if known else None)
     heads = {job_id: job_id.split(".")[0] for job_id in ids}  # HTCondor's 12.0 is listed as 12
-    return {
-        job_id: _state(system, listed[head]) if head in listed else absent
-        for job_id, head in heads.items()
-    }
+    return {job_id: listed.get(head, absent) for job_id, head in heads.items()}
+
+
+def _report(system: System, words: dict[str, str | None]) -> Report:
+    """Return the report in one record of an answer, whose parts but the state may be missing."""
+    texts = {key: " ".join((words.get(key) or "").split()) for key in ("reason", "name", "script")}
+    if texts["reason"].lower() in NO_REASON:
+        texts["reason"] = ""
+    return Report(_state(system, words["state"] or ""), **texts)
 
 
 def _state(system: System, word: str) -> State:
@@ -166,7 +216,7 @@ def _state(system: System, word: str) -> State:
 
 def _checked_id(job_id: str) -> str:
     """Return a job id that is safe on a command line, where other text could be an option."""
-    if not re.fullmatch(r"\d+(\.\d+)?", job_id):
+    if not re.fullmatch(JOB_NUMBER, job_id):
         raise QueueError(f"job {job_id!r}: not a job id, expected a number such as 1234")
     return job_id
 

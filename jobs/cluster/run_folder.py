@@ -23,8 +23,12 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
+from functools import cache
 from pathlib import Path
-from typing import Any, Self
+from stat import S_ISREG
+from typing import Annotated, Any, Self
+
+from pydantic import AliasChoices, Field, TypeAdapter
 
 from jobs.cluster import queue
 from jobs.cluster.profile import Profile, load_profile
@@ -39,23 +43,26 @@ __all__ = ["Run", "drop_if_gone", "run_message"]
 PASSED_ON = ("AWS_", "WIDTHLAW_")
 """Prefixes of environment variables for a store in a bucket, which some batch systems drop."""
 
+RUN_BYTES = 2**20
+"""No run.json is longer, whatever the number of its jobs; no more is read."""
+
 
 def drop_if_gone(where: Location) -> None:
     """Drop the lease of a job that is gone from its batch system, unless it was renewed recently."""
     found = lease.read(where)
     if found is None or found.job is None or not (found.renewed is None or found.stale):
         return
-    if _states_of(found.job)[found.job.number] == "gone":
+    if _reports_of(found.job)[found.job.number].state == "gone":
         with suppress(OSError):  # without permission to write
             lease.drop(where, found)
 
 
-def _states_of(job: lease.Job, others: Sequence[str] = ()) -> dict[str, queue.State | None]:
-    """Return the states of a job and of others of its cluster; None if they are unknown here."""
+def _reports_of(job: lease.Job, others: Sequence[str] = ()) -> dict[str, queue.Report]:
+    """Return the reports on a job and on others of its cluster; empty ones if it is unknown here."""
     numbers = [job.number, *others]
     if job.system not in SYSTEMS or job.cluster != queue.cluster_name(job.system):
-        return dict.fromkeys(numbers)
-    return queue.job_states(job.system, numbers)
+        return dict.fromkeys(numbers, queue.Report())
+    return queue.job_reports(job.system, numbers)
 
 
 def run_message(store: str, pending: int) -> str:
@@ -72,11 +79,11 @@ def run_message(store: str, pending: int) -> str:
         return ("abandoned by " if found.stale else "") + found.who
     job = found.job
     workers = _workers(job, found.run)
-    states = _states_of(job, workers)
-    text = f"job {job.number} ({job.system}) of {found.user}: {states[job.number] or 'state unknown'}"
+    reports = _reports_of(job, workers)
+    text = f"job {job.number} ({job.system}) of {found.user}: {reports[job.number]}"
     if found.renewed is not None:
         text += f", last heard of {found.age:.0f} s ago"
-    count = Counter(states[number] or "unknown" for number in workers)
+    count = Counter(reports[number].state or "unknown" for number in workers)
     summary = ", ".join(f"{number} {state}" for state, number in sorted(count.items()))
     return f"{text}; jobs of workers: {summary}" if summary else text
 
@@ -126,7 +133,7 @@ class Run:
     workers
         Numbers of the workers' jobs of the last controller.
     message
-        The reason why the run ended early, or "".
+        The reason why the run ended early, or ""; 0.4.0 wrote it as `said`.
     """
 
     run: str
@@ -138,8 +145,8 @@ class Run:
     pending: int = -1
     starts: int = 0
     cluster: str = ""
-    workers: tuple[str, ...] = ()
-    message: str = ""
+    workers: tuple[Annotated[str, Field(pattern=f"^{lease.JOB_NUMBER}$")], ...] = ()
+    message: Annotated[str, Field(validation_alias=AliasChoices("message", "said"))] = ""
     folder: Path = field(default=Path(), compare=False)
 
     @classmethod
@@ -164,7 +171,7 @@ class Run:
         )
 
     @classmethod
-    def load(cls, folder: str | Path) -> Self:
+    def load(cls, folder: str | Path) -> Run:
         """Read the run of a folder.
 
         Raises
@@ -174,11 +181,9 @@ class Run:
         """
         folder = Path(folder)
         try:
-            fields = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-            if "said" in fields:  # the name in 0.4.0
-                fields["message"] = fields.pop("said")
-            return cls(**fields | {"workers": tuple(fields["workers"]), "folder": folder})
-        except (OSError, ValueError, TypeError, KeyError) as error:
+            text = _start_of(folder / "run.json")
+            return replace(_form().validate_json(text, strict=True), folder=folder)
+        except (OSError, ValueError) as error:
             raise InputError(
                 f"run folder {folder}: contains no readable run ({type(error).__name__}); "
                 "`widthlaw submit` makes one"
@@ -187,6 +192,11 @@ class Run:
     @property
     def logs(self) -> Path:
         return self.folder / "logs"
+
+    @property
+    def script(self) -> Path:
+        """The script of the controller's job."""
+        return self.folder / "controller.sh"
 
     @property
     def tls(self) -> Path:
@@ -217,7 +227,7 @@ class Run:
         draft.write_text(json.dumps(fields, indent=1), encoding="utf-8")
         draft.replace(self.folder / "run.json")
 
-    def update(self, **changed: Any) -> Self:
+    def update(self, **changed: Any) -> Run:
         """Read the current run, change some fields, write it, and return it."""
         run = replace(self.load(self.folder), **changed)
         run.save()
@@ -240,6 +250,19 @@ class Run:
         """Return the profile with a prologue that sets the variables of the store."""
         source = f". {shlex.quote(str(self.environment))}"
         return profile.model_copy(update={"prologue": (*profile.prologue, source)})
+
+
+@cache
+def _form() -> TypeAdapter[Run]:
+    """Return the form of run.json, which anybody may have written: it bounds types and depth."""
+    return TypeAdapter(Run)
+
+
+def _start_of(file: Path) -> bytes:
+    """Return the first bytes of a file, b"" if it is no plain file; a pipe would make us wait."""
+    handle = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(handle, "rb") as stream:
+        return stream.read(RUN_BYTES) if S_ISREG(os.fstat(handle).st_mode) else b""
 
 
 def _exports() -> str:

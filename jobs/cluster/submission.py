@@ -9,11 +9,11 @@ the submission on, also while its job is queued.
 from __future__ import annotations
 
 import os
-import signal
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jobs.cluster import credentials, job_scripts, queue
@@ -23,14 +23,18 @@ from jobs.cluster.systems import SYSTEMS
 from pipeline import store as stores
 from pipeline.blocks import block_shape, blocks
 from pipeline.errors import InputError
+from pipeline.printable import one_line
 from pipeline.store import lease
-from pipeline.store.location import Location, locate
+from pipeline.store.location import Location, locate, normal
 from pipeline.sweep import Sweep
 
 if TYPE_CHECKING:
     from dask_jobqueue.core import Job
 
 __all__ = ["cancel", "check", "controller_job", "scripts", "submit", "worker_name"]
+
+NAMES = "widthlaw-"
+"""Start of the name of every job."""
 
 SLOWER = 3.0
 """Factor by which a block may exceed its estimated time, on a slow machine or a busy node."""
@@ -98,7 +102,7 @@ def controller_job(run: Run, sweep: Sweep, profile: Profile) -> Job:
     """Return the job of the controller, or with `allocation` the job of the whole run."""
     own = profile.controller
     common: dict[str, Any] = {
-        "name": f"widthlaw-{sweep.name}",
+        "name": f"{NAMES}{sweep.name}",
         "command": ["bash", str(run.folder / "supervise.sh"), profile.python, str(run.folder)],
         "log_directory": run.logs,
     }
@@ -133,7 +137,7 @@ def scripts(run: Run, sweep: Sweep, profile: Profile) -> dict[str, str]:
 
 def worker_name(sweep: Sweep) -> str:
     """Return the name of the workers' jobs."""
-    return f"widthlaw-{sweep.name}-worker"
+    return f"{NAMES}{sweep.name}-worker"
 
 
 def submit(sweep: Sweep, run: Run, profile: Profile) -> str:
@@ -155,13 +159,21 @@ def submit(sweep: Sweep, run: Run, profile: Profile) -> str:
             stores.Store(run.store, holder=held.holder).reset_failed()
         run.prepare(profile)
         made = controller_job(run, sweep, profile)
-        number = queue.submit_job(made, run.folder / "controller.sh")
+        number = queue.submit_job(made, run.script)
         held.pass_on(lease.Job(profile.system, number, str(run.folder), run.cluster))
     return number
 
 
-def cancel(store: str) -> str:
+def cancel(store: str, *, force: bool = False) -> str:
     """End the run that fills a store, and return a message on it.
+
+    Parameters
+    ----------
+    store
+        Path or URL.
+    force
+        True to remove the lease of a run that cannot be ended from here. If that run still works, it
+        stops when it next renews the lease.
 
     Raises
     ------
@@ -173,29 +185,93 @@ def cancel(store: str) -> str:
     found = lease.read(where)
     if found is None:
         return "no run is in progress"
-    if found.job:
-        _check_reachable(where, found, found.job)
-        queue.cancel_job(found.job.system, found.job.number)
-        _wait(where, found)
-        _clear_up(found.job, found.run)
-        return f"job {found.job.number} ({found.job.system}) cancelled"
-    if not found.here:
+    try:
+        return _end_job(where, found, found.job) if found.job else _end_process(where, found)
+    except InputError as error:
+        if force:
+            return _without_lease(where, found)
+        raise InputError(f"{error}; `widthlaw cancel --force {store}` only removes its lease") from None
+
+
+def _end_job(where: Location, found: lease.Lease, job: lease.Job) -> str:
+    _cancel_proven(where, found, job)
+    _wait(where, found)
+    _clear_up(job, found.run)
+    return f"job {job.number} ({job.system}) cancelled"
+
+
+def _end_process(where: Location, found: lease.Lease) -> str:
+    if found.stale:
+        lease.drop(where, found)
+        return f"process {found.pid} had ended before"
+    why = lease.end(where, found)
+    if why:
         raise InputError(
-            f"store {store}: {found.who}; it can be ended only on {found.host}: "
-            f"run `kill {found.pid}` there"
+            f"store {where.name}: {found.who}; it got no signal: {why}; "
+            f"run the same command as {one_line(found.user)} on {one_line(found.host)}, or end the "
+            "process there"
         )
-    if not found.stale:
-        os.kill(found.pid, signal.SIGTERM)
-        _wait(where, found)
+    _wait(where, found)
     return f"process {found.pid} ended"
 
 
-def _check_reachable(where: Location, found: lease.Lease, job: lease.Job) -> None:
-    if job.system not in SYSTEMS or job.cluster != queue.cluster_name(job.system):
+def _without_lease(where: Location, found: lease.Lease) -> str:
+    """Remove the lease of a run that cannot be ended, and name what may go on."""
+    now = lease.read(where)
+    if now is not None and not (now.run == found.run and lease.drop(where, now)):
+        raise InputError(f"store {where.name}: its lease has changed hands meanwhile; try again")
+    user, job = one_line(found.user), found.job
+    holder = f"process {found.pid} of {user} on {one_line(found.host)}"
+    if job:
+        holder = f"job {job.number} ({one_line(job.system)}) of {user}"
+    return f"its lease is removed; {holder} was not ended: if it still exists, end it where it is"
+
+
+def _cancel_proven(where: Location, found: lease.Lease, job: lease.Job) -> None:
+    """Cancel the job of a lease, after proof that it is this run's: anybody may have written a number.
+
+    Its folder must hold this run of this store, and belong to this user; the job's script, where the
+    batch system tells it, must be the one in that folder.
+
+    Raises
+    ------
+    InputError
+        There is no proof, or the batch system cannot be reached from here.
+    """
+    start = f"store {where.name}: {found.who}"
+    if job.system not in SYSTEMS:
         raise InputError(
-            f"store {where.name}: {found.who}; its cluster, {job.cluster or 'unknown'}, cannot be "
-            "reached from here: cancel it there"
+            f"{start}; this widthlaw knows no batch system {job.system!r}, expected one of "
+            f"{', '.join(SYSTEMS)}: cancel the job with the commands of its own cluster"
         )
+    if job.cluster != queue.cluster_name(job.system):
+        raise InputError(
+            f"{start}; its cluster, {job.cluster or 'unknown'}, cannot be reached from here: "
+            "cancel it there"
+        )
+    report = queue.job_reports(job.system, [job.number])[job.number]
+    if report.state == "gone":
+        return
+    why = _why_foreign(where, found, Path(job.folder), report)
+    if why:
+        raise InputError(
+            f"{start}; the job was not cancelled: {why}; if it is yours, cancel it yourself"
+        )
+    queue.cancel_job(job.system, job.number)
+
+
+def _why_foreign(where: Location, found: lease.Lease, folder: Path, report: queue.Report) -> str:
+    try:
+        run = Run.load(folder)
+    except InputError:
+        return f"the run folder {folder} holds no readable run"
+    if run.run != found.run or run.store != normal(where.name):
+        return f"the run folder {folder} is of another run"
+    if folder.stat().st_uid != os.geteuid():
+        return f"the run folder {folder} belongs to another user"
+    if report.script and Path(report.script) != run.script:
+        return f"the job runs {report.script}, not {run.script}"
+    return ""
 
 
 def _wait(where: Location, found: lease.Lease) -> None:
@@ -206,7 +282,7 @@ def _wait(where: Location, found: lease.Lease) -> None:
         if now is None or now.run != found.run:
             return
         if now.job and found.job and now.job.number != found.job.number:  # resubmitted itself
-            queue.cancel_job(now.job.system, now.job.number)
+            _cancel_proven(where, now, now.job)
             found = now
         drop_if_gone(where)
         if now.here and now.stale:
@@ -225,6 +301,7 @@ def _clear_up(job: lease.Job, name: str) -> None:
         if run.run != name:  # the folder now belongs to another run
             return
         run.forget_credentials()
-        for number, state in queue.job_states(job.system, run.workers).items():
-            if state != "gone":
+        for number, report in queue.job_reports(job.system, run.workers).items():
+            ours = not report.name or report.name.startswith(NAMES)
+            if report.state != "gone" and ours:
                 queue.cancel_job(job.system, number)

@@ -10,6 +10,7 @@ import click
 
 from jobs.options import STORE, listing_options, success_options
 from jobs.output.records import json_text, naming_options, plain, report_gaps
+from jobs.output.spreadsheet import write_frame
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -135,7 +136,7 @@ def _record(path: StorePath, answer: Answer) -> dict[str, Any]:
 def _print_csv(answers: Mapping[str, Answer]) -> None:
     whole = _table(answers)
     alone = whole.drop(columns="store") if len(answers) == 1 else whole
-    alone.to_csv(sys.stdout, index=False, lineterminator="\n")
+    write_frame(alone, sys.stdout)
 
 
 # ---- tables

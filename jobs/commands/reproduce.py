@@ -5,7 +5,6 @@ Each row of the table has a claim of the paper, the measurement, and the verdict
 
 from __future__ import annotations
 
-import csv
 import io
 import re
 import sys
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jobs.options import FILE, worker_options
+from jobs.output.spreadsheet import write_rows
 
 if TYPE_CHECKING:
     from analysis.claims import Claim
@@ -128,7 +128,6 @@ def _as_text(rows: list[Claim]) -> str:
 
 def _as_csv(rows: list[Claim]) -> str:
     text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(["claim", "measured", "verdict"])
-    writer.writerows([row.claim, row.measured, row.verdict] for row in rows)
+    cells = ([row.claim, row.measured, row.verdict] for row in rows)
+    write_rows(["claim", "measured", "verdict"], cells, text)
     return text.getvalue()

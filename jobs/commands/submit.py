@@ -82,12 +82,15 @@ def submit(
 
 @click.command()
 @click.argument("store", type=STORE)
-def cancel(store: StorePath) -> None:
+@click.option("--force", is_flag=True, help="Remove the lease of a run that cannot be ended from here.")
+def cancel(store: StorePath, force: bool) -> None:
     """End the run that fills STORE, here or on a cluster.
 
-    Finished trials stay in the store.
+    Finished trials stay in the store. Only a process or a job that is proven to fill STORE is ended. If
+    that is impossible from here, --force removes its lease, so that STORE can be filled again, and
+    prints what was not ended. A run that still works notices within seconds, and stops.
     """
     from jobs.cluster import submission
     from pipeline.store.location import normal
 
-    click.echo(f"{store}: {submission.cancel(normal(store))}", err=True)
+    click.echo(f"{store}: {submission.cancel(normal(store), force=force)}", err=True)

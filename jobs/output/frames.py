@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from jobs.output.records import plain
+from jobs.output.spreadsheet import write_frame
 from pipeline.errors import InputError
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ def _width(column: pd.DataFrame) -> int:
 
 def _csv(frames: Frames, stream: IO[str]) -> None:
     for number, frame in enumerate(frames):
-        frame.to_csv(stream, index=False, header=number == 0, lineterminator="\n")
+        write_frame(frame, stream, header=number == 0)
 
 
 def _json(frames: Frames, stream: IO[str]) -> None:

@@ -15,6 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from jobs.output.spreadsheet import write_rows
+from pipeline.printable import one_line
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -53,12 +56,8 @@ def print_records(records: list[Record], form: str | None) -> None:
     if form == "json":
         click.echo(json_text([{k: _strict(v, "inf") for k, v in record.items()} for record in records]))
     elif form == "csv":
-        import csv
-
         columns = list(records[0]) if records else []
-        writer = csv.DictWriter(sys.stdout, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(records)
+        write_rows(columns, (record.values() for record in records), sys.stdout)
     else:
         click.echo(aligned(records))
 
@@ -87,7 +86,7 @@ def aligned(records: list[Record]) -> str:
 def _text(value: object) -> str:
     if isinstance(value, float):
         return "-" if value != value else f"{value:.4g}"
-    return str(value)
+    return one_line(str(value))
 
 
 def counted(number: int, noun: str) -> str:
@@ -110,7 +109,7 @@ def print_failures(path: StorePath) -> None:
     from pipeline.store import Store
 
     for message, times in Store(path).messages():
-        click.echo(f"  {times} x {message}", err=True)
+        click.echo(f"  {times} x {one_line(message)}", err=True)
 
 
 def print_damaged(path: StorePath, counts: Mapping[str, int]) -> None:

@@ -2,11 +2,14 @@
 
 Two runs of one store would not damage it (a block has the same bits whichever run writes it), but they
 would compute everything twice. So a run holds the lease, or is refused with the name of the holder. A
-lease whose holder is gone is taken over: immediately if the holder was a process of this machine, else
-when it has not been renewed for `STALE` seconds. A run whose lease was taken over stops.
+lease whose holder is gone is taken over: immediately if the holder was a process of this boot of this
+machine and of this PID namespace (`processes`), else when it has not been renewed for `STALE` seconds.
+A run whose lease was taken over stops.
 
 A job that waits in a queue holds the lease too, by its number and without renewing it. Only the cluster
 knows whether it still waits, so the code that queries the cluster removes such a lease (`drop`).
+
+The file may come from anybody. What is not a lease in form, size or range counts as none.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from __future__ import annotations
 import getpass
 import json
 import os
+import re
 import socket
 import threading
 import time
@@ -21,15 +25,28 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
+from functools import cache
+from typing import TYPE_CHECKING
 
-from pipeline.errors import LeaseLost, StoreDamaged, StoreHeld
+from pipeline import processes
+from pipeline.errors import LeaseLost, StoreHeld
+from pipeline.printable import one_line
 from pipeline.store.location import Location
-from pipeline.store.names import LEASE
+from pipeline.store.names import LEASE, LEASE_BYTES
 
-__all__ = ["Held", "Job", "Lease", "drop", "hold", "read", "refuse"]
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+__all__ = ["JOB_NUMBER", "Held", "Job", "Lease", "drop", "end", "hold", "read", "refuse"]
 
 RENEWED_EVERY, STALE = 10.0, 60.0
 """Seconds. The difference allows for clocks that disagree and for a file system that hangs."""
+
+LONGEST, LATEST, LARGEST_PID = 255, 1e11, 2**31 - 1
+"""Bounds of a lease: characters of a name, seconds since the epoch, and a process number."""
+
+JOB_NUMBER = r"[0-9]{1,20}(\.[0-9]{1,9})?"
+"""Job numbers of all batch systems; HTCondor's have a point."""
 
 
 @dataclass(frozen=True)
@@ -63,9 +80,12 @@ class Lease:
     holder
         Identifier that is new whenever the lease changes hands.
     started
-        Creation time of the holding process; a later process may have the same number.
+        Start of the holding process (`processes.start_time`); a later one may have the same number.
     renewed
         Seconds since the epoch; None while the job waits in its queue.
+    boot, space
+        Boot of the machine, and PID namespace, in which the process has its number; "" in a lease of
+        0.4.0, whose holder counts as one elsewhere.
     """
 
     run: str
@@ -77,20 +97,23 @@ class Lease:
     since: float
     renewed: float | None
     job: Job | None = None
+    boot: str = ""
+    space: str = ""
 
     @property
     def here(self) -> bool:
-        """True if the holder is a process of this machine."""
-        return self.renewed is not None and self.host == socket.gethostname()
+        """True if the holder has its number in this boot of this machine, and in this namespace."""
+        mine = processes.boot_id(), processes.pid_namespace()
+        return self.renewed is not None and all(mine) and (self.boot, self.space) == mine
 
     @property
     def stale(self) -> bool:
         """True if the holder is known to be gone."""
         if self.renewed is None:
             return False
-        if self.here and not _runs(self.pid, self.started):
+        if self.here and not processes.runs(self.pid, self.started):
             return True
-        return time.time() - self.renewed > STALE
+        return abs(time.time() - self.renewed) > STALE  # no honest clock is so far ahead
 
     @property
     def age(self) -> float:
@@ -100,48 +123,57 @@ class Lease:
     @property
     def who(self) -> str:
         """Description of the holder, for a message."""
-        if self.renewed is None and self.job:
-            return f"job {self.job.number} ({self.job.system}) of {self.user} waits to fill it"
-        job = f"job {self.job.number} ({self.job.system}), " if self.job else ""
+        user, host = one_line(self.user), one_line(self.host)
+        job = f"job {self.job.number} ({one_line(self.job.system)})" if self.job else ""
+        if self.renewed is None:
+            return f"{job} of {user} waits to fill it"
         return (
-            f"another run is filling it: {job}process {self.pid} of {self.user} on {self.host}, "
-            f"last heard of {self.age:.0f} s ago"
+            f"another run is filling it: {job + ', ' if job else ''}process {self.pid} of {user} on "
+            f"{host}, last heard of {self.age:.0f} s ago"
         )
 
 
 def read(location: Location) -> Lease | None:
-    """Return the lease of a store, None if nobody holds it; what is no small file counts as none."""
-    try:
-        return _parse(location.read(LEASE))
-    except StoreDamaged:
-        return None
+    """Return the lease of a store, None if nobody holds it."""
+    return _parse(location.peek(LEASE))
 
 
 def _parse(text: bytes | None) -> Lease | None:
-    if text is None:
+    """Return the lease in a file, None if it is none: other bytes, another form, absurd values."""
+    if text is None or len(text) > LEASE_BYTES:
         return None
     try:
-        fields = json.loads(text)
-        job = fields.pop("job")
-        return Lease(**fields, job=Job(**job) if job else None)
-    except (ValueError, TypeError, KeyError, AttributeError):
-        return None  # not ours, or of another version: counts as none
+        lease = _form().validate_json(text, strict=True)  # which also bounds the depth
+    except ValueError:
+        return None
+    return lease if _is_sound(lease) else None
+
+
+@cache
+def _form() -> TypeAdapter[Lease]:
+    from pydantic import TypeAdapter  # 50 ms, only where there is a lease
+
+    return TypeAdapter(Lease)
+
+
+def _is_sound(lease: Lease) -> bool:
+    """Return True if all values of a lease are possible; NaN is in no range."""
+    words = [lease.run, lease.holder, lease.user, lease.host, lease.boot, lease.space]
+    times = [lease.started, lease.since, lease.renewed or 0.0]
+    if lease.job:
+        words += [lease.job.system, lease.job.cluster]
+    return (
+        all(len(word) <= LONGEST for word in words)
+        and bool(lease.run and lease.holder)
+        and all(0 <= time < LATEST for time in times)
+        and 0 < lease.pid <= LARGEST_PID
+        and (lease.job is None or re.fullmatch(JOB_NUMBER, lease.job.number) is not None)
+        and (lease.job is not None or lease.renewed is not None)
+    )
 
 
 def _text(lease: Lease) -> bytes:
     return json.dumps(asdict(lease), indent=1).encode()
-
-
-def _runs(pid: int, started: float) -> bool:
-    import psutil
-
-    try:
-        process = psutil.Process(pid)
-        return process.status() != psutil.STATUS_ZOMBIE and abs(process.create_time() - started) < 2
-    except psutil.NoSuchProcess:
-        return False
-    except psutil.AccessDenied:  # a process of another user: it exists
-        return True
 
 
 def _user() -> str:
@@ -152,13 +184,11 @@ def _user() -> str:
 
 
 def _mine(run: str, job: Job | None, renewed: float | None) -> Lease:
-    import psutil
-
-    now = time.time()
-    pid = os.getpid()
-    user, host = _user(), socket.gethostname()
-    began = psutil.Process(pid).create_time()
-    return Lease(run, uuid.uuid4().hex, user, host, pid, began, now, renewed, job)
+    pid, holder = os.getpid(), uuid.uuid4().hex
+    boot, space = processes.boot_id(), processes.pid_namespace()
+    began, now = processes.start_time(pid), time.time()
+    host = socket.gethostname()
+    return Lease(run, holder, _user(), host, pid, began, now, renewed, job, boot, space)
 
 
 def _take(location: Location, mine: Lease) -> None:
@@ -170,7 +200,7 @@ def _take(location: Location, mine: Lease) -> None:
         Another run holds the store.
     """
     while True:
-        stored = location.read(LEASE)
+        stored = location.peek(LEASE)
         _refuse(location, _parse(stored), mine.run)
         if location.swap(LEASE, stored, _text(mine)):
             return
@@ -184,6 +214,18 @@ def _refuse(location: Location, other: Lease | None, run: str = "") -> None:
         )
 
 
+def end(location: Location, lease: Lease) -> str:
+    """Send SIGTERM to the process that holds a lease; return why it got none, or "".
+
+    The process must prove that it is the holder: the file may be forged, or copied from another store.
+    """
+    if not lease.here:
+        return (
+            f"process {lease.pid} runs on another machine, in another container, or in an older version"
+        )
+    return processes.end_holder(lease.pid, lease.started, lease.holder, location.name)
+
+
 def refuse(location: Location) -> None:
     """Raise StoreHeld if a run holds the store; for a check before anything is started."""
     _refuse(location, read(location))
@@ -191,7 +233,7 @@ def refuse(location: Location) -> None:
 
 def drop(location: Location, lease: Lease) -> bool:
     """Remove a lease whose holder is known to be gone; return False if it has changed hands."""
-    stored = location.read(LEASE)
+    stored = location.peek(LEASE)
     found = _parse(stored)
     same = found is not None and found.holder == lease.holder
     return same and location.swap(LEASE, stored, None)
@@ -204,6 +246,7 @@ class Held:
         self._location, self._lease = location, lease
         self._end = threading.Event()
         self._lost = ""
+        self._mark = processes.show_mark(lease.holder, location.name)
         self._thread = threading.Thread(target=self._renew, name="lease", daemon=True)
         self._thread.start()
 
@@ -231,7 +274,7 @@ class Held:
                 return
 
     def _renew_once(self) -> None:
-        stored = self._location.read(LEASE)
+        stored = self._location.peek(LEASE)
         found = _parse(stored)
         renewed = replace(self._lease, renewed=time.time())
         if found is None:
@@ -256,6 +299,7 @@ class Held:
     def _stop(self) -> None:
         self._end.set()
         self._thread.join(RENEWED_EVERY)  # it may be waiting for an unreachable server
+        self._mark.close()
 
 
 @contextmanager

@@ -75,11 +75,16 @@ class Location(Protocol):
             It is no regular file, lies behind a link, is larger, or cannot be read.
         """
 
+    def peek(self, key: str) -> bytes | None:
+        """Return the bytes of a small file, None if it does not exist; b"" if it is something else."""
+
     def write(self, key: str, content: bytes) -> None:
         """Write one file atomically."""
 
     def swap(self, key: str, expected: bytes | None, new: bytes | None) -> bool:
         """Change a small file from `expected` to `new` atomically; None means no file.
+
+        What is no small file is as b"", as `peek` sees it, and can be replaced.
 
         Returns
         -------

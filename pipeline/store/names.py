@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = [
     "DIGESTS",
     "LEASE",
+    "LEASE_BYTES",
     "MESSAGE",
     "PARTIAL",
     "REMOVED",
@@ -28,6 +29,9 @@ SECONDS = "seconds"
 
 LEASE = ".lease.json"
 """Name of the run that is filling the store."""
+
+LEASE_BYTES = 64 * 1024
+"""No lease is longer; a longer file counts as none."""
 
 STARTS = ".starts-"
 """Prefix of the files that count the starts of a block that has killed workers."""

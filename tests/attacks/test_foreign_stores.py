@@ -1,5 +1,4 @@
-"""Stores that someone else made or damaged: nothing outside is touched, nothing is filled, nothing is lost
-in silence.
+"""Stores that someone else made or damaged: nothing outside of them is touched, and nothing is hidden.
 
 Each test is a row's trial in the table of attacks, by the kind in its mark.
 """

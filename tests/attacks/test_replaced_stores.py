@@ -1,4 +1,4 @@
-"""A store that is replaced, moved or removed while a run fills it: the run ends, and writes to no other."""
+"""A store that is replaced or removed while a run fills it: the run ends, and writes to no other."""
 
 from __future__ import annotations
 

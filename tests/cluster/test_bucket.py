@@ -22,10 +22,11 @@ import zarr
 from zarr.core.buffer import default_buffer_prototype
 
 from pipeline.errors import StoreError
-from pipeline.store import bucket
+from pipeline.store import bucket, lease
 from pipeline.store import s3 as module
 from pipeline.store.files.bucket import Bucket
 from pipeline.store.location import Folder, Location, locate
+from pipeline.store.names import LEASE, LEASE_BYTES
 
 from .buckets import S3Server, free_ports
 
@@ -156,6 +157,15 @@ def test_a_file_is_removed_if_it_is_there(where: Location) -> None:
     for _ in range(2):
         where.delete("status/c/0")
     assert contents(where) == {key: FILES[key] for key in FILES if key != "status/c/0"}
+
+
+def test_a_lease_that_is_too_long_holds_nothing_and_is_replaced(where: Location) -> None:
+    where.publish(fill(where.draft()))
+    assert where.swap(LEASE, None, b'"' + b"x" * LEASE_BYTES + b'"')
+    assert lease.read(where) is None
+    with lease.hold(where):
+        assert lease.read(where).pid == os.getpid()
+    assert lease.read(where) is None
 
 
 def test_keys_are_those_below_a_folder(where: Location) -> None:

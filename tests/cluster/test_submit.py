@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -14,7 +16,7 @@ import pytest
 
 import pipeline
 from pipeline import store
-from pipeline.store import lease
+from pipeline.store import lease, names
 from pipeline.store.location import locate
 
 from .polling import wait_until
@@ -123,6 +125,53 @@ def test_a_run_is_watched_refuses_others_and_is_cancelled(
     wait_for_end(path)
     pipeline.run(sweep, tmp_path / "local.zarr", two_workers)
     assert_equal_stores(path, tmp_path / "local.zarr")
+
+
+def test_status_shows_why_a_job_never_starts(cluster, profile, widthlaw, tmp_path, long_sweep) -> None:
+    cluster.run("scontrol", "update", "PartitionName=debug", "MaxTime=1")
+    path = tmp_path / "a.zarr"
+    number = widthlaw("submit", long_sweep, "--profile", profile(), "-o", path).stdout.strip()
+
+    def run() -> str:
+        return json.loads(widthlaw("status", path, "--json").stdout)[0]["run"]
+
+    expected = f"job {number} (slurm) of {getpass.getuser()}: queued (PartitionTimeLimit)"
+    wait_until(lambda: run() == expected, 60, "Slurm has looked at the job")
+    assert f"job {number} (slurm) cancelled" in widthlaw("cancel", path).stderr
+
+
+def test_a_lease_that_names_another_job_does_not_cancel_it(
+    cluster, profile, widthlaw, tmp_path, long_sweep
+) -> None:
+    mine, forged = tmp_path / "a.zarr", tmp_path / "b.zarr"
+    held = profile('directives = ["--hold"]')
+    number = widthlaw("submit", long_sweep, "--profile", held, "-o", mine).stdout.strip()
+    store.create(forged, pipeline.load_sweep(long_sweep))
+    text = (mine / names.LEASE).read_text()
+    (forged / names.LEASE).write_text(text)
+    told = widthlaw("cancel", forged)
+    assert told.returncode == 2
+    assert f"the run folder {mine}.run is of another run" in told.stderr
+
+    # a run folder of the forger's own agrees with the lease, but the job runs another script
+    shutil.copytree(f"{mine}.run", f"{forged}.run")
+    file = Path(f"{forged}.run", "run.json")
+    file.write_text(file.read_text().replace(str(mine), str(forged)))
+    (forged / names.LEASE).write_text(text.replace(f"{mine}.run", f"{forged}.run"))
+    told = widthlaw("cancel", forged)
+    assert told.returncode == 2
+    assert f"the job runs {mine}.run/controller.sh" in told.stderr
+    assert cluster.jobs()[number].state == "PENDING"
+
+    told = widthlaw("cancel", "--force", forged)
+    assert told.returncode == 0
+    assert (
+        f"its lease is removed; job {number} (slurm) of {getpass.getuser()} was not ended"
+        in told.stderr
+    )
+    assert cluster.jobs()[number].state == "PENDING"
+    assert lease.read(locate(forged)) is None
+    assert f"job {number} (slurm) cancelled" in widthlaw("cancel", mine).stderr
 
 
 def test_a_job_that_waits_holds_the_store_until_it_is_cancelled(

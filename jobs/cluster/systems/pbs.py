@@ -26,7 +26,9 @@ SYSTEM = System(
     submit="qsub",
     cancel="qdel",
     query="qstat -f {ids}",
-    answer=r"^Job Id:\s*(?P<id>\d+)[\s\S]*?job_state\s*=\s*(?P<state>\w)",
+    # a record ends where the next one begins; a long comment goes on in lines that start with a tab
+    answer=r"^Job Id:\s*(?P<id>\d+)(?:(?!^Job Id:)[\s\S])*?job_state\s*=\s*(?P<state>\w)"
+    r"(?:(?:(?!^Job Id:)[\s\S])*?^\s*comment\s*=\s*(?P<reason>.*(?:\n\t.*)*))?",
     queued="[QHWTM]",
     ended="[CFX]",
     prefix="#PBS",

@@ -32,8 +32,9 @@ SYSTEM = System(
     _options,
     submit="sbatch",
     cancel="scancel",
-    query="squeue --noheader --format=%i,%T --jobs={commas}",
-    answer=r"^\s*(?P<id>\d+)\S*,(?P<state>\w+)",
+    query="squeue --noheader --format=%i,%T,%r|%j|%o --jobs={commas}",
+    answer=r"^\s*(?P<id>\d+)[^,\s]*,(?P<state>\w+)"
+    r"(?:,(?P<reason>[^|\n]*)\|(?P<name>[^|\n]*)\|(?P<script>.*))?",
     queued=r"PENDING|CONFIGURING|REQUEUE\w*|SPECIAL_EXIT|RESV_DEL_HOLD",
     ended="COMPLETED|CANCELLED|FAILED|TIMEOUT|NODE_FAIL|OUT_OF_MEMORY|PREEMPTED|BOOT_FAIL|DEADLINE",
     prefix="#SBATCH",

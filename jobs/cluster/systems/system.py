@@ -60,7 +60,8 @@ class System:
     query
         Command that lists jobs, with {id}, {ids} or {commas} for their ids.
     answer
-        Regular expression of one job in its output, with groups `id` and `state`.
+        Regular expression of one job in its output, with groups `id` and `state`; and, where a record
+        has them, `reason` (why it waits), `name`, and `script` (the file that was submitted).
     queued, ended
         Regular expressions of states; any other state counts as running.
     prefix

@@ -19,10 +19,13 @@ from pipeline.store.names import PARTIAL, REMOVED, ROOT
 if TYPE_CHECKING:
     from pipeline.store.files.guarded import GuardedFolder
 
-__all__ = ["MOST_BYTES", "Folder"]
+__all__ = ["MOST_BYTES", "SMALL_BYTES", "Folder"]
 
 MOST_BYTES = 2**26
 """The most bytes of a file that is no chunk: metadata list the values of all axes."""
+
+SMALL_BYTES = 2**20
+"""The most bytes of a file that changes by compare-and-swap."""
 
 
 class Folder:
@@ -90,6 +93,11 @@ class Folder:
         except Refused as error:
             raise ChunkDamaged(self.name, key, error.what) from None
 
+    def peek(self, key: str) -> bytes | None:
+        with suppress(ChunkDamaged):
+            return self.read(key, SMALL_BYTES)
+        return b""
+
     def write(self, key: str, content: bytes) -> None:
         with self._tree() as tree:
             tree.write(key, content)
@@ -98,9 +106,9 @@ class Folder:
         with self._tree() as tree, _locked(tree):
             if _content(tree, key) != expected:
                 return False
-            if new is None:
+            if new is None or expected == b"":  # a folder in its place would not be replaced
                 tree.delete(key)
-            else:
+            if new is not None:
                 tree.write(key, new)
         return True
 
@@ -178,11 +186,11 @@ def _locked(tree: Tree) -> Iterator[None]:
 
 
 def _content(tree: Tree, key: str) -> bytes | None:
-    """Return the bytes of a small file; a link, a pipe or a huge file in its place counts as none."""
+    """Return the bytes of a small file; b"" for a link, a pipe or a huge file in its place."""
     try:
-        return tree.read(key, MOST_BYTES)
+        return tree.read(key, SMALL_BYTES)
     except Refused:
-        return None
+        return b""
 
 
 def _is_temporary(name: str) -> bool:

@@ -16,6 +16,7 @@ from analysis import load_store
 from analysis.figures import FIGURES, kinds_for
 from analysis.figures.own_data import own_data_figure
 from analysis.figures.style import OPEN
+from analysis.report.drawing import svg_of
 from analysis.signs import signs
 from analysis.study import Study
 from analysis.success.budgets import budget_grid
@@ -320,3 +321,13 @@ def test_the_gaps_of_many_series_keep_their_legend_and_count_what_is_left_out(tm
 )
 def test_the_gaps_of_one_dimension_and_of_two_datasets_are_drawn(tmp_path, keys) -> None:
     assert not any(map(is_blank, drawn(study_of(tmp_path, "generalisation", **keys)).values()))
+
+
+def test_names_from_elsewhere_are_no_formulas_and_have_no_control_characters(
+    tmp_path, make_sweep
+) -> None:
+    pipeline.run(make_sweep(activation="['relu', 'abs']"), tmp_path / "a.zarr")
+    ds = load_store(tmp_path / "a.zarr").assign_coords(activation=["$x_{$\x1b[31m", "$\\frac{$b"])
+    pages = [svg_of(figure) for figure in drawn(Study(ds)).values()]  # a broken formula raises
+    assert not any("\x1b" in page for page in pages)
+    assert any(r"\x1b[31m" in page for page in pages)

@@ -16,6 +16,7 @@ from analysis.report import report_page, write_report
 from analysis.study import Study
 from analysis.success import Success
 from pipeline.errors import InputError
+from pipeline.printable import printable
 from pipeline.trial_status import Status
 
 from .conftest import IMAGE, QUOTES, SCRIPT, TURNED
@@ -75,8 +76,9 @@ def test_words_of_a_store_stay_words(page, html) -> None:
     assert len(data) == 3
     assert len(scripts) == len(data) + 1
     assert all(isinstance(json.loads(script.text), dict) for script in data)
-    for words in (IMAGE, SCRIPT, QUOTES, TURNED):
+    for words in (IMAGE, SCRIPT, QUOTES, printable(TURNED)):
         assert words in html.text
+    assert printable(page) == page  # no control character, and nothing that turns text around
     assert "49" not in html.all("p", class_="question")[-1].text  # 7 * 7, had it been a template
 
 

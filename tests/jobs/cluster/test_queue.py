@@ -109,6 +109,30 @@ def test_states_are_understood(on_path, tmp_path, system, command, answer, state
     assert queue.job_state(system, job_id) == state
 
 
+COMMENT = "    comment = Not Running: would exceed the queue's\n\t limit of walltime\n    etime = now\n"
+PBS_PAIR = QSTAT.format(12, "Q") + QSTAT.format(13, "Q") + COMMENT
+
+
+@pytest.mark.parametrize(
+    ("system", "command", "answer", "told"),
+    [
+        ("slurm", "squeue", "12,PENDING,Nodes are DOWN, DRAINED|a|/x", "Nodes are DOWN, DRAINED"),
+        ("slurm", "squeue", "12,PENDING,None|a|/x", ""),
+        ("pbs", "qstat", QSTAT.format(12, "Q") + COMMENT,
+         "Not Running: would exceed the queue's limit of walltime"),
+        ("pbs", "qstat", PBS_PAIR, ""),
+        ("htcondor", "condor_q", "12 5 disk quota of the user", "disk quota of the user"),
+        ("htcondor", "condor_q", "12 1 undefined", ""),
+    ],
+)  # fmt: skip
+def test_the_reason_of_a_queued_job_is_told(on_path, tmp_path, system, command, answer, told) -> None:
+    (tmp_path / "answer").write_text(answer)
+    on_path(command, f"cat {tmp_path}/answer")
+    report = queue.job_reports(system, ["12"])["12"]
+    assert (report.state, report.reason) == ("queued", told)
+    assert str(report) == (f"queued ({told})" if told else "queued")
+
+
 @pytest.mark.parametrize(
     ("system", "command", "error", "state"),
     [
