@@ -7,6 +7,7 @@ A command lives in a file of its own in `jobs.commands`, which is imported when 
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import traceback
@@ -112,7 +113,18 @@ def _without_debug(args: Sequence[str]) -> tuple[list[str], bool]:
 
 def _report(error: Exception) -> int:
     """Print one line on an error, and return the exit status."""
-    from pipeline.errors import ChunkDamaged, InputError, LeaseLost, StoreFull, WorkersLost
+    from pipeline.errors import (
+        ChunkDamaged,
+        InputError,
+        LeaseLost,
+        StoreDamaged,
+        StoreFull,
+        WorkersLost,
+    )
+
+    if isinstance(error, StoreDamaged):  # Zarr's other reads are still under way: they end with Python
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+        sys.unraisablehook = lambda _: None
 
     if isinstance(error, InputError):
         _print(f"widthlaw: {error}")

@@ -84,9 +84,12 @@ def _repaired(
     kept = _kept_statuses(location, attributes, (keys[0] for keys in reset))
     drafts = set(map(str, location.drafts()))
     leftovers = _keys(damages, "remove")
-    first = [key for key in leftovers if key not in drafts]  # a link may hide what is reset
+    rewrites = _keys(damages, "rewrite")
+    # First, as a link may hide what is reset, and a folder be in the place of what is rewritten:
+    first = [key for key in leftovers if key not in drafts]
+    first += [key for key in rewrites if _is_odd(location, key)]
     with location.delete_all([*first, *(key for keys in reset for key in keys)]):
-        rewritten = _rewrite(path, location, attributes, _keys(damages, "rewrite"))
+        rewritten = _rewrite(path, location, attributes, rewrites)
         metadata = location.read(f"{STATUS}/{ROOT}") or b""
         for key, status in kept.items():
             raw = Coder(metadata).encode(key.removeprefix(f"{STATUS}/"), status)
@@ -95,6 +98,14 @@ def _repaired(
         shutil.rmtree(Path(draft), ignore_errors=True)
     not_requested = sum(int((status != Status.PENDING).sum()) for status in kept.values())
     return Repaired(sum(reset.values()) - not_requested, rewritten, len(leftovers))
+
+
+def _is_odd(location: Location, key: str) -> bool:
+    try:
+        location.read(key)
+    except ChunkDamaged:
+        return True
+    return False
 
 
 def _keys(damages: Iterable[Damage], remedy: str) -> list[str]:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.errors import StoreDamaged
 from pipeline.store.arrays import layout_of
 from pipeline.store.chunks import ArrayLayout, chunk_index
 from pipeline.store.location import StorePath, locate
@@ -73,6 +74,9 @@ def _without_files(path: StorePath, shape: Sequence[int], dims: Sequence[str]) -
         if name == STATUS or ROOT not in rests:
             continue
         layout = layout_of(location, name)
+        sizes = dict(zip(layout.dims, layout.shape, strict=True))
+        if any(sizes[dim] != size for dim, size in zip(dims, shape, strict=True) if dim in sizes):
+            raise StoreDamaged(location.name, name, "its shape and that of status differ")
         if "seed" in layout.dims and {*layout.dims} - {"seed"}:  # the coordinate `seed` is no result
             without |= _spread(_missing(layout, rests), layout, dims)
     return without
@@ -83,7 +87,9 @@ def _missing(layout: ArrayLayout, rests: Iterable[str]) -> NDArray[np.bool_]:
     missing = np.ones(layout.grid, dtype=bool)
     for rest in rests:
         with suppress(ValueError, IndexError):  # a file that is no chunk
-            missing[chunk_index(rest)] = False
+            index = chunk_index(rest)
+            if len(index) == missing.ndim:
+                missing[index] = False
     return missing
 
 

@@ -11,7 +11,6 @@ import resource
 import shutil
 import socket
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -30,7 +29,8 @@ from pipeline.errors import ChunkDamaged, StoreDamaged, StoreError
 from pipeline.maintenance.grow import extend
 from pipeline.maintenance.repair import repair
 from pipeline.maintenance.verify import damage
-from pipeline.store.digests import digests_key
+from pipeline.store.digests import digests_key, read_digests
+from pipeline.store.location import locate
 from pipeline.trial_status import Status
 
 KEYS = {"d": "[3, 5]", "n": "[6, 12]", "seeds": 8, "width": "{ k_per_n = [1.5, 2.0, 4.0] }"}
@@ -233,7 +233,8 @@ def test_no_chunk_grows_beyond_its_shape(copy, command, kind, array) -> None:
     chunk = next(file for file in sorted((copy / array / "c").rglob("*")) if file.is_file())
     chunk.write_bytes(BOMBS[kind]())
     began = time.monotonic()
-    for line in (["verify"], ["fit"], ["query", "--columns", "sigma_min,message"]):
+    reads = ["query", "--columns", "sigma_min,message"]
+    for line in (["verify"], reads, *([["fit"]] if array != "message" else [])):
         told = bounded(command, line[0], copy, *line[1:])
         assert told.returncode in (1, 2), (line, told.stdout, told.stderr)
         assert "Traceback" not in told.stderr
@@ -358,13 +359,13 @@ def test_a_chunk_of_another_variable_is_found(copy) -> None:
 
 @pytest.mark.attack("moved chunks")
 def test_two_exchanged_blocks_are_found(copy) -> None:
-    names = [folder.name for folder in copy.iterdir() if (folder / "c/0/0/0").is_dir()]
-    for name in names:
-        if (copy / name / "c/0/0/0/0").read_bytes() != (copy / name / "c/0/0/0/1").read_bytes():
-            exchange(copy, f"{name}/c/0/0/0/0", f"{name}/c/0/0/0/1")
-    one, other = (digests_key(f"status/c/0/0/0/{seeds}") for seeds in (0, 1))
+    statuses = [f"status/c/0/0/0/{seeds}" for seeds in (0, 1)]
+    ones, others = (read_digests(locate(copy), key) for key in statuses)
+    for one, other in zip(sorted(ones), sorted(others), strict=True):
+        if (copy / one).read_bytes() != (copy / other).read_bytes():
+            exchange(copy, one, other)
     assert damage(copy)
-    exchange(copy, one, other)
+    exchange(copy, *map(digests_key, statuses))
     assert {one.array for one in damage(copy)} >= {"sigma_min", "status"}
 
 
@@ -429,6 +430,6 @@ def test_an_array_with_other_codecs_is_refused(copy, command) -> None:
     metadata["codecs"] = [metadata["codecs"][0], {"name": "gzip", "configuration": {"level": 1}}]
     own.write_text(json.dumps(metadata))
     told = bounded(command, "fit", copy)
-    assert told.returncode == 1
+    assert told.returncode == 2
     assert "its sigma_min cannot be read" in told.stderr
-    assert sys.getsizeof(told.stderr) < 2000
+    assert len(told.stderr.splitlines()) == 1

@@ -126,7 +126,7 @@ class Tree:
             return os.stat(name, dir_fd=folder, follow_symlinks=False)
 
     def write(self, key: str, content: bytes) -> None:
-        """Write a file atomically, with the folders above it; a link at its place is replaced.
+        """Write a file atomically, with the folders above it; a link in its place is replaced.
 
         Raises
         ------
