@@ -6,7 +6,6 @@ The dashboard's address and the bar go to stderr; there is no bar if stderr is n
 from __future__ import annotations
 
 import logging
-import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from jobs import interrupts
 from jobs.output.records import exit_status, print_failures
 from pipeline import store as stores
 from pipeline.errors import InputError, WorkersLost
@@ -91,34 +91,33 @@ def cluster(
 
     At most one of the three may be given; a profile names one of the first two.
 
-    SIGTERM acts like Ctrl-C. Dask's own messages on workers that stop slowly or are lost are silenced:
-    they would hide the one line that names the next step.
+    Interrupts are handled as `jobs.interrupts` says. Dask's own messages on workers that stop slowly or
+    are lost are silenced: they would hide the one line that names the next step.
     """
     for name in ("distributed.nanny", "distributed.scheduler", "distributed.client"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    started = False
     security = None
     if profile:
         workers, scheduler, security = _from_profile(profile)
-    try:
+    with interrupts.handled():
         client = _connect(scheduler, security) if scheduler else local_client(workers)
         try:
-            signal.signal(signal.SIGTERM, signal.default_int_handler)
-            count = len(client.scheduler_info(n_workers=-1)["workers"])
-            if not count:
-                raise InputError(
-                    f"scheduler {scheduler}: has no workers; start one with `dask worker {scheduler}`"
-                )
-            plural = "" if count == 1 else "s"
-            click.echo(f"{count} worker{plural}, dashboard at {client.dashboard_link}", err=True)
-            started = True
-            yield client
+            _introduce(client, scheduler)
+            with interrupts.running():
+                yield client
         finally:
             client.close()
-    except KeyboardInterrupt:
-        if not started:
-            click.echo("interrupted before anything was computed", err=True)
-        raise
+
+
+def _introduce(client: Client, scheduler: str | None) -> None:
+    """Print the number of workers and the dashboard's address."""
+    count = len(client.scheduler_info(n_workers=-1)["workers"])
+    if not count:
+        raise InputError(
+            f"scheduler {scheduler}: has no workers; start one with `dask worker {scheduler}`"
+        )
+    plural = "" if count == 1 else "s"
+    click.echo(f"{count} worker{plural}, dashboard at {client.dashboard_link}", err=True)
 
 
 def _from_profile(name: str) -> tuple[int | None, str | None, Security | None]:
@@ -182,20 +181,22 @@ def _run_with_bar(sweep: Sweep, path: StorePath, client: Client, retry_failed: b
     stores.open_or_create(path, sweep)
     waiting, found = _waiting(path, retry_failed), stores.Store(path).counts()
     requested = requested_trials(found)
-    with tqdm(
+    bar = tqdm(
         desc=sweep.name,
         total=requested,
         initial=requested - waiting,
         unit="trial",
         disable=not sys.stderr.isatty(),
         smoothing=0.1,
-    ) as bar:
+    )
+    with bar, interrupts.shielded():
         return run(
             sweep,
             path,
             client,
             retry_failed=retry_failed,
             progress=lambda done, total: bar.update(done.trials) and None,
+            draining=interrupts.check,
         )
 
 
