@@ -94,19 +94,32 @@ def cluster(
     Interrupts are handled as `jobs.interrupts` says. Dask's own messages on workers that stop slowly or
     are lost are silenced: they would hide the one line that names the next step.
     """
-    for name in ("distributed.nanny", "distributed.scheduler", "distributed.client"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+    for name in ("nanny", "scheduler", "client", "comm"):
+        logging.getLogger(f"distributed.{name}").setLevel(logging.CRITICAL)
     security = None
     if profile:
         workers, scheduler, security = _from_profile(profile)
     with interrupts.handled():
-        client = _connect(scheduler, security) if scheduler else local_client(workers)
+        client = _connect(scheduler, security) if scheduler else _start(workers)
         try:
             _introduce(client, scheduler)
             with interrupts.running():
                 yield client
         finally:
             client.close()
+
+
+def _start(workers: int | None) -> Client:
+    """Start workers on this machine; with more than one for each core, say why that takes long."""
+    from dask.system import CPU_COUNT
+
+    if workers and workers > CPU_COUNT:
+        click.echo(
+            f"{workers} workers share {CPU_COUNT} cores: they start slowly (about a second of a core "
+            f"each) and compute no faster than --workers {CPU_COUNT}",
+            err=True,
+        )
+    return local_client(workers)
 
 
 def _introduce(client: Client, scheduler: str | None) -> None:

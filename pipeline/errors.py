@@ -20,6 +20,7 @@ __all__ = [
     "Problem",
     "StoreDamaged",
     "StoreError",
+    "StoreExists",
     "StoreFull",
     "StoreHeld",
     "SweepError",
@@ -121,6 +122,10 @@ class StoreDamaged(StoreError):
 
 class ChunkDamaged(StoreDamaged):
     """Some chunks of an array cannot be read; others may be sound."""
+
+
+class StoreExists(StoreError):
+    """A store that was to be made is there by now: somebody else has made it meanwhile."""
 
 
 class StoreHeld(StoreError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.blocks import block_shape
-from pipeline.errors import StoreError
+from pipeline.errors import StoreError, StoreExists
 from pipeline.store.arrays import open_array, open_group
 from pipeline.store.differences import differences
 from pipeline.store.location import StorePath, locate
@@ -27,13 +28,19 @@ __all__ = ["check_target", "create", "drafting", "open_or_create"]
 def open_or_create(path: StorePath, sweep: Sweep) -> Store:
     """Return the store of a sweep; make it if nothing is at `path`.
 
+    Of several runs that make it at once, one succeeds and the others open its store.
+
     Raises
     ------
     StoreError
         The path holds something else or a store of another sweep, or may not be written.
     """
     check_target(path, sweep)
-    return Store(path, sweep) if locate(path).exists() else create(path, sweep)
+    if not locate(path).exists():
+        with suppress(StoreExists):
+            return create(path, sweep)
+        check_target(path, sweep)
+    return Store(path, sweep)
 
 
 def check_target(path: StorePath, sweep: Sweep) -> None:
@@ -88,6 +95,13 @@ def create(path: StorePath, sweep: Sweep, seeds_per_chunk: int | None = None) ->
         The sweep that the store is for.
     seeds_per_chunk
         Extent of chunks along `seed`, with all widths in one chunk; by estimated cost if None.
+
+    Raises
+    ------
+    StoreExists
+        Another run has made the store meanwhile.
+    StoreError
+        The store cannot be written.
     """
     shape = (len(sweep.width), seeds_per_chunk) if seeds_per_chunk else block_shape(sweep)
     with drafting(path) as draft:
@@ -102,6 +116,8 @@ def drafting(path: StorePath) -> Iterator[Path]:
 
     Raises
     ------
+    StoreExists
+        Another run has made the store meanwhile.
     StoreError
         The draft cannot be written or published.
     """
@@ -111,6 +127,8 @@ def drafting(path: StorePath) -> Iterator[Path]:
         draft.parent.mkdir(parents=True, exist_ok=True)
         yield draft
     except OSError as error:
+        if error.errno in (None, errno.EEXIST, errno.ENOTEMPTY) and locate(path).exists():
+            raise StoreExists(f"store {path}: exists by now; give a new path with -o") from None
         raise StoreError(
             f"store {path}: cannot be made ({error.strerror or error}); "
             "give a path with -o on a disk that has room and that you may write to"

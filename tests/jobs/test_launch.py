@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -76,3 +77,25 @@ def test_contradictory_workers_are_refused(tmp_path, widthlaw, words, message) -
     assert result.returncode == 2
     assert message in result.stderr
     assert not (tmp_path / "t.zarr").exists()
+
+
+def test_of_two_runs_on_a_new_path_the_second_is_told_of_the_first(
+    command, write_sweep, tmp_path
+) -> None:
+    line = [command, "run", write_sweep(n="[60, 80]", seeds=40000), "-o", tmp_path / "a.zarr"]
+    with ExitStack() as stack:
+        runs = []
+        for _ in range(2):
+            process = subprocess.Popen(
+                [*map(str, line), "--workers", "1"], stderr=subprocess.PIPE, text=True
+            )
+            stack.callback(process.communicate)
+            stack.callback(process.kill)
+            runs.append(process)
+        deadline = time.monotonic() + 120
+        while all(run.poll() is None for run in runs):
+            assert time.monotonic() < deadline
+        loser, winner = sorted(runs, key=lambda run: run.poll() is None)
+        assert loser.returncode == 2
+        assert "another run is filling it" in loser.stderr.read()
+        assert winner.poll() is None
