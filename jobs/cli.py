@@ -108,7 +108,7 @@ def _without_debug(args: Sequence[str]) -> tuple[list[str], bool]:
 
 def _report(error: Exception) -> int:
     """Print one line on an error, and return the exit status."""
-    from pipeline.errors import ChunkDamaged, InputError, LeaseLost, StoreFull, WorkersLost
+    from pipeline.errors import ChunkDamaged, InputError, LeaseLost, StoreFull, WorkersLost, remedy
 
     if isinstance(error, InputError):
         _print(f"widthlaw: {error}")
@@ -119,7 +119,8 @@ def _report(error: Exception) -> int:
     if isinstance(error, StoreFull):
         _print(
             f"widthlaw: store {error.filename}: stopped writing ({error.strerror}); its content is "
-            "valid: free some space, or copy it elsewhere, and run the same command on it"
+            "valid: free some space (or raise the limit on it), or copy it elsewhere, and run the same "
+            "command on it"
         )
         return 1
     if isinstance(error, ValueError) and "checksum" in str(error):  # from Zarr: a damaged chunk
@@ -128,9 +129,23 @@ def _report(error: Exception) -> int:
             "and --repair resets its trials to pending"
         )
         return 1
+    if (shortage := _shortage(error)) is not None:
+        _print(f"widthlaw: {shortage.strerror}: {remedy(shortage)}, and run the same command again")
+        return 1
     text = str(error).splitlines()
     _print(f"widthlaw: {type(error).__name__}: {text[0] if text else ''} (--debug shows where)")
     return 1
+
+
+def _shortage(error: BaseException | None) -> OSError | None:
+    """Return the shortage of a resource behind an error; Dask wraps it in errors of its own."""
+    from pipeline.errors import remedy
+
+    while error is not None:
+        if isinstance(error, OSError) and remedy(error):
+            return error
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def _print(text: str) -> None:

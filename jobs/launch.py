@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -91,11 +92,9 @@ def cluster(
 
     At most one of the three may be given; a profile names one of the first two.
 
-    Interrupts are handled as `jobs.interrupts` says. Dask's own messages on workers that stop slowly or
-    are lost are silenced: they would hide the one line that names the next step.
+    Interrupts are handled as `jobs.interrupts` says.
     """
-    for name in ("nanny", "scheduler", "client", "comm"):
-        logging.getLogger(f"distributed.{name}").setLevel(logging.CRITICAL)
+    _silence_dask()
     security = None
     if profile:
         workers, scheduler, security = _from_profile(profile)
@@ -107,6 +106,18 @@ def cluster(
                 yield client
         finally:
             client.close()
+
+
+def _silence_dask() -> None:
+    """Silence Dask's messages on workers that start or stop slowly, or are lost.
+
+    They would hide the one line that names the next step.
+    """
+    for name in ("nanny", "scheduler", "client", "comm", "deploy"):
+        logging.getLogger(f"distributed.{name}").setLevel(logging.CRITICAL)
+    for name in ("tornado.application", "asyncio"):  # of connections that close while others write
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    warnings.filterwarnings("ignore", category=UserWarning, module="contextlib")  # slow folders
 
 
 def _start(workers: int | None) -> Client:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.blocks import block_shape
-from pipeline.errors import StoreError, StoreExists
+from pipeline.errors import LIMITS, StoreError, StoreExists
 from pipeline.store.arrays import open_array, open_group
 from pipeline.store.differences import differences
 from pipeline.store.location import StorePath, locate
@@ -129,9 +129,10 @@ def drafting(path: StorePath) -> Iterator[Path]:
     except OSError as error:
         if error.errno in (None, errno.EEXIST, errno.ENOTEMPTY) and locate(path).exists():
             raise StoreExists(f"store {path}: exists by now; give a new path with -o") from None
+        elsewhere = "give a path with -o on a disk that has room and that you may write to"
         raise StoreError(
             f"store {path}: cannot be made ({error.strerror or error}); "
-            "give a path with -o on a disk that has room and that you may write to"
+            f"{LIMITS.get(error.errno or 0, elsewhere)}"
         ) from None
     finally:
         shutil.rmtree(draft, ignore_errors=True)

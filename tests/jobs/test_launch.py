@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import subprocess
 import sys
 import time
@@ -99,3 +100,32 @@ def test_of_two_runs_on_a_new_path_the_second_is_told_of_the_first(
         assert loser.returncode == 2
         assert "another run is filling it" in loser.stderr.read()
         assert winner.poll() is None
+
+
+@pytest.mark.parametrize(
+    ("limit", "value", "line"),
+    [
+        (
+            "RLIMIT_FSIZE",
+            1024,
+            "widthlaw: File too large: raise the limit on the size of files, as",
+        ),
+        ("RLIMIT_NOFILE", 28, "widthlaw: Too many open files: raise the limit on open files, as with"),
+        ("RLIMIT_NOFILE", 32, "widthlaw: Too many open files: raise the limit on open files, as with"),
+    ],
+)
+def test_workers_that_cannot_start_are_told_with_reason_and_repair(
+    command, tmp_path, limit, value, line
+) -> None:
+    number = getattr(resource, limit)
+    result = subprocess.run(
+        [command, "run", "tiny", "-o", str(tmp_path / "a.zarr"), "--workers", "2"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(number, (value, value)),
+    )
+    assert result.returncode == 1
+    assert result.stderr.startswith(line)
+    assert result.stderr.count("\n") == 1
