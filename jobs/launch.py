@@ -19,6 +19,7 @@ from jobs import interrupts
 from jobs.output.records import exit_status, print_failures
 from pipeline import store as stores
 from pipeline.errors import InputError, WorkersLost
+from pipeline.execution import memory
 from pipeline.execution.driver import run
 from pipeline.execution.fill import Outcome
 from pipeline.execution.local import local_client
@@ -31,7 +32,15 @@ from pipeline.trial_status import requested_trials
 if TYPE_CHECKING:
     from distributed import Client, Security
 
-__all__ = ["cluster", "filling", "is_complete", "loaded_sweep", "report_run", "run_sweep"]
+__all__ = [
+    "check_memory",
+    "cluster",
+    "filling",
+    "is_complete",
+    "loaded_sweep",
+    "report_run",
+    "run_sweep",
+]
 
 
 def loaded_sweep(sweep: str) -> tuple[Sweep, StorePath]:
@@ -54,6 +63,37 @@ def is_complete(sweep: Sweep, path: StorePath, retry_failed: bool = False) -> bo
         drop_if_gone(where)
         lease.refuse(where)  # before any worker starts
     return _waiting(path, retry_failed) == 0
+
+
+def check_memory(sweep: Sweep, workplace: Mapping[str, Any], force: bool = False) -> None:
+    """Print the memory that workers on this machine need, and refuse them if it has too little.
+
+    Parameters
+    ----------
+    workplace
+        Keywords of `cluster`. The memory of workers at a scheduler is not known here.
+    force
+        Whether workers that need too much are started nevertheless.
+    """
+    from dask.system import CPU_COUNT
+    from dask.utils import format_bytes
+    from distributed.system import MEMORY_LIMIT
+
+    workers, scheduler = workplace["workers"], workplace["scheduler"]
+    if workplace["profile"]:
+        workers, scheduler, _ = _from_profile(workplace["profile"])
+    needed, count = memory.worker_memory(sweep), workers or CPU_COUNT
+    together = f"{format_bytes(int(needed))} for a worker"
+    if not scheduler and not force:
+        memory.check_memory(sweep, MEMORY_LIMIT, "this machine")
+    if not scheduler and count * needed > MEMORY_LIMIT:
+        fitting = max(1, int(MEMORY_LIMIT // needed))
+        together += (
+            f"; {count} workers may need more together than this machine has "
+            f"({format_bytes(MEMORY_LIMIT)}): --workers {fitting} is safer"
+        )
+    trial = format_bytes(int(memory.trial_memory(sweep)))
+    click.echo(f"memory: at most about {trial} for a trial, {together}", err=True)
 
 
 def _waiting(path: StorePath, retry_failed: bool) -> int:

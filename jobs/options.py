@@ -12,7 +12,15 @@ from typing import Any
 
 import click
 
-__all__ = ["FILE", "SHARE", "STORE", "listing_options", "success_options", "worker_options"]
+__all__ = [
+    "FILE",
+    "SHARE",
+    "STORE",
+    "force_option",
+    "listing_options",
+    "success_options",
+    "worker_options",
+]
 
 
 class _Store(click.ParamType):  # type: ignore[type-arg]
@@ -91,6 +99,11 @@ def worker_options(command: Callable[..., None]) -> Callable[..., None]:
         command(*args, workplace=workplace, **kwargs)
 
     return wrapped
+
+
+force_option = click.option(
+    "--force", is_flag=True, help="Start workers even if their memory is too small by the estimate."
+)
 
 
 def success_options(command: Callable[..., None]) -> Callable[..., None]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jobs.options import STORE
+from jobs.options import STORE, force_option
 from jobs.output.records import print_records
 
 if TYPE_CHECKING:
@@ -30,8 +30,9 @@ __all__ = ["cancel", "submit"]
 )
 @click.option("--retry-failed", is_flag=True, help="Compute failed trials again.")
 @click.option(
-    "--dry-run", is_flag=True, help="Show job scripts, blocks, files and core-hours, and stop."
+    "--dry-run", is_flag=True, help="Show job scripts, blocks, files, memory and core-hours, and stop."
 )
+@force_option
 def submit(
     sweep: str,
     profile: str,
@@ -39,6 +40,7 @@ def submit(
     allocation: bool,
     retry_failed: bool,
     dry_run: bool,
+    force: bool,
 ) -> None:
     """Fill the store of SWEEP on a cluster.
 
@@ -63,6 +65,8 @@ def submit(
         retry_failed=retry_failed,
         allocation=allocation,
     )
+    if not force:
+        submission.check_memory(loaded, where)
     if dry_run:
         submission.check(loaded, run, where)
         print_records(plan_records(loaded, path, retry_failed), None)

@@ -209,7 +209,8 @@ def test_workers_that_start_see_no_interrupt(command, write_sweep, tmp_path, num
             assert run.poll() is None
         os.killpg(run.pid, number)
     else:
-        assert "dashboard" in run.stderr.readline()
+        while "dashboard" not in run.stderr.readline():
+            assert run.poll() is None
         run.send_signal(number)
     errors = run.communicate(timeout=60)[1]
     assert run.returncode == 130

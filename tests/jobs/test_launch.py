@@ -127,5 +127,44 @@ def test_workers_that_cannot_start_are_told_with_reason_and_repair(
         preexec_fn=lambda: resource.setrlimit(number, (value, value)),
     )
     assert result.returncode == 1
-    assert result.stderr.startswith(line)
-    assert result.stderr.count("\n") == 1
+    memory, *rest = result.stderr.splitlines()
+    assert memory.startswith("memory: ")
+    assert len(rest) == 1
+    assert rest[0].startswith(line)
+
+
+def test_a_run_that_no_worker_could_hold_is_refused_before_anything_starts(
+    widthlaw, write_sweep, tmp_path
+) -> None:
+    line = ["run", write_sweep(n="[1000000]", seeds=1), "-o", tmp_path / "a.zarr"]
+    refused = widthlaw(*line)
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("widthlaw: sweep small: a worker needs about ")
+    assert "n = 1000000 and k = 4000000, but this machine has" in refused.stderr
+    assert refused.stderr.count("\n") == 1
+    assert not (tmp_path / "a.zarr").exists()
+    planned = widthlaw(*line, "--dry-run")
+    assert planned.returncode == 2
+    assert "memory of a worker" in planned.stdout
+    assert widthlaw(*line, "--dry-run", "--force").returncode == 0
+
+
+def test_more_workers_than_fit_into_the_memory_are_told(widthlaw, write_sweep, tmp_path) -> None:
+    line = ["run", write_sweep(), "-o", tmp_path / "a.zarr", "--dry-run"]
+    assert "is safer" in widthlaw(*line, "--workers", 100_000).stderr
+    assert "is safer" not in widthlaw(*line, "--workers", 1).stderr
+
+
+def test_a_submission_is_refused_where_the_profile_gives_a_worker_too_little_memory(
+    widthlaw, write_sweep, tmp_path
+) -> None:
+    profile = tmp_path / "mine.toml"
+    profile.write_text(
+        'system = "slurm"\nworkers = 2\nmemory = "300 MB"\nwalltime = "99:00:00"\nhost = "here"\n'
+    )
+    line = ["submit", write_sweep(n="[4000]", seeds=1), "--profile", profile, "-o", tmp_path / "a.zarr"]
+    refused = widthlaw(*line, "--dry-run")
+    assert refused.returncode == 2
+    assert "a worker of the profile mine has 286.10 MiB" in refused.stderr
+    forced = widthlaw(*line, "--dry-run", "--force")
+    assert forced.returncode == 0, forced.stderr
