@@ -126,11 +126,15 @@ def filling(workplace: Mapping[str, Any]) -> Iterator[Callable[[StorePath], None
 
 @contextmanager
 def cluster(
-    workers: int | None = None, scheduler: str | None = None, profile: str | None = None
+    workers: int | None = None,
+    scheduler: str | None = None,
+    profile: str | None = None,
+    dashboard: bool = True,
 ) -> Iterator[Client]:
     """Connect to a running scheduler, or start local workers, and print the dashboard's address.
 
-    At most one of the three may be given; a profile names one of the first two.
+    At most one of the first three may be given; a profile names one of the first two. Local workers
+    have a dashboard only if it is wanted.
 
     Interrupts are handled as `jobs.interrupts` says.
     """
@@ -139,9 +143,9 @@ def cluster(
     if profile:
         workers, scheduler, security = _from_profile(profile)
     with interrupts.handled():
-        client = _connect(scheduler, security) if scheduler else _start(workers)
+        client = _connect(scheduler, security) if scheduler else _start(workers, dashboard)
         try:
-            _introduce(client, scheduler)
+            _introduce(client, scheduler, dashboard)
             with interrupts.running():
                 yield client
         finally:
@@ -160,7 +164,7 @@ def _silence_dask() -> None:
     warnings.filterwarnings("ignore", category=UserWarning, module="contextlib")  # slow folders
 
 
-def _start(workers: int | None) -> Client:
+def _start(workers: int | None, dashboard: bool) -> Client:
     """Start workers on this machine; with more than one for each core, say why that takes long."""
     from dask.system import CPU_COUNT
 
@@ -170,18 +174,23 @@ def _start(workers: int | None) -> Client:
             f"each) and compute no faster than --workers {CPU_COUNT}",
             err=True,
         )
-    return local_client(workers)
+    return local_client(workers, dashboard=dashboard)
 
 
-def _introduce(client: Client, scheduler: str | None) -> None:
-    """Print the number of workers and the dashboard's address."""
+def _introduce(client: Client, scheduler: str | None, dashboard: bool) -> None:
+    """Print the number of workers, the dashboard's address, and who can read it."""
     count = len(client.scheduler_info(n_workers=-1)["workers"])
     if not count:
         raise InputError(
             f"scheduler {scheduler}: has no workers; start one with `dask worker {scheduler}`"
         )
     plural = "" if count == 1 else "s"
-    click.echo(f"{count} worker{plural}, dashboard at {client.dashboard_link}", err=True)
+    where = "no dashboard"
+    if scheduler:
+        where = f"dashboard at {client.dashboard_link}"
+    elif dashboard:
+        where = f"dashboard at {client.dashboard_link} (any user of this machine can read it)"
+    click.echo(f"{count} worker{plural}, {where}", err=True)
 
 
 def _from_profile(name: str) -> tuple[int | None, str | None, Security | None]:

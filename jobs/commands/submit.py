@@ -30,6 +30,11 @@ __all__ = ["cancel", "submit"]
 )
 @click.option("--retry-failed", is_flag=True, help="Compute failed trials again.")
 @click.option(
+    "--dashboard",
+    is_flag=True,
+    help="Dask's dashboard at the controller; any user of its host can read it.",
+)
+@click.option(
     "--dry-run", is_flag=True, help="Show job scripts, blocks, files, memory and core-hours, and stop."
 )
 @force_option
@@ -39,6 +44,7 @@ def submit(
     store: StorePath | None,
     allocation: bool,
     retry_failed: bool,
+    dashboard: bool,
     dry_run: bool,
     force: bool,
 ) -> None:
@@ -64,6 +70,7 @@ def submit(
         profile=where,
         retry_failed=retry_failed,
         allocation=allocation,
+        dashboard=dashboard,
     )
     if not force:
         submission.check_memory(loaded, where)

@@ -7,12 +7,12 @@ import signal
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from multiprocessing import resource_tracker
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from distributed import Client
 
-__all__ = ["SCHEDULER", "local_client"]
+__all__ = ["SCHEDULER", "local_client", "without_dashboard"]
 
 SCHEDULER = {"distributed.scheduler.allowed-failures": 1}
 """Settings of our own schedulers: the second worker that dies with a task fails the task."""
@@ -20,7 +20,15 @@ SCHEDULER = {"distributed.scheduler.allowed-failures": 1}
 INTERRUPTS = {signal.SIGINT, signal.SIGTERM}
 
 
-def local_client(workers: int | None = None) -> Client:
+def without_dashboard(wanted: bool) -> dict[str, Any]:
+    """Return settings of a scheduler that serves no page, unless its dashboard is wanted.
+
+    Without a dashboard, Dask would still serve lists of workers and tasks.
+    """
+    return {} if wanted else {"distributed.scheduler.http.routes": []}
+
+
+def local_client(workers: int | None = None, *, dashboard: bool = True) -> Client:
     """Start one-thread worker processes with one BLAS thread each on this machine.
 
     Their connections are encrypted, and reject peers without this run's key.
@@ -29,6 +37,8 @@ def local_client(workers: int | None = None) -> Client:
     ----------
     workers
         Number of processes; the number of usable cores if None.
+    dashboard
+        Whether the scheduler has a dashboard, on loopback: any user of this machine can read it.
 
     Returns
     -------
@@ -49,12 +59,13 @@ def local_client(workers: int | None = None) -> Client:
     from distributed import Client
 
     def start() -> Client:
-        with dask.config.set(SCHEDULER):
+        with dask.config.set(SCHEDULER | without_dashboard(dashboard)):
             return Client(
                 n_workers=workers or CPU_COUNT,
                 threads_per_worker=1,
                 host="127.0.0.1",
                 dashboard_address="127.0.0.1:0",
+                scheduler_kwargs={"dashboard": dashboard},
                 worker_dashboard_address=None,
                 memory_limit=0,
                 protocol="tls://",

@@ -59,6 +59,6 @@ def check_memory(sweep: Sweep, available: float, where: str) -> None:
     cell = _greatest(sweep)
     raise InputError(
         f"sweep {sweep.name}: a worker needs about {format_bytes(int(needed))} of memory for "
-        f"n = {cell.n} and k = {max(cell.widths)}, but {where} has {format_bytes(int(available))}; lower n or the "
-        "widths, use one with more memory, or start it nevertheless with --force"
+        f"n = {cell.n} and k = {max(cell.widths)}, but {where} has {format_bytes(int(available))}; "
+        "lower n or the widths, use one with more memory, or start it nevertheless with --force"
     )

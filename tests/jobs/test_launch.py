@@ -168,3 +168,8 @@ def test_a_submission_is_refused_where_the_profile_gives_a_worker_too_little_mem
     assert "a worker of the profile mine has 286.10 MiB" in refused.stderr
     forced = widthlaw(*line, "--dry-run", "--force")
     assert forced.returncode == 0, forced.stderr
+
+
+def test_no_dashboard_is_started_if_it_is_not_wanted(tmp_path, widthlaw) -> None:
+    line = ["run", "tiny", "-o", tmp_path / "t.zarr", "--workers", "1", "--no-dashboard"]
+    assert "1 worker, no dashboard\n" in widthlaw(*line).stderr
