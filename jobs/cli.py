@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from jobs import interrupts
+from jobs.interrupts import INTERRUPTED
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = ["COMMANDS", "main"]
-
-INTERRUPTED = 130
 
 COMMANDS = {
     "sweeps": ("listing", "List the bundled sweeps."),
@@ -76,7 +77,8 @@ class _Commands(click.Group):
         kwargs["standalone_mode"] = False
         words, debug = _without_debug(sys.argv[1:] if args is None else args)
         try:
-            code = super().main(words, *rest, **kwargs)
+            with interrupts.handled():
+                code = super().main(words, *rest, **kwargs)
         except click.exceptions.Abort:
             code = INTERRUPTED
         except KeyboardInterrupt:
@@ -88,6 +90,7 @@ class _Commands(click.Group):
             if debug:
                 traceback.print_exc()
             code = _report(error)
+        interrupts.leave()
         sys.exit(code if isinstance(code, int) else 0)
 
     def invoke(self, ctx: click.Context) -> Any:

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM while workers run: the first ends the run in order, the second ends it at once.
+"""Ctrl-C and SIGTERM: the first ends a command in order, the second ends it at once.
 
 The first raises KeyboardInterrupt: the driver cancels waiting tasks, releases the store, and closes its
 workers. Where an exception at a random line would leave Dask waiting for itself, the signal is only
@@ -17,16 +17,14 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from enum import Enum, auto
-from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any, ClassVar
 
-import psutil
-
-__all__ = ["check", "end_at_once", "handled", "running", "scratch", "shielded"]
+__all__ = ["check", "end_at_once", "handled", "leave", "running", "scratch", "shielded", "starting"]
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -48,7 +46,7 @@ class _State:
     """The signals of this process so far, and the effect of the next one."""
 
     received = 0
-    stage = _Stage.STARTING
+    stage = _Stage.RUNNING
     scratch: ClassVar[list[Path]] = []
 
 
@@ -56,12 +54,10 @@ class _State:
 def handled() -> Iterator[None]:
     """Handle both signals in this block, and after one of them until the process has ended.
 
-    Before `running`, the first ends the process at once; after it, the first is raised at the end.
     A signal that is ignored stays ignored: a shell may start its background commands so.
     """
     before = {number: signal.getsignal(number) for number in SIGNALS}
     taken = [number for number in SIGNALS if before[number] is not signal.SIG_IGN]
-    _State.stage = _Stage.STARTING
     for number in taken:
         signal.signal(number, _take)
     try:
@@ -70,13 +66,12 @@ def handled() -> Iterator[None]:
         if not _State.received:
             for number in taken:
                 signal.signal(number, before[number])
-    check()
 
 
 def _take(number: int, frame: object) -> None:
     _State.received += 1
     if _State.received > 1:
-        end_at_once("ended at once; the store keeps its finished trials")
+        end_at_once("ended at once")
     if _State.stage is _Stage.STARTING:
         end_at_once("interrupted before anything was computed")
     if _State.stage is _Stage.RUNNING:
@@ -84,8 +79,19 @@ def _take(number: int, frame: object) -> None:
 
 
 @contextmanager
+def starting() -> Iterator[None]:
+    """Let the first signal end the process at once, until `running`; after that, record it.
+
+    A recorded signal is raised at the end.
+    """
+    with _stage(_Stage.STARTING):
+        yield
+    check()
+
+
+@contextmanager
 def running() -> Iterator[None]:
-    """Raise KeyboardInterrupt at the first signal in this block; after it, record the signal."""
+    """Raise KeyboardInterrupt at the first signal in this block; record it from then on."""
     _State.stage = _Stage.RUNNING
     try:
         yield
@@ -96,12 +102,18 @@ def running() -> Iterator[None]:
 @contextmanager
 def shielded() -> Iterator[None]:
     """Record the first signal in this block; raise it at the end, unless another exception passes."""
-    before, _State.stage = _State.stage, _Stage.SHIELDED
+    with _stage(_Stage.SHIELDED):
+        yield
+    check()
+
+
+@contextmanager
+def _stage(stage: _Stage) -> Iterator[None]:
+    before, _State.stage = _State.stage, stage
     try:
         yield
     finally:
         _State.stage = before
-    check()
 
 
 def check() -> bool:
@@ -121,6 +133,18 @@ def scratch(folder: Path) -> Iterator[None]:
         _State.scratch.remove(folder)
 
 
+def leave() -> None:
+    """After a signal, leave the process with status 130; otherwise do nothing.
+
+    Python's end would restore the handlers of the system, and a second signal would show in the status.
+    """
+    if _State.received:
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError):  # nobody reads it any more
+                stream.flush()
+        os._exit(INTERRUPTED)
+
+
 def end_at_once(message: str) -> None:
     """Print a line, kill all worker processes and leave this process, with status 130.
 
@@ -137,6 +161,10 @@ def end_at_once(message: str) -> None:
 
 def _kill_workers() -> None:
     """Kill all child processes but the one that removes their semaphores once we are gone."""
+    from multiprocessing import resource_tracker
+
+    import psutil  # loaded by Dask if there is any worker
+
     tracker: Any = resource_tracker
     killed = {tracker._resource_tracker._pid: None}
     while found := [one for one in psutil.Process().children(recursive=True) if one.pid not in killed]:

@@ -142,7 +142,7 @@ def cluster(
     security = None
     if profile:
         workers, scheduler, security = _from_profile(profile)
-    with interrupts.handled():
+    with interrupts.starting():
         client = _connect(scheduler, security) if scheduler else _start(workers, dashboard)
         try:
             _introduce(client, scheduler, dashboard)

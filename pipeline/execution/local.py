@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,8 @@ SCHEDULER = {"distributed.scheduler.allowed-failures": 1}
 """Settings of our own schedulers: the second worker that dies with a task fails the task."""
 
 INTERRUPTS = {signal.SIGINT, signal.SIGTERM}
+
+POLL_SECONDS = 0.1
 
 
 def without_dashboard(wanted: bool) -> dict[str, Any]:
@@ -76,6 +78,8 @@ def local_client(workers: int | None = None, *, dashboard: bool = True) -> Clien
     with ThreadPoolExecutor(1) as elsewhere:
         started = _deaf(elsewhere, start)
         try:
+            while not started.done():  # a signal that another thread took does not end a wait
+                wait([started], timeout=POLL_SECONDS)
             return started.result()
         except KeyboardInterrupt:
             started.result().close()
