@@ -1,8 +1,8 @@
 """Ctrl-C and SIGTERM: the first ends a command in order, the second ends it at once.
 
-The first raises KeyboardInterrupt: the driver cancels waiting tasks, releases the store, and closes its
-workers. Where an exception at a random line would leave Dask waiting for itself, the signal is only
-recorded (`shielded`), and raised at the next `check`.
+The first raises KeyboardInterrupt. With workers, an exception at a random line would leave Dask waiting
+for itself: there the signal is only recorded, and raised at the next `check`. The driver then cancels
+waiting tasks, releases the store, and closes its workers.
 
 The second kills the workers and leaves the process without Python's clean-up, in which Dask may wait
 for a minute. No stored trial is lost: workers write whole chunks, and the next run takes over the lease
@@ -24,7 +24,7 @@ from enum import Enum, auto
 from pathlib import Path
 from typing import Any, ClassVar
 
-__all__ = ["check", "end_at_once", "handled", "leave", "running", "scratch", "shielded", "starting"]
+__all__ = ["check", "end_at_once", "handled", "leave", "scratch", "shielded", "started", "starting"]
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -80,23 +80,15 @@ def _take(number: int, frame: object) -> None:
 
 @contextmanager
 def starting() -> Iterator[None]:
-    """Let the first signal end the process at once, until `running`; after that, record it.
-
-    A recorded signal is raised at the end.
-    """
+    """Let the first signal of this block end the process at once, until `started`."""
     with _stage(_Stage.STARTING):
         yield
     check()
 
 
-@contextmanager
-def running() -> Iterator[None]:
-    """Raise KeyboardInterrupt at the first signal in this block; record it from then on."""
-    _State.stage = _Stage.RUNNING
-    try:
-        yield
-    finally:
-        _State.stage = _Stage.SHIELDED
+def started() -> None:
+    """Record the first signal from now on, to the end of `starting`; `check` raises it."""
+    _State.stage = _Stage.SHIELDED
 
 
 @contextmanager

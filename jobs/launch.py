@@ -145,9 +145,10 @@ def cluster(
     with interrupts.starting():
         client = _connect(scheduler, security) if scheduler else _start(workers, dashboard)
         try:
-            _introduce(client, scheduler, dashboard)
-            with interrupts.running():
-                yield client
+            line = _introduction(client, scheduler, dashboard)
+            interrupts.started()
+            click.echo(line, err=True)
+            yield client
         finally:
             client.close()
 
@@ -177,8 +178,8 @@ def _start(workers: int | None, dashboard: bool) -> Client:
     return local_client(workers, dashboard=dashboard)
 
 
-def _introduce(client: Client, scheduler: str | None, dashboard: bool) -> None:
-    """Print the number of workers, the dashboard's address, and who can read it."""
+def _introduction(client: Client, scheduler: str | None, dashboard: bool) -> str:
+    """Return a line with the number of workers, the dashboard's address, and who can read it."""
     count = len(client.scheduler_info(n_workers=-1)["workers"])
     if not count:
         raise InputError(
@@ -190,7 +191,7 @@ def _introduce(client: Client, scheduler: str | None, dashboard: bool) -> None:
         where = f"dashboard at {client.dashboard_link}"
     elif dashboard:
         where = f"dashboard at {client.dashboard_link} (any user of this machine can read it)"
-    click.echo(f"{count} worker{plural}, {where}", err=True)
+    return f"{count} worker{plural}, {where}"
 
 
 def _from_profile(name: str) -> tuple[int | None, str | None, Security | None]:
@@ -251,6 +252,7 @@ def run_sweep(sweep: Sweep, path: StorePath, client: Client, *, retry_failed: bo
 def _run_with_bar(sweep: Sweep, path: StorePath, client: Client, retry_failed: bool) -> Outcome:
     from tqdm import tqdm
 
+    interrupts.check()
     stores.open_or_create(path, sweep)
     waiting, found = _waiting(path, retry_failed), stores.Store(path).counts()
     requested = requested_trials(found)
