@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from jobs import interrupts
+from jobs.interrupts import INTERRUPTED
 from jobs.output.terminal import escaped_output
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = ["COMMANDS", "main"]
-
-INTERRUPTED = 130
 
 COMMANDS = {
     "sweeps": ("listing", "List the bundled sweeps."),
@@ -80,11 +80,13 @@ class _Commands(click.Group):
         words, debug = _without_debug(sys.argv[1:] if args is None else args)
         with escaped_output():
             code = self._exit_status(words, debug, *rest, **kwargs)
+        interrupts.leave()
         sys.exit(code if isinstance(code, int) else 0)
 
     def _exit_status(self, words: list[str], debug: bool, *rest: Any, **kwargs: Any) -> Any:
         try:
-            return super().main(words, *rest, **kwargs)
+            with interrupts.handled():
+                return super().main(words, *rest, **kwargs)
         except (click.exceptions.Abort, KeyboardInterrupt):
             return INTERRUPTED
         except click.ClickException as error:
@@ -120,6 +122,7 @@ def _report(error: Exception) -> int:
         StoreDamaged,
         StoreFull,
         WorkersLost,
+        remedy,
     )
 
     if isinstance(error, StoreDamaged):  # Zarr's other reads are still under way: they end with Python
@@ -135,15 +138,30 @@ def _report(error: Exception) -> int:
     if isinstance(error, StoreFull):
         _print(
             f"widthlaw: store {error.filename}: stopped writing ({error.strerror}); its content is "
-            "valid: free some space, or copy it elsewhere, and run the same command on it"
+            "valid: free some space (or raise the limit on it), or copy it elsewhere, and run the same "
+            "command on it"
         )
         return 1
     if isinstance(error, MemoryError):
         _print("widthlaw: there is not enough memory for this (--debug shows where)")
         return 1
+    if (shortage := _shortage(error)) is not None:
+        _print(f"widthlaw: {shortage.strerror}: {remedy(shortage)}, and run the same command again")
+        return 1
     text = str(error).splitlines()
     _print(f"widthlaw: {type(error).__name__}: {text[0] if text else ''} (--debug shows where)")
     return 1
+
+
+def _shortage(error: BaseException | None) -> OSError | None:
+    """Return the shortage of a resource behind an error; Dask wraps it in errors of its own."""
+    from pipeline.errors import remedy
+
+    while error is not None:
+        if isinstance(error, OSError) and remedy(error):
+            return error
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def _print(text: str) -> None:

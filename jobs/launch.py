@@ -6,8 +6,8 @@ The dashboard's address and the bar go to stderr; there is no bar if stderr is n
 from __future__ import annotations
 
 import logging
-import signal
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from jobs import interrupts
 from jobs.output.records import exit_status, print_damaged, print_failures
 from jobs.output.terminal import bar_stream
 from pipeline import store as stores
 from pipeline.errors import InputError, WorkersLost
+from pipeline.execution import memory
 from pipeline.execution.driver import run
 from pipeline.execution.fill import Outcome
 from pipeline.execution.local import local_client
@@ -32,7 +34,15 @@ from pipeline.trial_status import requested_trials
 if TYPE_CHECKING:
     from distributed import Client, Security
 
-__all__ = ["cluster", "filling", "is_complete", "loaded_sweep", "report_run", "run_sweep"]
+__all__ = [
+    "check_memory",
+    "cluster",
+    "filling",
+    "is_complete",
+    "loaded_sweep",
+    "report_run",
+    "run_sweep",
+]
 
 
 def loaded_sweep(sweep: str) -> tuple[Sweep, StorePath]:
@@ -55,6 +65,37 @@ def is_complete(sweep: Sweep, path: StorePath, retry_failed: bool = False) -> bo
         drop_if_gone(where)
         lease.refuse(where)  # before any worker starts
     return _waiting(path, retry_failed) == 0
+
+
+def check_memory(sweep: Sweep, workplace: Mapping[str, Any], force: bool = False) -> None:
+    """Print the memory that workers on this machine need, and refuse them if it has too little.
+
+    Parameters
+    ----------
+    workplace
+        Keywords of `cluster`. The memory of workers at a scheduler is not known here.
+    force
+        Whether workers that need too much are started nevertheless.
+    """
+    from dask.system import CPU_COUNT
+    from dask.utils import format_bytes
+    from distributed.system import MEMORY_LIMIT
+
+    workers, scheduler = workplace["workers"], workplace["scheduler"]
+    if workplace["profile"]:
+        workers, scheduler, _ = _from_profile(workplace["profile"])
+    needed, count = memory.worker_memory(sweep), workers or CPU_COUNT
+    together = f"{format_bytes(int(needed))} for a worker"
+    if not scheduler and not force:
+        memory.check_memory(sweep, MEMORY_LIMIT, "this machine")
+    if not scheduler and count * needed > MEMORY_LIMIT:
+        fitting = max(1, int(MEMORY_LIMIT // needed))
+        together += (
+            f"; {count} workers may need more together than this machine has "
+            f"({format_bytes(MEMORY_LIMIT)}): --workers {fitting} is safer"
+        )
+    trial = format_bytes(int(memory.trial_memory(sweep)))
+    click.echo(f"memory: at most about {trial} for a trial, {together}", err=True)
 
 
 def _waiting(path: StorePath, retry_failed: bool) -> int:
@@ -87,40 +128,72 @@ def filling(workplace: Mapping[str, Any]) -> Iterator[Callable[[StorePath], None
 
 @contextmanager
 def cluster(
-    workers: int | None = None, scheduler: str | None = None, profile: str | None = None
+    workers: int | None = None,
+    scheduler: str | None = None,
+    profile: str | None = None,
+    dashboard: bool = True,
 ) -> Iterator[Client]:
     """Connect to a running scheduler, or start local workers, and print the dashboard's address.
 
-    At most one of the three may be given; a profile names one of the first two.
+    At most one of the first three may be given; a profile names one of the first two. Local workers
+    have a dashboard only if it is wanted.
 
-    SIGTERM acts like Ctrl-C. Dask's own messages on workers that stop slowly or are lost are silenced:
-    they would hide the one line that names the next step.
+    Interrupts are handled as `jobs.interrupts` says.
     """
-    for name in ("distributed.nanny", "distributed.scheduler", "distributed.client"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    started = False
+    _silence_dask()
     security = None
     if profile:
         workers, scheduler, security = _from_profile(profile)
-    try:
-        client = _connect(scheduler, security) if scheduler else local_client(workers)
+    with interrupts.starting():
+        client = _connect(scheduler, security) if scheduler else _start(workers, dashboard)
         try:
-            signal.signal(signal.SIGTERM, signal.default_int_handler)
-            count = len(client.scheduler_info(n_workers=-1)["workers"])
-            if not count:
-                raise InputError(
-                    f"scheduler {scheduler}: has no workers; start one with `dask worker {scheduler}`"
-                )
-            plural = "" if count == 1 else "s"
-            click.echo(f"{count} worker{plural}, dashboard at {client.dashboard_link}", err=True)
-            started = True
+            line = _introduction(client, scheduler, dashboard)
+            interrupts.started()
+            click.echo(line, err=True)
             yield client
         finally:
             client.close()
-    except KeyboardInterrupt:
-        if not started:
-            click.echo("interrupted before anything was computed", err=True)
-        raise
+
+
+def _silence_dask() -> None:
+    """Silence Dask's messages on workers that start or stop slowly, or are lost.
+
+    They would hide the one line that names the next step.
+    """
+    for name in ("nanny", "scheduler", "client", "comm", "deploy"):
+        logging.getLogger(f"distributed.{name}").setLevel(logging.CRITICAL)
+    for name in ("tornado.application", "asyncio"):  # of connections that close while others write
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    warnings.filterwarnings("ignore", category=UserWarning, module="contextlib")  # slow folders
+
+
+def _start(workers: int | None, dashboard: bool) -> Client:
+    """Start workers on this machine; with more than one for each core, say why that takes long."""
+    from dask.system import CPU_COUNT
+
+    if workers and workers > CPU_COUNT:
+        click.echo(
+            f"{workers} workers share {CPU_COUNT} cores: they start slowly (about a second of a core "
+            f"each) and compute no faster than --workers {CPU_COUNT}",
+            err=True,
+        )
+    return local_client(workers, dashboard=dashboard)
+
+
+def _introduction(client: Client, scheduler: str | None, dashboard: bool) -> str:
+    """Return a line with the number of workers, the dashboard's address, and who can read it."""
+    count = len(client.scheduler_info(n_workers=-1)["workers"])
+    if not count:
+        raise InputError(
+            f"scheduler {scheduler}: has no workers; start one with `dask worker {scheduler}`"
+        )
+    plural = "" if count == 1 else "s"
+    where = "no dashboard"
+    if scheduler:
+        where = f"dashboard at {client.dashboard_link}"
+    elif dashboard:
+        where = f"dashboard at {client.dashboard_link} (any user of this machine can read it)"
+    return f"{count} worker{plural}, {where}"
 
 
 def _from_profile(name: str) -> tuple[int | None, str | None, Security | None]:
@@ -181,10 +254,11 @@ def run_sweep(sweep: Sweep, path: StorePath, client: Client, *, retry_failed: bo
 def _run_with_bar(sweep: Sweep, path: StorePath, client: Client, retry_failed: bool) -> Outcome:
     from tqdm import tqdm
 
+    interrupts.check()
     stores.open_or_create(path, sweep)
     waiting, found = _waiting(path, retry_failed), stores.Store(path).counts()
     requested = requested_trials(found)
-    with tqdm(
+    bar = tqdm(
         desc=one_line(sweep.name),
         file=bar_stream(),
         total=requested,
@@ -192,13 +266,15 @@ def _run_with_bar(sweep: Sweep, path: StorePath, client: Client, retry_failed: b
         unit="trial",
         disable=not sys.stderr.isatty(),
         smoothing=0.1,
-    ) as bar:
+    )
+    with bar, interrupts.shielded():
         return run(
             sweep,
             path,
             client,
             retry_failed=retry_failed,
             progress=lambda done, total: bar.update(done.trials) and None,
+            draining=interrupts.check,
         )
 
 

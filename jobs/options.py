@@ -12,7 +12,15 @@ from typing import Any
 
 import click
 
-__all__ = ["FILE", "SHARE", "STORE", "listing_options", "success_options", "worker_options"]
+__all__ = [
+    "FILE",
+    "SHARE",
+    "STORE",
+    "force_option",
+    "listing_options",
+    "success_options",
+    "worker_options",
+]
 
 
 class _Store(click.ParamType):  # type: ignore[type-arg]
@@ -62,7 +70,7 @@ def listing_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def worker_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Add --workers, --scheduler and --profile, of which at most one may be given.
+    """Add --workers, --scheduler and --profile, of which at most one may be given, and --dashboard.
 
     The command gets `workplace`, the keywords of `launch.cluster`.
     """
@@ -76,9 +84,20 @@ def worker_options(command: Callable[..., None]) -> Callable[..., None]:
     @click.option(
         "--profile", help="Take workers or scheduler from a profile (see `widthlaw profiles`)."
     )
+    @click.option(
+        "--dashboard/--no-dashboard",
+        default=True,
+        show_default=True,
+        help="Dask's dashboard of workers on this machine; any user of this machine can read it.",
+    )
     @functools.wraps(command)
     def wrapped(
-        *args: Any, workers: int | None, scheduler: str | None, profile: str | None, **kwargs: Any
+        *args: Any,
+        workers: int | None,
+        scheduler: str | None,
+        profile: str | None,
+        dashboard: bool,
+        **kwargs: Any,
     ) -> None:
         if scheduler is not None and not scheduler.strip():
             raise click.UsageError("--scheduler: no address; give one such as tls://10.0.0.1:8786.")
@@ -88,9 +107,14 @@ def worker_options(command: Callable[..., None]) -> Callable[..., None]:
             raise click.UsageError(
                 f"{' and '.join(given)} exclude each other: each of them selects the workers."
             )
-        command(*args, workplace=workplace, **kwargs)
+        command(*args, workplace={**workplace, "dashboard": dashboard}, **kwargs)
 
     return wrapped
+
+
+force_option = click.option(
+    "--force", is_flag=True, help="Start workers even if their memory is too small by the estimate."
+)
 
 
 def success_options(command: Callable[..., None]) -> Callable[..., None]:

@@ -7,10 +7,12 @@ prints it as it is, without a traceback, and exits with status 2.
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 __all__ = [
+    "LIMITS",
     "ChunkDamaged",
     "CommandError",
     "DataError",
@@ -20,6 +22,7 @@ __all__ = [
     "Problem",
     "StoreDamaged",
     "StoreError",
+    "StoreExists",
     "StoreFull",
     "StoreHeld",
     "SweepError",
@@ -27,6 +30,7 @@ __all__ = [
     "listing",
     "nearest_name",
     "not_one_of",
+    "remedy",
 ]
 
 
@@ -123,6 +127,10 @@ class ChunkDamaged(StoreDamaged):
     """Some chunks of an array cannot be read; others may be sound."""
 
 
+class StoreExists(StoreError):
+    """A store that was to be made is there by now: somebody else has made it meanwhile."""
+
+
 class StoreHeld(StoreError):
     """Another run is filling the store, or a queued job holds it."""
 
@@ -140,6 +148,26 @@ class WorkersLost(RuntimeError):
 
 
 # ---- parts of messages
+
+LIMITS = {
+    errno.EMFILE: "raise the limit on open files, as with `ulimit -n 4096`, or take fewer workers",
+    errno.ENFILE: "close other programs: this machine has too many open files",
+    errno.EFBIG: "raise the limit on the size of files, as with `ulimit -f unlimited`",
+}
+"""The repair of a limit of this process or machine, by the number of its error."""
+
+SHORTAGES = LIMITS | {
+    errno.EAGAIN: "raise the limit on processes, as with `ulimit -u 4096`, or take fewer workers",
+    errno.ENOMEM: "free some memory, or take fewer workers",
+    errno.ENOSPC: "free some space in the folder of temporary files, or set TMPDIR to another one",
+    errno.EDQUOT: "free some space in the folder of temporary files, or set TMPDIR to another one",
+}
+"""The same, and the repair of a shortage outside a store."""
+
+
+def remedy(error: OSError) -> str:
+    """Return the repair of a shortage outside a store; "" if the error is none."""
+    return SHORTAGES.get(error.errno or 0, "")
 
 
 def listing(where: str, problems: Iterable[Problem]) -> str:

@@ -8,6 +8,8 @@ import pickle
 import stat
 import subprocess
 import sys
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 import numpy as np
 import psutil
@@ -21,6 +23,8 @@ from pipeline.errors import InputError
 
 STRANGER = """
 import sys
+from urllib.error import HTTPError
+from urllib.request import urlopen
 from distributed import Client, Security
 address, kind = sys.argv[1:]
 own = Security.temporary() if kind == "another certificate" else None
@@ -87,6 +91,24 @@ def test_nothing_of_a_local_run_listens_on_another_interface(client) -> None:
 
 def test_the_dashboard_is_on_loopback(client) -> None:
     assert client.dashboard_link.startswith("http://127.0.0.1:")
+    assert answer(client, "/status") == 200
+    assert answer(client, "/info/main/workers.html") == 200
+
+
+def test_a_scheduler_without_a_dashboard_tells_nothing() -> None:
+    with pipeline.local_client(1, dashboard=False) as client:
+        pages = ("/", "/status", "/info/main/workers.html", "/json/identity.json", "/metrics")
+        assert {answer(client, page) for page in pages} == {404}
+
+
+def answer(client, page: str) -> int:
+    """The answer of a scheduler's HTTP server, as any user of this machine gets it."""
+    services = client.scheduler_info()["services"]
+    try:
+        with urlopen(f"http://127.0.0.1:{services['dashboard']}{page}", timeout=10) as found:
+            return found.status
+    except HTTPError as error:
+        return error.code
 
 
 # ---- nothing that is read is run

@@ -30,7 +30,7 @@ from pipeline import store as stores
 from pipeline.errors import InputError, LeaseLost, StoreFull
 from pipeline.execution.driver import run as fill
 from pipeline.execution.fill import Outcome
-from pipeline.execution.local import SCHEDULER
+from pipeline.execution.local import SCHEDULER, without_dashboard
 from pipeline.store import lease
 from pipeline.store.location import locate
 from pipeline.sweep import Sweep
@@ -265,12 +265,15 @@ def _workers(run: Run, sweep: Sweep, profile: Profile) -> Iterator[Workers]:
     from distributed import Client
 
     logging.getLogger("distributed").setLevel(logging.WARNING)
-    settings = SCHEDULER | {"distributed.scheduler.worker-ttl": f"{profile.worker_ttl}s"}
+    settings = SCHEDULER | without_dashboard(run.dashboard)
+    settings |= {"distributed.scheduler.worker-ttl": f"{profile.worker_ttl}s"}
     with dask.config.set(settings), ExitStack() as stack:
         make = _allocated if run.allocation else _queued
         cluster = stack.enter_context(_closing(make(run, sweep, profile)))
         client = stack.enter_context(Client(cluster))
-        log.info("scheduler at %s, dashboard at %s", cluster.scheduler_address, cluster.dashboard_link)
+        log.info("scheduler at %s", cluster.scheduler_address)
+        if run.dashboard:
+            log.info("dashboard at %s: any user of this host can read it", cluster.dashboard_link)
         if run.allocation:
             yield stack.enter_context(_Launched(client, cluster.scheduler_address, run, profile))
         else:
@@ -295,6 +298,7 @@ def _queued(run: Run, sweep: Sweep, profile: Profile) -> Any:
     options = job_scripts.worker_options(
         run.equipped(profile), name=worker_name(sweep), log_directory=run.logs
     )
+    options["scheduler_options"]["dashboard"] = run.dashboard
     return job_scripts.cluster_class(profile)(security=credentials.load(run.tls), **options)
 
 
@@ -356,6 +360,7 @@ def _allocated(run: Run, sweep: Sweep, profile: Profile) -> Any:
         protocol="tls://",
         security=credentials.load(run.tls),
         dashboard_address="127.0.0.1:0",
+        scheduler_kwargs={"dashboard": run.dashboard},
     )
 
 

@@ -124,6 +124,8 @@ class Run:
         Folder of relative paths of the profile's files.
     allocation
         True if the controller and all workers share one job of several nodes.
+    dashboard
+        True if the controller's scheduler has a dashboard, which any user of its host can read.
     pending
         Number of pending trials at the last start of a controller.
     starts
@@ -142,6 +144,7 @@ class Run:
     profile_folder: str
     retry_failed: bool
     allocation: bool
+    dashboard: bool = False
     pending: int = -1
     starts: int = 0
     cluster: str = ""
@@ -158,6 +161,7 @@ class Run:
         profile: Profile,
         retry_failed: bool,
         allocation: bool,
+        dashboard: bool = False,
     ) -> Self:
         """Return a new run, before its submission; nothing is written."""
         return cls(
@@ -168,6 +172,7 @@ class Run:
             folder=_run_folder(store),
             retry_failed=retry_failed,
             allocation=allocation,
+            dashboard=dashboard,
         )
 
     @classmethod

@@ -23,6 +23,7 @@ from jobs.cluster.systems import SYSTEMS
 from pipeline import store as stores
 from pipeline.blocks import block_shape, blocks
 from pipeline.errors import InputError
+from pipeline.execution import memory
 from pipeline.printable import one_line
 from pipeline.store import lease
 from pipeline.store.location import Location, locate, normal
@@ -66,6 +67,18 @@ def check(sweep: Sweep, run: Run, profile: Profile) -> None:
         drop_if_gone(where)
         lease.refuse(where)
     _check_lifetime(sweep, run, profile)
+
+
+def check_memory(sweep: Sweep, profile: Profile) -> None:
+    """Refuse a sweep whose trials do not fit into the memory that the profile gives a worker.
+
+    Raises
+    ------
+    InputError
+        A worker needs more.
+    """
+    if profile.memory is not None:
+        memory.check_memory(sweep, profile.memory, f"a worker of the profile {profile.name}")
 
 
 def _check_lifetime(sweep: Sweep, run: Run, profile: Profile) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from jobs.options import STORE, worker_options
+from jobs.options import STORE, force_option, worker_options
 from jobs.output.records import Record, print_records
 
 if TYPE_CHECKING:
@@ -23,12 +23,14 @@ __all__ = ["plan_records", "run"]
 @worker_options
 @click.option("--retry-failed", is_flag=True, help="Compute failed trials again.")
 @click.option("--dry-run", is_flag=True, help="Show the plan and stop.")
+@force_option
 def run(
     sweep: str,
     store: StorePath | None,
     workplace: dict[str, Any],
     retry_failed: bool,
     dry_run: bool,
+    force: bool,
 ) -> None:
     """Fill the store of SWEEP; the same command again resumes.
 
@@ -40,9 +42,11 @@ def run(
     path = store or default
     if dry_run:
         print_records(plan_records(loaded, path, retry_failed), None)
+        launch.check_memory(loaded, workplace, force)
         return
     if launch.is_complete(loaded, path, retry_failed):
         sys.exit(launch.report_run(path))
+    launch.check_memory(loaded, workplace, force)
     with launch.cluster(**workplace) as client:
         outcome = launch.run_sweep(loaded, path, client, retry_failed=retry_failed)
     sys.exit(launch.report_run(path, outcome))
@@ -50,7 +54,10 @@ def run(
 
 def plan_records(sweep: Sweep, path: StorePath, retry_failed: bool = False) -> list[Record]:
     """Return the plan of a run: all of the sweep, or what its store still lacks."""
+    from dask.utils import format_bytes
+
     from pipeline.blocks import block_shape, blocks, tasks
+    from pipeline.execution.memory import trial_memory, worker_memory
     from pipeline.experiments import variables
     from pipeline.store import Store, check_target
     from pipeline.store.location import locate
@@ -71,6 +78,8 @@ def plan_records(sweep: Sweep, path: StorePath, retry_failed: bool = False) -> l
         "blocks": len(cut),
         "tasks": sum(1 for _ in tasks(cut)),
         "longest block, s": round(max((block.seconds for block in cut), default=0.0), 2),
+        "memory of a trial, at most": format_bytes(int(trial_memory(sweep))),
+        "memory of a worker": format_bytes(int(worker_memory(sweep))),
         "new files, at most": len(cut) * (len(variables(sweep)) + 1) + 40,
         "core-hours": round(sum(block.seconds for block in cut) / 3600, 4),
     }

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jobs.options import STORE
+from jobs.options import STORE, force_option
 from jobs.output.records import print_records
 
 if TYPE_CHECKING:
@@ -30,15 +30,23 @@ __all__ = ["cancel", "submit"]
 )
 @click.option("--retry-failed", is_flag=True, help="Compute failed trials again.")
 @click.option(
-    "--dry-run", is_flag=True, help="Show job scripts, blocks, files and core-hours, and stop."
+    "--dashboard",
+    is_flag=True,
+    help="Dask's dashboard at the controller; any user of its host can read it.",
 )
+@click.option(
+    "--dry-run", is_flag=True, help="Show job scripts, blocks, files, memory and core-hours, and stop."
+)
+@force_option
 def submit(
     sweep: str,
     profile: str,
     store: StorePath | None,
     allocation: bool,
     retry_failed: bool,
+    dashboard: bool,
     dry_run: bool,
+    force: bool,
 ) -> None:
     """Fill the store of SWEEP on a cluster.
 
@@ -62,7 +70,10 @@ def submit(
         profile=where,
         retry_failed=retry_failed,
         allocation=allocation,
+        dashboard=dashboard,
     )
+    if not force:
+        submission.check_memory(loaded, where)
     if dry_run:
         submission.check(loaded, run, where)
         print_records(plan_records(loaded, path, retry_failed), None)

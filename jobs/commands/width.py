@@ -111,7 +111,7 @@ def width(
     sweep = own_sweep(data, n, activation, THRESHOLD if threshold is None else threshold)
     click.echo(f"{data}: rows are scaled to unit norm, as Theorem 2 requires", err=True)
     with ExitStack() as stack:
-        path: StorePath = store or Path(stack.enter_context(TemporaryDirectory()), "width.zarr")
+        path: StorePath = store or _temporary(stack) / "width.zarr"
         sweep = _resumed(path, sweep)
         if not launch.is_complete(sweep, path):
             stores.open_or_create(path, sweep)
@@ -124,6 +124,15 @@ def width(
         if picture is not None:
             _draw(study, picture)
         sys.exit(allocation_status(last))
+
+
+def _temporary(stack: ExitStack) -> Path:
+    """Return a folder that does not outlive the command."""
+    from jobs import interrupts
+
+    folder = Path(stack.enter_context(TemporaryDirectory()))
+    stack.enter_context(interrupts.scratch(folder))
+    return folder
 
 
 def own_sweep(data: Path, n: int, activation: str, threshold: float) -> Sweep:

@@ -1,23 +1,36 @@
-"""Worker processes on this machine, and a Ctrl-C that reaches the driver alone."""
+"""Worker processes on this machine, and interrupts that reach the driver alone."""
 
 from __future__ import annotations
 
+import os
 import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from multiprocessing import resource_tracker
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from distributed import Client
 
-__all__ = ["SCHEDULER", "local_client"]
+__all__ = ["SCHEDULER", "local_client", "without_dashboard"]
 
 SCHEDULER = {"distributed.scheduler.allowed-failures": 1}
 """Settings of our own schedulers: the second worker that dies with a task fails the task."""
 
+INTERRUPTS = {signal.SIGINT, signal.SIGTERM}
 
-def local_client(workers: int | None = None) -> Client:
+POLL_SECONDS = 0.1
+
+
+def without_dashboard(wanted: bool) -> dict[str, Any]:
+    """Return settings of a scheduler that serves no page, unless its dashboard is wanted.
+
+    Without a dashboard, Dask would still serve lists of workers and tasks.
+    """
+    return {} if wanted else {"distributed.scheduler.http.routes": []}
+
+
+def local_client(workers: int | None = None, *, dashboard: bool = True) -> Client:
     """Start one-thread worker processes with one BLAS thread each on this machine.
 
     Their connections are encrypted, and reject peers without this run's key.
@@ -26,6 +39,8 @@ def local_client(workers: int | None = None) -> Client:
     ----------
     workers
         Number of processes; the number of usable cores if None.
+    dashboard
+        Whether the scheduler has a dashboard, on loopback: any user of this machine can read it.
 
     Returns
     -------
@@ -45,43 +60,57 @@ def local_client(workers: int | None = None) -> Client:
     from dask.system import CPU_COUNT
     from distributed import Client
 
-    with _interrupts_wait() as interrupted, dask.config.set(SCHEDULER):
-        client = Client(
-            n_workers=workers or CPU_COUNT,
-            threads_per_worker=1,
-            host="127.0.0.1",
-            dashboard_address="127.0.0.1:0",
-            worker_dashboard_address=None,
-            memory_limit=0,
-            protocol="tls://",
-            security=True,  # a certificate for this run only, kept in memory
-            preload=["pipeline.execution.worker"],
-        )
-    if interrupted:
-        client.close()
-        raise KeyboardInterrupt
-    return client
+    def start() -> Client:
+        with dask.config.set(SCHEDULER | without_dashboard(dashboard)):
+            return Client(
+                n_workers=workers or CPU_COUNT,
+                threads_per_worker=1,
+                host="127.0.0.1",
+                dashboard_address="127.0.0.1:0",
+                scheduler_kwargs={"dashboard": dashboard},
+                worker_dashboard_address=None,
+                memory_limit=0,
+                protocol="tls://",
+                security=True,  # a certificate for this run only, kept in memory
+                preload=["pipeline.execution.worker"],
+            )
+
+    with ThreadPoolExecutor(1) as elsewhere:
+        started = _deaf(elsewhere, start)
+        try:
+            while not started.done():  # a signal that another thread took does not end a wait
+                wait([started], timeout=POLL_SECONDS)
+            return started.result()
+        except KeyboardInterrupt:
+            started.result().close()
+            raise
 
 
-@contextmanager
-def _interrupts_wait() -> Iterator[list[int]]:
-    """Record a Ctrl-C instead of raising it; processes that start meanwhile never receive one.
+def _deaf(elsewhere: ThreadPoolExecutor, start: Callable[[], Client]) -> Future[Client]:
+    """Call a function in a new thread that blocks interrupts, as all its threads and processes do.
 
-    A terminal sends it to all processes of a run. Only the driver should react: a worker or a cluster
-    that is interrupted while it starts would print tracebacks. Children inherit the blocked signal.
-    The driver's other threads may still receive it, so it needs a handler too.
+    A terminal sends Ctrl-C to all processes of a run, a batch system SIGTERM. Only the driver should
+    react, in its main thread: a worker or a cluster that is interrupted while it starts would print
+    tracebacks, or wait for itself.
     """
-    from multiprocessing import resource_tracker
-
-    received: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield received
-        return
-    resource_tracker.ensure_running()  # starting it later would unblock interrupts again
-    handler = signal.signal(signal.SIGINT, lambda number, frame: received.append(number))
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    _start_tracker()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, INTERRUPTS)
     try:
-        yield received
+        return elsewhere.submit(start)  # its thread starts here
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        signal.signal(signal.SIGINT, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _start_tracker() -> None:
+    """Start the process that removes the semaphores of a driver that was killed, and keep it quiet.
+
+    Python would start it later, and then unblock interrupts in the thread that does so.
+    """
+    variable, before = "PYTHONWARNINGS", os.environ.get("PYTHONWARNINGS")
+    os.environ[variable] = "ignore"
+    try:
+        resource_tracker.ensure_running()
+    finally:
+        del os.environ[variable]
+        if before is not None:
+            os.environ[variable] = before

@@ -4,17 +4,19 @@ Every worker, and a process that runs trials itself, makes the allocator keep fr
 glibc returns it to the system, in Dask's workers immediately, so that the temporary arrays of a trial
 are mapped and faulted in again: a quarter to a third of the time of a sweep of small matrices.
 
-A local worker leaves Ctrl-C and all reporting to the driver. A terminal sends the interrupt to all
-processes of the run. The driver reacts to it: it cancels waiting tasks and closes the workers; a worker
-that reacted too would only print a traceback. In the same way, a worker's warnings of cancelled tasks,
-or of a scheduler that no longer answers its heartbeat, would only bury the driver's one line; the error
-of a task reaches the driver as the task's result.
+A local worker leaves Ctrl-C, SIGTERM and all reporting to the driver. A terminal, or a batch system,
+sends the signal to all processes of the run. The driver reacts to it: it cancels waiting tasks, closes
+workers; a worker that reacted too would lose its block, or print a traceback. In the same way, a
+worker's warnings of cancelled tasks, or of a scheduler that no longer answers its heartbeat, would only
+bury the driver's one line; the error of a task reaches the driver as the task's result.
 """
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import logging
+import os
 import signal
 
 # A limit of threads reaches only libraries that are loaded, and SciPy brings a BLAS of its own:
@@ -45,6 +47,16 @@ def keep_freed_memory() -> None:
 
 
 def dask_setup(worker: object) -> None:
-    """Ignore SIGINT in this worker process, and log only what ends it."""
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Ignore interrupts in this worker process, log only what ends it, and let it end quickly.
+
+    It ends without Python's clean-up: a busy machine may not give Zarr's thread the time to end, and
+    Zarr then prints a traceback.
+    """
+    import zarr  # noqa: F401  # its clean-up is registered first, so that ours comes before it
+
+    for name in ("distributed", "tornado.application", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})  # for its own children
+    atexit.register(os._exit, 0)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pipeline.sweep import Cell, Descent
 
 __all__ = [
+    "FLOAT",
     "Experiment",
     "SeedResult",
     "SeedTrial",
@@ -28,10 +29,14 @@ __all__ = [
     "WidthResult",
     "blank",
     "describe",
+    "matrices_memory",
     "visit_widths",
 ]
 
 Array = NDArray[np.float64]
+
+FLOAT = 8
+"""Bytes of a number. Estimates of memory count arrays of it, by a fit to measured peaks."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +118,11 @@ class WidthResult:
     message: str = ""
 
 
+def matrices_memory(cell: Cell, descent: Descent | None) -> float:
+    """Estimate the memory of trials that hold some matrices of shapes (n, n) and (k, n)."""
+    return FLOAT * cell.n * (5.0 * cell.n + 3.0 * max(cell.widths) + cell.d)
+
+
 @dataclass(frozen=True)
 class Experiment:
     """An experiment: the arrays that it stores, how it computes them, and its cost.
@@ -125,6 +135,8 @@ class Experiment:
         Function that runs all given widths of one seed of one cell.
     seconds
         Function that estimates the time of `run_seed` on one core, for a cell with these widths.
+    memory
+        Function that estimates the largest memory of `run_seed` in bytes, for a cell with these widths.
     unit_norm
         True if it requires rows of unit norm.
     independent
@@ -148,6 +160,7 @@ class Experiment:
     variables: Sequence[Variable]
     run_seed: Callable[[SeedTrial], SeedResult]
     seconds: Callable[[Cell, Descent | None], float]
+    memory: Callable[[Cell, Descent | None], float] = matrices_memory
     unit_norm: bool = False
     independent: bool = False
     descends: bool = False

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pipeline.experiments.base import Experiment, SeedResult, SeedTrial
+from pipeline.experiments.base import FLOAT, Experiment, SeedResult, SeedTrial
 from pipeline.experiments.features import SHARED_VARIABLES, kernel_seconds, run_widths
 from pipeline.numerics.datasets import KINDS
 from pipeline.numerics.random_features import RandomFeatures
@@ -41,4 +41,9 @@ def gram_seconds(cell: Cell, descent: Descent | None = None) -> float:
     return kernel_seconds(n, widths) + grow + len(widths) * per_width
 
 
-EXPERIMENT = Experiment(SHARED_VARIABLES, _run_seed, gram_seconds, unit_norm=True)
+def _memory(cell: Cell, descent: Descent | None) -> float:
+    """Estimate the memory: all rows of Phi, and matrices of shape (n, n)."""
+    return FLOAT * cell.n * (max(cell.widths) + 6.0 * cell.n)
+
+
+EXPERIMENT = Experiment(SHARED_VARIABLES, _run_seed, gram_seconds, _memory, unit_norm=True)

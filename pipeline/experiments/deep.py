@@ -13,8 +13,22 @@ from numpy.typing import NDArray
 
 from pipeline.descent.architecture import TRAINED
 from pipeline.experiments import input as input_layer
-from pipeline.experiments.base import SeedResult, SeedTrial, Variable, WidthResult, blank, visit_widths
-from pipeline.experiments.training import TRAINING, descend_width, descent_seconds, initial_network
+from pipeline.experiments.base import (
+    FLOAT,
+    SeedResult,
+    SeedTrial,
+    Variable,
+    WidthResult,
+    blank,
+    visit_widths,
+)
+from pipeline.experiments.training import (
+    TRAINING,
+    descend_width,
+    descent_memory,
+    descent_seconds,
+    initial_network,
+)
 from pipeline.numerics.random_features import descending_singular_values
 from pipeline.sweep import Cell, Descent
 from pipeline.theory.kernels import alpha_from_eigenvalues, deep_kernel, kernel_eigenvalues
@@ -58,10 +72,16 @@ def _seconds(cell: Cell, descent: Descent | None) -> float:
     return descent_seconds(cell, descent) + singular + cell.depth * 1e-9 * cell.n**3
 
 
+def _memory(cell: Cell, descent: Descent | None) -> float:
+    """Estimate the memory: that of the descent, or of the kernel of L layers."""
+    return max(descent_memory(cell, descent), FLOAT * 6.0 * cell.n**2)
+
+
 EXPERIMENT = replace(
     input_layer.EXPERIMENT,
     variables=VARIABLES,
     run_seed=_run_seed,
     seconds=_seconds,
+    memory=_memory,
     options={"trained": ("both", *(name for name in TRAINED if name != "both")), "depth": ()},
 )

@@ -11,11 +11,19 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.experiments.base import SeedResult, SeedTrial, Variable, WidthResult, blank, visit_widths
+from pipeline.experiments.base import (
+    FLOAT,
+    SeedResult,
+    SeedTrial,
+    Variable,
+    WidthResult,
+    blank,
+    visit_widths,
+)
 from pipeline.numerics.random_features import RandomFeatures
 from pipeline.theory import kernels, marchenko_pastur
 
-__all__ = ["SHARED_VARIABLES", "kernel_seconds", "run_widths"]
+__all__ = ["SHARED_VARIABLES", "kernel_memory", "kernel_seconds", "run_widths"]
 
 Array = NDArray[np.float64]
 
@@ -81,6 +89,11 @@ def _set_kernel(result: SeedResult, K: Array, widths: tuple[int, ...]) -> tuple[
     result.values["kernel_eigenvalues"][..., : len(K)] = eigenvalues
     result.values["edge"][:] = edges
     return edges, scales
+
+
+def kernel_memory(n: int) -> float:
+    """Estimate the memory of the kernel K and of its eigenvalues, in bytes."""
+    return FLOAT * 5.0 * n**2
 
 
 def kernel_seconds(n: int, widths: Sequence[int]) -> float:

@@ -12,8 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.experiments import input as input_layer
-from pipeline.experiments.base import SeedResult, SeedTrial, Variable, WidthResult, blank, visit_widths
-from pipeline.experiments.training import TRAINING, descend_width, width_seconds
+from pipeline.experiments.base import (
+    FLOAT,
+    SeedResult,
+    SeedTrial,
+    Variable,
+    WidthResult,
+    blank,
+    visit_widths,
+)
+from pipeline.experiments.training import TRAINING, descend_width, descent_memory, width_seconds
 from pipeline.numerics.activations import apply
 from pipeline.numerics.datasets import KINDS, draw
 from pipeline.numerics.streams import Role
@@ -76,11 +84,17 @@ def _seconds(cell: Cell, descent: Descent | None) -> float:
     return sum(width_seconds(cell, k, steps) + 4e-5 * k for k in cell.widths)
 
 
+def _memory(cell: Cell, descent: Descent | None) -> float:
+    """Estimate the memory: that of the descent, and the layer at the samples of the test."""
+    return descent_memory(cell, descent) + FLOAT * TEST_SAMPLES * (2.0 * max(cell.widths) + cell.d)
+
+
 EXPERIMENT = replace(
     input_layer.EXPERIMENT,
     variables=VARIABLES,
     run_seed=_run_seed,
     seconds=_seconds,
+    memory=_memory,
     options={"trained": ("input", "both")},
     tests=True,
 )

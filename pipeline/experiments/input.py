@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pipeline.descent.dispatch import DERIVATIVES
 from pipeline.experiments.base import Experiment, SeedResult, SeedTrial, blank, visit_widths
-from pipeline.experiments.training import TRAINING, descend_width, descent_seconds
+from pipeline.experiments.training import TRAINING, descend_width, descent_memory, descent_seconds
 
 __all__ = ["EXPERIMENT"]
 
@@ -25,6 +25,7 @@ EXPERIMENT = Experiment(
     TRAINING,
     _run_seed,
     descent_seconds,
+    descent_memory,
     independent=True,
     descends=True,
     balanced=True,

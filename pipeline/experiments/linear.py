@@ -13,6 +13,7 @@ import numpy as np
 from pipeline.descent.loop import train
 from pipeline.descent.network import Network
 from pipeline.experiments.base import (
+    FLOAT,
     Experiment,
     SeedResult,
     SeedTrial,
@@ -87,10 +88,16 @@ def _seconds(cell: Cell, descent: Descent | None) -> float:
     )
 
 
+def _memory(cell: Cell, descent: Descent | None) -> float:
+    """Estimate the memory: X, its singular vectors, and its pseudo-inverse."""
+    return FLOAT * (5.0 * cell.n * cell.d + 4.0 * min(cell.n, cell.d) ** 2)
+
+
 EXPERIMENT = Experiment(
     VARIABLES,
     _run_seed,
     _seconds,
+    _memory,
     independent=True,
     descends=True,
     widthless=True,

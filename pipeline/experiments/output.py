@@ -11,6 +11,7 @@ import numpy as np
 
 from pipeline.descent.closed_form import modes
 from pipeline.experiments.base import (
+    FLOAT,
     Experiment,
     SeedResult,
     SeedTrial,
@@ -62,4 +63,10 @@ def _seconds(cell: Cell, descent: Descent | None) -> float:
     return 1e-3 + sum(per_width)
 
 
-EXPERIMENT = Experiment(VARIABLES, _run_seed, _seconds, independent=True, descends=True)
+def _memory(cell: Cell, descent: Descent | None) -> float:
+    """Estimate the memory: the rows of Phi, and its SVD with vectors."""
+    n, k = cell.n, max(cell.widths)
+    return FLOAT * (5.0 * k * n + 4.0 * min(k, n) ** 2)
+
+
+EXPERIMENT = Experiment(VARIABLES, _run_seed, _seconds, _memory, independent=True, descends=True)

@@ -18,11 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize
 
-from pipeline.experiments.base import Experiment, SeedResult, SeedTrial, Variable
+from pipeline.experiments.base import FLOAT, Experiment, SeedResult, SeedTrial, Variable
 from pipeline.experiments.conditioning import gram_seconds
 from pipeline.experiments.features import SHARED_VARIABLES, run_widths
 from pipeline.numerics.activations import ACTIVATIONS
 from pipeline.numerics.random_features import RandomFeatures
+from pipeline.sweep import Cell, Descent
 
 __all__ = ["EXPERIMENT", "delta", "sufficient_width"]
 
@@ -97,10 +98,16 @@ def _square_beyond(n: int, norm: float, bound: float) -> float:
     return float(chance * (n * bound**2 + 2 * norm**2 * (1 + np.sqrt(n) / t)))
 
 
+def _memory(cell: Cell, descent: Descent | None) -> float:
+    """Estimate the memory: the rows of Phi, joined and squared, and matrices of shape (n, n)."""
+    return FLOAT * cell.n * (3.0 * max(cell.widths) + 4.0 * cell.n)
+
+
 EXPERIMENT = Experiment(
     VARIABLES,
     _run_seed,
     gram_seconds,
+    _memory,
     unit_norm=True,
     activations=tuple(name for name, activation in ACTIVATIONS.items() if activation.concentrates),
 )

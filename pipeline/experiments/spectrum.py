@@ -11,8 +11,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.experiments.base import Experiment, SeedResult, SeedTrial, Variable
-from pipeline.experiments.features import SHARED_VARIABLES, kernel_seconds, run_widths
+from pipeline.experiments.base import FLOAT, Experiment, SeedResult, SeedTrial, Variable
+from pipeline.experiments.features import SHARED_VARIABLES, kernel_memory, kernel_seconds, run_widths
 from pipeline.numerics.random_features import RandomFeatures, descending_singular_values
 from pipeline.sweep import Cell, Descent
 
@@ -41,4 +41,9 @@ def _seconds(cell: Cell, descent: Descent | None) -> float:
     return kernel_seconds(cell.n, cell.widths) + svd
 
 
-EXPERIMENT = Experiment(VARIABLES, _run_seed, _seconds)
+def _memory(cell: Cell, descent: Descent | None) -> float:
+    """Estimate the memory: the rows of Phi, joined, and copied by the SVD."""
+    return max(kernel_memory(cell.n), FLOAT * 3.3 * cell.n * max(cell.widths))
+
+
+EXPERIMENT = Experiment(VARIABLES, _run_seed, _seconds, _memory)

@@ -21,6 +21,7 @@ from pipeline.descent.dispatch import DERIVATIVES
 from pipeline.descent.loop import train
 from pipeline.descent.network import Network
 from pipeline.experiments.base import (
+    FLOAT,
     Experiment,
     SeedResult,
     SeedTrial,
@@ -29,7 +30,7 @@ from pipeline.experiments.base import (
     blank,
     visit_widths,
 )
-from pipeline.experiments.training import initial_network, step_seconds
+from pipeline.experiments.training import descent_memory, initial_network, step_seconds
 from pipeline.numerics.streams import Role
 from pipeline.sweep import Cell, Descent
 
@@ -142,10 +143,17 @@ def _seconds(cell: Cell, descent: Descent | None) -> float:
     return total
 
 
+def _memory(cell: Cell, descent: Descent | None) -> float:
+    """Estimate the memory: that of the descent, and the Jacobian with its factorisation."""
+    p = parameter_count(max(cell.widths), cell.d, cell.depth)
+    return descent_memory(cell, descent) + FLOAT * 3.2 * cell.n * p
+
+
 EXPERIMENT = Experiment(
     VARIABLES,
     _run_seed,
     _seconds,
+    _memory,
     independent=True,
     descends=True,
     balanced=True,

@@ -15,7 +15,7 @@ from pipeline.descent import closed_form as output
 from pipeline.descent.architecture import parameter_count
 from pipeline.descent.loop import DIVERGED, Training, train
 from pipeline.descent.network import Network, balanced
-from pipeline.experiments.base import SeedTrial, Variable, WidthResult
+from pipeline.experiments.base import FLOAT, SeedTrial, Variable, WidthResult
 from pipeline.numerics.activations import ACTIVATIONS
 from pipeline.numerics.streams import Role
 from pipeline.sweep import Cell, Descent
@@ -27,6 +27,7 @@ __all__ = [
     "PER_STEP",
     "TRAINING",
     "descend_width",
+    "descent_memory",
     "descent_seconds",
     "initial_network",
     "output_layer_result",
@@ -176,6 +177,13 @@ def descent_seconds(cell: Cell, descent: Descent | None) -> float:
     """Estimate the time of all widths of one seed on one core."""
     assert descent is not None
     return 1e-3 + sum(width_seconds(cell, k, expected_steps(cell, k, descent)) for k in cell.widths)
+
+
+def descent_memory(cell: Cell, descent: Descent | None) -> float:
+    """Estimate the memory of the widest network in bytes: its layers, its weights and the NTK."""
+    n, k, layers = cell.n, max(cell.widths), cell.depth
+    weights = k * cell.d + (layers - 1) * k**2
+    return FLOAT * (3.0 * n**2 + 3.0 * layers * k * n + 3.0 * weights + 2.0 * n * cell.d)
 
 
 def width_seconds(cell: Cell, k: int, steps: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.blocks import block_shape
-from pipeline.errors import StoreError
+from pipeline.errors import LIMITS, StoreError, StoreExists
 from pipeline.store.arrays import layout_of, read_array
 from pipeline.store.differences import differences
 from pipeline.store.location import StorePath, locate
@@ -27,13 +28,19 @@ __all__ = ["check_target", "create", "drafting", "open_or_create"]
 def open_or_create(path: StorePath, sweep: Sweep) -> Store:
     """Return the store of a sweep; make it if nothing is at `path`.
 
+    Of several runs that make it at once, one succeeds and the others open its store.
+
     Raises
     ------
     StoreError
         The path holds something else or a store of another sweep, or may not be written.
     """
     check_target(path, sweep)
-    return Store(path, sweep) if locate(path).exists() else create(path, sweep)
+    if not locate(path).exists():
+        with suppress(StoreExists):
+            return create(path, sweep)
+        check_target(path, sweep)
+    return Store(path, sweep)
 
 
 def check_target(path: StorePath, sweep: Sweep) -> None:
@@ -86,6 +93,13 @@ def create(path: StorePath, sweep: Sweep, seeds_per_chunk: int | None = None) ->
         The sweep that the store is for.
     seeds_per_chunk
         Extent of chunks along `seed`, with all widths in one chunk; by estimated cost if None.
+
+    Raises
+    ------
+    StoreExists
+        Another run has made the store meanwhile.
+    StoreError
+        The store cannot be written.
     """
     shape = (len(sweep.width), seeds_per_chunk) if seeds_per_chunk else block_shape(sweep)
     with drafting(path) as draft:
@@ -100,6 +114,8 @@ def drafting(path: StorePath) -> Iterator[Path]:
 
     Raises
     ------
+    StoreExists
+        Another run has made the store meanwhile.
     StoreError
         The draft cannot be written or published.
     """
@@ -109,9 +125,12 @@ def drafting(path: StorePath) -> Iterator[Path]:
         draft.parent.mkdir(parents=True, exist_ok=True)
         yield draft
     except OSError as error:
+        if error.errno in (None, errno.EEXIST, errno.ENOTEMPTY) and locate(path).exists():
+            raise StoreExists(f"store {path}: exists by now; give a new path with -o") from None
+        elsewhere = "give a path with -o on a disk that has room and that you may write to"
         raise StoreError(
             f"store {path}: cannot be made ({error.strerror or error}); "
-            "give a path with -o on a disk that has room and that you may write to"
+            f"{LIMITS.get(error.errno or 0, elsewhere)}"
         ) from None
     finally:
         shutil.rmtree(draft, ignore_errors=True)

@@ -70,6 +70,7 @@ def test_a_sweep_runs_and_can_be_queried_fitted_and_drawn(widthlaw, write_sweep,
     ran = widthlaw("run", write_sweep(n="[6, 12, 24]"), "-o", path, "--workers", 2)
     assert ran.returncode == 0, ran.stderr
     assert "dashboard at http://127.0.0.1" in ran.stderr
+    assert "any user of this machine can read it" in ran.stderr
     assert ran.stdout == ""
     assert widthlaw("status", path).returncode == 0
     rows = widthlaw("query", path, "n == 12 and seed < 2", "--columns", "sigma_min", "--csv").stdout
@@ -209,7 +210,8 @@ def test_workers_that_start_see_no_interrupt(command, write_sweep, tmp_path, num
             assert run.poll() is None
         os.killpg(run.pid, number)
     else:
-        assert "dashboard" in run.stderr.readline()
+        while "dashboard" not in run.stderr.readline():
+            assert run.poll() is None
         run.send_signal(number)
     errors = run.communicate(timeout=60)[1]
     assert run.returncode == 130

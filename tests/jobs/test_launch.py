@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import resource
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -76,3 +78,98 @@ def test_contradictory_workers_are_refused(tmp_path, widthlaw, words, message) -
     assert result.returncode == 2
     assert message in result.stderr
     assert not (tmp_path / "t.zarr").exists()
+
+
+def test_of_two_runs_on_a_new_path_the_second_is_told_of_the_first(
+    command, write_sweep, tmp_path
+) -> None:
+    line = [command, "run", write_sweep(n="[60, 80]", seeds=40000), "-o", tmp_path / "a.zarr"]
+    with ExitStack() as stack:
+        runs = []
+        for _ in range(2):
+            process = subprocess.Popen(
+                [*map(str, line), "--workers", "1"], stderr=subprocess.PIPE, text=True
+            )
+            stack.callback(process.communicate)
+            stack.callback(process.kill)
+            runs.append(process)
+        deadline = time.monotonic() + 120
+        while all(run.poll() is None for run in runs):
+            assert time.monotonic() < deadline
+        loser, winner = sorted(runs, key=lambda run: run.poll() is None)
+        assert loser.returncode == 2
+        assert "another run is filling it" in loser.stderr.read()
+        assert winner.poll() is None
+
+
+@pytest.mark.parametrize(
+    ("limit", "value", "line"),
+    [
+        (
+            "RLIMIT_FSIZE",
+            1024,
+            "widthlaw: File too large: raise the limit on the size of files, as",
+        ),
+        ("RLIMIT_NOFILE", 28, "widthlaw: Too many open files: raise the limit on open files, as with"),
+        ("RLIMIT_NOFILE", 32, "widthlaw: Too many open files: raise the limit on open files, as with"),
+    ],
+)
+def test_workers_that_cannot_start_are_told_with_reason_and_repair(
+    command, tmp_path, limit, value, line
+) -> None:
+    number = getattr(resource, limit)
+    result = subprocess.run(
+        [command, "run", "tiny", "-o", str(tmp_path / "a.zarr"), "--workers", "2"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(number, (value, value)),
+    )
+    assert result.returncode == 1
+    memory, *rest = result.stderr.splitlines()
+    assert memory.startswith("memory: ")
+    assert len(rest) == 1
+    assert rest[0].startswith(line)
+
+
+def test_a_run_that_no_worker_could_hold_is_refused_before_anything_starts(
+    widthlaw, write_sweep, tmp_path
+) -> None:
+    line = ["run", write_sweep(n="[1000000]", seeds=1), "-o", tmp_path / "a.zarr"]
+    refused = widthlaw(*line)
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("widthlaw: sweep small: a worker needs about ")
+    assert "n = 1000000 and k = 4000000, but this machine has" in refused.stderr
+    assert refused.stderr.count("\n") == 1
+    assert not (tmp_path / "a.zarr").exists()
+    planned = widthlaw(*line, "--dry-run")
+    assert planned.returncode == 2
+    assert "memory of a worker" in planned.stdout
+    assert widthlaw(*line, "--dry-run", "--force").returncode == 0
+
+
+def test_more_workers_than_fit_into_the_memory_are_told(widthlaw, write_sweep, tmp_path) -> None:
+    line = ["run", write_sweep(), "-o", tmp_path / "a.zarr", "--dry-run"]
+    assert "is safer" in widthlaw(*line, "--workers", 100_000).stderr
+    assert "is safer" not in widthlaw(*line, "--workers", 1).stderr
+
+
+def test_a_submission_is_refused_where_the_profile_gives_a_worker_too_little_memory(
+    widthlaw, write_sweep, tmp_path
+) -> None:
+    profile = tmp_path / "mine.toml"
+    profile.write_text(
+        'system = "slurm"\nworkers = 2\nmemory = "300 MB"\nwalltime = "99:00:00"\nhost = "here"\n'
+    )
+    line = ["submit", write_sweep(n="[4000]", seeds=1), "--profile", profile, "-o", tmp_path / "a.zarr"]
+    refused = widthlaw(*line, "--dry-run")
+    assert refused.returncode == 2
+    assert "a worker of the profile mine has 286.10 MiB" in refused.stderr
+    forced = widthlaw(*line, "--dry-run", "--force")
+    assert forced.returncode == 0, forced.stderr
+
+
+def test_no_dashboard_is_started_if_it_is_not_wanted(tmp_path, widthlaw) -> None:
+    line = ["run", "tiny", "-o", tmp_path / "t.zarr", "--workers", "1", "--no-dashboard"]
+    assert "1 worker, no dashboard\n" in widthlaw(*line).stderr

@@ -1,0 +1,64 @@
+"""The memory that workers need: estimated from the experiment, and compared with what there is.
+
+A worker that needs more is killed by its system, starts again and is killed again, or makes the whole
+machine swap. So a run that cannot succeed is refused before anything starts.
+"""
+
+from __future__ import annotations
+
+from pipeline.errors import InputError
+from pipeline.experiments import experiment_of
+from pipeline.sweep import Cell, Sweep
+
+__all__ = ["check_memory", "trial_memory", "worker_memory"]
+
+PROCESS = 250e6
+"""Bytes of a worker process without its trials: Python and its libraries."""
+
+
+def trial_memory(sweep: Sweep) -> float:
+    """Estimate the memory of the trials of a seed in the cell that needs most, in bytes."""
+    return _memory(sweep, _greatest(sweep))
+
+
+def worker_memory(sweep: Sweep) -> float:
+    """Estimate the largest memory of a worker, in bytes: it runs one seed at a time."""
+    return PROCESS + trial_memory(sweep)
+
+
+def _memory(sweep: Sweep, cell: Cell) -> float:
+    return experiment_of(sweep).memory(cell, sweep.descent)
+
+
+def _greatest(sweep: Sweep) -> Cell:
+    return max(sweep.cells(), key=lambda cell: _memory(sweep, cell))
+
+
+def check_memory(sweep: Sweep, available: float, where: str) -> None:
+    """Refuse a sweep whose trials do not fit into the memory of a worker.
+
+    Parameters
+    ----------
+    sweep
+        The sweep to run.
+    available
+        Bytes that a worker may use.
+    where
+        What has this memory, for the message.
+
+    Raises
+    ------
+    InputError
+        A worker needs more.
+    """
+    from dask.utils import format_bytes
+
+    needed = worker_memory(sweep)
+    if needed <= available:
+        return
+    cell = _greatest(sweep)
+    raise InputError(
+        f"sweep {sweep.name}: a worker needs about {format_bytes(int(needed))} of memory for "
+        f"n = {cell.n} and k = {max(cell.widths)}, but {where} has {format_bytes(int(available))}; "
+        "lower n or the widths, use one with more memory, or start it nevertheless with --force"
+    )

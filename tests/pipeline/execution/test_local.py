@@ -1,0 +1,33 @@
+"""Workers of this machine: they end quietly, and in time."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+BUSY = """
+import sys, time
+import pipeline
+
+def keep_busy():
+    import zarr.core.sync as sync
+    sync._get_loop().call_soon_threadsafe(time.sleep, 60)
+
+if __name__ == "__main__":
+    client = pipeline.local_client(1)
+    client.run(keep_busy)
+    began = time.monotonic()
+    client.close()
+    print(time.monotonic() - began)
+"""
+"""On a busy machine the thread of Zarr gets no time to end; here it is busy itself."""
+
+
+def test_a_worker_whose_zarr_is_busy_ends_quietly_and_in_time(tmp_path) -> None:
+    script = tmp_path / "busy.py"
+    script.write_text(BUSY)
+    line = [sys.executable, str(script)]
+    ended = subprocess.run(line, capture_output=True, text=True, timeout=120, check=False)
+    assert ended.returncode == 0
+    assert ended.stderr == ""
+    assert float(ended.stdout) < 3
