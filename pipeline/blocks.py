@@ -1,8 +1,11 @@
-"""The unit of work: a block is a range of seeds of one cell, and owns whole chunks of the store.
+"""The units of work: a block is a range of seeds of one cell, and a tile the blocks that share chunks.
 
 A block has all widths of its cell, unless one seed of independent widths would take too long: then it
 has some of them. The estimated cost of the most expensive cell sets the size of all blocks, so that
-none takes long. Tasks group cheap blocks until they are worth the scheduler's overhead.
+none takes long. A tile owns whole chunks of the store, and one task computes and writes it. Usually it
+is a single block; only if a sweep has so many cheap cells that its store would have too many files, a
+tile holds the blocks of a rectangle of cells. Tasks group cheap tiles until they are worth the
+scheduler's overhead.
 
 The result of a block is a set of named arrays, all with the axes (widths or 1, seeds, inner): an
 array that the widths of a seed share has one row. It depends on neither Dask nor Zarr.
@@ -10,9 +13,11 @@ array that the widths of a seed share has one row. It depends on neither Dask no
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -24,19 +29,28 @@ from pipeline.sweep import Cell, Sweep
 __all__ = [
     "Block",
     "BlockResult",
+    "Tile",
     "block_shape",
     "blocks",
+    "chunk_extents",
     "empty_result",
     "estimated_seconds",
     "mask_for",
     "rows_for",
     "seed_seconds",
     "tasks",
+    "tiles",
 ]
 
 SHORTEST_BLOCK, LONGEST_BLOCK = 3.0, 30.0
 TASK_SECONDS = 1.0
 TASKS_PER_SWEEP = 64
+
+FILES, TRIALS_PER_FILE = 500, 100
+"""A store has at most this number of files, or one for so many trials, unless blocks take too long."""
+
+FILES_BESIDE_ARRAYS = 2
+"""Of each tile, beside its variables and messages: its statuses, and their digests."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +95,61 @@ class Block:
     def seeds(self) -> slice:
         """Range of indices on the seed axis."""
         return slice(self.start, self.stop)
+
+
+@dataclass(frozen=True)
+class Tile:
+    """Blocks that share chunks of the store: the same widths and seeds of a rectangle of cells.
+
+    Attributes
+    ----------
+    corner, cells
+        Index of its first cell on the leading axes, and the number of cells along each of them.
+    blocks
+        The blocks of those of its cells that can exist, at least one.
+    """
+
+    corner: tuple[int, ...]
+    cells: tuple[int, ...]
+    blocks: tuple[Block, ...]
+
+    @property
+    def first(self) -> Block:
+        """The block of its first cell, whose widths and seeds all others share."""
+        return self.blocks[0]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Numbers of blocks, widths and seeds."""
+        return len(self.blocks), *self.first.shape
+
+    @property
+    def trials(self) -> int:
+        """Number of trials."""
+        return math.prod(self.shape)
+
+    @cached_property
+    def seconds(self) -> float:
+        """Estimated time on one core."""
+        return math.fsum(block.seconds for block in self.blocks)
+
+    @property
+    def rectangle(self) -> tuple[slice, ...]:
+        """Ranges of indices on the leading axes."""
+        return tuple(slice(at, at + n) for at, n in zip(self.corner, self.cells, strict=True))
+
+    @cached_property
+    def places(self) -> tuple[tuple[int, ...], ...]:
+        """Index of each block inside the rectangle."""
+        return tuple(
+            tuple(at - start for at, start in zip(block.cell.index, self.corner, strict=True))
+            for block in self.blocks
+        )
+
+    @property
+    def is_full(self) -> bool:
+        """True if all cells of the rectangle can exist."""
+        return len(self.blocks) == math.prod(self.cells)
 
 
 @dataclass
@@ -167,9 +236,13 @@ def block_shape(sweep: Sweep) -> tuple[int, int]:
     which every reader must open. A long sweep has blocks of at most `LONGEST_BLOCK` seconds, down to a
     single trial if the experiment allows it.
     """
-    costs = {cell: seed_seconds(sweep, cell) for cell in sweep.cells()}
+    return _block_shape(sweep, {cell: seed_seconds(sweep, cell) for cell in sweep.cells()})
+
+
+def _block_shape(sweep: Sweep, costs: Mapping[Cell, float]) -> tuple[int, int]:
     highest = max(costs.values())
-    target = min(LONGEST_BLOCK, max(SHORTEST_BLOCK, estimated_seconds(sweep) / TASKS_PER_SWEEP))
+    total = len(sweep.seeds) * math.fsum(costs.values())
+    target = min(LONGEST_BLOCK, max(SHORTEST_BLOCK, total / TASKS_PER_SWEEP))
     widths = len(sweep.width)
     if highest > target and experiment_of(sweep).independent:
         # The most expensive cell need not have the most expensive range of widths: check all cells.
@@ -177,6 +250,42 @@ def block_shape(sweep: Sweep) -> tuple[int, int]:
             widths = -(-widths // 2)
         highest = target
     return widths, max(1, min(len(sweep.seeds), int(target / highest)))
+
+
+def chunk_extents(sweep: Sweep) -> dict[str, int]:
+    """Return the extents of a chunk along the dimensions of `status`: the shape of a tile.
+
+    A chunk has one cell. If the store would then have too many files (`FILES`), it has more of them,
+    from the last leading axis to the first, as long as a tile takes no longer than `LONGEST_BLOCK`.
+    """
+    costs = {cell: seed_seconds(sweep, cell) for cell in sweep.cells()}
+    widths, seeds = _block_shape(sweep, costs)
+    extents = dict.fromkeys(sweep.axes, 1) | {"width": widths, "seed": seeds}
+    sizes = dict(zip(sweep.dims, sweep.shape, strict=True))
+    seconds = np.zeros(sweep.shape[:-2])
+    for cell, cost in costs.items():
+        seconds[cell.index] = cost * seeds * widths / len(sweep.width)
+    per_tile = len(variables(sweep)) + 1 + FILES_BESIDE_ARRAYS
+    trials = len(costs) * len(sweep.width) * len(sweep.seeds)
+    most = max(FILES, trials // TRIALS_PER_FILE) - 2 * (per_tile + len(sweep.dims))  # the template's
+    for axis in reversed(sweep.axes):
+        while _number_of_tiles(sizes, extents) * per_tile > most and extents[axis] < sizes[axis]:
+            wider = extents | {axis: min(2 * extents[axis], sizes[axis])}
+            if _longest(seconds, [wider[axis] for axis in sweep.axes]) > LONGEST_BLOCK:
+                break
+            extents = wider
+    return extents
+
+
+def _number_of_tiles(sizes: Mapping[str, int], extents: Mapping[str, int]) -> int:
+    return math.prod(-(-sizes[dim] // extents[dim]) for dim in extents)
+
+
+def _longest(seconds: NDArray[np.float64], cells: Iterable[int]) -> float:
+    """Return the time of the longest tile, given the seconds of each cell."""
+    for axis, extent in enumerate(cells):
+        seconds = np.add.reduceat(seconds, np.arange(0, seconds.shape[axis], extent), axis)
+    return float(seconds.max())
 
 
 def _highest_cost(sweep: Sweep, cell: Cell, widths: int) -> float:
@@ -199,17 +308,41 @@ def blocks(sweep: Sweep, widths: int, seeds: int) -> Iterator[Block]:
                 yield Block(part, first, start, stop, seconds * (stop - start))
 
 
-def tasks(todo: Iterable[Block]) -> Iterator[list[Block]]:
-    """Group blocks into tasks of `TASK_SECONDS` or more.
+def tiles(sweep: Sweep, extents: Mapping[str, int]) -> Iterator[Tile]:
+    """Yield all tiles of a sweep, in the order of the store.
+
+    Parameters
+    ----------
+    sweep
+        The sweep.
+    extents
+        Extents of a chunk along the dimensions of `status`.
+    """
+    by_index: dict[tuple[int, ...], list[Block]] = {}
+    for block in blocks(sweep, extents["width"], extents["seed"]):
+        by_index.setdefault(block.cell.index, []).append(block)
+    steps = [range(0, len(sweep.values(axis)), extents[axis]) for axis in sweep.axes]
+    for corner in itertools.product(*steps):
+        stops = (min(at + step.step, step.stop) for at, step in zip(corner, steps, strict=True))
+        ranges = [range(at, stop) for at, stop in zip(corner, stops, strict=True)]
+        there = [by_index.pop(index) for index in itertools.product(*ranges) if index in by_index]
+        for same in zip(*there, strict=True):  # of all cells, the same widths and seeds
+            yield Tile(corner, tuple(map(len, ranges)), same)
+
+
+def tasks(todo: Iterable[Tile]) -> Iterator[list[Tile]]:
+    """Group tiles into tasks of `TASK_SECONDS` or more.
 
     The most expensive come first, so that all cores finish at about the same time.
     """
-    task: list[Block] = []
-    for block in sorted(todo, key=lambda block: -block.seconds):
-        task.append(block)
-        if math.fsum(member.seconds for member in task) >= TASK_SECONDS:
+    task: list[Tile] = []
+    seconds = 0.0
+    for tile in sorted(todo, key=lambda tile: -tile.seconds):
+        task.append(tile)
+        seconds += tile.seconds
+        if seconds >= TASK_SECONDS:
             yield task
-            task = []
+            task, seconds = [], 0.0
     if task:
         yield task
 

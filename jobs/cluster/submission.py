@@ -21,7 +21,7 @@ from jobs.cluster.profile import Profile
 from jobs.cluster.run_folder import Run, drop_if_gone
 from jobs.cluster.systems import SYSTEMS
 from pipeline import store as stores
-from pipeline.blocks import block_shape, blocks
+from pipeline.blocks import chunk_extents, tiles
 from pipeline.errors import InputError
 from pipeline.execution import memory
 from pipeline.printable import one_line
@@ -82,7 +82,7 @@ def check_memory(sweep: Sweep, profile: Profile) -> None:
 
 
 def _check_lifetime(sweep: Sweep, run: Run, profile: Profile) -> None:
-    longest = max((block.seconds for block in _todo(sweep, run)), default=0.0)
+    longest = max((tile.seconds for tile in _todo(sweep, run)), default=0.0)
     shortest = job_scripts.lifetime_seconds(profile) - job_scripts.stagger_seconds(profile)
     if not run.allocation:
         shortest = min(shortest, job_scripts.lifetime_seconds(profile, profile.controller.walltime))
@@ -101,8 +101,8 @@ def _shortest_walltime(run: Run, profile: Profile) -> int:
 
 def _todo(sweep: Sweep, run: Run) -> Iterator[Any]:
     if locate(run.store).exists():
-        return stores.Store(run.store, sweep).pending_blocks(run.retry_failed)
-    return blocks(sweep, *block_shape(sweep))
+        return stores.Store(run.store, sweep).pending_tiles(run.retry_failed)
+    return tiles(sweep, chunk_extents(sweep))
 
 
 def _enough(seconds: float) -> str:

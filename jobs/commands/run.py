@@ -56,7 +56,7 @@ def plan_records(sweep: Sweep, path: StorePath, retry_failed: bool = False) -> l
     """Return the plan of a run: all of the sweep, or what its store still lacks."""
     from dask.utils import format_bytes
 
-    from pipeline.blocks import block_shape, blocks, tasks
+    from pipeline.blocks import chunk_extents, tasks, tiles
     from pipeline.execution.memory import trial_memory, worker_memory
     from pipeline.experiments import variables
     from pipeline.store import Store, check_target
@@ -65,22 +65,22 @@ def plan_records(sweep: Sweep, path: StorePath, retry_failed: bool = False) -> l
     check_target(path, sweep)
     resumed = locate(path).exists()
     cut = list(
-        Store(path, sweep).pending_blocks(retry_failed)
+        Store(path, sweep).pending_tiles(retry_failed)
         if resumed
-        else blocks(sweep, *block_shape(sweep))
+        else tiles(sweep, chunk_extents(sweep))
     )
     plan = {
         "store": str(path),
         "exists": resumed,
         "identity": sweep.identity[:12],
         "trials": sweep.trials,
-        "trials to compute": sum(block.trials for block in cut),
-        "blocks": len(cut),
+        "trials to compute": sum(tile.trials for tile in cut),
+        "blocks": sum(len(tile.blocks) for tile in cut),
         "tasks": sum(1 for _ in tasks(cut)),
-        "longest block, s": round(max((block.seconds for block in cut), default=0.0), 2),
+        "longest block, s": round(max((tile.seconds for tile in cut), default=0.0), 2),
         "memory of a trial, at most": format_bytes(int(trial_memory(sweep))),
         "memory of a worker": format_bytes(int(worker_memory(sweep))),
-        "new files, at most": len(cut) * (len(variables(sweep)) + 1) + 40,
-        "core-hours": round(sum(block.seconds for block in cut) / 3600, 4),
+        "new files, at most": len(cut) * (len(variables(sweep)) + 3) + 40,
+        "core-hours": round(sum(tile.seconds for tile in cut) / 3600, 4),
     }
     return [{"plan": key, "value": str(value)} for key, value in plan.items()]

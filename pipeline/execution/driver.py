@@ -1,9 +1,9 @@
-"""Running blocks through Dask into the store, in a bounded window.
+"""Running tiles through Dask into the store, in a bounded window.
 
 The driver keeps a few tasks per worker in flight, whatever the size of the sweep: a task computes
-its blocks, writes each to the store as soon as it is done, and returns three numbers. So no worker
+its tiles, writes each to the store as soon as it is done, and returns three numbers. So no worker
 holds results that would be lost with it, and the driver's memory does not grow with the number of
-trials. A task whose workers died is submitted again, and its blocks are filled carefully.
+trials. A task whose workers died is submitted again, and its tiles are filled carefully.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from threadpoolctl import threadpool_limits
 
-from pipeline.blocks import Block, tasks
+from pipeline.blocks import Tile, tasks
 from pipeline.errors import LeaseLost, StoreFull, WorkersLost
 from pipeline.execution.fill import Outcome, fill
 from pipeline.execution.worker import keep_freed_memory, settle
@@ -38,7 +38,7 @@ TASKS_PER_WORKER = 3
 """Tasks in flight: one running, two waiting on the worker, so that it is never idle between tasks."""
 
 MORE_PASSES = 3
-"""Further passes over the store after the first, each for the blocks that are still pending."""
+"""Further passes over the store after the first, each for the tiles that are still pending."""
 
 ANSWER_SECONDS = 5.0
 """Timeout for an answer of all workers; one may hang."""
@@ -68,7 +68,7 @@ def run(
     store
         Path or s3:// URL of the store; made if nothing is there, resumed if it belongs to this sweep.
     client
-        A Dask client whose workers reach the path; None computes in this process, block by block, and
+        A Dask client whose workers reach the path; None computes in this process, tile by tile, and
         makes it keep freed memory (up to 128 MiB, with glibc).
     retry_failed
         Compute failed trials again.
@@ -134,9 +134,9 @@ def _run(
 
     store.clean()
     try:
-        # Several passes: a worker that was thought dead may have restored old statuses of a block.
+        # Several passes: a worker that was thought dead may have restored old statuses of a tile.
         for retry in [retry_failed, *[False] * MORE_PASSES]:
-            work = list(tasks(store.pending_blocks(retry)))
+            work = list(tasks(store.pending_tiles(retry)))
             if not work or ending():
                 break
             with closing(_outcomes(client, store, work, retry, ending)) as outcomes:
@@ -157,7 +157,7 @@ def _run(
 def _outcomes(
     client: Client | None,
     store: Store,
-    work: list[list[Block]],
+    work: list[list[Tile]],
     retry_failed: bool,
     ending: Callable[[], bool],
 ) -> Generator[Outcome, None, None]:
@@ -167,13 +167,13 @@ def _outcomes(
 
 
 def run_task(
-    store: Store, blocks: Iterable[Block], retry_failed: bool = False, carefully: bool = False
+    store: Store, tiles: Iterable[Tile], retry_failed: bool = False, carefully: bool = False
 ) -> Outcome:
-    """Compute and store some blocks on a worker; safe to run twice, even at the same time."""
+    """Compute and store some tiles on a worker; safe to run twice, even at the same time."""
     settle()
     total = Outcome()
-    for block in blocks:
-        total += fill(store, block, retry_failed=retry_failed, carefully=carefully)
+    for tile in tiles:
+        total += fill(store, tile, retry_failed=retry_failed, carefully=carefully)
         if total.full or total.lost:
             break
     log.info("wrote %d trials (%d failed) in %.2f s", total.trials, total.failed, total.seconds)
@@ -182,18 +182,18 @@ def run_task(
 
 def _here(
     store: Store,
-    work: Iterator[list[Block]],
+    work: Iterator[list[Tile]],
     retry_failed: bool,
     ending: Callable[[], bool],
 ) -> Generator[Outcome, None, None]:
-    """Compute blocks one by one in this process."""
+    """Compute tiles one by one in this process."""
     keep_freed_memory()
     with threadpool_limits(limits=1):
-        for blocks in work:
-            for block in blocks:
+        for tiles in work:
+            for tile in tiles:
                 if ending():
                     return
-                yield fill(store, block, retry_failed=retry_failed)
+                yield fill(store, tile, retry_failed=retry_failed)
 
 
 class _Window:
@@ -204,11 +204,11 @@ class _Window:
         self._store = store
         self._retry_failed = retry_failed
         self._has_workers = True
-        self._in_flight: dict[Future[Any], list[Block]] = {}
+        self._in_flight: dict[Future[Any], list[Tile]] = {}
         self._finished: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
 
     def outcomes(
-        self, work: Iterator[list[Block]], ending: Callable[[], bool]
+        self, work: Iterator[list[Tile]], ending: Callable[[], bool]
     ) -> Generator[Outcome, None, None]:
         """Yield the outcomes of all tasks in the order in which they end."""
         from distributed.comm.core import CommClosedError
@@ -235,22 +235,22 @@ class _Window:
         """Return the number of tasks for the workers of this moment; on a cluster they come and go."""
         return TASKS_PER_WORKER * max(1, sum(self._client.nthreads().values()))
 
-    def _submit_up_to(self, size: int, work: Iterator[list[Block]]) -> None:
-        for blocks in islice(work, max(0, size - len(self._in_flight))):
-            self._submit(blocks)
+    def _submit_up_to(self, size: int, work: Iterator[list[Tile]]) -> None:
+        for tiles in islice(work, max(0, size - len(self._in_flight))):
+            self._submit(tiles)
 
-    def _submit(self, blocks: list[Block], carefully: bool = False) -> None:
+    def _submit(self, tiles: list[Tile], carefully: bool = False) -> None:
         # Every task carries the store and its sweep: data kept on workers would be lost with the last.
         future = self._client.submit(
             run_task,
             self._store,
-            blocks,
+            tiles,
             retry_failed=self._retry_failed,
             carefully=carefully,
             pure=False,
-            key=_key(blocks),
+            key=_key(tiles),
         )
-        self._in_flight[future] = blocks
+        self._in_flight[future] = tiles
         future.add_done_callback(self._finished.put)
 
     def _next(self) -> Future[Any] | None:
@@ -272,7 +272,7 @@ class _Window:
     def _finish(self, future: Future[Any], drained: bool) -> Iterator[Outcome]:
         from distributed import KilledWorker
 
-        blocks = self._in_flight.pop(future)
+        tiles = self._in_flight.pop(future)
         if future.status == "finished":
             outcome = future.result()
             future.release()
@@ -285,8 +285,8 @@ class _Window:
             raise error
         if drained:
             return
-        for block in blocks:  # one by one: at most one of them has killed the workers
-            self._submit([block], carefully=error is not None)
+        for tile in tiles:  # one by one: at most one of them has killed the workers
+            self._submit([tile], carefully=error is not None)
 
     def _recall(self) -> None:
         """Cancel the tasks that no worker has begun."""
@@ -310,6 +310,6 @@ class _Window:
         return {key for found in keys.values() for key in found}
 
 
-def _key(blocks: list[Block]) -> tuple[str, tuple[int, ...], int]:
-    first = blocks[0]
-    return (f"block-{uuid.uuid4().hex[:8]}", first.cell.index, first.start)
+def _key(tiles: list[Tile]) -> tuple[str, tuple[int, ...], int]:
+    first = tiles[0]
+    return (f"tile-{uuid.uuid4().hex[:8]}", first.corner, first.first.start)

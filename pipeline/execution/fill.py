@@ -1,9 +1,9 @@
-"""Filling a block on a worker: read its statuses, compute the missing trials, write them.
+"""Filling a tile on a worker: read its statuses, compute the missing trials, write them.
 
-A block that is submitted twice (its worker was thought dead, or two runs overlap for a moment) costs
+A tile that is submitted twice (its worker was thought dead, or two runs overlap for a moment) costs
 one read of its statuses, because its trials are done already.
 
-A block that has killed workers is filled *carefully*: a seed at a time, then a trial at a time, and
+A tile that has killed workers is filled *carefully*: a seed at a time, then a trial at a time, and
 each start is recorded in the store beforehand. So a trial that kills its process is known as one that
 was started and never finished; after `TRIES` starts it fails, and the others get their values.
 """
@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.blocks import Block, BlockResult, mask_for
+from pipeline.blocks import Block, BlockResult, Tile, empty_result, mask_for
 from pipeline.errors import LeaseLost, StoreFull
 from pipeline.execution.compute import compute_block
 from pipeline.store import Store
@@ -70,17 +70,17 @@ class Outcome:
         )
 
 
-def fill(store: Store, block: Block, *, retry_failed: bool = False, carefully: bool = False) -> Outcome:
-    """Compute the missing trials of a block and write them.
+def fill(store: Store, tile: Tile, *, retry_failed: bool = False, carefully: bool = False) -> Outcome:
+    """Compute the missing trials of a tile and write them.
 
     Parameters
     ----------
-    store, block
-        The store, and one of its blocks, which nobody else is writing.
+    store, tile
+        The store, and one of its tiles, which nobody else is writing.
     retry_failed
         Whether failed trials are computed again.
     carefully
-        Whether the block has killed workers before.
+        Whether the tile has killed workers before.
 
     Returns
     -------
@@ -89,35 +89,46 @@ def fill(store: Store, block: Block, *, retry_failed: bool = False, carefully: b
         print a traceback.
     """
     try:
-        missing = store.missing(block, retry_failed)
+        missing = store.missing(tile, retry_failed)
         if not missing.any():
             return Outcome()
         if carefully:
-            return _fill_carefully(store, block, missing)
-        return _fill(store, block, missing)
+            return _fill_carefully(store, tile, missing)
+        return _fill(store, tile, missing)
     except StoreFull as error:
         return Outcome(full=str(error.strerror))
     except LeaseLost as error:
         return Outcome(lost=str(error))
 
 
-def _fill(store: Store, block: Block, missing: Mask) -> Outcome:
+def _fill(store: Store, tile: Tile, missing: Mask) -> Outcome:
+    """Compute some trials of a tile, mask of shape (blocks, widths, seeds), and write it."""
+    pairs = list(zip(tile.blocks, missing, strict=True))
+    results = [_computed(store, block, wanted) for block, wanted in pairs]
+    total = Outcome()
+    for result, wanted in zip(results, missing, strict=True):
+        total += _outcome(result, wanted)
+    if not missing.all():  # read as late as possible: another worker may have written trials meanwhile
+        store.check(tile)
+        stored = store.read_tile(tile)
+        for before, result, wanted in zip(stored, results, missing, strict=True):
+            before.update(result, wanted)
+        results = stored
+    store.write(tile, results)
+    return total
+
+
+def _computed(store: Store, block: Block, wanted: Mask) -> BlockResult:
+    if not wanted.any():
+        return empty_result(store.sweep, block)
     log.info(
         "begins %d trials of cell %s, seeds %d:%d",
-        missing.sum(),
+        wanted.sum(),
         block.cell.index,
         block.start,
         block.stop,
     )
-    result = compute_block(store.sweep, block, missing)
-    outcome = _outcome(result, missing)
-    if not missing.all():  # read as late as possible: another worker may have written trials meanwhile
-        store.check(block)
-        stored = store.read(block)
-        stored.update(result, missing)
-        result = stored
-    store.write(block, result)
-    return outcome
+    return compute_block(store.sweep, block, wanted)
 
 
 def _outcome(result: BlockResult, computed: Mask) -> Outcome:
@@ -127,37 +138,39 @@ def _outcome(result: BlockResult, computed: Mask) -> Outcome:
     return Outcome(int(computed.sum()), failed, float(np.nansum(spent)))
 
 
-def _fill_carefully(store: Store, block: Block, missing: Mask) -> Outcome:
+def _fill_carefully(store: Store, tile: Tile, missing: Mask) -> Outcome:
     total = Outcome()
-    starts = _Starts(store.location, block)
-    for seed in np.flatnonzero(missing.any(axis=0)):
-        rows = np.flatnonzero(missing[:, seed])
-        if starts.count(f"{seed}") == 1:
-            total += _fill(store, block, _only(missing, rows, seed))
-            continue
-        for row in rows:
-            trial = _only(missing, row, seed)
-            if starts.count(f"{seed}.{row}") <= TRIES:
-                total += _fill(store, block, trial)
-            else:
-                total += _give_up(store, block, trial)
-    starts.forget()
+    for number, block in enumerate(tile.blocks):
+        starts = _Starts(store.location, block)
+        for seed in np.flatnonzero(missing[number].any(axis=0)):
+            rows = np.flatnonzero(missing[number][:, seed])
+            if starts.count(f"{seed}") == 1:
+                total += _fill(store, tile, _only(missing, number, rows, seed))
+                continue
+            for row in rows:
+                trial = _only(missing, number, row, seed)
+                if starts.count(f"{seed}.{row}") <= TRIES:
+                    total += _fill(store, tile, trial)
+                else:
+                    total += _give_up(store, tile, trial)
+        starts.forget()
     return total
 
 
-def _only(missing: Mask, rows: Any, seed: np.intp) -> Mask:
+def _only(missing: Mask, block: int, rows: Any, seed: np.intp) -> Mask:
     only = np.zeros_like(missing)
-    only[rows, seed] = True
+    only[block, rows, seed] = True
     return only
 
 
-def _give_up(store: Store, block: Block, trial: Mask) -> Outcome:
-    result = store.read(block)
-    result.status[trial] = Status.FAILED
-    result.message[trial] = (
-        f"WorkerKilled: its process died {TRIES} times while it computed this trial alone"
-    )
-    store.write(block, result)
+def _give_up(store: Store, tile: Tile, trial: Mask) -> Outcome:
+    results = store.read_tile(tile)
+    for result, wanted in zip(results, trial, strict=True):
+        result.status[wanted] = Status.FAILED
+        result.message[wanted] = (
+            f"WorkerKilled: its process died {TRIES} times while it computed this trial alone"
+        )
+    store.write(tile, results)
     return Outcome(trials=1, failed=1)
 
 

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.blocks import Block
+from pipeline.blocks import Tile
 from pipeline.sweep import Sweep
 
-__all__ = ["TIMING", "block_label", "differing", "one_platform", "trial_label"]
+__all__ = ["TIMING", "differing", "one_platform", "tile_label", "trial_label"]
 
 RELATIVE, ABSOLUTE = 1e-8, 1e-12
 
@@ -98,9 +98,13 @@ def trial_label(sweep: Sweep, cell_index: tuple[int, ...], width: int, seed: int
     return f"{_cell_label(sweep, cell_index)} width={sweep.width[width]:g} seed={sweep.seeds[seed]}"
 
 
-def block_label(sweep: Sweep, block: Block) -> str:
-    """Return the coordinates of a block: ``d=20 n=100 seeds 4-7``, with widths unless it has all."""
-    label = _cell_label(sweep, block.cell.index)
+def tile_label(sweep: Sweep, tile: Tile) -> str:
+    """Return the coordinates of a tile: ``d=20 n=100-200 seeds 4-7``, with widths unless it has all."""
+    block, last = tile.first, tile.blocks[-1]
+    label = " ".join(
+        f"{axis}={sweep.labels(axis)[at]}" + (f"-{sweep.labels(axis)[end]}" if end != at else "")
+        for axis, at, end in zip(sweep.axes, block.cell.index, last.cell.index, strict=True)
+    )
     if len(block.cell.widths) < len(sweep.width):
         widths = sweep.width[block.widths]
         label += f" width={widths[0]:g}" + (f"-{widths[-1]:g}" if len(widths) > 1 else "")

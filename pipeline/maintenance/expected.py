@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,14 +100,13 @@ class Template:
         Folder of the files.
     sweep
         Sweep of the store.
-    widths, seeds
-        Extents of a chunk.
+    extents
+        Extents of a chunk along the dimensions of `status`.
     """
 
     folder: Path
     sweep: Sweep
-    widths: int
-    seeds: int
+    extents: Mapping[str, int]
 
     def read(self, key: str) -> bytes:
         """Return the bytes of a file."""
@@ -137,7 +136,7 @@ def expected_template(
     StoreError
         The store has lost its shape or extents, or its data file is missing.
     """
-    shape, widths, seeds = _layout(path, location)
+    shape, chunk = _layout(path, location)
     try:
         extents = extents_of(attributes)
         sweep = stores.sweep_from(path, attributes, extents)
@@ -150,24 +149,26 @@ def expected_template(
             f"store {path}: cannot use its attribute extents; restore it from a backup"
         ) from None
     with tempfile.TemporaryDirectory() as folder:
-        write_template(Path(folder, "template"), sweep, widths, seeds)
-        yield Template(Path(folder, "template"), sweep, widths, seeds)
+        sizes = zip(sweep.dims, chunk, strict=True)
+        template = Template(Path(folder, "template"), sweep, dict(sizes))
+        write_template(template.folder, sweep, template.extents)
+        yield template
 
 
-def _layout(path: StorePath, location: Location) -> tuple[tuple[int, ...], int, int]:
-    """Return the shape of a store, and the widths and seeds of a chunk.
+def _layout(path: StorePath, location: Location) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the shape of a store, and of a chunk of `status`.
 
     Each of them is recorded in four places, any of which may be damaged; the majority is right.
     """
     copies = parse_json(_file(location, ROOT)).get("consolidated_metadata")
-    layouts: list[tuple[tuple[int, ...], int, int]] = []
+    layouts: list[tuple[tuple[int, ...], tuple[int, ...]]] = []
     for name in (STATUS, MESSAGE):
         own, copy = parse_json(_file(location, f"{name}/{ROOT}")), nested(copies, "metadata", name)
         for metadata in (own, copy):
             chunk: Any = nested(metadata, "chunk_grid", "configuration").get("chunk_shape")
             shape: Any = metadata.get("shape")
             if _is_shape(shape) and _is_shape(chunk) and len(chunk) == len(shape):
-                layouts.append((tuple(shape), *chunk[-2:]))
+                layouts.append((tuple(shape), tuple(chunk)))
     if not layouts:
         raise StoreError(
             f"store {path}: its shape is lost, because all metadata of {STATUS} and {MESSAGE} are "

@@ -149,8 +149,8 @@ class Gatherer:
         self._exact = one_platform(source.provenance for source in sources)
         self.approximate = 0
 
-    def gather(self, block: Block) -> BlockResult | None:
-        """Return a block with all trials that the sources have; None if no trial has a result.
+    def gather(self, block: Block) -> BlockResult:
+        """Return a block with all trials that the sources have.
 
         Raises
         ------
@@ -165,7 +165,7 @@ class Gatherer:
                 other = source.read(overlap, empty_result(self._union, block))
                 self._check(block, result, other, origin, number)
                 origin[_take_better(result, other)] = number
-        return result if (result.status != Status.PENDING).any() else None
+        return result
 
     def _check(
         self, block: Block, one: BlockResult, other: BlockResult, origin: NDArray[Any], number: int

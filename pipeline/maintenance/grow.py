@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from pipeline import store as stores
-from pipeline.blocks import block_shape, blocks, estimated_seconds
+from pipeline.blocks import chunk_extents, estimated_seconds, tiles
 from pipeline.errors import StoreError
 from pipeline.maintenance.gather import Gatherer, Source, index_by_value
 from pipeline.maintenance.plan import (
@@ -303,22 +303,23 @@ def _write_result(make: Callable[[], Plan], out: StorePath, *, in_place: bool) -
 def _write_draft(draft: Path, plan: Plan) -> int:
     """Fill a draft; return how many trials agree only approximately."""
     union, sources, known = plan.union, plan.sources, plan.known
-    shape = block_shape(union)
+    extents = chunk_extents(union)
     refined = any((known[cell.index] == Knowledge.NOT_REQUESTED).any() for cell in union.cells())
     seconds = estimated_seconds(union, known > Knowledge.NOT_REQUESTED) if refined else None
-    write_template(draft, union, *shape, _provenances(sources), refined_seconds=seconds)
+    write_template(draft, union, extents, _provenances(sources), refined_seconds=seconds)
     gatherer, store = Gatherer(union, sources), stores.Store(draft, union)
-    for block in blocks(union, *shape):
-        here = known[block.cell.index][block.widths, block.seeds]
+    for tile in tiles(union, extents):
+        here = np.stack([known[one.cell.index][one.widths, one.seeds] for one in tile.blocks])
         status = np.where(
             here == Knowledge.NOT_REQUESTED, np.int8(Status.NOT_REQUESTED), np.int8(Status.PENDING)
         )
-        result = gatherer.gather(block)
-        if result is not None and (here == Knowledge.KNOWN).any():
-            result.status = np.where(here == Knowledge.KNOWN, result.status, status)
-            store.write(block, result)
-        elif refined:  # such a store has a chunk of statuses for every block
-            store.write_status(block, status)
+        if (here == Knowledge.KNOWN).any():
+            found = [gatherer.gather(block) for block in tile.blocks]
+            for result, is_known, other in zip(found, here == Knowledge.KNOWN, status, strict=True):
+                result.status = np.where(is_known, result.status, other)
+            store.write(tile, found)
+        elif refined:  # such a store has a chunk of statuses for every tile
+            store.write_statuses(tile, status)
     return gatherer.approximate
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,7 +81,7 @@ def _repaired(
     path: StorePath, location: Location, attributes: dict[str, Any], damages: list[Damage]
 ) -> Repaired:
     reset = {one.keys: one.trials for one in damages if one.remedy == "reset"}
-    kept = _kept_statuses(location, attributes, (keys[0] for keys in reset))
+    kept = _kept_statuses(path, location, attributes, [keys[0] for keys in reset])
     drafts = set(map(str, location.drafts()))
     leftovers = _keys(damages, "remove")
     rewrites = _keys(damages, "rewrite")
@@ -96,7 +96,8 @@ def _repaired(
             write_block(location, {key: raw}, digests=has_digests(attributes))
     for draft in drafts.intersection(leftovers):
         shutil.rmtree(Path(draft), ignore_errors=True)
-    not_requested = sum(int((status != Status.PENDING).sum()) for status in kept.values())
+    code = not_requested_code(attributes) if attributes.get("refined") else Status.NOT_REQUESTED
+    not_requested = sum(int((status == code).sum()) for status in kept.values())
     return Repaired(sum(reset.values()) - not_requested, rewritten, len(leftovers))
 
 
@@ -116,19 +117,25 @@ def _keys(damages: Iterable[Damage], remedy: str) -> list[str]:
 
 
 def _kept_statuses(
-    location: Location, attributes: Mapping[str, Any], keys: Iterable[str]
+    path: StorePath, location: Location, attributes: dict[str, Any], keys: list[str]
 ) -> dict[str, NDArray[np.int8]]:
-    """Return the statuses that blocks keep when they are reset, by the key of their chunk.
+    """Return the statuses that tiles keep when they are reset, by the key of their chunk.
 
-    A refined store keeps a chunk of statuses, in which trials that are not requested stay as they are.
+    Trials that cannot exist stay excluded. A refined store keeps a chunk of statuses for every tile, in
+    which trials that are not requested stay as they are.
     """
-    if not attributes.get("refined"):
-        return {}
-    code = not_requested_code(attributes)
-    return {
-        key: np.where(_statuses(location, key) == code, np.int8(code), np.int8(Status.PENDING))
-        for key in keys
-    }
+    kept: dict[str, NDArray[np.int8]] = {}
+    with expected_template(path, location, attributes) as template:
+        folder = locate(template.folder)
+        for key in keys:
+            if attributes.get("refined"):
+                code, found = not_requested_code(attributes), _statuses(location, key)
+                kept[key] = np.where(found == code, np.int8(code), np.int8(Status.PENDING))
+            if folder.read(key) is not None:
+                excluded = _statuses(folder, key) == Status.EXCLUDED
+                before = kept.get(key, np.array(Status.PENDING, dtype=np.int8))
+                kept[key] = np.where(excluded, np.int8(Status.EXCLUDED), before)
+    return kept
 
 
 def _statuses(location: Location, key: str) -> NDArray[np.int8]:

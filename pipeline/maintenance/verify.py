@@ -1,12 +1,12 @@
 """Finding damage: files of a store that are not what was written.
 
-Every file is read once. Chunks are checked by their checksums and by the digests of their block (since
+Every file is read once. Chunks are checked by their checksums and by the digests of their tile (since
 format 3), metadata and coordinates against the template of the store's own sweep, and the chunks of a
-block against each other: since format version 2 a block with outcomes has all its chunks, and a block
+tile against each other: since format version 2 a tile with outcomes has all its chunks, and a tile
 without has none. Only a refined store may have cells with trials that are not requested, and there
-every block has statuses. Each `Damage` has a remedy:
+every tile has statuses. Each `Damage` has a remedy:
 
-- *reset*: the chunks of a block are removed, `status` first. If that is killed at any moment, it leaves
+- *reset*: the chunks of a tile are removed, `status` first. If that is killed at any moment, it leaves
   either chunks without a status, which are found as damage, or pending trials, which a run computes
   again to the same bits. The unit is a chunk, whose values are known either all or not at all. So if
   the statuses of a refined store are lost, trials that were not requested become pending too.
@@ -27,9 +27,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import store as stores
-from pipeline.blocks import Block, blocks
+from pipeline.blocks import Tile, tiles
 from pipeline.errors import ChunkDamaged
-from pipeline.maintenance.agreement import block_label
+from pipeline.maintenance.agreement import tile_label
 from pipeline.maintenance.expected import (
     RootDamaged,
     Template,
@@ -39,7 +39,7 @@ from pipeline.maintenance.expected import (
     parse_json,
 )
 from pipeline.store import lease
-from pipeline.store.arrays import block_keys
+from pipeline.store.arrays import tile_keys, to_store
 from pipeline.store.chunks import BadChunk, Coder
 from pipeline.store.digests import Digests, digest, digests_key, has_digests, read_digests
 from pipeline.store.location import Location, StorePath, is_url, locate
@@ -145,9 +145,9 @@ class _Inspection:
     def damage(self) -> Iterator[Damage]:
         yield from self._metadata()
         yield from self._coordinates()
+        for tile in tiles(self._sweep, self._template.extents):
+            yield from self._tile(tile)
         yield from self._excluded()
-        for block in blocks(self._sweep, self._template.widths, self._template.seeds):
-            yield from self._block(block)
         yield from self._files()
 
     def _read(self, key: str, most: int | None = None) -> bytes | None:
@@ -172,7 +172,7 @@ class _Inspection:
         name, key
             The array and the chunk.
         accepted
-            Digests of its block; None for a chunk that is bound to nothing.
+            Digests of its tile; None for a chunk that is bound to nothing.
         """
         try:
             coder = self._coders[name]
@@ -238,11 +238,12 @@ class _Inspection:
                 yield Damage("coordinate", name, key, what, remedy="rewrite", keys=(key,))
 
     def _excluded(self) -> Iterator[Damage]:
-        """Check the statuses of cells that cannot exist."""
+        """Check the statuses of tiles all of whose cells cannot exist."""
         folder = self._template.folder
         for file in sorted((folder / STATUS).rglob("*")):
-            if file.is_file() and file.name != ROOT:
-                key = file.relative_to(folder).as_posix()
+            key = file.relative_to(folder).as_posix()
+            if file.is_file() and key not in self._owned:
+                self._owned.add(digests_key(key))
                 what = self._known_chunk(STATUS, key, np.array(Status.EXCLUDED, dtype=np.int8))
                 if what:
                     kind = "damaged" if key in self._present else "missing"
@@ -259,27 +260,26 @@ class _Inspection:
             return "not there" if self._complete or not is_fill else ""
         return "" if np.all(found == expected) else "not the values of the sweep"
 
-    # ---- blocks
+    # ---- tiles
 
-    def _block(self, block: Block) -> Iterator[Damage]:
-        """Check each chunk of a block, and all of them against its statuses."""
-        extents = {"width": self._template.widths, "seed": self._template.seeds}
-        keys = block_keys(self._sweep, block, extents)
+    def _tile(self, tile: Tile) -> Iterator[Damage]:
+        """Check each chunk of a tile, and all of them against its statuses."""
+        keys = tile_keys(self._sweep, tile, self._template.extents)
         key = keys.pop(STATUS)
         bound = digests_key(key)
         self._owned.update(keys.values(), (key, bound))
         reset: dict[str, Any] = {
-            "trials": block.trials,
-            "where": block_label(self._sweep, block),
+            "trials": tile.trials,
+            "where": tile_label(self._sweep, tile),
             "remedy": "reset",
             "keys": (key, *keys.values(), bound),
         }
         accepted, unbound = self._accepted(bound, key)
         status, what = self._chunk(STATUS, key, accepted)
-        what = what or self._odd_status(status)
+        what = what or self._odd_status(tile, status)
         if what:
             yield Damage("damaged", STATUS, key, what, **reset)
-        elif status is None and self._refined:
+        elif status is None and (self._refined or not tile.is_full):
             what = "not there"
             yield Damage("missing", STATUS, key, what, **reset)
         elif unbound and status is not None:
@@ -294,7 +294,7 @@ class _Inspection:
             yield Damage("unfinished", STATUS, key, what, **reset)
 
     def _accepted(self, bound: str, status_key: str) -> tuple[Digests | None, str]:
-        """Return the digests of a block, None if there are none; and why there are none, or ""."""
+        """Return the digests of a tile, None if there are none; and why there are none, or ""."""
         if not self._digests:
             return None, ""
         if not self._asks and bound not in self._present:
@@ -305,21 +305,25 @@ class _Inspection:
             return None, error.what
         return found, "not there" if found is None else ""
 
-    def _odd_status(self, status: NDArray[Any] | None) -> str:
-        """Return what is wrong with the statuses of a block, or ""."""
+    def _odd_status(self, tile: Tile, status: NDArray[Any] | None) -> str:
+        """Return what is wrong with the statuses of a tile, or ""."""
         if status is None:
             return ""
         if not np.isin(status, STORED).all():
             unknown = sorted(set(status.ravel().tolist()).difference(STORED))
             return f"it holds {unknown[0]}, which is no status"
-        if np.isin(status, self._forbidden).any():
+        needed = [np.ones(tile.first.shape, dtype=bool) for _ in tile.blocks]
+        exist = to_store(tile, needed, self._sweep.dims, fill=False)
+        if np.isin(status[exist], self._forbidden).any():
             return "it excludes trials that the sweep needs"
+        if (status[~exist] != Status.EXCLUDED).any():
+            return "it does not exclude trials that cannot exist"
         return ""
 
     def _results(
         self, keys: dict[str, str], accepted: Digests | None, outcomes: bool, reset: dict[str, Any]
     ) -> Iterator[Damage]:
-        """Check the chunks of a block other than `status`."""
+        """Check the chunks of a tile other than `status`."""
         for name, key in keys.items():
             values, what = self._chunk(name, key, accepted)
             if what:

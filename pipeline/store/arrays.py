@@ -7,7 +7,7 @@ arrays of a store, which have one only if the widths of a seed differ.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
@@ -16,7 +16,7 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from pipeline.blocks import Block
+from pipeline.blocks import Block, Tile
 from pipeline.errors import LeaseLost, StoreDamaged, StoreError
 from pipeline.experiments import variables
 from pipeline.store import lease
@@ -29,7 +29,6 @@ from pipeline.sweep import Sweep
 
 __all__ = [
     "OpenStore",
-    "block_keys",
     "damage_as",
     "dims_of_arrays",
     "from_store",
@@ -40,6 +39,8 @@ __all__ = [
     "read_array",
     "region",
     "root_of",
+    "tile_keys",
+    "tile_region",
     "to_store",
 ]
 
@@ -215,12 +216,10 @@ class OpenStore:
         return self._coders[name]
 
     def _encoded(self, name: str, key: str, values: NDArray[Any]) -> bytes:
-        coder = self._coder(name)
-        whole = values.reshape((1,) * (len(coder.layout.dims) - values.ndim) + values.shape)
-        return coder.encode(key.removeprefix(f"{name}/"), whole)
+        return self._coder(name).encode(key.removeprefix(f"{name}/"), values)
 
 
-# ---- the place of a block
+# ---- the place of blocks and tiles
 
 
 def dims_of_arrays(sweep: Sweep) -> dict[str, tuple[str, ...]]:
@@ -229,18 +228,19 @@ def dims_of_arrays(sweep: Sweep) -> dict[str, tuple[str, ...]]:
     return {**own, MESSAGE: sweep.dims, STATUS: sweep.dims}
 
 
-def block_keys(sweep: Sweep, block: Block, extents: Mapping[str, int]) -> dict[str, str]:
-    """Return the chunks that a block owns, array to key in the store, `status` last.
+def tile_keys(sweep: Sweep, tile: Tile, extents: Mapping[str, int]) -> dict[str, str]:
+    """Return the chunks that a tile owns, array to key in the store, `status` last.
 
     Parameters
     ----------
-    sweep, block
-        The block.
+    sweep, tile
+        The tile.
     extents
         Extents of a chunk along the dimensions of `status`.
     """
-    index = {"width": block.first // extents["width"], "seed": block.start // extents["seed"]}
-    index |= dict(zip(sweep.axes, block.cell.index, strict=True))
+    start = dict(zip(sweep.axes, tile.corner, strict=True))
+    start |= {"width": tile.first.first, "seed": tile.first.start}
+    index = {dim: at // extents[dim] for dim, at in start.items()}
     return {
         name: "/".join([name, "c", *(str(index.get(dim, 0)) for dim in dims)])
         for name, dims in dims_of_arrays(sweep).items()
@@ -254,9 +254,36 @@ def region(sweep: Sweep, block: Block, dims: tuple[str, ...]) -> tuple[int | sli
     return tuple(index.get(dim, slice(None)) for dim in dims)
 
 
-def to_store(values: NDArray[Any], dims: tuple[str, ...]) -> NDArray[Any]:
-    """Turn an array of a block, (widths or 1, seeds, inner), into a region of the store."""
-    return values if "width" in dims else values[0]
+def tile_region(sweep: Sweep, tile: Tile, dims: tuple[str, ...]) -> tuple[slice, ...]:
+    """Return the indices of a tile in an array of the store with dimensions `dims`."""
+    index = dict(zip(sweep.axes, tile.rectangle, strict=True))
+    index |= {"width": tile.first.widths, "seed": tile.first.seeds}
+    return tuple(index.get(dim, slice(None)) for dim in dims)
+
+
+def to_store(
+    tile: Tile, values: Sequence[NDArray[Any]], dims: tuple[str, ...], fill: Any
+) -> NDArray[Any]:
+    """Join an array of all blocks of a tile into a region of the store.
+
+    Parameters
+    ----------
+    tile
+        The tile.
+    values
+        For each block the values, (widths or 1, seeds, inner).
+    dims
+        Dimensions of the array in the store.
+    fill
+        Value of the cells that cannot exist.
+    """
+    parts = [array if "width" in dims else array[0] for array in values]
+    if tile.is_full:
+        return np.stack(parts).reshape(tile.cells + parts[0].shape)
+    whole = np.full(tile.cells + parts[0].shape, fill, dtype=parts[0].dtype)
+    for place, part in zip(tile.places, parts, strict=True):
+        whole[place] = part
+    return whole
 
 
 def from_store(values: NDArray[Any], dims: tuple[str, ...]) -> NDArray[Any]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.blocks import block_shape
+from pipeline.blocks import chunk_extents
 from pipeline.errors import LIMITS, StoreError, StoreExists
 from pipeline.store.arrays import layout_of, read_array
 from pipeline.store.differences import differences
@@ -92,7 +92,7 @@ def create(path: StorePath, sweep: Sweep, seeds_per_chunk: int | None = None) ->
     sweep
         The sweep that the store is for.
     seeds_per_chunk
-        Extent of chunks along `seed`, with all widths in one chunk; by estimated cost if None.
+        Extent of chunks along `seed`, with all widths of one cell; by estimated cost if None.
 
     Raises
     ------
@@ -101,9 +101,12 @@ def create(path: StorePath, sweep: Sweep, seeds_per_chunk: int | None = None) ->
     StoreError
         The store cannot be written.
     """
-    shape = (len(sweep.width), seeds_per_chunk) if seeds_per_chunk else block_shape(sweep)
+    extents = chunk_extents(sweep)
+    if seeds_per_chunk:
+        one_cell = dict.fromkeys(sweep.axes, 1)
+        extents = one_cell | {"width": len(sweep.width), "seed": seeds_per_chunk}
     with drafting(path) as draft:
-        write_template(draft, sweep, *shape)
+        write_template(draft, sweep, extents)
         locate(path).publish(draft)
     return Store(path, sweep)
 

@@ -1,7 +1,7 @@
-"""The Store: reads and writes the blocks of one sweep at one location.
+"""The Store: reads and writes the tiles of one sweep at one location.
 
-A block is the only writer of its chunks. `Store.write` puts results first and `status` last, so a
-block that is cut off at any moment is still pending and is computed again, to the same bits. Done is a
+A tile is the only writer of its chunks. `Store.write` puts results first and `status` last, so a
+tile that is cut off at any moment is still pending and is computed again, to the same bits. Done is a
 status, never "not NaN" and never "the chunk exists".
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import errno
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,28 +17,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.blocks import Block, BlockResult, blocks
+from pipeline.blocks import Block, BlockResult, Tile, tiles
 from pipeline.errors import ChunkDamaged, LeaseLost, StoreFull
-from pipeline.experiments import variables
 from pipeline.store.arrays import (
     OpenStore,
-    block_keys,
     damage_as,
     dims_of_arrays,
     from_store,
     layout_of,
-    open_array,
     open_arrays,
     open_store,
     read_array,
     region,
+    tile_keys,
+    tile_region,
     to_store,
 )
 from pipeline.store.location import Location, StorePath, locate
 from pipeline.store.names import MESSAGE, STATUS
 from pipeline.store.reading import check_store, stored_sweep
 from pipeline.store.statuses import statuses_as_read
-from pipeline.store.template import variable_dims
 from pipeline.sweep import Sweep
 from pipeline.trial_status import Status
 
@@ -112,18 +110,23 @@ class Store:
             return []
         return Counter(read_array(self.location, MESSAGE)[failed].tolist()).most_common(limit)
 
-    def pending_blocks(self, retry_failed: bool = False) -> Iterator[Block]:
-        """Yield the blocks with pending trials, or also with failed ones that are to be retried."""
-        array, status = open_array(self.location, STATUS), self.statuses()
-        for block in blocks(self.sweep, *array.chunks[-2:]):
-            if _missing(status[self._trials(block)], retry_failed).any():
-                yield block
+    def tiles(self) -> Iterator[Tile]:
+        """Yield the tiles of the store, which share its chunks."""
+        layout = layout_of(self.location, STATUS)
+        return tiles(self.sweep, dict(zip(layout.dims, layout.chunks, strict=True)))
+
+    def pending_tiles(self, retry_failed: bool = False) -> Iterator[Tile]:
+        """Yield the tiles with pending trials, or also with failed ones that are to be retried."""
+        missing = _missing(self.statuses(), retry_failed)
+        for tile in self.tiles():
+            if missing[tile_region(self.sweep, tile, self.sweep.dims)].any():
+                yield tile
 
     # ---- its blocks
 
-    def missing(self, block: Block, retry_failed: bool = False) -> NDArray[np.bool_]:
-        """Return a mask of the trials of a block that are to be computed, shape (widths, seeds)."""
-        return _missing(self._read(STATUS, self.sweep.dims, block), retry_failed)
+    def missing(self, tile: Tile, retry_failed: bool = False) -> NDArray[np.bool_]:
+        """Return a mask of the trials of a tile that are to be computed, (blocks, widths, seeds)."""
+        return _missing(np.stack(self._split(tile, STATUS, self.sweep.dims)), retry_failed)
 
     def read(self, block: Block) -> BlockResult:
         """Return the results of a block as far as the store has them.
@@ -133,17 +136,34 @@ class Store:
         ChunkDamaged
             A chunk of the block cannot be read.
         """
-        dims = self.sweep.dims
-        status = self._read(STATUS, dims, block)  # first, as it is written last
-        message = np.asarray(self._read(MESSAGE, dims, block), dtype=object)
-        values = {}
-        for variable in variables(self.sweep):
-            dims = variable_dims(self.sweep, variable.dims)
-            values[variable.name] = from_store(self._read(variable.name, dims, block), dims)
-        return BlockResult(values, status, message)
 
-    def check(self, block: Block) -> None:
-        """Check that the chunks of a block are those that were written there.
+        def part(name: str) -> NDArray[Any]:
+            dims = arrays[name]
+            return from_store(self._read(name, region(self.sweep, block, dims)), dims)
+
+        arrays = dims_of_arrays(self.sweep)
+        status = part(STATUS)  # first, as it is written last
+        values = {name: part(name) for name in arrays if name not in (MESSAGE, STATUS)}
+        return BlockResult(values, status, np.asarray(part(MESSAGE), dtype=object))
+
+    def read_tile(self, tile: Tile) -> list[BlockResult]:
+        """Return the results of each block of a tile as far as the store has them.
+
+        Raises
+        ------
+        ChunkDamaged
+            A chunk of the tile cannot be read.
+        """
+        dims = dims_of_arrays(self.sweep)
+        found = {name: self._split(tile, name, dims[name]) for name in reversed(dims)}  # status first
+        statuses, messages = found.pop(STATUS), found.pop(MESSAGE)
+        return [
+            BlockResult({name: parts[i] for name, parts in found.items()}, status, message)
+            for i, (status, message) in enumerate(zip(statuses, messages, strict=True))
+        ]
+
+    def check(self, tile: Tile) -> None:
+        """Check that the chunks of a tile are those that were written there.
 
         Raises
         ------
@@ -151,42 +171,46 @@ class Store:
             One of them belongs elsewhere, or was changed.
         """
         opened = self._opened()
-        opened.check(block_keys(self.sweep, block, opened.extents(self.sweep.dims)))
+        opened.check(tile_keys(self.sweep, tile, opened.extents(self.sweep.dims)))
 
-    def write(self, block: Block, result: BlockResult) -> None:
-        """Write the results of a block, `status` last; the block is the only writer of its chunks.
+    def write(self, tile: Tile, results: Sequence[BlockResult]) -> None:
+        """Write the results of the blocks of a tile, the only writer of its chunks; `status` last.
 
         Raises
         ------
         StoreFull
-            Writing failed; the block is still pending.
+            Writing failed; the tile is still pending.
         LeaseLost
             Another run holds the store, or another store has taken its place; nothing is written.
         """
-        arrays = {**result.values, MESSAGE: result.message, STATUS: result.status}
         dims = dims_of_arrays(self.sweep)
-        self._write(block, {name: to_store(arrays[name], dims[name]) for name in dims})
+        fills = {MESSAGE: "", STATUS: Status.EXCLUDED}
+        parts = [{**one.values, MESSAGE: one.message, STATUS: one.status} for one in results]
+        joined: dict[str, NDArray[Any]] = {}
+        for name, own in dims.items():
+            values: list[NDArray[Any]] = [part[name] for part in parts]
+            joined[name] = to_store(tile, values, own, fills.get(name, np.nan))
+        self._write(tile, joined)
 
-    def write_status(self, block: Block, status: NDArray[np.int8]) -> None:
-        """Write the statuses of a block without any outcome, shape (widths, seeds).
+    def write_statuses(self, tile: Tile, statuses: NDArray[np.int8]) -> None:
+        """Write the statuses of a tile without any outcome, shape (blocks, widths, seeds).
 
         Raises
         ------
         StoreFull, LeaseLost
             As `write` does.
         """
-        self._write(block, {STATUS: status})
+        self._write(tile, {STATUS: to_store(tile, [*statuses], self.sweep.dims, Status.EXCLUDED)})
 
     # ---- upkeep
 
     def reset_failed(self) -> None:
         """Make failed trials pending again; the caller holds the lease."""
-        array = open_array(self.location, STATUS)
-        for block in blocks(self.sweep, *array.chunks[-2:]):
-            status = self._read(STATUS, self.sweep.dims, block)
+        for tile in self.tiles():
+            status = np.stack(self._split(tile, STATUS, self.sweep.dims))
             failed = status == Status.FAILED
             if failed.any():
-                self.write_status(block, np.where(failed, np.int8(Status.PENDING), status))
+                self.write_statuses(tile, np.where(failed, np.int8(Status.PENDING), status))
 
     def clean(self) -> None:
         """Remove leftovers of killed or failed writes in the store and beside it.
@@ -203,13 +227,16 @@ class Store:
 
     # ---- arrays
 
-    def _trials(self, block: Block) -> tuple[int | slice, ...]:
-        return region(self.sweep, block, self.sweep.dims)
+    def _split(self, tile: Tile, name: str, dims: tuple[str, ...]) -> list[NDArray[Any]]:
+        """Return an array of each block of a tile, (widths or 1, seeds, inner)."""
+        whole = self._read(name, tile_region(self.sweep, tile, dims))
+        return [from_store(whole[place], dims) for place in tile.places]
 
-    def _read(self, name: str, dims: tuple[str, ...], block: Block) -> NDArray[Any]:
+    def _read(self, name: str, where: tuple[int | slice, ...]) -> NDArray[Any]:
         with damage_as(ChunkDamaged, self.location, name):
             array = open_arrays(self.location.name, self.location.fingerprint())[name]
-            return np.asarray(array[region(self.sweep, block, dims)])
+            values = np.asarray(array[where])
+            return values if name != MESSAGE else values.astype(object)
 
     def _opened(self) -> OpenStore:
         """Return the store open for writing, after checking that it is still the one to write to."""
@@ -225,11 +252,11 @@ class Store:
             opened.confirm(self.holder)
         return opened
 
-    def _write(self, block: Block, values: dict[str, NDArray[Any]]) -> None:
+    def _write(self, tile: Tile, values: dict[str, NDArray[Any]]) -> None:
         for tries_left in reversed(range(WRITE_TRIES)):
             try:
                 opened = self._opened()
-                keys = block_keys(self.sweep, block, opened.extents(self.sweep.dims))
+                keys = tile_keys(self.sweep, tile, opened.extents(self.sweep.dims))
                 opened.write(keys, values)
                 break
             except OSError as error:

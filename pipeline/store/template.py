@@ -23,6 +23,7 @@ from zarr.codecs import Crc32cCodec, ZstdCodec
 from pipeline.axes import AXES
 from pipeline.blocks import estimated_seconds
 from pipeline.experiments import variables
+from pipeline.store.digests import as_file, digest, digests_key
 from pipeline.store.names import MESSAGE, STATUS
 from pipeline.store.provenance import provenance
 from pipeline.sweep import Sweep
@@ -61,8 +62,7 @@ WIDTH_UNITS = {"k": "k", "k_per_n": "k / n", "kd_per_n": "k d / n"}
 def write_template(
     path: Path,
     sweep: Sweep,
-    widths: int,
-    seeds: int,
+    extents: Mapping[str, int],
     sources: Sequence[Mapping[str, Any]] = (),
     *,
     refined_seconds: float | None = None,
@@ -75,8 +75,8 @@ def write_template(
         An empty or new folder.
     sweep
         The sweep that the store is for.
-    widths, seeds
-        Extents of a chunk, which holds trials of one cell.
+    extents
+        Extents of a chunk along the dimensions of `status`.
     sources
         The provenance of stores whose trials it takes over.
     refined_seconds
@@ -87,13 +87,12 @@ def write_template(
     group = zarr.create_group(str(path), zarr_format=3, attributes=root)
     inner = {dim: len(values) for dim, values in sweep.inner.items()}
     sizes = dict(zip(sweep.dims, sweep.shape, strict=True)) | inner
-    chunks = dict.fromkeys(sweep.axes, 1) | {"width": widths, "seed": seeds}
 
     def array(name: str, dims: tuple[str, ...], dtype: Any, fill: Any, **attributes: Any) -> Any:
         return group.create_array(
             name,
             shape=tuple(sizes[dim] for dim in dims),
-            chunks=tuple(min(chunks.get(dim, sizes[dim]), sizes[dim]) for dim in dims),
+            chunks=tuple(min(extents.get(dim, sizes[dim]), sizes[dim]) for dim in dims),
             dtype=dtype,
             fill_value=fill,
             dimension_names=dims,
@@ -125,9 +124,20 @@ def write_template(
     )
     for index in sweep.excluded():
         status[index] = np.full(sweep.shape[-2:], Status.EXCLUDED, dtype=np.int8)
+    _bind_statuses(path)
     with warnings.catch_warnings():  # xarray reads it, though it is not in the specification yet
         warnings.simplefilter("ignore")
         zarr.consolidate_metadata(str(path))
+
+
+def _bind_statuses(path: Path) -> None:
+    """Write the digests of the statuses that a store has from the beginning."""
+    for file in (path / STATUS / "c").rglob("*"):
+        if file.is_file():
+            key = file.relative_to(path).as_posix()
+            bound = path / digests_key(key)
+            bound.parent.mkdir(exist_ok=True)
+            bound.write_bytes(as_file({key: (digest(key, file.read_bytes()),)}))
 
 
 def _write_coordinate(

@@ -25,6 +25,7 @@ import pipeline
 from analysis import critical_widths, open_store
 from analysis.stores import load_store
 from pipeline import store
+from pipeline.blocks import Tile
 from pipeline.errors import ChunkDamaged, StoreDamaged, StoreError
 from pipeline.maintenance.grow import extend
 from pipeline.maintenance.repair import repair
@@ -106,17 +107,15 @@ def test_no_link_below_a_store_is_followed_for_reading(sound, copy, tmp_path, pl
     assert damage(copy)
     with pytest.raises(StoreError) if place == "status" else pytest.raises(ChunkDamaged):
         if place == ".digests":  # read by whoever writes a block again
-            one = next(store.Store(sound).pending_blocks(), None) or first_block(copy)
+            one = next(store.Store(sound).pending_tiles(), None) or first_tile(copy)
             store.Store(copy).check(one)
         else:
             load_store(copy).sigma_min.sum()
             raise_if_damaged(copy)
 
 
-def first_block(path: Path):
-    from pipeline.blocks import blocks
-
-    return next(blocks(store.stored_sweep(path), 3, 4))
+def first_tile(path: Path) -> Tile:
+    return next(store.Store(path).tiles())
 
 
 def raise_if_damaged(path: Path) -> None:
@@ -390,7 +389,7 @@ def test_a_run_does_not_take_moved_chunks_over(copy, make_sweep) -> None:
     exchange(copy, "sigma_min/c/0/0/0/0", "sigma_min/c/0/0/0/1")
     status = store.Store(copy).statuses()[0, 0, :, :4]
     status[1, 2] = Status.PENDING
-    store.Store(copy).write_status(first_block(copy), status)
+    store.Store(copy).write_statuses(first_tile(copy), status[np.newaxis])
     with pytest.raises(StoreDamaged, match="is not what was written there"):
         pipeline.run(store.stored_sweep(copy), copy)
     with pytest.raises(StoreError, match="is damaged"):

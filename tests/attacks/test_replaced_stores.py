@@ -90,11 +90,11 @@ def test_a_run_whose_store_is_gone_says_so(running, tmp_path, how) -> None:
 
 @pytest.fixture
 def held(tmp_path: Path, make_sweep):
-    """A store with its lease held, as a run sees it, and the first of its blocks."""
+    """A store with its lease held, as a run sees it, and the first of its tiles."""
     made = store.create(tmp_path / "S.zarr", make_sweep(**SMALL), seeds_per_chunk=4)
     with lease.hold(made.location) as held:
         mine = store.Store(made.location, made.sweep, held.holder)
-        yield mine, next(mine.pending_blocks())
+        yield mine, next(mine.pending_tiles())
 
 
 def replaced(path: Path, by: Path) -> None:
@@ -105,32 +105,32 @@ def replaced(path: Path, by: Path) -> None:
 @pytest.mark.attack("replaced stores")
 @pytest.mark.parametrize("filled_before", [False, True])
 def test_the_store_of_another_sweep_is_never_written(held, tmp_path, make_sweep, filled_before) -> None:
-    mine, block = held
+    mine, tile = held
     if filled_before:  # then this process holds the store open already
-        assert fill(mine, block).trials
-        block = next(mine.pending_blocks())
+        assert fill(mine, tile).trials
+        tile = next(mine.pending_tiles())
     other = tmp_path / "other.zarr"
     pipeline.run(make_sweep(entropy=8, **SMALL), other)
     before = files_below(other)
     replaced(tmp_path / "S.zarr", other)
-    assert "another sweep" in fill(mine, block).lost or fill(mine, block).trials == 0
+    assert "another sweep" in fill(mine, tile).lost or fill(mine, tile).trials == 0
     assert files_below(tmp_path / "S.zarr") == before
     with pytest.raises(LeaseLost, match="another sweep"):
-        mine.write(block, mine.read(block))
+        mine.write(tile, mine.read_tile(tile))
 
 
 @pytest.mark.attack("replaced stores")
 def test_another_store_of_the_same_sweep_is_not_written_without_its_lease(
     held, tmp_path, make_sweep
 ) -> None:
-    mine, block = held
+    mine, tile = held
     other = tmp_path / "other.zarr"
     store.create(other, make_sweep(**SMALL), seeds_per_chunk=4)
     replaced(tmp_path / "S.zarr", other)
     before = files_below(tmp_path / "S.zarr")
-    assert "its lease was taken away" in fill(mine, block).lost
+    assert "its lease was taken away" in fill(mine, tile).lost
     with lease.hold(locate(tmp_path / "S.zarr")):
-        assert "taken over" in fill(mine, block).lost
+        assert "taken over" in fill(mine, tile).lost
     assert files_below(tmp_path / "S.zarr") == before
 
 

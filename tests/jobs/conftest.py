@@ -25,8 +25,8 @@ def half(tmp_path_factory, make_sweep):
     """A store in which every other block is done."""
     sweep, path = make_sweep(**KEYS), tmp_path_factory.mktemp("stores") / "half.zarr"
     store.create(path, sweep, seeds_per_chunk=5)
-    for block in list(store.Store(path, sweep).pending_blocks())[::2]:
-        store.Store(path, sweep).write(block, compute_block(sweep, block))
+    for tile in list(store.Store(path, sweep).pending_tiles())[::2]:
+        store.Store(path, sweep).write(tile, [compute_block(sweep, tile.first)])
     return path
 
 

@@ -98,8 +98,8 @@ def test_a_dry_run_counts_pending_trials_and_refuses_what_a_run_would(
 ) -> None:
     path, sweep = tmp_path / "a.zarr", make_sweep()
     store.create(path, sweep, seeds_per_chunk=4)
-    cut = list(store.Store(path, sweep).pending_blocks())
-    store.Store(path, sweep).write(cut[0], compute_block(sweep, cut[0]))
+    cut = list(store.Store(path, sweep).pending_tiles())
+    store.Store(path, sweep).write(cut[0], [compute_block(sweep, cut[0].first)])
     result = widthlaw("run", write_sweep(), "-o", path, "--dry-run")
     assert result.returncode == 0
     left = sweep.trials - cut[0].trials

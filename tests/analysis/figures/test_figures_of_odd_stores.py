@@ -73,9 +73,9 @@ def half_done(path: Path, experiment: str) -> Study:
     """A store whose run was stopped halfway through its blocks."""
     sweep = sweep_of(experiment)
     store.create(path / "half.zarr", sweep, seeds_per_chunk=1)
-    waiting = list(store.Store(path / "half.zarr", sweep).pending_blocks())
-    for block in islice(waiting, len(waiting) // 2 or 1):
-        store.Store(path / "half.zarr", sweep).write(block, compute_block(sweep, block))
+    waiting = list(store.Store(path / "half.zarr", sweep).pending_tiles())
+    for tile in islice(waiting, len(waiting) // 2 or 1):
+        store.Store(path / "half.zarr", sweep).write(tile, [compute_block(sweep, tile.first)])
     return Study(load_store(path / "half.zarr"))
 
 

@@ -156,8 +156,8 @@ def test_without_pyarrow_the_error_names_the_package(filled, tmp_path, monkeypat
 def test_a_half_done_store_is_described_and_exits_with_three(make_sweep, tmp_path) -> None:
     sweep, path, file = make_sweep(), tmp_path / "half.zarr", tmp_path / "rows.parquet"
     store.create(path, sweep, seeds_per_chunk=4)
-    for block in list(store.Store(path, sweep).pending_blocks())[::2]:
-        store.Store(path, sweep).write(block, compute_block(sweep, block))
+    for tile in list(store.Store(path, sweep).pending_tiles())[::2]:
+        store.Store(path, sweep).write(tile, [compute_block(sweep, tile.first)])
     result = ask(path, "--by", "n", "--stat", "count", "--columns", "k", "-o", file)
     assert result.exit_code == 3
     assert result.stderr == f"{path}: 48 trials pending; the list has what is there\n"

@@ -41,8 +41,8 @@ def test_pending_trials_take_precedence_over_failed_ones(
     sweep = make_sweep(all_failed.parent, **keys)
     path = tmp_path / "both.zarr"
     store.create(path, sweep, seeds_per_chunk=4)
-    block = next(iter(store.Store(path, sweep).pending_blocks()))
-    store.Store(path, sweep).write(block, compute_block(sweep, block))
+    tile = next(iter(store.Store(path, sweep).pending_tiles()))
+    store.Store(path, sweep).write(tile, [compute_block(sweep, tile.first)])
     for verb in ("status", "fit", "query", "plot"):
         result = widthlaw(verb, path)
         assert result.returncode == 3

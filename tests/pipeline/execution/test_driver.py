@@ -192,9 +192,9 @@ def test_a_task_computes_on_one_blas_thread(tmp_path, make_sweep, two_workers) -
         inside: set[int] = set()
 
         def looking():
-            for block in made.pending_blocks():
+            for tile in made.pending_tiles():
                 inside.update(threads())
-                yield block
+                yield tile
 
         threadpool_limits(2, user_api="blas")
         before = threads()

@@ -12,7 +12,6 @@ import xarray as xr
 
 import pipeline
 from pipeline import store as stores
-from pipeline.blocks import blocks
 from pipeline.execution import fill as filling
 from pipeline.execution.fill import TRIES, Outcome, fill
 from pipeline.store import Store
@@ -21,10 +20,10 @@ from pipeline.trial_status import Status
 
 @pytest.fixture
 def cell(tmp_path, make_sweep):
-    """The empty store of a sweep of one cell, with its one block."""
+    """The empty store of a sweep of one cell, with its one tile."""
     store = stores.create(str(tmp_path / "a.zarr"), make_sweep(d="[3]", n="[6]", seeds=4))
-    (block,) = store.pending_blocks()
-    return store, block
+    (tile,) = store.pending_tiles()
+    return store, tile
 
 
 @pytest.fixture
@@ -34,11 +33,11 @@ def reference(tmp_path, cell):
 
 
 def set_pending(store: Store, *trials: tuple[int, int]) -> None:
-    (block,) = blocks(store.sweep, len(store.sweep.width), len(store.sweep.seeds))
+    (tile,) = store.tiles()
     status = store.statuses()[0, 0]
     for width, seed in trials:
         status[width, seed] = Status.PENDING
-    store.write_status(block, status)
+    store.write_statuses(tile, status[np.newaxis])
 
 
 def test_a_block_that_is_filled_already_is_not_computed_again(cell) -> None:
@@ -52,7 +51,7 @@ def test_a_block_that_is_filled_already_is_not_computed_again(cell) -> None:
 def test_only_pending_trials_are_computed_and_all_bits_are_those_of_a_whole_block(
     cell, reference, trials, assert_equal_stores, monkeypatch
 ) -> None:
-    store, block = cell
+    store, tile = cell
     fill(*cell)
     set_pending(store, *trials)
     computed = []
@@ -63,7 +62,7 @@ def test_only_pending_trials_are_computed_and_all_bits_are_those_of_a_whole_bloc
         return compute(sweep, block, wanted)
 
     monkeypatch.setattr(filling, "compute_block", watched)
-    assert fill(store, block).trials == len(trials)
+    assert fill(store, tile).trials == len(trials)
     assert sorted(map(tuple, np.argwhere(computed[0]))) == sorted(trials)
     assert_equal_stores(store.location.name, reference)
 
@@ -72,7 +71,7 @@ def test_trials_that_another_writes_meanwhile_are_kept(
     cell, reference, assert_equal_stores, monkeypatch
 ) -> None:
     """Two workers fill one block: the one that is thought dead goes on computing."""
-    store, block = cell
+    store, tile = cell
     fill(*cell)
     set_pending(store, (0, 0), (1, 2))
     compute = filling.compute_block
@@ -81,11 +80,11 @@ def test_trials_that_another_writes_meanwhile_are_kept(
         result = compute(sweep, block, wanted)
         monkeypatch.setattr(filling, "compute_block", compute)
         set_pending(store, (2, 3))
-        fill(store, block)  # the other has all, that of a third seed too
+        fill(store, tile)  # the other has all, that of a third seed too
         return result
 
     monkeypatch.setattr(filling, "compute_block", overtaken)
-    fill(store, block)
+    fill(store, tile)
     assert store.counts()["pending"] == 0
     assert_equal_stores(store.location.name, reference)
 
@@ -103,8 +102,8 @@ def test_a_run_looks_again_at_what_is_left(cell, reference, assert_equal_stores)
 
 @pytest.mark.parametrize("text", [b"", b"{", b"[]"])
 def test_a_count_of_starts_that_was_cut_off_begins_anew(cell, text) -> None:
-    store, block = cell
-    starts = filling._Starts(store.location, block)
+    store, tile = cell
+    starts = filling._Starts(store.location, tile.first)
     assert store.location.swap(starts._key, None, text)
     assert [starts.count("1"), starts.count("1"), starts.count("2")] == [1, 2, 1]
 
@@ -112,8 +111,8 @@ def test_a_count_of_starts_that_was_cut_off_begins_anew(cell, text) -> None:
 def test_careful_filling_leaves_the_same_bits_and_nothing_beside_them(
     cell, reference, assert_equal_stores
 ) -> None:
-    store, block = cell
-    assert fill(store, block, carefully=True).trials == 12
+    store, tile = cell
+    assert fill(store, tile, carefully=True).trials == 12
     assert_equal_stores(store.location.name, reference)
     assert not [key for key, _ in store.location.files() if ".starts" in key]
 
@@ -121,7 +120,7 @@ def test_careful_filling_leaves_the_same_bits_and_nothing_beside_them(
 KILLER = """
 import os, pickle, signal, sys
 from pipeline.execution import fill as filling
-store, block, killers = pickle.load(sys.stdin.buffer)
+store, tile, killers = pickle.load(sys.stdin.buffer)
 compute = filling.compute_block
 
 def deadly(sweep, block, wanted):
@@ -130,7 +129,7 @@ def deadly(sweep, block, wanted):
     return compute(sweep, block, wanted)
 
 filling.compute_block = deadly
-print(filling.fill(store, block, carefully=True).failed)
+print(filling.fill(store, tile, carefully=True).failed)
 """
 
 

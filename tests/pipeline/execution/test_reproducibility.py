@@ -41,8 +41,8 @@ def test_block_sizes_change_no_bit(tmp_path, sweep, calm, seeds, assert_equal_st
 def test_two_halves_make_a_whole(tmp_path, sweep, calm, assert_equal_stores) -> None:
     path = tmp_path / "a.zarr"
     made = store.create(path, sweep, seeds_per_chunk=2)
-    for block in list(made.pending_blocks())[::2]:
-        made.write(block, compute_block(sweep, block))
+    for tile in list(made.pending_tiles())[::2]:
+        made.write(tile, [compute_block(sweep, tile.first)])
     before = made.counts()
     outcome = pipeline.run(sweep, path)
     assert outcome.trials == before["pending"] == sweep.trials - before["done"]

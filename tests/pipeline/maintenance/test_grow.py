@@ -126,8 +126,8 @@ def test_what_is_there_already_is_no_extension(filled, make_sweep, tmp_path) -> 
 def test_a_partly_filled_store_keeps_what_it_has(make_sweep, tmp_path, assert_equal_stores) -> None:
     path, sweep = tmp_path / "a.zarr", make_sweep()
     store.create(path, sweep, seeds_per_chunk=3)
-    for block in [*store.Store(path, sweep).pending_blocks()][::2]:
-        store.Store(path, sweep).write(block, compute_block(sweep, block))
+    for tile in [*store.Store(path, sweep).pending_tiles()][::2]:
+        store.Store(path, sweep).write(tile, [compute_block(sweep, tile.first)])
     done = store.Store(path).counts()["done"]
     change = extend(path, make_sweep(seeds=10, width="{ k_per_n = [3.0] }"))
     assert change.there == store.Store(path).counts()["done"] == done

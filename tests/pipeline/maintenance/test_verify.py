@@ -14,7 +14,6 @@ import zarr
 
 import pipeline
 from pipeline import store
-from pipeline.blocks import blocks
 from pipeline.errors import StoreError, StoreHeld
 from pipeline.execution.compute import compute_block
 from pipeline.maintenance.recompute import sample
@@ -40,10 +39,10 @@ def sound(tmp_path_factory, make_sweep):
     """A store with all kinds of files: two chunks of seeds, excluded places, messages."""
     path, sweep = tmp_path_factory.mktemp("sound") / "a.zarr", make_sweep(**KEYS)
     store.create(path, sweep, seeds_per_chunk=2)
-    for block in blocks(sweep, 3, 2):
-        result = compute_block(sweep, block)
+    for tile in store.Store(path, sweep).tiles():
+        result = compute_block(sweep, tile.first)
         result.message[0, 0] = MESSAGE
-        store.Store(path, sweep).write(block, result)
+        store.Store(path, sweep).write(tile, [result])
     return path
 
 
@@ -110,8 +109,8 @@ def test_a_pending_store_and_a_half_filled_one_are_sound(tmp_path, make_sweep) -
     path, sweep = tmp_path / "a.zarr", make_sweep(**KEYS)
     store.create(path, sweep, seeds_per_chunk=2)
     assert damage(path) == []
-    block = next(store.Store(path, sweep).pending_blocks())
-    store.Store(path, sweep).write(block, compute_block(sweep, block))
+    tile = next(store.Store(path, sweep).pending_tiles())
+    store.Store(path, sweep).write(tile, [compute_block(sweep, tile.first)])
     assert damage(path) == []
 
 
@@ -182,8 +181,8 @@ def test_damage_names_its_trials(copy) -> None:
 def test_a_write_that_was_cut_off_is_found_and_undone(tmp_path, make_sweep) -> None:
     path, sweep = tmp_path / "a.zarr", make_sweep()
     store.create(path, sweep, seeds_per_chunk=4)
-    block = next(store.Store(path, sweep).pending_blocks())
-    store.Store(path, sweep).write(block, compute_block(sweep, block))
+    tile = next(store.Store(path, sweep).pending_tiles())
+    store.Store(path, sweep).write(tile, [compute_block(sweep, tile.first)])
     (path / "status" / "c" / "0" / "0" / "0" / "0").unlink()
     (one,) = damage(path)
     assert (one.kind, one.trials) == ("unfinished", 12)

@@ -10,7 +10,16 @@ import pytest
 import xarray as xr
 
 from pipeline import store as stores
-from pipeline.blocks import Block, BlockResult, blocks, empty_result, mask_for, rows_for, tasks
+from pipeline.blocks import (
+    Block,
+    BlockResult,
+    chunk_extents,
+    empty_result,
+    mask_for,
+    rows_for,
+    tasks,
+    tiles,
+)
 from pipeline.errors import ChunkDamaged, ParameterError, StoreDamaged
 from pipeline.execution.compute import compute_block
 from pipeline.experiments import SECONDS, TRIAL_SECONDS, variables
@@ -27,7 +36,7 @@ SHARED, PER_WIDTH = "alpha", "sigma_min"
 def half(tmp_path, make_sweep):
     """A store whose blocks hold some of the seeds, with one block in the middle of it."""
     made = stores.create(tmp_path / "a.zarr", make_sweep(), seeds_per_chunk=3)
-    return made, list(made.pending_blocks())[4]
+    return made, list(made.pending_tiles())[4].first
 
 
 def numbered(store: Store, block: Block) -> BlockResult:
@@ -39,6 +48,12 @@ def numbered(store: Store, block: Block) -> BlockResult:
     result.status[...] = Status.DONE
     result.message[...] = [[f"{row},{column}" for column in range(3)] for row in range(3)]
     return result
+
+
+def write(store: Store, block: Block, result: BlockResult) -> None:
+    """Write a block that is a tile of its own."""
+    (tile,) = (tile for tile in store.tiles() if block in tile.blocks)
+    store.write(tile, [result])
 
 
 def equal(one: BlockResult, other: BlockResult) -> None:
@@ -54,9 +69,9 @@ def test_what_is_written_is_read(half) -> None:
     result = numbered(store, block)
     assert result.values[SHARED].shape == (1, 3)
     assert result.values[PER_WIDTH].shape == (3, 3)
-    store.write(block, result)
+    write(store, block, result)
     equal(store.read(block), result)
-    others = list(store.pending_blocks())
+    others = [tile.first for tile in store.pending_tiles()]
     assert block not in others
     assert store.counts() == {word.word: 0 for word in Status} | {
         "pending": store.sweep.trials - 9,
@@ -69,7 +84,7 @@ def test_what_is_written_is_read(half) -> None:
 def test_a_trial_is_stored_at_its_coordinates(half) -> None:
     store, block = half
     result = numbered(store, block)
-    store.write(block, result)
+    write(store, block, result)
     ds = xr.open_zarr(store.location.name).isel(dict(zip(("d", "n"), block.cell.index, strict=True)))
     for row, width in enumerate(store.sweep.width[block.widths]):
         for column, seed in enumerate(store.sweep.seeds[block.seeds]):
@@ -117,7 +132,7 @@ def test_part_of_a_block_is_computed_to_the_same_bits(half) -> None:
 
 def test_a_task_is_small_when_it_is_pickled(tmp_path) -> None:
     store = Store(str(tmp_path / "theorem2.zarr"), load_sweep("theorem2"))
-    cut = blocks(store.sweep, *stores.creation.block_shape(store.sweep))
+    cut = tiles(store.sweep, chunk_extents(store.sweep))
     largest = max(tasks(cut), key=len)
     assert len(pickle.dumps((store, largest))) < 20_000
 
@@ -126,7 +141,7 @@ def test_a_store_that_was_open_is_pickled_without_its_arrays(half) -> None:
     store, block = half
     before = len(pickle.dumps(store))
     result = compute_block(store.sweep, block)
-    store.write(block, result)
+    write(store, block, result)
     assert len(pickle.dumps(store)) < before + 500
     equal(pickle.loads(pickle.dumps(store)).read(block), result)
 
@@ -134,7 +149,7 @@ def test_a_store_that_was_open_is_pickled_without_its_arrays(half) -> None:
 def test_a_store_has_its_sweep_from_its_attributes(half) -> None:
     store, block = half
     result = numbered(store, block)
-    store.write(block, result)
+    write(store, block, result)
     again = Store(store.location.name)
     assert again.sweep == store.sweep
     equal(again.read(block), result)
@@ -146,7 +161,7 @@ def test_a_store_has_its_sweep_from_its_attributes(half) -> None:
 @pytest.mark.parametrize("name", [PER_WIDTH, SHARED, names.STATUS, names.MESSAGE])
 def test_a_damaged_chunk_is_an_error_that_names_store_and_array(half, name) -> None:
     store, block = half
-    store.write(block, compute_block(store.sweep, block))
+    write(store, block, compute_block(store.sweep, block))
     (chunk,) = (file for file in (store.location.path / name / "c").rglob("*") if file.is_file())
     chunk.write_bytes(bytes([chunk.read_bytes()[0] ^ 1]) + chunk.read_bytes()[1:])
     with pytest.raises(ChunkDamaged) as found:

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from pipeline import store
+from pipeline.blocks import chunk_extents
 from pipeline.errors import StoreError, StoreExists
 from pipeline.store.creation import drafting
 from pipeline.store.location import locate
@@ -34,7 +35,7 @@ def test_runs_of_two_sweeps_cannot_make_one_store(make_sweep, tmp_path) -> None:
 
     def make_late() -> None:
         with drafting(path) as draft:
-            write_template(draft, other, 3, 8)
+            write_template(draft, other, chunk_extents(other))
             store.create(path, make_sweep())
             locate(path).publish(draft)
 

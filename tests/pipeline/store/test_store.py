@@ -16,7 +16,7 @@ import zarr
 
 import pipeline
 from pipeline import store
-from pipeline.blocks import block_shape, blocks
+from pipeline.blocks import chunk_extents, tiles
 from pipeline.errors import StoreDamaged, StoreError, StoreFull, StoreHeld
 from pipeline.execution.compute import compute_block
 from pipeline.experiments import variables
@@ -109,15 +109,15 @@ def test_what_a_trial_raises_is_stored_and_the_others_go_on(tmp_path, make_sweep
 def test_a_block_whose_write_fails_is_pending_and_its_status_is_not_there(tmp_path, make_sweep) -> None:
     sweep, path = make_sweep(), tmp_path / "a.zarr"
     made = store.create(path, sweep, seeds_per_chunk=4)
-    block = next(made.pending_blocks())
-    result = compute_block(sweep, block)
+    tile = next(made.pending_tiles())
+    results = [compute_block(sweep, tile.first)]
     (path / "edge" / "c").write_text("a file where a folder should be")
     with pytest.raises(StoreFull):
-        made.write(block, result)
+        made.write(tile, results)
     assert made.counts()["done"] == 0
     (path / "edge" / "c").unlink()
-    made.write(block, result)
-    assert made.counts()["done"] == block.trials
+    made.write(tile, results)
+    assert made.counts()["done"] == tile.trials
     assert not list(path.rglob("*.partial"))
 
 
@@ -221,9 +221,9 @@ def test_a_million_trials_leave_at_most_twenty_thousand_files(make_sweep) -> Non
         seeds=5300,
     )
     assert sweep.trials > 1_000_000
-    cut = list(blocks(sweep, *block_shape(sweep)))
-    assert len(cut) * (len(variables(sweep)) + 1) <= 20_000
-    assert max(block.seconds for block in cut) <= 60
+    cut = list(tiles(sweep, chunk_extents(sweep)))
+    assert len(cut) * (len(variables(sweep)) + 3) <= 20_000
+    assert max(tile.seconds for tile in cut) <= 60
 
 
 def test_one_value_and_a_list_of_one_are_different_layouts(make_sweep, tmp_path) -> None:

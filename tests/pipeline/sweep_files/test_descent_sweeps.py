@@ -135,7 +135,8 @@ def test_the_bits_of_a_store_do_not_depend_on_its_blocks(
 ) -> None:
     sweep = sweep_with()
     pipeline.run(sweep, tmp_path / "whole.zarr")
-    monkeypatch.setattr(creation, "block_shape", lambda sweep: shape)
+    extents = dict.fromkeys(sweep.axes, 1) | dict(zip(("width", "seed"), shape, strict=True))
+    monkeypatch.setattr(creation, "chunk_extents", lambda sweep: extents)
     pipeline.run(sweep, tmp_path / "cut.zarr")
     assert_equal_stores(tmp_path / "whole.zarr", tmp_path / "cut.zarr")
 
