@@ -169,19 +169,22 @@ class Profile(BaseModel):
         return int(value)
 
 
-def _user_folder() -> Path:
-    """Return the folder of the user's own profiles; WIDTHLAW_CONFIG moves it."""
+def _user_folder() -> Path | None:
+    """Return the folder of the user's own profiles; WIDTHLAW_CONFIG moves it. None without a home."""
     import platformdirs
 
     moved = os.environ.get("WIDTHLAW_CONFIG")
-    return (Path(moved) if moved else platformdirs.user_config_path("widthlaw")) / "profiles"
+    try:
+        folder = Path(moved) if moved else platformdirs.user_config_path("widthlaw")
+    except RuntimeError:  # neither HOME nor an entry in the list of users
+        return None
+    return folder / "profiles"
 
 
 def profile_files() -> dict[str, Path]:
     """Return all profiles, name to file: the user's and the bundled ones."""
-    files = [
-        file for folder in (_bundled_folder(), _user_folder()) for file in sorted(folder.glob("*.toml"))
-    ]
+    folders = filter(None, (_bundled_folder(), _user_folder()))
+    files = [file for folder in folders for file in sorted(folder.glob("*.toml"))]
     return {file.stem: file for file in files}
 
 

@@ -86,7 +86,10 @@ def _cache_folder() -> Path | None:
 
 def _user_folder() -> str | None:
     """Return the user's own cache folder of widthlaw; None for a user without a home."""
-    folder = user_cache_dir("widthlaw")
+    try:
+        folder = user_cache_dir("widthlaw")
+    except RuntimeError:  # neither HOME nor an entry in the list of users
+        return None
     return folder if os.path.isabs(folder) else None  # else it would depend on the working folder
 
 
