@@ -156,8 +156,8 @@ def test_paths_are_relative_to_the_profile(tmp_path) -> None:
     ("name", "message"),
     [
         ("slrum", "no such profile (did you mean 'slurm'?); known are address, "),
-        ("{tmp}/none.toml", "none.toml: cannot be read (No such file or directory)"),
-        ("{tmp}/folder.toml", "folder.toml: cannot be read (Is a directory)"),
+        ("{tmp}/none.toml", "none.toml: not found"),
+        ("{tmp}/folder.toml", "folder.toml: got a folder, expected a file"),
         ("{tmp}/bytes.toml", "bytes.toml: cannot be read (it is not text in UTF-8)"),
     ],
 )

@@ -1,4 +1,4 @@
-"""No other user of the machine makes a run fail, wait or execute anything: tried as real other users."""
+"""No other user of the machine makes a run fail, wait or execute code: tried as real other users."""
 
 from __future__ import annotations
 
