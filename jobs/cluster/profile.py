@@ -281,7 +281,7 @@ def _check(profile: Profile, document: Mapping[str, Any], folder: Path, problems
     for key, value in _files(profile).items():
         if not os.path.isfile(_file(value, folder)):
             got = shortened(repr(value))
-            problems.add(key, f"got {got}, expected a file, but {folder / value} is not one")
+            problems.add(key, f"got {got}, expected a file, but {_file(value, folder)} is not one")
 
 
 def _possible_keys(system: str) -> set[str]:

@@ -8,6 +8,7 @@ found, what was expected, how to fix it.
 from __future__ import annotations
 
 import math
+import os
 import statistics
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,7 +16,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from pipeline.axes import Kind, names, optional
 from pipeline.errors import DataError, Problem, SweepError, listing, nearest_name, shortened
 from pipeline.input_files import UnusableFile, read_input
-from pipeline.numerics.datasets import DatasetSpec, file_rows, read_rows, rows_digest
+from pipeline.numerics.data_files import read_rows, rows_digest
+from pipeline.numerics.datasets import DatasetSpec, file_rows
 from pipeline.sweep import Descent, Sweep
 from pipeline.sweep_files.checks import (
     check_amount,
@@ -170,7 +172,7 @@ def _assemble(
     check_amount(sweep, problems)
     if problems.none_of("d", "n", "width", "seeds"):
         check_widths(sweep, problems)
-    if problems.none_of("d", "n", "width", "seeds"):
+    if problems.none_of("dataset", "d", "n", "width", "seeds"):
         check_memory(sweep, experiment, problems)
     if experiment.unit_norm and problems.none_of("dataset"):
         check_unit_norm(sweep, problems)
@@ -232,7 +234,7 @@ def _dataset_spec(item: DatasetTable, folder: Path) -> DatasetSpec:
     angles = tuple(sorted(float(angle) for angle in item.angle))
     if item.path is None:
         return DatasetSpec(item.kind, angles)
-    path = str((folder / item.path).resolve())
+    path = os.path.realpath(folder / item.path)
     return DatasetSpec(item.kind, angles, path, item.normalise, rows_digest(read_rows(path)))
 
 

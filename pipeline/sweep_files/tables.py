@@ -74,13 +74,13 @@ def _file_name(value: str) -> str:
     if not re.fullmatch(r"\w[\w .-]*", value):
         raise ValueError("letters, digits, dots and dashes, because the store is named after it")
     if len(value.encode()) > LONGEST_NAME:
-        raise ValueError(f"at most {LONGEST_NAME} letters, because the store is named after it")
+        raise ValueError(f"at most {LONGEST_NAME} bytes, because the store is named after it")
     return value
 
 
 def _path(value: str) -> str:
-    if not value or re.search(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", value):
-        raise ValueError("the path of a file, without control characters")
+    if not value or re.search(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]", value):
+        raise ValueError("the path of a file, in UTF-8 and without control characters")
     return value
 
 
@@ -241,7 +241,8 @@ def _without(document: dict[str, Any], faulty: list[KeyPath]) -> dict[str, Any]:
         valid["descent"] = {key: descent[key] for key in descent if ("descent", key) not in parts}
     if isinstance(datasets, list):
         kept = [item for i, item in enumerate(datasets) if ("dataset", i) not in parts]
-        valid["dataset"] = kept or required["dataset"]
+        sound = kept and len(datasets) <= MOST_SETTINGS
+        valid["dataset"] = kept if sound else required["dataset"]
     return valid
 
 
