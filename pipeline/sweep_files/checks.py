@@ -215,8 +215,8 @@ def check_listed_widths(
         )
 
 
-def check_amount(sweep: Sweep, problems: Problems) -> None:
-    """Check that a sweep has no more cells, widths and trials than can be listed and stored."""
+def check_amount(sweep: Sweep, problems: Problems) -> bool:
+    """Check that a sweep's cells, widths and trials can be listed and stored; return True if so."""
     cells = math.prod(len(sweep.values(axis)) for axis in sweep.axes)
     widths = cells * len(sweep.width)
     trials = widths * len(sweep.seeds)
@@ -232,6 +232,7 @@ def check_amount(sweep: Sweep, problems: Problems) -> None:
             f"got {widths} combinations with {len(sweep.seeds)} seeds each, expected at most "
             f"{MOST_TRIALS} trials in all; list fewer values, or split the sweep",
         )
+    return widths <= MOST_WIDTHS and trials <= MOST_TRIALS
 
 
 def check_memory(sweep: Sweep, experiment: Experiment, problems: Problems) -> None:

@@ -96,8 +96,7 @@ def _check_together(sweep: Sweep, changed: Sweep, problems: Problems) -> None:
     check_data_files(changed.d, changed.n, changed.dataset, problems)
     check_dimensions(changed.dataset, changed.d, problems)
     check_samples(changed.dataset, changed.n, problems)
-    check_amount(changed, problems)
-    if not problems:
+    if check_amount(changed, problems) and not problems:
         check_widths(changed, problems)
     if not problems:
         check_memory(changed, experiment, problems)

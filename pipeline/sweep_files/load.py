@@ -169,10 +169,9 @@ def _assemble(
         options=_options(file, experiment),
         descent=_descent(file) if experiment.descends else None,
     )
-    check_amount(sweep, problems)
-    if problems.none_of("d", "n", "width", "seeds"):
+    if check_amount(sweep, problems) and problems.none_of("d", "n", "width"):
         check_widths(sweep, problems)
-    if problems.none_of("dataset", "d", "n", "width", "seeds"):
+    if problems.none_of("dataset", "d", "n", "width"):
         check_memory(sweep, experiment, problems)
     if experiment.unit_norm and problems.none_of("dataset"):
         check_unit_norm(sweep, problems)
