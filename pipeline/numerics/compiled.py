@@ -42,6 +42,9 @@ REGISTER = Path("numerics", "activations", "__init__.py")
 PATIENCE = 120.0
 """Seconds for which a process waits for another one that compiles, before it compiles for itself."""
 
+WARNED = "WIDTHLAW_WARNED_OF_CACHE"
+"""Variable of the environment with the last warning about the cache folder."""
+
 log = logging.getLogger("widthlaw")
 
 RELAXED = frozenset({"reassoc", "contract", "nsz", "arcp"})
@@ -73,15 +76,21 @@ def _cache_folder() -> Path | None:
             refused.append(str(error))
             continue
         if refused:
-            log.warning("NUMBA_CACHE_DIR is not used: %s; %s is used instead", refused[0], top)
+            _warn_once(f"NUMBA_CACHE_DIR is not used: {refused[0]}; {top} is used instead")
         return folder
     reasons = "; ".join(refused) or "this user has no home"
-    log.warning(
-        "compiled code is not kept, and every process compiles for itself: %s; set NUMBA_CACHE_DIR to "
-        "a folder of your own that others cannot write",
-        reasons,
+    _warn_once(
+        f"compiled code is not kept, and every process compiles for itself: {reasons}; "
+        "set NUMBA_CACHE_DIR to a folder of your own that others cannot write"
     )
     return None
+
+
+def _warn_once(text: str) -> None:
+    """Log a warning, unless the process that started this one has done so."""
+    if os.environ.get(WARNED) != text:
+        log.warning("%s", text)
+        os.environ[WARNED] = text  # worker processes inherit it
 
 
 def _user_folder() -> str | None:

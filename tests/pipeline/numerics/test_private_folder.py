@@ -185,6 +185,12 @@ def test_without_a_folder_a_run_compiles_for_itself(run, shared, prepared) -> No
     assert not (shared / "~").exists()
 
 
+def test_a_process_does_not_repeat_the_warning_of_the_one_that_started_it(run, shared) -> None:
+    again = f"{FOLDER}\nimport subprocess, sys; subprocess.run([sys.executable, '-c', {FOLDER!r}])"
+    done = run(again, NUMBA_CACHE_DIR=of_a_stranger(shared))
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+
+
 def test_what_a_stranger_plants_in_an_open_cache_is_not_run(run, shared) -> None:
     """The stranger makes the cache by a run of his own, puts in his pickle, and opens it to all."""
     cache, hit = made(shared / "numba", STRANGER, 0o700), shared / "hit"
