@@ -178,15 +178,16 @@ class _Lines:
 
 def _records(file: BinaryIO, name: str) -> Iterator[tuple[int, list[str]]]:
     """Yield the number of the last line of each record, and its fields; skip empty lines."""
-    lines = _Lines(io.TextIOWrapper(file, encoding="utf-8-sig", newline=""), name)
-    reader = csv.reader(lines)
-    try:
-        for record in reader:
-            lines.letters = 0
-            if record:
-                yield reader.line_num, record
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{name}: not readable as text ({shortened(str(error))})") from None
+    with io.TextIOWrapper(file, encoding="utf-8-sig", newline="") as text:
+        lines = _Lines(text, name)
+        reader = csv.reader(lines)
+        try:
+            for record in reader:
+                lines.letters = 0
+                if record:
+                    yield reader.line_num, record
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise DataError(f"{name}: not readable as text ({shortened(str(error))})") from None
 
 
 def _read_csv(file: BinaryIO, name: str) -> Array:
