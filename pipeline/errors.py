@@ -31,7 +31,11 @@ __all__ = [
     "nearest_name",
     "not_one_of",
     "remedy",
+    "shortened",
 ]
+
+LONGEST = 200
+"""Letters of a value that a message repeats; a hostile file can hold a million."""
 
 
 class InputError(ValueError):
@@ -189,10 +193,16 @@ def listing(where: str, problems: Iterable[Problem]) -> str:
 def not_one_of(name: str, names: Iterable[str]) -> str:
     """Return the text for a name that is not among the known ones, with the nearest of them."""
     known = list(names)
-    return f"got {name!r}{nearest_name(name, known)}, expected one of {', '.join(known)}"
+    return f"got {shortened(repr(name))}{nearest_name(name, known)}, expected one of {', '.join(known)}"
 
 
 def nearest_name(name: str, names: Iterable[str]) -> str:
     """Return " (did you mean 'relu'?)" with the known name nearest to a misspelt one, or ""."""
-    close = difflib.get_close_matches(name.lower(), list(names), n=1)
+    close = difflib.get_close_matches(name[:LONGEST].lower(), list(names), n=1)
     return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def shortened(text: str) -> str:
+    """Return a text without the middle part if it is too long for a message."""
+    half = LONGEST // 2
+    return text if len(text) <= LONGEST else f"{text[:half]} ... {text[-half:]}"

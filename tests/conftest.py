@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import resource
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -117,6 +119,33 @@ def widthlaw(command: str) -> Callable[..., subprocess.CompletedProcess[str]]:
     def run(*arguments: object) -> subprocess.CompletedProcess[str]:
         line = [command, *map(str, arguments)]
         return subprocess.run(line, capture_output=True, text=True, timeout=300, check=False)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def refused_at_once(command: str) -> Callable[..., str]:
+    """Run the console script on something hostile; return its one line, after checking the bounds.
+
+    The bounds are 30 seconds and 2 GB of addresses, of which the libraries alone take a half.
+    """
+
+    def run(*arguments: object, cwd: Path | None = None) -> str:
+        done = subprocess.run(
+            [command, *map(str, arguments)],
+            cwd=cwd,
+            env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (2 * 10**9, 2 * 10**9)),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+        assert done.returncode == 2, done.stderr[-2000:]
+        assert (done.stdout, done.stderr.count("\n")) == ("", 1), done.stderr[-2000:]
+        assert len(done.stderr) < 1000
+        return done.stderr
 
     return run
 

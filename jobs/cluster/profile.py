@@ -10,7 +10,6 @@ import importlib.resources
 import os
 import re
 import sys
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,7 +25,9 @@ from pydantic import (
 from pydantic import ValidationError as PydanticError
 
 from jobs.cluster.systems import SYSTEMS
-from pipeline.errors import InputError, listing, nearest_name
+from pipeline.errors import InputError, listing, nearest_name, shortened
+from pipeline.input_files import UnusableFile, read_input
+from pipeline.sweep_files.documents import LARGEST, BadDocument, read_document
 from pipeline.sweep_files.toml import CLOSED, Problems, name_of, problems_of
 
 __all__ = ["Profile", "ProfileError", "is_bundled", "load_profile", "profile_files"]
@@ -48,7 +49,7 @@ class ProfileError(InputError):
 
 def _seconds(value: object) -> int:
     parts = re.fullmatch(
-        r"(?:(\d+)-)?(\d+):([0-5]\d):([0-5]\d)", value if isinstance(value, str) else ""
+        r"(?:(\d{1,5})-)?(\d{1,5}):([0-5]\d):([0-5]\d)", value if isinstance(value, str) else ""
     )
     days, hours, minutes, seconds = (int(part or 0) for part in parts.groups()) if parts else (0,) * 4
     total = ((days * 24 + hours) * 60 + minutes) * 60 + seconds
@@ -59,7 +60,7 @@ def _seconds(value: object) -> int:
 
 def _bytes(value: object) -> int:
     text = value if isinstance(value, str) else ""
-    parts = re.fullmatch(r"(\d+(?:\.\d+)?) ?([kMGT])(i?)B", text)
+    parts = re.fullmatch(r"(\d{1,12}(?:\.\d{1,12})?) ?([kMGT])(i?)B", text)
     number, prefix, binary = parts.groups() if parts else ("0", "k", "")
     size = int(float(number) * (1024 if binary else 1000) ** ("kMGT".index(prefix) + 1))
     if size < LEAST_MEMORY:
@@ -169,19 +170,22 @@ class Profile(BaseModel):
         return int(value)
 
 
-def _user_folder() -> Path:
-    """Return the folder of the user's own profiles; WIDTHLAW_CONFIG moves it."""
+def _user_folder() -> Path | None:
+    """Return the folder of the user's own profiles; WIDTHLAW_CONFIG moves it. None without a home."""
     import platformdirs
 
     moved = os.environ.get("WIDTHLAW_CONFIG")
-    return (Path(moved) if moved else platformdirs.user_config_path("widthlaw")) / "profiles"
+    try:
+        folder = Path(moved) if moved else platformdirs.user_config_path("widthlaw")
+    except RuntimeError:  # neither HOME nor an entry in the list of users
+        return None
+    return folder / "profiles"
 
 
 def profile_files() -> dict[str, Path]:
     """Return all profiles, name to file: the user's and the bundled ones."""
-    files = [
-        file for folder in (_bundled_folder(), _user_folder()) for file in sorted(folder.glob("*.toml"))
-    ]
+    folders = filter(None, (_bundled_folder(), _user_folder()))
+    files = [file for folder in folders for file in sorted(folder.glob("*.toml"))]
     return {file.stem: file for file in files}
 
 
@@ -219,25 +223,24 @@ def load_profile(name_or_path: str | Path, folder: Path | None = None) -> Profil
         if str(name_or_path) not in known:
             meant = nearest_name(str(name_or_path), known)
             raise ProfileError(
-                f"profile {name_or_path}: no such profile{meant}; known are {', '.join(known)}, or "
-                "give a path that ends with .toml"
+                f"profile {shortened(str(name_or_path))}: no such profile{meant}; "
+                f"known are {', '.join(known)}, or give a path that ends with .toml"
             )
         path = known[str(name_or_path)]
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not text in UTF-8"
+        text = read_input(path, LARGEST)
+    except UnusableFile as error:
         raise ProfileError(
-            f"profile {path}: cannot be read ({why}); `widthlaw profiles` lists the readable ones"
+            f"profile {path}: {error}; `widthlaw profiles` lists the readable ones"
         ) from None
     return _parsed(text, path.absolute(), folder or path.absolute().parent)
 
 
 def _parsed(text: str, path: Path, folder: Path) -> Profile:
     try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ProfileError(f"profile {path}: not valid TOML: {error}") from None
+        document = read_document(text)
+    except BadDocument as error:
+        raise ProfileError(f"profile {path}: {error}") from None
     profile, problems = _read(document)
     if "system" in profile.model_fields_set:
         _check(profile, document, folder, problems)
@@ -276,8 +279,9 @@ def _check(profile: Profile, document: Mapping[str, Any], folder: Path, problems
     if (profile.tls_cert is None) != (profile.tls_key is None):
         problems.add("tls_cert", "needs tls_key, and tls_key needs it; give both")
     for key, value in _files(profile).items():
-        if not _file(value, folder).is_file():
-            problems.add(key, f"got {value!r}, expected a file, but {_file(value, folder)} is not one")
+        if not os.path.isfile(_file(value, folder)):
+            got = shortened(repr(value))
+            problems.add(key, f"got {got}, expected a file, but {_file(value, folder)} is not one")
 
 
 def _possible_keys(system: str) -> set[str]:
@@ -323,4 +327,4 @@ def _files(profile: Profile) -> dict[str, str]:
 
 def _file(name: str, folder: Path) -> Path:
     """Return the path of a file that a profile names, relative to the profile's folder."""
-    return folder / Path(name).expanduser()
+    return folder / os.path.expanduser(name)  # the method of Path fails for unknown users

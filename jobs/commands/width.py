@@ -36,6 +36,9 @@ PROOF = "theorem2-proof"
 SEEDS, AROUND = 4, (0.7, 0.9, 1.15, 1.5, 2.0)
 """The first sweep: number of draws, and widths relative to the predicted one."""
 
+NAME_LETTERS = 30
+"""Letters of a file's name that the name of its sweep takes; each has at most four bytes."""
+
 MOST_WIDTH = 2**20
 """Largest width of the first sweep; the refinement starts here if the prediction is larger."""
 
@@ -148,16 +151,20 @@ def own_sweep(data: Path, n: int, activation: str, threshold: float) -> Sweep:
     InputError
         The rows cannot be used, or the activation is unknown.
     """
-    from pipeline.errors import InputError
+    from pipeline.errors import InputError, shortened
     from pipeline.experiments import EXPERIMENTS
+    from pipeline.input_files import UnusableFile, open_input
     from pipeline.numerics.activations import ACTIVATIONS
     from pipeline.sweep_files.extents import with_extents
     from pipeline.sweep_files.load import parse_sweep
 
     if n < 2:
         raise InputError(f"width: --n {n}: needs at least two rows; expected 2 or more")
-    if not data.is_file():
-        raise InputError(f"width {data}: not found; give a .npy file of shape (samples, d) or a .csv")
+    try:
+        open_input(data, sys.maxsize).close()
+    except UnusableFile as error:
+        repair = "; give a .npy file of shape (samples, d) or a .csv" if error.missing else ""
+        raise InputError(f"width {shortened(str(data))}: {error}{repair}") from None
     covered = EXPERIMENTS[PROOF].activations or ()
     experiment = PROOF if activation in covered or activation not in ACTIVATIONS else "conditioning"
     where = f"width {data}"
@@ -181,12 +188,13 @@ def own_sweep(data: Path, n: int, activation: str, threshold: float) -> Sweep:
 
 
 def _name(data: Path) -> str:
-    words = "".join(letter if letter.isalnum() else "-" for letter in data.stem)
+    """Return a name for the sweep, after the first letters of the file's name."""
+    words = "".join(letter if letter.isalnum() else "-" for letter in data.stem[:NAME_LETTERS])
     return f"width-{words}"
 
 
 def _quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")  # as TOML demands
 
 
 def _predicted(sweep: Sweep, threshold: float) -> float:

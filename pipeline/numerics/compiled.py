@@ -9,14 +9,18 @@ it while the others wait and then load it.
 
 numba's cache is keyed on a function's own file only, not on its callees. Hence one cache folder per
 hash of all compiled sources: another version of widthlaw never runs the machine code of this one.
+What the cache holds is executed. So it lies in a folder that no other user can change; without such a
+folder every process compiles for itself.
 """
 
 from __future__ import annotations
 
 import fcntl
 import hashlib
+import logging
 import os
-import tempfile
+import platform
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -27,11 +31,21 @@ from typing import Any
 import numba
 from platformdirs import user_cache_dir
 
+from pipeline.numerics.private_folder import NotPrivate, private_folder
+
 __all__ = ["compiled", "compiled_sources", "entry", "in_order", "inlined"]
 
 CONFIG: Any = numba.config
 
 REGISTER = Path("numerics", "activations", "__init__.py")
+
+PATIENCE = 120.0
+"""Seconds for which a process waits for another one that compiles, before it compiles for itself."""
+
+WARNED = "WIDTHLAW_WARNED_OF_CACHE"
+"""Variable of the environment with the last warning about the cache folder."""
+
+log = logging.getLogger("widthlaw")
 
 RELAXED = frozenset({"reassoc", "contract", "nsz", "arcp"})
 
@@ -47,11 +61,45 @@ def compiled_sources() -> list[Path]:
     return sorted(found | {Path(__file__), package / REGISTER})
 
 
-def _cache_folder() -> str:
-    """Return the cache folder of compiled code, which is inside `NUMBA_CACHE_DIR` if that is set."""
+def _cache_folder() -> Path | None:
+    """Return the cache folder of compiled code; None if no folder is closed to other users.
+
+    It is inside `NUMBA_CACHE_DIR` if that is set and safe, else inside the user's own cache folder.
+    """
     sources = b"".join(path.read_bytes() for path in compiled_sources())
-    digest = hashlib.sha256(sources).hexdigest()
-    return str(Path(CONFIG.CACHE_DIR or user_cache_dir("widthlaw")) / digest[:16])
+    name = hashlib.sha256(sources).hexdigest()[:16]
+    refused = []
+    for top in filter(None, (CONFIG.CACHE_DIR, _user_folder())):
+        try:
+            folder = private_folder(Path(top), name)
+        except NotPrivate as error:
+            refused.append(str(error))
+            continue
+        if refused:
+            _warn_once(f"NUMBA_CACHE_DIR is not used: {refused[0]}; {top} is used instead")
+        return folder
+    reasons = "; ".join(refused) or "this user has no home"
+    _warn_once(
+        f"compiled code is not kept, and every process compiles for itself: {reasons}; "
+        "set NUMBA_CACHE_DIR to a folder of your own that others cannot write"
+    )
+    return None
+
+
+def _warn_once(text: str) -> None:
+    """Log a warning, unless the process that started this one has done so."""
+    if os.environ.get(WARNED) != text:
+        log.warning("%s", text)
+        os.environ[WARNED] = text  # worker processes inherit it
+
+
+def _user_folder() -> str | None:
+    """Return the user's own cache folder of widthlaw; None for a user without a home."""
+    try:
+        folder = user_cache_dir("widthlaw")
+    except RuntimeError:  # neither HOME nor an entry in the list of users
+        return None
+    return folder if os.path.isabs(folder) else None  # else it would depend on the working folder
 
 
 CACHE_FOLDER = _cache_folder()
@@ -62,8 +110,10 @@ def compiled(function: Callable[..., Any], **more: Any) -> Any:
     # error_model: checks of divisors would prevent vectorisation
     options: Any = {"fastmath": set(RELAXED), "nogil": True, "error_model": "numpy", "cache": True}
     options |= more
+    if CACHE_FOLDER is None:
+        return numba.njit(function, **(options | {"cache": False}))
     elsewhere = CONFIG.CACHE_DIR
-    CONFIG.CACHE_DIR = CACHE_FOLDER
+    CONFIG.CACHE_DIR = str(CACHE_FOLDER)
     try:
         return numba.njit(function, **options)
     except RuntimeError:  # no writable folder: every process compiles for itself
@@ -106,11 +156,43 @@ def entry(function: Callable[..., Any]) -> Any:
 
 @contextmanager
 def _alone() -> Iterator[None]:
-    """Hold this user's lock on compiling, which is released when the process ends, even by a crash."""
-    path = Path(tempfile.gettempdir()) / f"widthlaw-compile-{os.getuid()}.lock"
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    """Hold this user's lock on compiling, which is released when the process ends, even by a crash.
+
+    It only saves work: without a folder for it, or when another process holds it for too long, this
+    process goes on.
+    """
+    handle = _lock_file()
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        if handle is not None:
+            _wait_for(handle)
         yield
     finally:
-        os.close(handle)
+        if handle is not None:
+            os.close(handle)
+
+
+def _lock_file() -> int | None:
+    """Open the lock of this machine, which lies with the compiled code; None if that is impossible."""
+    if CACHE_FOLDER is None:
+        return None
+    path = CACHE_FOLDER / f"compile-{platform.node()}.lock"
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except OSError:
+        return None
+
+
+def _wait_for(handle: int) -> None:
+    """Wait until the lock is ours, for at most `PATIENCE` seconds."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                log.warning("another process compiles for over %g s; this one does not wait", PATIENCE)
+                return
+        except OSError:  # a file system without locks
+            return
+        time.sleep(0.05)

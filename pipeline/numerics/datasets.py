@@ -11,19 +11,17 @@ follow from the record.
 
 from __future__ import annotations
 
-import csv
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import DataError
+from pipeline.numerics.data_files import read_rows, rows_digest
 
-__all__ = ["KINDS", "DatasetSpec", "Kind", "draw", "file_rows", "read_rows", "rows_digest"]
+__all__ = ["KINDS", "DatasetSpec", "Kind", "draw", "file_rows"]
 
 Array = NDArray[np.float64]
 
@@ -196,93 +194,3 @@ def file_rows(spec: DatasetSpec) -> Array:
         rows = _unit(rows / largest)  # squares of huge or tiny numbers leave the range of floats
     rows.flags.writeable = False
     return rows
-
-
-def rows_digest(rows: Array) -> str:
-    """Return the SHA-256 of rows: the identity of a data file, whatever its path."""
-    return hashlib.sha256(repr(rows.shape).encode() + rows.tobytes()).hexdigest()
-
-
-def read_rows(path: str) -> Array:
-    """Read the user's rows from a .npy or .csv file.
-
-    Parameters
-    ----------
-    path
-        The file; .npy holds one 2-D array of numbers, .csv one sample per line (a first line of
-        column names is skipped).
-
-    Returns
-    -------
-    ndarray, shape (samples, d)
-
-    Raises
-    ------
-    DataError
-        The file is missing, neither .npy nor .csv, ragged, not numeric, not finite or empty.
-    """
-    file = Path(path)
-    if not file.is_file():
-        raise DataError(f"data file {path}: not found; dataset.path is relative to the sweep's folder")
-    if file.suffix not in _READERS:
-        raise DataError(f"data file {path}: got the ending {file.suffix!r}, expected .npy or .csv")
-    rows = _READERS[file.suffix](file)
-    if not np.isfinite(rows).all():
-        sample, column = np.argwhere(~np.isfinite(rows))[0]
-        raise DataError(
-            f"data file {path}: sample {sample}, column {column} is {rows[sample, column]}, "
-            "expected finite numbers; drop or fill that sample"
-        )
-    return rows
-
-
-def _read_npy(file: Path) -> Array:
-    try:
-        array = np.load(file, allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
-        raise DataError(f"data file {file}: not a .npy array of numbers ({error})") from None
-    if not isinstance(array, np.ndarray):
-        raise DataError(f"data file {file}: got an archive of arrays, expected one array of numbers")
-    if array.dtype.kind not in "iufb":
-        raise DataError(f"data file {file}: got {array.dtype} values, expected real numbers")
-    if array.ndim != 2 or array.size == 0:
-        raise DataError(
-            f"data file {file}: got an array of shape {array.shape}, expected (samples, d), "
-            "one sample per row"
-        )
-    return np.array(array, dtype=np.float64, order="C")
-
-
-def _read_csv(file: Path) -> Array:
-    try:
-        with file.open(newline="", encoding="utf-8-sig") as lines:
-            reader = csv.reader(lines)
-            records = [(reader.line_num, record) for record in reader if record]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"data file {file}: not readable as text ({error})") from None
-    if records and not any(_is_number(field) for field in records[0][1]):
-        records = records[1:]
-    if not records:
-        raise DataError(f"data file {file}: holds no samples, expected one per line")
-    columns = len(records[0][1])
-    for line, record in records:
-        if len(record) != columns:
-            raise DataError(
-                f"data file {file}, line {line}: got {len(record)} columns, expected {columns} "
-                "as on the lines above"
-            )
-        for field in record:
-            if not _is_number(field):
-                raise DataError(f"data file {file}, line {line}: got {field!r}, expected a number")
-    return np.array([[float(field) for field in record] for _, record in records])
-
-
-def _is_number(field: str) -> bool:
-    try:
-        float(field)
-    except ValueError:
-        return False
-    return "_" not in field  # Python reads 1_0 as 10
-
-
-_READERS: dict[str, Callable[[Path], Array]] = {".npy": _read_npy, ".csv": _read_csv}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ import numpy as np
 
 from pipeline.axes import leading, optional
 from pipeline.errors import not_one_of
+from pipeline.input_files import in_bytes
 from pipeline.numerics.datasets import KINDS, DatasetSpec, file_rows
 from pipeline.sweep import Sweep
 from pipeline.sweep_files.tables import DatasetTable, DescentTable, File
@@ -23,17 +25,25 @@ if TYPE_CHECKING:
     from pipeline.experiments import Experiment
 
 __all__ = [
+    "check_amount",
     "check_data_files",
     "check_descent",
     "check_dimensions",
     "check_distinct",
     "check_experiment",
     "check_listed_widths",
+    "check_memory",
     "check_samples",
     "check_unit_norm",
     "check_values",
     "check_widths",
 ]
+
+MOST_WIDTHS, MOST_TRIALS = 10**6, 10**9
+"""Combinations of the leading axes and a width, each of which is visited by loops; and trials."""
+
+MOST_MEMORY = 2**40
+"""Bytes of the arrays of one trial."""
 
 
 def check_values(file: File, seeds: tuple[int, ...], problems: Problems) -> None:
@@ -41,7 +51,8 @@ def check_values(file: File, seeds: tuple[int, ...], problems: Problems) -> None
     for axis in leading():
         if axis not in ("angle", "dataset"):  # part of the datasets
             check_distinct(axis, file.values(axis), problems)
-    check_distinct("seeds", list(seeds), problems)
+    if not isinstance(file.seeds, int):  # a count gives distinct seeds
+        check_distinct("seeds", list(seeds), problems)
     check_distinct("dataset", [item.kind for item in file.dataset], problems)
     for item in file.dataset:
         _check_dataset(item, problems)
@@ -52,7 +63,7 @@ def check_values(file: File, seeds: tuple[int, ...], problems: Problems) -> None
 def check_distinct(key: str, values: list[Any], problems: Problems) -> None:
     """Check that no value is listed twice."""
     if len(set(values)) < len(values):
-        twice = min(value for value in values if values.count(value) > 1)
+        twice = min(value for value, times in Counter(values).items() if times > 1)
         text = f"{twice:g}" if isinstance(twice, float) else repr(twice)
         problems.add(key, f"{text} is listed twice; remove one")
 
@@ -204,6 +215,45 @@ def check_listed_widths(
         )
 
 
+def check_amount(sweep: Sweep, problems: Problems) -> bool:
+    """Check that a sweep's cells, widths and trials can be listed and stored; return True if so."""
+    cells = math.prod(len(sweep.values(axis)) for axis in sweep.axes)
+    widths = cells * len(sweep.width)
+    trials = widths * len(sweep.seeds)
+    if widths > MOST_WIDTHS:
+        problems.add(
+            "width",
+            f"got {cells} combinations with {len(sweep.width)} widths each, expected at most "
+            f"{MOST_WIDTHS} in all; list fewer values, or split the sweep",
+        )
+    elif trials > MOST_TRIALS:
+        problems.add(
+            "seeds",
+            f"got {widths} combinations with {len(sweep.seeds)} seeds each, expected at most "
+            f"{MOST_TRIALS} trials in all; list fewer values, or split the sweep",
+        )
+    return widths <= MOST_WIDTHS and trials <= MOST_TRIALS
+
+
+def check_memory(sweep: Sweep, experiment: Experiment, problems: Problems) -> None:
+    """Check that the arrays of the largest trial fit any machine: inputs, kernel, and its network."""
+    d, n = max(sweep.d), max(sweep.n)
+    k = max(sweep.k(least, n)[-1] for least in (min(sweep.d), d))
+    arrays = {"n": n * (n + d)}
+    if experiment.descends and not experiment.widthless:
+        arrays["width"] = arrays["n"] + k * (n + d)
+    for key, numbers in arrays.items():
+        if 8 * numbers > MOST_MEMORY:
+            problems.add(
+                key,
+                f"a trial at d = {d}, n = {n}"
+                + (f", k = {k}" if key == "width" else "")
+                + f" needs {in_bytes(8 * numbers)} of memory, expected at most "
+                f"{in_bytes(MOST_MEMORY)}; choose smaller values",
+            )
+            return
+
+
 def check_widths(sweep: Sweep, problems: Problems) -> None:
     """Check that the widths k of every (d, n) are in range and distinct; report the first fault."""
     for d, n in itertools.product(sweep.d, sweep.n):
@@ -241,5 +291,6 @@ def check_unit_norm(sweep: Sweep, problems: Problems) -> None:
 def _has_unit_norm(spec: DatasetSpec) -> bool:
     if spec.path is None:
         return KINDS[spec.kind].unit_norm
-    norms = np.linalg.norm(file_rows(spec), axis=1)
+    with np.errstate(over="ignore"):  # the norm of huge numbers is infinite, and not 1
+        norms = np.linalg.norm(file_rows(spec), axis=1)
     return bool(np.allclose(norms, 1, rtol=0, atol=1e-6))

@@ -10,10 +10,12 @@ from pipeline.axes import AXES
 from pipeline.errors import SweepError, listing
 from pipeline.sweep import Sweep
 from pipeline.sweep_files.checks import (
+    check_amount,
     check_data_files,
     check_dimensions,
     check_distinct,
     check_listed_widths,
+    check_memory,
     check_samples,
     check_widths,
 )
@@ -94,5 +96,7 @@ def _check_together(sweep: Sweep, changed: Sweep, problems: Problems) -> None:
     check_data_files(changed.d, changed.n, changed.dataset, problems)
     check_dimensions(changed.dataset, changed.d, problems)
     check_samples(changed.dataset, changed.n, problems)
-    if not problems:
+    if check_amount(changed, problems) and not problems:
         check_widths(changed, problems)
+    if not problems:
+        check_memory(changed, experiment, problems)

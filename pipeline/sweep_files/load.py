@@ -8,26 +8,31 @@ found, what was expected, how to fix it.
 from __future__ import annotations
 
 import math
+import os
 import statistics
-import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline.axes import Kind, names, optional
-from pipeline.errors import DataError, Problem, SweepError, listing, nearest_name
-from pipeline.numerics.datasets import DatasetSpec, file_rows, read_rows, rows_digest
+from pipeline.errors import DataError, Problem, SweepError, listing, nearest_name, shortened
+from pipeline.input_files import UnusableFile, read_input
+from pipeline.numerics.data_files import read_rows, rows_digest
+from pipeline.numerics.datasets import DatasetSpec, file_rows
 from pipeline.sweep import Descent, Sweep
 from pipeline.sweep_files.checks import (
+    check_amount,
     check_data_files,
     check_descent,
     check_dimensions,
     check_experiment,
     check_listed_widths,
+    check_memory,
     check_samples,
     check_unit_norm,
     check_values,
     check_widths,
 )
+from pipeline.sweep_files.documents import LARGEST, BadDocument, read_document
 from pipeline.sweep_files.tables import DatasetTable, DescentTable, File, Range, Width, read_tables
 from pipeline.sweep_files.toml import Problems
 
@@ -75,19 +80,19 @@ def load_sweep(path_or_name: str | Path) -> Sweep:
     >>> sweep.experiment, sweep.activation, sweep.width_unit
     ('conditioning', ('relu',), 'k_per_n')
     """
-    path = Path(path_or_name)
+    path, name = Path(path_or_name), shortened(str(path_or_name))
     bundled = bundled_sweeps()
-    if not path.is_file() and str(path_or_name) in bundled:
-        path = bundled[str(path_or_name)]
+    if name in bundled and not path.is_file():
+        path = bundled[name]
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
+        text = read_input(path, LARGEST)
+    except UnusableFile as error:
+        if not error.missing:
+            raise SweepError(f"sweep {name}: {error}") from None
         raise SweepError(
-            f"sweep {path_or_name}: neither a file nor a bundled sweep"
-            f"{nearest_name(str(path_or_name), bundled)}; bundled are {', '.join(bundled)}"
+            f"sweep {name}: neither a file nor a bundled sweep{nearest_name(name, bundled)}; "
+            f"bundled are {', '.join(bundled)}"
         ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise SweepError(f"sweep {path_or_name}: cannot be read ({error})") from None
     return parse_sweep(text, str(path), folder=path.parent)
 
 
@@ -114,9 +119,9 @@ def parse_sweep(text: str, where: str = "sweep", folder: Path | None = None) -> 
         them one by one.
     """
     try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        problem = Problem("", f"not valid TOML: {error}")
+        document = read_document(text)
+    except BadDocument as error:
+        problem = Problem("", str(error))
         raise SweepError(listing(where, [problem]), [problem]) from None
     file, problems = read_tables(document)
     sweep = _assemble(file, document, text, folder or Path(), problems)
@@ -164,8 +169,10 @@ def _assemble(
         options=_options(file, experiment),
         descent=_descent(file) if experiment.descends else None,
     )
-    if problems.none_of("d", "n", "width"):
+    if check_amount(sweep, problems) and problems.none_of("d", "n", "width"):
         check_widths(sweep, problems)
+    if problems.none_of("dataset", "d", "n", "width"):
+        check_memory(sweep, experiment, problems)
     if experiment.unit_norm and problems.none_of("dataset"):
         check_unit_norm(sweep, problems)
     return sweep
@@ -226,7 +233,7 @@ def _dataset_spec(item: DatasetTable, folder: Path) -> DatasetSpec:
     angles = tuple(sorted(float(angle) for angle in item.angle))
     if item.path is None:
         return DatasetSpec(item.kind, angles)
-    path = str((folder / item.path).resolve())
+    path = os.path.realpath(folder / item.path)
     return DatasetSpec(item.kind, angles, path, item.normalise, rows_digest(read_rows(path)))
 
 

@@ -48,6 +48,15 @@ __all__ = [
 ]
 
 
+LONGEST_NAME = 128
+"""Bytes of a name; file systems allow 255, of which drafts and run folders add some."""
+
+LARGEST_ENTROPY = 2**256 - 1
+
+MOST_SETTINGS = 100
+"""Largest number of activations, datasets, tolerances and multiples."""
+
+
 def _as_list(value: object) -> object:
     return value if isinstance(value, list) else [value]
 
@@ -55,12 +64,23 @@ def _as_list(value: object) -> object:
 def _number(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError("a number")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:  # a whole number of hundreds of digits
+        raise ValueError("a number of at most 308 digits") from None
 
 
 def _file_name(value: str) -> str:
     if not re.fullmatch(r"\w[\w .-]*", value):
         raise ValueError("letters, digits, dots and dashes, because the store is named after it")
+    if len(value.encode()) > LONGEST_NAME:
+        raise ValueError(f"at most {LONGEST_NAME} bytes, because the store is named after it")
+    return value
+
+
+def _path(value: str) -> str:
+    if not value or re.search(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]", value):
+        raise ValueError("the path of a file, in UTF-8 and without control characters")
     return value
 
 
@@ -84,6 +104,7 @@ _Seed = Annotated[StrictInt, _within("seed")]
 _Count = Annotated[StrictInt, Field(ge=1, le=10**7)]
 _Number = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
 _Positive = Annotated[float, BeforeValidator(_number), Field(gt=0, le=1e6, allow_inf_nan=False)]
+_SETTINGS = Field(min_length=1, max_length=MOST_SETTINGS)
 _Activation = Annotated[str, name_of(lambda: ACTIVATIONS)]
 
 
@@ -129,7 +150,7 @@ class DatasetTable(_Table):
 
     kind: Annotated[str, name_of(lambda: KINDS)]
     angle: Annotated[list[_Positive], BeforeValidator(_as_list)] = []
-    path: str | None = None
+    path: Annotated[str, AfterValidator(_path)] | None = None
     normalise: StrictBool = False
 
 
@@ -137,12 +158,9 @@ class DescentTable(_Table):
     """The settings of gradient descent."""
 
     steps: Annotated[StrictInt, Field(ge=0, le=10**9)] = 20_000
-    tolerances: Annotated[list[_Positive], BeforeValidator(_as_list), Field(min_length=1)] = [
-        1e-2,
-        1e-4,
-    ]
+    tolerances: Annotated[list[_Positive], BeforeValidator(_as_list), _SETTINGS] = [1e-2, 1e-4]
     step_size: _Positive = 1.0
-    multiples: Annotated[list[_Positive], BeforeValidator(_as_list), Field(min_length=1)] = [1.0]
+    multiples: Annotated[list[_Positive], BeforeValidator(_as_list), _SETTINGS] = [1.0]
 
 
 class File(_Table):
@@ -150,9 +168,9 @@ class File(_Table):
 
     name: Annotated[str, AfterValidator(_file_name)]
     experiment: Annotated[str, name_of(_experiments)]
-    entropy: Annotated[StrictInt, Field(ge=0)] = 0
-    activation: Annotated[list[_Activation], BeforeValidator(_as_list), Field(min_length=1)] = []
-    dataset: Annotated[list[DatasetTable], BeforeValidator(_as_list), Field(min_length=1)]
+    entropy: Annotated[StrictInt, Field(ge=0, le=LARGEST_ENTROPY)] = 0
+    activation: Annotated[list[_Activation], BeforeValidator(_as_list), _SETTINGS] = []
+    dataset: Annotated[list[DatasetTable], BeforeValidator(_as_list), _SETTINGS]
     d: Annotated[list[_Dimension], BeforeValidator(_as_list), Field(min_length=1)] = []
     n: Annotated[list[_Samples], BeforeValidator(_as_list), Field(min_length=1)]
     width: (
@@ -223,7 +241,8 @@ def _without(document: dict[str, Any], faulty: list[KeyPath]) -> dict[str, Any]:
         valid["descent"] = {key: descent[key] for key in descent if ("descent", key) not in parts}
     if isinstance(datasets, list):
         kept = [item for i, item in enumerate(datasets) if ("dataset", i) not in parts]
-        valid["dataset"] = kept or required["dataset"]
+        sound = kept and len(datasets) <= MOST_SETTINGS
+        valid["dataset"] = kept if sound else required["dataset"]
     return valid
 
 

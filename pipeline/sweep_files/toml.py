@@ -8,7 +8,9 @@ profiles both use this module.
 from __future__ import annotations
 
 import datetime
+import itertools
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, get_args
 
@@ -16,7 +18,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict
 from pydantic import ValidationError as PydanticError
 from pydantic_core import PydanticCustomError
 
-from pipeline.errors import Problem, nearest_name, not_one_of
+from pipeline.errors import Problem, nearest_name, not_one_of, shortened
 
 __all__ = [
     "CLOSED",
@@ -31,6 +33,12 @@ __all__ = [
 KeyPath = list[Any]
 """The keys and list indices that lead to a value of a document."""
 
+
+LONGEST_WHOLE = 512
+"""Bits of a whole number that a message repeats."""
+
+MOST_PROBLEMS = 100
+"""Number of problems that are described one by one; more of them are only counted."""
 
 CLOSED = ConfigDict(extra="forbid", frozen=True)
 """Configuration of a frozen table that refuses unknown keys."""
@@ -87,14 +95,16 @@ def problems_of(
     Returns
     -------
     tuple
-        The paths, and their problems in the same order.
+        The paths, and the problems of the first `MOST_PROBLEMS` of them in the same order.
     """
     faults = error.errors()
     paths = [_path(fault, document) for fault in faults]
     problems = Problems(
         Problem(_dotted(path), _text(fault, path, table, expected))
-        for fault, path in zip(faults, paths, strict=True)
+        for fault, path in itertools.islice(zip(faults, paths, strict=True), MOST_PROBLEMS)
     )
+    if len(faults) > MOST_PROBLEMS:
+        problems.add("", f"and {len(faults) - MOST_PROBLEMS} more; repair these first")
     return paths, problems
 
 
@@ -133,8 +143,13 @@ def _path(fault: Any, document: dict[str, Any]) -> KeyPath:
 
 def _dotted(path: KeyPath) -> str:
     """Return a path as messages write it: ``dataset[1].angle``."""
-    parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    parts = (f"[{part}]" if isinstance(part, int) else f".{_key(part)}" for part in path)
     return "".join(parts).removeprefix(".")
+
+
+def _key(name: str) -> str:
+    """Return a key as TOML has it: in quotes if it holds anything but letters, digits and dashes."""
+    return shortened(name if re.fullmatch(r"[\w-]+", name) else repr(name))
 
 
 def _text(
@@ -153,13 +168,15 @@ def _text(
         case "not_one_of":
             return not_one_of(fault["input"], fault["ctx"]["names"])
     wanted = expected(fault, path) or _expected(fault, known_keys(table, path))
-    return f"got {_as_toml(fault['input'])}, expected {wanted}"
+    return f"got {shortened(_as_toml(fault['input']))}, expected {wanted}"
 
 
 def _expected(fault: Any, keys: list[str]) -> str:
     match fault["type"]:
         case "too_short":
             return "at least one value"
+        case "too_long":
+            return f"at most {fault['ctx']['max_length']} values"
         case "int_type":
             return f"a whole number, such as {_whole_number_near(fault['input'])}"
         case "bool_type":
@@ -192,8 +209,10 @@ def _as_toml(value: object) -> str:
     if isinstance(value, list):
         return f"[{', '.join(map(_as_toml, value))}]"
     if isinstance(value, dict):
-        inner = ", ".join(f"{key} = {_as_toml(held)}" for key, held in value.items())
+        inner = ", ".join(f"{_key(key)} = {_as_toml(held)}" for key, held in value.items())
         return f"{{ {inner} }}" if inner else "{}"
     if isinstance(value, datetime.date | datetime.time):
         return value.isoformat()
+    if isinstance(value, int) and value.bit_length() > LONGEST_WHOLE:
+        return f"a whole number of {value.bit_length()} bits"  # Python refuses to print longer ones
     return repr(value)

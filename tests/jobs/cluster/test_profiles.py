@@ -95,6 +95,11 @@ def test_sizes_and_times_are_bytes_and_seconds(write) -> None:
         ({"memory": "'2 MB'"}, ["memory: got '2 MB'"]),
         ({"memory": "2"}, ["memory: got 2"]),
         ({"workers_per_job": "9"}, ["workers_per_job: got 9, but there are 8 workers"]),
+        ({"walltime": f"'{'9' * 5000}:00:00'"}, ["walltime: got '999", '"HH:MM:SS"']),
+        ({"walltime": f"'{'9' * 5000}-00:00:00'"}, ["walltime: got '999", '"HH:MM:SS"']),
+        ({"memory": f"'{'9' * 5000} GB'"}, ["memory: got '999", "expected a size of 100 MB or more"]),
+        ({"workers": "0x" + "f" * 50_000}, ["workers: got a whole number of 200000 bits"]),
+        ({"queue": f"'{'a b' * 9999}'"}, ["queue: got 'a ba b", "expected a name without spaces"]),
         ({"queue": "'a b'"}, ["queue: got 'a b', expected a name without spaces"]),
         ({"directives": "'--exclusive'"}, ["directives: got '--exclusive', expected a list"]),
         ({"directives": "['#SBATCH --exclusive']"}, ["without #SBATCH; write '--exclusive'"]),
@@ -135,6 +140,9 @@ def test_a_batch_system_needs_these_keys(config, key) -> None:
         ("system = 'address'\naddress = '10.0.0.1'", 'such as "tls://10.0.0.1:8786"'),
         ("system = 'address'\ntls_cert = 'a.pem'", "needs tls_key"),
         ("system = 'address'\ntls_ca_file = 'a.pem'", "tls_ca_file: got 'a.pem', expected a file"),
+        ("system = 'address'\ntls_ca_file = '~nobody-here/a.pem'", "tls_ca_file: got '~nobody-here"),
+        (f"system = 'address'\ntls_ca_file = '{'a' * 300}'", "tls_ca_file: got 'aaa"),
+        ("system = 'address'\ntls_ca_file = '/dev/zero'", "expected a file, but /dev/zero is not one"),
         ("workers = 3", "system: missing, this key is needed"),
         ("system = ", "not valid TOML"),
     ],
@@ -156,8 +164,8 @@ def test_paths_are_relative_to_the_profile(tmp_path) -> None:
     ("name", "message"),
     [
         ("slrum", "no such profile (did you mean 'slurm'?); known are address, "),
-        ("{tmp}/none.toml", "none.toml: cannot be read (No such file or directory)"),
-        ("{tmp}/folder.toml", "folder.toml: cannot be read (Is a directory)"),
+        ("{tmp}/none.toml", "none.toml: not found"),
+        ("{tmp}/folder.toml", "folder.toml: got a folder, expected a file"),
         ("{tmp}/bytes.toml", "bytes.toml: cannot be read (it is not text in UTF-8)"),
     ],
 )
@@ -167,6 +175,21 @@ def test_an_unreadable_profile_is_refused(tmp_path, name, message) -> None:
     with pytest.raises(ProfileError) as error:
         load_profile(name.format(tmp=tmp_path))
     assert message in str(error.value)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become a user without a home")
+def test_a_user_without_a_home_has_the_bundled_profiles(command) -> None:
+    read = "+dac_read_search"  # Python may be installed in a home of root
+    user = ["setpriv", "--reuid=60001", f"--inh-caps={read}", f"--ambient-caps={read}"]
+    line = "from jobs.cluster.profile import profile_files; print(len(profile_files()))"
+    done = subprocess.run(
+        [*user, Path(command).with_name("python"), "-c", line],
+        env={"PATH": os.defpath},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == f"{len(BUNDLED)}\n"
 
 
 def listed(widthlaw) -> dict[str, dict[str, str]]:

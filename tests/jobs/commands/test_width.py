@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shutil
 
 import numpy as np
@@ -14,6 +15,7 @@ from sklearn.datasets import load_digits
 from analysis import critical_widths, open_store
 from jobs.cli import main
 from jobs.commands.width import own_sweep
+from pipeline.errors import InputError
 from pipeline.experiments.proof import sufficient_width
 from pipeline.maintenance.verify import damage
 from pipeline.store import stored_sweep
@@ -88,6 +90,32 @@ def test_the_first_widths_are_around_the_prediction(rows) -> None:
 def test_any_name_of_the_file_is_kept(rows, tmp_path) -> None:
     other = rows.rename(tmp_path / "rows[1].npy")
     assert own_sweep(other, 20, "relu", 0.5).dataset[0].path == str(other)
+
+
+def test_a_long_name_of_the_file_gives_a_short_name(rows, tmp_path) -> None:
+    other = rows.rename(tmp_path / f"{'é' * 120}.npy")
+    assert own_sweep(other, 20, "relu", 0.5).name == f"width-{'é' * 30}"
+
+
+@pytest.mark.parametrize("name", ["a\nb.npy", "a\x7fb.npy", "a\udce9b.npy"])
+def test_a_name_that_is_no_text_is_refused(rows, tmp_path, name) -> None:
+    with pytest.raises(InputError, match="in UTF-8 and without control characters"):
+        own_sweep(rows.rename(tmp_path / name), 20, "relu", 0.5)
+
+
+@pytest.mark.parametrize(
+    ("make", "kind"),
+    [
+        (os.mkfifo, "a named pipe"),
+        (os.mkdir, "a folder"),
+        (lambda path: path.symlink_to("/dev/zero"), "a device"),
+    ],
+)
+def test_what_is_no_file_of_rows_is_not_waited_for(tmp_path, refused_at_once, make, kind) -> None:
+    path = tmp_path / "rows.csv"
+    make(path)
+    line = refused_at_once("width", path, "--n", 2)
+    assert line == f"widthlaw: width {path}: got {kind}, expected a file; give the path of a file\n"
 
 
 def test_a_store_in_a_bucket_is_refused(rows, tmp_path, monkeypatch) -> None:
