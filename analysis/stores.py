@@ -18,7 +18,7 @@ import xarray as xr
 
 from pipeline.errors import InputError
 from pipeline.store import check_store
-from pipeline.store.arrays import read_array
+from pipeline.store.arrays import layout_of, read_array
 from pipeline.store.location import locate, normal
 from pipeline.store.names import STATUS
 from pipeline.store.statuses import statuses_as_read
@@ -74,9 +74,9 @@ def _opened(path: str | Path, chunks: dict[Any, Any] | None) -> xr.Dataset:
     """Open a store; its statuses are those that `statuses_as_read` sees."""
     attributes, location = check_store(path), locate(path)
     stored = read_array(location, STATUS)  # before the files are listed: a run may be writing
+    found = statuses_as_read(path, attributes, stored, layout_of(location, STATUS).dims)
     ds: xr.Dataset = xr.open_zarr(location.zarr(), chunks=chunks, zarr_format=3)
     status = ds.status.assign_attrs(ds.status.attrs | STATUS_FLAGS)
-    found = statuses_as_read(path, attributes, stored, [str(dim) for dim in status.dims])
     if not np.array_equal(found, stored):
         encoding = status.encoding
         seen = xr.Variable(status.dims, found)

@@ -6,6 +6,7 @@ The dashboard's address and the bar go to stderr; there is no bar if stderr is n
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -47,7 +48,7 @@ __all__ = [
 
 def loaded_sweep(sweep: str) -> tuple[Sweep, StorePath]:
     """Return the sweep that an argument names, and its default store; a store names its own sweep."""
-    if is_url(sweep) or Path(sweep, "zarr.json").is_file():
+    if is_url(sweep) or os.path.isfile(Path(sweep, "zarr.json")):  # Path.is_file raises for long names
         return stores.stored_sweep(sweep), sweep if is_url(sweep) else Path(sweep)
     loaded = load_sweep(sweep)
     return loaded, Path(f"{loaded.name}.zarr")

@@ -156,7 +156,13 @@ def two_workers() -> Iterator[Client]:
         yield client
 
 
-# ---- the table of faults (tests/faults)
+# ---- the tables of faults and attacks (tests/faults)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        for mark in item.iter_markers("attack"):
+            item.user_properties.append(("attack", *mark.args))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -165,9 +171,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """Print a row for each fault that was tried, from whatever process."""
-    from .faults.table import lines, rows, write_csv
+    from .faults.table import attacks, lines, rows, write_csv
 
-    table = rows(report for reports in terminalreporter.stats.values() for report in reports)
+    reports = [report for reports in terminalreporter.stats.values() for report in reports]
+    tried, table = attacks(reports), rows(reports)
+    if tried:
+        terminalreporter.section("attacks")
+        terminalreporter.write("\n".join([*tried, ""]))
     if table:
         terminalreporter.section("faults")
         terminalreporter.write("\n".join([*lines(table), ""]))

@@ -21,6 +21,8 @@ from jobs.cluster import credentials
 from pipeline import store
 from pipeline.errors import InputError
 
+pytestmark = pytest.mark.attack("other users")
+
 STRANGER = """
 import sys
 from urllib.error import HTTPError

@@ -40,6 +40,12 @@ __all__ = [
 SAFE_PATH = "export PYTHONSAFEPATH=1"
 """Keeps Python from importing a pipeline.py of the working folder instead of the package."""
 
+PRIVATE_SCRATCH = (
+    "export DASK_TEMPORARY_DIRECTORY=`mktemp -d`",  # HTCondor would read $() as its own
+    "trap 'rm -rf $DASK_TEMPORARY_DIRECTORY' EXIT",
+)
+"""Dask's own folder has a known name in /tmp, where another user can hold its lock for ever."""
+
 
 def cluster_class(profile: Profile) -> Any:
     """Return the class of dask-jobqueue that starts workers through a profile's batch system.
@@ -131,7 +137,7 @@ def worker_options(profile: Profile, *, name: str, log_directory: Path) -> Optio
         queue=profile.queue,
         account=profile.account,
         directives=profile.directives,
-        prologue=(SAFE_PATH, *profile.prologue),
+        prologue=(SAFE_PATH, *PRIVATE_SCRATCH, *profile.prologue),
     )
     host = {"host": profile.host} if profile.host else {}
     return _options(profile, request) | {

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import tempfile
+import weakref
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from multiprocessing import resource_tracker
@@ -60,9 +63,13 @@ def local_client(workers: int | None = None, *, dashboard: bool = True) -> Clien
     from dask.system import CPU_COUNT
     from distributed import Client
 
+    # Dask's own folder has a known name in /tmp, where another user can hold its lock for ever.
+    scratch = tempfile.mkdtemp(prefix="widthlaw-")
+
     def start() -> Client:
-        with dask.config.set(SCHEDULER | without_dashboard(dashboard)):
-            return Client(
+        own = {"temporary-directory": scratch}
+        with dask.config.set(SCHEDULER | own | without_dashboard(dashboard)):
+            client = Client(
                 n_workers=workers or CPU_COUNT,
                 threads_per_worker=1,
                 host="127.0.0.1",
@@ -74,6 +81,8 @@ def local_client(workers: int | None = None, *, dashboard: bool = True) -> Clien
                 security=True,  # a certificate for this run only, kept in memory
                 preload=["pipeline.execution.worker"],
             )
+        weakref.finalize(client, shutil.rmtree, scratch, ignore_errors=True)
+        return client
 
     with ThreadPoolExecutor(1) as elsewhere:
         started = _deaf(elsewhere, start)

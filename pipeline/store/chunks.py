@@ -17,6 +17,7 @@ from functools import cached_property
 from typing import Any
 
 import google_crc32c
+import numcodecs
 import numpy as np
 import zarr
 from numpy.typing import NDArray
@@ -34,6 +35,8 @@ MOST_TEXT = 2**14
 """The most bytes of one text."""
 
 CODECS = ("zstd", "crc32c")
+
+ZSTD = numcodecs.Zstd()
 
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 
@@ -138,6 +141,12 @@ def check_bytes(layout: ArrayLayout, raw: bytes) -> None:
     declared = _declared_size(body)
     if declared != layout.decoded and not (layout.kind == "string" and declared <= layout.decoded):
         raise BadChunk(f"it would be decoded to {declared} bytes, expected {layout.decoded}")
+    try:  # into the declared size, which is possible; Zarr's own error would name no store
+        decoded = len(ZSTD.decode(body))
+    except RuntimeError as error:
+        raise BadChunk(_first_line(error)) from None
+    if decoded != declared:
+        raise BadChunk(f"it is decoded to {decoded} bytes, and declares {declared}")
 
 
 def _declared_size(body: bytes) -> int:

@@ -1,12 +1,17 @@
-"""The table of faults: what each test of this folder found, in one order, as text and as CSV.
+"""The tables of faults and of attacks, as text and as CSV.
 
-A test tells its row as a property of its report. So the row arrives where the table is printed, also
-from another process of pytest-xdist.
+A test of a fault tells its row as a property of its report, and a test of an attack its kind. So both
+arrive where the tables are printed, also from another process of pytest-xdist.
+
+    python -m pytest -q -n 2 -m "fault or attack" [--fault-table FILE.csv]
+
+tries everything and prints both tables.
 """
 
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -49,6 +54,27 @@ def rows(reports: Iterable[Any]) -> list[dict[str, Any]]:
         if name == PROPERTY
     }
     return [found[fault] for fault in FAULTS if fault in found]
+
+
+ATTACK = "attack"
+"""Property of a report that names the kind of attack."""
+
+
+def attacks(reports: Iterable[Any]) -> list[str]:
+    """The table of attacks: how many of each kind were tried, and how many survived."""
+    tried: Counter[str] = Counter()
+    survived: Counter[str] = Counter()
+    for report in reports:
+        kinds = [value for name, value in getattr(report, "user_properties", ()) if name == ATTACK]
+        counts = getattr(report, "when", "") == "call" or getattr(report, "failed", False)
+        if kinds and counts and not report.skipped:
+            tried[kinds[0]] += 1
+            survived[kinds[0]] += report.passed
+    total = [("all", sum(tried.values()), sum(survived.values()))] if tried else []
+    rows = [(kind, tried[kind], survived[kind]) for kind in sorted(tried)]
+    width = max((len(kind) for kind in tried), default=0)
+    head = [f"{'attack'.ljust(width)}  tried  survived"] if tried else []
+    return head + [f"{kind.ljust(width)}  {n:5}  {left:8}" for kind, n, left in rows + total]
 
 
 def lines(table: list[dict[str, Any]]) -> list[str]:

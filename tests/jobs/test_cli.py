@@ -118,7 +118,7 @@ def test_a_damaged_chunk_is_reported_as_damage(widthlaw, make_sweep, tmp_path) -
     chunk.write_bytes(bytes([chunk.read_bytes()[0] ^ 1]) + chunk.read_bytes()[1:])
     result = widthlaw("fit", path)
     assert result.returncode == 1
-    assert "a chunk of the store is damaged" in result.stderr
+    assert "its alpha cannot be read (checksum mismatch): the store is damaged" in result.stderr
 
 
 def test_an_incomplete_store_exits_with_three(widthlaw, make_sweep, tmp_path) -> None:

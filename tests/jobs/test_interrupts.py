@@ -16,6 +16,8 @@ import pytest
 
 from pipeline import store
 
+pytestmark = pytest.mark.attack("signals")
+
 LONG = """
 name = "long"
 experiment = "input"

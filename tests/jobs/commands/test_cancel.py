@@ -13,6 +13,8 @@ from pipeline import processes, store
 from pipeline.store import lease, names
 from pipeline.store.location import locate
 
+pytestmark = pytest.mark.attack("forged leases")
+
 HOLDER = """
 import sys
 from pipeline.store import lease

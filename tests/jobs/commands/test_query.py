@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-import zarr
 from click.testing import CliRunner
 
 import pipeline
@@ -20,7 +19,9 @@ from analysis import critical_widths, open_store, select, summarise
 from jobs.cli import main
 from jobs.output.frames import split_list, write_rows
 from pipeline import store
+from pipeline.blocks import empty_result
 from pipeline.execution.compute import compute_block
+from pipeline.trial_status import Status
 
 
 @pytest.fixture(scope="module")
@@ -223,11 +224,14 @@ def sizes(tmp_path_factory, make_sweep):
     widths = [round(1.1 + 0.1 * step, 1) for step in range(32)]
     for name, seeds in (("small", 2500), ("big", 20_000)):
         keys = {"n": "[10, 20, 30, 40, 50]", "d": "[4]", "width": f"{{ k_per_n = {widths} }}"}
-        store.create(folder / name, make_sweep(seeds=seeds, **keys), seeds_per_chunk=2000)
-        group = zarr.open_group(folder / name, mode="r+", zarr_format=3)
-        shape = group["status"].shape
-        group["status"][...] = np.ones(shape, np.int8)
-        group["sigma_min"][...] = np.random.default_rng(0).random(shape, dtype=np.float32).round(3)
+        made = store.create(folder / name, make_sweep(seeds=seeds, **keys), seeds_per_chunk=2000)
+        rng = np.random.default_rng(0)
+        for tile in made.tiles():
+            result = empty_result(made.sweep, tile.first)
+            result.status[...] = Status.DONE
+            shape = tile.first.shape
+            result.values["sigma_min"][...] = rng.random(shape, dtype=np.float32).round(3)
+            made.write(tile, [result])
     return folder / "small", folder / "big"
 
 

@@ -10,6 +10,8 @@ import pytest
 
 from jobs.output.spreadsheet import cell, write_frame, write_rows
 
+pytestmark = pytest.mark.attack("terminal escapes")
+
 
 @pytest.mark.parametrize(
     ("value", "written"),

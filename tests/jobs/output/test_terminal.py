@@ -22,6 +22,8 @@ from pipeline.store.location import locate
 from pipeline.store.template import attributes_digest
 from pipeline.trial_status import Status
 
+pytestmark = pytest.mark.attack("terminal escapes")
+
 HOSTILE = "x\x1b]0;PWN\x07\x1b[31m\x9b2J\x7f\u202eevil\u2066\r\nwidthlaw: all is well"
 """It sets the title of the window, recolours and clears the screen, and turns text around."""
 
