@@ -49,7 +49,7 @@ EXIT_CODES = """
 \b
 Exit codes
   0    success
-  1    failure, or some trials failed
+  1    failure, or some trials failed or are damaged
   2    wrong usage or input
   3    the store still has pending trials
   130  interrupted
