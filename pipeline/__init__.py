@@ -1,12 +1,12 @@
 """From a sweep file to a filled store.
 
 The journey of one trial: a TOML file becomes a validated `Sweep` (`sweep_files`, `sweep`), which is
-cut into `Block`s, runs of seeds of one cell, in `Tile`s that share chunks (`blocks`); Dask hands tiles to
-workers in a bounded window (`execution`); an experiment turns each seed into named numbers
+cut into `Block`s, runs of seeds of one cell, in `Tile`s that share chunks (`blocks`); Dask hands tiles
+to workers in a bounded window (`execution`); an experiment turns each seed into named numbers
 (`experiments`), from streams that depend on the trial's coordinates alone (`numerics`); the tile is the
-only writer of its chunks in the store, status last (`store`); and `xarray.open_zarr` reads it. `theory` has the exact answers that
-trials are compared with, `descent` the training of networks, and `maintenance` verifies, repairs,
-extends and merges stores.
+only writer of its chunks in the store, status last (`store`); and `xarray.open_zarr` reads it. `theory`
+has the exact answers that trials are compared with, `descent` the training of networks, and
+`maintenance` verifies, repairs, extends and merges stores.
 
 Glossary: *n, d, k* samples, input dimension, width. *Phi* = phi(W X^T), shape (k, n), the random
 features. *Gram matrix* Phi^T Phi, (n, n). *K* = E[phi(Xg) phi(Xg)^T], the population kernel; *alpha*
