@@ -47,7 +47,8 @@ def open_store(path: str | Path, *, dask: bool = True) -> xr.Dataset:
     Returns
     -------
     xarray.Dataset
-        Dims (..., d, n, width, seed); `status` shows the trials that are done.
+        Dims (..., d, n, width, seed); `status` shows the trials that are done at this moment. Results
+        are read when they are used.
 
     Raises
     ------
@@ -77,13 +78,14 @@ def _opened(path: str | Path, chunks: dict[Any, Any] | None) -> xr.Dataset:
     ds: xr.Dataset = xr.open_zarr(location.zarr(), chunks=chunks, zarr_format=3)
     status = ds.status.assign_attrs(ds.status.attrs | STATUS_FLAGS)
     found = statuses_as_read(path, attributes, stored, [str(dim) for dim in status.dims])
-    if not np.array_equal(found, stored):
-        encoding = status.encoding
-        seen = xr.Variable(status.dims, found)
-        if chunks is not None:
-            seen = seen.chunk(dict(zip(status.dims, status.chunks or (), strict=True)))
-        status = status.copy(data=seen.data)
-        status.encoding = encoding
+    # These, not what lies on the disk when they are used: a trial that is done by then may have had no
+    # value yet when its results were read.
+    seen = xr.Variable(status.dims, found)
+    if chunks is not None:
+        seen = seen.chunk(dict(zip(status.dims, status.chunks or (), strict=True)))
+    encoding = status.encoding
+    status = status.copy(data=seen.data)
+    status.encoding = encoding
     return ds.assign(status=status)
 
 

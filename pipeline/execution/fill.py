@@ -152,6 +152,7 @@ def _only(missing: Mask, rows: Any, seed: np.intp) -> Mask:
 
 
 def _give_up(store: Store, block: Block, trial: Mask) -> Outcome:
+    store.check(block)
     result = store.read(block)
     result.status[trial] = Status.FAILED
     result.message[trial] = (
@@ -172,7 +173,7 @@ class _Starts:
         """Count one more start, in the store before the caller begins, and return the number."""
         try:
             while True:  # another worker may be filling the block carefully at the same time
-                text = self._location.read(self._key)
+                text = self._location.peek(self._key)
                 counts = self._parsed(text)
                 counts[part] += 1
                 if self._location.swap(self._key, text, json.dumps(counts).encode()):
@@ -183,9 +184,11 @@ class _Starts:
     @staticmethod
     def _parsed(text: bytes | None) -> Counter[str]:
         try:
-            return Counter(json.loads(text or b"{}"))
-        except (ValueError, TypeError):  # cut off by a crash of the machine
+            found = json.loads(text or b"{}")
+        except (ValueError, RecursionError):  # cut off by a crash of the machine
             return Counter()
+        sound = isinstance(found, dict) and all(type(count) is int for count in found.values())
+        return Counter(found) if sound else Counter()
 
     def forget(self) -> None:
         self._location.delete(self._key)

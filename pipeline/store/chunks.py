@@ -17,6 +17,7 @@ from functools import cached_property
 from typing import Any
 
 import google_crc32c
+import numcodecs
 import numpy as np
 import zarr
 from numpy.typing import NDArray
@@ -36,6 +37,18 @@ MOST_TEXT = 2**14
 CODECS = ("zstd", "crc32c")
 
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+
+
+CHANGE_VALUES = (
+    "_FillValue",
+    "_Unsigned",
+    "add_offset",
+    "calendar",
+    "dtype",
+    "missing_value",
+    "scale_factor",
+)
+"""Attributes by which xarray decodes other values than those that are stored; no store has them."""
 
 
 class BadChunk(Exception):
@@ -78,8 +91,11 @@ class ArrayLayout:
             chunks = metadata["chunk_grid"]["configuration"]["chunk_shape"]
             codecs = [codec["name"] for codec in metadata["codecs"]]
             grid, separator = metadata["chunk_grid"]["name"], metadata["chunk_key_encoding"]
-        except (TypeError, KeyError):
+            odd = sorted({*metadata.get("attributes", ())}.intersection(CHANGE_VALUES))
+        except (TypeError, KeyError, AttributeError):
             raise BadChunk("its metadata are incomplete") from None
+        if odd:
+            raise BadChunk(f"its attribute {odd[0]} would change its values")
         first = "vlen-utf8" if kind == "string" else "bytes"
         if kind not in (*ITEM_BYTES, "string") or codecs != [first, *CODECS] or grid != "regular":
             raise BadChunk(f"its values are of the type {kind!r}, coded by {codecs}")
@@ -138,6 +154,18 @@ def check_bytes(layout: ArrayLayout, raw: bytes) -> None:
     declared = _declared_size(body)
     if declared != layout.decoded and not (layout.kind == "string" and declared <= layout.decoded):
         raise BadChunk(f"it would be decoded to {declared} bytes, expected {layout.decoded}")
+    if layout.kind == "string":
+        _check_number_of_texts(layout, body)
+
+
+def _check_number_of_texts(layout: ArrayLayout, body: bytes) -> None:
+    """Check how many texts a chunk claims to have: the decoder makes room for all of them first."""
+    try:
+        found = int.from_bytes(numcodecs.Zstd().decode(body)[:4], "little")
+    except RuntimeError as error:
+        raise BadChunk(_first_line(error)) from None
+    if found != layout.values:
+        raise BadChunk(f"it claims to hold {found} texts, expected {layout.values}")
 
 
 def _declared_size(body: bytes) -> int:

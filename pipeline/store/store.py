@@ -40,7 +40,7 @@ from pipeline.store.reading import check_store, stored_sweep
 from pipeline.store.statuses import statuses_as_read
 from pipeline.store.template import variable_dims
 from pipeline.sweep import Sweep
-from pipeline.trial_status import Status
+from pipeline.trial_status import WITH_RESULTS, Status
 
 __all__ = ["Store"]
 
@@ -148,10 +148,12 @@ class Store:
         Raises
         ------
         StoreDamaged
-            One of them belongs elsewhere, or was changed.
+            One of them is lost, belongs elsewhere, or was changed.
         """
         opened = self._opened()
-        opened.check(block_keys(self.sweep, block, opened.extents(self.sweep.dims)))
+        status = self._read(STATUS, self.sweep.dims, block)
+        outcomes = bool(np.isin(status, WITH_RESULTS).any())
+        opened.check(block_keys(self.sweep, block, opened.extents(self.sweep.dims)), outcomes)
 
     def write(self, block: Block, result: BlockResult) -> None:
         """Write the results of a block, `status` last; the block is the only writer of its chunks.
