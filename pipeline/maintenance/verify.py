@@ -48,7 +48,7 @@ from pipeline.store.older_formats import has_all_chunks, not_requested_code
 from pipeline.store.template import coordinates
 from pipeline.trial_status import STORED, UNREQUESTED, WITH_RESULTS, Status
 
-__all__ = ["Damage", "damage"]
+__all__ = ["Damage", "damage", "inspect"]
 
 TEMPORARY = {
     PARTIAL: "leftover of a killed write",
@@ -123,6 +123,23 @@ def damage(path: StorePath) -> list[Damage]:
         attributes = checked_attributes(path, location)
     except RootDamaged:
         return [Damage("root", "", ROOT, "not what was written, and it describes all the rest")]
+    location = location.held_open()  # a store that takes its place meanwhile is not looked at
+    found = inspect(path, location, attributes)
+    if found:
+        lease.refuse(location)  # a run may have begun meanwhile
+    return found
+
+
+def inspect(path: StorePath, location: Location, attributes: dict[str, Any]) -> list[Damage]:
+    """Find all damage of a store whose attributes are sound, and which nobody else changes meanwhile.
+
+    Parameters
+    ----------
+    path, location
+        The store.
+    attributes
+        Its attributes, checked.
+    """
     with expected_template(path, location, attributes) as template:
         return [*_Inspection(location, attributes, template).damage()]
 
