@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import xarray as xr
 
 from pipeline.errors import InputError
@@ -47,7 +46,8 @@ def open_store(path: str | Path, *, dask: bool = True) -> xr.Dataset:
     Returns
     -------
     xarray.Dataset
-        Dims (..., d, n, width, seed); `status` shows the trials that are done.
+        Dims (..., d, n, width, seed); `status` shows the trials that are done at this moment. Results
+        are read when they are used.
 
     Raises
     ------
@@ -77,13 +77,14 @@ def _opened(path: str | Path, chunks: dict[Any, Any] | None) -> xr.Dataset:
     found = statuses_as_read(path, attributes, stored, layout_of(location, STATUS).dims)
     ds: xr.Dataset = xr.open_zarr(location.zarr(), chunks=chunks, zarr_format=3)
     status = ds.status.assign_attrs(ds.status.attrs | STATUS_FLAGS)
-    if not np.array_equal(found, stored):
-        encoding = status.encoding
-        seen = xr.Variable(status.dims, found)
-        if chunks is not None:
-            seen = seen.chunk(dict(zip(status.dims, status.chunks or (), strict=True)))
-        status = status.copy(data=seen.data)
-        status.encoding = encoding
+    # These, not what lies on the disk when they are used: a trial that is done by then may have had no
+    # value yet when its results were read.
+    seen = xr.Variable(status.dims, found)
+    if chunks is not None:
+        seen = seen.chunk(dict(zip(status.dims, status.chunks or (), strict=True)))
+    encoding = status.encoding
+    status = status.copy(data=seen.data)
+    status.encoding = encoding
     return ds.assign(status=status)
 
 

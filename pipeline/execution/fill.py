@@ -164,6 +164,7 @@ def _only(missing: Mask, block: int, rows: Any, seed: np.intp) -> Mask:
 
 
 def _give_up(store: Store, tile: Tile, trial: Mask) -> Outcome:
+    store.check(tile)
     results = store.read_tile(tile)
     for result, wanted in zip(results, trial, strict=True):
         result.status[wanted] = Status.FAILED
@@ -185,7 +186,7 @@ class _Starts:
         """Count one more start, in the store before the caller begins, and return the number."""
         try:
             while True:  # another worker may be filling the block carefully at the same time
-                text = self._location.read(self._key)
+                text = self._location.peek(self._key)
                 counts = self._parsed(text)
                 counts[part] += 1
                 if self._location.swap(self._key, text, json.dumps(counts).encode()):
@@ -196,9 +197,11 @@ class _Starts:
     @staticmethod
     def _parsed(text: bytes | None) -> Counter[str]:
         try:
-            return Counter(json.loads(text or b"{}"))
-        except (ValueError, TypeError):  # cut off by a crash of the machine
+            found = json.loads(text or b"{}")
+        except (ValueError, RecursionError):  # cut off by a crash of the machine
             return Counter()
+        sound = isinstance(found, dict) and all(type(count) is int for count in found.values())
+        return Counter(found) if sound else Counter()
 
     def forget(self) -> None:
         self._location.delete(self._key)

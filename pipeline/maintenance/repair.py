@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import ChunkDamaged, StoreError
 from pipeline.maintenance.expected import checked_attributes, expected_template
-from pipeline.maintenance.verify import Damage
+from pipeline.maintenance.verify import Damage, inspect
 from pipeline.store import lease
 from pipeline.store.chunks import BadChunk, Coder
 from pipeline.store.digests import has_digests, write_block
@@ -46,7 +46,9 @@ class Repaired:
 def repair(path: StorePath, damages: list[Damage]) -> Repaired:
     """Make damaged trials pending, restore the files of the template, and remove leftovers.
 
-    The store keeps its format version. In a folder all is done or, if anything fails, nothing.
+    The store keeps its format version. In a folder all is done or, if anything fails, nothing. The
+    store is looked at again once it is held, and only what is still damaged is changed: another repair
+    and a run may have mended it, or another store may have taken its place.
 
     Parameters
     ----------
@@ -69,12 +71,14 @@ def repair(path: StorePath, damages: list[Damage]) -> Repaired:
     if not damages:
         return Repaired()
     location = locate(path)
-    attributes = checked_attributes(path, location)
+    checked_attributes(path, location)
     if not location.writable():
         raise StoreError(f"store {path}: no permission to write; copy it to a path of your own")
     location = location.held_open()
     with lease.hold(location):
-        return _repaired(path, location, attributes, damages)
+        attributes = checked_attributes(path, location)
+        still = set(inspect(path, location, attributes))
+        return _repaired(path, location, attributes, [one for one in damages if one in still])
 
 
 def _repaired(

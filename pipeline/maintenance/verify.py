@@ -44,12 +44,11 @@ from pipeline.store.chunks import BadChunk, Coder
 from pipeline.store.digests import Digests, digest, digests_key, has_digests, read_digests
 from pipeline.store.location import Location, StorePath, is_url, locate
 from pipeline.store.names import DIGESTS, PARTIAL, REMOVED, ROOT, SECONDS, STARTS, STATUS
-from pipeline.store.older_formats import not_requested_code
-from pipeline.store.statuses import FIRST_WITH_ALL_CHUNKS
+from pipeline.store.older_formats import has_all_chunks, not_requested_code
 from pipeline.store.template import coordinates
 from pipeline.trial_status import STORED, UNREQUESTED, WITH_RESULTS, Status
 
-__all__ = ["Damage", "damage"]
+__all__ = ["Damage", "damage", "inspect"]
 
 TEMPORARY = {
     PARTIAL: "leftover of a killed write",
@@ -57,6 +56,10 @@ TEMPORARY = {
     REMOVED: "leftover of a killed repair",
 }
 """Files of killed processes, by what their names start or end with."""
+
+
+WORDS = ("long_name", "flag_values", "flag_meanings")
+"""Attributes of an array that describe it for people, and may differ from version to version."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +123,23 @@ def damage(path: StorePath) -> list[Damage]:
         attributes = checked_attributes(path, location)
     except RootDamaged:
         return [Damage("root", "", ROOT, "not what was written, and it describes all the rest")]
+    location = location.held_open()  # a store that takes its place meanwhile is not looked at
+    found = inspect(path, location, attributes)
+    if found:
+        lease.refuse(location)  # a run may have begun meanwhile
+    return found
+
+
+def inspect(path: StorePath, location: Location, attributes: dict[str, Any]) -> list[Damage]:
+    """Find all damage of a store whose attributes are sound, and which nobody else changes meanwhile.
+
+    Parameters
+    ----------
+    path, location
+        The store.
+    attributes
+        Its attributes, checked.
+    """
     with expected_template(path, location, attributes) as template:
         return [*_Inspection(location, attributes, template).damage()]
 
@@ -130,7 +150,7 @@ class _Inspection:
     def __init__(self, location: Location, attributes: dict[str, Any], template: Template) -> None:
         self._location, self._template = location, template
         self._sweep = template.sweep
-        self._complete = attributes["format_version"] >= FIRST_WITH_ALL_CHUNKS
+        self._complete = has_all_chunks(attributes)
         self._refined = bool(attributes.get("refined"))
         allowed = {not_requested_code(attributes)} if self._refined else set()
         self._forbidden = [status for status in UNREQUESTED if status not in allowed]
@@ -204,7 +224,7 @@ class _Inspection:
             raw, expected = self._file(key), self._template.read(key)
             own, copy = parse_json(raw), copies.get(name)
             sound = raw is not None and (
-                own == json.loads(expected) or (own == copy and _same_layout(raw, expected))
+                own == json.loads(expected) or (own == copy and _is_other_version(own, expected))
             )
             self._coders[name] = Coder(raw if sound and raw else expected)
             self._owned.add(key)
@@ -356,8 +376,15 @@ def _marked(key: str, mark: str) -> bool:
     return key.endswith(mark) if mark == PARTIAL else key.startswith(mark)
 
 
-def _same_layout(one: bytes, other: bytes) -> bool:
-    try:
-        return Coder(one).layout == Coder(other).layout
-    except BadChunk:
-        return False
+def _is_other_version(own: dict[str, Any], expected: bytes) -> bool:
+    """Return True if metadata differ from the template in words alone, as another version wrote them.
+
+    All other attributes have a meaning: by some of them xarray would decode other values.
+    """
+
+    def meaning(metadata: dict[str, Any]) -> dict[str, Any]:
+        attributes = nested(metadata, "attributes")
+        kept = {key: value for key, value in attributes.items() if key not in WORDS}
+        return metadata | {"attributes": kept}
+
+    return meaning(own) == meaning(json.loads(expected))

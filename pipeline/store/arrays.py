@@ -24,6 +24,7 @@ from pipeline.store.chunks import ArrayLayout, BadChunk, Coder
 from pipeline.store.digests import digest, has_digests, read_digests, write_block
 from pipeline.store.location import Location, locate
 from pipeline.store.names import MESSAGE, ROOT, STATUS
+from pipeline.store.older_formats import has_all_chunks
 from pipeline.store.template import variable_dims
 from pipeline.sweep import Sweep
 
@@ -158,6 +159,7 @@ class OpenStore:
         if attributes.get("identity") != identity:
             raise LeaseLost(f"store {location.name}: was replaced by the store of another sweep")
         self._digests = has_digests(attributes)
+        self._complete = has_all_chunks(attributes)
         self._coders: dict[str, Coder] = {}
 
     def confirm(self, holder: str) -> None:
@@ -191,20 +193,27 @@ class OpenStore:
         chunks = {keys[name]: self._encoded(name, keys[name], values[name]) for name in values}
         write_block(self.location, chunks, digests=self._digests)
 
-    def check(self, keys: Mapping[str, str]) -> None:
+    def check(self, keys: Mapping[str, str], outcomes: bool) -> None:
         """Check that the chunks of a block are those that were written there.
+
+        Parameters
+        ----------
+        keys
+            The chunk of the block in each array.
+        outcomes
+            True if a trial of the block has an outcome: then all its chunks were written.
 
         Raises
         ------
         StoreDamaged
-            One of them belongs elsewhere, or was changed.
+            One of them is lost, belongs elsewhere, or was changed.
         """
-        if not self._digests:
-            return
-        accepted = read_digests(self.location, keys[STATUS]) or {}
+        accepted = (read_digests(self.location, keys[STATUS]) or {}) if self._digests else {}
         for name, key in keys.items():
             raw = self.location.read(key, self._coder(name).layout.most)
-            if raw is not None and digest(key, raw) not in accepted.get(key, ()):
+            if raw is None and outcomes and self._complete:
+                raise StoreDamaged(self.location.name, name, f"{key} is not there")
+            if self._digests and raw is not None and digest(key, raw) not in accepted.get(key, ()):
                 raise StoreDamaged(self.location.name, name, f"{key} is not what was written there")
 
     def _coder(self, name: str) -> Coder:

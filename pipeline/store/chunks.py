@@ -41,6 +41,18 @@ ZSTD = numcodecs.Zstd()
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 
 
+CHANGE_VALUES = (
+    "_FillValue",
+    "_Unsigned",
+    "add_offset",
+    "calendar",
+    "dtype",
+    "missing_value",
+    "scale_factor",
+)
+"""Attributes by which xarray decodes other values than those that are stored; no store has them."""
+
+
 class BadChunk(Exception):
     """The bytes of a chunk are not what was written."""
 
@@ -81,8 +93,11 @@ class ArrayLayout:
             chunks = metadata["chunk_grid"]["configuration"]["chunk_shape"]
             codecs = [codec["name"] for codec in metadata["codecs"]]
             grid, separator = metadata["chunk_grid"]["name"], metadata["chunk_key_encoding"]
-        except (TypeError, KeyError):
+            odd = sorted({*metadata.get("attributes", ())}.intersection(CHANGE_VALUES))
+        except (TypeError, KeyError, AttributeError):
             raise BadChunk("its metadata are incomplete") from None
+        if odd:
+            raise BadChunk(f"its attribute {odd[0]} would change its values")
         first = "vlen-utf8" if kind == "string" else "bytes"
         if kind not in (*ITEM_BYTES, "string") or codecs != [first, *CODECS] or grid != "regular":
             raise BadChunk(f"its values are of the type {kind!r}, coded by {codecs}")
@@ -142,11 +157,15 @@ def check_bytes(layout: ArrayLayout, raw: bytes) -> None:
     if declared != layout.decoded and not (layout.kind == "string" and declared <= layout.decoded):
         raise BadChunk(f"it would be decoded to {declared} bytes, expected {layout.decoded}")
     try:  # into the declared size, which is possible; Zarr's own error would name no store
-        decoded = len(ZSTD.decode(body))
+        decoded = ZSTD.decode(body)
     except RuntimeError as error:
         raise BadChunk(_first_line(error)) from None
-    if decoded != declared:
-        raise BadChunk(f"it is decoded to {decoded} bytes, and declares {declared}")
+    if len(decoded) != declared:
+        raise BadChunk(f"it is decoded to {len(decoded)} bytes, and declares {declared}")
+    if layout.kind == "string":  # the decoder makes room for all texts first
+        texts = int.from_bytes(decoded[:4], "little")
+        if texts != layout.values:
+            raise BadChunk(f"it claims to hold {texts} texts, expected {layout.values}")
 
 
 def _declared_size(body: bytes) -> int:

@@ -62,7 +62,23 @@ def read_digests(location: Location, status_key: str) -> Digests | None:
     checksum, _, content = raw.partition(b"\n")
     if hashlib.sha256(content).hexdigest().encode() != checksum:
         raise ChunkDamaged(location.name, key, "checksum mismatch")
-    return {key: tuple(accepted) for key, accepted in json.loads(content).items()}
+    found = _parsed(content)
+    if found is None:  # a checksum is no proof: anybody can compute it
+        raise ChunkDamaged(location.name, key, "it holds no digests by chunk")
+    return found
+
+
+def _parsed(content: bytes) -> Digests | None:
+    try:
+        found = json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(found, dict):
+        return None
+    lists = all(isinstance(accepted, list) for accepted in found.values())
+    if not (lists and all(isinstance(one, str) for accepted in found.values() for one in accepted)):
+        return None
+    return {key: tuple(accepted) for key, accepted in found.items()}
 
 
 def as_file(digests: Digests) -> bytes:
@@ -90,7 +106,7 @@ def write_block(location: Location, chunks: Mapping[str, bytes], *, digests: boo
         before = (read_digests(location, status_key) or {}) if digests else {}
     after = {key: (digest(key, raw),) for key, raw in chunks.items()}
     if before:
-        either = {key: before.get(key, ()) + after[key] for key in after}
+        either = {key: tuple({*before.get(key, ()), *after[key]}) for key in after}
         _write(location, status_key, {**before, **either})
     for key in results:
         location.write(key, chunks[key])

@@ -25,10 +25,22 @@ from pipeline.store.location import StorePath
 from pipeline.sweep import Sweep
 from pipeline.trial_status import Status
 
-__all__ = ["impossible_trials", "not_requested_code", "separate_not_requested"]
+__all__ = ["has_all_chunks", "impossible_trials", "not_requested_code", "separate_not_requested"]
 
 FIRST_WITH_NOT_REQUESTED = 3
 """Format version in which `not_requested` became a status of its own."""
+
+
+FIRST_WITH_ALL_CHUNKS = 2
+"""Format version in which chunks of only fill values began to be written."""
+
+
+def has_all_chunks(attributes: Mapping[str, Any]) -> bool:
+    """Return True if a block with outcomes has all its chunks, given the attributes of its store.
+
+    In version 1 the loss of a chunk cannot be told from a chunk of only fill values.
+    """
+    return bool(attributes["format_version"] >= FIRST_WITH_ALL_CHUNKS)
 
 
 def not_requested_code(attributes: Mapping[str, Any]) -> Status:

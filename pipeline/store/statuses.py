@@ -20,16 +20,10 @@ from pipeline.store.arrays import layout_of
 from pipeline.store.chunks import ArrayLayout, chunk_index
 from pipeline.store.location import StorePath, locate
 from pipeline.store.names import ROOT, STATUS
-from pipeline.store.older_formats import separate_not_requested
+from pipeline.store.older_formats import has_all_chunks, separate_not_requested
 from pipeline.trial_status import STORED, WITH_RESULTS, Status
 
-__all__ = ["FIRST_WITH_ALL_CHUNKS", "statuses_as_read"]
-
-FIRST_WITH_ALL_CHUNKS = 2
-"""Format version in which chunks of only fill values began to be written.
-
-In version 1 the loss of a chunk cannot be told from a chunk of only fill values.
-"""
+__all__ = ["statuses_as_read"]
 
 
 def statuses_as_read(
@@ -55,7 +49,7 @@ def statuses_as_read(
     """
     found = separate_not_requested(path, status, attributes, dims)
     damaged = ~np.isin(status, STORED)
-    if attributes["format_version"] >= FIRST_WITH_ALL_CHUNKS:
+    if has_all_chunks(attributes):
         with suppress(PermissionError):  # readers of a bucket may lack the permission to list
             damaged |= np.isin(status, WITH_RESULTS) & _without_files(path, status.shape, dims)
     return np.where(damaged, np.int8(Status.DAMAGED), found) if damaged.any() else found

@@ -38,7 +38,7 @@ from pipeline.store.names import MESSAGE, STATUS
 from pipeline.store.reading import check_store, stored_sweep
 from pipeline.store.statuses import statuses_as_read
 from pipeline.sweep import Sweep
-from pipeline.trial_status import Status
+from pipeline.trial_status import WITH_RESULTS, Status
 
 __all__ = ["Store"]
 
@@ -168,10 +168,11 @@ class Store:
         Raises
         ------
         StoreDamaged
-            One of them belongs elsewhere, or was changed.
+            One of them is lost, belongs elsewhere, or was changed.
         """
         opened = self._opened()
-        opened.check(tile_keys(self.sweep, tile, opened.extents(self.sweep.dims)))
+        outcomes = bool(np.isin(self._split(tile, STATUS, self.sweep.dims), WITH_RESULTS).any())
+        opened.check(tile_keys(self.sweep, tile, opened.extents(self.sweep.dims)), outcomes)
 
     def write(self, tile: Tile, results: Sequence[BlockResult]) -> None:
         """Write the results of the blocks of a tile, the only writer of its chunks; `status` last.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -26,6 +27,9 @@ MOST_BYTES = 2**26
 
 SMALL_BYTES = 2**20
 """The most bytes of a file that changes by compare-and-swap."""
+
+LOCK_SECONDS = 15.0
+"""Time after which a lock that another process holds is given up."""
 
 
 class Folder:
@@ -103,7 +107,7 @@ class Folder:
             tree.write(key, content)
 
     def swap(self, key: str, expected: bytes | None, new: bytes | None) -> bool:
-        with self._tree() as tree, _locked(tree):
+        with self._tree() as tree, _locked(tree, self.name):
             if _content(tree, key) != expected:
                 return False
             if new is None or expected == b"":  # a folder in its place would not be replaced
@@ -174,15 +178,36 @@ class Folder:
 
 
 @contextmanager
-def _locked(tree: Tree) -> Iterator[None]:
+def _locked(tree: Tree, name: str) -> Iterator[None]:
     """Lock out other processes during a swap; the kernel releases the lock of a dead process."""
     handle = tree.lock_handle(ROOT)
     try:
         with suppress(OSError):  # a file system without locks: a swap is then only nearly atomic
-            fcntl.flock(handle, fcntl.LOCK_EX)
+            if not _has_lock(handle):
+                raise StoreError(
+                    f"store {name}: another process has kept its {ROOT} locked for "
+                    f"{LOCK_SECONDS:.0f} s; `fuser -v {name}/{ROOT}` names it: end it, or copy the store "
+                    "to a folder of your own"
+                )
         yield
     finally:
         os.close(handle)
+
+
+def _has_lock(handle: int) -> bool:
+    """Lock a file; return False if another process does not let go of it.
+
+    A swap takes milliseconds. But whoever may read a file may lock it, and for as long as they like.
+    """
+    end = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() > end:
+                return False
+        time.sleep(0.05)
 
 
 def _content(tree: Tree, key: str) -> bytes | None:

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Guard", "GuardedFolder", "part"]
 
+METADATA = (ROOT, ".zarray", ".zattrs", ".zgroup", ".zmetadata")
+"""Files that Zarr asks for and that are no chunks; those of its second format no store has."""
+
 
 class Guard:
     """The bounds of the files of a store, from the metadata of its arrays, read when needed."""
@@ -62,9 +65,12 @@ class Guard:
                 raise ChunkDamaged(self._location.name, key.split("/")[0], str(error)) from None
 
     def _layout(self, key: str) -> ArrayLayout | None:
-        """Return the layout of the array that a file is a chunk of, None if it is no chunk."""
+        """Return the layout of the array that a file is a chunk of, None for metadata.
+
+        All else that Zarr asks for would be decoded, by whatever name.
+        """
         name, _, rest = key.partition("/")
-        if not rest.startswith("c/"):
+        if (rest or name) in METADATA:
             return None
         if name not in self._layouts:
             self._layouts[name] = self._read_layout(name)
@@ -73,8 +79,8 @@ class Guard:
     def _read_layout(self, name: str) -> ArrayLayout | None:
         """Return the layout of an array; a reader may have it from the array or from the group."""
         metadata = self._location.read(f"{name}/{ROOT}")
-        if metadata is None:
-            return None
+        if metadata is None:  # Zarr would decode by the copy alone, which may say anything
+            raise StoreDamaged(self._location.name, name, "its metadata are not there")
         try:
             layout, copy = ArrayLayout.of(json.loads(metadata)), self._copy(name)
             if copy is not None and ArrayLayout.of(copy) != layout:
@@ -131,17 +137,22 @@ class GuardedFolder(Store):
 
     def _read(self, key: str) -> bytes | None:
         try:
+            raw = self._folder.read(key, self._guard.most(key))
+            if raw is not None:
+                self._guard.check(key, raw)
+            return raw
+        finally:  # afterwards, whatever came of it: the bytes may be those of another store
+            self._check_same()
+
+    def _check_same(self) -> None:
+        try:
             replaced = self._folder.fingerprint() != self._fingerprint
         except OSError:
             replaced = True
         if replaced:
             raise StoreError(
                 f"store {self._folder.name}: was replaced or removed while it was read; open it again"
-            )
-        raw = self._folder.read(key, self._guard.most(key))
-        if raw is not None:
-            self._guard.check(key, raw)
-        return raw
+            ) from None
 
     async def get(
         self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None

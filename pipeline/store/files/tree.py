@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from pipeline.store.names import PARTIAL
+from pipeline.store.names import PARTIAL, REMOVED
 
 __all__ = ["Refused", "Tree"]
 
@@ -22,6 +22,9 @@ FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 BELOW = FOLDER | os.O_NOFOLLOW
 FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # a pipe would block otherwise
 NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+MOST_LEVELS = 32
+"""Levels of folders that are looked into; a store has one for each of its dimensions, and two more."""
 
 KINDS = {
     stat.S_IFLNK: "it is a symbolic link",
@@ -174,11 +177,12 @@ class Tree:
     def entries(self, prefix: str = "") -> Iterator[tuple[str, int, str]]:
         """Yield (key, bytes, "") of each file below a prefix, and (key, 0, what) of all that is odd."""
         try:
-            top = os.open(prefix.strip("/") or ".", BELOW, dir_fd=self._root)
+            with self._folder_of(prefix.strip("/") or ".") as (folder, name):
+                top = os.open(name, BELOW, dir_fd=folder)
         except OSError:
             return
         try:
-            yield from _entries(top, prefix.strip("/"))
+            yield from _entries(top, prefix.strip("/"), MOST_LEVELS)
         finally:
             os.close(top)
 
@@ -228,7 +232,7 @@ def _content(handle: int, most: int) -> bytes:
     return content
 
 
-def _entries(folder: int, prefix: str) -> Iterator[tuple[str, int, str]]:
+def _entries(folder: int, prefix: str, levels: int) -> Iterator[tuple[str, int, str]]:
     with os.scandir(folder) as found:
         members = list(found)
     for member in members:
@@ -239,24 +243,34 @@ def _entries(folder: int, prefix: str) -> Iterator[tuple[str, int, str]]:
                 odd = not stat.S_ISREG(mode.st_mode)
                 yield key, 0 if odd else mode.st_size, KINDS[stat.S_IFMT(mode.st_mode)] if odd else ""
                 continue
+            if not levels:
+                yield key, 0, "it is a folder deeper than any of a store"
+                continue
             inner = os.open(member.name, BELOW, dir_fd=folder)
         except FileNotFoundError:  # another process has just renamed or removed it
             continue
         try:
-            yield from _entries(inner, key)
+            yield from _entries(inner, key, levels - 1)
         finally:
             os.close(inner)
 
 
 def _remove_folder(parent: int, name: str) -> None:
-    """Remove a folder with all that is in it; links inside are removed, not followed."""
-    handle = os.open(name, BELOW, dir_fd=parent)
-    try:
-        for member in os.listdir(handle):
-            if stat.S_ISDIR(os.stat(member, dir_fd=handle, follow_symlinks=False).st_mode):
-                _remove_folder(handle, member)
-            else:
-                os.unlink(member, dir_fd=handle)
-    finally:
-        os.close(handle)
-    os.rmdir(name, dir_fd=parent)
+    """Remove a folder with all that is in it; links inside are removed, not followed.
+
+    Folders inside are first moved beside it. So however deep they lie, few are open at a time.
+    """
+    folders = [name]
+    while folders:
+        name = folders.pop()
+        handle = os.open(name, BELOW, dir_fd=parent)
+        try:
+            for member in os.listdir(handle):
+                if stat.S_ISDIR(os.stat(member, dir_fd=handle, follow_symlinks=False).st_mode):
+                    folders.append(f"{REMOVED}{uuid.uuid4().hex[:8]}")
+                    os.rename(member, folders[-1], src_dir_fd=handle, dst_dir_fd=parent)
+                else:
+                    os.unlink(member, dir_fd=handle)
+        finally:
+            os.close(handle)
+        os.rmdir(name, dir_fd=parent)
