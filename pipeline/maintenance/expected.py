@@ -40,7 +40,8 @@ def checked_attributes(path: StorePath, location: Location) -> dict[str, Any]:
     raw = _file(location, ROOT)
     attributes = parse_json(raw).get("attributes")
     if isinstance(attributes, dict) and attributes.get("format") == FORMAT:
-        if attributes.get("format_version") not in stores.READABLE:
+        version = attributes.get("format_version")
+        if type(version) is not int or version not in stores.READABLE:
             stores.check_store(path)  # raises the error
         if attributes.get("digest") == attributes_digest(attributes):
             return attributes
@@ -137,12 +138,15 @@ def expected_template(
     StoreError
         The store has lost its shape or extents, or its data file is missing.
     """
-    shape, widths, seeds = _layout(path, location)
+    layouts = _layouts(path, location)
+    shape, widths, seeds = max(layouts, key=layouts.count)
     try:
         extents = extents_of(attributes)
         sweep = stores.sweep_from(path, attributes, extents)
         if extents is None and sweep.shape != shape:
             sweep = stores.stored_sweep(path)
+        if sweep.shape not in {layout[0] for layout in layouts}:
+            raise ValueError("all arrays have another shape")
     except (TypeError, ValueError, KeyError) as error:
         if isinstance(error, StoreError):
             raise
@@ -154,10 +158,10 @@ def expected_template(
         yield Template(Path(folder, "template"), sweep, widths, seeds)
 
 
-def _layout(path: StorePath, location: Location) -> tuple[tuple[int, ...], int, int]:
-    """Return the shape of a store, and the widths and seeds of a chunk.
+def _layouts(path: StorePath, location: Location) -> list[tuple[tuple[int, ...], int, int]]:
+    """Return the shape of a store, and the widths and seeds of a chunk, as often as they are recorded.
 
-    Each of them is recorded in four places, any of which may be damaged; the majority is right.
+    They are recorded in four places, any of which may be damaged; the majority is right.
     """
     copies = parse_json(_file(location, ROOT)).get("consolidated_metadata")
     layouts: list[tuple[tuple[int, ...], int, int]] = []
@@ -173,7 +177,7 @@ def _layout(path: StorePath, location: Location) -> tuple[tuple[int, ...], int, 
             f"store {path}: its shape is lost, because all metadata of {STATUS} and {MESSAGE} are "
             "damaged; restore it from a backup"
         )
-    return max(layouts, key=layouts.count)
+    return layouts
 
 
 def _is_shape(values: Any) -> bool:

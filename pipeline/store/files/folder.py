@@ -138,12 +138,20 @@ class Folder:
                 tree.delete(aside)
 
     def files(self, prefix: str = "") -> Iterator[tuple[str, int]]:
-        with self._tree() as tree:
-            yield from ((key, size) for key, size, what in tree.entries(prefix) if not what)
+        yield from ((key, size) for key, size, what in self._entries(prefix) if not what)
 
     def odd(self) -> Iterator[tuple[str, str]]:
-        with self._tree() as tree:
-            yield from ((key, what) for key, _, what in tree.entries() if what)
+        yield from ((key, what) for key, _, what in self._entries() if what)
+
+    def _entries(self, prefix: str = "") -> Iterator[tuple[str, int, str]]:
+        try:
+            with self._tree() as tree:
+                yield from tree.entries(prefix)
+        except PermissionError as error:
+            raise StoreError(
+                f"store {self.name}: its folder {error.filename} may not be read; "
+                f"`chmod -R u+rwX {self.name}` permits it, or copy the store to a path of your own"
+            ) from None
 
     def clean(self) -> None:
         with self._tree() as tree:
@@ -185,8 +193,9 @@ def _locked(tree: Tree, name: str) -> Iterator[None]:
         with suppress(OSError):  # a file system without locks: a swap is then only nearly atomic
             if not _has_lock(handle):
                 raise StoreError(
-                    f"store {name}: another process has kept its {ROOT} locked for {LOCK_SECONDS:.0f} s; "
-                    f"`fuser -v {name}/{ROOT}` names it: end it, or copy the store to a folder of your own"
+                    f"store {name}: another process has kept its {ROOT} locked for "
+                    f"{LOCK_SECONDS:.0f} s; end it (`fuser -v {name}/{ROOT}` names it), or copy the store "
+                    "to a folder of your own"
                 )
         yield
     finally:
