@@ -13,8 +13,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numcodecs
 import numpy as np
 import pytest
+import zarr
 
 import pipeline
 from analysis import open_store
@@ -147,6 +149,17 @@ def test_a_store_of_this_format_does_not_pass_for_an_older_one(copy) -> None:
     assert [one.kind for one in damage(copy)] == ["root"]
 
 
+@pytest.mark.attack("other meanings")
+def test_an_array_of_somebody_else_hides_nothing_and_stops_nobody(copy, widthlaw) -> None:
+    group = zarr.open_group(str(copy), mode="r+")
+    own = group.create_array(
+        "mine", shape=(9,), chunks=(9,), dtype="f4", dimension_names=("seed",), fill_value=1
+    )
+    own[:] = 2
+    for name in ("status", "fit", "verify"):
+        assert widthlaw(name, copy).returncode == 0
+
+
 # ---- bombs
 
 
@@ -173,8 +186,6 @@ def test_no_chunk_is_read_by_a_copy_of_metadata_alone(copy, command, array, sepa
 @pytest.mark.attack("bombs")
 @pytest.mark.parametrize("number", [0, 13, 10**8, 2**31 - 1, 2**32 - 1])
 def test_no_room_is_made_for_texts_that_a_chunk_only_claims_to_have(copy, command, number) -> None:
-    import numcodecs
-
     body = number.to_bytes(4, "little") + bytes(44)
     (copy / "message/c/0/0/0/0").write_bytes(as_chunk(bytes(numcodecs.Zstd(level=1).encode(body))))
     told = bounded(command, "query", copy, "--columns", "message")
