@@ -40,7 +40,8 @@ def checked_attributes(path: StorePath, location: Location) -> dict[str, Any]:
     raw = _file(location, ROOT)
     attributes = parse_json(raw).get("attributes")
     if isinstance(attributes, dict) and attributes.get("format") == FORMAT:
-        if attributes.get("format_version") not in stores.READABLE:
+        version = attributes.get("format_version")
+        if type(version) is not int or version not in stores.READABLE:
             stores.check_store(path)  # raises the error
         if attributes.get("digest") == attributes_digest(attributes):
             return attributes
@@ -136,12 +137,15 @@ def expected_template(
     StoreError
         The store has lost its shape or extents, or its data file is missing.
     """
-    shape, chunk = _layout(path, location)
+    layouts = _layouts(path, location)
+    shape, _ = max(layouts, key=layouts.count)
     try:
         extents = extents_of(attributes)
         sweep = stores.sweep_from(path, attributes, extents)
         if extents is None and sweep.shape != shape:
             sweep = stores.stored_sweep(path)
+        if sweep.shape not in {layout[0] for layout in layouts}:
+            raise ValueError("all arrays have another shape")
     except (TypeError, ValueError, KeyError) as error:
         if isinstance(error, StoreError):
             raise
@@ -149,16 +153,18 @@ def expected_template(
             f"store {path}: cannot use its attribute extents; restore it from a backup"
         ) from None
     with tempfile.TemporaryDirectory() as folder:
+        fitting = [layout for layout in layouts if layout[0] == sweep.shape]
+        _, chunk = max(fitting, key=fitting.count)
         sizes = zip(sweep.dims, chunk, strict=True)
         template = Template(Path(folder, "template"), sweep, dict(sizes))
         write_template(template.folder, sweep, template.extents)
         yield template
 
 
-def _layout(path: StorePath, location: Location) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return the shape of a store, and of a chunk of `status`.
+def _layouts(path: StorePath, location: Location) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
+    """Return the shape of a store, and of a chunk of `status`, as often as they are recorded.
 
-    Each of them is recorded in four places, any of which may be damaged; the majority is right.
+    They are recorded in four places, any of which may be damaged; the majority is right.
     """
     copies = parse_json(_file(location, ROOT)).get("consolidated_metadata")
     layouts: list[tuple[tuple[int, ...], tuple[int, ...]]] = []
@@ -174,7 +180,7 @@ def _layout(path: StorePath, location: Location) -> tuple[tuple[int, ...], tuple
             f"store {path}: its shape is lost, because all metadata of {STATUS} and {MESSAGE} are "
             "damaged; restore it from a backup"
         )
-    return max(layouts, key=layouts.count)
+    return layouts
 
 
 def _is_shape(values: Any) -> bool:

@@ -289,12 +289,13 @@ def _write_result(make: Callable[[], Plan], out: StorePath, *, in_place: bool) -
         held = stack.enter_context(lease.hold(location)) if in_place else None
         if held:
             stores.Store(location, holder=held.holder).clean()
+        old = location.fingerprint() if held else None
         plan = make()
         draft = stack.enter_context(stores.drafting(out))
         approximate = _write_draft(draft, plan)
         if held:
             held.confirm()
-        _publish(location, draft, in_place=in_place)
+        _publish(location, draft, old)
     if not in_place:
         stores.Store(location).clean()
     return plan.change(out, written=True, approximate=approximate)
@@ -338,15 +339,16 @@ def _undated(provenance: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in provenance.items() if key != "created"}
 
 
-def _publish(location: Location, draft: Path, *, in_place: bool) -> None:
-    if not in_place:
+def _publish(location: Location, draft: Path, old: object) -> None:
+    """Publish a draft, in the place of the store of a fingerprint if there is one."""
+    if old is None:
         location.publish(draft)
         return
     held = location.read(LEASE)
     if held is not None:  # the new store is held by the same process
         (draft / LEASE).write_bytes(held)
     try:
-        location.replace(draft)
+        location.replace(draft, old)
     except NotImplementedError as error:
         raise StoreError(
             f"store {location.name}: cannot be replaced atomically ({error}); give a new path with "

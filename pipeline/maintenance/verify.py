@@ -123,6 +123,9 @@ def damage(path: StorePath) -> list[Damage]:
         attributes = checked_attributes(path, location)
     except RootDamaged:
         return [Damage("root", "", ROOT, "not what was written, and it describes all the rest")]
+    if not has_digests(attributes) and any(location.files(DIGESTS)):
+        what = f"says format {attributes['format_version']}, but blocks have digests, as since format 3"
+        return [Damage("root", "", ROOT, what)]
     location = location.held_open()  # a store that takes its place meanwhile is not looked at
     found = inspect(path, location, attributes)
     if found:

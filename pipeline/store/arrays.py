@@ -60,8 +60,9 @@ def root_of(location: Location) -> dict[str, Any]:
     StoreDamaged
         They are lost, or are no metadata of a group.
     """
+    raw = location.read(ROOT) or b""
     try:
-        root = json.loads(location.read(ROOT) or b"")
+        root = json.loads(raw)
     except (ValueError, RecursionError):
         raise StoreDamaged(location.name, ROOT, "it is no JSON") from None
     if not isinstance(root, dict) or (root.get("zarr_format"), root.get("node_type")) != (3, "group"):

@@ -122,11 +122,20 @@ class Location(Protocol):
             Something is here already.
         """
 
-    def replace(self, draft: Path) -> None:
+    def replace(self, draft: Path, fingerprint: object) -> None:
         """Exchange the store for a draft atomically, and remove the old store.
+
+        Parameters
+        ----------
+        draft
+            A folder from `draft`, filled.
+        fingerprint
+            Fingerprint of the old store.
 
         Raises
         ------
+        LeaseLost
+            Another store is here; it is still here afterwards.
         NotImplementedError
             The location or its file system cannot do that.
         """

@@ -30,6 +30,9 @@ __all__ = [
 READABLE = (1, 2, FORMAT_VERSION)
 """Format versions that this version reads."""
 
+MOST_SECONDS = 1e15
+"""The most seconds that trials can be estimated to take."""
+
 REQUIRED: dict[str, Any] = {
     "name": str,
     "experiment": str,
@@ -65,14 +68,17 @@ def check_store(path: StorePath) -> dict[str, Any]:
         ) from None
     if attributes.get("format") != FORMAT:
         raise StoreError(f"store {path}: a Zarr group that widthlaw did not make; give another path")
-    if attributes.get("format_version") not in READABLE:
+    version = attributes.get("format_version")
+    if type(version) is not int or version not in READABLE:
         raise StoreError(
-            f"store {path}: format version {attributes.get('format_version')}, expected "
+            f"store {path}: format version {version}, expected "
             f"{' or '.join(map(str, READABLE))}; read it with the widthlaw that wrote it "
             f"({_writer(attributes)}), or run the sweep into a new path"
         )
     lost = [name for name in REQUIRED if name not in attributes]
     odd = [name for name in REQUIRED if not isinstance(attributes.get(name), REQUIRED[name])]
+    if not (odd or 0 <= attributes["estimated_seconds"] <= MOST_SECONDS):  # NaN is in no range
+        odd = ["estimated_seconds"]
     if lost or odd:
         what = "has no attribute" if lost else "cannot use its attribute"
         raise StoreError(

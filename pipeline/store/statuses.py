@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import StoreDamaged
-from pipeline.store.arrays import layout_of
+from pipeline.store.arrays import layout_of, root_of
 from pipeline.store.chunks import ArrayLayout, chunk_index
 from pipeline.store.location import StorePath, locate
 from pipeline.store.names import ROOT, STATUS
@@ -63,9 +63,13 @@ def _without_files(path: StorePath, shape: Sequence[int], dims: Sequence[str]) -
         name, _, rest = key.partition("/")
         if rest == ROOT or rest.startswith("c/"):
             keys.setdefault(name, []).append(rest)
+    shown = root_of(location).get("consolidated_metadata")
+    listed = shown.get("metadata") if isinstance(shown, dict) else None
     without = np.zeros(shape, dtype=bool)
     for name, rests in keys.items():
         if name == STATUS or ROOT not in rests:
+            continue
+        if isinstance(listed, dict) and name not in listed:  # no reader sees it: somebody's own
             continue
         layout = layout_of(location, name)
         sizes = dict(zip(layout.dims, layout.shape, strict=True))

@@ -217,8 +217,9 @@ def extents_of(attributes: Mapping[str, Any]) -> dict[str, Any] | None:
     extents = attributes.get("extents")
     if extents is None:
         return None
-    if sum(stop - start for start, stop in extents["seeds"]) > MOST_SEEDS:
-        raise ValueError("more seeds than a sweep can have")
+    numbers = [stop - start for start, stop in extents["seeds"]]
+    if any(number < 1 for number in numbers) or sum(numbers) > MOST_SEEDS:
+        raise ValueError("runs without seeds, or more seeds than a sweep can have")
     seeds = [seed for start, stop in extents["seeds"] for seed in range(start, stop)]
     return {"d": extents["d"], "n": extents["n"], "width": extents["width"], "seeds": seeds}
 

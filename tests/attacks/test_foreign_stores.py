@@ -34,23 +34,11 @@ from pipeline.store.digests import digests_key, read_digests
 from pipeline.store.location import locate
 from pipeline.trial_status import Status
 
-KEYS = {"d": "[3, 5]", "n": "[6, 12]", "seeds": 8, "width": "{ k_per_n = [1.5, 2.0, 4.0] }"}
+from .conftest import KEYS
+
 CHUNK = "sigma_min/c/0/1/0/0"
 LIMIT = 3 * 2**30
 """Bytes of address space that a command gets here."""
-
-
-@pytest.fixture(scope="session")
-def sound(tmp_path_factory, make_sweep) -> Path:
-    path = tmp_path_factory.mktemp("sound") / "a.zarr"
-    store.create(path, make_sweep(**KEYS), seeds_per_chunk=4)
-    pipeline.run(make_sweep(**KEYS), path)
-    return path
-
-
-@pytest.fixture
-def copy(sound, tmp_path) -> Path:
-    return shutil.copytree(sound, tmp_path / "a.zarr")
 
 
 def bounded(command: str, *line: object, seconds: float = 60) -> subprocess.CompletedProcess[str]:

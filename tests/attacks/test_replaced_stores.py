@@ -14,9 +14,10 @@ import pipeline
 from pipeline import store
 from pipeline.errors import LeaseLost
 from pipeline.execution.fill import fill
+from pipeline.maintenance import grow
 from pipeline.maintenance.verify import damage
 from pipeline.store import lease
-from pipeline.store.location import locate
+from pipeline.store.location import Location, locate
 
 SLOW = {"d": "[10]", "n": "[150]", "width": "{ k_per_n = [1.5, 2.0, 4.0] }", "seeds": 3000}
 SMALL = {"d": "[3]", "n": "[6]", "seeds": 8}
@@ -144,3 +145,24 @@ def test_what_is_beside_a_store_that_another_run_holds_is_not_cleaned(held, tmp_
         with pytest.raises(LeaseLost, match="taken over"):
             mine.clean()
         assert leftover.exists()
+
+
+@pytest.mark.attack("replaced stores")
+def test_an_extension_never_removes_another_store_that_has_taken_the_place(
+    tmp_path, make_sweep, monkeypatch
+) -> None:
+    path, other = tmp_path / "S.zarr", tmp_path / "other.zarr"
+    pipeline.run(make_sweep(**SMALL), path)
+    pipeline.run(make_sweep(entropy=8, **SMALL), other)
+    before = files_below(other)
+    publish = grow._publish
+
+    def late(location: Location, draft: Path, old: object) -> None:
+        replaced(path, other)  # after the last check of the lease
+        publish(location, draft, old)
+
+    monkeypatch.setattr(grow, "_publish", late)
+    with pytest.raises(LeaseLost, match="another store has taken its place"):
+        grow.extend(path, make_sweep(**SMALL | {"seeds": 12}))
+    assert files_below(path) == before
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["S.zarr", "old.zarr"]

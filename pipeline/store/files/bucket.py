@@ -203,7 +203,7 @@ class Bucket:
         if not self.swap(key, None, content) and self.read(key) != content:
             raise FileExistsError(f"{self.name} exists: it holds another {key}")
 
-    def replace(self, draft: Path) -> None:
+    def replace(self, draft: Path, fingerprint: object) -> None:
         raise NotImplementedError("S3 cannot exchange one store for another atomically")
 
     def patiently(self, action: Callable[[], s3.T]) -> s3.T:

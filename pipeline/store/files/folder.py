@@ -13,7 +13,7 @@ from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.errors import ChunkDamaged, StoreError
+from pipeline.errors import ChunkDamaged, LeaseLost, StoreError
 from pipeline.store.files.tree import Refused, Tree
 from pipeline.store.names import PARTIAL, REMOVED, ROOT
 
@@ -138,12 +138,20 @@ class Folder:
                 tree.delete(aside)
 
     def files(self, prefix: str = "") -> Iterator[tuple[str, int]]:
-        with self._tree() as tree:
-            yield from ((key, size) for key, size, what in tree.entries(prefix) if not what)
+        yield from ((key, size) for key, size, what in self._entries(prefix) if not what)
 
     def odd(self) -> Iterator[tuple[str, str]]:
-        with self._tree() as tree:
-            yield from ((key, what) for key, _, what in tree.entries() if what)
+        yield from ((key, what) for key, _, what in self._entries() if what)
+
+    def _entries(self, prefix: str = "") -> Iterator[tuple[str, int, str]]:
+        try:
+            with self._tree() as tree:
+                yield from tree.entries(prefix)
+        except PermissionError as error:
+            raise StoreError(
+                f"store {self.name}: its folder {error.filename} may not be read; "
+                f"`chmod -R u+rwX {self.name}` permits it, or copy the store to a path of your own"
+            ) from None
 
     def clean(self) -> None:
         with self._tree() as tree:
@@ -168,8 +176,15 @@ class Folder:
             raise FileExistsError(f"{self.path} exists")
         draft.rename(self.path)
 
-    def replace(self, draft: Path) -> None:
+    def replace(self, draft: Path, fingerprint: object) -> None:
         _exchange(draft, self.path)
+        try:  # now that its name leads to nobody else: no check before could be sure of that
+            same = Folder(draft).fingerprint() == fingerprint
+        except OSError:
+            same = False
+        if not same:
+            _exchange(draft, self.path)
+            raise LeaseLost(f"store {self.name}: another store has taken its place; it is kept")
         shutil.rmtree(draft, ignore_errors=True)
 
     def fingerprint(self) -> object:
@@ -186,8 +201,8 @@ def _locked(tree: Tree, name: str) -> Iterator[None]:
             if not _has_lock(handle):
                 raise StoreError(
                     f"store {name}: another process has kept its {ROOT} locked for "
-                    f"{LOCK_SECONDS:.0f} s; `fuser -v {name}/{ROOT}` names it: end it, or copy the store "
-                    "to a folder of your own"
+                    f"{LOCK_SECONDS:.0f} s; end it (`fuser -v {name}/{ROOT}` names it), or copy the "
+                    "store to a folder of your own"
                 )
         yield
     finally:
