@@ -15,11 +15,11 @@ from typing import Any
 
 import xarray as xr
 
-from pipeline.errors import InputError
+from pipeline.errors import InputError, StoreDamaged
 from pipeline.store import check_store
-from pipeline.store.arrays import read_array
+from pipeline.store.arrays import damage_as, read_array
 from pipeline.store.location import locate, normal
-from pipeline.store.names import STATUS
+from pipeline.store.names import ROOT, STATUS
 from pipeline.store.statuses import statuses_as_read
 from pipeline.trial_status import Status
 
@@ -74,7 +74,8 @@ def _opened(path: str | Path, chunks: dict[Any, Any] | None) -> xr.Dataset:
     """Open a store; its statuses are those that `statuses_as_read` sees."""
     attributes, location = check_store(path), locate(path)
     stored = read_array(location, STATUS)  # before the files are listed: a run may be writing
-    ds: xr.Dataset = xr.open_zarr(location.zarr(), chunks=chunks, zarr_format=3)
+    with damage_as(StoreDamaged, location, ROOT):
+        ds: xr.Dataset = xr.open_zarr(location.zarr(), chunks=chunks, zarr_format=3)
     status = ds.status.assign_attrs(ds.status.attrs | STATUS_FLAGS)
     found = statuses_as_read(path, attributes, stored, [str(dim) for dim in status.dims])
     # These, not what lies on the disk when they are used: a trial that is done by then may have had no
