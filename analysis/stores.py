@@ -15,11 +15,11 @@ from typing import Any
 
 import xarray as xr
 
-from pipeline.errors import InputError
+from pipeline.errors import InputError, StoreDamaged
 from pipeline.store import check_store
-from pipeline.store.arrays import layout_of, read_array
+from pipeline.store.arrays import damage_as, layout_of, read_array
 from pipeline.store.location import locate, normal
-from pipeline.store.names import STATUS
+from pipeline.store.names import ROOT, STATUS
 from pipeline.store.statuses import statuses_as_read
 from pipeline.trial_status import Status
 
@@ -75,7 +75,8 @@ def _opened(path: str | Path, chunks: dict[Any, Any] | None) -> xr.Dataset:
     attributes, location = check_store(path), locate(path)
     stored = read_array(location, STATUS)  # before the files are listed: a run may be writing
     found = statuses_as_read(path, attributes, stored, layout_of(location, STATUS).dims)
-    ds: xr.Dataset = xr.open_zarr(location.zarr(), chunks=chunks, zarr_format=3)
+    with damage_as(StoreDamaged, location, ROOT):
+        ds: xr.Dataset = xr.open_zarr(location.zarr(), chunks=chunks, zarr_format=3)
     status = ds.status.assign_attrs(ds.status.attrs | STATUS_FLAGS)
     # These, not what lies on the disk when they are used: a trial that is done by then may have had no
     # value yet when its results were read.

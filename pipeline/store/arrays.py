@@ -121,7 +121,7 @@ def damage_as(error_type: type[StoreDamaged], location: Location, name: str) -> 
         yield
     except StoreError:  # names the store already
         raise
-    except (FileNotFoundError, KeyError, ValueError, RuntimeError, MemoryError) as error:
+    except (FileNotFoundError, KeyError, TypeError, ValueError, RuntimeError, MemoryError) as error:
         what = (str(error).splitlines() or [type(error).__name__])[0]
         raise error_type(location.name, name, what) from None
 

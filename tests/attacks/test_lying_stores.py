@@ -194,6 +194,20 @@ def test_no_room_is_made_for_texts_that_a_chunk_only_claims_to_have(copy, comman
     assert [one.key for one in damage(copy)] == ["message/c/0/0/0/0"]
 
 
+@pytest.mark.attack("bombs")
+@pytest.mark.parametrize("copies", [None, [1], {"metadata": [1]}, {"metadata": {"status": 1}}])
+def test_copies_of_metadata_that_are_none_end_in_one_line(copy, command, copies) -> None:
+    root = json.loads((copy / "zarr.json").read_text())
+    (copy / "zarr.json").write_text(json.dumps(root | {"consolidated_metadata": copies}))
+    for name in ("status", "fit", "query"):
+        told = bounded(command, name, copy)
+        assert "debug" not in told.stderr, told.stderr
+        assert told.returncode == 0 or "`widthlaw verify" in told.stderr
+    assert [one.key for one in damage(copy)] == ["zarr.json"]
+    repair(copy, damage(copy))
+    assert damage(copy) == []
+
+
 DIGESTS = ["[1, 2]", "null", '{"a": 1}', '{"a": [["b"]]}', "[" * 10**5, "9" * 6000]
 
 

@@ -93,8 +93,10 @@ class Guard:
 
     def _copy(self, name: str) -> Any:
         if self._copies is None:
-            root = json.loads(self._location.read(ROOT) or b"{}")
-            self._copies = root.get("consolidated_metadata", {}).get("metadata", {})
+            found = json.loads(self._location.read(ROOT) or b"{}")
+            for key in ("consolidated_metadata", "metadata"):  # a group may have no copies
+                found = found.get(key) if isinstance(found, dict) else None
+            self._copies = found if isinstance(found, dict) else {}
         return self._copies.get(name)
 
 
