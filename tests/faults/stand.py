@@ -29,7 +29,8 @@ from jobs.cluster.credentials import CERTIFICATE, KEY
 from jobs.cluster.profile import Profile
 from pipeline import store
 from pipeline.execution.local import SCHEDULER
-from pipeline.store.location import PARTIAL, locate
+from pipeline.store.location import locate
+from pipeline.store.names import DIGESTS, PARTIAL
 from pipeline.sweep import Sweep
 from pipeline.sweep_files.load import parse_sweep
 from pipeline.trial_status import Status
@@ -110,7 +111,8 @@ class Row:
         where = locate(self.path)
         equal_stores(self.reference if expected is None else expected, xr.open_zarr(where.zarr()))
         self.survived = True
-        left = [key for key, _ in where.files() if key.startswith(".") or key.endswith(PARTIAL)]
+        hidden = [key for key, _ in where.files() if key.startswith(".") or key.endswith(PARTIAL)]
+        left = [key for key in hidden if not key.startswith(DIGESTS)]
         assert not left, "the run left something behind"
         assert self.repeated >= 0, "a log has lost what a worker said"
 

@@ -176,12 +176,23 @@ def test_no_option_follows_a_bare_double_dash(widthlaw) -> None:
     assert result.stderr.startswith("widthlaw: sweep --debug: neither a file nor")
 
 
+def started(line: list[str]) -> subprocess.Popen[str]:
+    """Start a command that hears Ctrl-C: a shell makes what it starts in the background deaf to it."""
+    return subprocess.Popen(
+        line,
+        start_new_session=True,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+
+
 def test_an_interrupt_ends_cleanly_and_the_same_command_resumes(
     command, widthlaw, write_sweep, tmp_path, assert_equal_stores
 ) -> None:
     sweep, path = write_sweep(n="[60, 80]", seeds=1200), tmp_path / "a.zarr"
     line = [command, "run", str(sweep), "-o", str(path), "--workers", "2"]
-    run = subprocess.Popen(line, start_new_session=True, stderr=subprocess.PIPE, text=True)
+    run = started(line)
     deadline = time.monotonic() + 60
     while not (path.exists() and store.Store(path).counts()["done"]):
         assert run.poll() is None
@@ -203,7 +214,7 @@ def test_workers_that_start_see_no_interrupt(command, write_sweep, tmp_path, num
     path = tmp_path / "a.zarr"
     sweep = write_sweep(n="[60, 80]", seeds=4000)  # it must not be done before it is interrupted
     line = [command, "run", str(sweep), "-o", str(path), "--workers", "2"]
-    run = subprocess.Popen(line, start_new_session=True, stderr=subprocess.PIPE, text=True)
+    run = started(line)
     assert run.stderr is not None
     if number == signal.SIGINT:
         while len(psutil.Process(run.pid).children()) < 2:

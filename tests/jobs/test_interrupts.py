@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -50,6 +51,7 @@ def start(command) -> Iterator[Start]:
             stderr=subprocess.PIPE,
             text=True,
             env=os.environ | environment,
+            preexec_fn=hear_interrupts,
         )
         started.append(process)
         return process
@@ -68,11 +70,21 @@ def long_sweep(tmp_path) -> Path:
     return file
 
 
+def hear_interrupts() -> None:
+    """Undo what a shell does to what it starts in the background: that ignores Ctrl-C."""
+    signal.signal(SIGINT, signal.SIG_DFL)
+
+
 def wait_for(run: subprocess.Popen[str], word: str) -> None:
     assert run.stderr is not None
-    for line in run.stderr:
-        if word in line:
-            return
+    limit = threading.Timer(120, run.kill)
+    limit.start()
+    try:
+        for line in run.stderr:
+            if word in line:
+                return
+    finally:
+        limit.cancel()
     pytest.fail(f"the command ended with {run.wait()} before it printed {word!r}")
 
 

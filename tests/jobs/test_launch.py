@@ -136,11 +136,11 @@ def test_workers_that_cannot_start_are_told_with_reason_and_repair(
 def test_a_run_that_no_worker_could_hold_is_refused_before_anything_starts(
     widthlaw, write_sweep, tmp_path
 ) -> None:
-    line = ["run", write_sweep(n="[1000000]", seeds=1), "-o", tmp_path / "a.zarr"]
+    line = ["run", write_sweep(n="[200000]", seeds=1), "-o", tmp_path / "a.zarr"]
     refused = widthlaw(*line)
     assert refused.returncode == 2
     assert refused.stderr.startswith("widthlaw: sweep small: a worker needs about ")
-    assert "n = 1000000 and k = 4000000, but this machine has" in refused.stderr
+    assert "n = 200000 and k = 800000, but this machine has" in refused.stderr
     assert refused.stderr.count("\n") == 1
     assert not (tmp_path / "a.zarr").exists()
     planned = widthlaw(*line, "--dry-run")

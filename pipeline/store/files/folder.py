@@ -144,6 +144,8 @@ class Folder:
         yield from ((key, what) for key, _, what in self._entries() if what)
 
     def _entries(self, prefix: str = "") -> Iterator[tuple[str, int, str]]:
+        if not self.exists():
+            return
         try:
             with self._tree() as tree:
                 yield from tree.entries(prefix)
