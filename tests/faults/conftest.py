@@ -18,7 +18,7 @@ import xarray as xr
 import pipeline
 from pipeline import store
 
-from .stand import SEEDS_PER_BLOCK, Bench, Processes, Row, the_sweep
+from .stand import SEEDS_PER_BLOCK, Bench, Processes, Row, Runs, the_sweep
 from .table import FAULTS, PROPERTY
 
 
@@ -57,3 +57,8 @@ def processes() -> Iterator[Processes]:
 @pytest.fixture
 def bench(processes: Processes, tmp_path: Path, row: Row, command: str) -> Bench:
     return Bench(processes, tmp_path, row, command)
+
+
+@pytest.fixture
+def runs(processes: Processes, tmp_path: Path, row: Row, command: str) -> Runs:
+    return Runs(processes, tmp_path, row, command)

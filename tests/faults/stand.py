@@ -83,6 +83,7 @@ class Row:
     survived: bool | None = None
     repeated: int | None = None
     seconds: float | None = None
+    megabytes: float | None = None
     _began: float | None = field(default=None, repr=False)
 
     def begin(self) -> None:
@@ -120,7 +121,7 @@ class Row:
         """The row of the table."""
         survived = "yes" if self.survived else "no" if self._began is not None else "not run"
         ideal = float(self.reference.seconds.sum()) / self.workers
-        values = (self.fault, survived, self.repeated, self.seconds, ideal)
+        values = (self.fault, survived, self.repeated, self.seconds, ideal, self.megabytes)
         return dict(zip(COLUMNS, values, strict=True))
 
     def done(self) -> int:
@@ -295,6 +296,42 @@ class Bench:
     def _tls_options(self) -> list[str]:
         certificate, key = str(self._tls / CERTIFICATE), str(self._tls / KEY)
         return ["--tls-ca-file", certificate, "--tls-cert", certificate, "--tls-key", key]
+
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "handlers": {"stderr": {"class": "logging.StreamHandler"}},
+    "loggers": {"widthlaw": {"level": "INFO", "handlers": ["stderr"]}},
+}
+"""Local workers say what they begin, as those in jobs do."""
+
+
+class Runs:
+    """The same command again and again, with a log for each."""
+
+    def __init__(self, processes: Processes, folder: Path, row: Row, command: str) -> None:
+        self.workers = row.workers
+        self._processes, self._folder, self._row = processes, folder, row
+        self._line = run_line(command, folder, row)
+        self.logs: list[Path] = []
+
+    def start(self) -> subprocess.Popen[bytes]:
+        self.logs.append(self._folder / f"run-{len(self.logs)}.log")
+        line = [*self._line, "--workers", str(self.workers)]
+        return self._processes.start(line, self.logs[-1], {"DASK_LOGGING": repr(LOGGING)})
+
+    def said(self) -> str:
+        """What the last one has said so far."""
+        return self.logs[-1].read_text()
+
+    def to_the_end(self) -> int:
+        return self.start().wait(PATIENCE)
+
+    def judge(self) -> None:
+        """The store is what it ought to be, and none has spoken in tracebacks."""
+        self._row.finish(self.logs)
+        assert not [log for log in self.logs if "Traceback" in log.read_text()]
 
 
 def run_line(command: str, folder: Path, row: Row) -> list[str]:

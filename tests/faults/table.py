@@ -18,7 +18,7 @@ from typing import Any
 
 PROPERTY = "fault"
 
-COLUMNS = ("fault", "survived", "repeated trials", "seconds", "ideal seconds")
+COLUMNS = ("fault", "survived", "repeated trials", "seconds", "ideal seconds", "MB")
 
 FAULTS = (
     "kill -9 of a worker",
@@ -41,6 +41,9 @@ FAULTS = (
     "disk full",
     "S3 server killed, back after 5 s",
     "login shell killed after submit",
+    "32 workers on few cores",
+    "eight readers during a run",
+    "descents for long, memory of a worker",
 )
 """All rows, in their order. A row of a new kind is a line here and a test with that mark."""
 

@@ -14,47 +14,9 @@ from pipeline import store
 
 from ..cluster.buckets import S3Server
 from ..cluster.polling import wait_until
-from .stand import BEGINS, PATIENCE, SEEDS_PER_BLOCK, Processes, Row, run_line, the_sweep
+from .stand import BEGINS, PATIENCE, SEEDS_PER_BLOCK, Processes, Row, Runs, the_sweep
 
 pytestmark = pytest.mark.slow
-
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "handlers": {"stderr": {"class": "logging.StreamHandler"}},
-    "loggers": {"widthlaw": {"level": "INFO", "handlers": ["stderr"]}},
-}
-"""Local workers say what they begin, as those in jobs do."""
-
-
-class Runs:
-    """The same command again and again, with a log for each."""
-
-    def __init__(self, processes: Processes, folder: Path, row: Row, command: str) -> None:
-        self._processes, self._folder, self._row = processes, folder, row
-        self._line = [*run_line(command, folder, row), "--workers", "2"]
-        self.logs: list[Path] = []
-
-    def start(self) -> subprocess.Popen[bytes]:
-        self.logs.append(self._folder / f"run-{len(self.logs)}.log")
-        return self._processes.start(self._line, self.logs[-1], {"DASK_LOGGING": repr(LOGGING)})
-
-    def said(self) -> str:
-        """What the last one has said so far."""
-        return self.logs[-1].read_text()
-
-    def to_the_end(self) -> int:
-        return self.start().wait(PATIENCE)
-
-    def judge(self) -> None:
-        """The store is what it ought to be, and none has spoken in tracebacks."""
-        self._row.finish(self.logs)
-        assert not [log for log in self.logs if "Traceback" in log.read_text()]
-
-
-@pytest.fixture
-def runs(processes: Processes, tmp_path: Path, row: Row, command: str) -> Runs:
-    return Runs(processes, tmp_path, row, command)
 
 
 @pytest.mark.fault("kill -9 of the driver, same command again")

@@ -244,6 +244,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", str(folder)], check=True)
 
 
+@pytest.mark.attack("odd disks")
 def test_a_full_disk_stops_with_one_line_and_the_store_resumes_elsewhere(
     small_disk, widthlaw, write_sweep, tmp_path, assert_equal_stores
 ) -> None:
@@ -259,6 +260,7 @@ def test_a_full_disk_stops_with_one_line_and_the_store_resumes_elsewhere(
     assert_equal_stores(tmp_path / "a.zarr", tmp_path / "b.zarr")
 
 
+@pytest.mark.attack("odd disks")
 def test_a_read_only_disk_is_refused(small_disk, widthlaw) -> None:
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     result = widthlaw("run", "tiny", "-o", small_disk / "a.zarr")

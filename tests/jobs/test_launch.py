@@ -80,6 +80,7 @@ def test_contradictory_workers_are_refused(tmp_path, widthlaw, words, message) -
     assert not (tmp_path / "t.zarr").exists()
 
 
+@pytest.mark.attack("two runs")
 def test_of_two_runs_on_a_new_path_the_second_is_told_of_the_first(
     command, write_sweep, tmp_path
 ) -> None:
@@ -102,6 +103,7 @@ def test_of_two_runs_on_a_new_path_the_second_is_told_of_the_first(
         assert winner.poll() is None
 
 
+@pytest.mark.attack("limits")
 @pytest.mark.parametrize(
     ("limit", "value", "line"),
     [
@@ -133,6 +135,7 @@ def test_workers_that_cannot_start_are_told_with_reason_and_repair(
     assert rest[0].startswith(line)
 
 
+@pytest.mark.attack("limits")
 def test_a_run_that_no_worker_could_hold_is_refused_before_anything_starts(
     widthlaw, write_sweep, tmp_path
 ) -> None:

@@ -114,6 +114,7 @@ def test_a_pending_store_and_a_half_filled_one_are_sound(tmp_path, make_sweep) -
     assert damage(path) == []
 
 
+@pytest.mark.attack("damaged stores")
 def test_every_flipped_byte_of_every_kind_of_chunk_is_found(copy) -> None:
     for file in one_of_each(copy):
         if file.name == "zarr.json":
@@ -127,6 +128,7 @@ def test_every_flipped_byte_of_every_kind_of_chunk_is_found(copy) -> None:
     assert damage(copy) == []
 
 
+@pytest.mark.attack("damaged stores")
 def test_every_flipped_byte_of_the_metadata_is_found(copy) -> None:
     rng = np.random.default_rng(0)
     for file in one_of_each(copy):
@@ -140,6 +142,7 @@ def test_every_flipped_byte_of_the_metadata_is_found(copy) -> None:
     assert damage(copy) == []
 
 
+@pytest.mark.attack("damaged stores")
 @pytest.mark.parametrize("name", ["sigma_min", "alpha", "message", "status", "seed", "seconds"])
 def test_truncation_at_any_length_is_found(copy, name) -> None:
     file = next(file for file in chunks(copy / name))
@@ -151,6 +154,7 @@ def test_truncation_at_any_length_is_found(copy, name) -> None:
     assert len(damage(copy)) == 1
 
 
+@pytest.mark.attack("damaged stores")
 def test_the_loss_of_every_kind_of_file_is_found(copy) -> None:
     for file in one_of_each(copy):
         raw = file.read_bytes()
@@ -376,6 +380,7 @@ def pickled_array(folder, payload) -> None:
     (folder / "0").write_bytes(payload)
 
 
+@pytest.mark.attack("damaged stores")
 @pytest.mark.parametrize(
     "read", [damage, store.check_store, store.stored_sweep, lambda p: sample(p, 3)]
 )
@@ -396,6 +401,7 @@ def test_pickles_in_a_store_are_refused_and_never_loaded(copy, tmp_path, read) -
     assert not (tmp_path / "exploded").exists()
 
 
+@pytest.mark.attack("damaged stores")
 @pytest.mark.parametrize(
     "change",
     [
@@ -423,6 +429,7 @@ def test_attributes_of_odd_types_are_refused_in_words(copy, change) -> None:
     assert found(copy)
 
 
+@pytest.mark.attack("damaged stores")
 @pytest.mark.parametrize("text", ["", "[" * 100_000, "[1, 2]", "null", '{"zarr_format": 3}', "\xff"])
 def test_a_root_that_is_no_metadata_is_refused_in_words(copy, text) -> None:
     (copy / "zarr.json").write_text(text, encoding="latin-1")

@@ -136,6 +136,7 @@ HOSTILE = [
 ]
 
 
+@pytest.mark.attack("hostile input")
 @pytest.mark.parametrize(("make", "ending", "message"), HOSTILE)
 def test_a_hostile_data_file_is_refused_within_its_bounds(
     tmp_path, write_sweep, refused_at_once, make, ending, message

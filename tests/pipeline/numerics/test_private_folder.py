@@ -32,9 +32,12 @@ def double(x):
 print(double(21))
 """
 
-pytestmark = pytest.mark.skipif(
-    os.geteuid() != 0 or shutil.which("setpriv") is None, reason="only root can become other users"
-)
+pytestmark = [
+    pytest.mark.attack("other users"),
+    pytest.mark.skipif(
+        os.geteuid() != 0 or shutil.which("setpriv") is None, reason="only root can become other users"
+    ),
+]
 
 
 @pytest.fixture

@@ -84,6 +84,7 @@ def test_a_holder_elsewhere_is_followed_when_it_has_been_silent_for_long(where) 
     lease.refuse(where)
 
 
+@pytest.mark.attack("forged leases")
 def test_a_process_that_has_taken_the_number_of_a_dead_holder_does_not_hold(where) -> None:
     with lease.hold(where):
         mine = lease.read(where)
@@ -198,6 +199,7 @@ def test_a_lease_of_an_older_version_holds_the_store_for_a_minute(where) -> None
     lease.refuse(where)
 
 
+@pytest.mark.attack("forged leases")
 @pytest.mark.parametrize("ahead", [lease.STALE + 5, 1e9])
 def test_a_lease_that_was_renewed_in_the_future_is_stale(where, ahead) -> None:
     assert where.swap(names.LEASE, None, as_text(renewed=time.time() + ahead))
@@ -242,6 +244,7 @@ def test_what_the_following_tests_change_is_a_lease(where) -> None:
         assert lease.read(where).run == "r"
 
 
+@pytest.mark.attack("forged leases")
 @pytest.mark.parametrize("kind", MALFORMED)
 def test_a_file_that_is_no_lease_holds_nothing(where, kind) -> None:
     assert where.swap(names.LEASE, None, MALFORMED[kind])
@@ -252,6 +255,7 @@ def test_a_file_that_is_no_lease_holds_nothing(where, kind) -> None:
     assert lease.read(where) is None
 
 
+@pytest.mark.attack("forged leases")
 @pytest.mark.parametrize("kind", ["pipe", "link to endless bytes", "link to itself"])
 def test_something_that_is_no_plain_file_holds_nothing(where, kind) -> None:
     file = where.path / names.LEASE
@@ -264,6 +268,7 @@ def test_something_that_is_no_plain_file_holds_nothing(where, kind) -> None:
         assert lease.read(where) is not None
 
 
+@pytest.mark.attack("forged leases")
 def test_of_a_huge_file_no_more_is_read_than_a_lease_may_have(where) -> None:
     with (where.path / names.LEASE).open("wb") as file:
         file.truncate(2**40)  # a hole
@@ -288,6 +293,7 @@ def container():
     return line
 
 
+@pytest.mark.attack("forged leases")
 def test_containers_of_one_host_name_do_not_take_each_others_live_lease(where, container) -> None:
     line = [*container, sys.executable, "-c", HOLDER, where.name]
     pipe = subprocess.PIPE
@@ -303,6 +309,7 @@ def test_containers_of_one_host_name_do_not_take_each_others_live_lease(where, c
         first.communicate("")
 
 
+@pytest.mark.attack("forged leases")
 def test_a_holder_that_sees_the_processes_of_others_is_one_elsewhere(where, container) -> None:
     """A namespace whose /proc is still that of the host: number 1 there is another process."""
     line = [word for word in container if word != "--mount-proc"]
@@ -323,6 +330,7 @@ def test_a_holder_is_proven_by_its_mark_and_ended(where, holder) -> None:
     assert holder.wait(30) == -signal.SIGTERM
 
 
+@pytest.mark.attack("forged leases")
 def test_a_bystander_that_a_forged_lease_names_gets_no_signal(where, holder) -> None:
     theirs = lease.read(where)
     with subprocess.Popen(["sleep", "600"]) as bystander:
@@ -334,18 +342,21 @@ def test_a_bystander_that_a_forged_lease_names_gets_no_signal(where, holder) -> 
         bystander.kill()
 
 
+@pytest.mark.attack("forged leases")
 def test_a_lease_that_was_copied_from_another_store_proves_nothing(where, holder, tmp_path) -> None:
     copy = locate(tmp_path / "b.zarr")
     assert "shows no sign that it fills this store" in lease.end(copy, lease.read(where))
     assert holder.poll() is None
 
 
+@pytest.mark.attack("forged leases")
 def test_a_later_process_of_the_same_number_gets_no_signal(where, holder) -> None:
     found = lease.read(where)
     assert "has ended" in lease.end(where, replace(found, started=found.started - 1))
     assert holder.poll() is None
 
 
+@pytest.mark.attack("forged leases")
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root starts processes of others")
 def test_a_process_of_another_user_gets_no_signal_and_is_not_taken_for_dead(where) -> None:
     with lease.hold(where):

@@ -13,6 +13,8 @@ from pipeline.sweep_files.documents import BadDocument, read_document
 from pipeline.sweep_files.extents import with_extents
 from pipeline.sweep_files.load import bundled_sweeps, parse_sweep
 
+pytestmark = pytest.mark.attack("hostile input")
+
 NESTED = "n = " + "[" * 100_000 + "]" * 100_000
 
 

@@ -1,0 +1,44 @@
+"""Reads a store again and again while a run fills it, until all trials are done.
+
+    python -m tests.faults.reader STORE REFERENCE
+
+ends with 1 when a done trial has not the bits of the reference; else it prints how often it has read.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import xarray as xr
+
+from analysis import load_store
+from pipeline.trial_status import Status
+
+from ..conftest import bits
+
+
+def main(path: str, reference: str) -> int:
+    expected = xr.open_zarr(reference).load()
+    results = [
+        name
+        for name, variable in expected.data_vars.items()
+        if variable.dims == expected.status.dims and name not in ("seconds", "status", "message")
+    ]
+    reads, complete = 0, False
+    while not complete:
+        found = load_store(path)
+        done = found.status.values == Status.DONE
+        for name in results:
+            one, two = bits(found[name])[done], bits(expected[name])[done]
+            if not np.array_equal(one, two):
+                print(f"{name} differs in {int((one != two).sum())} of {one.size} done trials")
+                return 1
+        reads += 1
+        complete = bool(done.all())
+    print(reads)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

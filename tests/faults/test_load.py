@@ -1,0 +1,93 @@
+"""Runs of more workers than cores, runs that others read meanwhile, and workers that live for long."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from pipeline import store
+from pipeline.maintenance.verify import damage
+
+from ..cluster.polling import wait_until
+from .stand import PATIENCE, Processes, Row, Runs, line_of
+
+pytestmark = pytest.mark.slow
+
+SECONDS = float(os.environ.get("WIDTHLAW_FAULT_SECONDS", "30"))
+"""Seconds for which the memory of workers is watched."""
+
+DESCENTS = {
+    "experiment": '"input"',
+    "d": "[5]",
+    "n": "[20, 30, 40]",
+    "width": "{ k_per_n = [0.5, 1.0, 2.0, 4.0] }",
+    "seeds": 100_000,
+    "descent": "{ steps = 2000, tolerances = [1e-2, 1e-4] }",
+}
+"""Hours of short descents."""
+
+
+@pytest.mark.fault("32 workers on few cores")
+def test_more_workers_than_cores_fill_the_store(row: Row, runs: Runs) -> None:
+    runs.workers = row.workers = 32
+    row.begin()
+    assert runs.to_the_end() == 0
+    runs.judge()
+
+
+@pytest.mark.fault("eight readers during a run")
+def test_readers_see_only_right_values_while_a_run_writes(
+    row: Row, runs: Runs, processes: Processes, tmp_path: Path
+) -> None:
+    reference = tmp_path / "reference.zarr"
+    row.reference.to_zarr(reference, zarr_format=3)
+    row.begin()
+    driver = runs.start()
+    wait_until(lambda: row.done() > 0, 60, "the run has written", pause=0.02)
+    line = [sys.executable, "-m", "tests.faults.reader", row.path, reference]
+    logs = [tmp_path / f"reader-{number}.log" for number in range(8)]
+    readers = [processes.start(line, log) for log in logs]
+    assert driver.wait(PATIENCE) == 0
+    for reader, log in zip(readers, logs, strict=True):
+        assert reader.wait(PATIENCE) == 0, log.read_text()
+    assert any(int(log.read_text()) > 1 for log in logs), "no reader has read during the run"
+    runs.judge()
+
+
+@pytest.mark.fault("descents for long, memory of a worker")
+def test_the_memory_of_a_worker_does_not_grow_with_its_descents(
+    row: Row, processes: Processes, tmp_path: Path, command: str, write_sweep
+) -> None:
+    path = tmp_path / "descents.zarr"
+    line = [command, "run", str(write_sweep(**DESCENTS)), "-o", str(path), "--workers", "2"]
+    row.begin()
+    driver = processes.start(line, tmp_path / "run.log")
+    wait_until(lambda: path.exists() and store.Store(path).counts()["done"] > 2000, 120, "it runs")
+    before, end = most_memory(driver), time.monotonic() + SECONDS
+    while time.monotonic() < end:
+        row.megabytes = max(row.megabytes or 0.0, most_memory(driver))
+        time.sleep(0.5)
+    driver.send_signal(signal.SIGINT)
+    assert driver.wait(PATIENCE) == 130
+    row.stop()
+    assert damage(path) == []
+    assert row.megabytes < 1.1 * before + 10
+    row.survived = True
+
+
+def most_memory(driver: subprocess.Popen[bytes]) -> float:
+    """The memory of the largest worker process, in MB."""
+    workers = [
+        child
+        for child in psutil.Process(driver.pid).children(recursive=True)
+        if "spawn_main" in line_of(child)
+    ]
+    assert workers
+    return max(worker.memory_info().rss for worker in workers) / 1e6
