@@ -30,7 +30,7 @@ from pipeline import store as stores
 from pipeline.errors import InputError, LeaseLost, StoreFull
 from pipeline.execution.driver import run as fill
 from pipeline.execution.fill import Outcome
-from pipeline.execution.local import SCHEDULER, without_dashboard
+from pipeline.execution.local import DASK, without_dashboard
 from pipeline.store import lease
 from pipeline.store.location import locate
 from pipeline.sweep import Sweep
@@ -265,7 +265,7 @@ def _workers(run: Run, sweep: Sweep, profile: Profile) -> Iterator[Workers]:
     from distributed import Client
 
     logging.getLogger("distributed").setLevel(logging.WARNING)
-    settings = SCHEDULER | without_dashboard(run.dashboard)
+    settings = DASK | without_dashboard(run.dashboard)
     settings |= {"distributed.scheduler.worker-ttl": f"{profile.worker_ttl}s"}
     with dask.config.set(settings), ExitStack() as stack:
         make = _allocated if run.allocation else _queued

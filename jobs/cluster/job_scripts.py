@@ -37,8 +37,12 @@ __all__ = [
     "worker_script",
 ]
 
-SAFE_PATH = "export PYTHONSAFEPATH=1"
-"""Keeps Python from importing a pipeline.py of the working folder instead of the package."""
+ENVIRONMENT = (
+    "export PYTHONSAFEPATH=1",
+    "export DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED=False",
+)
+"""Keeps Python from importing a pipeline.py of the working folder instead of the package, and Dask's
+profiler, whose samples fill a worker's memory, from starting."""
 
 PRIVATE_SCRATCH = (
     "export DASK_TEMPORARY_DIRECTORY=`mktemp -d`",  # HTCondor would read $() as its own
@@ -137,7 +141,7 @@ def worker_options(profile: Profile, *, name: str, log_directory: Path) -> Optio
         queue=profile.queue,
         account=profile.account,
         directives=profile.directives,
-        prologue=(SAFE_PATH, *PRIVATE_SCRATCH, *profile.prologue),
+        prologue=(*ENVIRONMENT, *PRIVATE_SCRATCH, *profile.prologue),
     )
     host = {"host": profile.host} if profile.host else {}
     return _options(profile, request) | {
@@ -245,7 +249,7 @@ def job(
         queue=profile.queue if queue is None else queue,
         account=profile.account,
         directives=profile.directives if directives is None else tuple(directives),
-        prologue=(SAFE_PATH, *profile.prologue),
+        prologue=(*ENVIRONMENT, *profile.prologue),
         nodes=nodes,
     )
     options = _options(profile, request)

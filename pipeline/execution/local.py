@@ -15,10 +15,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from distributed import Client
 
-__all__ = ["SCHEDULER", "local_client", "without_dashboard"]
+__all__ = ["DASK", "local_client", "without_dashboard"]
 
-SCHEDULER = {"distributed.scheduler.allowed-failures": 1}
-"""Settings of our own schedulers: the second worker that dies with a task fails the task."""
+DASK = {
+    "distributed.scheduler.allowed-failures": 1,
+    "distributed.worker.profile.enabled": False,
+}
+"""Settings of our own schedulers and workers.
+
+The second worker that dies with a task fails the task. Dask's profiler keeps an hour of samples: a
+worker would grow by 2 MB a minute.
+"""
 
 INTERRUPTS = {signal.SIGINT, signal.SIGTERM}
 
@@ -68,7 +75,7 @@ def local_client(workers: int | None = None, *, dashboard: bool = True) -> Clien
 
     def start() -> Client:
         own = {"temporary-directory": scratch}
-        with dask.config.set(SCHEDULER | own | without_dashboard(dashboard)):
+        with dask.config.set(DASK | own | without_dashboard(dashboard)):
             client = Client(
                 n_workers=workers or CPU_COUNT,
                 threads_per_worker=1,

@@ -28,7 +28,7 @@ from jobs.cluster import job_scripts as queues
 from jobs.cluster.credentials import CERTIFICATE, KEY
 from jobs.cluster.profile import Profile
 from pipeline import store
-from pipeline.execution.local import SCHEDULER
+from pipeline.execution.local import DASK
 from pipeline.store.location import locate
 from pipeline.store.names import DIGESTS, PARTIAL
 from pipeline.sweep import Sweep
@@ -56,8 +56,8 @@ SEEDS_PER_BLOCK = 5
 
 TRIALS_PER_BLOCK = 24 * SEEDS_PER_BLOCK
 
-PATIENCE = 150.0
-"""Seconds after which a run counts as hung."""
+PATIENCE = 600.0
+"""Seconds after which a run counts as hung, also on a machine with much else to do."""
 
 BEGINS = re.compile(r"begins (\d+) trials of cell")
 
@@ -249,7 +249,7 @@ class Bench:
         line = [*at, sys.executable, "-m", "distributed.cli.dask_scheduler", *self._tls_options()]
         line += ["--host", host, "--port", "0", "--scheduler-file", str(file)]
         line += ["--no-dashboard", "--dashboard-address", "127.0.0.1:0"]
-        env = _dask_env({**SCHEDULER, **settings})
+        env = _dask_env({**DASK, **settings})
         self._processes.start(line, self._folder / "scheduler.log", env)
         self.address = wait_until(lambda: _address(file), 60, "the scheduler listens")
 

@@ -64,7 +64,7 @@ def test_htcondor_gets_one_line_without_macros(profile, tmp_path) -> None:
     assert arguments is not None
     line = arguments[1].replace("''", "'").replace('""', '"').replace("$(DOLLAR)", "$")
     prologue, command = line.rsplit("; ", 1)
-    assert prologue == "export PYTHONSAFEPATH=1; module load python; export A=$(nproc)"
+    assert prologue == "; ".join([*job_scripts.ENVIRONMENT, "module load python", "export A=$(nproc)"])
     assert shlex.split(command) == ["exec", *COMMAND]
     assert "$(nproc)" not in made.job_script()
     assert "EnteredCurrentStatus > 93630" in made.job_script()
