@@ -22,6 +22,8 @@ from pipeline.store.location import locate
 from pipeline.sweep import Sweep
 from pipeline.sweep_files.load import parse_sweep
 
+from .waiting import PATIENCE
+
 SWEEP = """
 name = "small"
 experiment = "conditioning"
@@ -118,7 +120,7 @@ def widthlaw(command: str) -> Callable[..., subprocess.CompletedProcess[str]]:
 
     def run(*arguments: object) -> subprocess.CompletedProcess[str]:
         line = [command, *map(str, arguments)]
-        return subprocess.run(line, capture_output=True, text=True, timeout=300, check=False)
+        return subprocess.run(line, capture_output=True, text=True, timeout=PATIENCE, check=False)
 
     return run
 
@@ -127,19 +129,23 @@ def widthlaw(command: str) -> Callable[..., subprocess.CompletedProcess[str]]:
 def refused_at_once(command: str) -> Callable[..., str]:
     """Run the console script on something hostile; return its one line, after checking the bounds.
 
-    The bounds are 30 seconds and 2 GB of addresses, of which the libraries alone take a half.
+    The bounds are 30 seconds of a core and 2 GB of addresses, of which the libraries alone take a half.
     """
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_AS, (2 * 10**9, 2 * 10**9))
+        resource.setrlimit(resource.RLIMIT_CPU, (30, 30))
 
     def run(*arguments: object, cwd: Path | None = None) -> str:
         done = subprocess.run(
             [command, *map(str, arguments)],
             cwd=cwd,
             env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},
-            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (2 * 10**9, 2 * 10**9)),
+            preexec_fn=limit,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=PATIENCE,
             check=False,
         )
         assert done.returncode == 2, done.stderr[-2000:]

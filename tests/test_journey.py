@@ -6,7 +6,6 @@ import os
 import re
 import signal
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +14,8 @@ import psutil
 import pytest
 
 from pipeline import store
+
+from .waiting import PATIENCE, wait_until
 
 KILLS = 10
 FILES_PER_RUN = 24
@@ -31,7 +32,7 @@ def kill_tree(run: subprocess.Popen[bytes]) -> None:
     tree = [psutil.Process(run.pid), *psutil.Process(run.pid).children(recursive=True)]
     os.killpg(run.pid, signal.SIGKILL)
     run.wait()
-    _, alive = psutil.wait_procs(tree, timeout=10)
+    _, alive = psutil.wait_procs(tree, timeout=PATIENCE)
     assert not alive
 
 
@@ -39,10 +40,8 @@ def files(path: Path) -> int:
     return sum(len(names) for _, _, names in os.walk(path))
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the run makes no progress"
+def wait_for(condition: Callable[[], bool]) -> None:
+    wait_until(condition, "the run makes progress", pause=0)
 
 
 @pytest.mark.slow

@@ -21,6 +21,8 @@ from pipeline.execution import local
 from pipeline.numerics import activations, compiled
 from pipeline.store.provenance import provenance
 
+from .waiting import PATIENCE
+
 ROOT = Path(__file__).parents[1]
 
 SUPERVISE_040 = """
@@ -88,7 +90,7 @@ def test_a_controller_of_an_older_version_ends_at_once_and_is_not_started_again(
     script = tmp_path / "supervise.sh"
     script.write_text(SUPERVISE_040)
     line = ["bash", str(script), sys.executable, str(tmp_path)]
-    ended = subprocess.run(line, capture_output=True, text=True, timeout=60, cwd=tmp_path)
+    ended = subprocess.run(line, capture_output=True, text=True, timeout=PATIENCE, cwd=tmp_path)
     assert ended.returncode == 1
     assert ended.stderr.count("No module named jobs.controller") == 1
 

@@ -21,6 +21,8 @@ from jobs.cluster import credentials
 from pipeline import store
 from pipeline.errors import InputError
 
+from .waiting import PATIENCE
+
 pytestmark = pytest.mark.attack("other users")
 
 STRANGER = """
@@ -54,7 +56,7 @@ def test_a_stranger_on_this_machine_is_refused(client, kind, whom) -> None:
     if kind == "no encryption":
         asked = asked.replace("tls://", "tcp://")
     line = [sys.executable, "-c", STRANGER, asked, kind]
-    told = subprocess.run(line, capture_output=True, text=True, timeout=60)
+    told = subprocess.run(line, capture_output=True, text=True, timeout=PATIENCE)
     assert told.stdout.startswith("refused"), told.stdout + told.stderr
 
 

@@ -11,6 +11,8 @@ import pytest
 
 from pipeline import store
 
+from ..waiting import PATIENCE
+
 
 @pytest.mark.attack("other users")
 def test_a_lock_on_the_shared_scratch_folder_of_dask_stops_no_run(command, tmp_path: Path) -> None:
@@ -20,7 +22,7 @@ def test_a_lock_on_the_shared_scratch_folder_of_dask_stops_no_run(command, tmp_p
         fcntl.flock(file, fcntl.LOCK_EX)
         line = [command, "run", "tiny", "-o", str(tmp_path / "a.zarr"), "--workers", "1"]
         environment = os.environ | {"TMPDIR": str(tmp_path)}
-        ran = subprocess.run(line, env=environment, capture_output=True, text=True, timeout=90)
+        ran = subprocess.run(line, env=environment, capture_output=True, text=True, timeout=PATIENCE)
     assert ran.returncode == 0, ran.stderr
     assert store.Store(tmp_path / "a.zarr").counts()["done"] == 720
     assert [one.name for one in tmp_path.glob("widthlaw-*")] == []

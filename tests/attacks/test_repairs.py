@@ -15,6 +15,7 @@ from pipeline import store
 from pipeline.maintenance.verify import damage
 
 from ..conftest import equal_stores
+from ..waiting import PATIENCE
 from .test_replaced_stores import files_below
 
 OLD = Path(__file__).parents[1] / "pipeline" / "maintenance" / "data" / "half.zip"
@@ -108,7 +109,7 @@ def test_of_two_repairs_at_once_none_undoes_the_other(sound, copy, command) -> N
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     both = [subprocess.Popen(line, **pipes) for _ in range(2)]
     for one in both:
-        errors = one.communicate(timeout=90)[1]
+        errors = one.communicate(timeout=PATIENCE)[1]
         assert "Traceback" not in errors
         assert one.returncode in (2, 3), errors  # refused while the other works, or repaired
     assert 3 in [one.returncode for one in both]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +17,8 @@ from pipeline.maintenance import grow
 from pipeline.maintenance.verify import damage
 from pipeline.store import lease
 from pipeline.store.location import Location, locate
+
+from ..waiting import PATIENCE
 
 SLOW = {"d": "[10]", "n": "[150]", "width": "{ k_per_n = [1.5, 2.0, 4.0] }", "seeds": 3000}
 SMALL = {"d": "[3]", "n": "[6]", "seeds": 8}
@@ -37,13 +38,11 @@ class Running:
     def __init__(self, command: str, sweep: Path, path: Path) -> None:
         line = [command, "run", str(sweep), "-o", str(path), "--workers", "2"]
         self._process = subprocess.Popen(line, stderr=subprocess.PIPE, text=True)
-        end = time.monotonic() + 60
         while not (path.exists() and store.Store(path).counts()["done"]):
             assert self._process.poll() is None
-            assert time.monotonic() < end
 
     def ends(self) -> tuple[int, str]:
-        errors = self._process.communicate(timeout=90)[1]
+        errors = self._process.communicate(timeout=PATIENCE)[1]
         return self._process.returncode, errors
 
 

@@ -17,6 +17,8 @@ from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 
+from ..waiting import PATIENCE
+
 
 class S3Server:
     """What it is asked for is there after a kill -9 and a new start: same port, same data.
@@ -126,7 +128,9 @@ class S3Server:
 
         signed = obstore.sign(self._store(name), "PUT", "", timedelta(minutes=5))
         try:
-            urllib.request.urlopen(urllib.request.Request(signed, method="PUT"), timeout=30).close()
+            urllib.request.urlopen(
+                urllib.request.Request(signed, method="PUT"), timeout=PATIENCE
+            ).close()
         except urllib.error.HTTPError as error:
             if error.code != 409:  # it is there
                 raise

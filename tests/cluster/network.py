@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
-from .polling import wait_until
+from ..waiting import PATIENCE, wait_until
 
 
 class Network:
@@ -93,13 +93,13 @@ class Network:
         for name in [*(self.namespace(host) for host in self.hosts), self._switch]:
             if name in there:
                 # A namespace whose name is gone lives on as long as a process is in it.
-                wait_until(functools.partial(_kill_all, name), 20, f"{name} is empty")
+                wait_until(functools.partial(_kill_all, name), f"{name} is empty")
                 ip("netns", "del", name)
 
 
 def ip(*arguments: str) -> str:
     line = ["ip", *arguments]
-    done = subprocess.run(line, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(line, capture_output=True, text=True, timeout=PATIENCE, check=False)
     if done.returncode:
         raise RuntimeError(f"{' '.join(line)}: exit status {done.returncode}\n{done.stderr}")
     return done.stdout

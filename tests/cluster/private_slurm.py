@@ -22,7 +22,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self, TypeVar
 
-from .polling import wait_until
+from ..waiting import PATIENCE, wait_until
 
 T = TypeVar("T")
 
@@ -143,7 +143,12 @@ class PrivateSlurm:
         """Output of a command, of Slurm or any other, that sees this Slurm."""
         line = [str(part) for part in command]
         done = subprocess.run(
-            line, env=os.environ | self.env, capture_output=True, text=True, timeout=60, check=False
+            line,
+            env=os.environ | self.env,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
         )
         if done.returncode:
             raise RuntimeError(f"{' '.join(line)}: exit status {done.returncode}\n{done.stderr}")
@@ -169,14 +174,14 @@ class PrivateSlurm:
         lines = self.run("sinfo", "-h", "-N", "-o", "%N %T").splitlines()
         return dict(line.split() for line in lines)
 
-    def wait_until(self, predicate: Callable[[], T], timeout: float = 60.0, what: str = "") -> T:
+    def wait_until(self, predicate: Callable[[], T], what: str) -> T:
         """The first true value of the predicate; the error, if there is none in time, has the logs."""
         try:
-            return wait_until(predicate, timeout, what)
+            return wait_until(predicate, what)
         except TimeoutError as error:
             raise TimeoutError(f"{error}\n{self.logs()}") from None
 
-    def wait_for(self, job: object, *states: str, node: str = "", timeout: float = 60.0) -> Job:
+    def wait_for(self, job: object, *states: str, node: str = "") -> Job:
         """The job as soon as it is in one of the states, on the node if one is given."""
 
         def there() -> Job | None:
@@ -184,7 +189,7 @@ class PrivateSlurm:
             here = found is not None and found.state in states and node in ("", found.node)
             return found if here else None
 
-        return self.wait_until(there, timeout, f"job {job} is {' or '.join(states)} {node}".rstrip())
+        return self.wait_until(there, f"job {job} is {' or '.join(states)} {node}".rstrip())
 
     def pids_of_job(self, job: object) -> set[int]:
         """All processes of a job, also those that Slurm lost sight of.
@@ -265,7 +270,7 @@ class PrivateSlurm:
         self._daemon("slurmctld", "slurmctld", "-D", "-f", str(self.configuration))
         for node in self.nodes:
             self.start_slurmd(node)
-        self.wait_until(self._all_idle, 60, "all nodes are idle")
+        self.wait_until(self._all_idle, "all nodes are idle")
 
     def _start_munged(self) -> None:
         munge = self.folder / "munge"
@@ -282,7 +287,7 @@ class PrivateSlurm:
             f"--seed-file={munge / 'seed'}",
             "--num-threads=2",
         )
-        self.wait_until(self._munged_answers, 20, "munged answers")
+        self.wait_until(self._munged_answers, "munged answers")
 
     def _munged_answers(self) -> bool:
         self._check_daemons()
@@ -327,12 +332,12 @@ class PrivateSlurm:
             for name in (*self.nodes, "slurmctld", "munged"):
                 if (daemon := self._daemons.pop(name, None)) is not None:
                     stop(daemon)
-            wait_until(self._kill_leftovers, 20, f"all processes of {self.name} have ended")
+            wait_until(self._kill_leftovers, f"all processes of {self.name} have ended")
 
     def _cancel_all(self) -> None:
         try:
             self.run("scancel", "--partition=debug")
-            wait_until(self._jobs_ended, 15, "jobs end")
+            wait_until(self._jobs_ended, "jobs end", patience=15.0)
         except (RuntimeError, TimeoutError, subprocess.TimeoutExpired):
             pass  # A Slurm that is broken, or too slow: all its processes are killed anyway.
 

@@ -33,6 +33,7 @@ from pipeline.store.files.folder import Folder
 from pipeline.store.location import Location, locate
 from pipeline.store.names import LEASE, LEASE_BYTES
 
+from ..waiting import PATIENCE
 from .buckets import S3Server, free_ports
 
 pytest.importorskip("obstore")
@@ -227,7 +228,7 @@ while done < 40:
 
 def test_of_processes_that_race_for_a_file_one_wins_and_no_change_is_lost(s3: Bucket) -> None:
     racers = [in_other_process(RACE, s3.name, name) for name in ("one", "two")]
-    wins = [set(map(int, racer.communicate(timeout=120)[0].split())) for racer in racers]
+    wins = [set(map(int, racer.communicate(timeout=PATIENCE)[0].split())) for racer in racers]
     assert [racer.returncode for racer in racers] == [0, 0]
     assert not wins[0] & wins[1]
     assert wins[0] | wins[1] == set(range(60))
@@ -262,7 +263,7 @@ def test_an_upload_that_is_killed_leaves_no_root_without_its_files(s3: Bucket, t
     for after in (1, 7, len(FILES) // 2, len(FILES) - 1, len(FILES)):
         one = Bucket(f"{s3.name}-{after}")
         upload = in_other_process(PUBLISH, one.name, str(draft), str(after))
-        upload.communicate(timeout=120)
+        upload.communicate(timeout=PATIENCE)
         assert upload.returncode == -9
         fill(draft)
         found = contents(one)
@@ -322,10 +323,10 @@ def test_a_write_to_a_dead_server_ends_when_it_is_back(
     s3_server.kill()
     with ThreadPoolExecutor(1) as pool:
         write = pool.submit(array.__setitem__, slice(None), values)
-        assert waiting.wait(60)
+        assert waiting.wait(PATIENCE)
         assert not write.done()
         s3_server.start()
-        write.result(timeout=120)
+        write.result(timeout=PATIENCE)
     np.testing.assert_array_equal(zarr.open_array(s3.zarr(), path="x", mode="r")[...], values)
 
 
@@ -342,11 +343,11 @@ def test_every_chunk_that_is_written_is_there_after_the_server_was_killed_meanwh
 
     with ThreadPoolExecutor(1) as pool:
         whole = pool.submit(write)
-        assert begun.wait(60)
+        assert begun.wait(PATIENCE)
         s3_server.kill()
-        assert waiting.wait(60)
+        assert waiting.wait(PATIENCE)
         s3_server.start()
-        whole.result(timeout=120)
+        whole.result(timeout=PATIENCE)
     np.testing.assert_array_equal(zarr.open_array(s3.zarr(), path="x", mode="r")[...], values)
 
 
@@ -370,10 +371,10 @@ def test_reads_and_changes_wait_for_the_server(
     ]
     with ThreadPoolExecutor(len(actions)) as pool:
         running = [pool.submit(action) for action, _ in actions]
-        assert waiting.wait(60)
+        assert waiting.wait(PATIENCE)
         s3_server.start()
         for done, (_, expected) in zip(running, actions, strict=True):
-            assert done.result(timeout=120) == (expected() if callable(expected) else expected)
+            assert done.result(timeout=PATIENCE) == (expected() if callable(expected) else expected)
 
 
 class Unreliable:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from ..waiting import PATIENCE, wait_until
 from .network import Network
-from .polling import wait_until
 
 ECHO = """
 import socket
@@ -42,14 +42,16 @@ with socket.create_connection((sys.argv[1], 5000)) as connection:
 def reaches(network: Network, source: str, target: str) -> bool:
     """Whether a new connection gets an answer within a second."""
     line = [*network.exec(source), sys.executable, "-c", SAY, network.address(target)]
-    return subprocess.run(line, stderr=subprocess.DEVNULL, timeout=30, check=False).returncode == 0
+    return (
+        subprocess.run(line, stderr=subprocess.DEVNULL, timeout=PATIENCE, check=False).returncode == 0
+    )
 
 
 @pytest.fixture
 def server(network: Network) -> Iterator[None]:
     """An echo on host s."""
     with subprocess.Popen([*network.exec("s"), sys.executable, "-c", ECHO]) as server:
-        wait_until(lambda: reaches(network, "a", "s"), 20, "the server answers")
+        wait_until(lambda: reaches(network, "a", "s"), "the server answers")
         yield
         server.kill()
 
@@ -63,7 +65,7 @@ def test_a_cut_cable_stops_traffic_of_its_host_alone_and_a_mended_one_restores_i
     assert reaches(network, "b", "s")
 
     network.mend("a")
-    wait_until(lambda: reaches(network, "a", "s"), 20, "the cable is mended")
+    wait_until(lambda: reaches(network, "a", "s"), "the cable is mended")
 
 
 @pytest.mark.usefixtures("server")
@@ -91,7 +93,7 @@ def test_hosts_are_apart_from_the_machine_and_from_other_networks(network: Netwo
     with Network() as other:
         assert other.address("s") == network.address("s")
         with subprocess.Popen([*other.exec("s"), sys.executable, "-c", ECHO]) as server:
-            wait_until(lambda: reaches(other, "a", "s"), 20, "the server answers")
+            wait_until(lambda: reaches(other, "a", "s"), "the server answers")
             assert not reaches(network, "a", "s")
             assert set(Path("/sys/class/net").iterdir()) == interfaces
             server.kill()
@@ -100,7 +102,7 @@ def test_hosts_are_apart_from_the_machine_and_from_other_networks(network: Netwo
 def test_processes_on_its_hosts_end_with_the_network(network: Network) -> None:
     with Network(hosts=("a",)) as other:
         sleeper = subprocess.Popen([*other.exec("a"), "sleep", "600"])
-        wait_until(lambda: sleeper.pid in other.pids("a"), 20, "the process is on its host")
+        wait_until(lambda: sleeper.pid in other.pids("a"), "the process is on its host")
     assert sleeper.wait(20) != 0
 
     listed = subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=True).stdout

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from .polling import wait_until
+from ..waiting import PATIENCE, wait_until
 from .private_slurm import PrivateSlurm
 
 ROOT = Path(__file__).parents[2]
@@ -66,7 +66,7 @@ def test_job_of_a_killed_slurmd_runs_twice_until_slurmd_is_back(
     slurm.kill_slurmd(first)
     if declared:
         slurm.declare_down(first)
-    slurm.wait_for(job, "RUNNING", node=second, timeout=180)
+    slurm.wait_for(job, "RUNNING", node=second)
 
     def both_write() -> bool:
         return {first, second} <= set(file.read_text().split())
@@ -126,10 +126,10 @@ with PrivateSlurm(sys.argv[1]):
 @pytest.mark.usefixtures("slurm")
 def test_daemons_end_with_tests_that_are_killed(short_folder: str) -> None:
     folder = f"{short_folder}/other"
-    done = subprocess.run([sys.executable, "-c", DIE, folder], cwd=ROOT, timeout=60, check=False)
+    done = subprocess.run([sys.executable, "-c", DIE, folder], cwd=ROOT, timeout=PATIENCE, check=False)
     assert done.returncode == -signal.SIGKILL
     assert "slurmd started" in Path(folder, "log", "n2.log").read_text()
-    wait_until(lambda: not PrivateSlurm(folder).processes(), 20, "its daemons have ended")
+    wait_until(lambda: not PrivateSlurm(folder).processes(), "its daemons have ended")
 
 
 def test_failure_to_start_says_why_and_leaves_nothing(slurm: PrivateSlurm, short_folder: str) -> None:

@@ -16,7 +16,7 @@ from pipeline import store
 from pipeline.store import lease
 from pipeline.store.location import locate
 
-from .polling import wait_until
+from ..waiting import PATIENCE, wait_until
 from .private_slurm import PrivateSlurm
 
 README = Path(__file__).parents[2] / "jobs" / "README.md"
@@ -43,7 +43,7 @@ def test_the_commands_do_what_they_say(
 
         def run(words: list[str]) -> subprocess.CompletedProcess[str]:
             line, env = [command, *words], os.environ | slurm.env
-            return subprocess.run(line, capture_output=True, text=True, env=env, timeout=120)
+            return subprocess.run(line, capture_output=True, text=True, env=env, timeout=PATIENCE)
 
         _run_all(run, slurm)
 
@@ -57,11 +57,11 @@ def _run_all(run: Callable[[list[str]], subprocess.CompletedProcess[str]], slurm
     assert submitted.stdout.strip() in slurm.jobs()
     assert f"job {submitted.stdout.strip()} (slurm)" in run(status).stdout
     # At the first block, and before any other command: the whole run takes but some seconds more.
-    slurm.wait_until(lambda: store.Store("theorem2.zarr").counts()["done"], 120, "a block is done")
+    slurm.wait_until(lambda: store.Store("theorem2.zarr").counts()["done"], "a block is done")
     assert "cancelled" in run(cancel).stderr
     assert run(submit).returncode == 0  # the same submit goes on
     where = locate("theorem2.zarr")
-    wait_until(lambda: lease.read(where) is None, 240, "the run gives the store back")
+    wait_until(lambda: lease.read(where) is None, "the run gives the store back")
     assert run(status).returncode == 0
     assert list(Path("theorem2.zarr.run/logs").iterdir())
 

@@ -19,7 +19,7 @@ from pipeline import store
 from pipeline.store import lease, names
 from pipeline.store.location import locate
 
-from .polling import wait_until
+from ..waiting import wait_until
 from .private_slurm import PrivateSlurm
 
 PROFILE = """
@@ -63,13 +63,13 @@ def long_sweep(tmp_path: Path, write_sweep: Callable[..., Path]) -> Path:
     return write_sweep(n="[400]", d="[20, 40]", width="{ k_per_n = [1.5, 2.0, 4.0] }", seeds=100)
 
 
-def wait_for_end(path: Path, timeout: float = 120) -> None:
-    wait_until(lambda: lease.read(locate(path)) is None, timeout, "the run gives the store back")
+def wait_for_end(path: Path) -> None:
+    wait_until(lambda: lease.read(locate(path)) is None, "the run gives the store back")
 
 
-def begun(path: Path, seconds: float = 60) -> None:
+def begun(path: Path) -> None:
     """Wait until some trials are done and others are not."""
-    wait_until(lambda: store.Store(path).counts()["done"] > 0, seconds, "a block is done")
+    wait_until(lambda: store.Store(path).counts()["done"] > 0, "a block is done")
 
 
 @pytest.mark.slow
@@ -116,7 +116,7 @@ def test_a_run_is_watched_refuses_others_and_is_cancelled(
     assert f"job {number} (slurm) cancelled" in told.stderr
     assert lease.read(locate(path)) is None
     assert not (tmp_path / "a.zarr.run" / "tls").exists()
-    wait_until(lambda: not cluster.active(), 60, "all jobs are gone")
+    wait_until(lambda: not cluster.active(), "all jobs are gone")
     done = store.Store(path).counts()["done"]
     assert 0 < done < sweep.trials
     assert "ended by a signal" in widthlaw("status", path).stdout
@@ -136,7 +136,7 @@ def test_status_shows_why_a_job_never_starts(cluster, profile, widthlaw, tmp_pat
         return json.loads(widthlaw("status", path, "--json").stdout)[0]["run"]
 
     expected = f"job {number} (slurm) of {getpass.getuser()}: queued (PartitionTimeLimit)"
-    wait_until(lambda: run() == expected, 60, "Slurm has looked at the job")
+    wait_until(lambda: run() == expected, "Slurm has looked at the job")
     assert f"job {number} (slurm) cancelled" in widthlaw("cancel", path).stderr
 
 
@@ -299,7 +299,7 @@ def test_a_controller_that_cannot_start_is_told_by_status(
 ) -> None:
     path = tmp_path / "a.zarr"
     widthlaw("submit", long_sweep, "--profile", profile('python = "/bin/false"'), "-o", path)
-    wait_until(lambda: not cluster.active(), 60, "the job has ended")
+    wait_until(lambda: not cluster.active(), "the job has ended")
     assert "its last job ended early; read" in widthlaw("status", path).stdout
     again = widthlaw("submit", long_sweep, "--profile", profile(), "-o", path)
     assert again.returncode == 0, again.stderr
@@ -321,9 +321,9 @@ def test_a_controller_with_a_fault_is_started_again_and_gives_up_in_the_end(
     number = widthlaw(*submit).stdout.strip()
     (tmp_path / "a.zarr.run" / "tls" / "key.pem").unlink()
     cluster.run("scontrol", "release", number)
-    wait_until(lambda: "FileNotFoundError" in said(path), 60, "the first fault")
+    wait_until(lambda: "FileNotFoundError" in said(path), "the first fault")
     assert f"job {number} (slurm)" in widthlaw("run", long_sweep, "-o", path).stderr
-    wait_until(lambda: not cluster.active(), 120, "the job has ended")
+    wait_until(lambda: not cluster.active(), "the job has ended")
     assert "stopped: 3 controllers in a row made no progress" in widthlaw("status", path).stdout
     assert said(path).count("exit status 75: started again") == 3
     assert lease.read(locate(path)) is None
@@ -339,7 +339,7 @@ def test_a_run_whose_workers_never_come_gives_up_and_says_why(
     store.create(path, pipeline.load_sweep(long_sweep), seeds_per_chunk=1)
     told = widthlaw("submit", long_sweep, "--profile", given, "-o", path)
     assert told.returncode == 0, told.stderr
-    wait_until(lambda: not cluster.active(), 240, "the run gives up")
+    wait_until(lambda: not cluster.active(), "the run gives up")
     assert "stopped: 3 controllers in a row made no progress" in widthlaw("status", path).stdout
     assert lease.read(locate(path)) is None
     controllers = [job for job in cluster.jobs().values() if "worker" not in job.name]

@@ -35,8 +35,8 @@ from pipeline.sweep import Sweep
 from pipeline.sweep_files.load import parse_sweep
 from pipeline.trial_status import Status
 
-from ..cluster.polling import wait_until
 from ..conftest import equal_stores
+from ..waiting import PATIENCE, wait_until
 from .table import COLUMNS
 
 WIDTHS = ", ".join(f"{1 + 0.05 * place:.2f}" for place in range(24))
@@ -55,9 +55,6 @@ seeds = 40
 SEEDS_PER_BLOCK = 5
 
 TRIALS_PER_BLOCK = 24 * SEEDS_PER_BLOCK
-
-PATIENCE = 600.0
-"""Seconds after which a run counts as hung, also on a machine with much else to do."""
 
 BEGINS = re.compile(r"begins (\d+) trials of cell")
 
@@ -195,7 +192,7 @@ class Worker:
             children = psutil.Process(self.process.pid).children()
             return next((child.pid for child in children if "spawn_main" in line_of(child)), 0)
 
-        return wait_until(spawned, 20, "the nanny has a worker process")
+        return wait_until(spawned, "the nanny has a worker process")
 
     def ended(self) -> bool:
         return self.process.poll() is not None
@@ -213,7 +210,7 @@ class Worker:
         return len(re.findall("Worker process .* was killed by signal", self.said()))
 
     def wait_for_block(self, blocks: int = 2) -> None:
-        wait_until(lambda: self.computing(blocks), 60, "the worker is at a block", pause=0.02)
+        wait_until(lambda: self.computing(blocks), "the worker is at a block", pause=0.02)
 
 
 def _says_last(said: str) -> bool:
@@ -251,7 +248,7 @@ class Bench:
         line += ["--no-dashboard", "--dashboard-address", "127.0.0.1:0"]
         env = _dask_env({**DASK, **settings})
         self._processes.start(line, self._folder / "scheduler.log", env)
-        self.address = wait_until(lambda: _address(file), 60, "the scheduler listens")
+        self.address = wait_until(lambda: _address(file), "the scheduler listens")
 
     def worker(
         self, *options: str, host: str = "127.0.0.1", at: Sequence[str] = (), **env: str
@@ -265,7 +262,7 @@ class Bench:
 
     def _wait_for_workers(self) -> None:
         for worker in self.workers:
-            wait_until(lambda worker=worker: "Registered to" in worker.said(), 60, "a worker is there")
+            wait_until(lambda worker=worker: "Registered to" in worker.said(), "a worker is there")
 
     def run(self, at: Sequence[str] = ()) -> subprocess.Popen[bytes]:
         """Start `widthlaw run` on these workers, and the clock of the row."""

@@ -13,7 +13,7 @@ import pytest
 from pipeline import store
 
 from ..cluster.buckets import S3Server
-from ..cluster.polling import wait_until
+from ..waiting import wait_until
 from .stand import BEGINS, PATIENCE, SEEDS_PER_BLOCK, Processes, Row, Runs, the_sweep
 
 pytestmark = pytest.mark.slow
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 def test_the_same_command_finishes_for_a_killed_driver(row: Row, runs: Runs) -> None:
     row.begin()
     driver = runs.start()
-    wait_until(lambda: len(BEGINS.findall(runs.said())) >= 6, 60, "six blocks are begun")
+    wait_until(lambda: len(BEGINS.findall(runs.said())) >= 6, "six blocks are begun")
     driver.kill()
     driver.wait()
     assert 0 < row.done() < the_sweep().trials
@@ -87,7 +87,7 @@ def test_a_run_waits_for_a_server_that_is_away(
     runs = Runs(processes, tmp_path, row, command)
     row.begin()
     driver = runs.start()
-    wait_until(lambda: len(BEGINS.findall(runs.said())) >= 6, 60, "six blocks are begun")
+    wait_until(lambda: len(BEGINS.findall(runs.said())) >= 6, "six blocks are begun")
     s3_server.kill()
     time.sleep(5)
     assert driver.poll() is None

@@ -78,10 +78,10 @@ class Submitted:
         self._row.begin()
         return self._slurm.run(*self.line).strip()
 
-    def until(self, predicate: Callable[[], T], what: str, timeout: float = PATIENCE) -> T:
+    def until(self, predicate: Callable[[], T], what: str) -> T:
         """Wait; what the jobs have said stands in the error if there is no end to it."""
         try:
-            return self._slurm.wait_until(predicate, timeout, what)
+            return self._slurm.wait_until(predicate, what)
         except TimeoutError as error:
             said = "\n".join(f"-- {log.name}\n{log.read_text()[-3000:]}" for log in self.logs)
             raise TimeoutError(f"{error}\n{said}") from None
@@ -283,7 +283,7 @@ def test_a_run_outlives_the_session_that_submitted_it(
     shell = processes.start(["bash", "-c", f"{shlex.join(run.line)}; sleep 600"], said)
     number = run.until(lambda: said.read_text().partition("\n")[0].strip(), "the job's number is told")
     os.killpg(shell.pid, signal.SIGKILL)
-    assert shell.wait(20) == -signal.SIGKILL
+    assert shell.wait(PATIENCE) == -signal.SIGKILL
     run.ends()
     run.judge()
     assert list(run.controllers()) == [number]

@@ -15,7 +15,7 @@ import pytest
 from pipeline import store
 from pipeline.maintenance.verify import damage
 
-from ..cluster.polling import wait_until
+from ..waiting import wait_until
 from .stand import PATIENCE, Processes, Row, Runs, line_of
 
 pytestmark = pytest.mark.slow
@@ -50,7 +50,7 @@ def test_readers_see_only_right_values_while_a_run_writes(
     row.reference.to_zarr(reference, zarr_format=3)
     row.begin()
     driver = runs.start()
-    wait_until(lambda: row.done() > 0, 60, "the run has written", pause=0.02)
+    wait_until(lambda: row.done() > 0, "the run has written", pause=0.02)
     line = [sys.executable, "-m", "tests.faults.reader", row.path, reference]
     logs = [tmp_path / f"reader-{number}.log" for number in range(8)]
     readers = [processes.start(line, log) for log in logs]
@@ -69,7 +69,7 @@ def test_the_memory_of_a_worker_does_not_grow_with_its_descents(
     line = [command, "run", str(write_sweep(**DESCENTS)), "-o", str(path), "--workers", "2"]
     row.begin()
     driver = processes.start(line, tmp_path / "run.log")
-    wait_until(lambda: path.exists() and store.Store(path).counts()["done"] > 2000, 120, "it runs")
+    wait_until(lambda: path.exists() and store.Store(path).counts()["done"] > 2000, "it runs")
     before, end = most_memory(driver), time.monotonic() + SECONDS
     while time.monotonic() < end:
         row.megabytes = max(row.megabytes or 0.0, most_memory(driver))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ..cluster.polling import wait_until
+from ..waiting import wait_until
 from .stand import Bench, Row, kill_group, with_failed
 
 pytestmark = pytest.mark.slow
@@ -72,7 +72,7 @@ def test_a_writer_that_comes_too_late_does_no_harm(bench: Bench) -> None:
     assert first.computing()
     assert first.said() == begun_by_it
     os.kill(first.process.pid, signal.SIGCONT)
-    wait_until(first.ended, 60, "the late writer has come to its end")
+    wait_until(first.ended, "the late writer has come to its end")
     bench.judge()
 
 

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from signal import SIGINT, SIGTERM
@@ -16,6 +15,8 @@ import psutil
 import pytest
 
 from pipeline import store
+
+from ..waiting import PATIENCE
 
 pytestmark = pytest.mark.attack("signals")
 
@@ -30,11 +31,11 @@ n = [400]
 width = { k = [40] }
 seeds = 50
 [descent]
-steps = 2000000
+steps = 1000000000
 step_size = 0.0001
 tolerances = [1e-20]
 """
-"""A minute for each trial: a worker that computes one cannot close by itself in time."""
+"""Hours for each trial: a worker that computes one cannot close by itself."""
 
 Start = Callable[..., subprocess.Popen[str]]
 
@@ -77,7 +78,7 @@ def hear_interrupts() -> None:
 
 def wait_for(run: subprocess.Popen[str], word: str) -> None:
     assert run.stderr is not None
-    limit = threading.Timer(120, run.kill)
+    limit = threading.Timer(PATIENCE, run.kill)
     limit.start()
     try:
         for line in run.stderr:
@@ -93,17 +94,17 @@ def children(run: subprocess.Popen[str]) -> list[psutil.Process]:
 
 
 def assert_gone(processes: list[psutil.Process]) -> None:
-    _, alive = psutil.wait_procs(processes, timeout=2)
+    _, alive = psutil.wait_procs(processes, timeout=PATIENCE)
     assert [p for p in alive if p.is_running() and p.status() != psutil.STATUS_ZOMBIE] == []
 
 
 def ends_at_once(run: subprocess.Popen[str], number: int) -> str:
-    """Send a signal to all processes of a run; assert that they end cleanly within 2 s."""
+    """Send a signal to all processes of a run; assert that they end cleanly.
+
+    What they compute would take hours: they do not wait for it."""
     workers = children(run)
-    began = time.monotonic()
     os.killpg(run.pid, number)
-    errors = run.communicate(timeout=60)[1]
-    assert time.monotonic() - began < 2
+    errors = run.communicate(timeout=PATIENCE)[1]
     assert run.returncode == 130
     assert "Traceback" not in errors
     assert_gone(workers)
@@ -113,7 +114,7 @@ def ends_at_once(run: subprocess.Popen[str], number: int) -> str:
 def test_a_second_interrupt_ends_a_run_at_once_and_the_same_command_resumes(
     start, widthlaw, write_sweep, tmp_path, assert_equal_stores
 ) -> None:
-    sweep, path = write_sweep(n="[60, 80]", seeds=400), tmp_path / "a.zarr"
+    sweep, path = write_sweep(n="[60, 80]", seeds=1200), tmp_path / "a.zarr"
     run = start("run", sweep, "-o", path, "--workers", 2)
     wait_for(run, "dashboard")
     while not (path.exists() and store.Store(path).counts()["done"]):
@@ -155,7 +156,7 @@ def test_one_signal_to_all_processes_lets_workers_finish_what_they_can(
     wait_for(run, "dashboard")
     workers = children(run)
     os.killpg(run.pid, SIGTERM)
-    errors = run.communicate(timeout=60)[1]
+    errors = run.communicate(timeout=PATIENCE)[1]
     assert run.returncode == 130
     assert "the same command resumes" in errors
     assert "Traceback" not in errors

@@ -5,7 +5,6 @@ from __future__ import annotations
 import resource
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from jobs.cluster import credentials
+
+from ..waiting import PATIENCE, wait_until
 
 
 @pytest.fixture
@@ -94,9 +95,7 @@ def test_of_two_runs_on_a_new_path_the_second_is_told_of_the_first(
             stack.callback(process.communicate)
             stack.callback(process.kill)
             runs.append(process)
-        deadline = time.monotonic() + 120
-        while all(run.poll() is None for run in runs):
-            assert time.monotonic() < deadline
+        wait_until(lambda: any(run.poll() is not None for run in runs), "one of them ends")
         loser, winner = sorted(runs, key=lambda run: run.poll() is None)
         assert loser.returncode == 2
         assert "another run is filling it" in loser.stderr.read()
@@ -124,7 +123,7 @@ def test_workers_that_cannot_start_are_told_with_reason_and_repair(
         [command, "run", "tiny", "-o", str(tmp_path / "a.zarr"), "--workers", "2"],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
         check=False,
         preexec_fn=lambda: resource.setrlimit(number, (value, value)),
     )

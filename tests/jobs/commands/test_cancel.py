@@ -13,6 +13,8 @@ from pipeline import processes, store
 from pipeline.store import lease, names
 from pipeline.store.location import locate
 
+from ...waiting import PATIENCE
+
 pytestmark = pytest.mark.attack("forged leases")
 
 HOLDER = """
@@ -50,7 +52,7 @@ def write(path, found: lease.Lease, **changed: object) -> None:
 def test_a_run_of_this_machine_is_ended_and_the_store_is_free(path, holder, widthlaw) -> None:
     told = widthlaw("cancel", path)
     assert (told.returncode, told.stderr) == (0, f"{path}: process {holder.pid} ended\n")
-    assert holder.wait(30) == -15
+    assert holder.wait(PATIENCE) == -15
     assert lease.read(locate(path)) is None
     assert widthlaw("cancel", path).stderr == f"{path}: no run is in progress\n"
 
@@ -78,7 +80,7 @@ def test_a_run_whose_lease_was_removed_stops_by_itself(path, holder, widthlaw) -
     write(path, lease.read(locate(path)), boot="another")
     assert "another machine" in widthlaw("cancel", path).stderr
     assert widthlaw("cancel", "--force", path).returncode == 0
-    _, errors = holder.communicate("", timeout=60)
+    _, errors = holder.communicate("", timeout=PATIENCE)
     assert "LeaseLost" in errors
     assert "its lease was taken away" in errors
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+from ...waiting import PATIENCE
+
 BUSY = """
 import sys, time
 import pipeline
@@ -27,7 +29,7 @@ def test_a_worker_whose_zarr_is_busy_ends_quietly_and_in_time(tmp_path) -> None:
     script = tmp_path / "busy.py"
     script.write_text(BUSY)
     line = [sys.executable, str(script)]
-    ended = subprocess.run(line, capture_output=True, text=True, timeout=120, check=False)
+    ended = subprocess.run(line, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert ended.returncode == 0
     assert ended.stderr == ""
     assert float(ended.stdout) < 3

@@ -29,6 +29,8 @@ from pipeline.store.template import FORMAT_VERSION, attributes_digest
 from pipeline.sweep import Request
 from pipeline.trial_status import Status
 
+from ...waiting import PATIENCE
+
 INPUT = {
     "experiment": "'input'",
     "descent": "{ steps = 30, tolerances = [0.5, 0.1] }",
@@ -444,7 +446,7 @@ def killed(tmp_path, write_sweep):
         line = [sys.executable, script, what, tmp_path, TIMES, *arguments]
         repository = str(Path(__file__).parents[3])
         subprocess.run(
-            [*map(str, line)], check=True, timeout=300, env=os.environ | {"PYTHONPATH": repository}
+            [*map(str, line)], check=True, timeout=PATIENCE, env=os.environ | {"PYTHONPATH": repository}
         )
         return [tmp_path / str(number) for number in range(TIMES)]
 

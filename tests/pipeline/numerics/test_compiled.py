@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pipeline
 
+from ...waiting import PATIENCE
+
 SCRIPT = """
 import numpy as np
 from pipeline.descent.loop import _descend, train
@@ -40,7 +42,7 @@ def test_the_first_of_two_processes_compiles_and_the_other_loads(tmp_path) -> No
     both = [
         subprocess.Popen(line, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(2)
     ]
-    found = sorted(process.communicate(timeout=300)[0].split() for process in both)
+    found = sorted(process.communicate(timeout=PATIENCE)[0].split() for process in both)
     assert found == [["0", "1"], ["1", "0"]]
 
 

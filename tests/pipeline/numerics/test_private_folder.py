@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from ...waiting import PATIENCE
+
 OWNER, STRANGER = 60001, 60002
 
 FOLDER = "import pipeline.numerics.compiled as compiled; print(compiled.CACHE_FOLDER)"
@@ -76,7 +78,7 @@ def run(shared, home) -> Callable[..., subprocess.CompletedProcess[str]]:
             | {key: str(value) for key, value in given.items() if value is not None},
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=PATIENCE,
             check=check,
         )
 

@@ -19,6 +19,8 @@ from pipeline.errors import LeaseLost, StoreHeld
 from pipeline.store import lease, names
 from pipeline.store.location import locate
 
+from ...waiting import PATIENCE, wait_until
+
 HOLDER = """
 import sys, time
 from pipeline.store import lease, names
@@ -96,9 +98,7 @@ def test_the_lease_is_renewed_while_it_is_held(where, monkeypatch) -> None:
     monkeypatch.setattr(lease, "RENEWED_EVERY", 0.01)
     with lease.hold(where):
         first = lease.read(where).renewed
-        deadline = time.monotonic() + 30
-        while lease.read(where).renewed == first:
-            assert time.monotonic() < deadline
+        wait_until(lambda: lease.read(where).renewed != first, "the lease is renewed")
 
 
 @pytest.mark.parametrize("gone", [True, False], ids=["taken away", "taken over"])
@@ -301,7 +301,7 @@ def test_containers_of_one_host_name_do_not_take_each_others_live_lease(where, c
         assert first.stdout.readline() == "held\n"
         found = lease.read(where)
         assert (found.host, found.pid, found.here) == ("same", 1, False)
-        second = subprocess.run(line, capture_output=True, text=True, timeout=60, check=False)
+        second = subprocess.run(line, capture_output=True, text=True, timeout=PATIENCE, check=False)
         assert "StoreHeld" in second.stderr
         assert second.stdout == ""
         assert lease.read(where).holder == found.holder
@@ -317,7 +317,7 @@ def test_a_holder_that_sees_the_processes_of_others_is_one_elsewhere(where, cont
     line = [*line, sys.executable, "-c", HOLDER, where.name]
     with subprocess.Popen(line, stdin=pipe, stdout=pipe, text=True) as first:
         assert first.stdout.readline() == "held\n"
-        second = subprocess.run(line, capture_output=True, text=True, timeout=60, check=False)
+        second = subprocess.run(line, capture_output=True, text=True, timeout=PATIENCE, check=False)
         assert "StoreHeld" in second.stderr
         first.communicate("")
 
@@ -327,7 +327,7 @@ def test_a_holder_that_sees_the_processes_of_others_is_one_elsewhere(where, cont
 
 def test_a_holder_is_proven_by_its_mark_and_ended(where, holder) -> None:
     assert lease.end(where, lease.read(where)) == ""
-    assert holder.wait(30) == -signal.SIGTERM
+    assert holder.wait(PATIENCE) == -signal.SIGTERM
 
 
 @pytest.mark.attack("forged leases")
