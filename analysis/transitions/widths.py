@@ -72,6 +72,7 @@ from analysis.cells import OUTCOMES
 from analysis.success.rules import Rule, Success, outcomes, rule_for, zero_alpha
 from analysis.transitions.curves import LINKS
 from analysis.transitions.estimates import Estimate, Settings, estimate
+from analysis.transitions.order import ordered_locations
 from pipeline.errors import ParameterError
 from pipeline.trial_status import Status
 
@@ -222,8 +223,10 @@ def critical_widths(
     k = ds.k.broadcast_like(succeeded.isel(seed=0, drop=True)).transpose(*cells, "width")
     nested = bool(ds.attrs.get("nested", 0))
     settings = Settings(nested, link, interval, confidence, resamples, tables, entropy)
-    each = zip(_rows(succeeded), _rows(counted), _rows(k), strict=True)
-    out = _assemble([estimate(*table, settings) for table in each], succeeded, settings, rule)
+    ordered = ordered_locations(ds, rule, succeeded, counted, link).ravel()
+    each = zip(_rows(succeeded), _rows(counted), _rows(k), ordered, strict=True)
+    found = [estimate(*table, settings, at) for *table, at in each]
+    out = _assemble(found, succeeded, settings, rule)
     if rule.against_alpha:
         out = _blank_degenerate(out, zero_alpha(ds, succeeded))
     return _with_summaries(out, ds, counted, rule.threshold)
