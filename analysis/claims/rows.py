@@ -74,8 +74,8 @@ WORDS: Mapping[Mark, str] = MappingProxyType(
 
 RULES: Mapping[Mark, str] = MappingProxyType(
     {
-        Mark.HOLDS: "true in every trial to the accuracy that the row names, in the share of trials that "
-        "it claims, or to the factor that the row names; or the claimed value is within the interval",
+        Mark.HOLDS: "true in every trial to the accuracy that the row names, or in the share of trials "
+        "or to the factor that it names; or the claimed value is within the interval",
         Mark.LOOSE: "a bound that no trial passes, or a width that is proven to suffice and lies above "
         "the whole interval of k* in every cell; the factor is the median one",
         Mark.DEPARTS: "a trial contradicts the claim, or the whole interval of a cell does",

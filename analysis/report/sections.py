@@ -171,7 +171,7 @@ def _messages(study: Study, most: int = 5) -> list[tuple[str, int]]:
 
 
 def _laws(study: Study) -> tuple[list[dict[str, str]], list[str]]:
-    """Return the table of laws, and a text per group on which laws fit, with its rule; or why none is."""
+    """Return the table of laws, and a text per group on which laws fit; or on why none is."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # groups with too few widths

@@ -114,8 +114,7 @@ def _points(law: pd.Series[Any]) -> str:
 def _first(best: pd.Series[Any]) -> str:
     text = f"{_points(best)} rank {_name(best)} first ({_residual(best)})"
     if best["same_as"]:
-        several = " each" if ", " in best["same_as"] else ""
-        text += f"; {best['same_as']}{several} differs from it by a constant here, so nothing tells them apart"
+        text += f"; here it differs by a constant only from {best['same_as']}, which fits as well"
     if best["prediction"]:
         text += f"; fitted to the smaller n it {best['prediction']}"
     return f"{text}."
@@ -204,9 +203,7 @@ def _exponents(laws: pd.DataFrame) -> str:
     ]
     if not fitted:
         return ""
-    return " ".join(
-        filter(None, [f"Free exponents (95%): {', '.join(fitted)}.", _together(free.iloc[0])])
-    )
+    return f"Free exponents (95%): {', '.join(fitted)}.{_together(free.iloc[0])}"
 
 
 def _together(law: pd.Series[Any]) -> str:
@@ -215,7 +212,7 @@ def _together(law: pd.Series[Any]) -> str:
         return ""
     by = f"{law['inflation']:.2g}" if np.isfinite(law["inflation"]) else "infinite"
     return (
-        f"But {' and '.join(law['collinear'].rsplit(', ', 1))} are collinear here (variance inflation "
+        f" But {' and '.join(law['collinear'].rsplit(', ', 1))} are collinear here (variance inflation "
         f"{by}, from {COLLINEAR:g} on), so their exponents cannot be told apart: each of them may hold "
         "a part of another's, and its interval need not cover the exponent of the true law."
     )

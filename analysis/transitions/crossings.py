@@ -1,7 +1,7 @@
 """The width at which success passes 1/2, for many rows of counts at once.
 
-It is the crossing of the likeliest curve where a curve can be fitted, and otherwise that of the isotonic
-fit, which assumes only that success rises with width. There are two such cases:
+It is the crossing of the likeliest curve where a curve can be fitted. Otherwise it is that of the
+isotonic fit, which assumes only that success rises with width. There are two such cases:
 
 - Separated counts: failures end where successes begin, so the likelihood has no maximum.
 - A curve that contradicts the counts: its crossing lies where the isotonic fit is below 1/4 or above

@@ -59,7 +59,7 @@ def _interpolated(
     above: npt.NDArray[np.intp],
     level: float,
 ) -> Floats:
-    """Interpolate between the last width below the level and the first above; at it, take the middle."""
+    """Interpolate from the last width below the level to the first above; at it, take the middle."""
     rows, at = np.arange(len(won)), np.arange(won.shape[1])
     low_end, high_end = won[rows, below, None], won[rows, above, None]
     low_of, high_of = tried[rows, below, None], tried[rows, above, None]

@@ -6,8 +6,8 @@ fit obeys that by itself, but curves need not: another success far from the tran
 flatter, and move its crossing to wider networks.
 
 So the crossings of a cell are brought into order at all budgets at which its counts change, whichever
-of them are asked for: an answer does not depend on the other questions. A curve's crossing is limited by
-the isotonic ones of harder and of easier criteria. It is then the middle (in log k) between the greatest
+of them are asked for: an answer does not depend on the other questions. A curve's crossing is limited
+by the isotonic ones of harder and of easier criteria. It is then the middle (in log k) of the greatest
 crossing at easier criteria and the least at harder ones, which is isotonic regression in the maximum
 norm. Crossings that are in order already stay as they are, and so do all isotonic ones.
 """
