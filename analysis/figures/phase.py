@@ -135,8 +135,7 @@ def _lines_figure(study: Study) -> Figure:
     """Draw the share of successes over k, a panel for each activation, data set and criterion."""
     counts = study.counts
     share = counts.successes / counts.trials.where(counts.trials > 0)
-    counted = {"share": share, "trials_at": counts.trials}
-    whole = study.widths.assign(counted, k=study.ds.k).isel(n=0)
+    whole = study.widths.assign(share=share, trials_at=counts.trials, k=study.ds.k).isel(n=0)
     every = parts_along(whole, [dim for dim in PANEL if dim not in FAMILIES])
     parts = [(name, part) for name, part in every if part.share.notnull().any()]
     with mpl.rc_context(STYLE):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -44,6 +45,11 @@ def test_the_rule_is_written_from_the_same_data() -> None:
     for word in WORDS[:-1]:
         assert re.search(rf'"{word.verb}" needs a delta AICc of {word.delta:g}\b', rule)
     assert "8 points with 3 n and 2 d" in rule
+
+
+def test_readme_states_the_rule_as_the_program_does() -> None:
+    readme = " ".join((Path(__file__).parents[3] / "README.md").read_text().split())
+    assert rule_of_words().partition(": ")[2].partition(". ")[0] in readme
 
 
 def test_four_points_at_one_d_exclude_no_law_however_precise_they_are() -> None:
