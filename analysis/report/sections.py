@@ -181,7 +181,8 @@ def _laws(study: Study) -> tuple[list[dict[str, str]], list[str]]:
     groups = group_columns(laws)
     parts = [part for _, part in laws.groupby(groups, sort=False)] if groups else [laws]
     rows = [_law(row, groups) for _, row in laws.iterrows()]
-    return rows, [*(distinguishable(part) for part in parts), rule_of_words()]
+    rule = [rule_of_words()] if laws["delta_aicc"].notna().any() else []
+    return rows, [distinguishable(part) for part in parts] + rule
 
 
 def _law(row: pd.Series[Any], groups: list[Any]) -> dict[str, str]:

@@ -177,7 +177,7 @@ def _show(answers: Mapping[str, Answer], locations: Mapping[str, StorePath]) -> 
         click.echo((shown.drop(columns="store") if alone else shown).to_string(index=False))
     for name, answer in answers.items():
         click.echo(answer.verdict if alone else f"{name}: {answer.verdict}")
-    if len(laws):
+    if len(laws) and laws["delta_aicc"].notna().any():
         click.echo(rule_of_words())
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 import pipeline
 from analysis import critical_widths, open_store, success_counts
+from analysis.transitions import order
 from analysis.transitions.crossings import crossings
 from analysis.transitions.curves import fit_curves
 from analysis.transitions.isotonic import isotonic_crossings
@@ -101,6 +102,39 @@ def test_an_answer_does_not_depend_on_the_other_budgets_that_are_asked_for() -> 
         for budget in together.budget.values:
             alone = fitted(ds, [int(budget)]).squeeze("budget")
             assert alone.k50.equals(together.k50.sel(budget=budget))
+
+
+def test_of_very_many_budgets_a_part_and_those_asked_for_are_in_order(monkeypatch) -> None:
+    monkeypatch.setattr(order, "MOST", 10)
+    for entropy in range(10):
+        rng = np.random.default_rng([14, entropy])
+        ds = store(*drawn_steps(rng, 12, 10))
+        assert rises(fitted(ds, list(range(20, LONGEST, 25)))) == 0
+
+
+def test_tolerances_in_any_order_widths_in_any_order_and_one_tolerance_alone_agree() -> None:
+    for entropy in range(10):
+        ds = store(*drawn_steps(np.random.default_rng([16, entropy]), 10, 9), tolerances=TOLERANCES)
+        whole = fitted(ds, [100, LONGEST])
+        mixed = fitted(ds.isel(tolerance=[2, 0, 1], width=slice(None, None, -1)), [100, LONGEST])
+        np.testing.assert_allclose(mixed.k50.sel({"tolerance": TOLERANCES}), whole.k50, rtol=1e-9)
+        one = ds.sel({"tolerance": 1e-2})
+        for alone in (one, one.drop_vars("tolerance")):
+            found = fitted(alone, [100, LONGEST])
+            assert found.k50.dims == ("budget",)
+            assert (found.outcome == whole.outcome.sel({"tolerance": 1e-2})).all()
+            assert not (found.k50.diff("budget") > 0).any()
+
+
+def test_a_looser_tolerance_that_is_met_later_imposes_no_order() -> None:
+    """No descent does that, but a foreign store may: then each tolerance is in order by itself."""
+    across = 0
+    for entropy in range(10):
+        steps, k = drawn_steps(np.random.default_rng([17, entropy]), 10, 9)
+        widths = fitted(store(steps[..., ::-1], k), [100, 300, LONGEST])
+        across += rises(widths)
+        assert not (widths.k50.diff("budget") > 0).any()
+    assert across > 5
 
 
 counts = st.lists(st.tuples(st.integers(0, 12), st.integers(0, 12)), min_size=2, max_size=9)
