@@ -15,10 +15,10 @@ import xarray as xr
 
 from analysis.axes import SIZES
 from analysis.claims import section3, section4, theorem2
-from analysis.claims.rows import WORDS, Claim, Mark
+from analysis.claims.rows import RULES, WORDS, Claim, Mark
 from analysis.study import Study
 
-__all__ = ["PARTS", "SECTIONS", "WORDS", "Claim", "Mark", "claims", "claims_of"]
+__all__ = ["PARTS", "RULES", "SECTIONS", "WORDS", "Claim", "Mark", "claims", "claims_of"]
 
 
 @dataclass(frozen=True)

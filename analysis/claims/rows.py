@@ -25,7 +25,11 @@ from analysis.cells import has_interval, located
 from pipeline.trial_status import Status
 
 __all__ = [
+    "EXACT",
+    "FACTOR",
+    "NEAR",
     "NOT_LOCATED",
+    "RULES",
     "WORDS",
     "Claim",
     "Mark",
@@ -67,6 +71,23 @@ WORDS: Mapping[Mark, str] = MappingProxyType(
     }
 )
 """The word of a verdict, unless it has one of its own."""
+
+RULES: Mapping[Mark, str] = MappingProxyType(
+    {
+        Mark.HOLDS: "true in every trial to the accuracy that the row names, or in the share of trials "
+        "or to the factor that it names; or the claimed value is within the interval",
+        Mark.LOOSE: "a bound that no trial passes, or a width that is proven to suffice and lies above "
+        "the whole interval of k* in every cell; the factor is the median one",
+        Mark.DEPARTS: "a trial contradicts the claim, or the whole interval of a cell does",
+        Mark.FINDING: "a measurement on which the paper claims nothing, or names no constant",
+        Mark.OPEN: "no trial, no interval with both ends, or an interval that leaves both answers open",
+    }
+)
+"""The rule by which a claim gets its verdict."""
+
+EXACT, NEAR, FACTOR = 1e-6, 0.1, 2.0
+"""Accuracies of claims: of an identity, of a limit, and of a count of degrees of freedom, which has no
+constant of its own. Each row names its own."""
 
 
 @dataclass(frozen=True)

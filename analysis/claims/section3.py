@@ -8,6 +8,8 @@ import numpy as np
 import xarray as xr
 
 from analysis.claims.rows import (
+    EXACT,
+    NEAR,
     NOT_LOCATED,
     Claim,
     Mark,
@@ -30,12 +32,12 @@ def regression(study: Study) -> Iterator[Claim]:
     ds = done(study.ds).isel(width=0)
     there = (ds.status == Status.DONE).values
     error = ds.limit_error.values[there]
-    yield counted(error < 1e-6).on(
+    yield counted(error < EXACT, f", to {EXACT:g}").on(
         "Section III: descent tends to theta^+ + Pi_null theta_0",
         f"relative distance from it {np.max(error, initial=0):.1e} at most",
     )
     ratio = ds.distance_ratio.values[there]
-    yield counted(np.abs(ratio - 1) < 1e-6).on(
+    yield counted(np.abs(ratio - 1) < EXACT, f", to {EXACT:g}").on(
         "Section III: that is the solution nearest to theta_0, at ||X^+ (y - X theta_0)||",
         f"distance over it {spread(ratio, '.6f')}",
     )
@@ -45,7 +47,7 @@ def regression(study: Study) -> Iterator[Claim]:
         f"distance over it {spread(ds.length_ratio)}",
     )
     off = ((1 - ds.rate) / (1 - ds.rate_predicted)).values[there]
-    yield counted(np.abs(off - 1) < 0.1, ", to 10%").on(
+    yield counted(np.abs(off - 1) < NEAR, f", to {NEAR:.0%}").on(
         "the slowest mode sets the rate, 1 - eta sigma_min^2",
         f"(1 - rate) over the predicted {spread(off)}",
     )
@@ -110,7 +112,7 @@ def _after_the_bounds(first: xr.Dataset, proven: xr.DataArray) -> Iterator[Claim
     )
     ended = held & (first.relative_loss < 1e-6).values
     ratio = first.shortest_ratio.values[ended]
-    yield counted(np.abs(ratio - 1) < 0.1, ", to 10%").on(
+    yield counted(np.abs(ratio - 1) < NEAR, f", to {NEAR:.0%}").on(
         "descent finds a solution with near shortest distance to theta_0 (relative loss below 1e-6)",
         f"distance over the linearised shortest {spread(ratio)}",
     )

@@ -85,9 +85,10 @@ def _beside_the_edge(cell: xr.Dataset) -> Verdict:
 
 def _best_law(widths: xr.Dataset) -> str:
     try:
-        return str(fit_laws(widths).iloc[0]["law"])
+        best = fit_laws(widths).iloc[0]
     except ValueError:
         return "(too few widths)"
+    return f"{best['law']} ({best['points']} points: {best['points_at']})"
 
 
 def _theorem_width(n: int, alpha: float) -> float:
@@ -178,7 +179,7 @@ def _both_ends(name: str, few: xr.Dataset, many: xr.Dataset) -> Claim:
         f"sigma_min times {least:.2f}"
     )
     if largest > 1 > least:
-        return Verdict(Mark.HOLDS).on(claim, measured)
+        return Verdict(Mark.HOLDS, "in the median").on(claim, measured)
     others = [dim for dim in few.status.dims if dim != "seed"]
     _, up = mean_interval((many.sigma_max / few.sigma_max).mean(others))
     down, _ = mean_interval((many.sigma_min / few.sigma_min).mean(others))

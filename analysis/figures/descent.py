@@ -15,6 +15,7 @@ from analysis.axes import label as axis_label
 from analysis.cells import width_label
 from analysis.experiments.output import expected_loss
 from analysis.figures.parts import (
+    draw_success,
     grid_of_parts,
     grid_with_residuals,
     left_out,
@@ -167,7 +168,8 @@ def layers_figure(study: Study) -> Figure:
     """Share of successes with v, W or both trained, against the number of weights and the width.
 
     Solid lines and full markers are the finest tolerance, dashed lines and hollow markers the coarsest.
-    Markers are critical widths with their intervals.
+    Points are shares of seeds, lines the fitted curve (the isotonic fit where no curve fits), and
+    markers critical widths with their intervals.
     """
     ds = with_axes(study.ds, "trained")
     parts = parts_of(ds, "trained")
@@ -193,6 +195,7 @@ class _Shares:
         self.budget = budget_of(part)
         counts = success_counts(self.part)
         self.share = counts.successes / counts.trials.where(counts.trials > 0)
+        self.trials = counts.trials
         self.widths = critical_widths(self.part)
 
     def draw(self, axes: Axes, unit: str, labels: Any) -> None:
@@ -203,10 +206,13 @@ class _Shares:
             x = (cell.parameters.max("seed").values if unit == "parameters" else k) / self.n
             look = series_look(index)
             for style, tolerance in self._tolerances():
-                share = self.share.sel({self.along: at, "tolerance": tolerance})
-                found = self.widths.sel({self.along: at, "tolerance": tolerance})
+                here = {self.along: at, "tolerance": tolerance}
+                share, trials, found = (
+                    part.sel(here) for part in (self.share, self.trials, self.widths)
+                )
                 label = f"{labels[at]}, relative loss ≤ {tolerance:g}"
-                axes.plot(x, share, linestyle=style, color=look["color"], linewidth=1.3)
+                line_look = {"linestyle": style, "color": look["color"]}
+                draw_success(axes, found, share, trials, k, x, **line_look)
                 look["markerfacecolor"] = look["color"] if style == "-" else "white"
                 mark_critical(axes, found, k, x, **look)
                 axes.plot([], [], linestyle=style, label=label, **look)

@@ -11,13 +11,16 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+from scipy.optimize import isotonic_regression
 
 from analysis.axes import CELL
 from analysis.cells import is_open, located
 from analysis.figures.style import MOST_PANELS, OPEN, grid_of, parts_along, show_text
+from analysis.transitions.curves import LINKS
 from pipeline.trial_status import Status
 
 __all__ = [
+    "draw_success",
     "each_once",
     "grid_of_parts",
     "grid_with_residuals",
@@ -129,6 +132,37 @@ def log_abscissa(axes: Axes) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(4) if high < 5 * low else few)
     axes.xaxis.set_major_formatter("{x:,g}")
     axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def draw_success(
+    axes: Axes, cell: xr.Dataset, share: Any, trials: Any, k: Any, x: Any, **look: Any
+) -> None:
+    """Draw shares of success as points, and the curve that passes one half at the critical width.
+
+    Both are drawn at the abscissae x of the widths k. The curve is the fitted one, or the isotonic fit
+    where the critical width is its crossing; without a critical width, a line joins the points.
+    """
+    known = np.flatnonzero(np.asarray(trials) > 0)
+    known = known[np.argsort(np.asarray(k)[known], kind="stable")]
+    if not len(known):
+        return
+    k, x, share, trials = (np.asarray(values, float)[known] for values in (k, x, share, trials))
+    at, heights = _success_curve(cell, k, share, trials)
+    places = np.exp(np.interp(np.log(at), np.log(k), np.log(x)))
+    axes.plot(x, share, linestyle="none", marker=".", markersize=4, color=look["color"])
+    axes.plot(places, heights, **{"linewidth": 1.3, **look})
+
+
+def _success_curve(cell: xr.Dataset, k: Any, share: Any, trials: Any) -> tuple[Any, Any]:
+    """Return widths, the critical one among them, and the heights of the curve there."""
+    if not located(cell):
+        return k, share
+    k50, slope = float(cell.k50), float(cell.slope)
+    at = np.union1d(k, np.append(np.geomspace(k[0], k[-1], 200), k50))
+    if np.isnan(slope) or k50 == float(cell.k50_isotonic):
+        fit = isotonic_regression(share, weights=trials).x
+        return at, np.interp(np.log(at), np.log(k), fit)
+    return at, LINKS[cell.attrs["link"]].chance(slope * np.log(at / k50))
 
 
 def mark_critical(axes: Axes, cell: xr.Dataset, k: Any, x: Any, **look: Any) -> None:

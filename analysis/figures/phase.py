@@ -14,6 +14,7 @@ from matplotlib.patheffects import AbstractPathEffect, withStroke
 
 from analysis.axes import PANEL
 from analysis.figures.parts import (
+    draw_success,
     grid_of_parts,
     left_out,
     legend_below,
@@ -55,7 +56,8 @@ def phase_figure(study: Study) -> Figure:
     """Share of successes over n and k, with the fitted and the predicted critical width.
 
     A store with a single n has lines instead of a map: the share over k for each d, depth and set of
-    trained weights. The critical width is marked at one half.
+    trained weights. Points are the shares of seeds, the line is the fitted curve, or the isotonic fit
+    where no curve fits, and the critical width is marked on it at one half.
     """
     if study.ds.sizes["n"] == 1:
         return _lines_figure(study)
@@ -133,7 +135,7 @@ def _lines_figure(study: Study) -> Figure:
     """Draw the share of successes over k, a panel for each activation, data set and criterion."""
     counts = study.counts
     share = counts.successes / counts.trials.where(counts.trials > 0)
-    whole = study.widths.assign(share=share, k=study.ds.k).isel(n=0)
+    whole = study.widths.assign(share=share, trials_at=counts.trials, k=study.ds.k).isel(n=0)
     every = parts_along(whole, [dim for dim in PANEL if dim not in FAMILIES])
     parts = [(name, part) for name, part in every if part.share.notnull().any()]
     with mpl.rc_context(STYLE):
@@ -154,8 +156,7 @@ def _draw_lines(axes: Axes, part: xr.Dataset) -> None:
     for index, (name, cell) in enumerate(parts_along(part, FAMILIES)):
         k = np.broadcast_to(cell.k.values, cell.share.shape).astype(float)
         look = series_look(index)
-        known = np.isfinite(cell.share.values)
-        axes.plot(k[known], cell.share.values[known], color=look["color"], linewidth=1.3)
+        draw_success(axes, cell, cell.share, cell.trials_at, k, k, color=look["color"])
         mark_critical(axes, cell, k, k, **look)
         if "k_edge_finite" in cell:
             axes.axvline(float(cell.k_edge_finite), color=look["color"], linestyle=":", linewidth=1)

@@ -16,7 +16,7 @@ from analysis.figures import FIGURES, kinds_for
 from analysis.report.diagram import Diagram, diagram_of
 from analysis.report.drawing import inline, svg_of
 from analysis.report.numbers import number
-from analysis.scaling import distinguishable, fit_laws
+from analysis.scaling import distinguishable, fit_laws, rule_of_words
 from analysis.scaling.laws import exponents_of, group_columns
 from analysis.study import Study
 from analysis.success.rules import rule_for
@@ -171,7 +171,7 @@ def _messages(study: Study, most: int = 5) -> list[tuple[str, int]]:
 
 
 def _laws(study: Study) -> tuple[list[dict[str, str]], list[str]]:
-    """Return the table of laws, and a text per group on which laws fit, or on why none is fitted."""
+    """Return the table of laws, and a text per group on which laws fit; or on why none is."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # groups with too few widths
@@ -181,7 +181,8 @@ def _laws(study: Study) -> tuple[list[dict[str, str]], list[str]]:
     groups = group_columns(laws)
     parts = [part for _, part in laws.groupby(groups, sort=False)] if groups else [laws]
     rows = [_law(row, groups) for _, row in laws.iterrows()]
-    return rows, [distinguishable(part) for part in parts]
+    rule = [rule_of_words()] if laws["delta_aicc"].notna().any() else []
+    return rows, [distinguishable(part) for part in parts] + rule
 
 
 def _law(row: pd.Series[Any], groups: list[Any]) -> dict[str, str]:

@@ -5,6 +5,6 @@ itself and the test that all success curves are one.
 """
 
 from analysis.scaling.ranking import fit_laws
-from analysis.scaling.verdicts import distinguishable
+from analysis.scaling.verdicts import distinguishable, rule_of_words
 
-__all__ = ["distinguishable", "fit_laws"]
+__all__ = ["distinguishable", "fit_laws", "rule_of_words"]

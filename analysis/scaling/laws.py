@@ -21,10 +21,12 @@ import pandas as pd
 from analysis.scaling.fitting import Model
 
 __all__ = [
+    "COLLINEAR",
     "LAWS",
     "VARIABLES",
     "Candidate",
     "Law",
+    "collinear",
     "determined",
     "exponents_of",
     "free_models",
@@ -35,7 +37,11 @@ __all__ = [
 Floats = npt.NDArray[np.float64]
 
 VARIABLES = ("n", "d", "alpha")
-INFLATION = 100.0  # variance inflation beyond which an exponent cannot be told from the others
+INFLATION = 100.0
+"""Variance inflation beyond which an exponent is not fitted: the others hold its part."""
+
+COLLINEAR = 10.0
+"""Variance inflation from which on exponents count as impossible to tell apart."""
 
 
 @dataclass(frozen=True)
@@ -173,6 +179,37 @@ def determined(table: pd.DataFrame) -> tuple[tuple[str, ...], str]:
         kept.append(name)
         basis = np.column_stack([basis, column])
     return tuple(kept), "; ".join(notes)
+
+
+def collinear(table: pd.DataFrame) -> tuple[tuple[str, ...], float]:
+    """Return the variables whose exponents other ones can stand for, and the greatest inflation.
+
+    The variance of an exponent grows by the factor 1 / (1 - R^2) if its variable follows the others as
+    a power law, where R^2 is the share of the variance of its logarithm that they explain. A factor of
+    10 or more counts as collinear.
+
+    Returns
+    -------
+    variables, inflation
+        The variables are those of the points that are known and vary; none if all factors are below 10.
+    """
+    logs = {}
+    for name in VARIABLES:
+        values = table[name].to_numpy(float)
+        if (np.isfinite(values) & (values > 0)).all() and np.ptp(np.log(values)) >= 1e-9:
+            logs[name] = np.log(values)
+    factors = {name: _inflation(name, logs) for name in logs}
+    names = tuple(name for name, factor in factors.items() if factor >= COLLINEAR)
+    return names, max(factors.values(), default=1.0)
+
+
+def _inflation(name: str, logs: dict[str, Floats]) -> float:
+    """Return 1 / (1 - R^2) of the regression of one logarithm on the others; inf if they give it."""
+    y = logs[name]
+    others = np.column_stack([np.ones_like(y), *(log for key, log in logs.items() if key != name)])
+    rest = float(np.sum((y - others @ np.linalg.lstsq(others, y, rcond=None)[0]) ** 2))
+    whole = float(np.sum((y - y.mean()) ** 2))
+    return whole / rest if rest > 1e-12 * whole else np.inf
 
 
 # --- reading the table of `fit_laws` --------------------------------------------------------------

@@ -25,7 +25,15 @@ from scipy import stats
 from analysis.axes import SIZES
 from analysis.cells import LOCATED
 from analysis.scaling.fitting import Fit, Model, fit_model
-from analysis.scaling.laws import LAWS, VARIABLES, Candidate, determined, free_models, law_model
+from analysis.scaling.laws import (
+    LAWS,
+    VARIABLES,
+    Candidate,
+    collinear,
+    determined,
+    free_models,
+    law_model,
+)
 
 __all__ = ["fit_laws"]
 
@@ -33,6 +41,7 @@ Floats = npt.NDArray[np.float64]
 
 _POOLED = (*SIZES, "angle")
 _LEAST_POINTS = 3
+_POINTS_AT = ("n", "d", "angle")
 _FARTHEST = 1e4  # times the largest n, to which two laws are followed
 
 
@@ -57,6 +66,9 @@ def fit_laws(widths: xr.Dataset) -> pd.DataFrame:
             Estimates, each with `_low` and `_high` (95%); exponents of free laws only.
         `scatter`, `rms_log_residual`
             tau of the model, and the rms residual of log k.
+        `rms_error`, `excess_scatter`
+            The rms error of log k by the intervals, and the scatter beyond it: the square root of what
+            the mean square of the residuals has more than that of the errors, or 0.
         `aicc`, `delta_aicc`, `weight`
             An infinite AICc means that there are too few points for so many parameters.
         `error_largest_n`, `error_left_out_d`
@@ -66,8 +78,11 @@ def fit_laws(widths: xr.Dataset) -> pd.DataFrame:
             The smallest n, beyond those measured, at which the law and the best one differ by more
             than the interval of a width, and the d at which that holds. inf if there is none within
             reach; NaN for the best law, and where the largest measured n would do.
-        `points`
-            Number of critical widths.
+        `points`, `points_n`, `points_d`, `points_at`
+            Number of critical widths, the numbers of their n and d, and the values as text.
+        `collinear`, `inflation`
+            The variables of the points whose exponents cannot be told apart, as text, and the greatest
+            variance inflation (`analysis.scaling.laws.collinear`).
         `is_free`
             True for power laws with free exponents.
         `same_as`
@@ -177,6 +192,8 @@ _COLUMNS = [
     *_EXPONENTS,
     "scatter",
     "rms_log_residual",
+    "rms_error",
+    "excess_scatter",
     "aicc",
     "delta_aicc",
     "weight",
@@ -186,6 +203,11 @@ _COLUMNS = [
     "telling_n",
     "telling_d",
     "points",
+    "points_n",
+    "points_d",
+    "points_at",
+    "collinear",
+    "inflation",
     "is_free",
     "same_as",
     "note",
@@ -199,8 +221,9 @@ def _fit_group(table: pd.DataFrame, key: dict[Any, Any]) -> pd.DataFrame:
     rows = [_row(candidate, fit, table) for candidate, fit in zip(candidates, fits, strict=True)]
     best = fits[int(np.argmin([fit.aicc for fit in fits]))]
     ahead, d = _ahead(table)
+    of_all = _described(table)
     for row, fit in zip(rows, fits, strict=True):
-        row |= {"telling_n": _telling_n(fit, best, ahead, table), "telling_d": d}
+        row |= {"telling_n": _telling_n(fit, best, ahead, table), "telling_d": d, **of_all}
     ranked = pd.DataFrame(rows).sort_values("aicc", kind="stable", ignore_index=True)
     # Without any finite AICc (three points or fewer) there is no ranking.
     delta = ranked["aicc"] - ranked["aicc"].min() if np.isfinite(ranked["aicc"]).any() else np.nan
@@ -210,6 +233,23 @@ def _fit_group(table: pd.DataFrame, key: dict[Any, Any]) -> pd.DataFrame:
     for position, (dim, value) in enumerate(key.items()):
         ranked.insert(position, dim, value)
     return ranked[[*key, *_COLUMNS]]
+
+
+def _described(table: pd.DataFrame) -> dict[str, Any]:
+    """Return what the points are: how many, what was varied, and which variables are collinear."""
+    varied = [name for name in (*SIZES, "angle") if name in table]
+    parts = {name: sorted(table[name].unique()) for name in sorted(varied, key=_POINTS_AT.index)}
+    names, inflation = collinear(table)
+    return {
+        "points": len(table),
+        "points_n": table["n"].nunique(),
+        "points_d": table["d"].nunique(),
+        "points_at": "; ".join(
+            f"{name} = {', '.join(f'{value:,g}' for value in values)}" for name, values in parts.items()
+        ),
+        "collinear": ", ".join(names),
+        "inflation": inflation,
+    }
 
 
 def _distinct(table: pd.DataFrame) -> list[Candidate]:
@@ -239,6 +279,7 @@ def _row(candidate: Candidate, fit: Fit, table: pd.DataFrame) -> dict[str, Any]:
     error = _left_out_error(candidate.model, table, "n", [largest])
     within = f"predicts n = {largest:,} to within {np.expm1(error):.1%}"
     same_as = ", ".join(candidate.same_as)
+    errors = table["s"].to_numpy(float) ** 2
     return {
         "law": candidate.name,
         "formula": candidate.formula,
@@ -246,11 +287,12 @@ def _row(candidate: Candidate, fit: Fit, table: pd.DataFrame) -> dict[str, Any]:
         **_parameters(fit),
         "scatter": fit.tau,
         "rms_log_residual": float(np.sqrt(np.mean(fit.residuals**2))),
+        "rms_error": float(np.sqrt(np.mean(errors))),
+        "excess_scatter": float(np.sqrt(max(0.0, np.mean(fit.residuals**2 - errors)))),
         "aicc": fit.aicc,
         "error_largest_n": error,
         "error_left_out_d": _left_out_error(candidate.model, table, "d", list(table["d"].unique())),
         "prediction": within if np.isfinite(error) else "",
-        "points": len(table),
         "is_free": candidate.is_free,
         "same_as": same_as,
         "note": f"as {same_as} here" if same_as else candidate.dropped,

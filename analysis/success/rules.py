@@ -29,9 +29,10 @@ from analysis.success.conditions import surely, theorem2_threshold
 from pipeline.errors import InputError, ParameterError
 from pipeline.trial_status import Status
 
-__all__ = ["THRESHOLD", "Rule", "Success", "outcomes", "rule_for", "zero_alpha"]
+__all__ = ["STEPS", "THRESHOLD", "Rule", "Success", "outcomes", "rule_for", "zero_alpha"]
 
-_STEPS = "steps_to_tolerance"
+STEPS = "steps_to_tolerance"
+"""The variable by which descents succeed within a budget."""
 
 THRESHOLD = 0.5
 """The default threshold of sigma_min / sqrt(k) over alpha: what Theorem 2 guarantees."""
@@ -108,6 +109,9 @@ class Rule:
         predicts; also set if a condition says just that. None for any other rule.
     against_alpha
         Success is undefined for an alpha of 0.
+    within_budget
+        Success is that of descent within a budget of steps: it can only rise with the budget and with
+        the tolerance.
     more
         Further attributes of the answer.
     """
@@ -117,6 +121,7 @@ class Rule:
     succeeds: Callable[[xr.Dataset], xr.DataArray]
     threshold: float | None = None
     against_alpha: bool = False
+    within_budget: bool = False
     more: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -149,9 +154,9 @@ def rule_for(ds: xr.Dataset, success: Success = Success()) -> Rule:
         raise TypeError(f"got {type(ds).__name__}, expected a Dataset; analysis.open_store gives one")
     _require(ds, ("status", "k"))
     condition = success.condition
-    descends = condition is None and _STEPS in ds
+    descends = condition is None and STEPS in ds
     if success.threshold is not None and (descends or condition is not None):
-        other = f"{_STEPS} within a budget" if descends else "success as given"
+        other = f"{STEPS} within a budget" if descends else "success as given"
         raise ParameterError(
             "threshold",
             f"it compares sigma_min with alpha, but the rule of {_source(ds)} is {other}; remove it",
@@ -161,7 +166,7 @@ def rule_for(ds: xr.Dataset, success: Success = Success()) -> Rule:
     if success.budgets is not None:
         raise ParameterError(
             "budgets",
-            f"they limit the steps of descent, but the rule of {_source(ds)} does not use {_STEPS}; "
+            f"they limit the steps of descent, but the rule of {_source(ds)} does not use {STEPS}; "
             "remove them",
         )
     if isinstance(condition, str):
@@ -170,7 +175,7 @@ def rule_for(ds: xr.Dataset, success: Success = Success()) -> Rule:
         if condition.dtype != bool:
             raise TypeError(f"success: got dtype {condition.dtype}; expected booleans, one per trial")
         return Rule("success as given", (), lambda _: condition)
-    _require(ds, ("sigma_min", "alpha"), f", nor {_STEPS} of a sweep that descends")
+    _require(ds, ("sigma_min", "alpha"), f", nor {STEPS} of a sweep that descends")
     return _well_conditioned(THRESHOLD if success.threshold is None else success.threshold)
 
 
@@ -223,11 +228,11 @@ def _within_budget(ds: xr.Dataset, budgets: Sequence[int] | None) -> Rule:
         # The steps beyond the store's own budget were never taken: they are stored as inf.
         known = {} if whole is None else {"budget": int(whole)}
         words += "" if whole is None else f" ({whole} steps)"
-        return Rule(words, (_STEPS,), lambda ds: ds[_STEPS] < np.inf, more=known)
+        return Rule(words, (STEPS,), lambda ds: ds[STEPS] < np.inf, within_budget=True, more=known)
     limits = _checked(budgets, whole)
     about = {"long_name": "steps in which the tolerance is to be reached", "units": "steps"}
     axis = xr.DataArray(limits, dims="budget", coords={"budget": ("budget", limits, about)})
-    return Rule(words, (_STEPS,), lambda ds: ds[_STEPS] <= axis)
+    return Rule(words, (STEPS,), lambda ds: ds[STEPS] <= axis, within_budget=True)
 
 
 def _checked(budgets: Sequence[int], whole: int | None) -> list[int]:

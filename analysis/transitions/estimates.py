@@ -11,9 +11,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from analysis.transitions.curves import LINKS, deviance, fit_curves
+from analysis.transitions.crossings import crossings
+from analysis.transitions.curves import LINKS, deviance
 from analysis.transitions.goodness import fit_p
 from analysis.transitions.intervals import (
+    FEWEST,
     Interval,
     crossing_bounds,
     draws,
@@ -24,7 +26,7 @@ from analysis.transitions.intervals import (
     slope_interval,
 )
 from analysis.transitions.isotonic import isotonic_crossings
-from analysis.transitions.separation import brackets, first, last, mixed_range, separated
+from analysis.transitions.separation import brackets, mixed_range, separated
 
 __all__ = ["Estimate", "Settings", "estimate"]
 
@@ -89,7 +91,11 @@ class _Table(NamedTuple):
 
 
 def estimate(
-    succeeded: Bools, counted: Bools, k: npt.NDArray[np.int64], settings: Settings
+    succeeded: Bools,
+    counted: Bools,
+    k: npt.NDArray[np.int64],
+    settings: Settings,
+    ordered: float = np.nan,
 ) -> Estimate:
     """Estimate a cell.
 
@@ -101,12 +107,16 @@ def estimate(
         (widths,) in any order.
     settings
         Those of all cells.
+    ordered
+        The log critical width that keeps the order of budgets and tolerances (`order`); NaN for that
+        of the cell alone.
     """
     if not counted.any():
         return Estimate()
     table = _table(succeeded, counted, k, settings)
-    found = _parametric(table, settings)
-    found |= _named("k50_isotonic", *_widths(*_isotonic(table, settings.confidence)))
+    isotonic = _isotonic(table, settings.confidence)
+    found = _located(table, settings, isotonic, ordered)
+    found |= _named("k50_isotonic", *_widths(*isotonic))
     if settings.nested:
         bounds = crossing_bounds(table.won > 0, table.tried > 0, table.k)
         found |= _named("k_crossing", *median_of_bounds(*bounds, settings.confidence))
@@ -132,17 +142,18 @@ def _widths(*log_k: float) -> list[float]:
     return [float(np.exp(value)) for value in log_k]
 
 
-# --- the curve ---------------------------------------------------------------------------------
+# --- the critical width ------------------------------------------------------------------------
 
 
-def _parametric(table: _Table, settings: Settings) -> Answers:
-    """Return the outcome, the bracketing widths, and the estimates of the curve."""
-    log_k, won, lost = table.log_k, table.successes[0], table.trials[0] - table.successes[0]
-    low, high = (ends[0] for ends in brackets(log_k, won[None], lost[None]))
-    if whole := bool(separated(won[None], lost[None])[0]):
-        location = float(_middle(low, high))
-    else:
-        curve, location = _fitted_curve(table, settings.link)
+def _located(
+    table: _Table, settings: Settings, isotonic: tuple[float, float, float], ordered: float
+) -> Answers:
+    """Return the outcome, the bracketing widths, the critical width and the numbers of the curve."""
+    log_k, won, tried = table.log_k, table.successes[:1], table.trials[:1]
+    low, high = (ends[0] for ends in brackets(log_k, won, tried - won))
+    whole = bool(separated(won, tried - won)[0])
+    found = crossings(log_k, won, tried, settings.link)
+    location = float(found.location[0])
     if np.isnan(location):
         return _bracketed("unordered", low, high)
     if np.isinf(location):
@@ -151,36 +162,21 @@ def _parametric(table: _Table, settings: Settings) -> Answers:
     if whole:
         ends = _separated_interval(table, settings.confidence)
         return _bracketed("separated", low, high) | _named("k50", *_widths(location, *ends))
-    return _bracketed("fitted", low, high) | _of_curve(table, curve, location, settings)
+    curve = float(found.intercept[0]), float(found.slope[0])
+    if found.isotonic[0]:
+        ends = isotonic[1:] if table.seeds >= FEWEST else (-np.inf, np.inf)
+    else:
+        ends = _curve_interval(table, curve, settings)
+        if np.isfinite(ordered):
+            ends = _moved(ends, ordered - location, log_k)
+            location = ordered
+    width = _named("k50", *_widths(location, *ends))
+    return _bracketed("fitted", low, high) | width | _of_curve(table, curve, settings)
 
 
 def _bracketed(outcome: str, low: float, high: float) -> Answers:
     bracket = _widths(low, high)
     return {"outcome": outcome, "bracket_low": bracket[0], "bracket_high": bracket[1]}
-
-
-def _middle(low: Floats, high: Floats) -> Floats:
-    """Return the middle of brackets; NaN for a single width at which half of the trials succeed."""
-    with np.errstate(invalid="ignore"):  # -inf + inf
-        middle: Floats = (low + high) / 2
-    return middle
-
-
-def _fitted_curve(table: _Table, link: str) -> tuple[tuple[float, float], float]:
-    """Return the curve of the data and its crossing of 1/2; NaN if success does not rise."""
-    won, tried = table.successes[:1], table.trials[:1]
-    if last(won > 0)[0] <= first(tried - won > 0)[0]:
-        return (0.0, np.nan), np.nan
-    intercept, slope = fit_curves(table.log_k, won, tried, link)
-    return (intercept[0], slope[0]), _crossings(intercept, slope, table.log_k)[0]
-
-
-def _crossings(intercept: Floats, slope: Floats, log_k: Floats) -> Floats:
-    """Return the crossings of 1/2 of rising curves; beyond the grid only the side is known."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        x = -intercept / slope
-    x = np.where(x < log_k[0], -np.inf, np.where(x > log_k[-1], np.inf, x))
-    return np.where(slope > 0, x, np.nan)
 
 
 def _separated_interval(table: _Table, confidence: float) -> Interval:
@@ -194,31 +190,15 @@ def _separated_interval(table: _Table, confidence: float) -> Interval:
     return mixed_range(table.log_k, won, tried - won)
 
 
-def _of_curve(
-    table: _Table, curve: tuple[float, float], location: float, settings: Settings
-) -> Answers:
-    """Return the estimates of the curve with their intervals."""
-    log_k, slope = table.log_k, curve[1]
+def _curve_interval(table: _Table, curve: tuple[float, float], settings: Settings) -> Interval:
+    """Return the interval of the crossing of a curve."""
+    log_k, link, confidence = table.log_k, settings.link, settings.confidence
     if settings.interval == "profile":
         sums = table.successes[0], table.trials[0]
-        ends = profile_interval(log_k, *sums, settings.link, curve, settings.confidence)
-    else:
-        ends = robust_interval(log_k, table.won, table.tried, settings.link, curve, settings.confidence)
-        locations = _resampled(table, curve, settings.link)
-        ends = _opened(ends, percentiles(locations, settings.confidence, table.seeds))
-    steep = slope_interval(log_k, table.won, table.tried, settings.link, curve, settings.confidence)
-    spread = [_ratio(s, settings.link) for s in (slope, steep[1], steep[0])]
-    a, b = np.array(curve)[:, None]
-    lack = float(deviance(log_k, a, b, table.successes[:1], table.trials[:1], settings.link)[0])
-    model = settings.link, settings.nested, settings.entropy, settings.tables
-    p = fit_p(log_k, table.tried, curve, lack, *model) if settings.tables else np.nan
-    return {
-        **_named("k50", *_widths(location, *ends)),
-        **_named("slope", slope, *steep),
-        **_named("transition_width", *spread),
-        "deviance": max(lack, 0.0),
-        "fit_p": p,
-    }
+        return profile_interval(log_k, *sums, link, curve, confidence)
+    ends = robust_interval(log_k, table.won, table.tried, link, curve, confidence)
+    drawn = crossings(log_k, table.successes[1:], table.trials[1:], link, curve).location
+    return _opened(ends, percentiles(drawn, confidence, table.seeds))
 
 
 def _opened(ends: Interval, resampled: Interval) -> Interval:
@@ -227,25 +207,34 @@ def _opened(ends: Interval, resampled: Interval) -> Interval:
     return low, high
 
 
+def _moved(ends: Interval, by: float, log_k: Floats) -> Interval:
+    """Move an interval, and open it at an end that leaves the grid."""
+    low, high = (end + by for end in ends)
+    return low if low >= log_k[0] else -np.inf, high if high <= log_k[-1] else np.inf
+
+
+def _of_curve(table: _Table, curve: tuple[float, float], settings: Settings) -> Answers:
+    """Return the numbers of the curve: its slope, with an interval, and how well it fits."""
+    log_k, slope = table.log_k, curve[1]
+    steep = slope_interval(log_k, table.won, table.tried, settings.link, curve, settings.confidence)
+    spread = [_ratio(s, settings.link) for s in (slope, steep[1], steep[0])]
+    a, b = np.array(curve)[:, None]
+    lack = float(deviance(log_k, a, b, table.successes[:1], table.trials[:1], settings.link)[0])
+    model = settings.link, settings.nested, settings.entropy, settings.tables
+    p = fit_p(log_k, table.tried, curve, lack, *model) if settings.tables else np.nan
+    return {
+        **_named("slope", slope, *steep),
+        **_named("transition_width", *spread),
+        "deviance": max(lack, 0.0),
+        "fit_p": p,
+    }
+
+
 def _ratio(slope: float, link: str) -> float:
     """Return the width of 90% success over that of 10%."""
     if slope <= 0:
         return np.inf
     return float(np.exp(min(2 * LINKS[link].ninety / slope, 700.0)))
-
-
-def _resampled(table: _Table, curve: tuple[float, float], link: str) -> Floats:
-    """Return the location in every resample: infinite beyond the grid, NaN if success does not rise."""
-    won, tried, log_k = table.successes[1:], table.trials[1:], table.log_k
-    lost = tried - won
-    whole = separated(won, lost)
-    falling = ~whole & (last(won > 0) <= first(lost > 0))
-    location = np.full(len(won), np.nan)
-    location[whole] = _middle(*brackets(log_k, won[whole], lost[whole]))
-    rest = ~whole & ~falling
-    if rest.any():
-        location[rest] = _crossings(*fit_curves(log_k, won[rest], tried[rest], link, curve), log_k)
-    return location
 
 
 # --- without a curve ---------------------------------------------------------------------------

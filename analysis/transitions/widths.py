@@ -3,7 +3,8 @@
 A cell is all widths and seeds of one combination of the leading axes, here also of tolerance and budget
 where success depends on them. It is a table of outcomes: did the trial of this width and this seed
 succeed? The critical width `k50` is where success has probability 1/2 under a binomial curve in log k,
-logistic or probit. `success` defines success, and `estimates` estimates one cell.
+logistic or probit, or where the isotonic fit passes 1/2 if no curve fits (`crossings`). It never rises
+with the budget or the tolerance (`order`). `success` defines success, and `estimates` one cell.
 
 With nested widths the outcomes of one seed share a weight matrix, and in any case they share a data
 set, so they are not independent: an interval from the binomial likelihood would be far too narrow.
@@ -15,12 +16,14 @@ interval over seeds is right in both cases.
 
 A cell is fitted only if its data determine a curve; `outcome` names the case:
 
-- `fitted`: the curve's maximum-likelihood estimate exists and crosses 1/2 inside the grid.
+- `fitted`: the curve's maximum-likelihood estimate exists and crosses 1/2 inside the grid. If it
+  crosses where the isotonic fit is below 1/4 or above 3/4, it contradicts the counts (success may fall
+  again at the widest networks, for lack of steps): then `k50` and its interval are those of the
+  isotonic fit.
 - `separated`: failures end where successes begin, so any steep curve fits and the slope is unknown.
-  `k50` is the middle (in log k) of the bracketing widths, and its interval runs from the last width at
-  which every trial failed to the first at which every trial succeeded; the slope stays NaN. If there
-  are so few seeds that all could lie on one side of the median by chance (at 95%, five or fewer), there
-  is no interval.
+  `k50` is that of the isotonic fit, and its interval runs from the last width at which every trial
+  failed to the first at which every trial succeeded; the slope stays NaN. If there are so few seeds
+  that all could lie on one side of the median by chance (at 95%, five or fewer), there is none.
 - `censored`: the grid does not reach the transition. Nothing is extrapolated: `k50` is NaN, and the
   bracket shows the side on which it lies (0 to the narrowest width, or the widest to infinity).
 - `unordered`: success does not rise with width, so there is no transition to locate.
@@ -72,6 +75,7 @@ from analysis.cells import OUTCOMES
 from analysis.success.rules import Rule, Success, outcomes, rule_for, zero_alpha
 from analysis.transitions.curves import LINKS
 from analysis.transitions.estimates import Estimate, Settings, estimate
+from analysis.transitions.order import ordered_locations
 from pipeline.errors import ParameterError
 from pipeline.trial_status import Status
 
@@ -179,6 +183,7 @@ def critical_widths(
           all widths, and has no ends for fewer than three seeds.
         - `deviance` of the curve, and `fit_p`, its p-value by simulation (`goodness`).
         - `k50_isotonic` with `_low` and `_high`: the same width without a curve, a check on its shape.
+          `k50` equals it where no curve fits.
         - `k_crossing` with `_low` and `_high`, for nested sweeps: the median over seeds of the first
           width of the grid from which a seed always succeeds, so up to one step above the transition.
           It is NaN if untried widths leave it open; its interval is valid even then.
@@ -222,8 +227,10 @@ def critical_widths(
     k = ds.k.broadcast_like(succeeded.isel(seed=0, drop=True)).transpose(*cells, "width")
     nested = bool(ds.attrs.get("nested", 0))
     settings = Settings(nested, link, interval, confidence, resamples, tables, entropy)
-    each = zip(_rows(succeeded), _rows(counted), _rows(k), strict=True)
-    out = _assemble([estimate(*table, settings) for table in each], succeeded, settings, rule)
+    ordered = ordered_locations(ds, rule, succeeded, counted, link).ravel()
+    each = zip(_rows(succeeded), _rows(counted), _rows(k), ordered, strict=True)
+    found = [estimate(won, counts, widths, settings, at) for won, counts, widths, at in each]
+    out = _assemble(found, succeeded, settings, rule)
     if rule.against_alpha:
         out = _blank_degenerate(out, zero_alpha(ds, succeeded))
     return _with_summaries(out, ds, counted, rule.threshold)

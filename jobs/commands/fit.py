@@ -69,7 +69,8 @@ def fit(
                    censored: the transition lies outside the widths; unordered:
                    success does not rise with width; degenerate: alpha is 0;
                    empty: nothing done
-    k50            width at which half of the trials succeed, with 95% interval
+    k50            width at which half of the trials succeed, with 95% interval:
+                   the curve's, or k50_isotonic where no curve fits
     bracket_low    most trials fail up to this width; 0: most succeed at all
     bracket_high   most succeed from this width on; inf: most fail at all
     transition_width  ratio of the widths of 90% and 10% success, with interval
@@ -157,6 +158,7 @@ def _narrowed(cells: pd.DataFrame, first: Sequence[str]) -> pd.DataFrame:
 
 def _show(answers: Mapping[str, Answer], locations: Mapping[str, StorePath]) -> None:
     from analysis.comparison import joined_laws
+    from analysis.scaling import rule_of_words
 
     alone = len(answers) == 1
     for name, answer in answers.items():
@@ -175,6 +177,8 @@ def _show(answers: Mapping[str, Answer], locations: Mapping[str, StorePath]) -> 
         click.echo((shown.drop(columns="store") if alone else shown).to_string(index=False))
     for name, answer in answers.items():
         click.echo(answer.verdict if alone else f"{name}: {answer.verdict}")
+    if len(laws) and laws["delta_aicc"].notna().any():
+        click.echo(rule_of_words())
 
 
 def _legible(frame: pd.DataFrame) -> pd.DataFrame:

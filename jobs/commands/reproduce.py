@@ -55,7 +55,7 @@ def reproduce(output: Path, full: bool, workplace: dict[str, Any]) -> None:
     The folder gets a store and figures for each sweep, claims.csv and report.html.
     """
     from analysis.claims import claims
-    from analysis.scaling import distinguishable, fit_laws
+    from analysis.scaling import distinguishable, fit_laws, rule_of_words
     from analysis.stores import load_store
     from analysis.study import Study
     from jobs import launch
@@ -81,6 +81,7 @@ def reproduce(output: Path, full: bool, workplace: dict[str, Any]) -> None:
     (output / "claims.csv").write_text(_as_csv(rows))
     for name in ("theorem2", "input-layer"):
         click.echo(f"\nlaws of {name}: {distinguishable(fit_laws(studies[name].widths))}")
+    click.echo(rule_of_words())
     click.echo(f"\n{_report(studies, stores, drawn, output / 'report.html')}")
     click.echo(f"{time.perf_counter() - began:.0f} s", err=True)
     sys.exit(max(codes))

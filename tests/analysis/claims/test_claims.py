@@ -97,7 +97,9 @@ def test_theorem_2_tells_the_critical_widths_and_the_best_law(studies) -> None:
         assert numbers(predicted) == [
             pytest.approx(float(cell[name]), abs=0.5) for name in ("k_edge_finite", "k_edge")
         ]
-    assert last.measured.endswith(f"best law by AICc: {fit_laws(widths)['law'].iloc[0]}")
+    best = fit_laws(widths).iloc[0]
+    points = f"({best['points']} points: {best['points_at']})"
+    assert last.measured.endswith(f"best law by AICc: {best['law']} {points}")
     assert last.word == "sufficient, loose"
     factor = numbers(last.detail)[0]
     assert factor == pytest.approx(last.factor, rel=6e-3)

@@ -132,6 +132,17 @@ def data_lines(axes: Axes, **look: str) -> list[np.ndarray]:
     return [np.asarray(line.get_xydata(), dtype=float) for line in found]
 
 
+def curves_of(axes: Axes) -> list[np.ndarray]:
+    """Curves of success: lines without a marker, other than those that mark a level or a width."""
+    return [xy for xy in data_lines(axes, marker="None") if len(xy) > 2]
+
+
+def on_its_curve(curve: np.ndarray, k50: float) -> bool:
+    """Return True if a curve over widths passes one half at the critical width."""
+    k, heights = curve.T
+    return bool(np.isclose(np.interp(np.log(k50), np.log(k), heights), 0.5, atol=1e-9))
+
+
 def marks_at_half(axes: Axes) -> np.ndarray:
     """Return the abscissae of the critical widths, which are at one half."""
     bars = [bar.lines[0].get_xydata()[0] for bar in axes.containers]
@@ -264,15 +275,17 @@ def test_a_phase_figure_of_a_single_n_has_the_share_of_every_family_over_k(
     drawn = panels(FIGURES["phase"].draw(study))
     for axes, tolerance in zip(drawn, study.ds.tolerance.values, strict=True):
         at = {"tolerance": tolerance, "d": 4, "n": 12}
-        lines = [xy for xy in data_lines(axes, linestyle="-") if len(xy) > 2]
-        assert len(lines) == study.ds.sizes[along]
+        points, lines = data_lines(axes, marker="."), curves_of(axes)
+        assert len(points) == len(lines) == study.ds.sizes[along]
         found = widths.sel(at).squeeze()
         located = np.isin(found.outcome, ["fitted", "separated"])
         np.testing.assert_allclose(marks_at_half(axes), found.k50.values[located], rtol=1e-9)
-        for xy, value in zip(lines, study.ds[along].values, strict=True):
-            cell = counts.sel(at | {along: value})
+        for xy, curve, value in zip(points, lines, study.ds[along].values, strict=True):
+            cell, width = counts.sel(at | {along: value}), found.sel({along: value})
             np.testing.assert_array_equal(xy[:, 0], study.ds.k.squeeze())
             np.testing.assert_array_equal(xy[:, 1], cell.successes / cell.trials)
+            if located[study.ds[along].values.tolist().index(value)]:
+                assert on_its_curve(curve, float(width.k50))
 
 
 def test_budgets_of_the_study_are_those_that_are_drawn(descents) -> None:
@@ -317,12 +330,15 @@ def test_shares_and_critical_widths_by_width_and_by_weights(descents, drawn, nam
     by_k = next(axes for axes in panels(figure) if axes.get_xlabel() == "width k / n")
     by_p = next(axes for axes in panels(figure) if axes.get_xlabel() == "trained weights p / n")
     counts, widths = success_counts(ds), critical_widths(ds)
-    curves = [xy for xy in data_lines(by_k, marker="None") if len(xy) == ds.sizes["width"]]
-    weights = [xy for xy in data_lines(by_p, marker="None") if len(xy) == ds.sizes["width"]]
+    points, weights, curves = (
+        data_lines(by_k, marker="."),
+        data_lines(by_p, marker="."),
+        curves_of(by_k),
+    )
     series = [(at, tolerance) for at in ds[along].values for tolerance in (0.1, 0.5)]
-    assert len(curves) == len(weights) == len(series)
+    assert len(points) == len(weights) == len(curves) == len(series)
     expected = []
-    for (at, tolerance), over_k, over_p in zip(series, curves, weights, strict=True):
+    for (at, tolerance), over_k, over_p, curve in zip(series, points, weights, curves, strict=True):
         where = {along: at, "tolerance": tolerance}
         cell = counts.sel(where).squeeze()
         np.testing.assert_allclose(over_k[:, 0], ds.k.values / 12)
@@ -333,6 +349,7 @@ def test_shares_and_critical_widths_by_width_and_by_weights(descents, drawn, nam
         found = widths.sel(where).squeeze()
         if str(found.outcome.item()) in ("fitted", "separated"):
             expected.append(float(found.k50) / 12)
+            assert on_its_curve(curve, expected[-1])
     assert expected
     np.testing.assert_allclose(marks_at_half(by_k), expected, rtol=1e-9)
 

@@ -90,7 +90,9 @@ def test_laws_that_differ_by_a_constant_alone_are_one_law() -> None:
     laws = fit_laws(widths(noisy("n")).isel(d=[1]))
     assert "n/d" not in set(laws["law"])
     assert laws.set_index("law").loc["n", "same_as"] == "n/d"
-    assert "rank n (as n/d here) first" in distinguishable(laws)
+    words = distinguishable(laws)
+    assert words.startswith("5 points (n = 50, 100, 200, 400, 800; d = 20) rank n first")
+    assert "differs by a constant only from n/d, which fits as well" in words
     assert "n/d" in set(fit_laws(widths(noisy("n")))["law"])
 
 
@@ -131,7 +133,8 @@ def test_the_constant_has_an_interval_around_it() -> None:
 def test_the_verdict_excludes_the_false_laws_and_tells_how_well_the_largest_n_is_predicted() -> None:
     laws = fit_laws(widths(noisy("n log n")))
     words = distinguishable(laws)
-    assert words.startswith("15 points rank n log n first")
+    at = "(n = 50, 100, 200, 400, 800; d = 10, 20, 40)"
+    assert words.startswith(f"15 points {at} rank n log n first")
     assert "exclude" in words
     assert f"it {laws.iloc[0]['prediction']}" in words
     error = float(laws.iloc[0]["error_largest_n"])

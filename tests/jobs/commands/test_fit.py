@@ -13,6 +13,7 @@ from click.testing import CliRunner
 
 import pipeline
 from analysis import critical_widths, fit_laws, open_store
+from analysis.scaling import rule_of_words
 from jobs.cli import main
 from pipeline import store
 
@@ -43,6 +44,16 @@ def test_stores_are_fitted_into_one_table_of_cells_and_one_of_laws(complete, tan
     assert {line.split()[0] for line in laws[1:-2]} == {"complete"}
     assert laws[-2].startswith("complete: 3 points")
     assert laws[-1].startswith("tanh: got ")
+
+
+def test_the_rule_of_the_words_is_printed_where_laws_are_ranked(make_sweep, tmp_path) -> None:
+    width = "{ k_per_n = { start = 1.1, stop = 9.0, num = 12, spacing = 'geometric' } }"
+    sweep = make_sweep(d="[4]", n="[8, 12, 16, 24, 32]", width=width, seeds=20)
+    pipeline.run(sweep, tmp_path / "a.zarr")
+    told = fit(tmp_path / "a.zarr").stdout
+    assert told.rstrip().endswith(rule_of_words())
+    assert "5 points (n = 8, 12, 16, 24, 32; d = 4) rank" in told
+    assert "They exclude" not in told
 
 
 def _parted(text: str) -> tuple[str, str, str]:
