@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 import pipeline
 from analysis import critical_widths, open_store, success_counts
+from analysis.success.budgets import budget_of
 from analysis.transitions import order
 from analysis.transitions.crossings import crossings
 from analysis.transitions.curves import fit_curves
@@ -192,21 +193,25 @@ def test_a_curve_that_crosses_where_all_trials_fail_is_not_believed() -> None:
     assert 10 < float(cell.k50) < 12
 
 
-@pytest.fixture(scope="module")
-def bundled(tmp_path_factory):
-    """The bundled sweep of the output layer: its closed form takes seconds."""
-    path = tmp_path_factory.mktemp("bundled") / "output-layer.zarr"
-    pipeline.run(pipeline.load_sweep("output-layer"), path)
-    return open_store(path).compute()
-
-
-def test_no_critical_width_of_the_bundled_output_layer_rises(bundled) -> None:
-    budgets = [int(b) for b in np.unique(np.geomspace(5000, 1_000_000, 111).round())]
-    widths = critical_widths(bundled, budgets=budgets, resamples=1, tables=0).squeeze("d")
-    counts = success_counts(bundled, budgets=budgets).successes
+@pytest.mark.parametrize(
+    "name",
+    [
+        "output-layer",
+        pytest.param("budget", marks=pytest.mark.slow),
+        pytest.param("joint", marks=pytest.mark.slow),  # its widest networks take the most steps
+    ],
+)
+def test_no_critical_width_of_a_bundled_sweep_rises(name: str, tmp_path) -> None:
+    path = tmp_path / "bundled.zarr"
+    pipeline.run(pipeline.load_sweep(name), path)
+    ds = open_store(path).compute()
+    longest = budget_of(ds)
+    budgets = [int(b) for b in np.unique(np.geomspace(longest / 200, longest, 111).round())]
+    widths = critical_widths(ds, budgets=budgets, resamples=1, tables=0)
+    counts = success_counts(ds, budgets=budgets).successes
     assert (counts.diff("budget") >= 0).all()
     assert rises(widths) == 0
-    assert int(widths.k50.notnull().sum()) > 1000
+    assert int(widths.k50.notnull().sum()) > 150
     whole = widths.outcome == "separated"
-    assert whole.sum() > 50
+    assert whole.sum() > 5
     assert widths.k50.where(whole).equals(widths.k50_isotonic.where(whole))
