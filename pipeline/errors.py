@@ -27,6 +27,7 @@ __all__ = [
     "StoreHeld",
     "SweepError",
     "WorkersLost",
+    "installing",
     "listing",
     "nearest_name",
     "not_one_of",
@@ -172,6 +173,14 @@ SHORTAGES = LIMITS | {
 def remedy(error: OSError) -> str:
     """Return the repair of a shortage outside a store; "" if the error is none."""
     return SHORTAGES.get(error.errno or 0, "")
+
+
+def installing(extra: str) -> str:
+    """Return the command that installs an extra of this project, such as ``s3``.
+
+    It names the checkout, because the public index may give our name to somebody else's package.
+    """
+    return f"pip install -e '.[{extra}]' in the checkout of widthlaw"
 
 
 def listing(where: str, problems: Iterable[Problem]) -> str:
