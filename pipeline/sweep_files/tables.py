@@ -28,6 +28,7 @@ from pydantic import ValidationError as PydanticError
 from pipeline.axes import AXES, Axis, optional
 from pipeline.numerics.activations import ACTIVATIONS
 from pipeline.numerics.datasets import KINDS
+from pipeline.sweep_files.answers import answer_to
 from pipeline.sweep_files.toml import (
     CLOSED,
     KeyPath,
@@ -194,6 +195,13 @@ class File(_Table):
         return values
 
 
+_TABLES: dict[str, type[BaseModel]] = {
+    "descent": DescentTable,
+    "dataset": DatasetTable,
+    "width": Width,
+}
+
+
 @lru_cache(maxsize=4)
 def _file_table(options: tuple[Axis, ...]) -> type[File]:
     """Return the table of a sweep file with the keys of optional axes."""
@@ -247,7 +255,9 @@ def _without(document: dict[str, Any], faulty: list[KeyPath]) -> dict[str, Any]:
 
 
 def _expected(fault: Any, path: KeyPath) -> str | None:
-    """Return the expected text for widths, which can be written in several ways."""
+    """Return the answer to a key that people try, and the text for the several forms of widths."""
+    if fault["type"] == "extra_forbidden":
+        return answer_to(path, _TABLES | {"": _file_table(optional())})
     if path[0] == "width" and fault["type"] == "list_type":
         return "a list, such as [1.5, 2, 4], or a table with start, stop and num"
     tables = ("model_type", "model_attributes_type", "dict_type")
