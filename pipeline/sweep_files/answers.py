@@ -25,7 +25,9 @@ _LOSS = "training minimises the squared loss ||f(X) - y||^2 / 2, and no other"
 _REGULAR = "training minimises the squared loss alone, without regularisation"
 _BIAS = "networks have no biases"
 _LAYERS = 'write experiment = "deep" and depth = [1, 2, 3], the number of hidden layers of width k'
-_TRAINED = 'the experiment decides: output trains v, input W, and joint takes trained = ["output", "both"]'
+_TRAINED = (
+    'the experiment decides: output trains v, input W, and joint takes trained = ["output", "both"]'
+)
 _SEEDS = "write seeds = 40 for the number of draws; entropy = 1 starts all random streams"
 _WIDTH = "write width = { k = [100, 200] }, or k_per_n or kd_per_n for multiples of n or n / d"
 _RANGE = "write a range with its unit: width = { k_per_n = { start = 1.1, stop = 4.0, num = 24 } }"
