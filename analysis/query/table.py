@@ -73,7 +73,7 @@ def _variables_along(ds: xr.Dataset, along: str) -> list[str]:
     """Return the variables that have one value for each trial and value of a further axis."""
     own = {*ds.status.dims, along}
     found = {name: {str(dim) for dim in v.dims} for name, v in ds.data_vars.items()}
-    further = sorted({*ds.dims} - {*ds.status.dims})
+    further = sorted(str(dim) for dim in ds.dims if dim not in ds.status.dims)
     if along not in further:
         raise ParameterError(
             "along",

@@ -10,6 +10,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from pipeline.printable import one_line
@@ -67,16 +69,9 @@ def reporting(
 
 def _tqdm() -> Any:
     """Return the bar of a notebook with widgets, or the plain one, which works everywhere."""
-    from tqdm import tqdm
-
-    if not _in_notebook():
-        return tqdm
-    try:
-        import ipywidgets  # noqa: F401
-        from tqdm.notebook import tqdm as in_cell
-    except ImportError:
-        return tqdm
-    return in_cell
+    if _in_notebook() and find_spec("ipywidgets"):
+        return import_module("tqdm.notebook").tqdm
+    return import_module("tqdm").tqdm
 
 
 def _in_notebook() -> bool:
