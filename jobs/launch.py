@@ -132,13 +132,15 @@ def _waiting(path: StorePath, retry_failed: bool) -> int:
 
 
 @contextmanager
-def filling(workplace: Mapping[str, Any]) -> Iterator[Callable[[StorePath], None]]:
+def filling(workplace: Mapping[str, Any], keeps: bool = True) -> Iterator[Callable[[StorePath], None]]:
     """Yield a function that runs the pending trials of a store; workers start at its first call.
 
     Parameters
     ----------
     workplace
         Keywords of `cluster`.
+    keeps
+        Whether the stores stay after the command.
     """
     if workplace.get("profile"):
         _from_profile(workplace["profile"])  # refused here, before trials are added to a store
@@ -149,7 +151,7 @@ def filling(workplace: Mapping[str, Any]) -> Iterator[Callable[[StorePath], None
             nonlocal client
             if client is None:
                 client = stack.enter_context(cluster(**workplace))
-            run_sweep(stores.stored_sweep(path), path, client)
+            run_sweep(stores.stored_sweep(path), path, client, keeps=keeps)
 
         yield fill
 
@@ -264,18 +266,29 @@ def _connect(address: str, security: Security | None = None) -> Client:
     return client
 
 
-def run_sweep(sweep: Sweep, path: StorePath, client: Client, *, retry_failed: bool = False) -> Outcome:
-    """Run a sweep into its store with a bar of trials, trials/s and time left."""
+def run_sweep(
+    sweep: Sweep,
+    path: StorePath,
+    client: Client,
+    *,
+    retry_failed: bool = False,
+    keeps: bool = True,
+) -> Outcome:
+    """Run a sweep into its store with a bar of trials, trials/s and time left.
+
+    A store that the command does not keep is not mentioned.
+    """
+    left = (
+        f"{path} keeps the finished trials; the same command resumes"
+        if keeps
+        else "nothing is kept without --store; the same command starts again"
+    )
     try:
         return _run_with_bar(sweep, path, client, retry_failed)
     except WorkersLost as error:
-        raise WorkersLost(
-            f"lost the workers ({error}); {path} keeps the finished trials; the same command resumes"
-        ) from None
+        raise WorkersLost(f"lost the workers ({error}); {left}") from None
     except KeyboardInterrupt:
-        click.echo(
-            f"\ninterrupted; {path} keeps the finished trials; the same command resumes", err=True
-        )
+        click.echo(f"\ninterrupted; {left}", err=True)
         raise
 
 

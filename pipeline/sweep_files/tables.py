@@ -58,6 +58,10 @@ MOST_SETTINGS = 100
 """Largest number of activations, datasets, tolerances and multiples."""
 
 
+MOST_COLUMNS = 10_000
+"""Names of columns of a data file."""
+
+
 def _as_list(value: object) -> object:
     return value if isinstance(value, list) else [value]
 
@@ -85,6 +89,12 @@ def _path(value: str) -> str:
     return value
 
 
+def _column(value: object) -> str:
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise ValueError("the name of a column in quotes, or its number from 0")
+    return str(value)
+
+
 def _experiments() -> Mapping[str, Any]:
     from pipeline.experiments import EXPERIMENTS  # the numerics, not needed to read a store
 
@@ -106,6 +116,7 @@ _Count = Annotated[StrictInt, Field(ge=1, le=10**7)]
 _Number = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
 _Positive = Annotated[float, BeforeValidator(_number), Field(gt=0, le=1e6, allow_inf_nan=False)]
 _SETTINGS = Field(min_length=1, max_length=MOST_SETTINGS)
+_Column = Annotated[str, BeforeValidator(_column)]
 _Activation = Annotated[str, name_of(lambda: ACTIVATIONS)]
 
 
@@ -153,6 +164,8 @@ class DatasetTable(_Table):
     angle: Annotated[list[_Positive], BeforeValidator(_as_list)] = []
     path: Annotated[str, AfterValidator(_path)] | None = None
     normalise: StrictBool = False
+    columns: Annotated[list[_Column], BeforeValidator(_as_list), Field(max_length=MOST_COLUMNS)] = []
+    drop: Annotated[list[_Column], BeforeValidator(_as_list), Field(max_length=MOST_COLUMNS)] = []
 
 
 class DescentTable(_Table):
