@@ -233,7 +233,7 @@ def _doubts(now: float, doubt: float, worth: float, target: float) -> str:
         return ""
     if worth < LEAST_SEEDS:
         return (
-            f"the interval is narrow enough, but rests on as much as {worth:.0f} trials at k50; "
+            f"the interval is narrow enough, but its trials are worth only {worth:.0f} at k50; "
             f"{LEAST_SEEDS} are needed before it is trusted"
         )
     return (

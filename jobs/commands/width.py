@@ -26,9 +26,9 @@ from jobs.output.records import FAILED, Record, print_records
 if TYPE_CHECKING:
     import xarray as xr
 
-    from analysis.own_rows import OwnRows
     from analysis.refinement.allocation import State
     from analysis.study import Study
+    from jobs.own_rows import OwnRows
     from pipeline.store.location import StorePath
     from pipeline.sweep import Sweep
 
@@ -113,9 +113,9 @@ def width(
     Exit status: 0; 1 if there is no critical width, for example because alpha is 0; 3 if it is not yet
     known to the precision --to.
     """
-    from analysis.own_rows import OwnRows
     from analysis.success import THRESHOLD, Success
     from jobs import launch
+    from jobs.own_rows import OwnRows
     from pipeline.errors import InputError
 
     if picture is not None and picture.suffix not in ENDINGS:
@@ -209,7 +209,7 @@ def _repeats(groups: list[list[int]]) -> str:
 def _why_no_width(rows: OwnRows) -> str:
     """Return why alpha is 0 in the first draws, or in too many of all draws; "" if it is not."""
     from analysis.own_data import chance_of_repeats
-    from analysis.own_rows import FIRST_SEEDS
+    from jobs.own_rows import FIRST_SEEDS
     from pipeline.theory.degenerate import cause_of_zero
 
     chance, groups = chance_of_repeats(rows.all, rows.n, rows.activation)
@@ -228,7 +228,7 @@ def _records_of_zero(rows: OwnRows) -> Iterator[Record]:
     """Yield the records of rows without a critical width: what is known without a trial."""
     import numpy as np
 
-    from analysis.own_rows import FIRST_SEEDS
+    from jobs.own_rows import FIRST_SEEDS
     from pipeline.theory.kernels import alpha
 
     values = [alpha(rows.draw(seed), rows.activation) for seed in range(FIRST_SEEDS)]

@@ -16,8 +16,8 @@ from click.testing import CliRunner
 from sklearn.datasets import load_digits
 
 from analysis import critical_widths, open_store
-from analysis.own_rows import OwnRows
 from jobs.cli import main
+from jobs.own_rows import OwnRows
 from pipeline.errors import InputError
 from pipeline.experiments.proof import sufficient_width
 from pipeline.maintenance.verify import damage
