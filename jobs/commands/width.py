@@ -248,9 +248,7 @@ def _resumed(path: StorePath, sweep: Sweep) -> Sweep:
         return sweep
     stored = stores.stored_sweep(path)
     if (stored.identity, stored.n) != (sweep.identity, sweep.n):
-        raise StoreError(
-            f"store {path}: was made for other rows, columns, n or activation; give a new path"
-        )
+        raise StoreError(f"store {path}: was made for other rows, n or activation; give a new path")
     return stored
 
 
