@@ -105,7 +105,7 @@ def _check_finite(table: Table, name: str) -> None:
         called = f"column {shortened(repr(table.names[column]))}" if table.names else f"column {column}"
         raise DataError(
             f"{name}: sample {sample}, {called} is {table.rows[sample, column]}, "
-            "expected finite numbers; drop or fill that sample, or leave the column out"
+            "expected finite numbers; drop or fill that sample, or leave the column out (drop)"
         )
 
 
@@ -252,7 +252,7 @@ def _read_csv(file: BinaryIO, name: str, columns: Sequence[str], drop: Sequence[
 def _no_number(field: str, column: str, line: int, name: str) -> DataError:
     return DataError(
         f"{name}, line {line}: got {shortened(repr(field))}, expected a number in column "
-        f"{shortened(repr(column))}; mend it, or leave the column out"
+        f"{shortened(repr(column))}; mend it, or leave the column out (drop)"
     )
 
 

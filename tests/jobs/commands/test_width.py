@@ -212,6 +212,7 @@ def test_a_csv_file_gives_the_same_widths(rows, tmp_path) -> None:
         ("rows.npy", None, ("--n", 9, "--activation", "rleu"), "did you mean 'relu'"),
         ("rows.npy", None, ("--n", 9, "--drop", "5"), "has no column '5'; it has columns 0 to 4"),
         ("a.csv", "a,b\n1,2\n3,4\n", ("--n", 2, "--columns", "A"), "did you mean 'a'"),
+        ("a.csv", 'a,"b,c",d\n1,2,3\n', ("--n", 2, "--drop", '"b,c",e'), "has no column 'e'; it"),
         ("rows.npy", None, ("--n", 9, "-o", "a.txt"), "expected an ending of .png, .svg, .pdf"),
         ("rows.npy", None, ("--n", 9, "--to", "5 km"), "expected a share"),
         ("nothing.npy", None, ("--n", 9), "not found"),
