@@ -17,8 +17,6 @@ from sklearn.datasets import load_digits
 
 from analysis import critical_widths, open_store
 from jobs.cli import main
-from jobs.own_rows import OwnRows
-from pipeline.errors import InputError
 from pipeline.experiments.proof import sufficient_width
 from pipeline.maintenance.verify import damage
 from pipeline.store import stored_sweep
@@ -81,29 +79,6 @@ def test_a_kept_store_is_sound_and_resumes_to_the_same_answer(rows, widthlaw, tm
     other = widthlaw("width", rows, "--n", 30, "--store", tmp_path / "w.zarr")
     assert other.returncode == 2
     assert "was made for other rows, n or activation" in other.stderr
-
-
-def test_the_first_widths_are_around_the_prediction(rows) -> None:
-    sweep = OwnRows(rows, 20, "relu").sweep(0.5)
-    low, high = sweep.width[0], sweep.width[-1]
-    assert 20 < low < 80 < high * 2
-    assert sweep.k(5, 20) == sweep.width
-
-
-def test_any_name_of_the_file_is_kept(rows, tmp_path) -> None:
-    other = rows.rename(tmp_path / "rows[1].npy")
-    assert OwnRows(other, 20, "relu").sweep(0.5).dataset[0].path == str(other)
-
-
-def test_a_long_name_of_the_file_gives_a_short_name(rows, tmp_path) -> None:
-    other = rows.rename(tmp_path / f"{'é' * 120}.npy")
-    assert OwnRows(other, 20, "relu").sweep(0.5).name == f"width-{'é' * 30}"
-
-
-@pytest.mark.parametrize("name", ["a\nb.npy", "a\x7fb.npy", "a\udce9b.npy"])
-def test_a_name_that_is_no_text_is_refused(rows, tmp_path, name) -> None:
-    with pytest.raises(InputError, match="in UTF-8 and without control characters"):
-        OwnRows(rows.rename(tmp_path / name), 20, "relu").sweep(0.5)
 
 
 @pytest.mark.parametrize(
@@ -196,12 +171,6 @@ def test_without_a_store_an_interrupted_run_does_not_say_that_it_keeps_trials(
     assert process.returncode == 130
     assert "interrupted; nothing is kept without --store; the same command starts again\n" in told
     assert "keeps" not in "".join(told)
-
-
-def test_a_csv_file_gives_the_same_widths(rows, tmp_path) -> None:
-    np.savetxt(tmp_path / "rows.csv", np.load(rows), delimiter=",", header="a,b,c,d,e", comments="")
-    npy, csv = (OwnRows(tmp_path / name, 20, "tanh").sweep(0.5) for name in ("rows.npy", "rows.csv"))
-    assert npy.width == csv.width
 
 
 @pytest.mark.parametrize(
