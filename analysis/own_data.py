@@ -7,7 +7,6 @@ row or column is left out on their account.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +25,8 @@ FAR = 2.0
 
 ONE_COLUMN, ONE_DIRECTION = 0.5, 0.9
 """Shares of the rows' squared length in one column, or in one direction, that explain such a factor."""
+
+STANDARDISE = "subtract from each column its mean and divide it by its standard deviation"
 
 CLOSE = 0.05
 """Distance of the two closest rows of a draw that explains it, in radians."""
@@ -84,7 +85,7 @@ def why_far(table: Table, rows: Array, X: Array) -> str:
     name = table.names[top] if table.names else str(top)
     if share[top] >= ONE_COLUMN and rows.shape[1] > 1:
         kind = f", which looks like {_a(doubted[name])}," if name in doubted else ""
-        repair = f"--drop {name!r}" if kind else "divide each column by its standard deviation"
+        repair = f"--drop {name!r}" if kind else STANDARDISE
         return (
             f"column {name!r}{kind} holds {share[top]:.0%} of the rows' squared length, so all rows "
             f"point in nearly the same direction; if its scale means nothing, {repair}"
@@ -93,19 +94,16 @@ def why_far(table: Table, rows: Array, X: Array) -> str:
     if leading >= ONE_DIRECTION:
         return (
             f"one direction holds {leading:.0%} of the rows' squared length, so all rows are nearly "
-            "parallel; subtract from each column its mean, if it means nothing"
+            f"parallel; if the means of the columns mean nothing, {STANDARDISE}"
         )
     if doubted:
-        return f"{_are(doubted)} no inputs; --drop {','.join(doubted)}"
+        plural = "s" if len(doubted) > 1 else ""
+        names = ", ".join(map(repr, doubted))
+        return f"column{plural} {names} may be no input{plural}; --drop {','.join(doubted)}"
     apart = _closest(X)
     if apart < CLOSE:
         return f"the closest two rows of a draw are only {apart:.2g} radians apart"
     return "the rows have a structure that the prediction for n rows in general position does not know"
-
-
-def _are(names: Collection[str]) -> str:
-    plural = "columns" if len(names) > 1 else "column"
-    return f"{plural} {', '.join(map(repr, names))} may be"
 
 
 def _a(what: str) -> str:

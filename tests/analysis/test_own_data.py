@@ -54,10 +54,10 @@ def test_no_repeated_row_is_no_chance_and_a_draw_of_all_rows_has_each() -> None:
 def test_the_likely_reason_is_the_one_that_was_built_in() -> None:
     counted = np.hstack([np.arange(100.0)[:, None], X])
     assert "column 'index', which looks like an index, holds" in far(counted, ("index", *NAMES))
-    assert "divide each column by its standard deviation" in far(X * [1, 1, 900, 1, 1])
+    assert "subtract from each column its mean and divide" in far(X * [1, 1, 900, 1, 1])
     assert "one direction holds" in far(X / 9 + 1)
     labelled = np.hstack([X, (X[:, :1] > 0)])
-    assert far(labelled, (*NAMES, "label")) == "column 'label' may be no inputs; --drop label"
+    assert far(labelled, (*NAMES, "label")) == "column 'label' may be no input; --drop label"
     close = np.vstack([X[:39], X[:1] + 1e-3, X[40:]])
     assert "the closest two rows of a draw are only" in far(close)
     assert "general position" in far(np.eye(40, 5000)[:, :] + 0.0)
