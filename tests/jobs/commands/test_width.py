@@ -155,7 +155,7 @@ def test_an_index_is_read_remarked_on_and_named_as_the_reason(tmp_path, widthlaw
     assert 0.5 < found["measured k*"]["value"] / found["k_edge_finite"]["value"] < 2
     assert stored_sweep(tmp_path / "w.zarr").dataset[0].drop == ("index",)
     assert damage(tmp_path / "w.zarr") == []
-    assert "closer than --to 0.4" in again.stderr
+    assert "closer than --to 40%" in again.stderr
 
 
 def test_without_a_store_an_interrupted_run_does_not_say_that_it_keeps_trials(
