@@ -281,8 +281,8 @@ def _explain(rows: OwnRows, study: Study, state: State, target: float) -> None:
         )
     if state.now < CLOSER * target:
         click.echo(
-            f"{rows.data}: known to {state.now:.2%}, closer than --to {100 * target:.3g}%: with fewer draws "
-            "the interval could not be trusted",
+            f"{rows.data}: known to {state.now:.2%}, closer than --to {100 * target:.3g}%: with "
+            "fewer draws the interval could not be trusted",
             err=True,
         )
 
