@@ -1,7 +1,8 @@
 """From a result store to an answer.
 
 `open_store` opens what `pipeline` has written, `load_store` reads it whole and `open_stores` opens
-several. `select` lists trials (`frames` a few at a time) and `summarise` describes them.
+several. `frame` is the table of all trials; `select` lists some of them (`frames` a few at a time) and
+`summarise` describes them.
 `critical_widths` turns them into the width at which success starts, `fit_laws` compares scaling laws
 for that width, `collapse` scales all success curves onto one, and `success_counts` feeds the heat
 maps; `compare` and `compare_laws` lay the answers of several stores side by side. The names load on
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from analysis.comparison import compare, compare_laws
-    from analysis.query import frames, select, summarise
+    from analysis.query import frame, frames, select, summarise
     from analysis.scaling import fit_laws
     from analysis.scaling.finite_size import collapse
     from analysis.stores import load_store, open_store, open_stores
@@ -28,6 +29,7 @@ __all__ = [
     "compare_laws",
     "critical_widths",
     "fit_laws",
+    "frame",
     "frames",
     "load_store",
     "open_store",
@@ -37,12 +39,16 @@ __all__ = [
     "summarise",
 ]
 
+PACKAGES = ("claims", "figures", "report", "success")
+"""The packages and modules below this one with documented names of their own."""
+
 _HOMES = {
     "collapse": "analysis.scaling.finite_size",
     "compare": "analysis.comparison",
     "compare_laws": "analysis.comparison",
     "critical_widths": "analysis.transitions",
     "fit_laws": "analysis.scaling",
+    "frame": "analysis.query",
     "frames": "analysis.query",
     "load_store": "analysis.stores",
     "open_store": "analysis.stores",
@@ -62,4 +68,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*PACKAGES, *__all__, *(name for name in globals() if name.startswith("__"))})

@@ -9,7 +9,7 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +28,7 @@ from pipeline.execution.local import local_client
 from pipeline.printable import one_line
 from pipeline.store import lease
 from pipeline.store.location import StorePath, is_url, locate
-from pipeline.sweep import Sweep
+from pipeline.sweep import Cell, Sweep
 from pipeline.sweep_files.load import load_sweep
 from pipeline.trial_status import requested_trials
 
@@ -42,6 +42,7 @@ __all__ = [
     "is_complete",
     "loaded_sweep",
     "report_run",
+    "require_memory",
     "run_sweep",
 ]
 
@@ -68,8 +69,13 @@ def is_complete(sweep: Sweep, path: StorePath, retry_failed: bool = False) -> bo
     return _waiting(path, retry_failed) == 0
 
 
-def check_memory(sweep: Sweep, workplace: Mapping[str, Any], force: bool = False) -> None:
-    """Print the memory that workers on this machine need, and refuse them if it has too little.
+def require_memory(
+    sweep: Sweep,
+    workplace: Mapping[str, Any],
+    force: bool = False,
+    cells: Sequence[Cell] | None = None,
+) -> None:
+    """Refuse a sweep whose workers on this machine would need more memory than it has.
 
     Parameters
     ----------
@@ -77,18 +83,32 @@ def check_memory(sweep: Sweep, workplace: Mapping[str, Any], force: bool = False
         Keywords of `cluster`. The memory of workers at a scheduler is not known here.
     force
         Whether workers that need too much are started nevertheless.
+    cells
+        The cells that run, with the widths that run in them; all of the sweep if None.
+    """
+    from distributed.system import MEMORY_LIMIT
+
+    _, scheduler = _workers_of(workplace)
+    if not scheduler and not force and (cells is None or cells):
+        memory.check_memory(sweep, MEMORY_LIMIT, "this machine", cells)
+
+
+def check_memory(sweep: Sweep, workplace: Mapping[str, Any], force: bool = False) -> None:
+    """Print the memory that workers on this machine need, and refuse them if it has too little.
+
+    Parameters
+    ----------
+    workplace, force
+        As for `require_memory`.
     """
     from dask.system import CPU_COUNT
     from dask.utils import format_bytes
     from distributed.system import MEMORY_LIMIT
 
-    workers, scheduler = workplace["workers"], workplace["scheduler"]
-    if workplace["profile"]:
-        workers, scheduler, _ = _from_profile(workplace["profile"])
+    require_memory(sweep, workplace, force)
+    workers, scheduler = _workers_of(workplace)
     needed, count = memory.worker_memory(sweep), workers or CPU_COUNT
     together = f"{format_bytes(int(needed))} for a worker"
-    if not scheduler and not force:
-        memory.check_memory(sweep, MEMORY_LIMIT, "this machine")
     if not scheduler and count * needed > MEMORY_LIMIT:
         fitting = max(1, int(MEMORY_LIMIT // needed))
         together += (
@@ -99,19 +119,28 @@ def check_memory(sweep: Sweep, workplace: Mapping[str, Any], force: bool = False
     click.echo(f"memory: at most about {trial} for a trial, {together}", err=True)
 
 
+def _workers_of(workplace: Mapping[str, Any]) -> tuple[int | None, str | None]:
+    """Return the number of workers and the scheduler of a workplace."""
+    if workplace["profile"]:
+        return _from_profile(workplace["profile"])[:2]
+    return workplace["workers"], workplace["scheduler"]
+
+
 def _waiting(path: StorePath, retry_failed: bool) -> int:
     found = stores.Store(path).counts()
     return found["pending"] + (found["failed"] if retry_failed else 0)
 
 
 @contextmanager
-def filling(workplace: Mapping[str, Any]) -> Iterator[Callable[[StorePath], None]]:
+def filling(workplace: Mapping[str, Any], keeps: bool = True) -> Iterator[Callable[[StorePath], None]]:
     """Yield a function that runs the pending trials of a store; workers start at its first call.
 
     Parameters
     ----------
     workplace
         Keywords of `cluster`.
+    keeps
+        Whether the stores stay after the command.
     """
     if workplace.get("profile"):
         _from_profile(workplace["profile"])  # refused here, before trials are added to a store
@@ -122,7 +151,7 @@ def filling(workplace: Mapping[str, Any]) -> Iterator[Callable[[StorePath], None
             nonlocal client
             if client is None:
                 client = stack.enter_context(cluster(**workplace))
-            run_sweep(stores.stored_sweep(path), path, client)
+            run_sweep(stores.stored_sweep(path), path, client, keeps=keeps)
 
         yield fill
 
@@ -237,18 +266,29 @@ def _connect(address: str, security: Security | None = None) -> Client:
     return client
 
 
-def run_sweep(sweep: Sweep, path: StorePath, client: Client, *, retry_failed: bool = False) -> Outcome:
-    """Run a sweep into its store with a bar of trials, trials/s and time left."""
+def run_sweep(
+    sweep: Sweep,
+    path: StorePath,
+    client: Client,
+    *,
+    retry_failed: bool = False,
+    keeps: bool = True,
+) -> Outcome:
+    """Run a sweep into its store with a bar of trials, trials/s and time left.
+
+    A store that the command does not keep is not mentioned.
+    """
+    left = (
+        f"{path} keeps the finished trials; the same command resumes"
+        if keeps
+        else "nothing is kept without --store; the same command starts again"
+    )
     try:
         return _run_with_bar(sweep, path, client, retry_failed)
     except WorkersLost as error:
-        raise WorkersLost(
-            f"lost the workers ({error}); {path} keeps the finished trials; the same command resumes"
-        ) from None
+        raise WorkersLost(f"lost the workers ({error}); {left}") from None
     except KeyboardInterrupt:
-        click.echo(
-            f"\ninterrupted; {path} keeps the finished trials; the same command resumes", err=True
-        )
+        click.echo(f"\ninterrupted; {left}", err=True)
         raise
 
 

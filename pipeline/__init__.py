@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Sweep", "load_sweep", "local_client", "run"]
 
+PACKAGES = ("descent", "errors", "numerics", "theory")
+"""The packages and modules below this one with documented names of their own."""
+
 _HOME = {
     "Sweep": "pipeline.sweep",
     "load_sweep": "pipeline.sweep_files.load",
@@ -52,4 +55,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__, "descent", "numerics", "theory"})
+    return sorted({*PACKAGES, *__all__, *(name for name in globals() if name.startswith("__"))})

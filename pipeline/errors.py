@@ -27,12 +27,17 @@ __all__ = [
     "StoreHeld",
     "SweepError",
     "WorkersLost",
+    "installing",
+    "listed",
     "listing",
     "nearest_name",
     "not_one_of",
     "remedy",
     "shortened",
 ]
+
+MOST_LISTED = 8
+"""Items of a list that a message repeats."""
 
 LONGEST = 200
 """Letters of a value that a message repeats; a hostile file can hold a million."""
@@ -174,6 +179,14 @@ def remedy(error: OSError) -> str:
     return SHORTAGES.get(error.errno or 0, "")
 
 
+def installing(extra: str) -> str:
+    """Return the command that installs an extra of this project, such as ``s3``.
+
+    It names the checkout, because the public index may give our name to somebody else's package.
+    """
+    return f"pip install -e '.[{extra}]' in the checkout of widthlaw"
+
+
 def listing(where: str, problems: Iterable[Problem]) -> str:
     """Return one message about all problems of a file, each named once.
 
@@ -200,6 +213,14 @@ def nearest_name(name: str, names: Iterable[str]) -> str:
     """Return " (did you mean 'relu'?)" with the known name nearest to a misspelt one, or ""."""
     close = difflib.get_close_matches(name[:LONGEST].lower(), list(names), n=1)
     return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def listed(items: Iterable[object]) -> str:
+    """Return items with commas between, without those in the middle if there are many."""
+    texts = [shortened(str(item)) for item in items]
+    middle = ["..."] if len(texts) > MOST_LISTED else []
+    head = texts[: MOST_LISTED - 1] if middle else texts
+    return ", ".join([*head, *middle, *(texts[-1:] if middle else [])])
 
 
 def shortened(text: str) -> str:

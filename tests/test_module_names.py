@@ -72,6 +72,13 @@ def test_packages_list_and_have_their_documented_names(package, names) -> None:
     assert all(getattr(module, name) is not None for name in names)
 
 
+@pytest.mark.parametrize("package", [pipeline, analysis])
+def test_what_a_package_lists_is_public_and_there(package) -> None:
+    public = [name for name in dir(package) if not name.startswith("__")]
+    assert public == sorted({*package.__all__, *package.PACKAGES})
+    assert all(getattr(package, name) is not None for name in public)
+
+
 def test_modules_that_dask_preloads_can_be_imported() -> None:
     named = re.findall(r'"((?:pipeline|jobs)\.[\w.]+)"', Path(local.__file__).read_text())
     named += re.findall(r'"((?:pipeline|jobs)\.[\w.]+)"', Path(job_scripts.__file__).read_text())

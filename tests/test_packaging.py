@@ -52,3 +52,9 @@ def test_the_changelog_has_this_version() -> None:
 @pytest.mark.parametrize("module", MODULES, ids=lambda file: str(file.relative_to(ROOT)))
 def test_every_module_opens_with_prose(module: Path) -> None:
     assert ast.get_docstring(ast.parse(module.read_text()))
+
+
+def test_no_file_asks_a_public_index_for_our_name() -> None:
+    asking = re.compile(r"install (-\S+ )*['\"]?widthlaw\b")  # an index may give the name to anybody
+    texts = [*MODULES, ROOT / "README.md", ROOT / "jobs" / "README.md", ROOT / "environment.yml"]
+    assert [str(file) for file in texts if asking.search(file.read_text())] == []

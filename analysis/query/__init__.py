@@ -1,10 +1,12 @@
-"""From a query to rows: `selection` lists trials, `summaries` summarises them by `statistics`.
+"""From a query to rows: `selection` lists trials, `table` all of them with their variables, and
+`summaries` summarises them by `statistics`.
 
-Both read a store of any size piece by piece (`walking`); the language of conditions is that of
+All read a store of any size piece by piece (`walking`); the language of conditions is that of
 `analysis.expressions`.
 """
 
 from analysis.query.selection import frames, select
 from analysis.query.summaries import summarise
+from analysis.query.table import frame
 
-__all__ = ["frames", "select", "summarise"]
+__all__ = ["frame", "frames", "select", "summarise"]

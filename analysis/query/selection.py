@@ -42,6 +42,7 @@ __all__ = [
     "frames",
     "picked",
     "select",
+    "with_axes",
 ]
 
 LISTED = ("tolerance", "multiple")
@@ -143,7 +144,7 @@ def frames(
     if limit is not None and limit < 0:
         raise QueryError(f"limit: got {limit}; expected 0 or more rows")
     selection = Selection.of(ds, expression)
-    wanted = _with_axes(ds, default_columns(ds) if columns is None else columns)
+    wanted = with_axes(ds, default_columns(ds) if columns is None else columns)
     return _frames(selection, wanted, limit, most)
 
 
@@ -291,7 +292,7 @@ def default_columns(ds: xr.Dataset, fixed: Sequence[str] = ()) -> list[str]:
     return [str(name) for name, v in ds.data_vars.items() if set(v.dims) <= own]
 
 
-def _with_axes(ds: xr.Dataset, columns: Sequence[str]) -> list[Column]:
+def with_axes(ds: xr.Dataset, columns: Sequence[str]) -> list[Column]:
     """Return the axes and `k`, then the requested columns, each once."""
     axes = [*map(str, ds.status.dims), *(str(name) for name in ds.coords if name == "k")]
     found = [column for text in [*axes, *columns] for column in columns_of(ds, text)]

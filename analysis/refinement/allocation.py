@@ -50,11 +50,10 @@ class State:
     verdict
         `LOCATED`, `OPEN` or `LOST`.
     why
-        The reason for `LOST`, or for `LOCATED` with an interval wider than the target.
+        The reason for `LOST`, for `LOCATED` with an interval wider than the target, or for `OPEN` with
+        one that is not.
     needed, each
         Seeds that are expected to reach the target, and the number of trials of each.
-    at_least
-        True if `needed` is a lower bound, because there is no curve yet.
     """
 
     cell: tuple[int, ...]
@@ -70,7 +69,6 @@ class State:
     why: str = ""
     needed: int = 0
     each: int = 1
-    at_least: bool = False
 
 
 @dataclass(frozen=True)
@@ -171,7 +169,6 @@ def _state(data: CellData, plan: Plan) -> State:
         why=plan.why,
         needed=plan.needed,
         each=len(plan.widths) if plan.together else 1,
-        at_least=plan.at_least,
     )
 
 

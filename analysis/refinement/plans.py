@@ -87,11 +87,10 @@ class Plan(NamedTuple):
     verdict
         `LOCATED`, `OPEN` or `LOST`.
     why
-        The reason for `LOST`, or for `LOCATED` without reaching the target.
+        The reason for `LOST`, for `LOCATED` without reaching the target, or for `OPEN` although the
+        interval is as narrow as the target.
     needed
-        Seeds that are expected to reach the target.
-    at_least
-        True if `needed` is a lower bound, because there is no curve yet.
+        Seeds that are expected to reach the target; a rough guess while there is no curve.
     seeds, widths
         Number of new seeds, and their widths in the unit of the store.
     together
@@ -101,7 +100,6 @@ class Plan(NamedTuple):
     verdict: str
     why: str = ""
     needed: int = 0
-    at_least: bool = False
     seeds: int = 0
     widths: tuple[float, ...] = ()
     together: bool = False
@@ -171,10 +169,10 @@ class CellData:
         """Return the k of a width."""
         return self._widths.k(self.cell.d, self.cell.n, width)
 
-    def plan(self, widths: tuple[float, ...], each: int, needed: int = 0) -> Plan:
+    def plan(self, widths: tuple[float, ...], each: int, needed: int = 0, why: str = "") -> Plan:
         """Return the plan of a number of new trials at each width, for a cell without a curve."""
         seeds = each if self.together else each * len(widths)
-        return Plan(OPEN, "", max(needed, seeds), True, seeds, widths, self.together)
+        return Plan(OPEN, why, max(needed, seeds), seeds, widths, self.together)
 
 
 def plan_of(data: CellData, target: float) -> Plan:
@@ -188,7 +186,7 @@ def plan_of(data: CellData, target: float) -> Plan:
         The precision to reach.
     """
     if data.outcome == "empty" and int(data.answer.pending):
-        return Plan(OPEN, "its trials are pending", 0, True)
+        return Plan(OPEN, "its trials are pending")
     if data.outcome == "empty":
         return Plan(LOST, "no trial has an outcome")
     if data.outcome == "degenerate":
@@ -226,7 +224,21 @@ def _narrow(data: CellData, target: float) -> Plan:
     near = [data.near(math.log(data.k50) + step * aside, aside / 2) for step in steps]
     widths = tuple(dict.fromkeys(width for width in near if width is not None))
     seeds = max(min(more, math.ceil(max(worth, LEAST_SEEDS) / of_seed)), math.ceil(worth / 4), BATCH)
-    return Plan(OPEN, "", more, now == math.inf, seeds, widths, data.together)
+    return Plan(OPEN, _doubts(now, doubt, worth, target), more, seeds, widths, data.together)
+
+
+def _doubts(now: float, doubt: float, worth: float, target: float) -> str:
+    """Return why an interval as narrow as the target is not trusted; "" if it is wider."""
+    if now > target:
+        return ""
+    if worth < LEAST_SEEDS:
+        return (
+            f"the interval is narrow enough, but its trials are worth only {worth:.0f} at k50; "
+            f"{LEAST_SEEDS} are needed before it is trusted"
+        )
+    return (
+        f"the interval is narrow enough, but the slope is so uncertain that it may be {now * doubt:.2%}"
+    )
 
 
 def _bisect(data: CellData, target: float) -> Plan:
@@ -241,7 +253,8 @@ def _bisect(data: CellData, target: float) -> Plan:
     few = [int(data.k[i]) for i in (first, last) if data.trials[i] < LEAST_AT_ENDS]
     if few:  # the bracket cannot shrink: check that its ends are not equal by chance
         each = LEAST_AT_ENDS - int(data.trials[[first, last]].min())
-        return data.plan(tuple(data.value(k) for k in few), each)
+        why = f"an end of its bracket has fewer than {LEAST_AT_ENDS} trials" if now <= target else ""
+        return data.plan(tuple(data.value(k) for k in few), each, why=why)
     mixed = [int(data.k[i]) for i in range(first + 1, last) if data.trials[i] < LEAST_SEEDS]
     if now > target and mixed:  # no whole widths in between, and one of them is in the transition
         inside = tuple(data.value(int(k)) for k in data.k[first : last + 1])

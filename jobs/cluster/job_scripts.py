@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from jobs.cluster.credentials import CERTIFICATE, KEY
 from jobs.cluster.queue import QueueError
 from jobs.cluster.systems import SYSTEMS, JobRequest, Options
+from pipeline.errors import installing
 
 if TYPE_CHECKING:
     from dask_jobqueue.core import Job
@@ -66,7 +67,7 @@ def cluster_class(profile: Profile) -> Any:
     return getattr(dask_jobqueue, SYSTEMS[profile.system].cluster)
 
 
-_NOT_INSTALLED = "dask-jobqueue is not installed; pip install 'widthlaw[cluster]'"
+_NOT_INSTALLED = f"dask-jobqueue is not installed: {installing('cluster')}"
 
 
 def why_unusable(profile: Profile) -> str | None:

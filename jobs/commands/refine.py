@@ -10,20 +10,35 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from jobs.options import SHARE, STORE, listing_options, success_options, worker_options
+from jobs.options import (
+    SHARE,
+    STORE,
+    force_option,
+    listing_options,
+    success_options,
+    worker_options,
+)
 from jobs.output.records import FAILED, INCOMPLETE, Record, aligned, naming_options, print_records
 
 if TYPE_CHECKING:
     from analysis.refinement.allocation import Allocation, State
     from analysis.success import Success
     from pipeline.store.location import StorePath
-    from pipeline.sweep import Sweep
+    from pipeline.sweep import Cell, Request, Sweep
 
-__all__ = ["Goal", "allocation_status", "refine", "refuse_bucket", "rounds"]
+__all__ = [
+    "Goal",
+    "allocation_status",
+    "refine",
+    "refuse_bucket",
+    "requested_cells",
+    "rounds",
+]
 
 
 @dataclass(frozen=True)
@@ -63,6 +78,7 @@ class Goal:
 )
 @click.option("--dry-run", is_flag=True, help="Show the expected cost and stop.")
 @worker_options
+@force_option
 @success_options
 @listing_options
 def refine(
@@ -71,6 +87,7 @@ def refine(
     trials: int | None,
     dry_run: bool,
     workplace: dict[str, Any],
+    force: bool,
     success: Success,
     form: str | None,
 ) -> None:
@@ -84,9 +101,10 @@ def refine(
 
     \b
     now      half the relative width of its interval, sqrt(k50_high / k50_low) - 1
-    trials   estimated number of further trials (after ≥: a lower bound while no
-             curve can be fitted)
-    verdict  located, open, or not locatable (with the reason)
+    trials   about how many further trials it needs; a rough guess while no curve
+             can be fitted
+    verdict  located, open, or not locatable, and the reason where the interval
+             does not show it
 
     With several tolerances (or --budget) a cell is located when it is located at all of them.
 
@@ -109,10 +127,14 @@ def refine(
     if pending:
         click.echo(f"{store}: {pending} trials are pending and run first", err=True)
     _print_cost(store, first.states, sweep)
+    if pending:
+        launch.check_memory(sweep, workplace, force)
+    require = partial(launch.require_memory, workplace=workplace, force=force)
+    require(sweep, cells=requested_cells(first.requests, sweep))
     if dry_run:
         return
     with launch.filling(workplace) as fill:
-        last = rounds(store, goal, fill)
+        last = rounds(store, goal, fill, require=require)
     print_records(list(_records(last.states, stores.stored_sweep(store), target)), form)
     sys.exit(_report(store, last, trials))
 
@@ -122,6 +144,7 @@ def rounds(
     goal: Goal,
     fill: Callable[[StorePath], None],
     report: Callable[[str], None] = lambda line: click.echo(line, err=True),
+    require: Callable[..., None] = lambda sweep, cells: None,
 ) -> Allocation:
     """Request trials of a store and run them, until no more are needed.
 
@@ -135,6 +158,9 @@ def rounds(
         Function that runs the pending trials of a store.
     report
         Function that is called with a line for each round.
+    require
+        Function of (sweep, cells=...) that refuses trials which no worker can hold, before they are
+        requested.
 
     Returns
     -------
@@ -159,8 +185,22 @@ def rounds(
             f"round {number}: {located} of {len(allocation.states)} cells are done; adding "
             f"{allocation.trials} trials of {len(seeds)} seeds"
         )
+        sweep = stores.stored_sweep(path)
+        require(sweep, cells=requested_cells(allocation.requests, sweep))
         request_trials(path, allocation.requests)
         fill(path)
+
+
+def requested_cells(requests: Sequence[Request], sweep: Sweep) -> list[Cell]:
+    """Return the cells of some requests, each with the width that it requests."""
+    from analysis.refinement.lattice import Widths
+
+    widths, cells = Widths(sweep), {cell.index: cell for cell in sweep.cells()}
+    return [
+        replace(cell, widths=(widths.k(cell.d, cell.n, request.width),))
+        for request in requests
+        for cell in (cells[request.cell],)
+    ]
 
 
 def refuse_bucket(path: StorePath, remedy: str) -> None:
@@ -221,7 +261,7 @@ def _requested(path: StorePath) -> int:
 def _records(states: Sequence[State], sweep: Sweep, target: float) -> Iterator[Record]:
     """Yield a record for each cell: its state, and the cost of reaching the target."""
     for state in states:
-        sign = "≥ " if state.at_least else ""
+        needed = state.needed * state.each
         yield {
             **state.at,
             "outcome": state.outcome,
@@ -232,7 +272,7 @@ def _records(states: Sequence[State], sweep: Sweep, target: float) -> Iterator[R
             "target": f"{target:.2%}",
             "verdict": state.verdict + (f": {state.why}" if state.why else ""),
             "seeds": state.seeds,
-            "trials": f"{sign}{state.needed * state.each}",
+            "trials": f"about {needed}" if needed else "0",
             "core-seconds": round(_seconds(state, sweep), 2),
         }
 
@@ -249,6 +289,7 @@ def _seconds(state: State, sweep: Sweep, uniform: bool = False) -> float:
 
 def _print_cost(path: StorePath, states: Sequence[State], sweep: Sweep) -> None:
     """Print the total cost with pending trials, and that of new seeds at all widths of the grid."""
+    from analysis.refinement.allocation import OPEN
     from pipeline import store as stores
     from pipeline.blocks import estimated_seconds
     from pipeline.trial_status import Status
@@ -260,10 +301,11 @@ def _print_cost(path: StorePath, states: Sequence[State], sweep: Sweep) -> None:
     seconds, grid = (
         before + sum(_seconds(state, sweep, all_of) for state in states) for all_of in (False, True)
     )
-    least = "at least " if any(state.at_least for state in states) else ""
+    blind = any(state.verdict == OPEN and not state.needed for state in states)
+    later = "; what follows depends on the pending trials" if blind else ""
     click.echo(
-        f"{path}: needs {least}{trials} trials and {seconds:.1f} core-seconds; as many seeds "
-        f"at all widths of the grid would need {uniform} and {grid:.1f}",
+        f"{path}: needs about {trials} trials and {seconds:.1f} core-seconds; as many seeds "
+        f"at all widths of the grid would need {uniform} and {grid:.1f}{later}",
         err=True,
     )
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from jobs.options import FILE, worker_options
+from jobs.options import FILE, force_option, worker_options
 from jobs.output.spreadsheet import write_rows
 
 if TYPE_CHECKING:
@@ -49,7 +49,8 @@ FULL_FACTOR = 5
 )
 @click.option("--full", is_flag=True, help="Run five times the seeds, in about five times the time.")
 @worker_options
-def reproduce(output: Path, full: bool, workplace: dict[str, Any]) -> None:
+@force_option
+def reproduce(output: Path, full: bool, workplace: dict[str, Any], force: bool) -> None:
     """Run all sweeps of the paper, and compare them with its claims.
 
     The folder gets a store and figures for each sweep, claims.csv and report.html.
@@ -60,12 +61,14 @@ def reproduce(output: Path, full: bool, workplace: dict[str, Any]) -> None:
     from analysis.study import Study
     from jobs import launch
     from jobs.commands.plot import draw_store
+    from pipeline.execution.memory import worker_memory
 
     began = time.perf_counter()
     sweeps = [_sweep(name, full) for name in PAPER]
     stores = {sweep.name: output / f"{sweep.name}.zarr" for sweep in sweeps}
     for sweep in sweeps:
         launch.is_complete(sweep, stores[sweep.name])
+    launch.check_memory(max(sweeps, key=worker_memory), workplace, force)
     with launch.cluster(**workplace) as client:
         codes = [
             launch.report_run(stores[sweep.name], launch.run_sweep(sweep, stores[sweep.name], client))

@@ -1,16 +1,18 @@
 """`widthlaw width`: the width that your own data need, measured and predicted.
 
-The command runs a sweep of a few widths around the predicted one, and refines it. On structured data
-the measured width may lie far from the prediction; the refinement goes outwards until it finds it.
+The command says what it read, and refuses rows on which alpha is 0 before any trial. Then it runs a
+sweep of a few widths around the predicted one, and refines it. On structured data the measured width
+may lie far from the prediction; the refinement goes outwards until it finds it.
 """
 
 from __future__ import annotations
 
-import json
+import csv
 import math
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -18,29 +20,25 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jobs.commands.refine import Goal, allocation_status, refuse_bucket, rounds
-from jobs.options import FILE, SHARE, STORE, listing_options, worker_options
-from jobs.output.records import Record, print_records
+from jobs.options import FILE, SHARE, STORE, force_option, listing_options, worker_options
+from jobs.output.records import FAILED, Record, print_records
 
 if TYPE_CHECKING:
     import xarray as xr
 
     from analysis.refinement.allocation import State
     from analysis.study import Study
+    from jobs.own_rows import OwnRows
     from pipeline.store.location import StorePath
     from pipeline.sweep import Sweep
 
-__all__ = ["own_sweep", "width"]
+__all__ = ["width"]
 
-PROOF = "theorem2-proof"
+LIKELY = 0.01
+"""Share of draws with repeated rows from which on no trial is run."""
 
-SEEDS, AROUND = 4, (0.7, 0.9, 1.15, 1.5, 2.0)
-"""The first sweep: number of draws, and widths relative to the predicted one."""
-
-NAME_LETTERS = 30
-"""Letters of a file's name that the name of its sweep takes; each has at most four bytes."""
-
-MOST_WIDTH = 2**20
-"""Largest width of the first sweep; the refinement starts here if the prediction is larger."""
+CLOSER = 0.8
+"""Share of the target precision below which the result says why it is closer."""
 
 ENDINGS = (".png", ".svg", ".pdf")
 
@@ -48,6 +46,10 @@ ENDINGS = (".png", ".svg", ".pdf")
 @click.command()
 @click.argument("data", type=FILE)
 @click.option("--n", type=int, required=True, help="Number of rows of DATA in each draw.")
+@click.option(
+    "--columns", metavar="A,B,...", help="Read these columns only: their names, or numbers from 0."
+)
+@click.option("--drop", metavar="A,B,...", help="Leave these columns out, such as labels.")
 @click.option("--activation", default="relu", show_default=True, help="Activation of the hidden units.")
 @click.option(
     "--to",
@@ -56,7 +58,8 @@ ENDINGS = (".png", ".svg", ".pdf")
     default="5%",
     show_default=True,
     metavar="SHARE",
-    help="Target precision: half-width of the 95% interval of the critical width, relative to it.",
+    help="Target precision: half-width of the 95% interval of the critical width, relative to it."
+    " Above about 5% it saves little: an interval from fewer draws could not be trusted.",
 )
 @click.option(
     "--threshold",
@@ -70,23 +73,33 @@ ENDINGS = (".png", ".svg", ".pdf")
     "--store", type=STORE, help="Keep the trials here, and resume from them.  [default: not kept]"
 )
 @worker_options
+@force_option
 @listing_options
 def width(
     data: Path,
     n: int,
+    columns: str | None,
+    drop: str | None,
     activation: str,
     target: float,
     threshold: float | None,
     picture: Path | None,
     store: StorePath | None,
     workplace: dict[str, Any],
+    force: bool,
     form: str | None,
 ) -> None:
     """Measure how wide a network must be for your own data.
 
-    DATA is a .npy file of shape (samples, d), or a .csv file with a sample on each line. Every draw
-    takes --n of its rows without replacement, scaled to unit norm as Theorem 2 requires, and new
-    weights. The table lists, over the draws:
+    DATA is a .npy file of shape (samples, d), or a .csv file with a sample on each line. The first
+    line of a .csv file holds the names of the columns if none of its fields is a number, or if it
+    counts 0, 1, 2, ...; an empty first field is read as index. Every column is an input, unless
+    --columns or --drop leaves it out. A remark is printed on one that looks like an index (no name, a
+    name such as id, or values that rise by 1) or a label (a name such as label or target, or the first
+    or last column if it alone has whole numbers, of at most 20 different values).
+
+    Every draw takes --n of the rows without replacement, scaled to unit norm as Theorem 2 requires, and
+    new weights. The table lists, over the draws:
 
     \b
     alpha             square root of the kernel's least eigenvalue (Assumption 4)
@@ -100,33 +113,65 @@ def width(
     Exit status: 0; 1 if there is no critical width, for example because alpha is 0; 3 if it is not yet
     known to the precision --to.
     """
-    from analysis.stores import load_store
-    from analysis.study import Study
     from analysis.success import THRESHOLD, Success
     from jobs import launch
-    from pipeline import store as stores
+    from jobs.own_rows import OwnRows
     from pipeline.errors import InputError
 
     if picture is not None and picture.suffix not in ENDINGS:
         raise InputError(f"width -o {picture}: expected an ending of {', '.join(ENDINGS)}")
     if store is not None:
         refuse_bucket(store, "give a path in a folder")
-    sweep = own_sweep(data, n, activation, THRESHOLD if threshold is None else threshold)
-    click.echo(f"{data}: rows are scaled to unit norm, as Theorem 2 requires", err=True)
+    rows = OwnRows(data, n, activation, *map(_names, (columns, drop)))
+    _tell(rows)
+    launch.require_memory(rows.draft, workplace, force)
+    if cause := _why_no_width(rows):
+        print_records(list(_records_of_zero(rows)), form)
+        click.echo(f"{data}: no critical width, and no trial was run: {cause}", err=True)
+        if picture is not None:
+            click.echo(f"width -o {picture}: not drawn, because nothing was measured", err=True)
+        sys.exit(FAILED)
+    sweep = rows.sweep(THRESHOLD if threshold is None else threshold)
+    goal = Goal(target, Success(threshold))
+    sys.exit(_measure(rows, sweep, goal, store, picture, workplace, force, form))
+
+
+def _names(text: str | None) -> tuple[str, ...]:
+    """Split a list of names as a line of a .csv file: a name that has a comma stands in quotes."""
+    return tuple(name.strip() for name in next(csv.reader([text]), [])) if text else ()
+
+
+def _measure(
+    rows: OwnRows,
+    sweep: Sweep,
+    goal: Goal,
+    store: StorePath | None,
+    picture: Path | None,
+    workplace: dict[str, Any],
+    force: bool,
+    form: str | None,
+) -> int:
+    """Run and refine a sweep, print the answer, and return the exit status."""
+    from analysis.stores import load_store
+    from analysis.study import Study
+    from jobs import launch
+    from pipeline import store as stores
+
     with ExitStack() as stack:
         path: StorePath = store or _temporary(stack) / "width.zarr"
         sweep = _resumed(path, sweep)
+        require = partial(launch.require_memory, workplace=workplace, force=force)
+        launch.check_memory(sweep, workplace, force)
         if not launch.is_complete(sweep, path):
             stores.open_or_create(path, sweep)
-        fill = stack.enter_context(launch.filling(workplace))
-        success = Success(threshold)
-        last = rounds(path, Goal(target, success), fill)
-        study = Study(load_store(path), success)
+        fill = stack.enter_context(launch.filling(workplace, keeps=store is not None))
+        last = rounds(path, goal, fill, require=require)
+        study = Study(load_store(path), goal.success)
         print_records(list(_records(study)), form)
-        _explain(data, study, last.states[0])
+        _explain(rows, study, last.states[0], goal.target)
         if picture is not None:
             _draw(study, picture)
-        sys.exit(allocation_status(last))
+    return allocation_status(last)
 
 
 def _temporary(stack: ExitStack) -> Path:
@@ -138,78 +183,64 @@ def _temporary(stack: ExitStack) -> Path:
     return folder
 
 
-def own_sweep(data: Path, n: int, activation: str, threshold: float) -> Sweep:
-    """Return a sweep of the rows of a file, with widths around the predicted critical width.
+# ---- before any trial
 
-    Parameters
-    ----------
-    data, n, activation, threshold
-        As for `width`.
 
-    Raises
-    ------
-    InputError
-        The rows cannot be used, or the activation is unknown.
-    """
-    from pipeline.errors import InputError, shortened
-    from pipeline.experiments import EXPERIMENTS
-    from pipeline.input_files import UnusableFile, open_input
-    from pipeline.numerics.activations import ACTIVATIONS
-    from pipeline.sweep_files.extents import with_extents
-    from pipeline.sweep_files.load import parse_sweep
+def _tell(rows: OwnRows) -> None:
+    """Print on stderr what was read, and what may be wrong with it."""
+    from analysis.own_data import chance_of_repeats, reading, remarks
 
-    if n < 2:
-        raise InputError(f"width: --n {n}: needs at least two rows; expected 2 or more")
-    try:
-        open_input(data, sys.maxsize).close()
-    except UnusableFile as error:
-        repair = "; give a .npy file of shape (samples, d) or a .csv" if error.missing else ""
-        raise InputError(f"width {shortened(str(data))}: {error}{repair}") from None
-    covered = EXPERIMENTS[PROOF].activations or ()
-    experiment = PROOF if activation in covered or activation not in ACTIVATIONS else "conditioning"
-    where = f"width {data}"
-
-    def written(widths: list[int]) -> str:
-        return (
-            f'name = "{_name(data)}"\n'
-            f'experiment = "{experiment}"\n'
-            f"activation = {_quoted(activation)}\n"
-            f'dataset = {{ kind = "file", path = {_quoted(str(data))}, normalise = true }}\n'
-            f"n = [{n}]\n"
-            f"width = {{ k = {widths} }}\n"
-            f"seeds = {SEEDS}\n"
+    rows.draft  # noqa: B018 (refuses what cannot be used)
+    click.echo(f"{rows.data}: {reading(rows.table)}", err=True)
+    click.echo(f"{rows.data}: rows are scaled to unit norm, as Theorem 2 requires", err=True)
+    for remark in remarks(rows.table):
+        click.echo(f"{rows.data}: {remark}", err=True)
+    chance, groups = chance_of_repeats(rows.all, rows.n, rows.activation)
+    if 0 < chance < LIKELY:
+        click.echo(
+            f"{rows.data}: {_repeats(groups)}; about {chance:.2g} of the draws hold two such rows, and "
+            "there alpha is 0",
+            err=True,
         )
 
-    predicted = _predicted(parse_sweep(written([1]), where), threshold)
-    if not math.isfinite(predicted):
-        predicted = 2.0 * n  # alpha is 0 in the first draw; `_explain` reports it
-    first = sorted({max(1, min(MOST_WIDTH, round(share * predicted))) for share in AROUND})
-    return with_extents(parse_sweep(written(first), where), where)
+
+def _repeats(groups: list[list[int]]) -> str:
+    """Return a clause on the rows that coincide with another, with the first of them."""
+    extra, (first, second, *_) = sum(map(len, groups)) - len(groups), groups[0]
+    verb = "repeats another once it is scaled" if extra == 1 else "repeat others once they are scaled"
+    return f"{extra} of the rows {verb} (row {second} is row {first}, from 0)"
 
 
-def _name(data: Path) -> str:
-    """Return a name for the sweep, after the first letters of the file's name."""
-    words = "".join(letter if letter.isalnum() else "-" for letter in data.stem[:NAME_LETTERS])
-    return f"width-{words}"
+def _why_no_width(rows: OwnRows) -> str:
+    """Return why alpha is 0 in the first draws, or in too many of all draws; "" if it is not."""
+    from analysis.own_data import chance_of_repeats
+    from jobs.own_rows import FIRST_SEEDS
+    from pipeline.theory.degenerate import cause_of_zero
+
+    chance, groups = chance_of_repeats(rows.all, rows.n, rows.activation)
+    if chance >= LIKELY:
+        return (
+            f"alpha is 0 in about {chance:.0%} of the draws, because {_repeats(groups)}; remove "
+            "duplicate rows"
+        )
+    for seed in range(FIRST_SEEDS):
+        if cause := cause_of_zero(rows.draw(seed), rows.activation):
+            return f"alpha is 0 in draw {seed}, because {cause.text}; {cause.repair}"
+    return ""
 
 
-def _quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")  # as TOML demands
+def _records_of_zero(rows: OwnRows) -> Iterator[Record]:
+    """Yield the records of rows without a critical width: what is known without a trial."""
+    import numpy as np
 
+    from jobs.own_rows import FIRST_SEEDS
+    from pipeline.theory.kernels import alpha
 
-def _predicted(sweep: Sweep, threshold: float) -> float:
-    """Return the critical width that the edge predicts for the first draw; NaN if its alpha is 0."""
-    from pipeline.numerics.datasets import draw
-    from pipeline.numerics.streams import Role, stream
-    from pipeline.theory.kernels import alpha_from_eigenvalues, kernel_eigenvalues, kernel_matrix
-    from pipeline.theory.marchenko_pastur import critical_width
-
-    d, n = sweep.d[0], sweep.n[0]
-    X = draw(sweep.dataset[0], stream(sweep.entropy, d, n, 0, Role.DATA), n, d)
-    eigenvalues = kernel_eigenvalues(kernel_matrix(X, sweep.activation[0]))
-    if alpha_from_eigenvalues(eigenvalues) == 0:
-        return math.nan
-    return critical_width(eigenvalues, level=threshold**2, finite_size=True)
+    values = [alpha(rows.draw(seed), rows.activation) for seed in range(FIRST_SEEDS)]
+    spread = (float(np.median(values)), min(values), max(values))
+    yield _record("alpha", *spread, f"median and range over the first {FIRST_SEEDS} draws")
+    for quantity in ("sufficient width", "k_edge", "k_edge_finite", "measured k*"):
+        yield _record(quantity, math.nan, math.nan, math.nan, "none: alpha is 0 in some draws")
 
 
 def _resumed(path: StorePath, sweep: Sweep) -> Sweep:
@@ -229,20 +260,49 @@ def _resumed(path: StorePath, sweep: Sweep) -> Sweep:
 # ---- the answer
 
 
-def _explain(data: Path, study: Study, state: State) -> None:
-    """Print on stderr the reason why there is no critical width, if there is none."""
+def _explain(rows: OwnRows, study: Study, state: State, target: float) -> None:
+    """Print on stderr why there is no critical width, or what is odd about it."""
+    from analysis.own_data import FAR, why_far
     from analysis.refinement.allocation import LOST, OPEN
 
-    if study.widths.outcome.item() == "degenerate":
-        zero = _zero_draws(study.ds)
+    cell = study.widths.squeeze()
+    if cell.outcome.item() == "degenerate":
+        click.echo(f"{rows.data}: no critical width: {_why_degenerate(rows, study.ds)}", err=True)
+        return
+    if state.verdict in (LOST, OPEN):
+        click.echo(f"{rows.data}: no critical width: {state.why}", err=True)
+        return
+    ratio = float(cell.k50 / cell.k_edge_finite)
+    if math.isfinite(ratio) and not 1 / FAR < ratio < FAR:
         click.echo(
-            f"{data}: alpha is 0 in {zero} of {study.ds.sizes['seed']} draws, because rows coincide "
-            "once they are scaled (or lie in another special position): no width is enough, and "
-            "success against alpha is undefined; remove duplicate rows",
+            f"{rows.data}: the measured width is {ratio:.2g} times the predicted one: "
+            f"{why_far(rows.table, rows.all, rows.draw(0))}",
             err=True,
         )
-    elif state.verdict in (LOST, OPEN):
-        click.echo(f"{data}: no critical width: {state.why}", err=True)
+    if state.now < CLOSER * target:
+        click.echo(
+            f"{rows.data}: known to {state.now:.2%}, closer than --to {100 * target:.3g}%: with "
+            "fewer draws the interval could not be trusted",
+            err=True,
+        )
+
+
+def _why_degenerate(rows: OwnRows, ds: xr.Dataset) -> str:
+    """Return why alpha is 0 in a draw that was run, which the first draws did not show."""
+    import numpy as np
+
+    from pipeline.theory.degenerate import cause_of_zero
+    from pipeline.trial_status import Status
+
+    ran = (ds.status == Status.DONE).any("width")
+    zero = ((ds.alpha == 0) & ran).values.ravel()
+    seed = int(ds.seed.values[np.argmax(zero)])
+    cause = cause_of_zero(rows.draw(seed), rows.activation)
+    assert cause is not None
+    return (
+        f"alpha is 0 in {zero.sum()} of {ran.sum().item()} draws, because in draw {seed} {cause.text}; "
+        f"{cause.repair}"
+    )
 
 
 def _draw(study: Study, picture: Path) -> None:
@@ -298,10 +358,3 @@ def _spread(ds: xr.Dataset, name: str) -> tuple[float, float, float]:
     if not values.size:
         return math.nan, math.nan, math.nan
     return float(np.median(values)), float(values.min()), float(values.max())
-
-
-def _zero_draws(ds: xr.Dataset) -> int:
-    from pipeline.trial_status import Status
-
-    ran = (ds.status == Status.DONE).any("width")
-    return int(((ds.alpha == 0) & ran).sum())

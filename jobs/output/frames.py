@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from jobs.output.records import plain
 from jobs.output.spreadsheet import write_frame
-from pipeline.errors import InputError
+from pipeline.errors import InputError, installing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,7 +49,7 @@ def check_output(file: Path) -> None:
         except ImportError:
             raise InputError(
                 f"-o {file}: Parquet needs pyarrow, which is not installed: "
-                "pip install 'widthlaw[parquet]'; or give a .csv or .json file"
+                f"{installing('parquet')}; or give a .csv or .json file"
             ) from None
 
 

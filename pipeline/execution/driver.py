@@ -13,7 +13,7 @@ import logging
 import queue
 import uuid
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,7 @@ from threadpoolctl import threadpool_limits
 from pipeline.blocks import Tile, tasks
 from pipeline.errors import LeaseLost, StoreFull, WorkersLost
 from pipeline.execution.fill import Outcome, fill
+from pipeline.execution.progress import reporting
 from pipeline.execution.worker import keep_freed_memory, settle
 from pipeline.store import Store, lease, open_or_create
 from pipeline.store.location import Location, normal
@@ -58,6 +59,7 @@ def run(
     progress: Callable[[Outcome, Outcome], None] | None = None,
     held: lease.Held | None = None,
     draining: Callable[[], bool] = lambda: False,
+    bar: bool | None = None,
 ) -> Outcome:
     """Fill the store of a sweep; trials that are done already are not computed again.
 
@@ -73,12 +75,15 @@ def run(
     retry_failed
         Compute failed trials again.
     progress
-        Called with the outcomes of (this task, all tasks so far) after every task.
+        Called with the outcomes of (this task, all tasks so far) after every task. Without it, the
+        logger `widthlaw` gets a line every ten seconds (at the level INFO), and a bar may be drawn.
     held
         The store's lease, if the caller holds it already.
     draining
         Called once a second and after every task; once it returns True no further task is submitted,
         and the call returns when the running ones are done.
+    bar
+        Whether to draw a bar of the trials; None draws one in a notebook and at a terminal.
 
     Returns
     -------
@@ -110,11 +115,13 @@ def run(
     """
     if not isinstance(sweep, Sweep):
         sweep = load_sweep(sweep)
-    location = open_or_create(normal(store), sweep).location
-    if held is None:
-        with lease.hold(location) as held:
-            return _run(location, sweep, client, retry_failed, progress, held, draining)
-    return _run(location, sweep, client, retry_failed, progress, held, draining)
+    opened = open_or_create(normal(store), sweep)
+    with ExitStack() as stack:
+        if held is None:
+            held = stack.enter_context(lease.hold(opened.location))
+        if progress is None:
+            progress = stack.enter_context(reporting(opened, retry_failed, bar))
+        return _run(opened.location, sweep, client, retry_failed, progress, held, draining)
 
 
 def _run(
@@ -122,7 +129,7 @@ def _run(
     sweep: Sweep,
     client: Client | None,
     retry_failed: bool,
-    progress: Callable[[Outcome, Outcome], None] | None,
+    progress: Callable[[Outcome, Outcome], None],
     held: lease.Held,
     draining: Callable[[], bool],
 ) -> Outcome:
@@ -146,8 +153,7 @@ def _run(
                         raise LeaseLost(total.lost)
                     if total.full:
                         raise StoreFull(errno.EIO, total.full, store.location.name)
-                    if progress is not None:
-                        progress(outcome, total)
+                    progress(outcome, total)
     finally:
         with suppress(LeaseLost):  # what another run holds is not ours to clean
             store.clean()

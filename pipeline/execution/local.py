@@ -10,7 +10,10 @@ import weakref
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from multiprocessing import resource_tracker
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from pipeline.execution import unguarded
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -57,6 +60,11 @@ def local_client(workers: int | None = None, *, dashboard: bool = True) -> Clien
     distributed.Client
         Closing it closes the workers.
 
+    Raises
+    ------
+    InputError
+        The script that calls it is not guarded by `if __name__ == "__main__":`.
+
     Examples
     --------
     >>> import tempfile
@@ -70,12 +78,16 @@ def local_client(workers: int | None = None, *, dashboard: bool = True) -> Clien
     from dask.system import CPU_COUNT
     from distributed import Client
 
+    unguarded.leave_if_imported()
     # Dask's own folder has a known name in /tmp, where another user can hold its lock for ever.
     scratch = tempfile.mkdtemp(prefix="widthlaw-")
+    # With the client, or at the end of Python: after Dask's own clean-up, which is registered later.
+    removal = weakref.finalize(local_client, shutil.rmtree, scratch, ignore_errors=True)
 
     def start() -> Client:
         own = {"temporary-directory": scratch}
-        with dask.config.set(DASK | own | without_dashboard(dashboard)):
+        settings = DASK | own | without_dashboard(dashboard)
+        with unguarded.noticed(Path(scratch)), dask.config.set(settings):
             client = Client(
                 n_workers=workers or CPU_COUNT,
                 threads_per_worker=1,
@@ -88,7 +100,7 @@ def local_client(workers: int | None = None, *, dashboard: bool = True) -> Clien
                 security=True,  # a certificate for this run only, kept in memory
                 preload=["pipeline.execution.worker"],
             )
-        weakref.finalize(client, shutil.rmtree, scratch, ignore_errors=True)
+        weakref.finalize(client, removal)
         return client
 
     with ThreadPoolExecutor(1) as elsewhere:

@@ -6,6 +6,8 @@ machine swap. So a run that cannot succeed is refused before anything starts.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 from pipeline.errors import InputError
 from pipeline.experiments import experiment_of
 from pipeline.sweep import Cell, Sweep
@@ -16,25 +18,35 @@ PROCESS = 250e6
 """Bytes of a worker process without its trials: Python and its libraries."""
 
 
-def trial_memory(sweep: Sweep) -> float:
-    """Estimate the memory of the trials of a seed in the cell that needs most, in bytes."""
-    return _memory(sweep, _greatest(sweep))
+def trial_memory(sweep: Sweep, cells: Iterable[Cell] | None = None) -> float:
+    """Estimate the memory of the trials of a seed in the cell that needs most, in bytes.
+
+    Parameters
+    ----------
+    sweep
+        The sweep.
+    cells
+        The cells that run, with the widths that run in them; all of the sweep if None.
+    """
+    return _memory(sweep, _greatest(sweep, cells))
 
 
-def worker_memory(sweep: Sweep) -> float:
+def worker_memory(sweep: Sweep, cells: Iterable[Cell] | None = None) -> float:
     """Estimate the largest memory of a worker, in bytes: it runs one seed at a time."""
-    return PROCESS + trial_memory(sweep)
+    return PROCESS + trial_memory(sweep, cells)
 
 
 def _memory(sweep: Sweep, cell: Cell) -> float:
     return experiment_of(sweep).memory(cell, sweep.descent)
 
 
-def _greatest(sweep: Sweep) -> Cell:
-    return max(sweep.cells(), key=lambda cell: _memory(sweep, cell))
+def _greatest(sweep: Sweep, cells: Iterable[Cell] | None) -> Cell:
+    return max(sweep.cells() if cells is None else cells, key=lambda cell: _memory(sweep, cell))
 
 
-def check_memory(sweep: Sweep, available: float, where: str) -> None:
+def check_memory(
+    sweep: Sweep, available: float, where: str, cells: Sequence[Cell] | None = None
+) -> None:
     """Refuse a sweep whose trials do not fit into the memory of a worker.
 
     Parameters
@@ -45,6 +57,8 @@ def check_memory(sweep: Sweep, available: float, where: str) -> None:
         Bytes that a worker may use.
     where
         What has this memory, for the message.
+    cells
+        As for `trial_memory`; at least one.
 
     Raises
     ------
@@ -53,10 +67,10 @@ def check_memory(sweep: Sweep, available: float, where: str) -> None:
     """
     from dask.utils import format_bytes
 
-    needed = worker_memory(sweep)
+    needed = worker_memory(sweep, cells)
     if needed <= available:
         return
-    cell = _greatest(sweep)
+    cell = _greatest(sweep, cells)
     raise InputError(
         f"sweep {sweep.name}: a worker needs about {format_bytes(int(needed))} of memory for "
         f"n = {cell.n} and k = {max(cell.widths)}, but {where} has {format_bytes(int(available))}; "

@@ -11,7 +11,8 @@ import hashlib
 import io
 import math
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -20,8 +21,9 @@ from numpy.typing import NDArray
 
 from pipeline.errors import DataError, shortened
 from pipeline.input_files import UnusableFile, in_bytes, open_input
+from pipeline.numerics.columns import is_number, names_of, selected
 
-__all__ = ["read_rows", "rows_digest"]
+__all__ = ["Table", "read_rows", "read_table", "rows_digest"]
 
 Array = NDArray[np.float64]
 
@@ -38,24 +40,45 @@ MOST_LINES = 10**7
 """Lines of a .csv file."""
 
 
-def read_rows(path: str) -> Array:
+@dataclass(frozen=True)
+class Table:
+    """The user's rows, and where they come from.
+
+    Attributes
+    ----------
+    rows : ndarray, shape (samples, d)
+    names
+        The names of their columns, from the first line of a .csv file; () if there is none.
+    columns
+        Number of columns of the file.
+    """
+
+    rows: Array
+    names: tuple[str, ...]
+    columns: int
+
+
+def read_rows(path: str, columns: Sequence[str] = (), drop: Sequence[str] = ()) -> Array:
+    """Return the rows of `read_table`, shape (samples, d)."""
+    return read_table(path, columns, drop).rows
+
+
+def read_table(path: str, columns: Sequence[str] = (), drop: Sequence[str] = ()) -> Table:
     """Read the user's rows from a .npy or .csv file.
 
     Parameters
     ----------
     path
         The file; .npy holds one 2-D array of numbers, .csv one sample per line (a first line of
-        column names is skipped).
-
-    Returns
-    -------
-    ndarray, shape (samples, d)
+        column names is skipped, see `columns`).
+    columns, drop
+        The names or numbers (from 0) of the columns to read, all if (); and of those to leave out.
 
     Raises
     ------
     DataError
         The file is missing, no regular file, neither .npy nor .csv, ragged, not numeric, not finite,
-        empty or too large.
+        empty or too large; or a column is not there.
     """
     name = f"data file {shortened(path)}"
     ending = Path(path).suffix
@@ -63,7 +86,7 @@ def read_rows(path: str) -> Array:
         with _opened(path, name, LARGEST_CSV if ending == ".csv" else 16 * MOST_NUMBERS) as file:
             if ending not in _READERS:
                 raise DataError(f"{name}: got the ending {ending!r}, expected .npy or .csv")
-            rows = _READERS[ending](file, name)
+            table = _READERS[ending](file, name, columns, drop)
     except OSError as error:
         raise DataError(f"{name}: cannot be read ({error.strerror})") from None
     except MemoryError:
@@ -71,14 +94,19 @@ def read_rows(path: str) -> Array:
             f"{name}: got more numbers than this process has memory for; give fewer rows, or run on a "
             "machine with more memory"
         ) from None
-    finite = np.isfinite(rows)
+    _check_finite(table, name)
+    return table
+
+
+def _check_finite(table: Table, name: str) -> None:
+    finite = np.isfinite(table.rows)
     if not finite.all():
-        sample, column = np.unravel_index(np.argmin(finite), finite.shape)
+        sample, column = map(int, np.unravel_index(np.argmin(finite), finite.shape))
+        called = f"column {shortened(repr(table.names[column]))}" if table.names else f"column {column}"
         raise DataError(
-            f"{name}: sample {sample}, column {column} is {rows[sample, column]}, "
-            "expected finite numbers; drop or fill that sample"
+            f"{name}: sample {sample}, {called} is {table.rows[sample, column]}, "
+            "expected finite numbers; drop or fill that sample, or leave the column out (drop)"
         )
-    return rows
 
 
 def rows_digest(rows: Array) -> str:
@@ -99,7 +127,7 @@ def _opened(path: str, name: str, most: int) -> BinaryIO:
 # ---- .npy
 
 
-def _read_npy(file: BinaryIO, name: str) -> Array:
+def _read_npy(file: BinaryIO, name: str, columns: Sequence[str], drop: Sequence[str]) -> Table:
     shape, dtype = _header(file, name)
     if dtype.hasobject:
         raise DataError(f"{name}: not a .npy array of numbers: it holds pickled objects")
@@ -118,7 +146,11 @@ def _read_npy(file: BinaryIO, name: str) -> Array:
         )
     _check_size(math.prod(shape), name)
     file.seek(0)
-    return np.asarray(np.lib.format.read_array(file, allow_pickle=False), dtype=np.float64, order="C")
+    kept = selected((), shape[1], columns, drop, name)
+    rows = np.lib.format.read_array(file, allow_pickle=False)
+    if len(kept) < shape[1]:
+        rows = rows[:, kept]
+    return Table(np.asarray(rows, dtype=np.float64, order="C"), (), shape[1])
 
 
 def _header(file: BinaryIO, name: str) -> tuple[tuple[int, ...], np.dtype]:
@@ -190,35 +222,38 @@ def _records(file: BinaryIO, name: str) -> Iterator[tuple[int, list[str]]]:
             raise DataError(f"{name}: not readable as text ({shortened(str(error))})") from None
 
 
-def _read_csv(file: BinaryIO, name: str) -> Array:
-    numbers = array("d")
-    columns = 0
+def _read_csv(file: BinaryIO, name: str, columns: Sequence[str], drop: Sequence[str]) -> Table:
+    numbers, count = array("d"), 0
+    names: tuple[str, ...] = ()
+    kept: list[int] = []
     for index, (line, record) in enumerate(_records(file, name)):
-        if index == 0 and not any(_is_number(field) for field in record):
-            continue  # names of columns
-        columns = columns or len(record)
-        if len(record) != columns:
+        if index == 0:
+            names, count = names_of(record), len(record)
+            kept = selected(names, count, columns, drop, name)
+            if names:
+                continue
+        if len(record) != count:
             raise DataError(
-                f"{name}, line {line}: got {len(record)} columns, expected {columns} "
+                f"{name}, line {line}: got {len(record)} columns, expected {count} "
                 "as on the lines above"
             )
-        for field in record:
-            if not _is_number(field):
-                got = shortened(repr(field))
-                raise DataError(f"{name}, line {line}: got {got}, expected a number")
-        numbers.extend(map(float, record))
+        fields = record if len(kept) == count else [record[column] for column in kept]
+        if not all(map(is_number, fields)):
+            column = next(column for column in kept if not is_number(record[column]))
+            raise _no_number(record[column], names[column] if names else str(column), line, name)
+        numbers.extend(map(float, fields))
         _check_size(len(numbers), name)
     if not numbers:
         raise DataError(f"{name}: holds no samples, expected one per line")
-    return np.frombuffer(numbers).reshape(-1, columns)
+    rows = np.frombuffer(numbers).reshape(-1, len(kept))
+    return Table(rows, tuple(names[column] for column in kept) if names else (), count)
 
 
-def _is_number(field: str) -> bool:
-    try:
-        float(field)
-    except ValueError:
-        return False
-    return "_" not in field  # Python reads 1_0 as 10
+def _no_number(field: str, column: str, line: int, name: str) -> DataError:
+    return DataError(
+        f"{name}, line {line}: got {shortened(repr(field))}, expected a number in column "
+        f"{shortened(repr(column))}; mend it, or leave the column out (drop)"
+    )
 
 
 def _check_size(numbers: int, name: str) -> None:
@@ -228,4 +263,6 @@ def _check_size(numbers: int, name: str) -> None:
         )
 
 
-_READERS: dict[str, Callable[[BinaryIO, str], Array]] = {".npy": _read_npy, ".csv": _read_csv}
+_Reader = Callable[[BinaryIO, str, Sequence[str], Sequence[str]], Table]
+
+_READERS: dict[str, _Reader] = {".npy": _read_npy, ".csv": _read_csv}

@@ -38,6 +38,8 @@ class DatasetSpec:
         Rotation angles in radians, for kinds that have one; an axis of the store.
     path, normalise
         The user's file of rows; True to scale each row to unit norm.
+    columns, drop
+        Names or numbers of the columns of the file that are read, all if (); and of those left out.
     digest
         SHA-256 of the numbers in the file (`rows_digest`), to notice changes of it.
     """
@@ -47,6 +49,8 @@ class DatasetSpec:
     path: str | None = None
     normalise: bool = False
     digest: str = ""
+    columns: tuple[str, ...] = ()
+    drop: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,7 @@ class Kind:
     multiple
         n must be a multiple of it.
     has_angle, has_file
-        True if the keys `angle`, or `path` and `normalise`, belong to it.
+        True if the keys `angle`, or `path`, `normalise`, `columns` and `drop`, belong to it.
     """
 
     draw: Callable[[DatasetSpec, np.random.Generator, int, int, float | None], Array]
@@ -178,7 +182,7 @@ def file_rows(spec: DatasetSpec) -> Array:
         zeros that cannot be normalised.
     """
     assert spec.path is not None
-    rows = read_rows(spec.path)
+    rows = read_rows(spec.path, spec.columns, spec.drop)
     if rows_digest(rows) != spec.digest:
         raise DataError(
             f"data file {spec.path}: changed since the sweep was read; restore it and run again with "

@@ -82,10 +82,11 @@ def _check_dataset(item: DatasetTable, problems: Problems) -> None:
     check_distinct("dataset.angle", list(item.angle), problems)
     if kind.has_file and item.path is None:
         problems.add("dataset.path", 'missing, but a file dataset needs it; add path = "rows.npy"')
-    if not kind.has_file and (item.path is not None or item.normalise):
+    if not kind.has_file and (item.path is not None or item.normalise or item.columns or item.drop):
         problems.add(
             "dataset",
-            f'path and normalise are keys of kind = "file", not of {item.kind!r}; remove them',
+            f'path, normalise, columns and drop are keys of kind = "file", not of {item.kind!r}; '
+            "remove them",
         )
 
 

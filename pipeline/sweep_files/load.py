@@ -234,7 +234,9 @@ def _dataset_spec(item: DatasetTable, folder: Path) -> DatasetSpec:
     if item.path is None:
         return DatasetSpec(item.kind, angles)
     path = os.path.realpath(folder / item.path)
-    return DatasetSpec(item.kind, angles, path, item.normalise, rows_digest(read_rows(path)))
+    digest = rows_digest(read_rows(path, item.columns, item.drop))
+    chosen = {"columns": tuple(item.columns), "drop": tuple(item.drop)}
+    return DatasetSpec(item.kind, angles, path, item.normalise, digest, **chosen)
 
 
 def _descent(file: File) -> Descent:

@@ -28,6 +28,7 @@ from pydantic import ValidationError as PydanticError
 from pipeline.axes import AXES, Axis, optional
 from pipeline.numerics.activations import ACTIVATIONS
 from pipeline.numerics.datasets import KINDS
+from pipeline.sweep_files.answers import answer_to
 from pipeline.sweep_files.toml import (
     CLOSED,
     KeyPath,
@@ -57,6 +58,10 @@ MOST_SETTINGS = 100
 """Largest number of activations, datasets, tolerances and multiples."""
 
 
+MOST_COLUMNS = 10_000
+"""Names of columns of a data file."""
+
+
 def _as_list(value: object) -> object:
     return value if isinstance(value, list) else [value]
 
@@ -84,6 +89,12 @@ def _path(value: str) -> str:
     return value
 
 
+def _column(value: object) -> str:
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise ValueError("the name of a column in quotes, or its number from 0")
+    return str(value)
+
+
 def _experiments() -> Mapping[str, Any]:
     from pipeline.experiments import EXPERIMENTS  # the numerics, not needed to read a store
 
@@ -105,6 +116,7 @@ _Count = Annotated[StrictInt, Field(ge=1, le=10**7)]
 _Number = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
 _Positive = Annotated[float, BeforeValidator(_number), Field(gt=0, le=1e6, allow_inf_nan=False)]
 _SETTINGS = Field(min_length=1, max_length=MOST_SETTINGS)
+_Column = Annotated[str, BeforeValidator(_column)]
 _Activation = Annotated[str, name_of(lambda: ACTIVATIONS)]
 
 
@@ -152,6 +164,8 @@ class DatasetTable(_Table):
     angle: Annotated[list[_Positive], BeforeValidator(_as_list)] = []
     path: Annotated[str, AfterValidator(_path)] | None = None
     normalise: StrictBool = False
+    columns: Annotated[list[_Column], BeforeValidator(_as_list), Field(max_length=MOST_COLUMNS)] = []
+    drop: Annotated[list[_Column], BeforeValidator(_as_list), Field(max_length=MOST_COLUMNS)] = []
 
 
 class DescentTable(_Table):
@@ -192,6 +206,13 @@ class File(_Table):
         """Return the values of a leading axis that is a key of the file."""
         values: list[Any] = getattr(self, axis)
         return values
+
+
+_TABLES: dict[str, type[BaseModel]] = {
+    "descent": DescentTable,
+    "dataset": DatasetTable,
+    "width": Width,
+}
 
 
 @lru_cache(maxsize=4)
@@ -247,7 +268,9 @@ def _without(document: dict[str, Any], faulty: list[KeyPath]) -> dict[str, Any]:
 
 
 def _expected(fault: Any, path: KeyPath) -> str | None:
-    """Return the expected text for widths, which can be written in several ways."""
+    """Return the answer to a key that people try, and the text for the several forms of widths."""
+    if fault["type"] == "extra_forbidden":
+        return answer_to(path, _TABLES | {"": _file_table(optional())})
     if path[0] == "width" and fault["type"] == "list_type":
         return "a list, such as [1.5, 2, 4], or a table with start, stop and num"
     tables = ("model_type", "model_attributes_type", "dict_type")

@@ -89,8 +89,8 @@ def problems_of(
     document
         The parsed TOML.
     expected
-        Returns the text for an expected value where the file knows better than the value's type;
-        None otherwise.
+        Returns the text for an expected value where the file knows better than the value's type, or
+        the answer to an unknown key; None otherwise.
 
     Returns
     -------
@@ -161,6 +161,8 @@ def _text(
     """Return the text of one finding of pydantic: what was found, and what was expected."""
     match fault["type"]:
         case "extra_forbidden":
+            if answer := expected(fault, path):
+                return f"unknown key: {answer}"
             known = known_keys(table, path[:-1])
             return f"unknown key{nearest_name(str(path[-1]), known)}; known are {', '.join(known)}"
         case "missing":

@@ -601,7 +601,7 @@ def test_a_url_that_names_no_bucket_is_refused(url: str, said: str) -> None:
 def test_without_obstore_the_extra_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("obstore", "obstore.store"):
         monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(StoreError, match=r"pip install 'widthlaw\[s3\]'"):
+    with pytest.raises(StoreError, match=r"pip install -e '\.\[s3\]' in the checkout"):
         locate("s3://bucket/store")
 
 

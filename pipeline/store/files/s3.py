@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from zarr.storage import ObjectStore
 
-from pipeline.errors import ChunkDamaged, StoreError
+from pipeline.errors import ChunkDamaged, StoreError, installing
 from pipeline.store.files.guarded import part
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def import_obstore() -> Any:
         import obstore.store
     except ImportError:
         raise StoreError(
-            "a store on S3 needs obstore, which is not installed: pip install 'widthlaw[s3]'"
+            f"a store on S3 needs obstore, which is not installed: {installing('s3')}"
         ) from None
     return obstore.store
 

@@ -119,6 +119,25 @@ def test_a_transition_is_found_inside_the_grid_at_its_ends_and_beyond_them(truth
     assert len(simulator.asked) < 700  # 24 widths of a uniform grid take 1900 where the scale is 0.05
 
 
+@pytest.mark.parametrize(
+    ("seeds", "reason"),
+    [(12, "40 are needed before it is trusted"), (60, "the slope is so uncertain that it may be")],
+)
+def test_an_open_cell_with_a_narrow_interval_says_why_it_is_open(seeds, reason) -> None:
+    grid = "[1.6, 1.8, 1.9, 2.0, 2.1, 2.2, 2.5]"
+    simulator = Simulator(a_sweep(seeds=seeds, widths=grid), 2.0, 0.05)
+
+    def state(target: float):
+        return allocate(simulator.dataset(), simulator.sweep, target, resamples=200).states[0]
+
+    wide = state(0.001)
+    assert (wide.verdict, wide.why) == (OPEN, "")  # its width shows that it is open
+    narrow = state(1.02 * wide.now)
+    assert narrow.verdict == OPEN
+    assert reason in narrow.why
+    assert state(0.9).verdict == LOCATED or "40 are needed" in state(0.9).why
+
+
 def covered(simulator: Simulator, target: float) -> tuple[float, float, float]:
     """Share of intervals with the truth, mean error of log k50, and its standard error."""
     states = simulator.refine(target, resamples=300).states

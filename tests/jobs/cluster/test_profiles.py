@@ -240,7 +240,9 @@ def test_a_missing_package_is_named(write, monkeypatch) -> None:
 
     monkeypatch.setattr(queues, "find_spec", lambda name: None)
     monkeypatch.setattr(queues.shutil, "which", lambda name: f"/usr/bin/{name}")
-    assert "pip install 'widthlaw[cluster]'" in str(queues.why_unusable(load_profile(write())))
+    assert "pip install -e '.[cluster]' in the checkout" in str(
+        queues.why_unusable(load_profile(write()))
+    )
 
 
 def test_listing_imports_no_dask_jobqueue(command) -> None:

@@ -151,7 +151,7 @@ def test_without_pyarrow_the_error_names_the_package(filled, tmp_path, monkeypat
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)  # as where it is not installed
     result = ask(filled, "-o", tmp_path / "rows.parquet")
     assert result.exit_code == 2
-    assert "pip install 'widthlaw[parquet]'" in result.stderr
+    assert "pip install -e '.[parquet]' in the checkout" in result.stderr
 
 
 def test_a_half_done_store_is_described_and_exits_with_three(make_sweep, tmp_path) -> None:

@@ -6,16 +6,17 @@ import json
 import math
 import os
 import shutil
+import signal
+import subprocess
 
 import numpy as np
+import pandas as pd
 import pytest
 from click.testing import CliRunner
 from sklearn.datasets import load_digits
 
 from analysis import critical_widths, open_store
 from jobs.cli import main
-from jobs.commands.width import own_sweep
-from pipeline.errors import InputError
 from pipeline.experiments.proof import sufficient_width
 from pipeline.maintenance.verify import damage
 from pipeline.store import stored_sweep
@@ -80,29 +81,6 @@ def test_a_kept_store_is_sound_and_resumes_to_the_same_answer(rows, widthlaw, tm
     assert "was made for other rows, n or activation" in other.stderr
 
 
-def test_the_first_widths_are_around_the_prediction(rows) -> None:
-    sweep = own_sweep(rows, 20, "relu", 0.5)
-    low, high = sweep.width[0], sweep.width[-1]
-    assert 20 < low < 80 < high * 2
-    assert sweep.k(5, 20) == sweep.width
-
-
-def test_any_name_of_the_file_is_kept(rows, tmp_path) -> None:
-    other = rows.rename(tmp_path / "rows[1].npy")
-    assert own_sweep(other, 20, "relu", 0.5).dataset[0].path == str(other)
-
-
-def test_a_long_name_of_the_file_gives_a_short_name(rows, tmp_path) -> None:
-    other = rows.rename(tmp_path / f"{'é' * 120}.npy")
-    assert own_sweep(other, 20, "relu", 0.5).name == f"width-{'é' * 30}"
-
-
-@pytest.mark.parametrize("name", ["a\nb.npy", "a\x7fb.npy", "a\udce9b.npy"])
-def test_a_name_that_is_no_text_is_refused(rows, tmp_path, name) -> None:
-    with pytest.raises(InputError, match="in UTF-8 and without control characters"):
-        own_sweep(rows.rename(tmp_path / name), 20, "relu", 0.5)
-
-
 @pytest.mark.parametrize(
     ("make", "kind"),
     [
@@ -135,21 +113,64 @@ def test_an_activation_that_the_proof_does_not_cover_gets_the_rest(rows, widthla
     assert found["measured k*"]["value"] > 10
 
 
-def test_duplicate_rows_are_reported(tmp_path, widthlaw) -> None:
+def test_duplicate_rows_are_found_before_any_trial(tmp_path, widthlaw) -> None:
     X = np.random.default_rng(0).standard_normal((12, 4))
-    np.save(tmp_path / "twice.npy", np.concatenate([X, 2 * X]))
-    result = widthlaw("width", tmp_path / "twice.npy", "--n", 20, "-o", tmp_path / "a.png", "--json")
+    np.save(tmp_path / "twice.npy", np.concatenate([X, 3 * X]))
+    line = ("width", tmp_path / "twice.npy", "--n", 20, "-o", tmp_path / "a.png", "--json")
+    result = widthlaw(*line, "--store", tmp_path / "w.zarr")
     assert result.returncode == 1
-    assert "alpha is 0 in 4 of 4 draws" in result.stderr
+    assert "no critical width, and no trial was run: alpha is 0 in about 100% of the d" in result.stderr
+    assert (
+        "12 of the rows repeat others once they are scaled (row 12 is row 0, from 0)" in result.stderr
+    )
     assert "remove duplicate rows" in result.stderr
     assert answer(result)["alpha"]["value"] == 0
-    assert (tmp_path / "a.png").stat().st_size > 0
+    assert answer(result)["measured k*"]["value"] is None
+    assert [file.name for file in tmp_path.iterdir()] == ["twice.npy"]
 
 
-def test_a_csv_file_gives_the_same_widths(rows, tmp_path) -> None:
-    np.savetxt(tmp_path / "rows.csv", np.load(rows), delimiter=",", header="a,b,c,d,e", comments="")
-    npy, csv = (own_sweep(tmp_path / name, 20, "tanh", 0.5) for name in ("rows.npy", "rows.csv"))
-    assert npy.width == csv.width
+def test_a_rank_below_n_is_the_cause_and_duplicates_are_not(rows, widthlaw) -> None:
+    result = widthlaw("width", rows, "--n", 20, "--activation", "linear")
+    assert result.returncode == 1
+    assert "features of rows of rank 5 span at most 5 dimensions" in result.stderr
+    assert "below n = 20; take n of 5 or less, or another activation" in result.stderr
+    assert "duplicate" not in result.stderr
+    assert "workers" not in result.stderr
+
+
+def test_an_index_is_read_remarked_on_and_named_as_the_reason(tmp_path, widthlaw) -> None:
+    X = np.random.default_rng(0).standard_normal((200, 6))
+    pd.DataFrame(X, columns=[f"f{column}" for column in range(6)]).to_csv(tmp_path / "a.csv")
+    line = ("width", tmp_path / "a.csv", "--n", 12, "--to", "40%", "--json", "--workers", 1)
+    result = widthlaw(*line)
+    assert "read 200 samples of 7 columns; line 1 holds their names: index, f0, f1" in result.stderr
+    assert "column 'index' looks like an index (named like one), and was read as an" in result.stderr
+    found = answer(result)
+    assert found["measured k*"]["value"] > 2 * found["k_edge_finite"]["value"]
+    assert "column 'index', which looks like an index, holds 9" in result.stderr
+    again = widthlaw(*line, "--drop", "index", "--store", tmp_path / "w.zarr")
+    assert "read 200 samples of 6 of 7 columns" in again.stderr
+    assert "looks like" not in again.stderr
+    found = answer(again)
+    assert 0.5 < found["measured k*"]["value"] / found["k_edge_finite"]["value"] < 2
+    assert stored_sweep(tmp_path / "w.zarr").dataset[0].drop == ("index",)
+    assert damage(tmp_path / "w.zarr") == []
+    assert "closer than --to 40%" in again.stderr
+
+
+def test_without_a_store_an_interrupted_run_does_not_say_that_it_keeps_trials(
+    rows, command, tmp_path
+) -> None:
+    line = [command, "width", rows, "--n", 40, "--to", "0.1%", "--workers", 1]
+    with subprocess.Popen(list(map(str, line)), stderr=subprocess.PIPE, text=True) as process:
+        told = []
+        for text in process.stderr:
+            told.append(text)
+            if text.startswith("round 2"):  # the first round is done, and a worker is busy
+                process.send_signal(signal.SIGINT)
+    assert process.returncode == 130
+    assert "interrupted; nothing is kept without --store; the same command starts again\n" in told
+    assert "keeps" not in "".join(told)
 
 
 @pytest.mark.parametrize(
@@ -158,6 +179,9 @@ def test_a_csv_file_gives_the_same_widths(rows, tmp_path) -> None:
         ("rows.npy", None, ("--n", 61), "n: got 61, but"),
         ("rows.npy", None, ("--n", 1), "--n 1: needs at least two rows"),
         ("rows.npy", None, ("--n", 9, "--activation", "rleu"), "did you mean 'relu'"),
+        ("rows.npy", None, ("--n", 9, "--drop", "5"), "has no column '5'; it has columns 0 to 4"),
+        ("a.csv", "a,b\n1,2\n3,4\n", ("--n", 2, "--columns", "A"), "did you mean 'a'"),
+        ("a.csv", 'a,"b,c",d\n1,2,3\n', ("--n", 2, "--drop", '"b,c",e'), "has no column 'e'; it"),
         ("rows.npy", None, ("--n", 9, "-o", "a.txt"), "expected an ending of .png, .svg, .pdf"),
         ("rows.npy", None, ("--n", 9, "--to", "5 km"), "expected a share"),
         ("nothing.npy", None, ("--n", 9), "not found"),

@@ -1,7 +1,8 @@
-"""Workers of this machine: they end quietly, and in time."""
+"""Workers of this machine: they end quietly, and in time; a script without a guard is told so."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -33,3 +34,31 @@ def test_a_worker_whose_zarr_is_busy_ends_quietly_and_in_time(tmp_path) -> None:
     assert ended.returncode == 0
     assert ended.stderr == ""
     assert float(ended.stdout) < 3
+
+
+UNGUARDED = """
+import pipeline
+
+client = pipeline.local_client(2)
+"""
+
+
+def test_a_script_that_is_not_guarded_gets_one_sentence(tmp_path) -> None:
+    script, scratch = tmp_path / "mine.py", tmp_path / "scratch"
+    script.write_text(UNGUARDED)
+    scratch.mkdir()
+    ended = subprocess.run(
+        [sys.executable, str(script)],
+        env=os.environ | {"TMPDIR": str(scratch)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert ended.returncode == 1
+    assert ended.stderr.count("Traceback") == 1  # of this process, not of its workers
+    *_, last = ended.stderr.splitlines()
+    assert f"{script}: starts workers as soon as it is imported" in last
+    assert 'below `if __name__ == "__main__":`' in last
+    assert "Nanny" not in ended.stderr
+    assert list(scratch.iterdir()) == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -87,3 +88,14 @@ def test_what_a_worker_cannot_hold_is_refused_with_the_cell_that_needs_it(make_s
     check_memory(sweep, worker_memory(sweep), "this machine")
     with pytest.raises(InputError, match=r"n = 3000 and k = 12000, but this machine has .*--force"):
         check_memory(sweep, worker_memory(sweep) - 1, "this machine")
+
+
+def test_only_the_cells_and_widths_that_run_count(make_sweep) -> None:
+    sweep = make_sweep(n="[100, 3000]", d="[5]")
+    small, large = sweep.cells()
+    assert worker_memory(sweep, [small]) == worker_memory(make_sweep(n="[100]", d="[5]"))
+    narrow = replace(large, widths=(10,))
+    assert worker_memory(sweep, [small]) < worker_memory(sweep, [narrow]) < worker_memory(sweep)
+    check_memory(sweep, worker_memory(sweep, [narrow]), "this machine", [narrow])
+    with pytest.raises(InputError, match="n = 3000 and k = 10,"):
+        check_memory(sweep, worker_memory(sweep, [narrow]) - 1, "this machine", [small, narrow])
