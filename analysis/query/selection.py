@@ -28,6 +28,7 @@ from analysis.expressions import (
     named,
     parse,
     value_of,
+    words_in,
 )
 from analysis.query.walking import MOST, pieces
 from pipeline.trial_status import UNREQUESTED, Status
@@ -217,16 +218,11 @@ class Selection:
     def _hidden(self) -> list[Status]:
         """Return the statuses of trials that are not listed.
 
-        Trials that were not requested are listed only if a condition names their status.
+        Trials that were not requested, or cannot exist, are listed only if a condition names their
+        status.
         """
-        words = {
-            node.value
-            for condition in self.conditions
-            for node in ast.walk(condition)
-            if isinstance(node, ast.Constant)
-        }
-        shown = {Status.NOT_REQUESTED} if Status.NOT_REQUESTED.word in words else set()
-        return [status for status in UNREQUESTED if status not in shown]
+        words = {word for condition in self.conditions for word in words_in(condition)}
+        return [status for status in UNREQUESTED if status.word not in words]
 
     def trials(self, piece: xr.Dataset, limit: int | None = None) -> At:
         """Return the indices of the trials in a piece, in the order of the dims."""

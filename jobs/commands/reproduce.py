@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jobs.options import FILE, worker_options
+from jobs.output.files import check_outputs, make_folder, overwrite_option
 from jobs.output.spreadsheet import write_rows
 
 if TYPE_CHECKING:
@@ -48,11 +49,13 @@ FULL_FACTOR = 5
     "-o", "--output", type=FILE, default=Path("reproduction"), show_default=True, help="Folder."
 )
 @click.option("--full", is_flag=True, help="Run five times the seeds, in about five times the time.")
+@overwrite_option
 @worker_options
-def reproduce(output: Path, full: bool, workplace: dict[str, Any]) -> None:
+def reproduce(output: Path, full: bool, overwrite: bool, workplace: dict[str, Any]) -> None:
     """Run all sweeps of the paper, and compare them with its claims.
 
-    The folder gets a store and figures for each sweep, claims.csv and report.html.
+    The folder gets a store and figures for each sweep, claims.csv and report.html. The same command
+    again replaces them.
     """
     from analysis.claims import claims
     from analysis.scaling import distinguishable, fit_laws
@@ -64,6 +67,9 @@ def reproduce(output: Path, full: bool, workplace: dict[str, Any]) -> None:
     began = time.perf_counter()
     sweeps = [_sweep(name, full) for name in PAPER]
     stores = {sweep.name: output / f"{sweep.name}.zarr" for sweep in sweeps}
+    make_folder("reproduce", output)
+    own = any(store.exists() for store in stores.values())
+    check_outputs("reproduce", [output / "claims.csv", output / "report.html"], overwrite or own)
     for sweep in sweeps:
         launch.is_complete(sweep, stores[sweep.name])
     with launch.cluster(**workplace) as client:
@@ -72,7 +78,10 @@ def reproduce(output: Path, full: bool, workplace: dict[str, Any]) -> None:
             for sweep in sweeps
         ]
     studies = {name: Study(load_store(store)) for name, store in stores.items()}
-    drawn = {name: draw_store(study, stores[name], output=output) for name, study in studies.items()}
+    drawn = {
+        name: draw_store(study, stores[name], output=output, overwrite=True)
+        for name, study in studies.items()
+    }
     pictures = [file for files in drawn.values() for file in files]
     click.echo("stores\n" + "\n".join(f"  {store}" for store in stores.values()))
     click.echo("pictures\n" + "\n".join(f"  {file}" for file in pictures) + "\n")

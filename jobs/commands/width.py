@@ -19,6 +19,7 @@ import click
 
 from jobs.commands.refine import Goal, allocation_status, refuse_bucket, rounds
 from jobs.options import FILE, SHARE, STORE, listing_options, worker_options
+from jobs.output.files import check_outputs, overwrite_option
 from jobs.output.records import Record, print_records
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ ENDINGS = (".png", ".svg", ".pdf")
 @click.option(
     "--store", type=STORE, help="Keep the trials here, and resume from them.  [default: not kept]"
 )
+@overwrite_option
 @worker_options
 @listing_options
 def width(
@@ -78,6 +80,7 @@ def width(
     target: float,
     threshold: float | None,
     picture: Path | None,
+    overwrite: bool,
     store: StorePath | None,
     workplace: dict[str, Any],
     form: str | None,
@@ -109,6 +112,8 @@ def width(
 
     if picture is not None and picture.suffix not in ENDINGS:
         raise InputError(f"width -o {picture}: expected an ending of {', '.join(ENDINGS)}")
+    if picture is not None:
+        check_outputs("width", [picture], overwrite)
     if store is not None:
         refuse_bucket(store, "give a path in a folder")
     sweep = own_sweep(data, n, activation, THRESHOLD if threshold is None else threshold)

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import json
 import sys
-import uuid
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from jobs.output.files import check_outputs, draft_of
 from jobs.output.records import plain
 from jobs.output.spreadsheet import write_frame
 from pipeline.errors import InputError
@@ -31,24 +30,33 @@ def print_rows(frames: Frames, form: str | None) -> None:
     sys.stdout.flush()  # a closed pipe raises here, not when Python exits
 
 
-def check_output(file: Path) -> None:
+def check_output(command: str, file: Path, overwrite: bool) -> None:
     """Refuse a file that rows cannot be written to, before any are read.
+
+    Parameters
+    ----------
+    command
+        The command, for the message.
+    file, overwrite
+        As for `check_outputs`.
 
     Raises
     ------
     InputError
-        The ending is unknown, the path is a folder, or a library is missing.
+        The ending is unknown, the path is a folder, a library is missing, or `check_outputs`
+        refuses the file.
     """
     if file.suffix not in ENDINGS:
-        raise InputError(f"-o {file}: unknown ending; expected one of {', '.join(ENDINGS)}")
+        raise InputError(f"{command} -o {file}: unknown ending; expected one of {', '.join(ENDINGS)}")
     if file.is_dir():
-        raise InputError(f"-o {file}: is a folder; give the name of a file")
+        raise InputError(f"{command} -o {file}: is a folder; give the name of a file")
+    check_outputs(command, [file], overwrite)
     if file.suffix == ".parquet":
         try:
             import pyarrow.parquet  # noqa: F401
         except ImportError:
             raise InputError(
-                f"-o {file}: Parquet needs pyarrow, which is not installed: "
+                f"{command} -o {file}: Parquet needs pyarrow, which is not installed: "
                 "pip install 'widthlaw[parquet]'; or give a .csv or .json file"
             ) from None
 
@@ -61,27 +69,8 @@ def write_rows(frames: Frames, file: Path) -> None:
     InputError
         The file cannot be written.
     """
-    with _beside(file) as draft:
+    with draft_of(file) as draft:
         ENDINGS[file.suffix](frames, draft)
-
-
-@contextmanager
-def _beside(file: Path) -> Iterator[Path]:
-    """Yield a temporary path; its file replaces `file` on success, and is removed otherwise."""
-    draft = file.with_name(f".{file.name}.{uuid.uuid4().hex[:8]}.partial")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        draft.touch()
-    except OSError as error:
-        raise InputError(
-            f"-o {file}: cannot be written ({error.strerror or error}); "
-            "give a file in a writable folder"
-        ) from None
-    try:
-        yield draft
-        draft.replace(file)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def by_column(frame: pd.DataFrame, keys: int) -> pd.DataFrame:
