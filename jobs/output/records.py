@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jobs.output.spreadsheet import write_rows
+from jobs.output.tables import blocks, terminal_width
 from pipeline.printable import one_line
 
 if TYPE_CHECKING:
@@ -51,15 +52,15 @@ OPTIONS = {"budgets": "budget"}
 """Options whose name differs from that of the parameter in `analysis`."""
 
 
-def print_records(records: list[Record], form: str | None) -> None:
-    """Print records with the same keys, as text, CSV or JSON."""
+def print_records(records: list[Record], form: str | None, keys: int = 1) -> None:
+    """Print records with the same keys, as text, CSV or JSON; the first `keys` identify a record."""
     if form == "json":
         click.echo(json_text([{k: _strict(v, "inf") for k, v in record.items()} for record in records]))
     elif form == "csv":
         columns = list(records[0]) if records else []
         write_rows(columns, (record.values() for record in records), sys.stdout)
     else:
-        click.echo(aligned(records))
+        click.echo(aligned(records, keys))
 
 
 def json_text(value: object) -> str:
@@ -67,8 +68,11 @@ def json_text(value: object) -> str:
     return json.dumps(value, indent=2, allow_nan=False)
 
 
-def aligned(records: list[Record]) -> str:
-    """Return records as a table of text with aligned columns, numbers to the right."""
+def aligned(records: list[Record], keys: int = 1) -> str:
+    """Return records as a table of text with aligned columns, numbers to the right.
+
+    On a terminal that is too narrow the table is cut into blocks that start with `keys` columns.
+    """
     if not records:
         return "(nothing)"
     columns = [[name, *(_text(record[name]) for record in records)] for name in records[0]]
@@ -80,7 +84,11 @@ def aligned(records: list[Record]) -> str:
         ]
         for column, right in zip(columns, numeric, strict=True)
     ]
-    return "\n".join("  ".join(row).rstrip() for row in zip(*sides, strict=True))
+    parts = blocks([len(side[0]) for side in sides], keys, 2, terminal_width())
+    return "\n\n".join(
+        "\n".join("  ".join(row).rstrip() for row in zip(*(sides[i] for i in part), strict=True))
+        for part in parts
+    )
 
 
 def _text(value: object) -> str:
