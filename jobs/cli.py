@@ -31,7 +31,7 @@ COMMANDS = {
     "run": ("run", "Fill the store of SWEEP; the same command again resumes."),
     "submit": ("submit", "Fill the store of SWEEP on a cluster."),
     "cancel": ("submit", "End the run that fills STORE, here or on a cluster."),
-    "status": ("status", "Show how many trials of STORE are done, failed and pending."),
+    "status": ("status", "Show how many trials of STORES are done, failed and pending."),
     "query": ("query", "List the trials of STORE that meet EXPRESSION, or statistics."),
     "fit": ("fit", "Fit the critical widths of STORES, and rank the laws."),
     "refine": ("refine", "Add trials to STORE until its critical widths reach a precision."),

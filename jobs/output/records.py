@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -48,6 +49,9 @@ FAILED = 1
 INCOMPLETE = 3
 """Exit statuses of a store with failed trials, and of one with pending trials."""
 
+SHORTEST = 20
+"""The fewest letters of a line to which a text is wrapped."""
+
 OPTIONS = {"budgets": "budget"}
 """Options whose name differs from that of the parameter in `analysis`."""
 
@@ -84,11 +88,21 @@ def aligned(records: list[Record], keys: int = 1) -> str:
         ]
         for column, right in zip(columns, numeric, strict=True)
     ]
-    parts = blocks([len(side[0]) for side in sides], keys, 2, terminal_width())
+    room = terminal_width()
+    parts = blocks([len(side[0]) for side in sides], keys, 2, room)
     return "\n\n".join(
-        "\n".join("  ".join(row).rstrip() for row in zip(*(sides[i] for i in part), strict=True))
+        "\n".join(_line(row, room) for row in zip(*(sides[i] for i in part), strict=True))
         for part in parts
     )
+
+
+def _line(cells: Sequence[str], room: int | None) -> str:
+    """Return a row of a table; a text at its end that is too long for the terminal is wrapped."""
+    line = "  ".join(cells).rstrip()
+    start = len(line) - len(cells[-1].rstrip())
+    if room is None or len(line) <= room or room - start < SHORTEST:
+        return line
+    return line[:start] + f"\n{' ' * start}".join(textwrap.wrap(line[start:], room - start))
 
 
 def _text(value: object) -> str:
