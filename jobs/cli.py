@@ -148,8 +148,22 @@ def _report(error: Exception) -> int:
     if (shortage := _shortage(error)) is not None:
         _print(f"widthlaw: {shortage.strerror}: {remedy(shortage)}, and run the same command again")
         return 1
-    text = str(error).splitlines()
-    _print(f"widthlaw: {type(error).__name__}: {text[0] if text else ''} (--debug shows where)")
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return _report_file(error)
+    text = (str(error).splitlines() or ["it has no message"])[0]
+    _print(f"widthlaw: an error that was not foreseen: {text} (--debug shows where)")
+    return 1
+
+
+def _report_file(error: OSError) -> int:
+    """Print one line on a file that the system refuses, and return the exit status."""
+    reason = f"{error.filename}: {(error.strerror or '').lower()}"
+    if isinstance(error, PermissionError):
+        _print(
+            f"widthlaw: {reason}; you need the permission to use it and to enter the folders above it"
+        )
+        return 2
+    _print(f"widthlaw: {reason} (--debug shows where)")
     return 1
 
 

@@ -40,6 +40,7 @@ def run(
 
     loaded, default = launch.loaded_sweep(sweep)
     path = store or default
+    launch.check_workplace(workplace)
     if dry_run:
         print_records(plan_records(loaded, path, retry_failed), None)
         launch.check_memory(loaded, workplace, force)

@@ -130,7 +130,7 @@ def test_an_incomplete_store_exits_with_three(widthlaw, make_sweep, tmp_path) ->
     ("line", "message"),
     [
         (("run", "teorem2"), "did you mean 'theorem2'"),
-        (("run", "tiny", "-o", "{tmp}/folder"), "holds no Zarr v3 group"),
+        (("run", "tiny", "-o", "{tmp}/folder"), "holds no store"),
         (("status", "{tmp}/nothing.zarr"), "not found"),
         (("query", "{tmp}/small.zarr", "sigma_mim > 0"), "sigma_min"),
         (
