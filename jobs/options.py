@@ -20,6 +20,7 @@ __all__ = [
     "STORE",
     "SWEEP",
     "among",
+    "complete_activation",
     "force_option",
     "listing_options",
     "success_options",
@@ -90,6 +91,13 @@ class _Share(click.ParamType):  # type: ignore[type-arg]
 def among(*names: str) -> Callable[..., list[str]]:
     """Return the completion of a value that is one of some names, for the shell."""
     return lambda ctx, param, incomplete: [name for name in names if name.startswith(incomplete)]
+
+
+def complete_activation(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Return the activations that start with what is written, for the shell."""
+    from pipeline.numerics.activations import ACTIVATIONS
+
+    return [name for name in ACTIVATIONS if name.startswith(incomplete)]
 
 
 STORE = _Store()

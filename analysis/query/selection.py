@@ -170,9 +170,9 @@ def _ordered(
 ) -> Iterator[pd.DataFrame]:
     """Return all rows in one frame, in order."""
     keys = [(text, columns_of(ds, text.removeprefix("-"), (), "sort")) for text in order]
-    for text, columns in keys:
-        if len(columns) > 1:
-            raise QueryError(f"sort {text!r}: select one, as in {columns[0].label}")
+    for text, found in keys:
+        if len(found) > 1:
+            raise QueryError(f"sort {text!r}: select one, as in {found[0].label}")
     columns = {column.label: column for column in [*wanted, *(found[0] for _, found in keys)]}
     labels = ["-" * text.startswith("-") + found[0].label for text, found in keys]
     parts: list[pd.DataFrame] = []

@@ -56,7 +56,7 @@ def _list_option(name: str, parameter: str, text: str) -> Callable[..., Any]:
     def joined(ctx: click.Context, param: click.Parameter, texts: tuple[str, ...]) -> list[str] | None:
         from jobs.output.frames import split_list
 
-        return [word for text in texts for word in split_list(text)] if texts else None
+        return [word for text in texts for word in split_list(text) or ()] if texts else None
 
     return click.option(name, parameter, metavar="LIST", multiple=True, callback=joined, help=text)
 

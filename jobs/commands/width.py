@@ -18,7 +18,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jobs.commands.refine import Goal, allocation_status, refuse_bucket, rounds
-from jobs.options import FILE, SHARE, STORE, listing_options, worker_options
+from jobs.options import (
+    FILE,
+    SHARE,
+    STORE,
+    complete_activation,
+    listing_options,
+    worker_options,
+)
 from jobs.output.files import check_outputs, overwrite_option
 from jobs.output.records import Record, print_records
 
@@ -49,7 +56,13 @@ ENDINGS = (".png", ".svg", ".pdf")
 @click.command()
 @click.argument("data", type=FILE)
 @click.option("--n", type=int, required=True, help="Number of rows of DATA in each draw.")
-@click.option("--activation", default="relu", show_default=True, help="Activation of the hidden units.")
+@click.option(
+    "--activation",
+    default="relu",
+    show_default=True,
+    help="Activation of the hidden units.",
+    shell_complete=complete_activation,
+)
 @click.option(
     "--to",
     "target",

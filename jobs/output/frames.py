@@ -118,8 +118,10 @@ def by_column(frame: pd.DataFrame, keys: int) -> pd.DataFrame:
     return whole[[*groups, "column", *statistics]]
 
 
-def split_list(text: str) -> list[str]:
+def split_list(text: str | None) -> list[str] | None:
     """Split a list at its commas outside of brackets and quotes."""
+    if text is None:
+        return None
     words, depth, quote = [""], 0, ""
     for sign in text:
         if quote or sign in "'\"":
@@ -150,7 +152,7 @@ def _text(frames: Frames, stream: IO[str], keys: int) -> None:
         spaces = spaces or dict(zip(first, column_widths(first), strict=True))
         for part in blocks(list(spaces.values()), keys, 1, terminal_width()):
             names = [frame.columns[index] for index in part]
-            own = {name: spaces[name] for name in names}
+            own = [spaces[name] for name in names]
             stream.write(frame[names].to_string(index=False, header=False, col_space=own) + "\n")
 
 
@@ -169,11 +171,12 @@ def _fitting(frame: pd.DataFrame, keys: int) -> list[str]:
     A column of blanks goes first, then the times, then the last ones but the status.
     """
     room = terminal_width()
+    names = [str(name) for name in frame]
     if room is None or not len(frame):
-        return list(frame)
-    widths = dict(zip(frame, column_widths(frame), strict=True))
-    blank = [name for name in frame if (frame[name] == "").all()]
-    others = [name for name in reversed(list(frame)[keys:]) if name != "status"]
+        return names
+    widths = dict(zip(names, column_widths(frame), strict=True))
+    blank = [name for name in names if (frame[name] == "").all()]
+    others = [name for name in reversed(names[keys:]) if name != "status"]
     order = dict.fromkeys([*blank, *(name for name in others if name == "seconds"), *others])
     left = []
     for name in order:
@@ -182,7 +185,7 @@ def _fitting(frame: pd.DataFrame, keys: int) -> list[str]:
         left.append(name)
         del widths[name]
     if left:
-        words = ", ".join(name for name in frame if name in left)
+        words = ", ".join(name for name in names if name in left)
         click.echo(
             f"the terminal is too narrow for {words}; --columns selects, --csv has all", err=True
         )

@@ -269,6 +269,7 @@ def test_lists_are_split_outside_of_brackets_and_quotes() -> None:
         "d[0.1]",
         "status == ','",
     ]
+    assert split_list(None) is None
 
 
 def test_pending_trials_can_be_listed(widthlaw, half) -> None:
