@@ -11,6 +11,7 @@ import logging
 import os
 import sys
 import traceback
+from contextlib import nullcontext
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +57,10 @@ Exit codes
 """
 
 
+COMPLETE = "_WIDTHLAW_COMPLETE"
+"""The variable by which a shell asks click to complete a line."""
+
+
 class _Commands(click.Group):
     """A group that imports a command when it is called, and reports an error in one line.
 
@@ -78,7 +83,8 @@ class _Commands(click.Group):
     def main(self, args: Sequence[str] | None = None, *rest: Any, **kwargs: Any) -> Any:
         kwargs["standalone_mode"] = False
         words, debug = _without_debug(sys.argv[1:] if args is None else args)
-        with escaped_output():
+        completing = COMPLETE in os.environ  # the shell gets names, as bytes and of printable letters
+        with nullcontext() if completing else escaped_output():
             code = self._exit_status(words, debug, *rest, **kwargs)
         interrupts.leave()
         sys.exit(code if isinstance(code, int) else 0)

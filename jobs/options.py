@@ -66,7 +66,8 @@ class _Profile(click.ParamType):  # type: ignore[type-arg]
     ) -> list[CompletionItem]:
         from jobs.cluster.profile import profile_files
 
-        known = [CompletionItem(name) for name in profile_files() if name.startswith(incomplete)]
+        names = [name for name in profile_files() if name.isprintable()]
+        known = [CompletionItem(name) for name in names if name.startswith(incomplete)]
         return known or [CompletionItem(incomplete, type="file")]
 
 

@@ -308,7 +308,7 @@ def _call(ds: xr.Dataset, node: ast.Call) -> xr.DataArray:
                 "a query has --stat for them"
             )
         if len(node.args) != 1 or node.keywords:
-            raise QueryError(f"{_at(node)}: {name} needs one number, as in {name}(0.01)")
+            raise QueryError(f"{_at(node)}: {name} needs one number, as in {name}[0.01]")
         return taken_at(ds, node)
     function, arity = FUNCTIONS[name]
     if len(node.args) != arity or node.keywords:

@@ -84,14 +84,14 @@ def _check_signs(text: str) -> None:
         if advice := INSTEAD.get(token):
             raise QueryError(f"column {column}: {token} is not part of the language; {advice}")
         if token in ("'", '"'):
-            raise QueryError(f"column {column}: the quote {token} is not closed")
+            raise QueryError(f"column {column} of {shortened(text)!r}: the quote {token} is not closed")
         if token in PAIRS.values():
             opened.append((token, column))
         elif token in PAIRS and (not opened or opened.pop()[0] != PAIRS[token]):
-            raise QueryError(f"column {column}: the bracket {token} closes none")
+            raise QueryError(f"column {column} of {shortened(text)!r}: the bracket {token} closes none")
     if opened:
         bracket, column = opened[-1]
-        raise QueryError(f"column {column}: the bracket {bracket} is not closed")
+        raise QueryError(f"column {column} of {shortened(text)!r}: the bracket {bracket} is not closed")
 
 
 def _misfit(text: str, offset: int | None) -> QueryError:

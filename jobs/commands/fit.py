@@ -110,7 +110,7 @@ def fit(
     if output is not None:
         if form is not None:
             raise click.UsageError(f"-o {output} already gives the format; remove --{form}.")
-        check_output("fit", output, overwrite)
+        check_output("fit -o", output, overwrite)
     tree = open_stores(stores)
     locations = dict(zip(tree.children, stores, strict=True))
     answers = {
@@ -181,7 +181,7 @@ def _write(answers: Mapping[str, Answer], locations: Mapping[str, StorePath], fi
     if file.suffix != ".json":
         write_rows([_rows(answers, locations)], file)
         return
-    with draft_of(file) as draft:
+    with draft_of("fit -o", file) as draft:
         draft.write_text(_json(answers, locations) + "\n", encoding="utf-8")
 
 

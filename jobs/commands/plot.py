@@ -120,8 +120,8 @@ def _prepare(files: list[Path], output: Path | None, overwrite: bool) -> None:
     """Refuse files that may not be written, and make their folder."""
     folder = files[0].parent
     if output == folder:
-        make_folder("plot", folder)
-    check_outputs("plot", files, overwrite)
+        make_folder("plot -o", folder)
+    check_outputs("plot -o", files, overwrite)
 
 
 def _why_none_is_done(study: Study, store: StorePath) -> str:

@@ -110,7 +110,7 @@ def query(
     if output is not None and form is not None:
         raise click.UsageError(f"-o {output} already gives the format; remove --{form}.")
     if output is not None:
-        check_output("query", output, overwrite)
+        check_output("query -o", output, overwrite)
     question = _Question(expression, columns, stats, by, order or [], limit)
     with naming_options("query", store):
         rows, keys = _rows(store, question, folded=output is None and not form)

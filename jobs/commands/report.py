@@ -69,7 +69,7 @@ def report_stores(
     stores = list(dict.fromkeys(store for where in given for store in _stores_in(where)))
     if output.is_dir() or output.suffix.lower() not in (".html", ".htm"):
         raise InputError(f"report -o {output}: expected a file that ends with .html")
-    check_outputs("report", [output], overwrite)
+    check_outputs("report -o", [output], overwrite)
     studies = {}
     for store in stores:
         study = Study(load_store(store), success)

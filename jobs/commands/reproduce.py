@@ -67,9 +67,9 @@ def reproduce(output: Path, full: bool, overwrite: bool, workplace: dict[str, An
     began = time.perf_counter()
     sweeps = [_sweep(name, full) for name in PAPER]
     stores = {sweep.name: output / f"{sweep.name}.zarr" for sweep in sweeps}
-    make_folder("reproduce", output)
+    make_folder("reproduce -o", output)
     own = any(store.exists() for store in stores.values())
-    check_outputs("reproduce", [output / "claims.csv", output / "report.html"], overwrite or own)
+    check_outputs("reproduce -o", [output / "claims.csv", output / "report.html"], overwrite or own)
     for sweep in sweeps:
         launch.is_complete(sweep, stores[sweep.name])
     with launch.cluster(**workplace) as client:

@@ -126,7 +126,7 @@ def width(
     if picture is not None and picture.suffix not in ENDINGS:
         raise InputError(f"width -o {picture}: expected an ending of {', '.join(ENDINGS)}")
     if picture is not None:
-        check_outputs("width", [picture], overwrite)
+        check_outputs("width -o", [picture], overwrite)
     if store is not None:
         refuse_bucket(store, "give a path in a folder")
     sweep = own_sweep(data, n, activation, THRESHOLD if threshold is None else threshold)

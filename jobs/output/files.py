@@ -40,13 +40,13 @@ def overwrite_option(command: Callable[..., None]) -> Callable[..., None]:
     )(command)
 
 
-def check_outputs(command: str, files: Iterable[Path], overwrite: bool) -> None:
+def check_outputs(where: str, files: Iterable[Path], overwrite: bool) -> None:
     """Refuse files that a command may not write, before it computes anything.
 
     Parameters
     ----------
-    command
-        The command, for the message.
+    where
+        The command and its option, for messages, such as `plot -o`.
     files
         The files.
     overwrite
@@ -60,17 +60,17 @@ def check_outputs(command: str, files: Iterable[Path], overwrite: bool) -> None:
     for file in files:
         if not file.parent.exists():
             raise CommandError(
-                f"{command} -o {file}: the folder {file.parent} does not exist; make it, or give "
+                f"{where} {file}: the folder {file.parent} does not exist; make it, or give "
                 "a file in another folder"
             )
         if not overwrite and file.exists() and not _is_marked(file):
             raise CommandError(
-                f"{command} -o {file}: the file exists already{_unmarked(file)}; give another name, or "
+                f"{where} {file}: the file exists already{_unmarked(file)}; give another name, or "
                 "replace it with --overwrite"
             )
 
 
-def make_folder(command: str, folder: Path) -> None:
+def make_folder(where: str, folder: Path) -> None:
     """Make a folder in one that exists, unless it is there; no other folder is made.
 
     Raises
@@ -82,14 +82,14 @@ def make_folder(command: str, folder: Path) -> None:
         return
     if not folder.parent.exists():
         raise CommandError(
-            f"{command} -o {folder}: the folder {folder.parent} does not exist; make it, or give "
+            f"{where} {folder}: the folder {folder.parent} does not exist; make it, or give "
             "another folder"
         )
     try:
         folder.mkdir()
     except OSError as error:
         raise CommandError(
-            f"{command} -o {folder}: cannot be made ({error.strerror}); give a writable folder"
+            f"{where} {folder}: cannot be made ({error.strerror}); give a writable folder"
         ) from None
 
 
@@ -112,14 +112,14 @@ def _is_marked(file: Path) -> bool:
 
 
 @contextmanager
-def draft_of(file: Path) -> Iterator[Path]:
+def draft_of(where: str, file: Path) -> Iterator[Path]:
     """Yield a temporary path; its file replaces `file` on success, and is removed otherwise."""
     draft = file.with_name(f".{file.name}.{uuid.uuid4().hex[:8]}.partial")
     try:
         draft.touch()
     except OSError as error:
         raise InputError(
-            f"-o {file}: cannot be written ({error.strerror or error}); "
+            f"{where} {file}: cannot be written ({error.strerror or error}); "
             "give a file in a writable folder"
         ) from None
     try:

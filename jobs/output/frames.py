@@ -49,14 +49,12 @@ def print_rows(frames: Frames, form: str | None, keys: int, *, cut: bool = False
     sys.stdout.flush()  # a closed pipe raises here, not when Python exits
 
 
-def check_output(command: str, file: Path, overwrite: bool) -> None:
+def check_output(where: str, file: Path, overwrite: bool) -> None:
     """Refuse a file that rows cannot be written to, before any are read.
 
     Parameters
     ----------
-    command
-        The command, for the message.
-    file, overwrite
+    where, file, overwrite
         As for `check_outputs`.
 
     Raises
@@ -66,29 +64,31 @@ def check_output(command: str, file: Path, overwrite: bool) -> None:
         refuses the file.
     """
     if file.suffix not in ENDINGS:
-        raise InputError(f"{command} -o {file}: unknown ending; expected one of {', '.join(ENDINGS)}")
+        raise InputError(f"{where} {file}: unknown ending; expected one of {', '.join(ENDINGS)}")
     if file.is_dir():
-        raise InputError(f"{command} -o {file}: is a folder; give the name of a file")
-    check_outputs(command, [file], overwrite)
+        raise InputError(f"{where} {file}: is a folder; give the name of a file")
+    check_outputs(where, [file], overwrite)
     if file.suffix == ".parquet":
         try:
             import pyarrow.parquet  # noqa: F401
         except ImportError:
             raise InputError(
-                f"{command} -o {file}: Parquet needs pyarrow, which is not installed: "
+                f"{where} {file}: Parquet needs pyarrow, which is not installed: "
                 "pip install 'widthlaw[parquet]'; or give a .csv or .json file"
             ) from None
 
 
-def write_rows(frames: Frames, file: Path) -> None:
+def write_rows(frames: Frames, file: Path, where: str = "-o") -> None:
     """Write rows to a file in the format of its ending; an existing file is replaced at the end.
+
+    `where` names the option in messages.
 
     Raises
     ------
     InputError
         The file cannot be written.
     """
-    with draft_of(file) as draft:
+    with draft_of(where, file) as draft:
         ENDINGS[file.suffix](frames, draft)
 
 

@@ -28,9 +28,7 @@ class _Escaped(io.TextIOBase):
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
-    def write(self, text: str | bytes) -> int:
-        if isinstance(text, bytes):  # click answers so what a shell asks for completion
-            text = text.decode(errors="backslashreplace")
+    def write(self, text: str) -> int:
         self._stream.write(printable(text))
         return len(text)
 
@@ -58,11 +56,10 @@ class _Escaped(io.TextIOBase):
 class _Bar(_Escaped):
     """A stream for a progress bar, which starts every drawing with a carriage return."""
 
-    def write(self, text: str | bytes) -> int:
-        if isinstance(text, str) and text.startswith("\r"):
+    def write(self, text: str) -> int:
+        if text.startswith("\r"):
             self._stream.write("\r")
-            text = text.removeprefix("\r")
-        return super().write(text)
+        return super().write(text.removeprefix("\r"))
 
 
 @contextmanager
