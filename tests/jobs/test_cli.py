@@ -266,7 +266,7 @@ def test_a_shell_completes_values(command, tmp_path, words, found) -> None:
         capture_output=True,
         text=True,
     )
-    assert result.stdout.split() == found, result.stderr
+    assert sorted(result.stdout.split()) == sorted(found), result.stderr
 
 
 @pytest.mark.parametrize("position", [0, 1, 2])

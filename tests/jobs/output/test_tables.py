@@ -21,7 +21,7 @@ LINES = {
         "--limit",
         "3",
         "--columns",
-        "alpha,edge,sigma_min,sigma_max,sigma_min/sqrt(k)",
+        "alpha,edge,sigma_min,sigma_max,seconds,status",
     ],
     "statistics": ["query", "{complete}", "--by", "n", "--stat", "quantile,mean,std,sem"],
     "refine": ["refine", "{complete}", "--to", "2%", "--dry-run"],
