@@ -21,7 +21,7 @@ LINES = {
         "--limit",
         "3",
         "--columns",
-        "alpha,edge,sigma_min,sigma_max,seconds,status",
+        "alpha,edge,sigma_min,sigma_max,seconds,status,1/alpha",
     ],
     "statistics": ["query", "{complete}", "--by", "n", "--stat", "quantile,mean,std,sem"],
     "refine": ["refine", "{complete}", "--to", "2%", "--dry-run"],
