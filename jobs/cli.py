@@ -11,6 +11,7 @@ import logging
 import os
 import sys
 import traceback
+from contextlib import nullcontext
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +32,7 @@ COMMANDS = {
     "run": ("run", "Fill the store of SWEEP; the same command again resumes."),
     "submit": ("submit", "Fill the store of SWEEP on a cluster."),
     "cancel": ("submit", "End the run that fills STORE, here or on a cluster."),
-    "status": ("status", "Show how many trials of STORE are done, failed and pending."),
+    "status": ("status", "Show how many trials of STORES are done, failed and pending."),
     "query": ("query", "List the trials of STORE that meet EXPRESSION, or statistics."),
     "fit": ("fit", "Fit the critical widths of STORES, and rank the laws."),
     "refine": ("refine", "Add trials to STORE until its critical widths reach a precision."),
@@ -56,6 +57,10 @@ Exit codes
 """
 
 
+COMPLETE = "_WIDTHLAW_COMPLETE"
+"""The variable by which a shell asks click to complete a line."""
+
+
 class _Commands(click.Group):
     """A group that imports a command when it is called, and reports an error in one line.
 
@@ -78,7 +83,8 @@ class _Commands(click.Group):
     def main(self, args: Sequence[str] | None = None, *rest: Any, **kwargs: Any) -> Any:
         kwargs["standalone_mode"] = False
         words, debug = _without_debug(sys.argv[1:] if args is None else args)
-        with escaped_output():
+        completing = COMPLETE in os.environ  # the shell gets names, as bytes and of printable letters
+        with nullcontext() if completing else escaped_output():
             code = self._exit_status(words, debug, *rest, **kwargs)
         interrupts.leave()
         sys.exit(code if isinstance(code, int) else 0)
@@ -148,8 +154,22 @@ def _report(error: Exception) -> int:
     if (shortage := _shortage(error)) is not None:
         _print(f"widthlaw: {shortage.strerror}: {remedy(shortage)}, and run the same command again")
         return 1
-    text = str(error).splitlines()
-    _print(f"widthlaw: {type(error).__name__}: {text[0] if text else ''} (--debug shows where)")
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return _report_file(error)
+    text = (str(error).splitlines() or ["it has no message"])[0]
+    _print(f"widthlaw: an error that was not foreseen: {text} (--debug shows where)")
+    return 1
+
+
+def _report_file(error: OSError) -> int:
+    """Print one line on a file that the system refuses, and return the exit status."""
+    reason = f"{error.filename}: {(error.strerror or '').lower()}"
+    if isinstance(error, PermissionError):
+        _print(
+            f"widthlaw: {reason}; you need the permission to use it and to enter the folders above it"
+        )
+        return 2
+    _print(f"widthlaw: {reason} (--debug shows where)")
     return 1
 
 

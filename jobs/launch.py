@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "check_memory",
+    "check_workplace",
     "cluster",
     "filling",
     "is_complete",
@@ -53,6 +54,18 @@ def loaded_sweep(sweep: str) -> tuple[Sweep, StorePath]:
         return stores.stored_sweep(sweep), sweep if is_url(sweep) else Path(sweep)
     loaded = load_sweep(sweep)
     return loaded, Path(f"{loaded.name}.zarr")
+
+
+def check_workplace(workplace: Mapping[str, Any]) -> None:
+    """Refuse a profile that cannot be used, also where no worker will start.
+
+    Parameters
+    ----------
+    workplace
+        Keywords of `cluster`.
+    """
+    if workplace.get("profile"):
+        _from_profile(workplace["profile"])
 
 
 def is_complete(sweep: Sweep, path: StorePath, retry_failed: bool = False) -> bool:
@@ -142,8 +155,7 @@ def filling(workplace: Mapping[str, Any], keeps: bool = True) -> Iterator[Callab
     keeps
         Whether the stores stay after the command.
     """
-    if workplace.get("profile"):
-        _from_profile(workplace["profile"])  # refused here, before trials are added to a store
+    check_workplace(workplace)  # before trials are added to a store
     with ExitStack() as stack:
         client: Client | None = None
 
@@ -258,10 +270,10 @@ def _connect(address: str, security: Security | None = None) -> Client:
         )
     try:
         client = Client(address, timeout=10, security=security)
-    except (OSError, ValueError, TypeError, ImportError, RuntimeError) as error:
+    except (OSError, ValueError, TypeError, ImportError, RuntimeError):
         raise InputError(
-            f"scheduler {address}: no Dask scheduler answers there ({type(error).__name__}); start "
-            "one with `dask scheduler`, or remove --scheduler"
+            f"scheduler {address}: no Dask scheduler answers there; start one "
+            "with `dask scheduler`, or remove --scheduler"
         ) from None
     return client
 

@@ -11,11 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 __all__ = [
     "FILE",
+    "PROFILE",
     "SHARE",
     "STORE",
+    "SWEEP",
+    "among",
+    "complete_activation",
     "force_option",
     "listing_options",
     "success_options",
@@ -30,6 +35,40 @@ class _Store(click.ParamType):  # type: ignore[type-arg]
 
     def convert(self, value: Any, *_: Any) -> Any:
         return value if "://" in str(value) else Path(value)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        return [CompletionItem(incomplete, type="dir")]
+
+
+class _Sweep(click.ParamType):  # type: ignore[type-arg]
+    """The path of a sweep, or the name of a bundled one, which the shell completes."""
+
+    name = "sweep"
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        from pipeline.sweep_files.load import bundled_sweeps
+
+        known = [CompletionItem(name) for name in bundled_sweeps() if name.startswith(incomplete)]
+        return known or [CompletionItem(incomplete, type="file")]
+
+
+class _Profile(click.ParamType):  # type: ignore[type-arg]
+    """The name of a profile, which the shell completes, or a file."""
+
+    name = "profile"
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        from jobs.cluster.profile import profile_files
+
+        names = [name for name in profile_files() if name.isprintable()]
+        known = [CompletionItem(name) for name in names if name.startswith(incomplete)]
+        return known or [CompletionItem(incomplete, type="file")]
 
 
 class _Share(click.ParamType):  # type: ignore[type-arg]
@@ -50,7 +89,21 @@ class _Share(click.ParamType):  # type: ignore[type-arg]
         return share
 
 
+def among(*names: str) -> Callable[..., list[str]]:
+    """Return the completion of a value that is one of some names, for the shell."""
+    return lambda ctx, param, incomplete: [name for name in names if name.startswith(incomplete)]
+
+
+def complete_activation(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Return the activations that start with what is written, for the shell."""
+    from pipeline.numerics.activations import ACTIVATIONS
+
+    return [name for name in ACTIVATIONS if name.startswith(incomplete)]
+
+
 STORE = _Store()
+SWEEP = _Sweep()
+PROFILE = _Profile()
 SHARE = _Share()
 FILE = click.Path(path_type=Path)
 
@@ -82,7 +135,10 @@ def worker_options(command: Callable[..., None]) -> Callable[..., None]:
         "--scheduler", metavar="ADDRESS", help="Use a running Dask scheduler, e.g. tls://10.0.0.1:8786."
     )
     @click.option(
-        "--profile", help="Take workers or scheduler from a profile (see `widthlaw profiles`)."
+        "--profile",
+        type=PROFILE,
+        metavar="PROFILE",
+        help="Take workers or scheduler from a profile (see `widthlaw profiles`).",
     )
     @click.option(
         "--dashboard/--no-dashboard",

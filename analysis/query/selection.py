@@ -28,7 +28,9 @@ from analysis.expressions import (
     named,
     parse,
     value_of,
+    words_in,
 )
+from analysis.query.ordering import in_order
 from analysis.query.walking import MOST, pieces
 from pipeline.trial_status import UNREQUESTED, Status
 
@@ -57,6 +59,7 @@ def select(
     expression: str | None = None,
     columns: Sequence[str] | None = None,
     limit: int | None = None,
+    order: Sequence[str] = (),
 ) -> pd.DataFrame:
     """Return one row for each requested trial that meets a condition.
 
@@ -68,19 +71,22 @@ def select(
         A condition; None keeps every trial. Conditions on one axis that are joined by `and` cut
         the store before anything else is read.
     columns
-        The columns after the axes and `k`: variables, or expressions such as
+        The columns after the axes and `k`, in this order: variables, or expressions such as
         `"sigma_min / sqrt(k) / alpha"`. A variable along `tolerance` or `multiple` becomes a
         column per value, `steps_to_tolerance[0.01]`; a variable with another further axis must be
-        taken at a value of it. None lists all variables with one value per trial or along
-        `tolerance`.
+        taken at a value of it. An axis that is among them has its place there. None lists all
+        variables with one value per trial or along `tolerance`.
     limit
         The most rows to return.
+    order
+        Names or expressions by which rows ascend, or descend where a `-` stands in front. NaN comes
+        last.
 
     Returns
     -------
     pandas.DataFrame
-        Rows in the order of the dims of `status`, the last changing fastest, but a cell of more
-        than `walking.MOST` trials chunk by chunk; `status` as words.
+        Rows in the given order, else in that of the dims of `status`, the last changing fastest, but a
+        cell of more than `walking.MOST` trials chunk by chunk; `status` as words.
 
     Raises
     ------
@@ -100,7 +106,7 @@ def select(
     >>> table[["n", "seed", "k"]].values.tolist()
     [[20, 0, 22], [20, 1, 22], [20, 0, 26]]
     """
-    return pd.concat(frames(ds, expression, columns, limit), ignore_index=True)
+    return pd.concat(frames(ds, expression, columns, limit, order=order), ignore_index=True)
 
 
 def frames(
@@ -109,6 +115,8 @@ def frames(
     columns: Sequence[str] | None = None,
     limit: int | None = None,
     most: int = MOST,
+    *,
+    order: Sequence[str] = (),
 ) -> Iterator[pd.DataFrame]:
     """Yield the rows of `select` as they are read, so that a store of any size can be listed.
 
@@ -118,6 +126,9 @@ def frames(
         As for `select`.
     most
         The most trials that are read at a time.
+    order
+        As for `select`. All rows are then read before the first is yielded; with a limit only the first
+        ones are kept meanwhile.
 
     Yields
     ------
@@ -145,7 +156,33 @@ def frames(
         raise QueryError(f"limit: got {limit}; expected 0 or more rows")
     selection = Selection.of(ds, expression)
     wanted = with_axes(ds, default_columns(ds) if columns is None else columns)
-    return _frames(selection, wanted, limit, most)
+    if not order:
+        return _frames(selection, wanted, limit, most)
+    return _ordered(ds, selection, wanted, limit, most, order)
+
+
+def _ordered(
+    ds: xr.Dataset,
+    selection: Selection,
+    wanted: list[Column],
+    limit: int | None,
+    most: int,
+    order: Sequence[str],
+) -> Iterator[pd.DataFrame]:
+    """Return all rows in one frame, in order."""
+    keys = [(text, columns_of(ds, text.removeprefix("-"), (), "sort")) for text in order]
+    for text, found in keys:
+        if len(found) > 1:
+            raise QueryError(f"sort {text!r}: select one, as in {found[0].label}")
+    columns = {column.label: column for column in [*wanted, *(found[0] for _, found in keys)]}
+    labels = ["-" * text.startswith("-") + found[0].label for text, found in keys]
+    parts: list[pd.DataFrame] = []
+    for frame in _frames(selection, list(columns.values()), None, most):
+        parts.append(frame)
+        if limit is not None:
+            parts = [in_order(pd.concat(parts, ignore_index=True), labels)[:limit]]
+    whole = in_order(pd.concat(parts, ignore_index=True), labels)
+    return iter([whole[[column.label for column in wanted]]])
 
 
 def _frames(
@@ -218,16 +255,11 @@ class Selection:
     def _hidden(self) -> list[Status]:
         """Return the statuses of trials that are not listed.
 
-        Trials that were not requested are listed only if a condition names their status.
+        Trials that were not requested, or cannot exist, are listed only if a condition names their
+        status.
         """
-        words = {
-            node.value
-            for condition in self.conditions
-            for node in ast.walk(condition)
-            if isinstance(node, ast.Constant)
-        }
-        shown = {Status.NOT_REQUESTED} if Status.NOT_REQUESTED.word in words else set()
-        return [status for status in UNREQUESTED if status not in shown]
+        words = {word for condition in self.conditions for word in words_in(condition)}
+        return [status for status in UNREQUESTED if status.word not in words]
 
     def trials(self, piece: xr.Dataset, limit: int | None = None) -> At:
         """Return the indices of the trials in a piece, in the order of the dims."""
@@ -293,9 +325,10 @@ def default_columns(ds: xr.Dataset, fixed: Sequence[str] = ()) -> list[str]:
 
 
 def with_axes(ds: xr.Dataset, columns: Sequence[str]) -> list[Column]:
-    """Return the axes and `k`, then the requested columns, each once."""
+    """Return the axes and `k` that are not requested, then the requested columns, each once."""
     axes = [*map(str, ds.status.dims), *(str(name) for name in ds.coords if name == "k")]
-    found = [column for text in [*axes, *columns] for column in columns_of(ds, text)]
+    others = [axis for axis in axes if axis not in columns]
+    found = [column for text in [*others, *columns] for column in columns_of(ds, text)]
     return list({column.label: column for column in found}.values())
 
 

@@ -25,6 +25,7 @@ QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 STATISTICS = (
     "count",
+    "sum",
     "mean",
     "std",
     "sem",
@@ -177,6 +178,8 @@ class Gathered:
             return np.array([known[g][level] if g in known else np.nan for g in range(groups)])
         if statistic.name == "count":
             return count.astype(np.int64)
+        if statistic.name == "sum":
+            return self._total
         if statistic.name in ("mean", "share"):
             return np.where(count > 0, self._total / np.maximum(count, 1), np.nan)
         if statistic.name in ("min", "max"):

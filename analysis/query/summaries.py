@@ -22,6 +22,7 @@ import pandas as pd
 import xarray as xr
 
 from analysis.expressions import QueryError, conjuncts, value_of
+from analysis.query.ordering import in_order
 from analysis.query.selection import At, Column, Selection, columns_of, default_columns, emptied, picked
 from analysis.query.statistics import Gathered, Statistic, statistics_of
 from analysis.query.walking import MOST
@@ -42,6 +43,8 @@ def summarise(
     stats: Sequence[str] | None = None,
     by: Sequence[str] = (),
     most: int = MOST,
+    *,
+    order: Sequence[str] = (),
 ) -> pd.DataFrame:
     """Return statistics of columns, one row for each group of trials.
 
@@ -57,7 +60,7 @@ def summarise(
         The columns to describe, as for `select`, without the axes. None means all numbers that
         `select` would list or, without `stats`, only the trials.
     stats
-        Any of `count`, `mean`, `std`, `sem`, `min`, `max`, `median`, `quantile` and `share`.
+        Any of `count`, `sum`, `mean`, `std`, `sem`, `min`, `max`, `median`, `quantile` and `share`.
         `quantile` means 5, 25, 50, 75 and 95%, `quantile:0.1` a single one; `std` is that of a
         sample; `share` is the fraction for which a condition holds. Each is computed for the columns
         that it is defined for. None means `trials`, and `count` of the columns.
@@ -67,12 +70,17 @@ def summarise(
         are one group.
     most
         The most trials that are read at a time.
+    order
+        Columns of the answer, such as `mean(sigma_min)`, by which its rows ascend, or descend where a
+        `-` stands in front.
 
     Returns
     -------
     pandas.DataFrame
         The columns of `by`, then `mean(sigma_min)` and so on, column by column. Rows ascend in the
-        columns of `by`; a group without any trial that meets the condition has no row.
+        columns of `by`, unless there is an order; a group without any trial that meets the condition
+        has no row. `attrs["pooled"]` has the axes along which a row joins several values, with the
+        number of values.
 
     Raises
     ------
@@ -102,14 +110,17 @@ def summarise(
     for dim in inner:
         if not any(dim in ds[name].dims for name in _variables(ds, nodes)):
             raise QueryError(f"by {dim!r}: neither a column nor the condition lies along it; remove it")
+    pool = _Pool(ds)
     holding = [[task] for task in tasks if task.holds]
     ends = groups.ends(selection, inner, most) if holding and groups.of_axes else {}
     for part in [*holding, [task for task in tasks if not task.holds]]:
-        trials = _gather(selection, groups, inner, part, ends, most)
+        trials = _gather(selection, groups, inner, part, ends, most, pool)
     answers: dict[str, npt.NDArray[Any]] = {TRIALS: trials} if stats is None else {}
     for task in tasks:
         answers |= task.answers(len(groups))
-    return groups.frame(answers, trials > 0)
+    frame = in_order(groups.frame(answers, trials > 0), order)
+    frame.attrs["pooled"] = pool.axes()
+    return frame
 
 
 # --- columns and statistics -----------------------------------------------------------------------
@@ -268,6 +279,33 @@ class _Groups:
         return frame.sort_values(list(keys), ignore_index=True) if keys else frame
 
 
+class _Pool:
+    """The axes along which a group joins several values."""
+
+    def __init__(self, ds: xr.Dataset) -> None:
+        self._indexes = {str(dim): ds.get_index(dim) for dim in ds.status.dims}
+        self._first = {dim: np.zeros(0, dtype=np.intp) for dim in self._indexes}
+        self._seen = {dim: np.zeros(len(index), dtype=bool) for dim, index in self._indexes.items()}
+        self._joined: set[str] = set()
+
+    def add(self, view: xr.Dataset, at: At, codes: Codes) -> None:
+        """Add trials of a piece, each with the number of its group."""
+        groups = int(codes.max()) + 1
+        for dim, index in self._indexes.items():
+            places = index.get_indexer(view.get_index(dim))[at[dim]]
+            self._seen[dim][places] = True
+            more = np.full(max(0, groups - len(self._first[dim])), -1)
+            first = self._first[dim] = np.append(self._first[dim], more)
+            new = first[codes] < 0
+            first[codes[new]] = places[new]
+            if (first[codes] != places).any():
+                self._joined.add(dim)
+
+    def axes(self) -> dict[str, int]:
+        """Return the number of values of each axis that some group joins."""
+        return {dim: int(self._seen[dim].sum()) for dim in self._indexes if dim in self._joined}
+
+
 # --- reading ------------------------------------------------------------------------------------
 
 
@@ -278,6 +316,7 @@ def _gather(
     tasks: list[_Task],
     ends: dict[int, Codes],
     most: int,
+    pool: _Pool,
 ) -> npt.NDArray[np.intp]:
     """Go through a store once and return the number of trials of each group."""
     trials = np.zeros(len(groups), dtype=np.intp)
@@ -290,6 +329,7 @@ def _gather(
             ran = np.isin(picked(view.status, at), [Status.DONE, Status.DIVERGED])
             if ran.any():
                 at = {dim: indices[ran] for dim, indices in at.items()}
+                pool.add(view, at, codes[ran])
                 for task in tasks:
                     task.take(view, at, codes[ran])
         for task in tasks:

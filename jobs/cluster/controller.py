@@ -83,7 +83,7 @@ def _logged() -> int:
         run.update(message=str(error)).forget_credentials()
     except Exception as error:  # a restart may help, and their number is limited
         log.exception("an error in widthlaw or in a library")
-        run.update(message=f"{type(error).__name__}: {error}")
+        run.update(message=f"an error that was not foreseen: {error}")
         return AGAIN
     return 1
 

@@ -188,10 +188,9 @@ class Run:
         try:
             text = _start_of(folder / "run.json")
             return replace(_form().validate_json(text, strict=True), folder=folder)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError):
             raise InputError(
-                f"run folder {folder}: contains no readable run ({type(error).__name__}); "
-                "`widthlaw submit` makes one"
+                f"run folder {folder}: contains no readable run; `widthlaw submit` makes one"
             ) from None
 
     @property

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jobs.options import STORE
+from jobs.options import STORE, SWEEP
 from jobs.output.records import print_change
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ __all__ = ["extend"]
 
 @click.command()
 @click.argument("store", type=STORE)
-@click.argument("sweep", required=False)
+@click.argument("sweep", type=SWEEP, required=False)
 @click.option("--seeds", type=click.IntRange(min=1, max=10**7), help="Seeds 0 to SEEDS - 1.")
 @click.option("--n", "numbers", type=int, multiple=True, help="Number of samples; may be repeated.")
 @click.option("--d", "dimensions", type=int, multiple=True, help="Input dimension; may be repeated.")

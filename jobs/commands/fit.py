@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from jobs.options import STORE, listing_options, success_options
+from jobs.options import FILE, STORE, among, listing_options, success_options
+from jobs.output.files import overwrite_option
 from jobs.output.records import json_text, naming_options, plain, report_gaps
 from jobs.output.spreadsheet import write_frame
+from jobs.output.tables import frame_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,26 +46,44 @@ CELL_COLUMNS = [
 ]
 """Variables of `critical_widths` that the table shows."""
 
+ANSWER = ("outcome", "k50", "bracket", "k_edge_finite")
+"""Columns of the text that come first, after those that identify a cell."""
+
 
 @click.command()
 @click.argument("stores", type=STORE, nargs=-1, required=True)
-@click.option("--link", default="logistic", show_default=True, help="Curve: logistic or probit.")
+@click.option(
+    "--link",
+    default="logistic",
+    show_default=True,
+    help="Curve: logistic or probit.",
+    shell_complete=among("logistic", "probit"),
+)
 @click.option(
     "--interval",
     default="seeds",
     show_default=True,
+    shell_complete=among("seeds", "profile"),
     help="Interval of k50: seeds, or profile (independent widths only).",
 )
+@click.option("-o", "--output", type=FILE, help="Write a .csv, .json or .parquet file.")
+@overwrite_option
 @success_options
 @listing_options
 def fit(
-    stores: Sequence[StorePath], success: Success, form: str | None, link: str, interval: str
+    stores: Sequence[StorePath],
+    success: Success,
+    form: str | None,
+    link: str,
+    interval: str,
+    output: Path | None,
+    overwrite: bool,
 ) -> None:
     """Fit the critical widths of STORES, and rank the laws.
 
     There is one for each cell: all widths and seeds of one combination of the other axes. Several
     stores make one table, with a column for each setting that differs (activation, dataset, budget,
-    ...). --csv prints the critical widths only; with several stores --json prints a list.
+    ...). CSV and Parquet have the critical widths only; with several stores JSON is a list.
 
     \b
     outcome        fitted; separated: failures end where successes begin;
@@ -81,10 +102,16 @@ def fit(
     k_edge         width predicted by the limiting spectrum (its left edge)
     k_edge_finite  the same, with the shift of the edge at finite n
 
-    A missing value is NaN in the text, empty in CSV, null in JSON; infinity in JSON is "inf".
+    A missing value is NaN in the text, empty in CSV, null in JSON; infinity in JSON is "inf". The
+    text leaves out columns without any value.
     """
     from analysis.stores import open_stores
+    from jobs.output.frames import check_output
 
+    if output is not None:
+        if form is not None:
+            raise click.UsageError(f"-o {output} already gives the format; remove --{form}.")
+        check_output("fit -o", output, overwrite)
     tree = open_stores(stores)
     locations = dict(zip(tree.children, stores, strict=True))
     answers = {
@@ -94,11 +121,13 @@ def fit(
     for name, answer in answers.items():
         for note in answer.notes:
             click.echo(f"{locations[name]}: {note}", err=True)
-    if form == "json":
-        records = [_record(locations[name], answer) for name, answer in answers.items()]
-        click.echo(json_text(records[0] if len(records) == 1 else records))
+    if output is not None:
+        _write(answers, locations, output)
+        click.echo(output)
+    elif form == "json":
+        click.echo(_json(answers, locations))
     elif form == "csv":
-        _print_csv({str(locations[name]): answer for name, answer in answers.items()})
+        write_frame(_rows(answers, locations), sys.stdout)
     else:
         _show(answers, locations)
     sys.exit(max(report_gaps(path, "the fit uses what is there") for path in stores))
@@ -134,10 +163,27 @@ def _record(path: StorePath, answer: Answer) -> dict[str, Any]:
     }
 
 
-def _print_csv(answers: Mapping[str, Answer]) -> None:
-    whole = _table(answers)
-    alone = whole.drop(columns="store") if len(answers) == 1 else whole
-    write_frame(alone, sys.stdout)
+def _json(answers: Mapping[str, Answer], locations: Mapping[str, StorePath]) -> str:
+    records = [_record(locations[name], answer) for name, answer in answers.items()]
+    return json_text(records[0] if len(records) == 1 else records)
+
+
+def _rows(answers: Mapping[str, Answer], locations: Mapping[str, StorePath]) -> pd.DataFrame:
+    """Return the cells of all stores, for programs."""
+    whole = _table({str(locations[name]): answer for name, answer in answers.items()})
+    return whole.drop(columns="store") if len(answers) == 1 else whole
+
+
+def _write(answers: Mapping[str, Answer], locations: Mapping[str, StorePath], file: Path) -> None:
+    """Write what --json prints to a .json file, and what --csv prints to any other."""
+    from jobs.output.files import draft_of
+    from jobs.output.frames import write_rows
+
+    if file.suffix != ".json":
+        write_rows([_rows(answers, locations)], file)
+        return
+    with draft_of("fit -o", file) as draft:
+        draft.write_text(_json(answers, locations) + "\n", encoding="utf-8")
 
 
 # ---- tables
@@ -157,28 +203,28 @@ def _narrowed(cells: pd.DataFrame, first: Sequence[str]) -> pd.DataFrame:
 
 
 def _show(answers: Mapping[str, Answer], locations: Mapping[str, StorePath]) -> None:
+    """Print the verdict on the laws, then the critical widths, then the laws."""
     from analysis.comparison import joined_laws
     from analysis.scaling import rule_of_words
 
     alone = len(answers) == 1
     for name, answer in answers.items():
         click.echo(f"{locations[name] if alone else name}: critical widths at {answer.rule}")
+    for name, answer in answers.items():
+        head = "" if alone else f"{name}: "
+        if not len(answer.cells):
+            click.echo(f"{head}no critical width: no trial has an outcome, and none is pending")
+        click.echo(f"{head}{answer.verdict}")
     cells = _table(answers).drop(columns=["store"] if alone else ["rule"], errors="ignore")
     if len(cells):
-        click.echo(_legible(_merged(cells)).to_string(index=False))
-    for name, answer in answers.items():
-        if not len(answer.cells):
-            head = "" if alone else f"{name}: "
-            click.echo(f"{head}no critical width: no trial has an outcome, and none is pending")
-    click.echo("\nlaws, by AICc")
+        click.echo("\n" + frame_text(_legible(_merged(cells)), list(cells).index("outcome")))
     laws = joined_laws(answers)
     if len(laws):
         shown = _legible(_compact(laws))
-        click.echo((shown.drop(columns="store") if alone else shown).to_string(index=False))
-    for name, answer in answers.items():
-        click.echo(answer.verdict if alone else f"{name}: {answer.verdict}")
-    if len(laws) and laws["delta_aicc"].notna().any():
-        click.echo(rule_of_words())
+        shown = shown.drop(columns="store") if alone else shown
+        click.echo("\nlaws, by AICc\n" + frame_text(shown, list(shown).index("formula") + 1))
+        if laws["delta_aicc"].notna().any():
+            click.echo("\n" + rule_of_words())
 
 
 def _legible(frame: pd.DataFrame) -> pd.DataFrame:
@@ -192,7 +238,10 @@ def _legible(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _merged(cells: pd.DataFrame) -> pd.DataFrame:
-    """Put each interval into the column of its value, with four digits, to fit into a terminal."""
+    """Put each interval into the column of its value, with four digits, the answer first.
+
+    Columns in which no cell has a value are left out.
+    """
     shown = cells.copy()
     for name in [name for name in CELL_COLUMNS if name in cells and cells[name].dtype.kind == "f"]:
         shown[name] = [_short(value) for value in cells[name]]
@@ -200,7 +249,11 @@ def _merged(cells: pd.DataFrame) -> pd.DataFrame:
         ends = zip(shown[name], shown.pop(f"{name}_low"), shown.pop(f"{name}_high"), strict=True)
         shown[name] = ["NaN" if value == "NaN" else f"{value} [{a}, {b}]" for value, a, b in ends]
     shown["bracket_low"] += "-" + shown.pop("bracket_high")
-    return shown.rename(columns={"bracket_low": "bracket"})
+    shown = shown.rename(columns={"bracket_low": "bracket"})
+    known = [name for name in shown if not (shown[name] == "NaN").all() or name == "k50"]
+    first = known[: known.index("outcome")]
+    answer = [name for name in ANSWER if name in known]
+    return shown[[*first, *answer, *(name for name in known if name not in {*first, *answer})]]
 
 
 def _short(value: float) -> str:
@@ -222,7 +275,7 @@ def _compact(laws: pd.DataFrame) -> pd.DataFrame:
     shown["delta AICc"] = laws["delta_aicc"].round(1)
     shown["weight"] = laws["weight"].round(3)
     shown["rms, largest n left out"] = laws["error_largest_n"].round(3)
-    return shown
+    return shown.dropna(axis="columns", how="all")  # of three points no AICc, and so no weight
 
 
 def _exponents(law: pd.Series[Any]) -> str:

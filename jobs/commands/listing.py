@@ -6,17 +6,28 @@ from pathlib import Path
 
 import click
 
-from jobs.options import listing_options
+from jobs.options import SWEEP, listing_options
 from jobs.output.records import Record, print_records
 
 __all__ = ["profile_records", "profiles", "sweeps"]
 
 
 @click.command()
+@click.argument("sweep", type=SWEEP, required=False)
 @listing_options
-def sweeps(form: str | None) -> None:
-    """List the bundled sweeps."""
-    print_records(_sweep_records(), form)
+def sweeps(sweep: str | None, form: str | None) -> None:
+    """List the bundled sweeps.
+
+    With SWEEP, print its file, which is a good start for one of your own.
+    """
+    if sweep is None:
+        print_records(_sweep_records(), form)
+        return
+    if form is not None:
+        raise click.UsageError(f"a sweep is printed as TOML; remove --{form}.")
+    from pipeline.sweep_files.load import load_sweep
+
+    click.echo(load_sweep(sweep).text.rstrip())
 
 
 def _sweep_records() -> list[Record]:

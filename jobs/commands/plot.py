@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from jobs.options import FILE, STORE, success_options
+from jobs.output.files import check_outputs, make_folder, overwrite_option
 from jobs.output.records import naming_options, report_gaps
 
 if TYPE_CHECKING:
@@ -26,12 +27,15 @@ ENDINGS = (*FORMATS, ".pdf")
 @click.argument("store", type=STORE)
 @click.option("--kind", help="Kind of figure.  [default: all that suit the store]")
 @click.option("-o", "--output", type=FILE, help="File, or folder for several.  [default: beside STORE]")
+@overwrite_option
 @success_options
-def plot(store: StorePath, kind: str | None, output: Path | None, success: Success) -> None:
+def plot(
+    store: StorePath, kind: str | None, output: Path | None, overwrite: bool, success: Success
+) -> None:
     """Draw the figures of STORE.
 
     Each figure is written as PNG and SVG. With --kind and -o FILE only one is drawn, in the format of
-    the file's ending.
+    the file's ending. Figures of widthlaw are replaced; any other file only with --overwrite.
     """
     from analysis.figures import kinds_for
     from analysis.stores import load_store
@@ -52,14 +56,19 @@ def plot(store: StorePath, kind: str | None, output: Path | None, success: Succe
             click.echo(f"{store}: no figure: {_why_none_is_done(study, store)}", err=True)
         sys.exit(code)
     with naming_options("plot", store):
-        files = draw_store(study, store, kind, output)
+        files = draw_store(study, store, kind, output, overwrite=overwrite)
     for file in files:
         click.echo(file)
     sys.exit(report_gaps(store, "the figures show what is there"))
 
 
 def draw_store(
-    study: Study, store: StorePath, kind: str | None = None, output: Path | None = None
+    study: Study,
+    store: StorePath,
+    kind: str | None = None,
+    output: Path | None = None,
+    *,
+    overwrite: bool = False,
 ) -> list[Path]:
     """Draw a store and return the files written.
 
@@ -73,6 +82,8 @@ def draw_store(
         A key of `FIGURES`; all that suit the store if None.
     output
         A file (with `kind`), or a folder; the folder of the store if None.
+    overwrite
+        Whether files that widthlaw did not make may be replaced.
     """
     from analysis.figures import FIGURES, kinds_for, save
     from pipeline.errors import CommandError
@@ -87,12 +98,14 @@ def draw_store(
         )
     if not (study.ds.status == Status.DONE).any():
         raise CommandError(f"plot {store}: {_why_none_is_done(study, store)}")
+    names = [kind] if kind else suited
+    files = {name: _files(beside(store), name, output, alone=kind is not None) for name in names}
+    _prepare([file for some in files.values() for file in some], output, overwrite)
     written = []
-    for name in [kind] if kind else suited:
+    for name in names:
         figure = FIGURES[name].draw(study)
-        for file in _files(beside(store), name, output, alone=kind is not None):
+        for file in files[name]:
             try:
-                file.parent.mkdir(parents=True, exist_ok=True)
                 save(figure, file)
             except OSError as error:
                 raise CommandError(
@@ -101,6 +114,14 @@ def draw_store(
                 ) from None
             written.append(file)
     return written
+
+
+def _prepare(files: list[Path], output: Path | None, overwrite: bool) -> None:
+    """Refuse files that may not be written, and make their folder."""
+    folder = files[0].parent
+    if output == folder:
+        make_folder("plot -o", folder)
+    check_outputs("plot -o", files, overwrite)
 
 
 def _why_none_is_done(study: Study, store: StorePath) -> str:

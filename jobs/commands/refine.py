@@ -120,13 +120,18 @@ def refine(
     goal = Goal(target, success, trials)
     first = _look(store, goal)
     records = list(_records(first.states, sweep, target))
+    keys = max((len(state.at) for state in first.states), default=1)
     if dry_run:
-        print_records(records, form)
+        print_records(records, form, keys)
     else:
-        click.echo(aligned(records), err=True)
+        click.echo(aligned(records, keys), err=True)
     if pending:
         click.echo(f"{store}: {pending} trials are pending and run first", err=True)
     _print_cost(store, first.states, sweep)
+    there = _requested(store)
+    if trials is not None and trials <= there:
+        click.echo(f"{store}: holds {there} trials already: --trials {trials} allows no more", err=True)
+    launch.check_workplace(workplace)
     if pending:
         launch.check_memory(sweep, workplace, force)
     require = partial(launch.require_memory, workplace=workplace, force=force)
@@ -135,7 +140,7 @@ def refine(
         return
     with launch.filling(workplace) as fill:
         last = rounds(store, goal, fill, require=require)
-    print_records(list(_records(last.states, stores.stored_sweep(store), target)), form)
+    print_records(list(_records(last.states, stores.stored_sweep(store), target)), form, keys)
     sys.exit(_report(store, last, trials))
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from jobs.options import FILE, STORE, success_options
+from jobs.output.files import check_outputs, overwrite_option
 from jobs.output.records import naming_options, report_gaps
 
 if TYPE_CHECKING:
@@ -25,18 +26,22 @@ __all__ = ["report", "report_stores", "save_report"]
 @click.option(
     "-o", "--output", type=FILE, default=Path("report.html"), show_default=True, help="HTML file."
 )
+@overwrite_option
 @success_options
-def report(stores: Sequence[StorePath], output: Path, success: Success) -> None:
+def report(stores: Sequence[StorePath], output: Path, overwrite: bool, success: Success) -> None:
     """Write a self-contained HTML report on STORES.
 
     The file contains the claims of the paper with verdicts, figures, and numbers with their origin; it
     needs no network. STORES may also be folders of stores. --threshold, --budget and --success apply to
-    the sections on the stores; the claims always use the paper's criteria.
+    the sections on the stores; the claims always use the paper's criteria. A report of widthlaw is
+    replaced; any other file only with --overwrite.
     """
-    sys.exit(report_stores(stores, success, output))
+    sys.exit(report_stores(stores, success, output, overwrite=overwrite))
 
 
-def report_stores(given: Sequence[StorePath], success: Success, output: Path) -> int:
+def report_stores(
+    given: Sequence[StorePath], success: Success, output: Path, *, overwrite: bool = False
+) -> int:
     """Write the report of stores and print its path; return the exit status.
 
     Parameters
@@ -47,6 +52,8 @@ def report_stores(given: Sequence[StorePath], success: Success, output: Path) ->
         The success of a trial.
     output
         The file.
+    overwrite
+        Whether a file that widthlaw did not make may be replaced.
 
     Raises
     ------
@@ -62,6 +69,7 @@ def report_stores(given: Sequence[StorePath], success: Success, output: Path) ->
     stores = list(dict.fromkeys(store for where in given for store in _stores_in(where)))
     if output.is_dir() or output.suffix.lower() not in (".html", ".htm"):
         raise InputError(f"report -o {output}: expected a file that ends with .html")
+    check_outputs("report -o", [output], overwrite)
     studies = {}
     for store in stores:
         study = Study(load_store(store), success)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jobs.options import FILE, force_option, worker_options
+from jobs.output.files import check_outputs, make_folder, overwrite_option
 from jobs.output.spreadsheet import write_rows
 
 if TYPE_CHECKING:
@@ -48,12 +49,16 @@ FULL_FACTOR = 5
     "-o", "--output", type=FILE, default=Path("reproduction"), show_default=True, help="Folder."
 )
 @click.option("--full", is_flag=True, help="Run five times the seeds, in about five times the time.")
+@overwrite_option
 @worker_options
 @force_option
-def reproduce(output: Path, full: bool, workplace: dict[str, Any], force: bool) -> None:
+def reproduce(
+    output: Path, full: bool, overwrite: bool, workplace: dict[str, Any], force: bool
+) -> None:
     """Run all sweeps of the paper, and compare them with its claims.
 
-    The folder gets a store and figures for each sweep, claims.csv and report.html.
+    The folder gets a store and figures for each sweep, claims.csv and report.html. The same command
+    again replaces them.
     """
     from analysis.claims import claims
     from analysis.scaling import distinguishable, fit_laws, rule_of_words
@@ -66,6 +71,9 @@ def reproduce(output: Path, full: bool, workplace: dict[str, Any], force: bool) 
     began = time.perf_counter()
     sweeps = [_sweep(name, full) for name in PAPER]
     stores = {sweep.name: output / f"{sweep.name}.zarr" for sweep in sweeps}
+    make_folder("reproduce -o", output)
+    own = any(store.exists() for store in stores.values())
+    check_outputs("reproduce -o", [output / "claims.csv", output / "report.html"], overwrite or own)
     for sweep in sweeps:
         launch.is_complete(sweep, stores[sweep.name])
     launch.check_memory(max(sweeps, key=worker_memory), workplace, force)
@@ -75,7 +83,10 @@ def reproduce(output: Path, full: bool, workplace: dict[str, Any], force: bool) 
             for sweep in sweeps
         ]
     studies = {name: Study(load_store(store)) for name, store in stores.items()}
-    drawn = {name: draw_store(study, stores[name], output=output) for name, study in studies.items()}
+    drawn = {
+        name: draw_store(study, stores[name], output=output, overwrite=True)
+        for name, study in studies.items()
+    }
     pictures = [file for files in drawn.values() for file in files]
     click.echo("stores\n" + "\n".join(f"  {store}" for store in stores.values()))
     click.echo("pictures\n" + "\n".join(f"  {file}" for file in pictures) + "\n")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from jobs.options import STORE, force_option, worker_options
+from jobs.options import STORE, SWEEP, force_option, worker_options
 from jobs.output.records import Record, print_records
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ __all__ = ["plan_records", "run"]
 
 
 @click.command()
-@click.argument("sweep")
+@click.argument("sweep", type=SWEEP)
 @click.option("-o", "--output", "store", type=STORE, help="Store.  [default: NAME.zarr]")
 @worker_options
 @click.option("--retry-failed", is_flag=True, help="Compute failed trials again.")
@@ -40,6 +40,7 @@ def run(
 
     loaded, default = launch.loaded_sweep(sweep)
     path = store or default
+    launch.check_workplace(workplace)
     if dry_run:
         print_records(plan_records(loaded, path, retry_failed), None)
         launch.check_memory(loaded, workplace, force)

@@ -1,8 +1,9 @@
-"""`widthlaw status`: the progress of a store, and the run that fills it."""
+"""`widthlaw status`: the progress of stores, and the runs that fill them."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -16,21 +17,63 @@ if TYPE_CHECKING:
 __all__ = ["status"]
 
 
+NO_RUN = "-"
+"""The run of a store that no run fills, and whose last one did not end early."""
+
+
 @click.command()
-@click.argument("store", type=STORE)
+@click.argument("stores", type=STORE, nargs=-1, required=True)
 @listing_options
-def status(store: StorePath, form: str | None) -> None:
-    """Show how many trials of STORE are done, failed and pending."""
+def status(stores: Sequence[StorePath], form: str | None) -> None:
+    """Show how many trials of STORES are done, failed and pending.
+
+    A run in progress has a column of its own, as has the reason why the last one ended early.
+    """
     from pipeline.store import lease
     from pipeline.store.location import locate
 
-    print_records(_status_records(store), form)
-    held = lease.read(locate(store)) is not None
-    sys.exit(report_gaps(store, "a run is in progress" if held else f"`widthlaw run {store}` resumes"))
+    records = _aligned([_status_record(path) for path in stores])
+    if form is None and all(record["run"] == NO_RUN for record in records):
+        for record in records:
+            del record["run"]
+    print_records(records, form)
+    codes = []
+    for path in stores:
+        held = lease.read(locate(path)) is not None
+        then = "a run is in progress" if held else f"`widthlaw run {path}` resumes"
+        codes.append(report_gaps(path, then))
+    sys.exit(max(codes))
 
 
-def _status_records(path: StorePath) -> list[Record]:
-    """Return one record: trials by status, the estimated time left, and the run in progress."""
+def _aligned(records: list[Record]) -> list[Record]:
+    """Give all records the same keys, in the same order: some stores alone have damaged trials."""
+    names = [name for name in OPTIONAL if any(name in record for record in records)]
+    return [
+        {name: record.get(name, 0) for name in ORDER if name in record or name in names}
+        for record in records
+    ]
+
+
+ORDER = (
+    "store",
+    "name",
+    "experiment",
+    "trials",
+    "done",
+    "failed",
+    "diverged",
+    "pending",
+    "damaged",
+    "not requested",
+    "core-seconds left",
+    "run",
+)
+OPTIONAL = ("damaged", "not requested")
+"""All columns in their order, and those that only some stores have."""
+
+
+def _status_record(path: StorePath) -> Record:
+    """Return trials by status, the estimated time left, and the run in progress."""
     from jobs.cluster.run_folder import run_message
     from pipeline.store import Store, check_store
     from pipeline.store.location import normal
@@ -40,7 +83,7 @@ def _status_records(path: StorePath) -> list[Record]:
     found = Store(path).counts()
     requested = requested_trials(found)
     share = found["pending"] / requested if requested else 0.0
-    record = {
+    return {
         "store": str(path),
         "name": attributes["name"],
         "experiment": attributes["experiment"],
@@ -51,4 +94,3 @@ def _status_records(path: StorePath) -> list[Record]:
         "core-seconds left": round(share * attributes["estimated_seconds"], 1),
         "run": run_message(normal(path), found["pending"]),
     }
-    return [record]

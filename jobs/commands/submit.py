@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jobs.options import STORE, force_option
+from jobs.options import PROFILE, STORE, SWEEP, force_option
 from jobs.output.records import print_records
 
 if TYPE_CHECKING:
@@ -18,9 +18,11 @@ __all__ = ["cancel", "submit"]
 
 
 @click.command()
-@click.argument("sweep")
+@click.argument("sweep", type=SWEEP)
 @click.option(
     "--profile",
+    type=PROFILE,
+    metavar="PROFILE",
     required=True,
     help="Cluster: the name of a profile (`widthlaw profiles`) or a .toml file.",
 )

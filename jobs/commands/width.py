@@ -20,7 +20,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jobs.commands.refine import Goal, allocation_status, refuse_bucket, rounds
-from jobs.options import FILE, SHARE, STORE, force_option, listing_options, worker_options
+from jobs.options import (
+    FILE,
+    SHARE,
+    STORE,
+    complete_activation,
+    force_option,
+    listing_options,
+    worker_options,
+)
+from jobs.output.files import check_outputs, overwrite_option
 from jobs.output.records import FAILED, Record, print_records
 
 if TYPE_CHECKING:
@@ -50,7 +59,13 @@ ENDINGS = (".png", ".svg", ".pdf")
     "--columns", metavar="A,B,...", help="Read these columns only: their names, or numbers from 0."
 )
 @click.option("--drop", metavar="A,B,...", help="Leave these columns out, such as labels.")
-@click.option("--activation", default="relu", show_default=True, help="Activation of the hidden units.")
+@click.option(
+    "--activation",
+    default="relu",
+    show_default=True,
+    help="Activation of the hidden units.",
+    shell_complete=complete_activation,
+)
 @click.option(
     "--to",
     "target",
@@ -72,6 +87,7 @@ ENDINGS = (".png", ".svg", ".pdf")
 @click.option(
     "--store", type=STORE, help="Keep the trials here, and resume from them.  [default: not kept]"
 )
+@overwrite_option
 @worker_options
 @force_option
 @listing_options
@@ -84,6 +100,7 @@ def width(
     target: float,
     threshold: float | None,
     picture: Path | None,
+    overwrite: bool,
     store: StorePath | None,
     workplace: dict[str, Any],
     force: bool,
@@ -120,6 +137,8 @@ def width(
 
     if picture is not None and picture.suffix not in ENDINGS:
         raise InputError(f"width -o {picture}: expected an ending of {', '.join(ENDINGS)}")
+    if picture is not None:
+        check_outputs("width -o", [picture], overwrite)
     if store is not None:
         refuse_bucket(store, "give a path in a folder")
     rows = OwnRows(data, n, activation, *map(_names, (columns, drop)))

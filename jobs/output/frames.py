@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import json
 import sys
-import uuid
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+import click
+
+from jobs.output.files import check_outputs, draft_of
 from jobs.output.records import plain
 from jobs.output.spreadsheet import write_frame
+from jobs.output.tables import blocks, column_widths, frame_text, terminal_width
 from pipeline.errors import InputError, installing
 
 if TYPE_CHECKING:
@@ -25,63 +27,69 @@ __all__ = ["by_column", "check_output", "print_rows", "split_list", "write_rows"
 Frames = Iterable["pd.DataFrame"]
 
 
-def print_rows(frames: Frames, form: str | None) -> None:
-    """Print rows as text, CSV or JSON."""
-    _STREAMS[form](frames, sys.stdout)
+def print_rows(frames: Frames, form: str | None, keys: int, *, cut: bool = False) -> None:
+    """Print rows as text, CSV or JSON.
+
+    Parameters
+    ----------
+    frames
+        The rows.
+    form
+        "csv", "json", or None for text.
+    keys
+        Number of columns that identify a row; they stand in every block of a text that is too wide
+        for the terminal.
+    cut
+        Whether a text that is too wide loses columns instead; a line on stderr names them.
+    """
+    if form is None:
+        _text(_cut(frames, keys) if cut else frames, sys.stdout, keys)
+    else:
+        _STREAMS[form](frames, sys.stdout)
     sys.stdout.flush()  # a closed pipe raises here, not when Python exits
 
 
-def check_output(file: Path) -> None:
+def check_output(where: str, file: Path, overwrite: bool) -> None:
     """Refuse a file that rows cannot be written to, before any are read.
+
+    Parameters
+    ----------
+    where, file, overwrite
+        As for `check_outputs`.
 
     Raises
     ------
     InputError
-        The ending is unknown, the path is a folder, or a library is missing.
+        The ending is unknown, the path is a folder, a library is missing, or `check_outputs`
+        refuses the file.
     """
     if file.suffix not in ENDINGS:
-        raise InputError(f"-o {file}: unknown ending; expected one of {', '.join(ENDINGS)}")
+        raise InputError(f"{where} {file}: unknown ending; expected one of {', '.join(ENDINGS)}")
     if file.is_dir():
-        raise InputError(f"-o {file}: is a folder; give the name of a file")
+        raise InputError(f"{where} {file}: is a folder; give the name of a file")
+    check_outputs(where, [file], overwrite)
     if file.suffix == ".parquet":
         try:
             import pyarrow.parquet  # noqa: F401
         except ImportError:
             raise InputError(
-                f"-o {file}: Parquet needs pyarrow, which is not installed: "
+                f"{where} {file}: Parquet needs pyarrow, which is not installed: "
                 f"{installing('parquet')}; or give a .csv or .json file"
             ) from None
 
 
-def write_rows(frames: Frames, file: Path) -> None:
+def write_rows(frames: Frames, file: Path, where: str = "-o") -> None:
     """Write rows to a file in the format of its ending; an existing file is replaced at the end.
+
+    `where` names the option in messages.
 
     Raises
     ------
     InputError
         The file cannot be written.
     """
-    with _beside(file) as draft:
+    with draft_of(where, file) as draft:
         ENDINGS[file.suffix](frames, draft)
-
-
-@contextmanager
-def _beside(file: Path) -> Iterator[Path]:
-    """Yield a temporary path; its file replaces `file` on success, and is removed otherwise."""
-    draft = file.with_name(f".{file.name}.{uuid.uuid4().hex[:8]}.partial")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        draft.touch()
-    except OSError as error:
-        raise InputError(
-            f"-o {file}: cannot be written ({error.strerror or error}); "
-            "give a file in a writable folder"
-        ) from None
-    try:
-        yield draft
-        draft.replace(file)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def by_column(frame: pd.DataFrame, keys: int) -> pd.DataFrame:
@@ -130,21 +138,58 @@ def split_list(text: str | None) -> list[str] | None:
 # ---- formats; all frames have the same columns, and the first may be empty
 
 
-def _text(frames: Frames, stream: IO[str]) -> None:
+def _text(frames: Frames, stream: IO[str], keys: int) -> None:
     """Write a table; later frames get the column widths of the first."""
     first, spaces = None, None
     for frame in frames:
         if not len(frame):
             stream.write("(no trial)\n")
             return
-        if first is not None and spaces is None:
-            spaces = {name: _width(first[[name]]) for name in first}
-        stream.write(frame.to_string(index=False, header=first is None, col_space=spaces) + "\n")
-        first = frame if first is None else first
+        if first is None:
+            stream.write(frame_text(frame, keys) + "\n")
+            first = frame
+            continue
+        spaces = spaces or dict(zip(first, column_widths(first), strict=True))
+        for part in blocks(list(spaces.values()), keys, 1, terminal_width()):
+            names = [frame.columns[index] for index in part]
+            own = [spaces[name] for name in names]
+            stream.write(frame[names].to_string(index=False, header=False, col_space=own) + "\n")
 
 
-def _width(column: pd.DataFrame) -> int:
-    return max(map(len, column.to_string(index=False).splitlines()))
+def _cut(frames: Frames, keys: int) -> Frames:
+    """Leave out columns of all frames if the first is too wide for the terminal."""
+    shown: list[str] | None = None
+    for frame in frames:
+        if shown is None:
+            shown = _fitting(frame, keys)
+        yield frame[shown]
+
+
+def _fitting(frame: pd.DataFrame, keys: int) -> list[str]:
+    """Return the columns that fit into the terminal, and name the others on stderr.
+
+    A column of blanks goes first, then the times, then the last ones but the status.
+    """
+    room = terminal_width()
+    names = [str(name) for name in frame]
+    if room is None or not len(frame):
+        return names
+    widths = dict(zip(names, column_widths(frame), strict=True))
+    blank = [name for name in names if (frame[name] == "").all()]
+    others = [name for name in reversed(names[keys:]) if name != "status"]
+    order = dict.fromkeys([*blank, *(name for name in others if name == "seconds"), *others])
+    left = []
+    for name in order:
+        if sum(widths.values()) + len(widths) - 1 <= room:
+            break
+        left.append(name)
+        del widths[name]
+    if left:
+        words = ", ".join(name for name in names if name in left)
+        click.echo(
+            f"the terminal is too narrow for {words}; --columns selects, --csv has all", err=True
+        )
+    return list(widths)
 
 
 def _csv(frames: Frames, stream: IO[str]) -> None:
@@ -186,8 +231,7 @@ def _arrow_type(pa: Any, column: pd.Series[Any]) -> Any:
     return known.get(column.dtype.kind, pa.string())
 
 
-_STREAMS: dict[str | None, Callable[[Frames, IO[str]], None]] = {
-    None: _text,
+_STREAMS: dict[str, Callable[[Frames, IO[str]], None]] = {
     "csv": _csv,
     "json": _json,
 }

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jobs.output.spreadsheet import write_rows
+from jobs.output.tables import blocks, terminal_width
 from pipeline.printable import one_line
 
 if TYPE_CHECKING:
@@ -47,19 +49,22 @@ FAILED = 1
 INCOMPLETE = 3
 """Exit statuses of a store with failed trials, and of one with pending trials."""
 
+SHORTEST = 20
+"""The fewest letters of a line to which a text is wrapped."""
+
 OPTIONS = {"budgets": "budget"}
 """Options whose name differs from that of the parameter in `analysis`."""
 
 
-def print_records(records: list[Record], form: str | None) -> None:
-    """Print records with the same keys, as text, CSV or JSON."""
+def print_records(records: list[Record], form: str | None, keys: int = 1) -> None:
+    """Print records with the same keys, as text, CSV or JSON; the first `keys` identify a record."""
     if form == "json":
         click.echo(json_text([{k: _strict(v, "inf") for k, v in record.items()} for record in records]))
     elif form == "csv":
         columns = list(records[0]) if records else []
         write_rows(columns, (record.values() for record in records), sys.stdout)
     else:
-        click.echo(aligned(records))
+        click.echo(aligned(records, keys))
 
 
 def json_text(value: object) -> str:
@@ -67,8 +72,11 @@ def json_text(value: object) -> str:
     return json.dumps(value, indent=2, allow_nan=False)
 
 
-def aligned(records: list[Record]) -> str:
-    """Return records as a table of text with aligned columns, numbers to the right."""
+def aligned(records: list[Record], keys: int = 1) -> str:
+    """Return records as a table of text with aligned columns, numbers to the right.
+
+    On a terminal that is too narrow the table is cut into blocks that start with `keys` columns.
+    """
     if not records:
         return "(nothing)"
     columns = [[name, *(_text(record[name]) for record in records)] for name in records[0]]
@@ -80,7 +88,21 @@ def aligned(records: list[Record]) -> str:
         ]
         for column, right in zip(columns, numeric, strict=True)
     ]
-    return "\n".join("  ".join(row).rstrip() for row in zip(*sides, strict=True))
+    room = terminal_width()
+    parts = blocks([len(side[0]) for side in sides], keys, 2, room)
+    return "\n\n".join(
+        "\n".join(_line(row, room) for row in zip(*(sides[i] for i in part), strict=True))
+        for part in parts
+    )
+
+
+def _line(cells: Sequence[str], room: int | None) -> str:
+    """Return a row of a table; a text at its end that is too long for the terminal is wrapped."""
+    line = "  ".join(cells).rstrip()
+    start = len(line) - len(cells[-1].rstrip())
+    if room is None or len(line) <= room or room - start < SHORTEST:
+        return line
+    return line[:start] + f"\n{' ' * start}".join(textwrap.wrap(line[start:], room - start))
 
 
 def _text(value: object) -> str:

@@ -122,7 +122,7 @@ def damage_as(error_type: type[StoreDamaged], location: Location, name: str) -> 
     except StoreError:  # names the store already
         raise
     except (FileNotFoundError, KeyError, TypeError, ValueError, RuntimeError, MemoryError) as error:
-        what = (str(error).splitlines() or [type(error).__name__])[0]
+        what = (str(error).splitlines() or ["it cannot be decoded"])[0]
         raise error_type(location.name, name, what) from None
 
 

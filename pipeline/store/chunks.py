@@ -266,7 +266,7 @@ class Coder:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+    return (str(error).splitlines() or ["it cannot be decoded"])[0]
 
 
 def chunk_index(key: str) -> tuple[int, ...]:

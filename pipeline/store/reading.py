@@ -9,8 +9,8 @@ from pipeline.errors import StoreDamaged, StoreError, SweepError
 from pipeline.experiments import variables
 from pipeline.store.arrays import read_array, root_of
 from pipeline.store.differences import differences
-from pipeline.store.location import StorePath, locate
-from pipeline.store.names import MESSAGE, STATUS
+from pipeline.store.location import StorePath, is_url, locate
+from pipeline.store.names import MESSAGE, ROOT, STATUS
 from pipeline.store.template import FORMAT, FORMAT_VERSION, coordinates, extents_of
 from pipeline.sweep import Sweep
 
@@ -62,12 +62,9 @@ def check_store(path: StorePath) -> dict[str, Any]:
     try:
         attributes: dict[str, Any] = root_of(location)["attributes"]
     except StoreDamaged as error:
-        raise StoreError(
-            f"store {path}: holds no Zarr v3 group ({error.array}: {error.what}); "
-            "give the path of a store that `widthlaw run` made, or a new path"
-        ) from None
+        raise _no_store(path, error) from None
     if attributes.get("format") != FORMAT:
-        raise StoreError(f"store {path}: a Zarr group that widthlaw did not make; give another path")
+        raise StoreError(f"store {path}: holds data of another program; give another path")
     version = attributes.get("format_version")
     if type(version) is not int or version not in READABLE:
         raise StoreError(
@@ -86,6 +83,20 @@ def check_store(path: StorePath) -> dict[str, Any]:
             "run the sweep into a new path, or restore it from a backup"
         )
     return attributes
+
+
+def _no_store(path: StorePath, error: StoreDamaged) -> StoreError:
+    """Return the error for a path at which there is something else than a store."""
+    repair = "give the path of a store that `widthlaw run` made, or a new path"
+    if not is_url(path) and Path(path).is_file():
+        if Path(path).suffix == ".toml":
+            return StoreError(
+                f"store {path}: is a sweep, not a store; `widthlaw run {path}` fills its store"
+            )
+        return StoreError(f"store {path}: is a file, not a store; {repair}")
+    missing = locate(path).peek(ROOT) is None
+    what = f"it has no {ROOT}" if missing else f"{error.array}: {error.what}"
+    return StoreError(f"store {path}: holds no store ({what}); {repair}")
 
 
 def _writer(attributes: dict[str, Any]) -> object:

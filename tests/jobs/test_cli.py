@@ -13,12 +13,14 @@ from importlib import import_module
 
 import psutil
 import pytest
+from click.testing import CliRunner
 
 import jobs.commands
 import pipeline
-from jobs.cli import COMMANDS
+from jobs.cli import COMMANDS, main
 from pipeline import store
 from pipeline.execution.compute import compute_block
+from pipeline.sweep_files.load import parse_sweep
 
 from ..waiting import PATIENCE
 
@@ -131,7 +133,7 @@ def test_an_incomplete_store_exits_with_three(widthlaw, make_sweep, tmp_path) ->
     ("line", "message"),
     [
         (("run", "teorem2"), "did you mean 'theorem2'"),
-        (("run", "tiny", "-o", "{tmp}/folder"), "holds no Zarr v3 group"),
+        (("run", "tiny", "-o", "{tmp}/folder"), "holds no store"),
         (("status", "{tmp}/nothing.zarr"), "not found"),
         (("query", "{tmp}/small.zarr", "sigma_mim > 0"), "sigma_min"),
         (
@@ -160,6 +162,112 @@ def test_wrong_input_exits_with_two_and_a_reason(widthlaw, make_sweep, tmp_path,
     assert result.returncode == 2, result.stderr
     assert message.replace("{tmp}", str(tmp_path)) in result.stderr
     assert "Traceback" not in result.stderr
+
+
+FOREIGN = {
+    "a.toml": "is a sweep, not a store; `widthlaw run {path}` fills its store",
+    "a.txt": "is a file, not a store",
+    "empty": "holds no store (it has no zarr.json)",
+    "array": "holds no store (zarr.json: it does not describe a group",
+}
+ON_STORES = [
+    ["status"],
+    ["query"],
+    ["fit"],
+    ["refine", "--to", "5%"],
+    ["plot"],
+    ["verify"],
+    ["extend", "--seeds", "3"],
+    ["cancel"],
+    ["merge", "-o", "b.zarr", "tiny.zarr"],
+    ["run", "tiny", "-o"],
+]
+
+
+@pytest.mark.parametrize("line", ON_STORES, ids=lambda line: line[0])
+def test_what_is_no_store_is_told_in_one_line_as_what_it_is(
+    line, make_sweep, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.toml").write_text('name = "a"')
+    (tmp_path / "a.txt").write_text("text")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "array").mkdir()
+    (tmp_path / "array" / "zarr.json").write_text('{"zarr_format": 3, "node_type": "array"}')
+    store.create(tmp_path / "tiny.zarr", make_sweep())
+    for name, message in FOREIGN.items():
+        path = tmp_path / name
+        result = CliRunner().invoke(main, [*line, str(path)])
+        assert result.exit_code == 2, (name, result.stderr)
+        assert f"store {path}: {message.format(path=path)}" in result.stderr
+        assert len(result.stderr.splitlines()) == 1
+        assert "Error" not in result.stderr
+
+
+def test_a_folder_that_may_not_be_entered_is_told_with_the_permission(command, tmp_path) -> None:
+    """The administrator may enter every folder, so this right is taken from the command."""
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o600)
+    line = [command, "run", "tiny", "-o", str(closed / "a.zarr")]
+    if os.geteuid() == 0:
+        if shutil.which("setpriv") is None:
+            pytest.skip("only setpriv takes a right from the administrator")
+        line = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", *line]
+    result = subprocess.run(line, capture_output=True, text=True)
+    assert result.returncode == 2
+    assert result.stderr == (
+        f"widthlaw: {closed}/a.zarr: permission denied; you need the permission to use it and to enter "
+        "the folders above it\n"
+    )
+
+
+def test_a_profile_is_checked_even_where_nothing_is_left_to_run(complete, tmp_path) -> None:
+    done = CliRunner().invoke(main, ["run", str(complete), "--profile", "slurmm"])
+    assert done.exit_code == 2
+    assert "no such profile (did you mean 'slurm'?)" in done.stderr
+    dry = ["refine", str(complete), "--to", "50%", "--dry-run", "--profile", "slurm"]
+    result = CliRunner().invoke(main, dry)
+    assert result.exit_code == 2
+    assert "slurm runs jobs: `widthlaw submit" in result.stderr
+
+
+def test_a_limit_below_what_is_there_is_told(complete) -> None:
+    line = ["refine", str(complete), "--to", "1%", "--dry-run", "--trials", "7"]
+    result = CliRunner().invoke(main, line)
+    assert result.exit_code == 0
+    assert f"{complete}: holds 300 trials already: --trials 7 allows no more\n" in result.stderr
+
+
+def test_a_bundled_sweep_is_printed_as_its_file() -> None:
+    result = CliRunner().invoke(main, ["sweeps", "tiny"])
+    assert result.exit_code == 0
+    assert parse_sweep(result.stdout) == pipeline.load_sweep("tiny")
+    assert "did you mean 'tiny'" in CliRunner().invoke(main, ["sweeps", "tinny"]).stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ("run theorem2", ["plain,theorem2", "plain,theorem2-proof"]),
+        ("sweeps ti", ["plain,tiny"]),
+        ("run --profile ls", ["plain,lsf"]),
+        ("fit --link p", ["plain,probit"]),
+        ("fit --interval s", ["plain,seeds"]),
+        ("width --activation soft", ["plain,softplus"]),
+        ("status t", ["dir,t"]),
+    ],
+)
+def test_a_shell_completes_values(command, tmp_path, words, found) -> None:
+    line = ["widthlaw", *words.split()]
+    asked = {"COMP_WORDS": " ".join(line), "COMP_CWORD": str(len(line) - 1)}
+    result = subprocess.run(
+        [command],
+        env=os.environ | asked | {"_WIDTHLAW_COMPLETE": "bash_complete"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert sorted(result.stdout.split()) == sorted(found), result.stderr
 
 
 @pytest.mark.parametrize("position", [0, 1, 2])

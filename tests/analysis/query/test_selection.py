@@ -8,6 +8,7 @@ import pytest
 import pipeline
 from analysis import open_store, select
 from analysis.expressions import QueryError, evaluate
+from pipeline.trial_status import Status
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +83,66 @@ def test_what_is_the_same_throughout_is_no_axis(store) -> None:
 def test_anything_but_an_expression_is_refused(store, hostile: str) -> None:
     with pytest.raises(QueryError):
         select(store, hostile)
+
+
+@pytest.mark.parametrize(
+    ("text", "advice"),
+    [
+        ("n = 6", "column 3: = is not part of the language; == compares, as in 'n == 100'"),
+        ("n := 6", "column 3: := is not .* == compares"),
+        ("n == 6 & d == 3", "column 8: & is not .* write and"),
+        ("n == 6 && d == 3", "column 8: && is not .* write and"),
+        ("n == 6 | d == 3", "column 8: .* write or"),
+        ("n^2 > 3", r"column 2: .* write \*\* for a power"),
+        ("n == 6 AND d == 3", "column 8: AND is not .* write and, in small letters"),
+        ("NOT n == 6", "column 1: NOT is not .* write not"),
+        ("!(n == 6)", "column 1: ! is not .* write not"),
+        ("~(n == 6)", "column 1: ~ is not .* write not"),
+        ("n is 6", "column 3: is is not .* write =="),
+        ("n <> 6", "column 3: <> is not .* write !="),
+        ("n => 6", "column 3: => is not .* write >="),
+        ("n ≥ 6", "column 3: ≥ is not .* write >="),
+        ("n % 2 == 0", "column 3: % is not .* there are no remainders"),
+        ("n == 6;", "column 7: ; is not .* with and"),
+        ("(n == 6", r"column 1 of .*: the bracket \( is not closed"),
+        ("n == 6)", r"column 7 of .*: the bracket \) closes none"),
+        ("status == 'done", "column 11 of .*: the quote ' is not closed"),
+        ("n 6", "column 3 of 'n 6': '6' does not fit here"),
+        ("n in 6", r"column 6: '6' is not a list of values; write one as in 'n in \[100, 200\]'"),
+        ("sum(n) > 3", "unknown function 'sum'; the functions are abs, .* --stat"),
+        ("n if d else k", "'n if d else k' is not part of the query language"),
+        ("a.b > 1", "'a.b' is not part of the query language"),
+    ],
+)
+def test_words_of_other_languages_are_told_what_to_write_instead(store, text, advice) -> None:
+    with pytest.raises(QueryError, match=advice):
+        select(store, text)
+
+
+def test_signs_of_other_languages_are_text_between_quotes(store) -> None:
+    assert len(select(store, "message == 'a & b = c | (AND ^'")) == 0
+
+
+def test_a_value_may_be_one_of_a_list(store) -> None:
+    either = select(store, "k == 9 or k == 12")
+    assert select(store, "n in [6, 12] and k in (9, 12)").equals(either)
+    assert set(select(store, "d not in [3]")["d"]) == {5}
+    assert len(select(store, "status in ['done', 'failed']")) == store.status.size
+    with pytest.raises(QueryError, match=r"never 'failled' \(did you mean 'failed'"):
+        select(store, "status in ['done', 'failled']")
+    with pytest.raises(QueryError, match="compares text with a number"):
+        select(store, "n in ['6']")
+
+
+@pytest.mark.parametrize("status", [Status.EXCLUDED, Status.NOT_REQUESTED])
+def test_trials_that_were_not_requested_are_listed_by_their_status_only(store, status) -> None:
+    some = store.status.where(store.seed < 6, int(status)).astype("int8")
+    marked = store.assign(status=some.assign_attrs(store.status.attrs))
+    hidden = int((some == status).sum())
+    assert len(select(marked)) == store.status.size - hidden
+    assert len(select(marked, f"status == '{status.word}'")) == hidden
+    assert len(select(marked, f"n == 6 and status in ['{status.word}']")) == hidden // 2
+    assert len(select(marked, "status != 'done'")) == 0
 
 
 @pytest.mark.parametrize("text", ["n ==", "n >= 6 and", "not", "n ==\n", "(n\n== 6) and"])

@@ -8,6 +8,7 @@ import json
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 from click.testing import CliRunner
 
@@ -33,17 +34,19 @@ def test_a_fit_of_a_half_filled_store_uses_what_is_there_and_exits_with_three(wi
 def test_stores_are_fitted_into_one_table_of_cells_and_one_of_laws(complete, tanh) -> None:
     result = fit(complete, tanh)
     assert result.exit_code == 0
-    heads, cells, laws = (part.splitlines() for part in _parted(result.stdout))
-    assert [line.split(":")[0] for line in heads] == ["complete", "tanh"]
+    heads, cells, laws = (part.splitlines() for part in result.stdout.split("\n\n"))
+    assert [line.split(":")[0] for line in heads] == ["complete", "tanh"] * 2
+    assert all(": critical widths at " in line for line in heads[:2])
+    assert heads[2].startswith("complete: 3 points")
+    assert heads[3].startswith("tanh: got ")
+    assert laws.pop(0) == "laws, by AICc"
     assert cells[0].split()[:5] == ["store", "activation", "d", "n", "outcome"]
     assert [line.split()[:4] for line in cells[1:]] == [
         *(["complete", "relu", "4", n] for n in ("8", "12", "16")),
         *(["tanh", "tanh", "4", n] for n in ("8", "12")),
     ]
     assert laws[0].split()[:2] == ["store", "formula"]
-    assert {line.split()[0] for line in laws[1:-2]} == {"complete"}
-    assert laws[-2].startswith("complete: 3 points")
-    assert laws[-1].startswith("tanh: got ")
+    assert {line.split()[0] for line in laws[1:]} == {"complete"}
 
 
 def test_the_rule_of_the_words_is_printed_where_laws_are_ranked(make_sweep, tmp_path) -> None:
@@ -56,12 +59,36 @@ def test_the_rule_of_the_words_is_printed_where_laws_are_ranked(make_sweep, tmp_
     assert "They exclude" not in told
 
 
-def _parted(text: str) -> tuple[str, str, str]:
-    """The lines that say what success is, the table of cells, and the laws."""
-    above, laws = text.split("\n\nlaws, by AICc\n")
-    lines = above.splitlines()
-    heads = [line for line in lines if ": critical widths at " in line]
-    return "\n".join(heads), "\n".join(lines[len(heads) :]), laws
+def test_columns_without_a_value_are_left_out_of_the_text(complete, beyond) -> None:
+    """Three points have no AICc, and descent has no predicted edge."""
+    laws = fit(complete).stdout.split("laws, by AICc\n")[1].splitlines()[0]
+    assert "rms" in laws
+    assert "AICc" not in laws
+    assert "weight" not in laws
+    cells = fit(beyond[0]).stdout.split("\n\n")[1].splitlines()[0].split()
+    assert "k50" in cells
+    assert not {"k_edge", "k_edge_finite", "fit_p"} & set(cells)
+
+
+@pytest.mark.parametrize("ending", ["csv", "json"])
+def test_a_file_has_the_printed_answer(complete, tanh, tmp_path, ending) -> None:
+    for number, stores in enumerate(([complete], [complete, tanh])):
+        file = tmp_path / f"{number}.{ending}"
+        result = fit(*stores, "-o", file)
+        assert (result.exit_code, result.stdout) == (0, f"{file}\n")
+        assert file.read_text() == fit(*stores, f"--{ending}").stdout
+    again = fit(complete, "-o", file)
+    assert again.exit_code == 2
+    assert "replace it with --overwrite" in again.stderr
+    assert fit(complete, "-o", file, "--overwrite").exit_code == 0
+    assert file.read_text() == fit(complete, f"--{ending}").stdout
+
+
+def test_a_parquet_file_has_the_table(complete, tmp_path) -> None:
+    file = tmp_path / "widths.parquet"
+    assert fit(complete, "-o", file).exit_code == 0
+    rows = pd.read_csv(io.StringIO(fit(complete, "--csv").stdout))
+    pd.testing.assert_frame_equal(pd.read_parquet(file), rows, check_dtype=False)
 
 
 def test_stores_as_csv_are_one_table_and_as_json_a_list(complete, tanh) -> None:
@@ -141,7 +168,7 @@ def test_a_transition_beyond_the_widths_has_an_open_bracket(widthlaw, beyond) ->
 
 def test_text_has_each_interval_beside_its_value(complete) -> None:
     rows = csv.DictReader(io.StringIO(fit(complete, "--csv").stdout))
-    lines = fit(complete).stdout.splitlines()[2:5]
+    lines = fit(complete).stdout.split("\n\n")[1].splitlines()[1:]
     for row, line in zip(rows, lines, strict=True):
         value, low, high = (float(row[f"k50{end}"]) for end in ("", "_low", "_high"))
         bracket = "-".join(f"{float(row[f'bracket_{end}']):g}" for end in ("low", "high"))

@@ -46,9 +46,33 @@ def test_all_kinds_that_suit_become_png_and_svg_beside_the_store(study, store) -
     ("ending", "start"), [(".png", b"\x89PNG"), (".svg", b"<?xml"), (".pdf", b"%PDF")]
 )
 def test_one_kind_becomes_the_named_file(study, store, tmp_path, ending, start) -> None:
-    file = tmp_path / "new folder" / f"laws{ending}"
+    file = tmp_path / f"laws{ending}"
     assert draw_store(study, store, "laws", file) == [file]
     assert file.read_bytes().startswith(start)
+    assert draw_store(study, store, "laws", file) == [file]  # its own figure is replaced
+    file.write_bytes(start + b" of somebody else, who knows of widthlaw")
+    with pytest.raises(
+        InputError, match=f"plot -o {file}: the file exists already, and widthlaw did not"
+    ):
+        draw_store(study, store, "laws", file)
+    assert file.read_bytes().startswith(start + b" of somebody else")
+    assert draw_store(study, store, "laws", file, overwrite=True) == [file]
+    assert b"somebody" not in file.read_bytes()
+
+
+def test_no_folder_is_made_but_the_one_that_was_named(study, store, tmp_path) -> None:
+    for kind, output in ((None, "a/b"), ("laws", "a/laws.png"), (None, "a/b/c")):
+        with pytest.raises(InputError, match=f"the folder {(tmp_path / output).parent} does not exist"):
+            draw_store(study, store, kind, tmp_path / output)
+    assert not list(tmp_path.iterdir())
+
+
+def test_one_strange_file_among_several_stops_all(study, store, tmp_path) -> None:
+    strange = tmp_path / "small-ratios.svg"
+    strange.write_text("<svg/>")
+    with pytest.raises(InputError, match=r"small-ratios\.svg: the file exists already"):
+        draw_store(study, store, output=tmp_path)
+    assert list(tmp_path.iterdir()) == [strange]
 
 
 def test_one_kind_in_a_folder_is_png_and_svg(study, store, tmp_path) -> None:

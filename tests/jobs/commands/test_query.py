@@ -12,10 +12,11 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+import zarr
 from click.testing import CliRunner
 
 import pipeline
-from analysis import critical_widths, open_store, select, summarise
+from analysis import critical_widths, frames, open_store, select, summarise
 from jobs.cli import main
 from jobs.output.frames import split_list, write_rows
 from pipeline import store
@@ -69,10 +70,89 @@ def test_without_a_statistic_trials_are_counted(filled) -> None:
     assert ask(filled, "--by", "d", "--limit", 1, "--csv").stdout == "d,trials\n3,48\n"
 
 
+def test_a_repeated_option_adds_to_its_list(filled) -> None:
+    apart = ("--by", "n", "--by", "d", "--columns", "alpha", "--columns", "edge", "--stat", "max")
+    joined = ("--by", "n,d", "--columns", "alpha,edge", "--stat", "max,min")
+    assert ask(filled, *apart, "--stat", "min", "--csv").stdout == ask(filled, *joined, "--csv").stdout
+    columns = ("--columns", "edge", "--columns", "alpha", "--csv", "--limit", 1)
+    assert ask(filled, *columns).stdout.startswith("d,n,width,seed,k,edge,alpha\n")
+
+
+def test_columns_stand_in_the_order_asked(filled) -> None:
+    head = ask(filled, "--columns", "sigma_min,n,k", "--csv", "--limit", 1).stdout.splitlines()[0]
+    assert head == "d,width,seed,sigma_min,n,k"
+
+
+def test_a_condition_may_start_with_a_minus_sign(filled) -> None:
+    plain = ask(filled, "sigma_min > 0.5", "--csv")
+    assert ask(filled, "-sigma_min < -0.5", "--csv").stdout == plain.stdout
+    assert (
+        ask(filled, "--csv", "--limit", 3, "-(sigma_min)<-0.5").stdout
+        == ask(filled, "sigma_min > 0.5", "--csv", "--limit", 3).stdout
+    )
+    assert "No such option '--lmit'" in ask(filled, "--lmit", 3).stderr
+    assert "No such option '-x'" in ask(filled, "-x").stderr
+
+
+def test_rows_are_sorted_before_they_are_limited(filled) -> None:
+    ds = open_store(filled)
+    largest = np.sort(ds.sigma_min.values.ravel())[::-1]
+    line = (filled, "--columns", "sigma_min", "--sort", "-sigma_min", "--json")
+    assert [row["sigma_min"] for row in json.loads(ask(*line, "--limit", 5).stdout)] == [*largest[:5]]
+    assert [row["sigma_min"] for row in json.loads(ask(*line).stdout)] == [*largest]
+    by_two = select(ds, None, ["alpha"], order=["-n", "alpha"])
+    expected = select(ds, None, ["alpha"]).sort_values(
+        ["n", "alpha"], ascending=[False, True], kind="stable", ignore_index=True
+    )
+    pd.testing.assert_frame_equal(by_two, expected)
+    small = pd.concat(frames(ds, None, ["alpha"], 7, 5, order=["-n", "alpha"]), ignore_index=True)
+    pd.testing.assert_frame_equal(small, expected[:7])
+    grouped = (filled, "--by", "n", "--stat", "mean", "--columns", "sigma_min", "--sort", "-mean")
+    rows = json.loads(ask(*grouped, "--json").stdout)
+    assert [row["n"] for row in rows] == [
+        row["n"] for row in sorted(rows, key=lambda row: -row["mean(sigma_min)"])
+    ]
+
+
+def test_a_sum_adds_all_values(filled) -> None:
+    (row,) = json.loads(ask(filled, "n == 6", "--stat", "sum", "--columns", "edge", "--json").stdout)
+    total = float(open_store(filled).edge.sel(n=6).sum())
+    assert row["sum(edge)"] == pytest.approx(total, rel=1e-14)
+
+
+def test_statistics_say_over_what_they_are(filled, make_sweep, tmp_path) -> None:
+    line = ("--stat", "mean", "--columns", "sigma_min", "--by")
+    assert ask(filled, *line, "d,n,k").stderr == f"{filled}: statistics over seed (8 values)\n"
+    assert ask(filled, *line, "d,n,k,seed").stderr == ""
+    assert ask(filled, "d == 3", *line, "n,seed").stderr == (
+        f"{filled}: statistics over width (3 values); this mixes different settings: --by width keeps "
+        "them apart\n"
+    )
+    path = tmp_path / "two.zarr"
+    pipeline.run(make_sweep(activation='["relu", "tanh"]', d="[3]", seeds=2), path)
+    assert (
+        "over activation (2 values), seed (2 values); this mixes different settings: --by act"
+        in ask(path, *line, "n,k").stderr
+    )
+    assert "activation" not in ask(path, "activation == 'relu'", *line, "n,k").stderr
+
+
+def test_excluded_trials_of_a_refined_store_are_told_apart(filled, tmp_path) -> None:
+    path = tmp_path / "refined.zarr"
+    subprocess.run(["cp", "-r", filled, path], check=True)
+    status = zarr.open_array(path / "status")
+    status[..., :2] = Status.NOT_REQUESTED
+    status[..., 2:3] = Status.EXCLUDED
+    result = ask(path, "status == 'excluded'", "--csv")
+    assert result.stdout.count("excluded") == 12
+    assert "24 trials were not requested" in result.stderr
+    assert ask(path, "status == 'not_requested'", "--csv").stdout.count("not_requested") == 24
+
+
 @pytest.mark.parametrize("ending", ["csv", "json", "parquet"])
 @pytest.mark.parametrize("more", [(), ("--by", "n", "--stat", "median", "--columns", "alpha")])
 def test_a_file_has_the_printed_content(filled, tmp_path, ending, more) -> None:
-    file = tmp_path / "new" / f"rows.{ending}"
+    file = tmp_path / f"rows.{ending}"
     result = ask(filled, "n == 12", *more, "-o", file)
     assert (result.exit_code, result.stdout) == (0, f"{file}\n")
     assert list(file.parent.iterdir()) == [file]
@@ -115,7 +195,7 @@ def test_an_existing_file_survives_a_failure(filled, tmp_path) -> None:
     chunk = next(path for path in sorted((damaged / "sigma_min" / "c").rglob("*")) if path.is_file())
     chunk.write_bytes(chunk.read_bytes()[:-5] + b"wrong")
     file.write_text("before")
-    result = ask(damaged, "-o", file)
+    result = ask(damaged, "-o", file, "--overwrite")
     assert result.exit_code == 1
     assert file.read_text() == "before"
     assert {path.name for path in tmp_path.iterdir()} == {"damaged.zarr", "rows.csv"}
@@ -130,6 +210,16 @@ def test_an_existing_file_survives_a_failure(filled, tmp_path) -> None:
         ),
         (("-o", "{tmp}/folder.csv"), "is a folder"),
         (("-o", "{tmp}/file/rows.csv"), "cannot be written"),
+        (
+            ("-o", "{tmp}/a/b/rows.csv"),
+            "query -o {tmp}/a/b/rows.csv: the folder {tmp}/a/b does not exist",
+        ),
+        (("-o", "{tmp}/old.csv"), "the file exists already; give another name, or replace it with"),
+        (("--sort", "alpah"), "sort 'alpah': unknown name 'alpah' (did you mean 'alpha'?)"),
+        (
+            ("--by", "n", "--sort", "mean"),
+            "sort 'mean': no single column has this name; there are n, tri",
+        ),
         (("-o", "{tmp}/rows.csv", "--json"), "remove --json"),
         (("--stat", "meen", "--columns", "alpha"), "did you mean 'mean'"),
         (("--by", "statsu"), "by 'statsu': unknown name 'statsu' (did you mean 'status'?)"),
@@ -140,11 +230,13 @@ def test_an_existing_file_survives_a_failure(filled, tmp_path) -> None:
 def test_a_refused_query_writes_nothing(filled, tmp_path, line, message) -> None:
     (tmp_path / "folder.csv").mkdir()
     (tmp_path / "file").touch()
+    (tmp_path / "old.csv").write_text("mine")
     result = ask(filled, *(word.format(tmp=tmp_path) for word in line))
     assert result.exit_code == 2
-    assert message in result.stderr
+    assert message.format(tmp=tmp_path) in result.stderr
     assert result.stdout == ""
-    assert {path.name for path in tmp_path.iterdir()} == {"folder.csv", "file"}
+    assert {path.name for path in tmp_path.iterdir()} == {"folder.csv", "file", "old.csv"}
+    assert (tmp_path / "old.csv").read_text() == "mine"
 
 
 def test_without_pyarrow_the_error_names_the_package(filled, tmp_path, monkeypatch) -> None:
@@ -161,7 +253,11 @@ def test_a_half_done_store_is_described_and_exits_with_three(make_sweep, tmp_pat
         store.Store(path, sweep).write(tile, [compute_block(sweep, tile.first)])
     result = ask(path, "--by", "n", "--stat", "count", "--columns", "k", "-o", file)
     assert result.exit_code == 3
-    assert result.stderr == f"{path}: 48 trials pending; the list has what is there\n"
+    assert result.stderr == (
+        f"{path}: statistics over d (2 values), width (3 values), seed (4 values); this mixes "
+        "different settings: --by d,width keeps them apart\n"
+        f"{path}: 48 trials pending; the list has what is there\n"
+    )
     assert pq.read_table(file)["count(k)"].to_pylist() == [24, 24]  # k is known of pending trials too
     assert ask(path, "--by", "status", "--csv").stdout == "status,trials\ndone,48\npending,48\n"
 

@@ -55,15 +55,28 @@ def test_a_half_filled_store_is_reported_and_exits_with_three(tmp_path, make_swe
         ("a.zarr", {"budgets": (5,)}, "r.html", "--budget"),
         ("a.zarr", {"condition": "nonsense > 1"}, "r.html", "nonsense"),
         ("a.zarr", {}, "notes.txt/r.html", "cannot write"),
+        ("a.zarr", {}, "a/r.html", "a does not exist; make it, or give a file in another folder"),
+        ("a.zarr", {}, "mine.html", "the file exists already, and widthlaw did not make it"),
     ],
 )
 def test_a_refused_report_writes_nothing(folder, tmp_path, given, success, output, message) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "notes.txt").touch()
+    (tmp_path / "mine.html").write_text("<html>mine</html>")
     store = tmp_path / given if given in ("empty", "none.zarr") else folder / given
     with pytest.raises(InputError, match=message):
         report_stores([store], Success(**success), tmp_path / output)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "notes.txt"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "mine.html", "notes.txt"]
+    assert (tmp_path / "mine.html").read_text() == "<html>mine</html>"
+
+
+def test_a_report_replaces_a_report_and_any_other_file_if_told(folder, tmp_path) -> None:
+    file = tmp_path / "r.html"
+    for _ in range(2):
+        assert report_stores([folder / "a.zarr"], Success(), file) == 0
+    file.write_text("<html>mine</html>")
+    assert report_stores([folder / "a.zarr"], Success(), file, overwrite=True) == 0
+    assert "mine</html>" not in file.read_text()
 
 
 def test_reproduce_reuses_its_figures_in_the_report(folder, tmp_path) -> None:

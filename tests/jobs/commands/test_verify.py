@@ -71,4 +71,4 @@ def test_a_damaged_root_cannot_be_repaired(widthlaw, own_store) -> None:
 
 def test_a_path_without_a_store_is_refused(widthlaw, tmp_path, assert_refused) -> None:
     assert_refused(widthlaw("verify", tmp_path / "none"), "none: not found")
-    assert_refused(widthlaw("verify", tmp_path), "holds no Zarr v3 group")
+    assert_refused(widthlaw("verify", tmp_path), "holds no store")

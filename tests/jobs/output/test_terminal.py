@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -36,32 +34,6 @@ RAW = re.compile("[\x00-\x09\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069
 KEYS = {"n": "[6, 12]", "d": "[4]", "width": "{ k_per_n = [1.2, 2.0, 4.0] }"}
 
 
-def on_terminal(line: Sequence[object], **options: object) -> tuple[int, str]:
-    """Run a command whose stdout and stderr are a terminal; return its exit status and its output."""
-    ours, theirs = pty.openpty()
-    with subprocess.Popen([*map(str, line)], stdout=theirs, stderr=theirs, **options) as process:
-        os.close(theirs)
-        chunks = []
-        while True:
-            try:
-                chunk = os.read(ours, 65536)
-            except OSError:  # the last process on the terminal has ended
-                break
-            if not chunk:
-                break
-            chunks.append(chunk)
-    os.close(ours)
-    return process.returncode, b"".join(chunks).decode()
-
-
-@pytest.fixture
-def terminal(command) -> Callable[..., tuple[int, str]]:
-    def run(*arguments: object, **options: object) -> tuple[int, str]:
-        return on_terminal([command, *arguments], **options)
-
-    return run
-
-
 @pytest.fixture(scope="module")
 def made(tmp_path_factory, make_sweep) -> Path:
     """A sound store: its name is hostile, and so are the messages of its failed and pending trials."""
@@ -82,7 +54,7 @@ def hostile(made, tmp_path) -> Path:
     return Path(shutil.copytree(made, tmp_path / "a.zarr"))
 
 
-def test_the_test_itself_would_see_what_is_written_raw() -> None:
+def test_the_test_itself_would_see_what_is_written_raw(on_terminal) -> None:
     _, output = on_terminal([sys.executable, "-c", f"print({HOSTILE!r})"])
     assert len(RAW.findall(output)) >= 7
 

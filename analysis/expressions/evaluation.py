@@ -1,12 +1,13 @@
-"""The small language of queries: conditions and values over the trials of a store.
+"""The value of an expression over the trials of a store.
 
 `evaluate(ds, "sigma_min / sqrt(k) >= alpha / 2 and d == 20")` supports comparisons (also chained),
-`and`, `or`, `not`, arithmetic, numbers, strings, a few functions, and the names of variables and
-coordinates. An expression is parsed with Python's parser but never evaluated by Python: a node that is
-not in the tables below is refused, so an expression from any source can compute and do nothing else.
+`in [100, 200]`, `and`, `or`, `not`, arithmetic, numbers, strings, a few functions, and the names of
+variables and coordinates. An expression is parsed with Python's parser but never evaluated by Python: a
+node that is not in the tables below is refused, so an expression from any source can compute and do
+nothing else.
 
-A variable with one more axis than a trial is taken at a value of that axis, in either form:
-`steps_to_tolerance(1e-4) <= 20000` or `steps_to_tolerance[1e-4] <= 20000`. A word that a variable
+A variable with one more axis than a trial is taken at a value of that axis:
+`steps_to_tolerance[1e-4] <= 20000`; round brackets mean the same. A word that a variable
 never has is refused, with the nearest one that it has: a typo must not look like an answer.
 
 All arithmetic is in floating point, and the length, depth and exponents of an expression are bounded,
@@ -16,6 +17,7 @@ so none can exhaust the machine. `status` reads as its word: `status == "failed"
 from __future__ import annotations
 
 import ast
+import functools
 import itertools
 import operator
 from collections.abc import Callable, Iterable
@@ -24,26 +26,23 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from pipeline.errors import InputError, nearest_name
+from analysis.expressions.parsing import QueryError, parse
+from pipeline.errors import nearest_name, shortened
 from pipeline.trial_status import Status
 
 __all__ = [
-    "QueryError",
     "check_words",
     "condition",
-    "conjuncts",
     "evaluate",
     "extra_axes",
     "index_of",
     "listed",
     "named",
     "names_in",
-    "parse",
     "value_of",
+    "words_in",
 ]
 
-MAX_LENGTH = 1000
-MAX_DEPTH = 40
 MAX_EXPONENT = 64
 
 FUNCTIONS: dict[str, tuple[Callable[..., xr.DataArray], int]] = {
@@ -74,15 +73,11 @@ _COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
 }
 
 _ALLOWED = (
-    "names of the store, numbers, quoted strings, + - * / **, < <= > >= == !=, and, or, not, "
-    "a number in () or [] along a further axis, and the functions " + ", ".join(FUNCTIONS)
+    "names of the store, numbers, quoted text, + - * / **, < <= > >= == !=, in [..], and, or, not, "
+    "a number in [] along a further axis, and the functions " + ", ".join(FUNCTIONS)
 )
 
 _STATUS = {int(status): status.word for status in Status}
-
-
-class QueryError(InputError):
-    """An expression or a list of columns is not valid for the store."""
 
 
 def evaluate(ds: xr.Dataset, expression: str) -> xr.DataArray:
@@ -112,50 +107,10 @@ def evaluate(ds: xr.Dataset, expression: str) -> xr.DataArray:
     return value_of(ds, tree)
 
 
-# --- parsing ------------------------------------------------------------------------------------
-
-
-def parse(expression: str) -> ast.expr:
-    """Return the syntax tree of an expression, whose length and depth are bounded."""
-    text = expression.replace("\n", " ").strip()
-    if not text:
-        raise QueryError("the expression is empty; write one such as 'n >= 200 and d == 20'")
-    if len(text) > MAX_LENGTH:
-        raise QueryError(f"the expression has {len(text)} characters; expected at most {MAX_LENGTH}")
-    try:
-        tree = ast.parse(text, mode="eval").body
-    except SyntaxError as error:
-        column = error.offset or len(text) + 1  # Python has none for an incomplete expression
-        raise QueryError(f"syntax error at column {column} of {text!r}: {error.msg}") from None
-    except (ValueError, MemoryError, RecursionError) as error:
-        raise QueryError(f"the expression cannot be parsed: {error or 'nested too deeply'}") from None
-    _check_depth(tree)
-    return tree
-
-
-def _check_depth(tree: ast.expr) -> None:
-    """Refuse a deep tree, walking it level by level so that it cannot exhaust the recursion limit."""
-    level: list[ast.AST] = [tree]
-    depth = 0
-    while level:
-        depth += 1
-        if depth > MAX_DEPTH:
-            raise QueryError(f"the expression is nested more than {MAX_DEPTH} deep; simplify it")
-        level = [child for node in level for child in ast.iter_child_nodes(node)]
-
-
 def names_in(expression: str) -> list[str]:
     """Return the names in an expression, each once."""
     found = [node.id for node in ast.walk(parse(expression)) if isinstance(node, ast.Name)]
     return [name for name in dict.fromkeys(found) if name not in FUNCTIONS]
-
-
-def conjuncts(expression: str | None) -> list[ast.expr]:
-    """Return the conditions that are joined by `and` at the top level."""
-    if expression is None:
-        return []
-    tree = parse(expression)
-    return tree.values if isinstance(tree, ast.BoolOp) and isinstance(tree.op, ast.And) else [tree]
 
 
 # --- evaluation, node by node -------------------------------------------------------------------
@@ -165,7 +120,7 @@ def value_of(ds: xr.Dataset, node: ast.expr) -> xr.DataArray:
     """Return the value of a parsed expression."""
     visit = _VISITORS.get(type(node))
     if visit is None:
-        raise _refusal(node, type(node).__name__)
+        raise _refusal(node)
     with np.errstate(all="ignore"):
         return visit(ds, node)
 
@@ -175,15 +130,16 @@ def _at(node: ast.expr) -> str:
     return f"column {node.col_offset + 1}"
 
 
-def _refusal(node: ast.expr, construct: str) -> QueryError:
-    return QueryError(f"{_at(node)}: {construct} is not part of the query language; use {_ALLOWED}")
+def _refusal(node: ast.expr) -> QueryError:
+    text = shortened(ast.unparse(node))
+    return QueryError(f"{_at(node)}: {text!r} is not part of the query language; use {_ALLOWED}")
 
 
 def _constant(ds: xr.Dataset, node: ast.Constant) -> xr.DataArray:
     if isinstance(node.value, bool | str):
         return xr.DataArray(node.value)
     if not isinstance(node.value, int | float):
-        raise _refusal(node, repr(node.value))
+        raise _refusal(node)
     try:
         return xr.DataArray(float(node.value))
     except OverflowError:
@@ -223,7 +179,7 @@ def index_of(ds: xr.Dataset, node: ast.Subscript | ast.Call) -> tuple[str, str, 
     """Return the variable, its further axis, and the index on it, of `name[0.01]` or `name(0.01)`."""
     target = node.func if isinstance(node, ast.Call) else node.value
     if not isinstance(target, ast.Name):
-        raise _refusal(node, f"an index of {ast.unparse(target)!r}")
+        raise _refusal(node)
     name = target.id
     extra = extra_axes(ds, named(ds, name))
     if len(extra) != 1:
@@ -260,7 +216,7 @@ def listed(values: Iterable[Any]) -> str:
 def _binary(ds: xr.Dataset, node: ast.BinOp) -> xr.DataArray:
     operate = _ARITHMETIC.get(type(node.op))
     if operate is None:
-        raise _refusal(node, f"the operator {type(node.op).__name__}")
+        raise _refusal(node)
     left, right = (_numbers(value_of(ds, side), side) for side in (node.left, node.right))
     if isinstance(node.op, ast.Pow):
         _check_exponent(node.right, right)
@@ -284,7 +240,7 @@ def _unary(ds: xr.Dataset, node: ast.UnaryOp) -> xr.DataArray:
         return -_numbers(value, node.operand)
     if isinstance(node.op, ast.UAdd):
         return _numbers(value, node.operand)
-    raise _refusal(node, f"the operator {type(node.op).__name__}")
+    raise _refusal(node)
 
 
 def _boolean(ds: xr.Dataset, node: ast.BoolOp) -> xr.DataArray:
@@ -297,35 +253,66 @@ def _boolean(ds: xr.Dataset, node: ast.BoolOp) -> xr.DataArray:
 
 
 def _comparison(ds: xr.Dataset, node: ast.Compare) -> xr.DataArray:
-    sides = [node.left, *node.comparators]
-    values = [value_of(ds, side) for side in sides]
     result = xr.DataArray(True)
-    for op, left, right in zip(node.ops, values, values[1:], strict=False):
-        compare = _COMPARISONS.get(type(op))
-        if compare is None:
-            raise _refusal(node, f"the comparison {type(op).__name__}")
-        if _is_text(left) != _is_text(right):
-            raise QueryError(
-                f"{_at(node)}: {ast.unparse(node)!r} compares text with a "
-                "number; quote text and leave numbers bare"
-            )
-        result = result & compare(left, right)
+    sides = itertools.pairwise([node.left, *node.comparators])
+    for op, (left, right) in zip(node.ops, sides, strict=True):
+        if isinstance(op, ast.In | ast.NotIn):
+            met = _among(ds, node, left, right)
+            result = result & (met if isinstance(op, ast.In) else ~met)
+        elif (compare := _COMPARISONS.get(type(op))) is not None:
+            result = result & _compared(ds, node, compare, left, right)
+        else:
+            raise _refusal(node)
     return result
+
+
+def _compared(
+    ds: xr.Dataset,
+    node: ast.Compare,
+    compare: Callable[[Any, Any], Any],
+    left: ast.expr,
+    right: ast.expr,
+) -> xr.DataArray:
+    """Return where two sides of a comparison compare so; text compares with text only."""
+    one, other = value_of(ds, left), value_of(ds, right)
+    if _is_text(one) != _is_text(other):
+        raise QueryError(
+            f"{_at(node)}: {ast.unparse(node)!r} compares text with a "
+            "number; quote text and leave numbers bare"
+        )
+    result: xr.DataArray = compare(one, other)
+    return result
+
+
+def _among(ds: xr.Dataset, node: ast.Compare, side: ast.expr, values: ast.expr) -> xr.DataArray:
+    """Return where a side equals one of the values of a list, for `n in [100, 200]`."""
+    if not isinstance(values, ast.List | ast.Tuple) or not values.elts:
+        raise QueryError(
+            f"{_at(values)}: {ast.unparse(values)!r} is not a list of values; write one as in "
+            "'n in [100, 200]'"
+        )
+    equal = [_compared(ds, node, operator.eq, side, value) for value in values.elts]
+    return functools.reduce(operator.or_, equal)
 
 
 def _call(ds: xr.Dataset, node: ast.Call) -> xr.DataArray:
     if not isinstance(node.func, ast.Name):
-        raise _refusal(node, f"the call {ast.unparse(node.func)}(...)")
+        raise _refusal(node)
     name = node.func.id
     if name not in FUNCTIONS:
         if not _is_known(ds, name):
-            raise QueryError(_unknown(name, [*sorted(map(str, ds.variables)), *FUNCTIONS]))
+            near = nearest_name(name, [*sorted(map(str, ds.variables)), *FUNCTIONS])
+            raise QueryError(
+                f"{_at(node)}: unknown function {name!r}{near}; the functions are "
+                f"{', '.join(FUNCTIONS)}. Statistics over trials, such as mean, are no functions: "
+                "a query has --stat for them"
+            )
         if len(node.args) != 1 or node.keywords:
-            raise QueryError(f"{_at(node)}: {name} needs one number, as in {name}(0.01)")
+            raise QueryError(f"{_at(node)}: {name} needs one number, as in {name}[0.01]")
         return taken_at(ds, node)
     function, arity = FUNCTIONS[name]
     if len(node.args) != arity or node.keywords:
-        raise QueryError(f"{_at(node)}: {name} takes {arity} argument(s)")
+        raise QueryError(f"{_at(node)}: {name} takes {'one value' if arity == 1 else 'two values'}")
     return function(*(_numbers(value_of(ds, arg), arg) for arg in node.args))
 
 
@@ -373,7 +360,14 @@ def check_words(ds: xr.Dataset, tree: ast.expr) -> None:
         if isinstance(node, ast.Compare):
             for pair in itertools.pairwise([node.left, *node.comparators]):
                 for side, other in (pair, pair[::-1]):
-                    _check_word(ds, side, other)
+                    for one in other.elts if isinstance(other, ast.List | ast.Tuple) else [other]:
+                        _check_word(ds, side, one)
+
+
+def words_in(node: ast.expr) -> set[str]:
+    """Return the quoted texts of an expression."""
+    constants = (inner.value for inner in ast.walk(node) if isinstance(inner, ast.Constant))
+    return {value for value in constants if isinstance(value, str)}
 
 
 def _check_word(ds: xr.Dataset, side: ast.expr, other: ast.expr) -> None:

@@ -1,0 +1,34 @@
+"""The small language of queries: conditions and values over the trials of a store.
+
+`parsing` turns a text into a syntax tree, and `evaluation` computes its value over a store.
+"""
+
+from analysis.expressions.evaluation import (
+    check_words,
+    condition,
+    evaluate,
+    extra_axes,
+    index_of,
+    listed,
+    named,
+    names_in,
+    value_of,
+    words_in,
+)
+from analysis.expressions.parsing import QueryError, conjuncts, parse
+
+__all__ = [
+    "QueryError",
+    "check_words",
+    "condition",
+    "conjuncts",
+    "evaluate",
+    "extra_axes",
+    "index_of",
+    "listed",
+    "named",
+    "names_in",
+    "parse",
+    "value_of",
+    "words_in",
+]
