@@ -31,8 +31,8 @@ def print_rows(frames: Frames, form: str | None) -> None:
     sys.stdout.flush()  # a closed pipe raises here, not when Python exits
 
 
-def check_output(file: Path) -> None:
-    """Refuse a file that rows cannot be written to, before any are read.
+def check_output(file: Path, option: str = "-o") -> None:
+    """Refuse a file that rows cannot be written to, before any are read; the option names it.
 
     Raises
     ------
@@ -40,33 +40,35 @@ def check_output(file: Path) -> None:
         The ending is unknown, the path is a folder, or a library is missing.
     """
     if file.suffix not in ENDINGS:
-        raise InputError(f"-o {file}: unknown ending; expected one of {', '.join(ENDINGS)}")
+        raise InputError(f"{option} {file}: unknown ending; expected one of {', '.join(ENDINGS)}")
     if file.is_dir():
-        raise InputError(f"-o {file}: is a folder; give the name of a file")
+        raise InputError(f"{option} {file}: is a folder; give the name of a file")
     if file.suffix == ".parquet":
         try:
             import pyarrow.parquet  # noqa: F401
         except ImportError:
             raise InputError(
-                f"-o {file}: Parquet needs pyarrow, which is not installed: "
+                f"{option} {file}: Parquet needs pyarrow, which is not installed: "
                 "pip install 'widthlaw[parquet]'; or give a .csv or .json file"
             ) from None
 
 
-def write_rows(frames: Frames, file: Path) -> None:
+def write_rows(frames: Frames, file: Path, option: str = "-o") -> None:
     """Write rows to a file in the format of its ending; an existing file is replaced at the end.
+
+    The option names the file in messages.
 
     Raises
     ------
     InputError
         The file cannot be written.
     """
-    with _beside(file) as draft:
+    with _beside(file, option) as draft:
         ENDINGS[file.suffix](frames, draft)
 
 
 @contextmanager
-def _beside(file: Path) -> Iterator[Path]:
+def _beside(file: Path, option: str) -> Iterator[Path]:
     """Yield a temporary path; its file replaces `file` on success, and is removed otherwise."""
     draft = file.with_name(f".{file.name}.{uuid.uuid4().hex[:8]}.partial")
     try:
@@ -74,7 +76,7 @@ def _beside(file: Path) -> Iterator[Path]:
         draft.touch()
     except OSError as error:
         raise InputError(
-            f"-o {file}: cannot be written ({error.strerror or error}); "
+            f"{option} {file}: cannot be written ({error.strerror or error}); "
             "give a file in a writable folder"
         ) from None
     try:
