@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from analysis.axes import NETWORK, TRAINED
 from analysis.experiments.theorem1 import applies, worst_ratios
@@ -30,7 +29,7 @@ DISTANCES = {
 }
 
 
-def certificate_figure(study: Study) -> Figure:
+def certificate_figure(study: Study) -> Chart:
     """Worst ratios of bounds (4) and (5) against the initial residual, and bounds on the distance.
 
     Each point is a trial to which the theorem applies with proven constants, so it must be at or below

@@ -56,7 +56,9 @@ def styled() -> AbstractContextManager[None]:
 
 
 def _is_changed(name: str) -> bool:
-    return bool(mpl.rcParams[name] != mpl.rcParamsDefault[name])
+    now: Any = mpl.rcParams
+    default: Any = mpl.rcParamsDefault
+    return bool(now[name] != default[name])
 
 
 @contextmanager

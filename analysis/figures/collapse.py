@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from scipy import special
 
-from analysis.figures.chart import styled
+from analysis.figures.chart import Chart, styled
 from analysis.figures.parts import left_out, legend_below, log_abscissa, titled
 from analysis.figures.style import (
     MOST_PANELS,
@@ -37,7 +36,7 @@ REACH = 2.5
 """Limit of the collapsed abscissa, in widths of the transition."""
 
 
-def collapse_figure(study: Study) -> Figure:
+def collapse_figure(study: Study) -> Chart:
     """Success curves, the same curves collapsed, and the width of the transition against n.
 
     Left: success against k. Middle: success against (log k - log k*) / w, with the w of each cell; the
@@ -113,8 +112,9 @@ def _draw_widths(axes: Axes, found: xr.Dataset) -> None:
         factor = np.exp(found.log_w_error.values[here])
         arms = [w[here] * (1 - 1 / factor), w[here] * (factor - 1)]
         look = series_look(index)
+        moved = aside(axes, beside, n[here], w[here] - arms[0], w[here] + arms[1])
         axes.errorbar(n[here], w[here], arms, linestyle="none", capsize=2, markersize=5,
-                      transform=aside(axes, beside, n[here], w[here] - arms[0], w[here] + arms[1]), label=f"w measured, d = {d}", **look)  # fmt: skip
+                      transform=moved, label=f"w measured, d = {d}", **look)  # fmt: skip
         if "w_predicted" in found:
             axes.plot(n[here], found.w_predicted.values[here], color=look["color"], linewidth=1,
                       linestyle=PREDICTION, label=f"_w predicted, d = {d}")  # fmt: skip

@@ -27,10 +27,9 @@ from analysis.figures.typography import plain
 
 __all__ = ["COLUMNS", "data_of", "stands_for"]
 
-COLUMNS = (
-    "panel", "series", "x_name", "x", "x_low", "x_high", "y_name", "y", "y_low", "y_high", "value"
-)  # fmt: skip
-"""Columns of the table. An interval has its ends in `low` and `high`; a map has its colour in `value`."""
+COLUMNS = ("panel", "series", "x_name", "x", "x_low", "x_high", "y_name", "y", "y_low", "y_high",
+           "value")  # fmt: skip
+"""Columns of the table: an interval has ends in `low` and `high`, and a cell of a map a `value`."""
 
 Points = dict[str, Any]
 
@@ -107,7 +106,7 @@ def _series(axes: Axes) -> Iterator[tuple[str, Points]]:
     """Yield the name and the points of every artist of a panel that belongs to the table."""
     bars = [bar for bar in axes.containers if isinstance(bar, ErrorbarContainer)]
     parts = {id(part) for bar in bars for part in bar.get_children()}
-    alone: list[Artist] = [*axes.lines, *axes.collections, *axes.patches]
+    alone: list[Any] = [*axes.lines, *axes.collections, *axes.patches]
     for artist in [*bars, *(artist for artist in alone if id(artist) not in parts)]:
         label = str(artist.get_label() or "")
         if _UNNAMED.match(label):
@@ -160,7 +159,7 @@ def _of_bars(axes: Axes, bars: ErrorbarContainer) -> Points:
     for name, collection in zip(directions, bars.lines[2], strict=True):
         ends = np.full((len(x), 2), np.nan)
         for index, path in enumerate(collection.get_paths()):
-            ends[index] = path.vertices[:, "xy".index(name)]
+            ends[index] = np.asarray(path.vertices, dtype=float)[:, "xy".index(name)]
         points |= {f"{name}_low": ends[kept, 0], f"{name}_high": ends[kept, 1]}
     return points
 

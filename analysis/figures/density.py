@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from analysis.figures.chart import styled
+from analysis.figures.chart import Chart, styled
 from analysis.figures.parts import (
     grid_with_residuals,
     left_out,
@@ -43,12 +42,12 @@ SPREAD = 30.0
 """Ratio of largest to least eigenvalue above which the 1 + d largest, the outliers, are omitted."""
 
 
-def density_figure(study: Study) -> Figure:
+def density_figure(study: Study) -> Chart:
     """Histograms of the eigenvalues of Phi^T Phi / k with the generalised Marchenko-Pastur density.
 
     Each panel is one n and pools the bulk of all seeds on a logarithmic axis. The dashed line is the
-    mean of the densities of the seeds. The lower panel shows the number of eigenvalues in each bin over the
-    expected number, minus 1, with its standard error over seeds.
+    mean of the densities of the seeds. The lower panel shows the number of eigenvalues in each bin over
+    the expected number, minus 1, with its standard error over seeds.
     """
     parts = [
         (name, part.sel(n=n))

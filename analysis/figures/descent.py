@@ -7,13 +7,12 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from analysis.axes import TRAINED
 from analysis.axes import label as axis_label
 from analysis.cells import width_label
 from analysis.experiments.output import expected_loss
-from analysis.figures.chart import styled
+from analysis.figures.chart import Chart, styled
 from analysis.figures.parts import (
     grid_of_parts,
     grid_with_residuals,
@@ -54,7 +53,7 @@ __all__ = ["curves_caption", "curves_figure", "depth_figure", "layers_figure"]
 MOST_CURVES, MOST_SEEDS = 6, 4
 
 
-def curves_figure(study: Study) -> Figure:
+def curves_figure(study: Study) -> Chart:
     """Relative loss against steps for a few widths; thin lines are seeds, grey lines tolerances.
 
     A line ends where its trial ended. If all trials have the same width, the lines are values of n.
@@ -83,7 +82,7 @@ def curves_caption(study: Study) -> str:
     )
 
 
-def _curves_with_theory(parts: list[tuple[str, xr.Dataset]], along: str) -> Figure:
+def _curves_with_theory(parts: list[tuple[str, xr.Dataset]], along: str) -> Chart:
     shown = parts[:MOST_PANELS]
     columns = min(3, len(shown))
     with styled():
@@ -127,7 +126,7 @@ def _draw_expected(axes: Axes, below: Axes, part: xr.Dataset, along: str) -> Non
             shown = (loss > lowest) & (measured > 0)
             ratio = measured[shown] / loss[shown]
             below.plot(steps[shown], ratio - 1, color=colour, linewidth=1, label=f"_{name}")
-    look = {"color": ink(), "linewidth": 0.8, "linestyle": PREDICTION}
+    look: Any = {"color": ink(), "linewidth": 0.8, "linestyle": PREDICTION}
     axes.plot([], [], **look, label="predicted from the kernel")
     below.set(ylabel=RESIDUAL, ylim=(-1, 1))
 
@@ -153,13 +152,15 @@ def _draw_curves(axes: Axes, part: xr.Dataset, along: str) -> None:
     for index, colour in zip(chosen, shades(len(chosen)), strict=True):
         cell = part.isel({"width": 0, along: index})  # if n is drawn there is one width
         name = width_label(part, along, values[index])
-        look = {"color": colour, "linewidth": 0.9}
-        for seed in range(min(MOST_SEEDS, cell.sizes["seed"])):
-            steps, loss = _whole_curve(cell.isel(seed=seed))
+        look: Any = {"color": colour, "linewidth": 0.9}
+        seeds = cell.seed.values[:MOST_SEEDS]
+        curves = {seed: _whole_curve(cell.sel(seed=seed)) for seed in seeds}
+        for seed, (steps, loss) in curves.items():
             if len(loss):
                 peak = max(peak, float(loss.max()))
-                axes.plot(steps, loss, label=f"_{name}, seed {int(cell.seed[seed])}", **look)
-        axes.plot([], [], label=name, **look)
+                axes.plot(steps, loss, label=f"_{name}, seed {seed}", **look)
+        if any(len(loss) for _, loss in curves.values()):
+            axes.plot([], [], label=name, **look)
     for index, tolerance in enumerate(part.tolerance.values):
         label = "_tolerance" if index else "tolerance"
         axes.axhline(tolerance, color=grey(0.65), linewidth=0.8, zorder=0, label=label)
@@ -182,7 +183,7 @@ def _whole_curve(trial: xr.Dataset) -> tuple[Any, Any]:
 # --- the choice of weights to train -----------------------------------------------------------------
 
 
-def layers_figure(study: Study) -> Figure:
+def layers_figure(study: Study) -> Chart:
     """Share of successes with v, W or both trained, against the number of weights and the width.
 
     Lines in full colour are the finest tolerance, pale lines the coarsest. Markers are critical widths
@@ -257,7 +258,7 @@ class _Shares:
 # --- depth ----------------------------------------------------------------------------------------
 
 
-def depth_figure(study: Study) -> Figure:
+def depth_figure(study: Study) -> Chart:
     """Training and conditioning for each number of hidden layers L.
 
     Left and middle: share of successes against k and against the number of trained weights; pale lines

@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from analysis.cells import UNITS, width_unit
 from analysis.experiments.generalisation import gap_slope, gaps, local_slopes
-from analysis.figures.chart import styled
+from analysis.figures.chart import Chart, styled
 from analysis.figures.parts import left_out, legend_below, log_abscissa, parts_of
 from analysis.figures.style import (
     BOUND,
@@ -32,10 +31,11 @@ __all__ = ["generalisation_figure"]
 MOST_SERIES = 6
 
 
-def generalisation_figure(study: Study) -> Figure:
+def generalisation_figure(study: Study) -> Chart:
     """Gap between test and training loss: against n, divided by Gamma against n, and against Γ/√n.
 
-    Points are means over seeds, with the range of the seeds. The dotted lines have the slope of theory's bound.
+    Points are means over seeds, with the range of the seeds. The dotted lines have the slope of the
+    bound of theory.
     """
     series = [
         (_series_name(name, part, width), part.sel(width=width))

@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from scipy import special
 
 from analysis.cells import located
-from analysis.figures.chart import styled
+from analysis.figures.chart import Chart, styled
 from analysis.figures.parts import log_abscissa
 from analysis.figures.style import (
     BOUND,
@@ -27,7 +26,7 @@ from analysis.transitions.curves import RISE
 __all__ = ["own_data_figure"]
 
 
-def own_data_figure(study: Study, sufficient: float = np.nan) -> Figure:
+def own_data_figure(study: Study, sufficient: float = np.nan) -> Chart:
     """Draw the share of successes of a store of one cell, the fitted curve, and predicted widths.
 
     Parameters

@@ -209,7 +209,8 @@ def titled(axes: Axes, title: str, width: int = 46) -> None:
 
 def wrapped(title: str, width: int) -> str:
     """Wrap the name of a panel between its parts, never within one."""
-    return fill(title.replace(" ", "\u00a0").replace(",\u00a0", ", "), width).replace("\u00a0", " ")
+    parts = title.replace(" ", "\u00a0").replace(",\u00a0", ", ")
+    return fill(parts, width, break_long_words=False).replace("\u00a0", " ")
 
 
 def left_out(count: int, noun: str = "panels") -> str:

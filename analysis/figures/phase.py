@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.patheffects import AbstractPathEffect, withStroke
 
 from analysis.axes import PANEL
-from analysis.figures.chart import styled
+from analysis.figures.chart import Chart, styled
 from analysis.figures.data import stands_for
 from analysis.figures.parts import (
     grid_of_parts,
@@ -57,7 +56,7 @@ UNTRIED: Any = {"hatch": "//////", "label": "no trial: not requested, or not yet
 DEGENERATE: Any = {"hatch": ".....", "label": "α = 0"}
 
 
-def phase_figure(study: Study) -> Figure:
+def phase_figure(study: Study) -> Chart:
     """Share of successes over n and k, with the fitted and the predicted critical width.
 
     A store with a single n has lines instead of a map: the share over k for each d, depth and set of
@@ -145,7 +144,7 @@ def _draw_phase(axes: Axes, part: xr.Dataset) -> Any:
 # --- a single n -----------------------------------------------------------------------------------
 
 
-def _lines_figure(study: Study) -> Figure:
+def _lines_figure(study: Study) -> Chart:
     """Draw the share of successes over k, a panel for each activation, data set and criterion."""
     counts = study.counts
     share = counts.successes / counts.trials.where(counts.trials > 0)
@@ -179,7 +178,7 @@ def _draw_lines(axes: Axes, part: xr.Dataset) -> None:
                          linewidth=1, label=f"_{name}, predicted k*")  # fmt: skip
         axes.plot([], [], label=powers(name), **look)
     if "k_edge_finite" in part:
-        proxy = {"color": grey(0.5), "linestyle": PREDICTION, "label": PREDICTED["k_edge_finite"]}
+        proxy: Any = {"color": grey(0.5), "linestyle": PREDICTION, "label": PREDICTED["k_edge_finite"]}
         axes.plot([], [], **proxy)
     axes.axhline(0.5, color=grey(0.85), linewidth=0.8, zorder=0)
     axes.set(xlabel="width k", ylim=(-0.04, 1.04))

@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from analysis.experiments.proof import proof_steps
-from analysis.figures.chart import styled
+from analysis.figures.chart import Chart, styled
 from analysis.figures.parts import legend_below, log_abscissa, parts_of, titled
 from analysis.figures.style import (
     BOUND,
@@ -33,7 +32,7 @@ from analysis.study import Study
 __all__ = ["proof_figure"]
 
 
-def proof_figure(study: Study) -> Figure:
+def proof_figure(study: Study) -> Chart:
     """Looseness of the steps of the proof: norms of the rows, truncation, and the sufficient width.
 
     Left: largest norm among k rows, with its bound. Middle: bound on the share of α² that truncation

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 import xarray as xr
-from matplotlib.figure import Figure
 
 from analysis.figures.certificate import certificate_figure
+from analysis.figures.chart import Chart
 from analysis.figures.collapse import collapse_figure
 from analysis.figures.density import density_figure
 from analysis.figures.descent import curves_caption, curves_figure, depth_figure, layers_figure
@@ -44,7 +44,7 @@ class Picture:
         Adds sentences to the caption that hold for this store only.
     """
 
-    draw: Callable[[Study], Figure]
+    draw: Callable[[Study], Chart]
     suits: Callable[[xr.Dataset], bool]
     more: Callable[[Study], str] = lambda study: ""
 
@@ -104,7 +104,7 @@ def kinds_for(ds: xr.Dataset) -> list[str]:
     return [kind for kind, picture in FIGURES.items() if picture.suits(ds)]
 
 
-def draw(ds: xr.Dataset, kind: str, success: Success = Success()) -> Figure:  # noqa: B008 (frozen)
+def draw(ds: xr.Dataset, kind: str, success: Success = Success()) -> Chart:  # noqa: B008 (frozen)
     """Draw a figure of a store.
 
     Parameters
@@ -118,7 +118,7 @@ def draw(ds: xr.Dataset, kind: str, success: Success = Success()) -> Figure:  # 
 
     Returns
     -------
-    matplotlib.figure.Figure
+    Chart (a matplotlib.figure.Figure)
         Not registered with pyplot; a notebook shows it, `save` writes it, and `data_of` returns its
         numbers. A store that has too little to draw gives a figure with a sentence, `sentence`.
 

@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from analysis.figures.chart import styled
+from analysis.figures.chart import Chart, styled
 from analysis.figures.parts import legend_below, log_abscissa, parts_of, titled
 from analysis.figures.scales import name_ticks
 from analysis.figures.style import (
@@ -31,7 +30,7 @@ __all__ = ["regression_figure"]
 REGRESSION = ("limit_error", "distance_ratio", "length_ratio", "rate", "rate_predicted", "tolerance")
 
 
-def regression_figure(study: Study) -> Figure:
+def regression_figure(study: Study) -> Chart:
     """Linear regression: the limit of descent, the distance travelled, and the slowest mode's rate.
 
     Each point is a trial.

@@ -1,4 +1,4 @@
-"""Ticks of axes: round numbers on short and long logarithmic axes, and a tick for each of some values."""
+"""Ticks of axes: round numbers for logarithmic axes of any length, or a tick at each of some values."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis, XAxis
+from matplotlib.figure import Figure
 from matplotlib.ticker import (
     FixedFormatter,
     FixedLocator,
@@ -19,7 +20,7 @@ from matplotlib.ticker import (
 from analysis.figures.chart import em
 from analysis.figures.typography import tick
 
-__all__ = ["Names", "log_axis", "name_ticks", "tick_every"]
+__all__ = ["Names", "log_axis", "name_ticks", "room_of", "tick_every"]
 
 ROUND = ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 5, 7))
 """Leading digits of labels within a decade, the fewest first."""
@@ -92,11 +93,17 @@ def tick_every(axis: Axis, values: Any) -> None:
     axes.set_xticks([], minor=True)
 
 
+def room_of(axes: Axes) -> float:
+    """Return the width of the figure for each of its columns, in inches."""
+    figure, spec = axes.figure, axes.get_subplotspec()
+    assert isinstance(figure, Figure)
+    assert spec is not None
+    return float(figure.get_figwidth()) / spec.get_gridspec().ncols
+
+
 def _rows(axes: Axes, values: Any) -> list[int]:
     """Return for each value the first row in which its label touches no other."""
-    columns = axes.get_subplotspec().get_gridspec().ncols
-    inches = 0.75 * axes.figure.get_figwidth() / columns
-    letter = 0.7 * em() * 8.3 / 72 / inches  # the width of a digit, as a share of the panel
+    letter = 0.7 * em() * 8.3 / 72 / (0.75 * room_of(axes))  # width of a digit, a share of the panel
     span = np.log(values[-1] / values[0]) if len(values) > 1 else 1.0
     ends: list[float] = []
     rows = []

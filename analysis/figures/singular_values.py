@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from analysis.cells import UNITS, width_unit
 from analysis.experiments.spectrum import levels_of
-from analysis.figures.chart import styled
+from analysis.figures.chart import Chart, styled
 from analysis.figures.parts import grid_with_residuals, legend_below, share_abscissa, titled
 from analysis.figures.scales import tick_every
 from analysis.figures.style import (
@@ -35,7 +34,7 @@ from pipeline.trial_status import Status
 __all__ = ["evolution_figure", "spectra_of", "spectrum_figure"]
 
 
-def spectrum_figure(study: Study) -> Figure:
+def spectrum_figure(study: Study) -> Chart:
     """Singular values of Phi as in Figure 1 of the paper, with the prediction of random matrix theory.
 
     The ranks of each n are stretched to the same length, as in the paper. One seed is drawn, the first
@@ -113,7 +112,7 @@ def _draw_spectra(axes: Axes, below: Axes, ds: xr.Dataset) -> None:
     below.set_ylabel(RESIDUAL)
 
 
-def evolution_figure(study: Study) -> Figure:
+def evolution_figure(study: Study) -> Chart:
     """Outliers, bulk and edges of the spectrum against n, the width and d.
 
     In each panel one coordinate varies and the two others stay in the middle of the grid.

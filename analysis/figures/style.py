@@ -3,9 +3,9 @@
 Colours are those of the user's Matplotlib style, and greys are mixed from its text and its paper, so
 that a figure is legible on any ground. Markers differ too, so that series remain distinct in grey.
 
-A look has the same meaning in all figures. Dashes are predicted from theory with nothing fitted; dots
-are a bound or a condition of theory; solid and dash-dotted lines are measured or fitted. A hollow marker
-is a critical width whose interval is open, and an arrow head points at what lies beyond the panel.
+A look has the same meaning in all figures. Dashes are predicted from theory with nothing fitted. Dots
+are a bound or a condition of theory. Solid and dash-dotted lines are measured or fitted. A hollow
+marker is a critical width whose interval is open. An arrow head points at what lies beyond the panel.
 """
 
 from __future__ import annotations
@@ -101,13 +101,19 @@ def paper() -> str:
 
 def grey(lightness: float) -> str:
     """Return a colour between that of the text (0) and that of the ground (1)."""
-    dark, light = np.array(to_rgb(ink())), np.array(to_rgb(paper()))
-    return to_hex(dark + lightness * (light - dark))
+    return _mixed(ink(), paper(), lightness)
+
+
+def _mixed(first: str, second: str, share: float) -> str:
+    """Return a mixture of two colours, of which the second has a share."""
+    pairs = zip(to_rgb(first), to_rgb(second), strict=True)
+    red, green, blue = ((1 - share) * one + share * other for one, other in pairs)
+    return to_hex((red, green, blue))
 
 
 def pale(colour: str) -> str:
-    """Return a colour halfway to that of the ground, for the lesser of two series that belong together."""
-    return to_hex(0.45 * np.array(to_rgb(colour)) + 0.55 * np.array(to_rgb(paper())))
+    """Return a colour halfway to that of the ground, for the lesser of two series of a kind."""
+    return _mixed(colour, paper(), 0.55)
 
 
 def outlined(width: float) -> list[AbstractPathEffect]:

@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from analysis.cells import located
 from analysis.experiments.input import SUFFICIENT, looseness
-from analysis.figures.chart import styled
+from analysis.figures.chart import Chart, styled
 from analysis.figures.parts import (
     grid_of_parts,
     is_beyond,
@@ -45,7 +44,7 @@ from analysis.transitions import critical_widths
 __all__ = ["budget_figure", "thresholds_figure"]
 
 
-def budget_figure(study: Study) -> Figure:
+def budget_figure(study: Study) -> Chart:
     """Critical width against the budget of steps, a line for each tolerance.
 
     Widths are in units of n/d if W is trained (on the grey line there are as many weights as samples),
@@ -92,7 +91,7 @@ def _draw_budgets(axes: Axes, part: xr.Dataset, inputs: bool) -> None:
     log_ordinate(axes)
 
 
-def thresholds_figure(study: Study) -> Figure:
+def thresholds_figure(study: Study) -> Chart:
     """Critical width against n/d, and the factors by which the sufficient conditions are loose.
 
     Left: the critical width at the full budget, for each tolerance; the line is kd = n. Right: the
@@ -145,7 +144,8 @@ def _draw_looseness(axes: Axes, part: xr.Dataset) -> None:
     """Draw the factor of each condition and d: dark points for smooth activations, pale for ReLU."""
     factors = looseness(part[["k50"]].where(located(part)))
     for (law, activation), shade in zip(SUFFICIENT.items(), (0.1, 0.55), strict=True):
-        factor, look = factors[law].transpose("n", "d"), {"color": grey(shade), "markersize": 6}
+        factor = factors[law].transpose("n", "d")
+        look: Any = {"color": grey(shade), "markersize": 6}
         label = mathtext(f"{law}, sufficient for {activation}")
         axes.plot([], [], marker="o", linestyle="none", label=label, **look)
         for d_index, d in enumerate(part.d.values):

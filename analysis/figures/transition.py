@@ -9,11 +9,10 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.transforms import ScaledTranslation
 
 from analysis.cells import located
-from analysis.figures.chart import em, styled
+from analysis.figures.chart import Chart, em, styled
 from analysis.figures.parts import (
     each_once,
     grid_with_residuals,
@@ -24,6 +23,7 @@ from analysis.figures.parts import (
     titled,
     with_missing,
 )
+from analysis.figures.scales import room_of
 from analysis.figures.style import (
     FITTED,
     MOST_PANELS,
@@ -54,7 +54,7 @@ MOST_LAWS = 3
 """Number of laws drawn in a panel, the best ones."""
 
 
-def laws_figure(study: Study) -> Figure:
+def laws_figure(study: Study) -> Chart:
     """Critical width against n for each d, and the best of the registered laws."""
     panels = [(name, part) for name, part in panels_of(study.widths) if located(part).any()]
     total = len(panels)
@@ -102,9 +102,9 @@ def _legend_under(axes: Axes, lowest: Axes) -> None:
     drop = ScaledTranslation(0, -em() * (24 + 10.5 * rows) / 72, lowest.figure.dpi_scale_trans)
     handles, names = each_once(axes)
     inches = 0.075 * em() * max(len(plain(name)) for name in names) + 0.4 * em()
-    room = axes.figure.get_figwidth() / axes.get_subplotspec().get_gridspec().ncols
+    columns = 2 if 2 * inches < 0.8 * room_of(axes) else 1
     lowest.legend(handles, names, loc="upper left", bbox_to_anchor=(0, 0), borderaxespad=0,
-                  ncols=2 if 2 * inches < 0.8 * room else 1, handlelength=1.4, columnspacing=1.0,
+                  ncols=columns, handlelength=1.4, columnspacing=1.0,
                   bbox_transform=lowest.transAxes + drop)  # fmt: skip
 
 
@@ -135,7 +135,7 @@ def _draw_laws(axes: Axes, widths: xr.Dataset) -> None:
                  transform=moved, label=f"_predicted, d = {d}")  # fmt: skip
         error_bars(axes, n, cells, beside=beside, label=f"measured, d = {d}", **look)
     if predicted:
-        proxy = {"color": grey(0.5), "linestyle": PREDICTION, "label": PREDICTED["k_edge_finite"]}
+        proxy: Any = {"color": grey(0.5), "linestyle": PREDICTION, "label": PREDICTED["k_edge_finite"]}
         axes.plot([], [], **proxy)
     for index, (label, heights) in enumerate(_law_lines(widths)):
         _draw_law(axes, widths, heights, label, FITTED[index % len(FITTED)])
@@ -196,7 +196,7 @@ def _law_lines(widths: xr.Dataset) -> list[tuple[str, dict[int, Any]]]:
     return lines
 
 
-def ratios_figure(study: Study) -> Figure:
+def ratios_figure(study: Study) -> Chart:
     """The quotients k*/n, k*/(n log n) and k* alpha^2/(n log n) against n; flat where the law holds."""
     parts = [
         (f"{name}{', ' if name else ''}d = {d}", part.sel(d=d))
@@ -231,7 +231,7 @@ def _inverse(ratio: str) -> str:
     return {"k* / n": "n", "k* / (n log n)": "n log n"}.get(ratio, "n log n / α²")
 
 
-def stress_figure(study: Study) -> Figure:
+def stress_figure(study: Study) -> Chart:
     """Structured data: alpha against the angle between rows, and measured against predicted widths."""
     widths = study.widths
     if "dataset" not in widths.dims:

@@ -79,7 +79,7 @@ def _scientific(value: float) -> str:
     return f"{float(mantissa):g}e{int(exponent)}"
 
 
-def tick(value: float, _position: int | None = None) -> str:
+def tick(value: float, _position: float = 0) -> str:
     """Return the label of a tick of a logarithmic axis."""
     return number(value)
 

@@ -138,7 +138,7 @@ def plot(
 
 
 CANNOT = 2
-"""Exit status if a store cannot show the figure that was asked for, as for one that does not suit it."""
+"""Exit status if a store cannot show the figure that was asked for, as of one that does not suit it."""
 
 
 @contextmanager
