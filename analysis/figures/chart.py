@@ -11,12 +11,15 @@ import io
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
+from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 from cycler import cycler
 from matplotlib.backend_bases import RendererBase
 from matplotlib.figure import Figure
+
+from analysis.figures.words import with_words
 
 __all__ = ["STYLE", "Chart", "em", "sized", "styled"]
 
@@ -92,10 +95,21 @@ class Chart(Figure):
         with mpl.rc_context(self._style):
             super().draw(renderer)
 
-    def savefig(self, *args: Any, **kwargs: Any) -> None:
-        """Save the figure in its own style; the arguments are Matplotlib's."""
+    def savefig(self, fname: Any, *args: Any, **kwargs: Any) -> None:
+        """Save the figure in its own style; the arguments are Matplotlib's. An SVG has words."""
         with mpl.rc_context(self._style):
-            super().savefig(*args, **kwargs)
+            if (kwargs.get("format") or Path(str(fname)).suffix[1:]) != "svg":
+                super().savefig(fname, *args, **kwargs)
+                return
+            text = io.StringIO()
+            super().savefig(text, *args, **kwargs | {"format": "svg"})
+        svg = with_words(text.getvalue())
+        if isinstance(fname, io.TextIOBase):
+            fname.write(svg)
+        elif hasattr(fname, "write"):
+            fname.write(svg.encode())
+        else:
+            Path(fname).write_text(svg, encoding="utf-8")
 
     def _repr_png_(self) -> bytes:
         """Return the picture that a notebook shows."""
