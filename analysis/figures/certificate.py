@@ -100,7 +100,8 @@ def _strip(axes: Axes, x: Any, values: Any, full: Any, look: dict[str, Any], nam
     above = int(beyond.sum())
     if above:
         at = (float(x.mean()), CEILING)
-        axes.plot(*at, **BEYOND, color=look["color"])
+        label = f"_{name}, {above} trials above {CEILING:g}"
+        axes.plot(*at, **BEYOND, color=look["color"], label=label)
         axes.annotate(
             str(above), at, (0, 4), textcoords="offset points", ha="center", fontsize="xx-small"
         )

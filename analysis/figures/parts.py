@@ -149,7 +149,7 @@ def _rank(entry: tuple[Any, str]) -> int:
     return 2 if name in (OPEN, ABOVE) else 0 if isinstance(handle, ErrorbarContainer) else 1
 
 
-_NUMBER = re.compile(r"(?<=[=≤] )(\d[\d,.]*(?:×10\^[−\d]+)?|10\^[−\d]+)")
+_NUMBER = re.compile(r"(?<=[=≤] )(10\^[−\d]+|\d[\d,.]*(?:×10\^[−\d]+)?)")
 """A number after an equality or an inequality, as labels have it."""
 
 

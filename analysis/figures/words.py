@@ -32,6 +32,7 @@ def _joined(label: re.Match[str]) -> str:
         place = f'x="{first[0].split()[0]}" y="{y}"'
         if runs:
             place = f'dy="{float(y) - height:.2f}"'
-        runs.append(f'<tspan {place} style="{style}">{"".join(part[3] for part in parts)}</tspan>')
+        words = "".join(part[3] for part in parts).replace("\u00a0", " ")  # mathtext has no other blank
+        runs.append(f'<tspan {place} style="{style}">{words}</tspan>')
         height = float(y)
     return f'<text xml:space="preserve">{"".join(runs)}</text>'

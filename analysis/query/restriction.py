@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+
 import xarray as xr
 
-from analysis.expressions import QueryError, value_of
+from analysis.expressions import QueryError, conjuncts, listed, value_of
 from analysis.query.selection import Selection
 from pipeline.trial_status import Status
 
@@ -40,15 +42,25 @@ def restrict(ds: xr.Dataset, expression: str | None) -> xr.Dataset:
     2
     """
     selection = Selection.of(ds, expression)
+    if not all(map(len, selection.kept.values())):
+        raise _nothing(ds, expression)
     part = ds.isel(selection.kept)
     met = xr.ones_like(part.status, dtype=bool)
     for node in selection.conditions:
         met = met & value_of(part, node)
     met = met.transpose(*part.status.dims).compute()
     if not met.any():
-        raise QueryError(f"{expression!r} holds for no trial of the store")
+        raise _nothing(ds, expression)
     status = part.status.where(met, Status.NOT_REQUESTED).astype(part.status.dtype)
     part = part.assign(status=status.assign_attrs(part.status.attrs))
     dims = [str(dim) for dim in met.dims]
     left = {dim: met.any([other for other in dims if other != dim]).values for dim in dims}
     return part.isel(left)
+
+
+def _nothing(ds: xr.Dataset, expression: str | None) -> QueryError:
+    """Return the error for a condition that no trial meets, with the values of the axes it names."""
+    names = {inner.id for node in conjuncts(expression) for inner in ast.walk(node)
+             if isinstance(inner, ast.Name)}  # fmt: skip
+    axes = [f"{dim} has {listed(ds[dim].values)}" for dim in ds.status.dims if dim in names]
+    return QueryError("; ".join([f"{expression!r} holds for no trial", *axes]))
