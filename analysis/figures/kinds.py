@@ -9,7 +9,7 @@ __all__ = ["KINDS"]
 
 KINDS: Mapping[str, str] = MappingProxyType(
     {
-        "spectrum": "singular values of Φ at one width, as in Figure 1 of the paper",
+        "spectrum": "singular values of Φ, as in Figure 1 of the paper",
         "density": "eigenvalues of ΦᵀΦ/k with the limiting density",
         "evolution": "outliers, bulk and edges of the spectrum against n, k and d",
         "phase": "share of seeds that succeed, over n and k",

@@ -95,7 +95,7 @@ def phase_figure(study: Study) -> Chart:
 
 def _share_of(widths: xr.Dataset) -> str:
     """Return the label of the share of successes."""
-    return mathtext(fill(f"share of seeds with {signs(widths.attrs['rule'])}", 32))
+    return mathtext(f"share of seeds with\n{fill(signs(widths.attrs['rule']), 32)}")
 
 
 def _draw_phase(axes: Axes, part: xr.Dataset) -> Any:
