@@ -260,7 +260,7 @@ def test_only_trials_that_meet_a_condition_are_drawn_and_written(widthlaw, compl
     [
         (
             ("--style", "dark_backgrund"),
-            "'dark_backgrund', which is no style of Matplotlib and no file",
+            "no style of Matplotlib and no file (did you mean 'dark_background'?)",
         ),
         (("--style", "https://example.org/a.mplstyle"), "no style of Matplotlib and no file"),
         (("--size", "6"), "expected a width and a height in inches, as in 6x4"),
