@@ -101,19 +101,14 @@ def paper() -> str:
 
 def grey(lightness: float) -> str:
     """Return a colour between that of the text (0) and that of the ground (1)."""
-    return _mixed(ink(), paper(), lightness)
-
-
-def _mixed(first: str, second: str, share: float) -> str:
-    """Return a mixture of two colours, of which the second has a share."""
-    pairs = zip(to_rgb(first), to_rgb(second), strict=True)
-    red, green, blue = ((1 - share) * one + share * other for one, other in pairs)
+    pairs = zip(to_rgb(ink()), to_rgb(paper()), strict=True)
+    red, green, blue = ((1 - lightness) * dark + lightness * light for dark, light in pairs)
     return to_hex((red, green, blue))
 
 
 def pale(colour: str) -> str:
-    """Return a colour halfway to that of the ground, for the lesser of two series of a kind."""
-    return _mixed(colour, paper(), 0.55)
+    """Return a translucent colour, pale on any ground, for the lesser of two series of a kind."""
+    return to_hex((*to_rgb(colour), 0.45), keep_alpha=True)
 
 
 def outlined(width: float) -> list[AbstractPathEffect]:

@@ -53,13 +53,19 @@ def dark(descents, conditioning) -> dict[tuple[str, str], Figure]:
 
 
 def contrast(colour: object, ground: object) -> float:
-    light, dark_ = sorted((luminance(colour), luminance(ground)), reverse=True)
+    light, dark_ = sorted((luminance(seen(colour, ground)), luminance(ground)), reverse=True)
     return (light + 0.05) / (dark_ + 0.05)
 
 
 def luminance(colour: object) -> float:
     parts = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)]
     return float(np.dot((0.2126, 0.7152, 0.0722), parts))
+
+
+def seen(colour: object, ground: object) -> tuple[float, ...]:
+    """A colour as it looks on a ground: a pale one is translucent."""
+    *own, alpha = to_rgba(colour)
+    return tuple(alpha * c + (1 - alpha) * g for c, g in zip(own, to_rgb(ground), strict=True))
 
 
 def lines_of(figure: Figure) -> Iterator[Line2D]:
