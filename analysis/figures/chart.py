@@ -8,6 +8,7 @@ registered with pyplot; Jupyter shows it by `_repr_png_`, without `%matplotlib i
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
@@ -116,6 +117,14 @@ class Chart(Figure):
         picture = io.BytesIO()
         self.savefig(picture, format="png", dpi=self.get_dpi())
         return picture.getvalue()
+
+    def complaint(self) -> str:
+        """Lay the panels out, and return what Matplotlib complains of: labels that leave no room."""
+        with warnings.catch_warnings(record=True) as found:
+            warnings.simplefilter("always", UserWarning)
+            self.draw_without_rendering()
+        self.set_layout_engine("none")  # it is solved
+        return str(found[0].message) if found else ""
 
     @property
     def sentence(self) -> str:

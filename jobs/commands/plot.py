@@ -123,8 +123,8 @@ def plot(
         if not code:  # all diverged: an outcome, but there is nothing to draw
             click.echo(f"{store}: no figure: {_why_none_is_done(study, store)}", err=True)
         sys.exit(code)
-    with naming_options("plot", store), _looks(styles, size, dpi):
-        drawn = draw_kinds(study, store, kind, output)
+    with naming_options("plot", store), _looks(styles, dpi):
+        drawn = draw_kinds(study, store, kind, output, size)
     for file in drawn.files:
         click.echo(file)
     if data is not None and drawn.tables:
@@ -142,12 +142,11 @@ CANNOT = 2
 
 
 @contextmanager
-def _looks(styles: Sequence[str], size: tuple[float, float] | None, dpi: int | None) -> Iterator[None]:
-    """Apply styles of Matplotlib, and a size and a resolution of figures."""
+def _looks(styles: Sequence[str], dpi: int | None) -> Iterator[None]:
+    """Apply styles of Matplotlib, and a resolution of pictures."""
     import matplotlib as mpl
     import matplotlib.style
 
-    from analysis.figures.chart import sized
     from pipeline.errors import ParameterError, nearest_name
 
     known = [name for name in mpl.style.available if not name.startswith("_")]
@@ -158,7 +157,7 @@ def _looks(styles: Sequence[str], size: tuple[float, float] | None, dpi: int | N
                 f"got {style!r}, which is no style of Matplotlib and no file"
                 f"{nearest_name(style, known)}; expected one of {', '.join(known)}",
             )
-    with mpl.rc_context(), sized(size):
+    with mpl.rc_context():
         mpl.style.use(list(styles))
         if dpi is not None:
             mpl.rcParams["savefig.dpi"] = dpi
@@ -200,7 +199,11 @@ def draw_store(
 
 
 def draw_kinds(
-    study: Study, store: StorePath, kind: str | None = None, output: Path | None = None
+    study: Study,
+    store: StorePath,
+    kind: str | None = None,
+    output: Path | None = None,
+    size: tuple[float, float] | None = None,
 ) -> Drawn:
     """Draw a store and write the files; a figure for which it has too little gets none.
 
@@ -214,9 +217,12 @@ def draw_kinds(
         A key of `FIGURES`; all that suit the store if None.
     output
         A file (with `kind`), or a folder; the folder of the store if None.
+    size
+        Width and height of each figure in inches; their own if None.
     """
     from analysis.figures import FIGURES, data_of, kinds_for, save
-    from pipeline.errors import CommandError
+    from analysis.figures.chart import sized
+    from pipeline.errors import CommandError, ParameterError
     from pipeline.store.location import beside
     from pipeline.trial_status import Status
 
@@ -231,10 +237,16 @@ def draw_kinds(
     drawn = Drawn([], {}, {})
     for name in [kind] if kind else suited:
         files = _files(beside(store), name, output, alone=kind is not None)
-        figure = FIGURES[name].draw(study)
+        with sized(size):
+            figure = FIGURES[name].draw(study)
         if figure.sentence:
             drawn.left_out[name] = figure.sentence
             continue
+        if size is not None and (complaint := figure.complaint()):
+            width, height = figure.get_size_inches()
+            raise ParameterError(
+                "size", f"got {width:g}x{height:g}, which is too small for {name} ({complaint})"
+            )
         for file in files:
             try:
                 file.parent.mkdir(parents=True, exist_ok=True)
@@ -258,6 +270,8 @@ def _why_none_is_done(study: Study, store: StorePath) -> str:
         word: int((status == word).sum()) for word in (Status.DIVERGED, Status.FAILED, Status.PENDING)
     }
     tally = ", ".join(f"{count} {word.word}" for word, count in found.items() if count)
+    if not tally:
+        return "no trial is done"
     if found[Status.PENDING]:
         return f"no trial is done yet ({tally}); `widthlaw run` fills a store"
     if found[Status.FAILED]:
