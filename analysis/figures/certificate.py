@@ -4,27 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator
 
 from analysis.axes import NETWORK, TRAINED
 from analysis.experiments.theorem1 import applies, worst_ratios
-from analysis.figures.parts import legend_below, parts_of, with_axes
-from analysis.figures.style import (
-    MOST_PANELS,
-    STYLE,
-    series_look,
-    show_text,
-)
+from analysis.figures.chart import Chart, styled
+from analysis.figures.parts import legend_below, log_abscissa, parts_of, titled, with_axes
+from analysis.figures.scales import name_ticks
+from analysis.figures.style import BEYOND, MOST_PANELS, grey, ink, series_look, show_text
+from analysis.figures.typography import number
 from analysis.study import Study
 
 __all__ = ["certificate_figure"]
 CEILING = 1.2
-"""Larger ratios are triangles at the top, because those of diverging trials would flatten the rest."""
+"""Larger ratios are arrow heads at the top: those of diverging trials would flatten the rest."""
+UNPROVEN: Any = {"marker": "x", "markersize": 4.5, "markeredgewidth": 1.0}
+"""Look of trials and networks to which the theorem does not apply with proven constants."""
 DISTANCES = {
     "lower_ratio": "lower bound / distance",
     "upper_ratio": "distance / upper bound",
@@ -32,31 +29,31 @@ DISTANCES = {
 }
 
 
-def certificate_figure(study: Study) -> Figure:
+def certificate_figure(study: Study) -> Chart:
     """Worst ratios of bounds (4) and (5) against the initial residual, and bounds on the distance.
 
-    Each point is a trial. It is full if the theorem applies with proven constants, and hollow if the
-    constants are only measured or the residual exceeds the certified one. Full points must be at or
-    below 1. A triangle with a number stands for that many trials above the axis.
+    Each point is a trial to which the theorem applies with proven constants, so it must be at or below
+    1. A cross is a trial whose constants are only measured or whose residual exceeds the certified one.
+    An arrow head with a number stands for that many trials above the axis.
     """
     ds = with_axes(study.ds, *NETWORK)
     columns = parts_of(ds, *({*map(str, ds.dims)} - {"activation", "depth"}))[: MOST_PANELS // 2]
     worst = worst_ratios(ds)
     if not np.isfinite(ds.path_ratio).any():
-        with mpl.rc_context(STYLE):
-            figure = Figure(figsize=(6.4, 3.6))
+        with styled():
+            figure = Chart(6.4, 3.6)
             show_text(figure.subplots(), "no trial has a certificate: α = 0, J₀ is singular")
             return figure
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(max(9.0, 3.0 * len(columns)), 9.5))
+    with styled():
+        figure = Chart(max(9.0, 3.0 * len(columns)), 9.5)
         halves: Any = figure.subfigures(2, 1, height_ratios=[1.3, 1])  # each with its own margins
         above, below = halves
         grid = above.subplots(2, max(1, len(columns)), squeeze=False, sharey=True)
         for row, ratio, bound in zip(grid, ("rate_ratio", "path_ratio"), ("(4)", "(5)"), strict=True):
-            row[0].set_ylabel(f"left over right side of {bound}")
+            row[0].set_ylabel(f"left over right\nside of {bound}")
             for axes, (name, part) in zip(row, columns, strict=False):
                 _draw_ratios(axes, part, ratio)
-                axes.set_title(name)
+                titled(axes, name, 30)
             _fit_height(row)
         for axes, (_, part) in zip(grid[0], columns, strict=False):
             _write_counts(axes, worst.sel(activation=part.activation, depth=part.depth))
@@ -73,7 +70,7 @@ def _write_counts(axes: Axes, worst: xr.Dataset) -> None:
     uncertain = int(worst.uncertain.isel(multiple=0).sum())
     if uncertain:
         text += f"\n{uncertain} trials without a certificate (α = 0)"
-    axes.text(0.02, 0.8, text, transform=axes.transAxes, fontsize=8, va="top")
+    axes.text(0.02, 0.8, text, transform=axes.transAxes, fontsize="small", va="top")
 
 
 def _draw_ratios(axes: Axes, part: xr.Dataset, name: str) -> None:
@@ -86,30 +83,28 @@ def _draw_ratios(axes: Axes, part: xr.Dataset, name: str) -> None:
             cell = {"trained": trained, "multiple": multiple}
             values, full = part[name].sel(cell).values.ravel(), proven.sel(cell).values.ravel()
             x = at + 0.27 * (index - 1) + np.linspace(-0.09, 0.09, len(values))
-            _strip(axes, x, values, full, look)
+            _strip(axes, x, values, full, look, TRAINED[str(trained)])
         _legend_line(axes, look, TRAINED[str(trained)])
-    axes.axhline(1, color="black", linewidth=0.8, zorder=0)
+    axes.axhline(1, color=ink(), linewidth=0.8, zorder=0)
     axes.set(xlabel="residual / certified residual")
-    axes.set_xticks(range(len(multiples)), [_short(multiple) for multiple in multiples])
+    name_ticks(axes.xaxis, [number(multiple) for multiple in multiples], multiples)
 
 
-def _short(number: float) -> str:
-    """Return a number without needless digits, such as `1e6`."""
-    return f"{number:g}" if number < 1e4 else f"{number:.0e}".replace("e+0", "e").replace("e+", "e")
-
-
-def _strip(axes: Axes, x: Any, values: Any, full: Any, look: dict[str, Any]) -> None:
-    """Draw points up to the ceiling, and one triangle with the number of points above it."""
+def _strip(axes: Axes, x: Any, values: Any, full: Any, look: dict[str, Any], name: str) -> None:
+    """Draw points up to the ceiling, and one arrow head with the number of points above it."""
     beyond = values > CEILING
-    for chosen, face in ((full, look["color"]), (~full, "none")):
+    kinds = ((full, look | {"markersize": 3.4}, "proven"), (~full, look | UNPROVEN, "not proven"))
+    for chosen, shown, words in kinds:
         inside = chosen & ~beyond
-        axes.plot(x[inside], values[inside], linestyle="none", markersize=3.2, markeredgewidth=0.6,
-                  markerfacecolor=face, **look)  # fmt: skip
-        above = int((chosen & beyond).sum())
-        if above:
-            at = (float(x.mean()), CEILING)
-            axes.plot(*at, "^", color=look["color"], markersize=5, markerfacecolor=face)
-            axes.annotate(str(above), at, (0, 4), textcoords="offset points", ha="center", fontsize=6)
+        axes.plot(x[inside], values[inside], linestyle="none", label=f"_{name}, {words}", **shown)
+    above = int(beyond.sum())
+    if above:
+        at = (float(x.mean()), CEILING)
+        label = f"_{name}, {above} trials above {CEILING:g}"
+        axes.plot(*at, **BEYOND, color=look["color"], label=label)
+        axes.annotate(
+            str(above), at, (0, 4), textcoords="offset points", ha="center", fontsize="xx-small"
+        )
 
 
 def _fit_height(row: Any) -> None:
@@ -133,34 +128,27 @@ def _draw_distances(axes: Axes, ds: xr.Dataset) -> None:
                 cell = at_least.sel(activation=activation, depth=depth, trained=trained)
                 full = bool(applies(cell).all())
                 for index, name in enumerate(DISTANCES):
-                    _span(
-                        axes,
-                        len(names) + 0.2 * (index - 1),
-                        cell[name].values,
-                        full,
-                        series_look(index + 3),
-                    )
+                    at = len(names) + 0.2 * (index - 1)
+                    _span(axes, at, cell[name].values, full, series_look(index + 3), DISTANCES[name])
                 names.append(f"{activation}, L = {depth}, {TRAINED[str(trained)]}")
     for index, label in enumerate(DISTANCES.values()):
         _legend_line(axes, series_look(index + 3), label)
-    axes.plot([], [], "o", color="black", label="full: proven")
-    axes.plot([], [], "o", color="black", markerfacecolor="none", label="hollow: not proven")
-    axes.plot([], [], "^", color="grey", label=f"number of trials above {CEILING:g}")
-    axes.axvline(1, color="black", linewidth=0.8, zorder=0)
-    axes.set_yticks(range(len(names)), names, fontsize=8)
+    axes.plot([], [], linestyle="none", color=grey(0.5), label="not proven", **UNPROVEN)
+    axes.plot([], [], **BEYOND, color=grey(0.5), label=f"number of trials above {CEILING:g}")
+    axes.axvline(1, color=ink(), linewidth=0.8, zorder=0)
+    name_ticks(axes.yaxis, names)
     axes.invert_yaxis()
     multiple = float(at_least.multiple)
-    axes.set(xscale="log", xlabel="ratio, median and range over seeds and widths", ylabel="network")
-    axes.set_title(f"Distance travelled at {multiple:g} × the certified residual")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.xaxis.set_major_formatter("{x:g}")
+    axes.set(xlabel="ratio, median and range over seeds and widths", ylabel="network")
+    axes.set_title(f"Distance travelled at {number(multiple)} × the certified residual")
+    log_abscissa(axes)
 
 
-def _span(axes: Axes, y: float, values: Any, full: bool, look: dict[str, Any]) -> None:
+def _span(axes: Axes, y: float, values: Any, full: bool, look: dict[str, Any], name: str) -> None:
     known = values[np.isfinite(values)]
     if not len(known):
         return
     middle = np.median(known)
     reach = [[middle - known.min()], [known.max() - middle]]
-    face = look["color"] if full else "white"
-    axes.errorbar([middle], [y], xerr=reach, markersize=5.5, markerfacecolor=face, capsize=2, **look)
+    shown = look | {"markersize": 5.5} if full else look | UNPROVEN
+    axes.errorbar([middle], [y], xerr=reach, capsize=2, label=f"_{name}", **shown)

@@ -4,21 +4,30 @@ from __future__ import annotations
 
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
+from analysis.figures.chart import Chart, styled
 from analysis.figures.parts import (
     grid_with_residuals,
     left_out,
     legend_below,
     log_abscissa,
     share_abscissa,
+    titled,
 )
 from analysis.figures.singular_values import spectra_of
-from analysis.figures.style import MOST_PANELS, RESIDUAL, STYLE, series_look, show_text
+from analysis.figures.style import (
+    MOST_PANELS,
+    PREDICTION,
+    RESIDUAL,
+    grey,
+    ink,
+    only_text,
+    series_look,
+)
+from analysis.figures.typography import mathtext
 from analysis.study import Study
 from pipeline.theory import marchenko_pastur
 from pipeline.trial_status import Status
@@ -33,12 +42,12 @@ SPREAD = 30.0
 """Ratio of largest to least eigenvalue above which the 1 + d largest, the outliers, are omitted."""
 
 
-def density_figure(study: Study) -> Figure:
+def density_figure(study: Study) -> Chart:
     """Histograms of the eigenvalues of Phi^T Phi / k with the generalised Marchenko-Pastur density.
 
-    Each panel is one n and pools the bulk of all seeds on a logarithmic axis. The line is the mean of
-    the densities of the seeds. The lower panel shows the number of eigenvalues in each bin over the
-    expected number, minus 1, with its standard error over seeds.
+    Each panel is one n and pools the bulk of all seeds on a logarithmic axis. The dashed line is the
+    mean of the densities of the seeds. The lower panel shows the number of eigenvalues in each bin over
+    the expected number, minus 1, with its standard error over seeds.
     """
     parts = [
         (name, part.sel(n=n))
@@ -48,19 +57,19 @@ def density_figure(study: Study) -> Figure:
     ]
     shown = parts[:MOST_PANELS]
     columns = min(4, max(1, len(shown)))
-    with mpl.rc_context(STYLE):
+    with styled():
         width = 3.7 if columns > 1 else 5.6
         figure, pairs = grid_with_residuals(columns, -(-max(1, len(shown)) // columns), width, 4.2)
         for (axes, below), (name, part) in zip(pairs, shown, strict=False):
             index = int(np.flatnonzero(study.ds.n.values == int(part.n))[0])
             _draw_density(axes, below, part, series_look(index)["color"])
             size = f"d = {int(part.d)}, n = {int(part.n)}, k = {int(part.k)}"
-            axes.set_title(", ".join(filter(None, [name, size])))
+            titled(axes, ", ".join(filter(None, [name, size])), 40)
         for pair in pairs[len(shown) :]:
             for axes in pair:
                 axes.set_axis_off()
         if not shown:
-            show_text(pairs[0][0], "no trial is done yet")
+            only_text(figure, "no trial is done yet")
         if len(parts) > len(shown):
             figure.suptitle(left_out(len(parts) - len(shown)))
         legend_below(figure, pairs[0][0])
@@ -111,9 +120,11 @@ def _draw_density(axes: Axes, below: Axes, cell: xr.Dataset, colour: Any) -> Non
     found = bulk_counts(cell)
     edge, n = found.edge.values, int(cell.n)
     heights = found.counts.mean("seed").values / n / np.log(edge[1:] / edge[:-1])
-    axes.stairs(heights, edge, fill=True, color=colour, alpha=0.35)
-    axes.plot([], [], color="grey", linewidth=7, alpha=0.35, label="eigenvalues of ΦᵀΦ / k, all seeds")
-    axes.plot(found.x.values.ravel(), found.density.values.ravel(), color="black", linewidth=1.1,
+    axes.stairs(heights, edge, fill=True, color=colour, alpha=0.45, label="_eigenvalues")
+    axes.plot([], [], color=grey(0.5), linewidth=7, alpha=0.45,
+              label=mathtext("eigenvalues of ΦᵀΦ / k, all seeds"))  # fmt: skip
+    axes.plot(found.x.values.ravel(), found.density.values.ravel(), color=ink(), linewidth=1.2,
+              linestyle=PREDICTION,
               label="generalised Marchenko–Pastur density, nothing fitted")  # fmt: skip
     # The ratio of a bin is too noisy if less than one eigenvalue is expected there in all seeds.
     enough = found.expected.sum("seed").values >= 1
@@ -123,8 +134,10 @@ def _draw_density(axes: Axes, below: Axes, cell: xr.Dataset, colour: Any) -> Non
         ratio.std("seed", ddof=1) / np.sqrt(ratio.sizes["seed"]) if ratio.sizes["seed"] > 1 else None
     )
     below.errorbar(middle, ratio.mean("seed") - 1, error, color=colour, linestyle="none", marker="o",
-                   markersize=3, capsize=0, linewidth=0.9)  # fmt: skip
-    axes.set(xlabel="eigenvalue x of ΦᵀΦ / k", ylabel="density of log x, bulk", ylim=(0, None))
+                   markersize=3, capsize=0, linewidth=0.9, label="_eigenvalues")  # fmt: skip
+    axes.set(
+        xlabel=mathtext("eigenvalue x of ΦᵀΦ / k"), ylabel="density of log x, bulk", ylim=(0, None)
+    )
     below.set(ylabel=RESIDUAL, ylim=(-0.6, 0.6))
     log_abscissa(axes)
     share_abscissa(axes, below)

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from analysis.axes import TRAINED
 from analysis.axes import label as axis_label
 from analysis.cells import width_label
 from analysis.experiments.output import expected_loss
+from analysis.figures.chart import Chart, styled
 from analysis.figures.parts import (
     draw_success,
     grid_of_parts,
@@ -23,11 +22,26 @@ from analysis.figures.parts import (
     log_abscissa,
     mark_critical,
     parts_of,
-    shades,
     share_abscissa,
+    titled,
     with_axes,
 )
-from analysis.figures.style import MOST_PANELS, RESIDUAL, STYLE, grid_of, series_look, show_text
+from analysis.figures.style import (
+    MOST_PANELS,
+    PREDICTED,
+    PREDICTION,
+    RESIDUAL,
+    grey,
+    grid_of,
+    ink,
+    only_text,
+    outlined,
+    pale,
+    series_look,
+    shades,
+    show_text,
+)
+from analysis.figures.typography import mathtext
 from analysis.study import Study
 from analysis.success.budgets import budget_of
 from analysis.transitions import critical_widths, success_counts
@@ -38,10 +52,9 @@ from pipeline.trial_status import Status
 __all__ = ["curves_caption", "curves_figure", "depth_figure", "layers_figure"]
 
 MOST_CURVES, MOST_SEEDS = 6, 4
-TOLERANCE_LINES = ("-", "--")
 
 
-def curves_figure(study: Study) -> Figure:
+def curves_figure(study: Study) -> Chart:
     """Relative loss against steps for a few widths; thin lines are seeds, grey lines tolerances.
 
     A line ends where its trial ended. If all trials have the same width, the lines are values of n.
@@ -50,11 +63,11 @@ def curves_figure(study: Study) -> Figure:
     parts = parts_of(study.ds, along)
     if study.ds.attrs.get("experiment") == "output" and parts:
         return _curves_with_theory(parts, along)
-    with mpl.rc_context(STYLE):
+    with styled():
         figure, panels = grid_of_parts(len(parts), 3)
         for axes, (name, part) in zip(panels, parts, strict=False):
             _draw_curves(axes, part, along)
-            axes.set_title(name)
+            titled(axes, name)
         legend_below(figure, *panels[: len(parts)], columns=MOST_CURVES + 2)
         return figure
 
@@ -70,22 +83,22 @@ def curves_caption(study: Study) -> str:
     )
 
 
-def _curves_with_theory(parts: list[tuple[str, xr.Dataset]], along: str) -> Figure:
+def _curves_with_theory(parts: list[tuple[str, xr.Dataset]], along: str) -> Chart:
     shown = parts[:MOST_PANELS]
     columns = min(3, len(shown))
-    with mpl.rc_context(STYLE):
+    with styled():
         width = 4.0 if columns > 1 else 5.6
         figure, pairs = grid_with_residuals(columns, -(-len(shown) // columns), width, 4.4)
         for (axes, below), (name, part) in zip(pairs, shown, strict=False):
             _draw_curves(axes, part, along)
             _draw_expected(axes, below, part, along)
-            axes.set_title(name)
+            titled(axes, name)
             share_abscissa(axes, below)
         for pair in pairs[len(shown) :]:
             for axes in pair:
                 axes.set_axis_off()
         if len(parts) > len(shown):
-            figure.suptitle(left_out(len(parts) - len(shown)), fontsize=9)
+            figure.suptitle(left_out(len(parts) - len(shown)))
         legend_below(figure, *(axes for axes, _ in pairs[: len(shown)]), columns=MOST_CURVES + 2)
         return figure
 
@@ -103,15 +116,19 @@ def _draw_expected(axes: Axes, below: Axes, part: xr.Dataset, along: str) -> Non
         except InputError:  # the data file no longer exists: draw the measured curves only
             return
         loss = expected_loss(spectrum, float(cell.k), steps, c)
-        axes.plot(steps, loss, color="black", linewidth=0.8, linestyle="--", zorder=3)
+        name = width_label(part, along, part[along].values[index])
+        axes.plot(steps, loss, color=ink(), linewidth=0.8, linestyle=PREDICTION, zorder=3,
+                  path_effects=outlined(0.8), label=f"_{name}, predicted")  # fmt: skip
         kept = (
             cell.loss_curve.sel(step=steps).where(cell.status == Status.DONE).dropna("seed", how="all")
         )
         if kept.size:
             measured = kept.median("seed").values
             shown = (loss > lowest) & (measured > 0)
-            below.plot(steps[shown], measured[shown] / loss[shown] - 1, color=colour, linewidth=1)
-    axes.plot([], [], color="black", linewidth=0.8, linestyle="--", label="predicted from the kernel")
+            ratio = measured[shown] / loss[shown]
+            below.plot(steps[shown], ratio - 1, color=colour, linewidth=1, label=f"_{name}")
+    look: Any = {"color": ink(), "linewidth": 0.8, "linestyle": PREDICTION}
+    axes.plot([], [], **look, label="predicted from the kernel")
     below.set(ylabel=RESIDUAL, ylim=(-1, 1))
 
 
@@ -135,18 +152,21 @@ def _draw_curves(axes: Axes, part: xr.Dataset, along: str) -> None:
     peak = 1.0
     for index, colour in zip(chosen, shades(len(chosen)), strict=True):
         cell = part.isel({"width": 0, along: index})  # if n is drawn there is one width
-        label: str | None = width_label(part, along, values[index])
-        for seed in range(min(MOST_SEEDS, cell.sizes["seed"])):
-            steps, loss = _whole_curve(cell.isel(seed=seed))
+        name = width_label(part, along, values[index])
+        look: Any = {"color": colour, "linewidth": 0.9}
+        seeds = cell.seed.values[:MOST_SEEDS]
+        curves = {seed: _whole_curve(cell.sel(seed=seed)) for seed in seeds}
+        for seed, (steps, loss) in curves.items():
             if len(loss):
                 peak = max(peak, float(loss.max()))
-                axes.plot(steps, loss, color=colour, linewidth=0.9, label=label)
-                label = None
+                axes.plot(steps, loss, label=f"_{name}, seed {seed}", **look)
+        if any(len(loss) for _, loss in curves.values()):
+            axes.plot([], [], label=name, **look)
     for index, tolerance in enumerate(part.tolerance.values):
-        label = None if index else "tolerance"
-        axes.axhline(tolerance, color="0.65", linewidth=0.8, zorder=0, label=label)
+        label = "_tolerance" if index else "tolerance"
+        axes.axhline(tolerance, color=grey(0.65), linewidth=0.8, zorder=0, label=label)
     axes.set(xscale="log", yscale="log", xlabel="steps of gradient descent")
-    axes.set_ylabel("relative loss ‖r‖² / ‖r₀‖²")
+    axes.set_ylabel(mathtext("relative loss ‖r‖² / ‖r₀‖²"))
     # A diverging trial would flatten all others, and a closed form falls far below the tolerances.
     axes.set_ylim(part.tolerance.values.min() / 5, 1.6 * min(peak, 100))
 
@@ -164,25 +184,25 @@ def _whole_curve(trial: xr.Dataset) -> tuple[Any, Any]:
 # --- the choice of weights to train -----------------------------------------------------------------
 
 
-def layers_figure(study: Study) -> Figure:
+def layers_figure(study: Study) -> Chart:
     """Share of successes with v, W or both trained, against the number of weights and the width.
 
-    Solid lines and full markers are the finest tolerance, dashed lines and hollow markers the coarsest.
-    Points are shares of seeds, lines the fitted curve (the isotonic fit where no curve fits), and
-    markers critical widths with their intervals.
+    Lines in full colour are the finest tolerance, pale lines the coarsest. Points are shares of seeds,
+    lines the fitted curve (the isotonic fit where no curve fits), and markers critical widths with
+    their intervals.
     """
     ds = with_axes(study.ds, "trained")
     parts = parts_of(ds, "trained")
     rows = max(1, min(len(parts), MOST_PANELS // 2))
-    with mpl.rc_context(STYLE):
+    with styled():
         figure, grid = grid_of(2, rows, width=5.0, height=3.6)
         for row, (name, part) in zip(grid, parts, strict=False):
             shares = _Shares(part, "trained")
             for axes, unit in zip(row, ("parameters", "k"), strict=True):
                 shares.draw(axes, unit, TRAINED)
-                axes.set_title(name)
+                titled(axes, name, 56)
         if not parts:
-            show_text(grid[0, 0], "no trial is done yet")
+            only_text(figure, "no trial is done yet")
         legend_below(figure, grid[0, 0], columns=3)
         return figure
 
@@ -205,19 +225,18 @@ class _Shares:
             k = np.broadcast_to(cell.k.values, cell.width.shape).astype(float)
             x = (cell.parameters.max("seed").values if unit == "parameters" else k) / self.n
             look = series_look(index)
-            for style, tolerance in self._tolerances():
+            for tolerance in self._tolerances():
                 here = {self.along: at, "tolerance": tolerance}
                 share, trials, found = (
                     part.sel(here) for part in (self.share, self.trials, self.widths)
                 )
-                label = f"{labels[at]}, relative loss ≤ {tolerance:g}"
-                line_look = {"linestyle": style, "color": look["color"]}
-                draw_success(axes, found, share, trials, k, x, **line_look)
-                look["markerfacecolor"] = look["color"] if style == "-" else "white"
-                mark_critical(axes, found, k, x, **look)
-                axes.plot([], [], linestyle=style, label=label, **look)
-        axes.axvline(1, color="0.65", linewidth=0.8, zorder=0)
-        axes.axhline(0.5, color="0.85", linewidth=0.8, zorder=0)
+                label = mathtext(f"{labels[at]}, relative loss ≤ {tolerance:g}")
+                draw_success(axes, found, share, trials, k, x, name=label, color=look["color"])
+                mark_critical(axes, found, k, x, label=f"_k*, {label}", **look)
+                axes.plot([], [], label=label, **look)
+                look["color"] = pale(look["color"])
+        axes.axvline(1, color=grey(0.65), linewidth=0.8, zorder=0)  # as many as samples
+        axes.axhline(0.5, color=grey(0.85), linewidth=0.8, zorder=0)
         name = "trained weights p / n" if unit == "parameters" else "width k / n"
         axes.set(xscale="log", xlabel=name, ylim=(-0.04, 1.04))
         axes.set_ylabel(f"share of seeds, {self.budget:,} steps")
@@ -235,19 +254,20 @@ class _Shares:
         if np.isfinite(high):
             axes.set_xlim(low / 1.2, min(high * 4, float(x.max()) * 1.2))
 
-    def _tolerances(self) -> list[tuple[str, float]]:
-        values = self.part.tolerance.values
-        chosen = [values[-1], values[0]] if len(values) > 1 else [values[-1]]
-        return list(zip(TOLERANCE_LINES, chosen, strict=False))
+    def _tolerances(self) -> list[float]:
+        """Return the finest tolerance, and the coarsest if it is another."""
+        values = self.part.tolerance.values.tolist()
+        return [values[-1], values[0]] if len(values) > 1 else values
 
 
 # --- depth ----------------------------------------------------------------------------------------
 
 
-def depth_figure(study: Study) -> Figure:
+def depth_figure(study: Study) -> Chart:
     """Training and conditioning for each number of hidden layers L.
 
-    Left and middle: share of successes against k and against the number of trained weights. Right:
+    Left and middle: share of successes against k and against the number of trained weights; pale lines
+    are the coarsest tolerance. Right:
     sigma_min of the last features over the alpha of the kernel, with the median and range of the seeds.
     The dashed line is the prediction of the edge, which treats the layers below as infinitely wide.
     """
@@ -255,7 +275,7 @@ def depth_figure(study: Study) -> Figure:
     parts = parts_of(ds, "depth")
     rows = max(1, min(len(parts), MOST_PANELS // 3))
     labels = {int(depth): axis_label("depth", depth) for depth in ds.depth.values}
-    with mpl.rc_context(STYLE):
+    with styled():
         figure, grid = grid_of(3, rows, width=4.2, height=3.6)
         for row, (name, part) in zip(grid, parts, strict=False):
             shares = _Shares(part, "depth")
@@ -263,9 +283,9 @@ def depth_figure(study: Study) -> Figure:
             shares.draw(row[1], "parameters", labels)
             _draw_conditioning(row[2], part)
             for axes, title in zip(row, ("by width", "by weights", "last features"), strict=True):
-                axes.set_title(", ".join(filter(None, [name, title])))
+                titled(axes, ", ".join(filter(None, [name, title])))
         if not parts:
-            show_text(grid[0, 0], "no trial is done yet")
+            only_text(figure, "no trial is done yet")
         legend_below(figure, *grid.ravel(), columns=4)
         return figure
 
@@ -289,10 +309,13 @@ def _draw_conditioning(axes: Axes, part: xr.Dataset) -> None:
         low, middle, high = (
             getattr(ratio, statistic)("seed").values[wide] for statistic in ("min", "median", "max")
         )
-        axes.fill_between(x, low, high, color=look["color"], alpha=0.2, linewidth=0)
-        axes.plot(x, middle, linewidth=1.3, markersize=5, **look)
-        axes.plot(x, edge.median("seed").values[wide], linestyle="--", color=look["color"], linewidth=1)
-    axes.plot([], [], color="grey", linestyle="--", label="predicted by the edge")
-    axes.axhline(0.5, color="0.65", linewidth=0.8, zorder=0)
-    axes.set(xscale="log", xlabel="width k / n", ylabel="σ_min(Φ_L) / (√k α_L)", ylim=(0, 1))
+        name = axis_label("depth", depth)
+        axes.fill_between(x, low, high, color=look["color"], alpha=0.2, linewidth=0,
+                          label=f"_{name}, range")  # fmt: skip
+        axes.plot(x, middle, linewidth=1.3, markersize=5, label=f"_{name}, median", **look)
+        axes.plot(x, edge.median("seed").values[wide], linestyle=PREDICTION, color=look["color"],
+                  linewidth=1, label=f"_{name}, predicted")  # fmt: skip
+    axes.plot([], [], color=grey(0.5), linestyle=PREDICTION, label=PREDICTED["k_edge"])
+    axes.axhline(0.5, color=grey(0.65), linewidth=0.8, zorder=0)
+    axes.set(xlabel="width k / n", ylabel=mathtext("σ_min(Φ_L) / (√k α_L)"), ylim=(0, 1))
     log_abscissa(axes)

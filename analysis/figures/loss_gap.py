@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from analysis.cells import UNITS, width_unit
 from analysis.experiments.generalisation import gap_slope, gaps, local_slopes
+from analysis.figures.chart import Chart, styled
 from analysis.figures.parts import left_out, legend_below, log_abscissa, parts_of
 from analysis.figures.style import (
-    STYLE,
+    BOUND,
+    grey,
     grid_of,
+    log_ordinate,
+    only_text,
     sample_ticks,
     series_look,
     show_text,
 )
+from analysis.figures.typography import mathtext
 from analysis.study import Study
 from pipeline.trial_status import Status
 
@@ -28,10 +31,11 @@ __all__ = ["generalisation_figure"]
 MOST_SERIES = 6
 
 
-def generalisation_figure(study: Study) -> Figure:
+def generalisation_figure(study: Study) -> Chart:
     """Gap between test and training loss: against n, divided by Gamma against n, and against Γ/√n.
 
-    Points are means over seeds, with the range of the seeds. The grey lines have the slope of theory.
+    Points are means over seeds, with the range of the seeds. The dotted lines have the slope of the
+    bound of theory.
     """
     series = [
         (_series_name(name, part, width), part.sel(width=width))
@@ -40,31 +44,34 @@ def generalisation_figure(study: Study) -> Figure:
     ]
     series = [(name, part) for name, part in series if bool((gaps(part).mean("seed") > 0).any())]
     shown = series[:MOST_SERIES]
-    with mpl.rc_context(STYLE):
+    with styled():
         figure, grid = grid_of(3, width=4.4, height=4.2 + 0.35 * len(shown))
         for index, (name, part) in enumerate(shown):
             look = series_look(index)
             _draw_gap(grid[0, 0], part, False, name, look)
             if (part.distance > 0).any():
                 _draw_gap(grid[0, 1], part, True, name, look)
-                _draw_against(grid[0, 2], part, look, named=len(shown) == 1)
+                _draw_against(grid[0, 2], part, look, name, alone=len(shown) == 1)
         _label_gaps(grid[0], study.ds.n.values)
+        if not series:
+            only_text(figure, "no n has a mean gap above 0")
         for axes in grid[0]:
-            if not axes.lines:
-                show_text(axes, "Γ = 0: no step was taken" if series else "no n has a mean gap above 0")
+            if series and not axes.lines:
+                show_text(axes, "Γ = 0: no step was taken")
         if len(series) > len(shown):
-            figure.suptitle(left_out(len(series) - len(shown), "series"), fontsize=9)
+            figure.suptitle(left_out(len(series) - len(shown), "series"))
         legend_below(figure, *grid[0])
         return figure
 
 
 def _label_gaps(row: Any, n: Any) -> None:
     alone, over, against = row
-    alone.set(yscale="log", ylabel="gap: test − training loss (clipped)", title="Gap")
-    over.set(yscale="log", ylabel="gap / Γ", title="Gap over distance Γ = ‖θ_T − θ₀‖")
-    against.set(yscale="log", xlabel="Γ / √n", ylabel="gap: test − training loss",
-                title="Gap against Γ/√n")  # fmt: skip
+    alone.set(ylabel="gap: test − training loss (clipped)", title="Gap")
+    over.set(ylabel="gap / Γ", title=mathtext("Gap over distance Γ = ‖θ_T − θ₀‖"))
+    against.set(xlabel="Γ / √n", ylabel="gap: test − training loss", title="Gap against Γ/√n")
     log_abscissa(against)
+    for axes in row:
+        log_ordinate(axes)
     for axes in (alone, over):
         sample_ticks(axes, n)
 
@@ -89,7 +96,7 @@ def _draw_gap(axes: Axes, part: xr.Dataset, scaled: bool, name: str, look: dict[
     label = label.replace("-", "−")
     axes.plot(n, fit["level"] * n ** fit["slope"], color=look["color"], linewidth=1.1, label=label)
     middle, centre = _log_mean(mean), _log_mean(np.where(mean > 0, n, np.nan))
-    axes.plot(n, middle * np.sqrt(centre / n), color="0.55", linestyle="--", linewidth=1,
+    axes.plot(n, middle * np.sqrt(centre / n), color=grey(0.4), linestyle=BOUND, linewidth=1.2,
               label="slope −1/2", zorder=0)  # fmt: skip
 
 
@@ -98,20 +105,21 @@ def _log_mean(values: Any) -> float:
     return float(np.exp(np.log(values[values > 0]).mean()))
 
 
-def _draw_against(axes: Axes, part: xr.Dataset, look: dict[str, Any], named: bool) -> None:
+def _draw_against(axes: Axes, part: xr.Dataset, look: Any, name: str, alone: bool) -> None:
     """Draw all trials, and the mean of each n, which is labelled if there is only one series."""
     gap, n = gaps(part), part.n.values.astype(float)
     x = (part.distance.where(part.status == Status.DONE) / np.sqrt(part.n)).transpose(*gap.dims)
-    axes.plot(x.values.ravel(), gap.values.ravel(), linestyle="none", alpha=0.5, markersize=3, **look)
+    axes.plot(x.values.ravel(), gap.values.ravel(), linestyle="none", alpha=0.5, markersize=3,
+              label=f"_{name}, trials", **look)  # fmt: skip
     middle, mean, top = x.mean("seed").values, gap.mean("seed").values, gap.max("seed").values
-    label = "means, by n" if named else None
+    label = "means, by n" if alone else f"_{name}, means by n"
     axes.plot(middle, mean, color=look["color"], linewidth=1.2, label=label)
     for at, height, size in zip(middle, top, n, strict=True):
-        if named and height > 0:
+        if alone and height > 0:
             axes.annotate(f"n = {size:.0f}", (at, height), (0, 6), textcoords="offset points",
-                          fontsize=7, ha="center")  # fmt: skip
+                          fontsize="x-small", ha="center")  # fmt: skip
     known = mean > 0
     ends = np.array([np.nanmin(x), np.nanmax(x)])
     level = _log_mean(mean[known]) / _log_mean(middle[known])
-    axes.plot(ends, level * ends, color="0.55", linestyle="--", linewidth=1, label="gap ∝ Γ/√n",
-              zorder=0)  # fmt: skip
+    axes.plot(ends, level * ends, color=grey(0.4), linestyle=BOUND, linewidth=1.2,
+              label="gap ∝ Γ/√n", zorder=0)  # fmt: skip

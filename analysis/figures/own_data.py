@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-import matplotlib as mpl
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from scipy import special
 
 from analysis.cells import located
+from analysis.figures.chart import Chart, styled
 from analysis.figures.parts import log_abscissa
-from analysis.figures.style import COLOURS, PREDICTED, STYLE, grid_of
-from analysis.signs import RAISED, signs
+from analysis.figures.style import (
+    BOUND,
+    PREDICTED,
+    PREDICTION,
+    grid_of,
+    pale,
+    series_look,
+)
+from analysis.figures.typography import formula, mathtext
+from analysis.signs import RAISED
 from analysis.study import Study
 from analysis.transitions.curves import RISE
 
 __all__ = ["own_data_figure"]
 
 
-def own_data_figure(study: Study, sufficient: float = np.nan) -> Figure:
+def own_data_figure(study: Study, sufficient: float = np.nan) -> Chart:
     """Draw the share of successes of a store of one cell, the fitted curve, and predicted widths.
 
     Parameters
@@ -31,25 +38,27 @@ def own_data_figure(study: Study, sufficient: float = np.nan) -> Figure:
     """
     cell = study.widths.squeeze()
     counts = study.counts.assign_coords(k=study.ds.k).squeeze()
-    with mpl.rc_context(STYLE):
+    with styled():
         figure, grid = grid_of(1, width=7.2, height=4.4)
         axes = grid[0, 0]
         _draw_shares(axes, counts)
         if located(cell):
             _draw_critical(axes, cell, counts.k.values.astype(float))
-        for (name, label), style in zip(PREDICTED.items(), (":", "--"), strict=True):
+        colour = series_look(1)["color"]
+        for (name, label), shade in zip(PREDICTED.items(), (pale(colour), colour), strict=True):
             if np.isfinite(cell[name]):
-                look = {"color": COLOURS[1], "linestyle": style, "linewidth": 1.2}
+                look = {"color": shade, "linestyle": PREDICTION, "linewidth": 1.4}
                 axes.axvline(float(cell[name]), label=label, **look)
         low, high = float(counts.k.min()), float(counts.k.max())
         shown = bool(high < sufficient < FAR * high)
         if shown:
-            axes.axvline(sufficient, color=COLOURS[2], linewidth=1.6, label="Theorem 2: sufficient")
+            look = {"color": series_look(2)["color"], "linestyle": BOUND, "linewidth": 1.8}
+            axes.axvline(sufficient, label="Theorem 2: sufficient", **look)
         axes.set_xlim(low / 1.1, 1.1 * (sufficient if shown else high))
         log_abscissa(axes)
-        axes.set(xlabel="width k", ylabel=f"share of draws with {signs(study.widths.attrs['rule'])}",
+        axes.set(xlabel="width k", ylabel=f"share of draws with {formula(study.widths.attrs['rule'])}",
                  ylim=(-0.04, 1.04))  # fmt: skip
-        axes.set_title(_title(cell, sufficient))
+        axes.set_title(mathtext(_title(cell, sufficient)))
         axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
         return figure
 
@@ -64,21 +73,22 @@ def _draw_shares(axes: Axes, counts: xr.Dataset) -> None:
     trials = counts.trials.values[tried]
     share = counts.successes.values[tried] / trials
     sizes = 14 + 90 * trials / max(1, trials.max(initial=1))
-    axes.scatter(counts.k.values[tried], share, sizes, color=COLOURS[0], alpha=0.7, label="measured")
+    colour = series_look(0)["color"]
+    axes.scatter(counts.k.values[tried], share, sizes, color=colour, alpha=0.7, label="measured")
 
 
 def _draw_critical(axes: Axes, cell: xr.Dataset, k: np.ndarray) -> None:
     """Draw the critical width with its interval, and the fitted curve if there is one."""
     k50, low, high = (float(cell[name]) for name in ("k50", "k50_low", "k50_high"))
+    colour = series_look(0)["color"]
     if float(cell.transition_width) > 1:
         at = np.geomspace(k.min(), k.max(), 400)
         slope = RISE / np.log(float(cell.transition_width))
         curve = special.expit(slope * np.log(at / k50))
-        axes.plot(at, curve, color=COLOURS[0], linewidth=1.2, label="fitted")
-    axes.axvspan(max(low, k.min()), min(high, k.max()), color=COLOURS[0], alpha=0.2, linewidth=0)
-    axes.axvline(
-        k50, color=COLOURS[0], linewidth=1.6, label=f"k* = {k50:,.0f} [{low:,.0f}, {high:,.0f}]"
-    )
+        axes.plot(at, curve, color=colour, linewidth=1.2, label="fitted")
+    axes.axvspan(max(low, k.min()), min(high, k.max()), color=colour, alpha=0.2, linewidth=0)
+    label = mathtext(f"k* = {k50:,.0f} [{low:,.0f}, {high:,.0f}]")
+    axes.axvline(k50, color=colour, linewidth=1.6, label=label)
 
 
 def _title(cell: xr.Dataset, sufficient: float) -> str:

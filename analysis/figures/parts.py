@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+import re
 from textwrap import fill
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
+from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from scipy.optimize import isotonic_regression
 
 from analysis.axes import CELL
 from analysis.cells import is_open, located
-from analysis.figures.style import MOST_PANELS, OPEN, grid_of, parts_along, show_text
+from analysis.figures.chart import Chart, em
+from analysis.figures.scales import log_axis
+from analysis.figures.style import (
+    BEYOND,
+    MOST_PANELS,
+    OPEN,
+    grey,
+    grid_of,
+    ink,
+    only_text,
+    parts_along,
+)
+from analysis.figures.typography import plain, powers
 from analysis.transitions.curves import LINKS
 from pipeline.trial_status import Status
 
@@ -31,13 +43,15 @@ __all__ = [
     "mark_beyond",
     "mark_critical",
     "parts_of",
-    "shades",
     "share_abscissa",
+    "titled",
     "with_axes",
     "with_missing",
     "wrapped",
 ]
 
+ABOVE = "above the widest tried"
+"""Legend of arrow heads: critical widths above the grid."""
 RAN = (Status.DONE, Status.DIVERGED)
 
 
@@ -73,15 +87,15 @@ def grid_of_parts(count: int, across: int, width: float = 3.5, height: float = 3
     for axes in grid.ravel()[shown:]:
         axes.set_axis_off()
     if count > shown:
-        figure.suptitle(left_out(count - shown), fontsize=9)
+        figure.suptitle(left_out(count - shown))
     if not count:
-        show_text(grid[0, 0], "no trial is done yet")
+        only_text(figure, "no trial is done yet")
     return figure, grid.ravel()
 
 
 def grid_with_residuals(columns: int, rows: int, width: float = 4.2, height: float = 4.6) -> Any:
     """Return a figure and pairs of axes: a panel, and its residuals below on the same abscissa."""
-    figure = Figure(figsize=(width * columns, height * rows))
+    figure = Chart(width * columns, height * rows)
     ratios = [3.2, 1] * rows
     grid = figure.subplots(2 * rows, columns, squeeze=False, gridspec_kw={"height_ratios": ratios})
     pairs = [(grid[2 * row, at], grid[2 * row + 1, at]) for row in range(rows) for at in range(columns)]
@@ -95,12 +109,7 @@ def share_abscissa(above: Axes, below: Axes) -> None:
     below.set_xlabel(above.get_xlabel())
     above.xaxis.label.set_visible(False)
     above.tick_params(labelbottom=False)
-    below.axhline(0, color="0.65", linewidth=0.8, zorder=0)
-
-
-def shades(count: int) -> list[Any]:
-    """Return colours from dark to light, which remain distinct in grey."""
-    return [mpl.colormaps["viridis"](share) for share in np.linspace(0, 0.88, count)]
+    below.axhline(0, color=grey(0.65), linewidth=0.8, zorder=0)
 
 
 def legend_below(figure: Figure, *sources: Axes, columns: int = 7) -> None:
@@ -109,38 +118,74 @@ def legend_below(figure: Figure, *sources: Axes, columns: int = 7) -> None:
     if not names:
         return
     # In inches, with the handle.
-    longest = 0.075 * max(len(row) for name in names for row in name.split("\n")) + 0.55
+    longest = 0.075 * em() * max(len(row) for name in names for row in plain_rows(name)) + 0.55
     room = max(1, int(figure.get_figwidth() / longest))
     columns = min(columns, room, len(names))
     figure.legend(handles, names, loc="outside lower center", ncols=columns)
 
 
+def plain_rows(name: str) -> list[str]:
+    """Return the rows of a label as they are read."""
+    return [plain(row) for row in name.split("\n")]
+
+
 def each_once(*sources: Axes) -> tuple[list[Any], list[str]]:
-    """Return the handles and names of the legends of some axes, every name once."""
+    """Return the handles and names of the legends of some axes: every name once, numbers in order.
+
+    Names that differ in one number, such as `n = 27` and `n = 48`, stand together.
+    """
     found: dict[str, Any] = {}
     for axes in sources:
-        for handle, name in zip(*axes.get_legend_handles_labels(), strict=True):
-            found.setdefault(name, handle)
-    return list(found.values()), list(found)
+        known = sorted(zip(*axes.get_legend_handles_labels(), strict=True), key=_rank)
+        found |= {name: handle for handle, name in known if name not in found}
+    kinds = {name: _NUMBER.split(plain(name), maxsplit=1) for name in found}
+    first: dict[tuple[str, str], int] = {}
+    for place, (name, parts) in enumerate(kinds.items()):
+        first.setdefault((parts[0], parts[-1]) if len(parts) > 1 else (name, ""), place)
+    names = sorted(found, key=lambda name: _order(name, kinds[name], first))
+    return [found[name] for name in names], names
+
+
+def _rank(entry: tuple[Any, str]) -> int:
+    """Return the place of a name in a legend: measurements first, explanations of marks last."""
+    handle, name = entry
+    return 2 if name in (OPEN, ABOVE) else 0 if isinstance(handle, ErrorbarContainer) else 1
+
+
+_NUMBER = re.compile(r"(?<=[=≤] )(10\^[−\d]+|\d[\d,.]*(?:×10\^[−\d]+)?)")
+"""A number after an equality or an inequality, as labels have it."""
+
+
+def _order(name: str, parts: list[str], first: dict[tuple[str, str], int]) -> tuple[int, float]:
+    if len(parts) == 1:
+        return first[name, ""], 0.0
+    value = parts[1].replace(",", "").replace("−", "-")
+    factor, _, exponent = value.partition("10^")
+    number = float(factor.rstrip("×") or 1) * 10.0 ** float(exponent) if exponent else float(value)
+    return first[parts[0], parts[-1]], number
 
 
 def log_abscissa(axes: Axes) -> None:
-    """Make the abscissa logarithmic, labelled at 1, 2 and 5 per decade, or evenly if short."""
-    axes.set_xscale("log")
-    low, high = axes.get_xlim()
-    few = LogLocator(subs=(1, 2, 5) if high < 100 * low else (1,))
-    axes.xaxis.set_major_locator(MaxNLocator(4) if high < 5 * low else few)
-    axes.xaxis.set_major_formatter("{x:,g}")
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    """Make the abscissa logarithmic, with a few round numbers as labels."""
+    log_axis(axes.xaxis)
 
 
 def draw_success(
-    axes: Axes, cell: xr.Dataset, share: Any, trials: Any, k: Any, x: Any, **look: Any
+    axes: Axes,
+    cell: xr.Dataset,
+    share: Any,
+    trials: Any,
+    k: Any,
+    x: Any,
+    *,
+    name: str,
+    color: str,
 ) -> None:
     """Draw shares of success as points, and the curve that passes one half at the critical width.
 
     Both are drawn at the abscissae x of the widths k. The curve is the fitted one, or the isotonic fit
-    where the critical width is its crossing; without a critical width, a line joins the points.
+    where the critical width is its crossing; without a critical width, a line joins the points. The
+    name is that of the series in the figure's data.
     """
     known = np.flatnonzero(np.asarray(trials) > 0)
     known = known[np.argsort(np.asarray(k)[known], kind="stable")]
@@ -149,8 +194,9 @@ def draw_success(
     k, x, share, trials = (np.asarray(values, float)[known] for values in (k, x, share, trials))
     at, heights = _success_curve(cell, k, share, trials)
     places = np.exp(np.interp(np.log(at), np.log(k), np.log(x)))
-    axes.plot(x, share, linestyle="none", marker=".", markersize=4, color=look["color"])
-    axes.plot(places, heights, **{"linewidth": 1.3, **look})
+    points: Any = {"linestyle": "none", "marker": ".", "markersize": 4, "color": color}
+    axes.plot(x, share, **points, label=f"_{name}, share")
+    axes.plot(places, heights, color=color, linewidth=1.3, label=f"_{name}, curve")
 
 
 def _success_curve(cell: xr.Dataset, k: Any, share: Any, trials: Any) -> tuple[Any, Any]:
@@ -176,11 +222,12 @@ def mark_critical(axes: Axes, cell: xr.Dataset, k: Any, x: Any, **look: Any) -> 
     ends = [float(cell[name]) for name in (["k50"] * 3 if free else ["k50_low", "k50", "k50_high"])]
     known = np.log(np.clip(ends, k[0], k[-1]))
     low, middle, high = np.exp(np.interp(known, np.log(k), np.log(x)))
-    look = {"markeredgecolor": "black", "markersize": 7, "zorder": 4, "linestyle": "none", **look}
+    look = {"markeredgecolor": ink(), "markersize": 7, "zorder": 4, "linestyle": "none", **look}
     if free:
         hollow = {**look, "markerfacecolor": "none", "markeredgecolor": look["color"]}
         axes.plot([middle], [0.5], **hollow)
-        axes.plot([], [], **hollow | {"color": "grey", "markeredgecolor": "grey"}, label=OPEN)
+        proxy = hollow | {"color": grey(0.5), "markeredgecolor": grey(0.5), "marker": "o"}
+        axes.plot([], [], **proxy | {"label": OPEN})
     else:
         axes.errorbar([middle], [0.5], xerr=[[middle - low], [high - middle]], capsize=3, **look)
 
@@ -191,18 +238,23 @@ def is_beyond(cells: xr.Dataset) -> Any:
 
 
 def mark_beyond(axes: Axes, x: Any, cells: xr.Dataset, scale: Any = 1.0, **look: Any) -> None:
-    """Draw hollow triangles at the widest width of the grid where even that is too narrow."""
+    """Draw an arrow head at the widest width of the grid where even that is too narrow."""
     beyond = is_beyond(cells)
     if beyond.any():
         heights = (cells.bracket_low.values * scale)[beyond]
-        look = {"linestyle": "none", "marker": "^", "markerfacecolor": "none", **look}
-        axes.plot(np.asarray(x)[beyond], heights, **look)
-        axes.plot([], [], **{**look, "color": "grey"}, label="above the widest tried")
+        axes.plot(np.asarray(x)[beyond], heights, **BEYOND | look)
+        axes.plot([], [], **BEYOND, color=grey(0.5), label=ABOVE)
+
+
+def titled(axes: Axes, title: str, width: int = 46) -> None:
+    """Give a panel a title, wrapped between its parts, with powers of ten typeset."""
+    axes.set_title(powers(wrapped(title, max(16, int(width / em() ** 0.5)))))
 
 
 def wrapped(title: str, width: int) -> str:
     """Wrap the name of a panel between its parts, never within one."""
-    return fill(title.replace(" ", "\u00a0").replace(",\u00a0", ", "), width).replace("\u00a0", " ")
+    parts = title.replace(" ", "\u00a0").replace(",\u00a0", ", ")
+    return fill(parts, width, break_long_words=False).replace("\u00a0", " ")
 
 
 def left_out(count: int, noun: str = "panels") -> str:

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from analysis.figures.parts import legend_below, parts_of
+from analysis.figures.chart import Chart, styled
+from analysis.figures.parts import legend_below, log_abscissa, parts_of, titled
+from analysis.figures.scales import name_ticks
 from analysis.figures.style import (
     MOST_PANELS,
-    STYLE,
+    grey,
     grid_of,
+    log_ordinate,
+    only_text,
     series_look,
     show_text,
 )
+from analysis.figures.typography import mathtext, number
 from analysis.study import Study
 from pipeline.trial_status import Status
 
@@ -27,55 +30,57 @@ __all__ = ["regression_figure"]
 REGRESSION = ("limit_error", "distance_ratio", "length_ratio", "rate", "rate_predicted", "tolerance")
 
 
-def regression_figure(study: Study) -> Figure:
+def regression_figure(study: Study) -> Chart:
     """Linear regression: the limit of descent, the distance travelled, and the slowest mode's rate.
 
     Each point is a trial.
     """
     parts = parts_of(study.ds, "d", "n")
     rows = max(1, min(len(parts), MOST_PANELS // 3))
-    with mpl.rc_context(STYLE):
+    with styled():
         figure, grid = grid_of(3, rows, width=4.4, height=3.9)
         for row, (name, part) in zip(grid, parts, strict=False):
             ran = part[list(REGRESSION)].where(part.status == Status.DONE)
-            titles = ("the limit is θ† + Π_null θ₀", "distance travelled", "rate of the slowest mode")
+            limit = mathtext("the limit is θ† + Π_null θ₀")
+            titles = (limit, "distance travelled", "rate of the slowest mode")
             for axes, title, draw in zip(row, titles, _REGRESSION_PANELS, strict=True):
-                axes.set_title(", ".join(filter(None, [name, title])))
+                titled(axes, ", ".join(filter(None, [name, title])))
                 if (part.status == Status.DONE).any():
                     draw(axes, ran)
                 else:
                     show_text(axes, "no trial is done: descent diverged")
         if not parts:
-            show_text(grid[0, 0], "no trial is done yet")
+            only_text(figure, "no trial is done yet")
         legend_below(figure, *grid[0])
         return figure
 
 
-def _strips(axes: Axes, part: xr.Dataset, name: str, shift: float = 0.0, **look: Any) -> None:
+def _strips(axes: Axes, part: xr.Dataset, name: str, **look: Any) -> None:
     """Draw all seeds of each n/d, side by side."""
     values = part[name].stack(cell=("d", "n", "width")).transpose("cell", "seed")
-    ratio = (values.n / values.d).values
-    gap = np.diff(np.unique(ratio)).min() if len(np.unique(ratio)) > 1 else 0.2
-    spread = np.linspace(-0.12, 0.12, values.sizes["seed"]) + shift
-    x = ratio[:, None] + gap * spread
+    ratios, place = np.unique((values.n / values.d).values, return_inverse=True)
+    x = place[:, None] + np.linspace(-0.2, 0.2, values.sizes["seed"])
     axes.plot(x.ravel(), values.values.ravel(), linestyle="none", markersize=3.5, alpha=0.8, **look)
+    axes.set(xlabel="samples over dimension n/d", xlim=(-0.5, len(ratios) - 0.5))
+    name_ticks(axes.xaxis, [number(ratio) for ratio in ratios], ratios)
 
 
 def _draw_limit(axes: Axes, part: xr.Dataset) -> None:
-    _strips(axes, part, "limit_error", **series_look(0))
-    axes.axhline(np.sqrt(part.tolerance.values[-1]), color="0.55", linestyle="--", linewidth=1,
+    _strips(axes, part, "limit_error", label="_distance to the limit", **series_look(0))
+    axes.axhline(np.sqrt(part.tolerance.values[-1]), color=grey(0.55), linewidth=1,
                  label="root of the last tolerance")  # fmt: skip
-    axes.set(yscale="log", xlabel="samples over dimension n/d")
-    axes.set_ylabel("‖θ_T − θ_∞‖ / ‖θ_∞ − θ₀‖")
+    axes.set_ylabel(mathtext("‖θ_T − θ_∞‖ / ‖θ_∞ − θ₀‖"))
+    log_ordinate(axes)
 
 
 def _draw_lengths(axes: Axes, part: xr.Dataset) -> None:
     off = float(np.abs(part.distance_ratio - 1).max())
-    _strips(axes, part, "length_ratio", 0.0, label="distance over ‖X†y‖ (as printed)", **series_look(1))
-    label = f"distance over ‖X†(y − Xθ₀)‖: 1 to within {off:.0e}"
-    _strips(axes, part, "distance_ratio", 0.0, label=label, **series_look(0))
-    axes.axhline(1, color="0.55", linewidth=0.8, zorder=0)
-    axes.set(xlabel="samples over dimension n/d", ylabel="distance travelled, ratio")
+    label = mathtext("distance over ‖X†y‖ (as printed)")
+    _strips(axes, part, "length_ratio", label=label, **series_look(1))
+    label = mathtext(f"distance over ‖X†(y − Xθ₀)‖: 1 to within {off:.0e}")
+    _strips(axes, part, "distance_ratio", label=label, **series_look(0))
+    axes.axhline(1, color=grey(0.55), linewidth=0.8, zorder=0)
+    axes.set_ylabel("distance travelled, ratio")
 
 
 def _draw_rates(axes: Axes, part: xr.Dataset) -> None:
@@ -90,9 +95,11 @@ def _draw_rates(axes: Axes, part: xr.Dataset) -> None:
         show_text(axes, "no rate was measured")
         return
     ends = np.array([np.nanmin(predicted), np.nanmax(predicted)]) * [0.8, 1.25]
-    axes.plot(ends, ends, color="0.35", linewidth=0.8, zorder=0, label="measured = predicted")
-    axes.set(xscale="log", yscale="log", xlabel="predicted 1 − rate: η σ_min²")
-    axes.set_ylabel("measured 1 − ‖r_T‖/‖r_T₋₁‖")
+    axes.plot(ends, ends, color=grey(0.35), linewidth=0.8, zorder=0, label="measured = predicted")
+    axes.set_xlabel(mathtext("predicted 1 − rate: η σ_min²"))
+    axes.set_ylabel(mathtext("measured 1 − ‖r_T‖ / ‖r_{T−1}‖"))
+    log_abscissa(axes)
+    log_ordinate(axes)
 
 
 _REGRESSION_PANELS = (_draw_limit, _draw_lengths, _draw_rates)

@@ -4,27 +4,29 @@ from __future__ import annotations
 
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from analysis.cells import UNITS, width_unit
 from analysis.experiments.spectrum import levels_of
-from analysis.figures.parts import grid_with_residuals, legend_below, share_abscissa
+from analysis.figures.chart import Chart, styled
+from analysis.figures.parts import grid_with_residuals, legend_below, share_abscissa, titled
+from analysis.figures.scales import tick_every
 from analysis.figures.style import (
-    COLOURS,
-    LINES,
-    MARKERS,
     MOST_PANELS,
+    PREDICTION,
     RESIDUAL,
-    STYLE,
     grid_of,
+    ink,
+    log_ordinate,
+    only_text,
+    outlined,
     panels_of,
     series_look,
     show_text,
 )
+from analysis.figures.typography import mathtext
 from analysis.study import Study
 from pipeline.theory import marchenko_pastur
 from pipeline.trial_status import Status
@@ -32,28 +34,28 @@ from pipeline.trial_status import Status
 __all__ = ["evolution_figure", "spectra_of", "spectrum_figure"]
 
 
-def spectrum_figure(study: Study) -> Figure:
+def spectrum_figure(study: Study) -> Chart:
     """Singular values of Phi as in Figure 1 of the paper, with the prediction of random matrix theory.
 
     The ranks of each n are stretched to the same length, as in the paper. One seed is drawn, the first
-    that is done. The thin line is the deterministic equivalent. The ring at its end is the predicted
+    that is done. The thin dashes are the deterministic equivalent. The bar at its end is the predicted
     sigma_min, the square root of k times the edge. The lower panel shows the relative deviation, rank
     by rank.
     """
     parts = spectra_of(study.ds)[:MOST_PANELS]
     columns = min(3, max(1, len(parts)))
-    with mpl.rc_context(STYLE):
+    with styled():
         figure, pairs = grid_with_residuals(columns, -(-max(1, len(parts)) // columns), 5.2, 5.4)
         for (axes, below), (name, part) in zip(pairs, parts, strict=False):
             _draw_spectra(axes, below, part)
-            axes.set_title(f"{name or 'spectrum of Φ'}: d = {int(part.d)}, {_width(study.ds, 0)}; "
-                           "1 + d outliers, then the bulk")  # fmt: skip
+            title = f"{name or 'spectrum of Φ'}: d = {int(part.d)}, {_width(study.ds, 0)}"
+            titled(axes, f"{title}; 1 + d outliers, then the bulk", 64)
             share_abscissa(axes, below)
         for pair in pairs[len(parts) :]:
             for axes in pair:
                 axes.set_axis_off()
         if not parts:
-            show_text(pairs[0][0], "no trial is done yet")
+            only_text(figure, "no trial is done yet")
         return figure
 
 
@@ -73,6 +75,10 @@ def _width(ds: xr.Dataset, index: int) -> str:
     return unit[width_unit(ds)].format(f"{ds.width.values[index]:g}")
 
 
+BAR: Any = {"marker": "_", "markersize": 15, "markeredgewidth": 2.2, "linestyle": "none"}
+"""Look of a predicted value at the end of a spectrum."""
+
+
 def _draw_spectra(axes: Axes, below: Axes, ds: xr.Dataset) -> None:
     longest = int(ds.n.max())
     for index, n in enumerate(ds.n.values):
@@ -82,40 +88,43 @@ def _draw_spectra(axes: Axes, below: Axes, ds: xr.Dataset) -> None:
         cell = ds.sel(n=n).isel(seed=done[0])
         values, k = cell.singular_values.values[:n], float(cell.k)
         rank = np.arange(1, n + 1) * longest / n
-        colour = COLOURS[index % len(COLOURS)]
-        line = LINES[index % len(LINES)]
-        axes.plot(rank, values, color=colour, linestyle=line, linewidth=2, label=f"n = {n}")
+        look = series_look(index)
+        axes.plot(rank, values, linewidth=2, markersize=5, markevery=(0.03 * index, 0.15),
+                  label=f"n = {n}", **look)  # fmt: skip
         expected = marchenko_pastur.quantiles(cell.kernel_eigenvalues.values[:n], k)[::-1]
         expected = np.sqrt(k * np.maximum(expected, 0))
-        axes.plot(rank, expected, color="black", linewidth=0.7, zorder=3)
+        axes.plot(rank, expected, color=ink(), linewidth=0.8, linestyle=PREDICTION, zorder=3,
+                  path_effects=outlined(0.8), label=f"_n = {n}, predicted")  # fmt: skip
         positive = (expected > 0) & (values > 0)
-        below.plot(
-            rank[positive], values[positive] / expected[positive] - 1, color=colour, linewidth=0.9
-        )
-        # A logarithmic axis cannot show an edge of 0, and the ring is not clipped.
+        below.plot(rank[positive], values[positive] / expected[positive] - 1, linewidth=0.9,
+                   color=look["color"], label=f"_n = {n}")  # fmt: skip
+        # A logarithmic axis cannot show an edge of 0, and the bar is not clipped.
         end = np.sqrt(k * float(cell.edge)) or np.nan
-        axes.plot([longest], [end], clip_on=False, markersize=8, markerfacecolor="white", zorder=4,
-                  linestyle="none", color=colour, marker=MARKERS[index % len(MARKERS)])  # fmt: skip
-    axes.plot([], [], color="black", linewidth=0.7, label="deterministic equivalent")
-    axes.plot([], [], "o", color="black", markerfacecolor="white", label="predicted σ_min = √(k·edge)")
-    axes.set(yscale="log", xlabel=f"rank, stretched to 1–{longest}", ylabel="singular value of Φ")
+        axes.plot([longest], [end], clip_on=False, zorder=4, color=look["color"], **BAR,
+                  label=f"_n = {n}, predicted σ_min")  # fmt: skip
+    axes.plot(
+        [], [], color=ink(), linewidth=0.8, linestyle=PREDICTION, label="deterministic equivalent"
+    )
+    axes.plot([], [], color=ink(), **BAR, label=mathtext("predicted σ_min = √(k·edge)"))
+    axes.set(xlabel=f"rank, stretched to 1–{longest}", ylabel="singular value of Φ")
+    log_ordinate(axes)
     axes.legend(ncols=2)
     below.set_ylabel(RESIDUAL)
 
 
-def evolution_figure(study: Study) -> Figure:
+def evolution_figure(study: Study) -> Chart:
     """Outliers, bulk and edges of the spectrum against n, the width and d.
 
     In each panel one coordinate varies and the two others stay in the middle of the grid.
     """
     parts = [(name, part) for name, part in panels_of(study.ds) if (part.status == Status.DONE).any()]
     parts = parts[: MOST_PANELS // 3]
-    with mpl.rc_context(STYLE):
+    with styled():
         figure, grid = grid_of(3, max(1, len(parts)))
         for row, (name, part) in zip(grid, parts, strict=False):
             _draw_cuts(row, name, part)
         if not parts:
-            show_text(grid[0, 0], "no trial is done yet")
+            only_text(figure, "no trial is done yet")
         legend_below(figure, *grid.ravel())
         return figure
 
@@ -129,16 +138,14 @@ def _draw_cuts(row: Any, name: str, part: xr.Dataset) -> None:
         "d": (part.sel(n=n, width=width), f"n = {n}, {k}", "input dimension d"),
     }
     for axes, (dim, (cut, fixed, label)) in zip(row, cuts.items(), strict=True):
-        axes.set_title(", ".join(filter(None, [name, fixed])))
+        titled(axes, ", ".join(filter(None, [name, fixed])))
         if not (cut.status == Status.DONE).any():
             show_text(axes, "no trial is done yet")
             continue
         _draw_levels(axes, cut, dim)
-        axes.set(xscale="log", yscale="log", xlabel=label)
-        axes.set_ylabel("singular value of Φ / √k, median")
-        ticks = cut[dim].values
-        axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks], minor=False)
-        axes.set_xticks([], minor=True)
+        axes.set(xlabel=label, ylabel="singular value of Φ / √k, median")
+        log_ordinate(axes)
+        tick_every(axes.xaxis, cut[dim].values)
 
 
 def _draw_levels(axes: Axes, cut: xr.Dataset, dim: str) -> None:
@@ -146,8 +153,9 @@ def _draw_levels(axes: Axes, cut: xr.Dataset, dim: str) -> None:
     for index, name in enumerate(points[0]):
         heights = [level[name] for level in points]
         predicted = name.startswith("√edge")
-        look = {"color": "black", "linestyle": "--"} if predicted else series_look(index)
-        axes.plot(cut[dim].values, heights, label=name, linewidth=1.4, markersize=5, **look)
+        look = {"color": ink(), "linestyle": PREDICTION} if predicted else series_look(index)
+        x = cut[dim].values
+        axes.plot(x, heights, label=mathtext(name), linewidth=1.4, markersize=5, **look)
 
 
 def _levels(cell: xr.Dataset) -> dict[str, float]:

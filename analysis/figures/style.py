@@ -1,8 +1,11 @@
-"""Elements that all figures share: colours, markers, panels, ticks, and intervals drawn as bars.
+"""Elements that all figures share: looks with one meaning each, panels, ticks, and intervals as bars.
 
-Figures are built without pyplot, so drawing one leaves no global state behind. The colours are Okabe
-and Ito's, which colour-blind readers can distinguish. Markers and line styles differ too, so that
-series remain distinct in grey.
+Colours are those of the user's Matplotlib style, and greys are mixed from its text and its paper, so
+that a figure is legible on any ground. Markers differ too, so that series remain distinct in grey.
+
+A look has the same meaning in all figures. Dashes are predicted from theory with nothing fitted. Dots
+are a bound or a condition of theory. Solid and dash-dotted lines are measured or fitted. A hollow
+marker is a critical width whose interval is open. An arrow head points at what lies beyond the panel.
 """
 
 from __future__ import annotations
@@ -16,51 +19,58 @@ import matplotlib as mpl
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+from matplotlib.patheffects import AbstractPathEffect, withStroke
+from matplotlib.transforms import ScaledTranslation, Transform
 
 from analysis.axes import PANEL, label
 from analysis.cells import is_open, located
+from analysis.figures.chart import STYLE, Chart
+from analysis.figures.scales import log_axis, tick_every
 from analysis.signs import literal
 
 __all__ = [
-    "COLOURS",
-    "LINES",
+    "BEYOND",
+    "BOUND",
+    "FITTED",
     "MARKERS",
     "MOST_PANELS",
     "OPEN",
     "PREDICTED",
+    "PREDICTION",
     "RESIDUAL",
     "STYLE",
+    "aside",
     "error_bars",
+    "grey",
     "grid_of",
+    "ink",
     "line",
     "log_ordinate",
+    "only_text",
+    "outlined",
+    "pale",
     "panels_of",
+    "paper",
     "parts_along",
     "sample_ticks",
     "save",
     "series_look",
+    "shades",
     "show_text",
+    "side_by_side",
 ]
 
-STYLE: Any = {
-    "axes.spines.right": False,
-    "axes.spines.top": False,
-    "axes.titlesize": 10,
-    "axes.titlelocation": "left",
-    "axes.labelsize": 10,
-    "figure.constrained_layout.use": True,
-    "font.size": 9,
-    "legend.frameon": False,
-    "legend.fontsize": 8,
-    "savefig.dpi": 160,
-    "svg.fonttype": "none",
-    "svg.hashsalt": "widthlaw",
-}
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
+MARKERS = ("o", "s", "D", "P", "X", "h")
+PREDICTION = "--"
+"""Line style of what theory predicts with nothing fitted."""
+BOUND = ":"
+"""Line style of bounds, and of conditions that theory shows to be sufficient."""
+FITTED = ("-", "-.", (0, (7, 1.5, 1, 1.5, 1, 1.5)))
+"""Line styles of fitted laws, best first."""
+BEYOND: Any = {"marker": "^", "linestyle": "none", "markersize": 6}
+"""Look of the arrow heads that stand for what lies beyond the panel."""
 MOST_PANELS = 12
 OPEN = "interval open at an end"
 """Legend of hollow markers: critical widths whose interval lacks an end."""
@@ -72,13 +82,59 @@ RESIDUAL = "measured /\npredicted − 1"
 
 def grid_of(columns: int, rows: int = 1, width: float = 4.2, height: float = 3.6) -> Any:
     """Return a figure and its grid of axes; width and height are those of one panel, in inches."""
-    figure = Figure(figsize=(width * columns, height * rows))
+    figure = Chart(width * columns, height * rows)
     return figure, figure.subplots(rows, columns, squeeze=False)
 
 
+# --- colours of the user's style ------------------------------------------------------------------
+
+
+def ink() -> str:
+    """Return the colour of the text."""
+    return to_hex(mpl.rcParams["text.color"])
+
+
+def paper() -> str:
+    """Return the colour of the ground of a panel."""
+    return to_hex(mpl.rcParams["axes.facecolor"])
+
+
+def grey(lightness: float) -> str:
+    """Return a colour between that of the text (0) and that of the ground (1)."""
+    pairs = zip(to_rgb(ink()), to_rgb(paper()), strict=True)
+    red, green, blue = ((1 - lightness) * dark + lightness * light for dark, light in pairs)
+    return to_hex((red, green, blue))
+
+
+def pale(colour: str) -> str:
+    """Return a translucent colour, pale on any ground, for the lesser of two series of a kind."""
+    return to_hex((*to_rgb(colour), 0.45), keep_alpha=True)
+
+
+def outlined(width: float) -> list[AbstractPathEffect]:
+    """Return an outline in the colour of the ground: a line of a width is seen on lines below it."""
+    return [withStroke(linewidth=width + 1.2, foreground=paper())]
+
+
 def series_look(index: int) -> dict[str, Any]:
-    """Return the colour and the marker of a series."""
-    return {"color": COLOURS[index % len(COLOURS)], "marker": MARKERS[index % len(MARKERS)]}
+    """Return the colour and the marker of a series; the colours are those of the style's cycle."""
+    colours = mpl.rcParams["axes.prop_cycle"].by_key().get("color", ["C0"])
+    return {"color": colours[index % len(colours)], "marker": MARKERS[index % len(MARKERS)]}
+
+
+def shades(count: int) -> list[Any]:
+    """Return colours from one end of the style's colour map towards the other, distinct in grey.
+
+    The end that is close to the colour of the ground is left out.
+    """
+    is_dark = float(np.mean(to_rgb(paper()))) < 0.5
+    ends = (0.3, 1.0) if is_dark else (0.0, 0.88)
+    return [
+        to_hex(mpl.colormaps[mpl.rcParams["image.cmap"]](share)) for share in np.linspace(*ends, count)
+    ]
+
+
+# --- panels ---------------------------------------------------------------------------------------
 
 
 def parts_along(ds: xr.Dataset, dims: Iterable[str]) -> Iterator[tuple[str, xr.Dataset]]:
@@ -98,10 +154,32 @@ def panels_of(ds: xr.Dataset) -> Iterator[tuple[str, xr.Dataset]]:
     return parts_along(ds, PANEL)
 
 
+def side_by_side(count: int, gap: float = 3.5) -> list[float]:
+    """Return shifts in points that keep the intervals of some series from hiding each other."""
+    return [gap * (index - (count - 1) / 2) for index in range(count)]
+
+
+def aside(axes: Axes, points: float, x: Any, *heights: Any) -> Transform:
+    """Return the coordinates of the data, shifted to the right by some points of the page.
+
+    The limits of the axes are made to include what is drawn there at x and at some heights.
+    """
+    for y in heights:
+        at = np.column_stack(np.broadcast_arrays(np.asarray(x, float), np.asarray(y, float)))
+        axes.update_datalim(at[np.isfinite(at).all(axis=1)])
+    return axes.transData + ScaledTranslation(points / 72, 0, axes.figure.dpi_scale_trans)
+
+
 def error_bars(
-    axes: Axes, x: Any, cells: xr.Dataset, scale: Any = 1.0, shift: float = 0.0, **look: Any
+    axes: Axes,
+    x: Any,
+    cells: xr.Dataset,
+    scale: Any = 1.0,
+    shift: float = 0.0,
+    beside: float = 0.0,
+    **look: Any,
 ) -> list[Any]:
-    """Draw critical widths with their intervals, scaled and shifted.
+    """Draw critical widths with their intervals, scaled and shifted, some points beside their place.
 
     A width with an open interval gets a hollow marker and no bar, because a single arm would look like
     a bound.
@@ -110,14 +188,16 @@ def error_bars(
     k50, low, high = (cells[f"k50{end}"].values * scale + shift for end in ("", "_low", "_high"))
     arms = np.where(located(cells) & ~free, np.maximum([k50 - low, high - k50], 0), np.nan)
     k50 = np.where(located(cells), k50, np.nan)
+    if beside:
+        look["transform"] = aside(axes, beside, x, k50 - arms[0], k50, k50 + arms[1])
     bars = axes.errorbar(x, k50, yerr=arms, linestyle="none", capsize=2, markersize=5, **look)
     bars.lines[0].set_markevery((~free).tolist())
     drawn: list[Any] = [bars]
     if free.any():
-        shown = {key: look[key] for key in ("color", "marker") if key in look}
+        shown = {key: look[key] for key in ("color", "marker", "transform") if key in look}
         hollow: dict[str, Any] = {"linestyle": "none", "markersize": 5, "markerfacecolor": "none"}
         drawn += axes.plot(x[free], k50[free], **shown, **hollow)
-        axes.plot([], [], color="grey", marker="o", label=OPEN, **hollow)
+        axes.plot([], [], color=grey(0.5), marker="o", label=OPEN, **hollow)
     return drawn
 
 
@@ -128,26 +208,14 @@ def line(axes: Axes, x: Any, y: Any, **look: Any) -> None:
 
 
 def sample_ticks(axes: Axes, n: Any) -> None:
-    """Make the abscissa a logarithmic axis of n: a tick at every value, labels where they fit."""
-    values = np.unique(np.asarray(n, dtype=float))
-    axes.set_xscale("log")
-    room = np.log(values[-1] / values[0]) / 14
-    labels, last = [], -np.inf
-    for at in np.log(values):
-        labels.append(f"{np.exp(at):.0f}" if at - last >= room else "")
-        last = at if labels[-1] else last
-    axes.set_xticks(values, labels)
-    axes.set_xticks([], minor=True)
+    """Make the abscissa a logarithmic axis of n, with a labelled tick at every value."""
+    tick_every(axes.xaxis, n)
     axes.set_xlabel("samples n")
 
 
 def log_ordinate(axes: Axes) -> None:
-    """Make the ordinate logarithmic, labelled at 1, 2 and 5 per decade, or evenly if short."""
-    axes.set_yscale("log")
-    low, high = axes.get_ylim()
-    axes.yaxis.set_major_locator(MaxNLocator(6) if high < 5 * low else LogLocator(subs=(1, 2, 5)))
-    axes.yaxis.set_major_formatter("{x:g}")
-    axes.yaxis.set_minor_formatter(NullFormatter())
+    """Make the ordinate logarithmic, with a few round numbers as labels."""
+    log_axis(axes.yaxis)
 
 
 def show_text(axes: Axes, text: str) -> None:
@@ -160,11 +228,17 @@ MADE_BY = {"Creator": "widthlaw"}
 """The mark in the metadata of a figure's file, which says that widthlaw may replace it."""
 
 
+def only_text(figure: Figure, text: str) -> None:
+    """Show a text instead of all panels."""
+    for axes in figure.axes:
+        axes.set_axis_off()
+    show_text(figure.axes[len(figure.axes) // 2], text)
+
+
 def save(figure: Figure, path: Path) -> None:
     """Write a figure in the format of the path's suffix.
 
     The layout is solved on the first call only, which halves the time of the next format.
     """
-    with mpl.rc_context(STYLE):
-        figure.savefig(path, metadata=MADE_BY | ({"Date": None} if path.suffix == ".svg" else {}))
+    figure.savefig(path, metadata=MADE_BY | ({"Date": None} if path.suffix == ".svg" else {}))
     figure.set_layout_engine("none")

@@ -4,33 +4,39 @@ from __future__ import annotations
 
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from analysis.cells import located
 from analysis.experiments.input import SUFFICIENT, looseness
+from analysis.figures.chart import Chart, styled
 from analysis.figures.parts import (
     grid_of_parts,
     is_beyond,
     legend_below,
+    log_abscissa,
     mark_beyond,
     parts_of,
+    titled,
     with_axes,
 )
+from analysis.figures.scales import tick_every
 from analysis.figures.style import (
     MARKERS,
     MOST_PANELS,
-    STYLE,
+    aside,
     error_bars,
+    grey,
     grid_of,
     line,
     log_ordinate,
+    only_text,
     series_look,
     show_text,
+    side_by_side,
 )
+from analysis.figures.typography import mathtext, number
 from analysis.study import Study
 from analysis.success.budgets import budget_grid, budget_of
 from analysis.transitions import critical_widths
@@ -38,21 +44,21 @@ from analysis.transitions import critical_widths
 __all__ = ["budget_figure", "thresholds_figure"]
 
 
-def budget_figure(study: Study) -> Figure:
+def budget_figure(study: Study) -> Chart:
     """Critical width against the budget of steps, a line for each tolerance.
 
     Widths are in units of n/d if W is trained (on the grey line there are as many weights as samples),
-    and in units of n if v is trained. A triangle marks the longest budget for which the widest network
-    is too narrow. A budget of 0 steps is omitted, because the axis is logarithmic.
+    and in units of n if v is trained. An arrow head marks the longest budget for which the widest
+    network is too narrow. A budget of 0 steps is omitted, because the axis is logarithmic.
     """
     ds = study.ds
     widths = critical_widths(ds, budgets=study.success.budgets or budget_grid(ds))
     parts = parts_of(widths)
-    with mpl.rc_context(STYLE):
+    with styled():
         figure, panels = grid_of_parts(len(parts), 3)
         for axes, (name, part) in zip(panels, parts, strict=False):
             _draw_budgets(axes, part, ds.attrs["experiment"] == "input")
-            axes.set_title(name)
+            titled(axes, name)
         legend_below(figure, *panels[: len(parts)])
         return figure
 
@@ -64,23 +70,28 @@ def _draw_budgets(axes: Axes, part: xr.Dataset, inputs: bool) -> None:
         return
     scale = float(part.d) / float(part.n) if inputs else 1 / float(part.n)
     budgets = part.budget.values.astype(float)
-    spread = np.linspace(-0.04, 0.04, len(part.tolerance)) if len(part.tolerance) > 1 else [0.0]
-    for index, tolerance in enumerate(part.tolerance.values):
+    shifts = side_by_side(len(part.tolerance), 2.5)
+    for index, (tolerance, beside) in enumerate(zip(part.tolerance.values, shifts, strict=True)):
         cells, look = part.sel({"tolerance": tolerance}), series_look(index)
-        moved = budgets * np.exp(spread[index])  # so that no interval hides another
+        name = mathtext(f"relative loss ≤ {tolerance:g}")
         k50 = np.where(located(cells), cells.k50.values, np.nan) * scale
-        line(axes, moved, k50, color=look["color"], linewidth=1)
-        error_bars(axes, moved, cells, scale, label=f"relative loss ≤ {tolerance:g}", **look)
+        moved: Any = {"transform": aside(axes, beside, budgets, k50), "color": look["color"]}
+        line(axes, budgets, k50, linewidth=1, **moved)
+        error_bars(axes, budgets, cells, scale, beside=beside, label=name, **look)
         # Mark only the longest of the budgets that are too short for the widest network.
         last = np.flatnonzero(is_beyond(cells))[-1:]
-        mark_beyond(axes, moved[last], cells.isel(budget=last), scale, color=look["color"])
-    axes.axhline(1, color="0.65", linewidth=0.9, zorder=0, label="kd = n" if inputs else "k = n")
-    axes.set(xscale="log", xlabel="budget (steps)", xlim=(budgets[0] / 1.3, budgets[-1] * 1.3))
+        above = f"_{name}, above the widest tried"
+        far = cells.isel(budget=last)
+        aside(axes, beside, budgets[last], far.bracket_low * scale)
+        mark_beyond(axes, budgets[last], far, scale, label=above, **moved)
+    axes.axhline(1, color=grey(0.65), linewidth=0.9, zorder=0, label="kd = n" if inputs else "k = n")
+    axes.set(xlabel="budget (steps)", xlim=(budgets[0] / 1.3, budgets[-1] * 1.3))
+    log_abscissa(axes)
     axes.set_ylabel(f"critical width, {'kd/n' if inputs else 'k/n'}")
     log_ordinate(axes)
 
 
-def thresholds_figure(study: Study) -> Figure:
+def thresholds_figure(study: Study) -> Chart:
     """Critical width against n/d, and the factors by which the sufficient conditions are loose.
 
     Left: the critical width at the full budget, for each tolerance; the line is kd = n. Right: the
@@ -91,65 +102,63 @@ def thresholds_figure(study: Study) -> Figure:
     widths = critical_widths(ds)
     parts = parts_of(widths, "d", "n")
     rows = max(1, min(len(parts), MOST_PANELS // 2))
-    with mpl.rc_context(STYLE):
+    with styled():
         figure, grid = grid_of(2, rows, width=5.0, height=3.8)
         for row, (name, part) in zip(grid, parts, strict=False):
             _draw_thresholds(row[0], part)
-            row[0].set_title(f"{name}: {budget_of(ds):,} steps")
+            titled(row[0], f"{name}: {budget_of(ds):,} steps")
             _draw_looseness(row[1], part.isel(tolerance=-1))
-            row[1].set_title(f"{name}: sufficient over measured width")
+            titled(row[1], f"{name}: sufficient over measured width", 56)
         if not parts:
-            show_text(grid[0, 0], "no trial is done yet")
+            only_text(figure, "no trial is done yet")
         legend_below(figure, *grid.ravel(), columns=5)
         return figure
 
 
 def _draw_thresholds(axes: Axes, part: xr.Dataset) -> None:
     """Draw critical widths: colours are tolerances, markers are d."""
-    for index, tolerance in enumerate(part.tolerance.values):
-        label = f"relative loss ≤ {tolerance:g}"
-        axes.plot([], [], color=series_look(index)["color"], linewidth=3, label=label)
-    spread = np.linspace(-0.02, 0.02, len(part.tolerance)) if len(part.tolerance) > 1 else [0.0]
-    for index, tolerance in enumerate(part.tolerance.values):
-        colour = series_look(index)["color"]
+    shifts = side_by_side(len(part.tolerance))
+    for index, (tolerance, beside) in enumerate(zip(part.tolerance.values, shifts, strict=True)):
+        colour, name = series_look(index)["color"], mathtext(f"relative loss ≤ {tolerance:g}")
+        axes.plot([], [], color=colour, linewidth=3, label=name)
         for d_index, d in enumerate(part.d.values):
             cells = part.sel({"d": d, "tolerance": tolerance})
-            x = cells.n.values / d * np.exp(spread[index])
-            error_bars(axes, x, cells, color=colour, marker=MARKERS[d_index % len(MARKERS)])
-            mark_beyond(axes, x, cells, color=colour)
+            x, marker = cells.n.values / d, MARKERS[d_index % len(MARKERS)]
+            series = f"_{name}, d = {d}"
+            error_bars(axes, x, cells, beside=beside, color=colour, marker=marker, label=series)
+            above = f"{series}, above the widest tried"
+            moved = aside(axes, beside, x, cells.bracket_low.where(is_beyond(cells)))
+            mark_beyond(axes, x, cells, color=colour, transform=moved, label=above)
     for d_index, d in enumerate(part.d.values):
         marker = MARKERS[d_index % len(MARKERS)]
-        axes.plot([], [], linestyle="none", color="grey", marker=marker, label=f"d = {d}")
+        axes.plot([], [], linestyle="none", color=grey(0.5), marker=marker, label=f"d = {d}")
     ratio = np.unique((part.n / part.d).values)
     ends = np.array([ratio[0] / 1.1, ratio[-1] * 1.1])
-    axes.plot(ends, ends, color="0.35", linewidth=1, label="kd = n")
-    axes.set(xscale="log", xlabel="samples over dimension n/d", ylabel="critical width k*")
-    _ratio_ticks(axes, ratio)
+    axes.plot(ends, ends, color=grey(0.35), linewidth=1, label="kd = n")
+    axes.set(xlabel="samples over dimension n/d", ylabel=mathtext("critical width k*"))
+    tick_every(axes.xaxis, ratio)
     log_ordinate(axes)
 
 
 def _draw_looseness(axes: Axes, part: xr.Dataset) -> None:
-    """Draw the factor of each condition and d: full points for smooth activations, hollow for ReLU."""
+    """Draw the factor of each condition and d: dark points for smooth activations, pale for ReLU."""
     factors = looseness(part[["k50"]].where(located(part)))
-    for (law, activation), face in zip(SUFFICIENT.items(), ("0.25", "white"), strict=True):
+    for (law, activation), shade in zip(SUFFICIENT.items(), (0.1, 0.55), strict=True):
         factor = factors[law].transpose("n", "d")
-        label = f"{law}, sufficient for {activation}"
-        axes.plot([], [], "o", color="0.25", markerfacecolor=face, label=label)
+        look: Any = {"color": grey(shade), "markersize": 6}
+        label = mathtext(f"{law}, sufficient for {activation}")
+        axes.plot([], [], marker="o", linestyle="none", label=label, **look)
         for d_index, d in enumerate(part.d.values):
             x, heights = part.n.values / d, factor.sel(d=d).values
-            line(axes, x, heights, color="0.25", linewidth=0.8, markerfacecolor=face, markersize=6,
-                 marker=MARKERS[d_index % len(MARKERS)])  # fmt: skip
+            line(axes, x, heights, linewidth=0.8, marker=MARKERS[d_index % len(MARKERS)],
+                 label=f"_{label}, d = {d}", **look)  # fmt: skip
             for at, height in zip(x[np.isfinite(heights)], heights[np.isfinite(heights)], strict=True):
-                axes.annotate(f"× {float(f'{height:.2g}'):,.0f}", (at, height), (0, 7), fontsize=7,
-                              textcoords="offset points", ha="center")  # fmt: skip
-    axes.axhline(1, color="0.65", linewidth=0.9, zorder=0)
+                axes.annotate(f"× {number(float(f'{height:.2g}'))}", (at, height), (0, 7),
+                              textcoords="offset points", ha="center", fontsize="x-small")  # fmt: skip
+    axes.axhline(1, color=grey(0.65), linewidth=0.9, zorder=0)
     ratio = np.unique((part.n / part.d).values)
-    axes.set(xscale="log", yscale="log", xlabel="samples over dimension n/d")
+    axes.set_xlabel("samples over dimension n/d")
+    axes.set_ylabel(mathtext(f"condition / k*,\nrelative loss ≤ {float(part.tolerance):g}"))
+    tick_every(axes.xaxis, ratio)
+    log_ordinate(axes)
     axes.set(xlim=(ratio[0] / 1.15, ratio[-1] * 1.15), ylim=(0.7, 4 * axes.get_ylim()[1]))
-    axes.set_ylabel(f"condition / k*, relative loss ≤ {float(part.tolerance):g}")
-    _ratio_ticks(axes, ratio)
-
-
-def _ratio_ticks(axes: Axes, ratio: Any) -> None:
-    axes.set_xticks(ratio, [f"{value:g}" for value in ratio])
-    axes.set_xticks([], minor=True)

@@ -5,38 +5,44 @@ from __future__ import annotations
 from textwrap import fill
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.transforms import ScaledTranslation
 
 from analysis.cells import located
+from analysis.figures.chart import Chart, em, styled
 from analysis.figures.parts import (
     each_once,
     grid_with_residuals,
     left_out,
     legend_below,
+    log_abscissa,
     share_abscissa,
+    titled,
     with_missing,
-    wrapped,
 )
+from analysis.figures.scales import room_of
 from analysis.figures.style import (
-    LINES,
+    FITTED,
     MOST_PANELS,
     PREDICTED,
+    PREDICTION,
     RESIDUAL,
-    STYLE,
+    aside,
     error_bars,
+    grey,
     grid_of,
     line,
     log_ordinate,
+    only_text,
     panels_of,
     sample_ticks,
     series_look,
-    show_text,
+    side_by_side,
 )
+from analysis.figures.typography import formula, mathtext, plain
 from analysis.scaling import fit_laws
 from analysis.scaling.laws import LAWS
 from analysis.signs import literal, signs
@@ -48,7 +54,7 @@ MOST_LAWS = 3
 """Number of laws drawn in a panel, the best ones."""
 
 
-def laws_figure(study: Study) -> Figure:
+def laws_figure(study: Study) -> Chart:
     """Critical width against n for each d, and the best of the registered laws."""
     panels = [(name, part) for name, part in panels_of(study.widths) if located(part).any()]
     total = len(panels)
@@ -57,7 +63,7 @@ def laws_figure(study: Study) -> Figure:
     columns = min(3, max(1, len(panels)))
     rows = -(-max(1, len(panels)) // columns)
     alone = len(panels) <= 1
-    with mpl.rc_context(STYLE):
+    with styled():
         width, height = (6.4, 4.6) if alone else (4.4, 3.6)
         pairs: list[tuple[Axes, Axes | None]]
         if "k_edge_finite" in study.widths and panels:
@@ -73,20 +79,37 @@ def laws_figure(study: Study) -> Figure:
             if alone:
                 axes.legend(*each_once(axes))
             else:  # a small panel has no room for a legend inside
-                under, drop = (axes, -0.18) if below is None else (below, -0.55)
-                under.legend(*each_once(axes), loc="upper left", bbox_to_anchor=(0, drop), ncols=2)
-            axes.set_title(wrapped(name, 46) or fill(about, 56))
+                _legend_under(axes, below or axes)
+            if name:
+                titled(axes, name)
+            else:
+                axes.set_title(_filled(about))
         for pair in pairs[len(panels) :]:
             for spare in filter(None, pair):
                 spare.set_axis_off()
         if not panels:
-            show_text(pairs[0][0], f"no critical width to draw: {with_missing('cells', study.widths)}")
+            only_text(figure, f"no critical width to draw: {with_missing('cells', study.widths)}")
         if any(name for name, _ in panels):
             lines = [about] + [left_out(total - MOST_PANELS)] * (total > MOST_PANELS)
             # Short lines on the left, because a phone shows only that part of the figure.
-            title = "\n".join(fill(line, 56) for line in lines)
-            figure.suptitle(title, x=0.01, ha="left", fontsize=10)
+            figure.suptitle("\n".join(map(_filled, lines)), x=0.01, ha="left")
         return figure
+
+
+def _legend_under(axes: Axes, lowest: Axes) -> None:
+    """Draw the legend of a panel below the label of the abscissa of its lowest axes."""
+    rows = 1 + max(label.get_text().count("\n") for label in lowest.get_xticklabels())
+    drop = ScaledTranslation(0, -em() * (24 + 10.5 * rows) / 72, lowest.figure.dpi_scale_trans)
+    handles, names = each_once(axes)
+    inches = 0.075 * em() * max(len(plain(name)) for name in names) + 0.4 * em()
+    columns = 2 if 2 * inches < 0.8 * room_of(axes) else 1
+    lowest.legend(handles, names, loc="upper left", bbox_to_anchor=(0, 0), borderaxespad=0,
+                  ncols=columns, handlelength=1.4, columnspacing=1.0,
+                  bbox_transform=lowest.transAxes + drop)  # fmt: skip
+
+
+def _filled(text: str) -> str:
+    return mathtext(fill(text, int(56 / em() ** 0.5)))
 
 
 def laws_caption(study: Study) -> str:
@@ -94,7 +117,7 @@ def laws_caption(study: Study) -> str:
     if "k_edge_finite" not in study.widths:
         return ""
     return (
-        "The dotted line is predicted from the spectral edge, shifted by the median of the Tracy-Widom "
+        "The dashed line is predicted from the spectral edge, shifted by the median of the Tracy-Widom "
         "law for finite n. The lower panel shows the measured width over the predicted one, minus 1. "
         "Nothing in the prediction is fitted."
     )
@@ -103,42 +126,45 @@ def laws_caption(study: Study) -> str:
 def _draw_laws(axes: Axes, widths: xr.Dataset) -> None:
     n = widths.n.values.astype(float)
     predicted = "k_edge_finite" in widths
-    for index, (d, moved) in enumerate(_side_by_side(widths)):
+    for index, (d, beside) in enumerate(_places(widths)):
         cells = widths.sel(d=d)
         look = series_look(index)
         if predicted:
-            line(axes, moved, cells.k_edge_finite, color=look["color"], linestyle=":", linewidth=1.2)
-        error_bars(axes, moved, cells, label=f"measured, d = {d}", **look)
+            moved = aside(axes, beside, n, cells.k_edge_finite)
+            line(axes, n, cells.k_edge_finite, color=look["color"], linestyle=PREDICTION, linewidth=1.1,
+                 transform=moved, label=f"_predicted, d = {d}")  # fmt: skip
+        error_bars(axes, n, cells, beside=beside, label=f"measured, d = {d}", **look)
     if predicted:
-        axes.plot([], [], color="grey", linestyle=":", label=PREDICTED["k_edge_finite"])
+        proxy: Any = {"color": grey(0.5), "linestyle": PREDICTION, "label": PREDICTED["k_edge_finite"]}
+        axes.plot([], [], **proxy)
     for index, (label, heights) in enumerate(_law_lines(widths)):
-        _draw_law(axes, n, heights, label, LINES[index % len(LINES)])
-    axes.set_ylabel("critical width k*")
+        _draw_law(axes, widths, heights, label, FITTED[index % len(FITTED)])
+    axes.set_ylabel(mathtext("critical width k*"))
     log_ordinate(axes)
     sample_ticks(axes, [n for n in widths.n.values if located(widths.sel(n=n)).any()])
 
 
-def _side_by_side(widths: xr.Dataset) -> list[tuple[Any, Any]]:
-    """Return each d with its abscissae, shifted so that no interval hides another."""
-    n = widths.n.values.astype(float)
-    spread = np.linspace(-0.012, 0.012, len(widths.d)) if len(widths.d) > 1 else [0.0]
-    return [(d, n * np.exp(by)) for d, by in zip(widths.d.values, spread, strict=True)]
+def _places(widths: xr.Dataset) -> list[tuple[Any, float]]:
+    """Return each d with its shift in points, so that no interval hides another."""
+    return list(zip(widths.d.values, side_by_side(len(widths.d)), strict=True))
 
 
 def _draw_misses(axes: Axes, widths: xr.Dataset) -> None:
     """Draw k* over its prediction, minus 1, with the interval of k*."""
-    for index, (d, moved) in enumerate(_side_by_side(widths)):
+    for index, (d, beside) in enumerate(_places(widths)):
         cells = widths.sel(d=d)
-        error_bars(axes, moved, cells, 1 / cells.k_edge_finite.values, -1.0, **series_look(index))
+        error_bars(axes, widths.n.values, cells, 1 / cells.k_edge_finite.values, -1.0, beside,
+                   label=f"_measured, d = {d}", **series_look(index))  # fmt: skip
     axes.set_ylabel(RESIDUAL)
 
 
-def _draw_law(axes: Axes, n: Any, heights: dict[int, Any], label: str, style: Any) -> None:
+def _draw_law(axes: Axes, widths: xr.Dataset, heights: dict[int, Any], label: str, style: Any) -> None:
     """Draw a law in n alone as a grey line, any other as a line in the colour of each d."""
-    for index, row in heights.items():
-        colour = "0.35" if index < 0 else series_look(index)["color"]
-        axes.plot(n, row, color=colour, linewidth=1, linestyle=style, label=label, zorder=0)
-        label = "_"  # one entry in the legend
+    n = widths.n.values.astype(float)
+    for place, (index, row) in enumerate(heights.items()):
+        colour = grey(0.35) if index < 0 else series_look(index)["color"]
+        name = f"_{label}, d = {widths.d.values[index]}" if place else label  # once in the legend
+        axes.plot(n, row, color=colour, linewidth=1, linestyle=style, label=name, zorder=0)
 
 
 def _law_lines(widths: xr.Dataset) -> list[tuple[str, dict[int, Any]]]:
@@ -158,7 +184,7 @@ def _law_lines(widths: xr.Dataset) -> list[tuple[str, dict[int, Any]]]:
         return []
     lines = []
     for _, law in laws[laws["law"].isin(names)].head(MOST_LAWS).iterrows():
-        label = signs(f"{law['constant']:.3g} {law['law']}")
+        label = formula(f"{law['constant']:.3g} {law['law']}")
         if np.isfinite(law["delta_aicc"]):
             label += f"  (ΔAICc {law['delta_aicc']:.1f})"
         heights = {}
@@ -170,7 +196,7 @@ def _law_lines(widths: xr.Dataset) -> list[tuple[str, dict[int, Any]]]:
     return lines
 
 
-def ratios_figure(study: Study) -> Figure:
+def ratios_figure(study: Study) -> Chart:
     """The quotients k*/n, k*/(n log n) and k* alpha^2/(n log n) against n; flat where the law holds."""
     parts = [
         (f"{name}{', ' if name else ''}d = {d}", part.sel(d=d))
@@ -178,7 +204,7 @@ def ratios_figure(study: Study) -> Figure:
         for d in part.d.values
         if located(part.sel(d=d)).any()
     ]
-    with mpl.rc_context(STYLE):
+    with styled():
         figure, grid = grid_of(3, width=4.0, height=3.8)
         for index, (name, cells) in enumerate(parts):
             n = cells.n.values.astype(float)
@@ -190,13 +216,11 @@ def ratios_figure(study: Study) -> Figure:
                 k50 = np.where(located(cells), cells.k50, np.nan)
                 line(axes, n, k50 * scale, color=look["color"], linewidth=0.8)
         if not parts:
-            for axes in grid[0]:
-                axes.set_axis_off()
-            show_text(grid[0, 1], f"no critical width to draw: {with_missing('cells', study.widths)}")
+            only_text(figure, f"no critical width to draw: {with_missing('cells', study.widths)}")
             return figure
         titles = ("k* / n", "k* / (n log n)", "k* α² / (n log n)")
         for axes, title in zip(grid[0], titles, strict=True):
-            axes.set(ylabel=title, title=f"flat if k* ∝ {_inverse(title)}")
+            axes.set(ylabel=mathtext(title), title=mathtext(f"flat if k* ∝ {_inverse(title)}"))
             log_ordinate(axes)
             sample_ticks(axes, study.ds.n.values)
         legend_below(figure, grid[0, 0], columns=6)
@@ -207,12 +231,12 @@ def _inverse(ratio: str) -> str:
     return {"k* / n": "n", "k* / (n log n)": "n log n"}.get(ratio, "n log n / α²")
 
 
-def stress_figure(study: Study) -> Figure:
+def stress_figure(study: Study) -> Chart:
     """Structured data: alpha against the angle between rows, and measured against predicted widths."""
     widths = study.widths
     if "dataset" not in widths.dims:
         widths = widths.expand_dims(dataset=[str(study.ds.attrs["dataset"][0])])
-    with mpl.rc_context(STYLE):
+    with styled():
         figure, grid = grid_of(2, width=5.2, height=4.4)
         fall, against = grid[0]
         for index, name in enumerate(widths.dataset.values):
@@ -235,11 +259,14 @@ def stress_figure(study: Study) -> Figure:
         predicted = (widths.k_edge_finite / widths.n).values
         known = predicted[np.isfinite(predicted)]
         ends = np.array([known.min(), known.max()]) * [0.95, 1.05] if len(known) else known
-        against.plot(ends, ends, color="0.35", linewidth=1, label="measured = predicted")
-        fall.set(xscale="log", yscale="log", xlabel="angle between neighbouring rows (rad)",
-                 ylabel="α", title="Near-duplicate rows make α small")  # fmt: skip
-        against.set(xlabel="predicted k*/n (edge, finite n)", ylabel="measured k*/n",
-                    title="Structured data depart from the prediction")  # fmt: skip
+        against.plot(ends, ends, color=grey(0.35), linewidth=1, label="measured = predicted")
+        fall.set(xlabel="angle between neighbouring rows (rad)", ylabel="α",
+                 title="Near-duplicate rows make α small")  # fmt: skip
+        against.set_xlabel(mathtext("predicted k*/n (edge, finite n)"))
+        against.set_ylabel(mathtext("measured k*/n"))
+        against.set_title("Structured data depart from the prediction")
+        log_abscissa(fall)
+        log_ordinate(fall)
         log_ordinate(against)
         fall.legend()
         against.legend(*each_once(against))

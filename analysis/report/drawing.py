@@ -58,7 +58,8 @@ def inline(svg: str, prefix: str, title: str, description: str) -> Markup:
         element.attrib = {
             _local(name): _value(_local(name), value, prefix) for name, value in element.attrib.items()
         }
-        element.text, element.tail = (element.text or "").strip() or None, None
+        element.text = element.text if (element.text or "").strip() else None  # its blanks part words
+        element.tail = None
     width = float(root.attrib["viewBox"].split()[2])
     inside = "".join(ET.tostring(child, encoding="unicode") for child in root)
     return Markup(

@@ -213,7 +213,12 @@ def _pictures(
         if kind in left_out:
             continue
         caption = FIGURES[kind].caption(study)
-        svg = drawn.get(kind) or svg_of(FIGURES[kind].draw(study))
+        svg = drawn.get(kind)
+        if svg is None:
+            figure = FIGURES[kind].draw(study)
+            if figure.sentence:  # the store has too little for it
+                continue
+            svg = svg_of(figure)
         title = f"{study.ds.attrs.get('name', '')}: {kind}"
         pictures.append(Picture(kind, caption, inline(svg, f"{anchor}-{kind}", title, caption)))
     return pictures

@@ -3,47 +3,119 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
+from click.shell_completion import CompletionItem
 
+from analysis.figures.kinds import KINDS
 from jobs.options import FILE, STORE, success_options
 from jobs.output.files import check_outputs, make_folder, overwrite_option
-from jobs.output.records import naming_options, report_gaps
+from jobs.output.records import INCOMPLETE, naming_options, report_gaps
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from analysis.study import Study
     from analysis.success import Success
     from pipeline.store.location import StorePath
 
-__all__ = ["draw_store", "plot"]
+__all__ = ["Drawn", "draw_kinds", "draw_store", "plot"]
 
 FORMATS = (".png", ".svg")
 ENDINGS = (*FORMATS, ".pdf")
+KINDS_OF_FIGURES = "\n".join(
+    ["\b", "Kinds", *(f"  {kind:14}  {summary}" for kind, summary in KINDS.items())]
+)
 
 
-@click.command()
+class _Size(click.ParamType):  # type: ignore[type-arg]
+    """A width and a height in inches, such as 6x4."""
+
+    name = "WxH"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        words = str(value).lower().split("x")
+        try:
+            width, height = map(float, words)
+        except ValueError:
+            self.fail(f"got {value!r}, expected a width and a height in inches, as in 6x4.", param, ctx)
+        if not (1 <= width <= 60 and 1 <= height <= 60):
+            self.fail(f"got {value}, expected from 1 to 60 inches on each side.", param, ctx)
+        return width, height
+
+
+def _kinds(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Complete the name of a kind of figure."""
+    return [
+        CompletionItem(kind, help=summary)
+        for kind, summary in KINDS.items()
+        if kind.startswith(incomplete)
+    ]
+
+
+@click.command(epilog=KINDS_OF_FIGURES)
 @click.argument("store", type=STORE)
-@click.option("--kind", help="Kind of figure.  [default: all that suit the store]")
+@click.option(
+    "--kind", shell_complete=_kinds, help="Kind of figure (listed below).  [default: all that suit]"
+)
 @click.option("-o", "--output", type=FILE, help="File, or folder for several.  [default: beside STORE]")
 @overwrite_option
+@click.option(
+    "--where",
+    metavar="EXPRESSION",
+    help="Draw only the trials that meet a condition, as of `query`: 'd == 20'.",
+)
+@click.option(
+    "--data",
+    type=FILE,
+    help="Also write the numbers that the figures show, as .csv, .json or .parquet.",
+)
+@click.option(
+    "--style",
+    "styles",
+    multiple=True,
+    metavar="NAME",
+    help="Style of Matplotlib, such as dark_background, or a .mplstyle file; may be repeated.",
+)
+@click.option("--size", type=_Size(), help="Size of each figure in inches, such as 6x4.")
+@click.option("--dpi", type=click.IntRange(20, 1200), help="Dots per inch of PNG.  [default: 160]")
 @success_options
 def plot(
-    store: StorePath, kind: str | None, output: Path | None, overwrite: bool, success: Success
+    store: StorePath,
+    kind: str | None,
+    output: Path | None,
+    where: str | None,
+    data: Path | None,
+    styles: tuple[str, ...],
+    size: tuple[float, float] | None,
+    dpi: int | None,
+    overwrite: bool,
+    success: Success,
 ) -> None:
     """Draw the figures of STORE.
 
     Each figure is written as PNG and SVG. With --kind and -o FILE only one is drawn, in the format of
-    the file's ending. Figures of widthlaw are replaced; any other file only with --overwrite.
+    the file's ending. A figure for which the store has too little is not written; the reason is told,
+    and with --kind it is an error. Figures of widthlaw are replaced; any other file only with
+    --overwrite.
     """
     from analysis.figures import kinds_for
+    from analysis.query.restriction import restrict
     from analysis.stores import load_store
     from analysis.study import Study
+    from jobs.output.frames import check_output, write_rows
     from pipeline.errors import CommandError
     from pipeline.store import Store
 
-    study = Study(load_store(store), success)
+    if data is not None:
+        check_output("plot --data", data, overwrite)
+    with naming_options("plot", store):
+        study = Study(restrict(load_store(store), where), success)
     suited = kinds_for(study.ds)
     if not suited:
         raise CommandError(
@@ -55,11 +127,72 @@ def plot(
         if not code:  # all diverged: an outcome, but there is nothing to draw
             click.echo(f"{store}: no figure: {_why_none_is_done(study, store)}", err=True)
         sys.exit(code)
-    with naming_options("plot", store):
-        files = draw_store(study, store, kind, output, overwrite=overwrite)
-    for file in files:
+    with naming_options("plot", store), _looks(styles, dpi):
+        drawn = draw_kinds(study, store, kind, output, size, overwrite=overwrite)
+    for file in drawn.files:
         click.echo(file)
-    sys.exit(report_gaps(store, "the figures show what is there"))
+    if data is not None and drawn.tables:
+        write_rows([drawn.table()], data, "plot --data")
+        click.echo(data)
+    code = report_gaps(store, "the figures show what is there")
+    for name, reason in drawn.left_out.items():
+        click.echo(f"{store}: no figure {name}: {reason}", err=True)
+    wanting = kind is not None and drawn.left_out and code != INCOMPLETE
+    sys.exit(CANNOT if wanting else code)
+
+
+CANNOT = 2
+"""Exit status if a store cannot show the figure that was asked for, as of one that does not suit it."""
+
+
+@contextmanager
+def _looks(styles: Sequence[str], dpi: int | None) -> Iterator[None]:
+    """Apply styles of Matplotlib, and a resolution of pictures."""
+    import matplotlib as mpl
+    import matplotlib.style
+
+    from pipeline.errors import ParameterError, nearest_name
+
+    known = [name for name in mpl.style.available if not name.startswith("_")]
+    for style in styles:  # Matplotlib would also fetch a URL and import a module
+        if style not in ("default", *known) and not Path(style).is_file():
+            raise ParameterError(
+                "style",
+                f"got {style!r}, which is no style of Matplotlib and no file"
+                f"{nearest_name(style, known)}; expected one of {', '.join(known)}",
+            )
+    with mpl.rc_context():
+        mpl.style.use(list(styles))
+        if dpi is not None:
+            mpl.rcParams["savefig.dpi"] = dpi
+        yield
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """The figures of a store.
+
+    Attributes
+    ----------
+    files
+        The files written.
+    tables
+        The numbers that each figure shows, by kind.
+    left_out
+        The kinds for which the store has too little, with the reason. They have no file.
+    """
+
+    files: list[Path]
+    tables: dict[str, pd.DataFrame]
+    left_out: dict[str, str]
+
+    def table(self) -> pd.DataFrame:
+        """Return the numbers of all figures as one table."""
+        import pandas as pd
+
+        return pd.concat(
+            [table.assign(figure=kind)[["figure", *table]] for kind, table in self.tables.items()]
+        )
 
 
 def draw_store(
@@ -70,7 +203,20 @@ def draw_store(
     *,
     overwrite: bool = False,
 ) -> list[Path]:
-    """Draw a store and return the files written.
+    """Draw a store and return the files written; the parameters are those of `draw_kinds`."""
+    return draw_kinds(study, store, kind, output, overwrite=overwrite).files
+
+
+def draw_kinds(
+    study: Study,
+    store: StorePath,
+    kind: str | None = None,
+    output: Path | None = None,
+    size: tuple[float, float] | None = None,
+    *,
+    overwrite: bool = False,
+) -> Drawn:
+    """Draw a store and write the files; a figure for which it has too little gets none.
 
     Parameters
     ----------
@@ -82,11 +228,14 @@ def draw_store(
         A key of `FIGURES`; all that suit the store if None.
     output
         A file (with `kind`), or a folder; the folder of the store if None.
+    size
+        Width and height of each figure in inches; their own if None.
     overwrite
         Whether files that widthlaw did not make may be replaced.
     """
-    from analysis.figures import FIGURES, kinds_for, save
-    from pipeline.errors import CommandError
+    from analysis.figures import FIGURES, data_of, kinds_for, save
+    from analysis.figures.chart import sized
+    from pipeline.errors import CommandError, ParameterError
     from pipeline.store.location import beside
     from pipeline.trial_status import Status
 
@@ -101,9 +250,18 @@ def draw_store(
     names = [kind] if kind else suited
     files = {name: _files(beside(store), name, output, alone=kind is not None) for name in names}
     _prepare([file for some in files.values() for file in some], output, overwrite)
-    written = []
+    drawn = Drawn([], {}, {})
     for name in names:
-        figure = FIGURES[name].draw(study)
+        with sized(size):
+            figure = FIGURES[name].draw(study)
+        if figure.sentence:
+            drawn.left_out[name] = figure.sentence
+            continue
+        if size is not None and (complaint := figure.complaint()):
+            width, height = figure.get_size_inches()
+            raise ParameterError(
+                "size", f"got {width:g}x{height:g}, which is too small for {name} ({complaint})"
+            )
         for file in files[name]:
             try:
                 save(figure, file)
@@ -112,8 +270,9 @@ def draw_store(
                     f"plot {store}: cannot write {file.name} into {file.parent} "
                     f"({error.strerror or error}); give a file or a writable folder with -o"
                 ) from None
-            written.append(file)
-    return written
+            drawn.files.append(file)
+        drawn.tables[name] = data_of(figure)
+    return drawn
 
 
 def _prepare(files: list[Path], output: Path | None, overwrite: bool) -> None:
@@ -133,6 +292,8 @@ def _why_none_is_done(study: Study, store: StorePath) -> str:
         word: int((status == word).sum()) for word in (Status.DIVERGED, Status.FAILED, Status.PENDING)
     }
     tally = ", ".join(f"{count} {word.word}" for word, count in found.items() if count)
+    if not tally:
+        return "no trial is done"
     if found[Status.PENDING]:
         return f"no trial is done yet ({tally}); `widthlaw run` fills a store"
     if found[Status.FAILED]:

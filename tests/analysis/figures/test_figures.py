@@ -15,6 +15,7 @@ import pipeline
 from analysis import collapse, critical_widths, load_store, success_counts
 from analysis.figures import FIGURES, draw, kinds_for, save
 from analysis.figures.density import bulk_counts
+from analysis.figures.typography import plain
 from analysis.scaling.laws import LAWS, Law
 from analysis.study import Study
 from analysis.success import Success
@@ -218,24 +219,24 @@ def test_laws_are_drawn_through_the_measured_widths(studies, figures) -> None:
         miss = (cells[["k50", "k50_low", "k50_high"]] / cells.k_edge_finite - 1).to_array().values
         np.testing.assert_allclose(points(bar)[1], miss[0], rtol=1e-12)
         np.testing.assert_allclose(ends(bar).T, miss[1:], atol=1e-12)
-    for bar, dotted, d in zip(bars(axes), lines(axes, ":"), widths.d.values, strict=True):
+    for bar, dashed, d in zip(bars(axes), lines(axes, "--"), widths.d.values, strict=True):
         cells = widths.sel(d=d)
         assert bar.get_label() == f"measured, d = {d}"
-        np.testing.assert_allclose(points(bar)[0], cells.n, rtol=0.02)  # side by side
+        np.testing.assert_array_equal(points(bar)[0], cells.n)
         np.testing.assert_array_equal(points(bar)[1], cells.k50)
         np.testing.assert_allclose(ends(bar)[:, 0], cells.k50_low, rtol=1e-12)
         np.testing.assert_allclose(ends(bar)[:, 1], cells.k50_high, rtol=1e-12)
-        np.testing.assert_array_equal(dotted, cells.k_edge_finite)
+        np.testing.assert_array_equal(dashed, cells.k_edge_finite)
 
 
 def test_a_law_is_drawn_because_it_is_registered(studies, monkeypatch) -> None:
     law = Law("C n^1.5", lambda table: 1.5 * np.log(table["n"].to_numpy(float)))
     monkeypatch.setitem(LAWS, "n^1.5", law)
     axes, _ = panels(FIGURES["laws"].draw(studies["conditioning"]))
-    assert any(" n^1.5 " in line.get_label() for line in axes.lines)
+    assert any(" $n^{1.5}$ " in line.get_label() for line in axes.lines)
     monkeypatch.setitem(LAWS, "n^1.5", replace(law, shown=False))
     axes, _ = panels(FIGURES["laws"].draw(studies["conditioning"]))
-    assert not any("n^1.5" in line.get_label() for line in axes.lines)
+    assert not any("1.5}" in line.get_label() for line in axes.lines)
 
 
 def test_the_collapse_has_every_curve_twice_and_the_fitted_exponent(studies, figures) -> None:
@@ -261,11 +262,11 @@ def test_ratios_are_those_of_the_critical_width(studies, figures) -> None:
     truth = {
         "k* / n": widths.k50.values / n,
         "k* / (n log n)": widths.k50.values / (n * np.log(n)),
-        "k* α² / (n log n)": widths.k50.values * alpha**2 / (n * np.log(n)),
+        "k* α^2 / (n log n)": widths.k50.values * alpha**2 / (n * np.log(n)),
     }
     for axes in panels(figures["conditioning", "ratios"]):
         heights = [points(bar)[1] for bar in bars(axes)]
-        np.testing.assert_allclose(heights, truth.pop(axes.get_ylabel()), rtol=1e-12)
+        np.testing.assert_allclose(heights, truth.pop(plain(axes.get_ylabel())), rtol=1e-12)
     assert not truth
 
 
@@ -307,14 +308,14 @@ def test_figure_1_has_the_singular_values_and_the_predicted_end(studies, figures
         misses = [line.get_ydata() for line in under.lines if len(line.get_ydata()) > 2]
         assert axes.get_title(loc="left").startswith(f"{name}: d = 3, k = 40")
         heights = {line.get_label(): line.get_ydata() for line in axes.lines if len(line.get_ydata())}
-        rings = [line.get_ydata() for line in axes.lines if len(line.get_ydata()) == 1]
-        for n, ring, miss in zip(ds.n.values, rings, misses, strict=True):
+        bars = [line.get_ydata() for line in axes.lines if len(line.get_ydata()) == 1]
+        for n, bar, miss in zip(ds.n.values, bars, misses, strict=True):
             cell = ds.sel(dataset=name, n=n, d=3).isel(width=0, seed=0)
             law = np.sqrt(40 * quantiles(cell.kernel_eigenvalues.values[:n], 40))[::-1]
             np.testing.assert_allclose(miss, cell.singular_values[:n] / law - 1, atol=1e-9)
             np.testing.assert_array_equal(heights[f"n = {n}"], cell.singular_values[:n])
             assert heights[f"n = {n}"][-1] == cell.sigma_min
-            assert ring[0] == pytest.approx(float(np.sqrt(40 * cell.edge)), rel=1e-12)
+            assert bar[0] == pytest.approx(float(np.sqrt(40 * cell.edge)), rel=1e-12)
 
 
 def test_the_density_is_that_of_the_law_over_the_eigenvalues_that_were_counted(
@@ -355,7 +356,7 @@ def test_the_evolution_has_the_medians_along_each_axis(studies, figures) -> None
     drawn = panels(figures["evolution", "evolution"])
     for axes, dim in zip(drawn, ("n", "width", "d"), strict=True):
         here = {name: value for name, value in middle.items() if name != dim}
-        heights = {line.get_label(): line.get_ydata() for line in axes.lines}
+        heights = {plain(str(line.get_label())): line.get_ydata() for line in axes.lines}
         np.testing.assert_allclose(heights["σ_max"], ratio.sigma_max.sel(here), rtol=1e-12)
         np.testing.assert_allclose(heights["σ_min"], ratio.sigma_min.sel(here), rtol=1e-12)
         np.testing.assert_allclose(heights["√edge, predicted σ_min"], edge.sel(here), rtol=1e-12)

@@ -16,6 +16,7 @@ from analysis import load_store
 from analysis.figures import FIGURES, kinds_for
 from analysis.figures.own_data import own_data_figure
 from analysis.figures.style import OPEN
+from analysis.figures.typography import plain
 from analysis.report.drawing import svg_of
 from analysis.signs import signs
 from analysis.study import Study
@@ -174,9 +175,9 @@ def test_an_alpha_of_0_is_shown_as_text(tmp_path, experiment, words) -> None:
 
 def test_figure_1_of_an_alpha_of_0_has_no_predicted_end(tmp_path) -> None:
     figure = drawn(study_of(tmp_path, "spectrum", **SINGULAR, width="[12]"))["spectrum"]
-    rings = [line for line in figure.axes[0].lines if len(line.get_ydata()) == 1]
-    assert len(rings) == 2
-    assert all(np.isnan(ring.get_ydata()).all() for ring in rings)
+    bars = [line for line in figure.axes[0].lines if len(line.get_ydata()) == 1]
+    assert len(bars) == 2
+    assert all(np.isnan(bar.get_ydata()).all() for bar in bars)
 
 
 # ---- intervals without an end, and cells without a trial
@@ -242,14 +243,14 @@ def test_the_map_says_where_no_trial_was_and_where_alpha_is_0(tmp_path) -> None:
         (2.5, "10", "2.5"),
         (83210, "330,000", "83,000"),
         (5.1e6, "20 million", "5.1 million"),
-        (1.37e9, "5.5 × 10⁹", "1.4 × 10⁹"),
+        (1.37e9, "5.5 × 10^9", "1.4 × 10^9"),
     ],
 )
 def test_a_sufficient_width_is_rounded_in_the_title(tmp_path, times, enough, words) -> None:
     one = {"n": "[9]", "width": RISING["width"], "seeds": "12"}
     study = with_ends(study_of(tmp_path, "conditioning", **one), k50=4.0)
     (axes,) = own_data_figure(study, 4.0 * times).axes
-    title = axes.get_title(loc="left")
+    title = plain(axes.get_title(loc="left"))
     assert title == f"k* = 4; Theorem 2 shows {enough} units to be enough, {words} times k*"
 
 
@@ -276,7 +277,7 @@ def test_a_rule_counts_its_steps_in_thousands() -> None:
 def test_the_evolution_is_the_median_of_the_seeds_that_are_done(tmp_path) -> None:
     ds = study_of(tmp_path, "spectrum").ds
     figure = drawn(failed(ds, xr.zeros_like(ds.status, dtype=bool) | (ds.seed == 0)))["evolution"]
-    heights = {line.get_label(): line.get_ydata() for line in figure.axes[0].lines}
+    heights = {plain(str(line.get_label())): line.get_ydata() for line in figure.axes[0].lines}
     left = (ds.sigma_max / np.sqrt(ds.k)).isel(seed=1, d=0, width=1)
     np.testing.assert_allclose(heights["σ_max"], left, rtol=1e-12)
 

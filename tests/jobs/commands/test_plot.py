@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import shutil
 
+import click
+import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 import zarr
 from click.testing import CliRunner
+from matplotlib import image
 
 import pipeline
-from analysis import load_store
+from analysis import load_store, success_counts
+from analysis.figures import KINDS, kinds_for
+from analysis.query.restriction import restrict
 from analysis.study import Study
 from jobs.cli import main
-from jobs.commands.plot import draw_store
+from jobs.commands.plot import draw_store, plot
 from pipeline import store as stores
 from pipeline.errors import InputError
 from pipeline.trial_status import Status
@@ -179,7 +185,7 @@ def test_one_figure_becomes_the_named_file(widthlaw, complete, tmp_path) -> None
     result = widthlaw("plot", complete, "--kind", "phase", "--output", file, "--threshold", 0.3)
     assert result.returncode == 0, result.stderr
     assert result.stdout == f"{file}\n"
-    assert "0.3 α" in file.read_text()
+    assert "0.3 α" in file.read_text()  # text stays text
     assert list(tmp_path.iterdir()) == [file]
 
 
@@ -187,4 +193,111 @@ def test_an_unknown_figure_is_refused_with_those_that_suit(widthlaw, complete, t
     result = widthlaw("plot", complete, "--kind", "phaze", "-o", tmp_path / "a.png")
     assert result.returncode == 2
     assert "expected one of phase, laws, ratios" in result.stderr
+    assert not list(tmp_path.iterdir())
+
+
+# ---- a store that has too little for a figure
+
+
+def test_a_figure_with_nothing_to_draw_is_told_and_has_no_file(widthlaw, bare, tmp_path) -> None:
+    result = widthlaw("plot", bare, "-o", tmp_path / "all", "--data", tmp_path / "all.csv")
+    assert result.returncode == 0
+    told = [line.split(": ")[:3] for line in result.stderr.splitlines()]
+    assert [str(bare), "no figure collapse", "nothing to collapse"] in told
+    ds = load_store(bare)
+    names = {file.stem.removeprefix("bare-") for file in (tmp_path / "all").iterdir()}
+    assert "phase" in names
+    assert names | {words[1].removeprefix("no figure ") for words in told} == set(kinds_for(ds))
+    assert len(names) + len(told) == len(kinds_for(ds))
+    assert set(pd.read_csv(tmp_path / "all.csv").figure) == names
+
+
+def test_a_figure_that_was_asked_for_by_name_and_has_nothing_to_draw_is_an_error(
+    widthlaw, bare, tmp_path
+) -> None:
+    result = widthlaw("plot", bare, "--kind", "collapse", "-o", tmp_path / "a.png")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr.startswith(f"{bare}: no figure collapse: nothing to collapse")
+    assert result.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory, make_sweep):
+    path = tmp_path_factory.mktemp("bare") / "bare.zarr"
+    pipeline.run(make_sweep(width="{ k_per_n = [2.0, 3.0, 4.0] }", seeds=2), path)
+    return path
+
+
+# ---- looks, a part of the store, and its numbers
+
+
+def test_the_help_has_a_line_for_each_kind(widthlaw) -> None:
+    lines = widthlaw("plot", "--help").stdout.splitlines()
+    for kind, summary in KINDS.items():
+        assert f"    {kind:14}  {summary}" in lines
+    assert max(map(len, lines)) <= 80
+
+
+def test_kinds_are_completed() -> None:
+    option = next(param for param in plot.params if param.name == "kind")
+    found = option.shell_complete(click.Context(plot), "d")
+    assert [item.value for item in found] == ["density", "depth"]
+
+
+def test_size_resolution_and_style_are_those_that_were_asked_for(widthlaw, complete, tmp_path) -> None:
+    file = tmp_path / "a.png"
+    looks = ("--size", "5x3", "--dpi", 50, "--style", "dark_background")
+    result = widthlaw("plot", complete, "--kind", "laws", "-o", file, *looks)
+    assert result.returncode == 0, result.stderr
+    picture = image.imread(file)
+    assert picture.shape[:2] == (150, 250)
+    np.testing.assert_array_equal(picture[0, -1, :3], 0)
+
+
+def test_a_style_file_is_a_style(widthlaw, complete, tmp_path) -> None:
+    (tmp_path / "own.mplstyle").write_text("figure.facecolor: ff0000\nsavefig.facecolor: ff0000\n")
+    file = tmp_path / "a.png"
+    style = tmp_path / "own.mplstyle"
+    result = widthlaw("plot", complete, "--kind", "laws", "-o", file, "--style", style)
+    assert result.returncode == 0, result.stderr
+    np.testing.assert_array_equal(image.imread(file)[0, -1, :3], [1, 0, 0])
+
+
+def test_only_trials_that_meet_a_condition_are_drawn_and_written(widthlaw, complete, tmp_path) -> None:
+    data = tmp_path / "a.csv"
+    part = ("--where", "n == 12", "--data", data)
+    result = widthlaw("plot", complete, "--kind", "phase", "-o", tmp_path / "a.svg", *part)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.split() == [str(tmp_path / "a.svg"), str(data)]
+    table = pd.read_csv(data)
+    ds = restrict(load_store(complete), "n == 12")
+    share = (success_counts(ds).successes / success_counts(ds).trials).isel(n=0, d=0)
+    drawn = table[table.series.str.endswith("share")]
+    np.testing.assert_array_equal(drawn.x, ds.k.isel(n=0))
+    np.testing.assert_array_equal(drawn.y, share)
+    assert set(table.figure) == {"phase"}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            ("--style", "dark_backgrund"),
+            "no style of Matplotlib and no file (did you mean 'dark_background'?)",
+        ),
+        (("--style", "https://example.org/a.mplstyle"), "no style of Matplotlib and no file"),
+        (("--size", "6"), "expected a width and a height in inches, as in 6x4"),
+        (("--size", "0x4"), "expected from 1 to 60 inches"),
+        (("--size", "1x1"), "--size: got 1x1, which is too small for phase ("),
+        (("--where", "n == 7"), "'n == 7' holds for no trial; n has"),
+        (("--data", "a.txt"), "--data a.txt: unknown ending; expected one of .csv, .json, .parquet"),
+    ],
+)
+def test_a_wrong_option_is_told_with_its_repair_and_nothing_is_written(
+    widthlaw, complete, tmp_path, words, message
+) -> None:
+    result = widthlaw("plot", complete, "-o", tmp_path, *words)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert message in result.stderr
     assert not list(tmp_path.iterdir())
