@@ -58,7 +58,7 @@ class Headline:
     @property
     def label(self) -> str:
         """The name of the number, with its condition."""
-        label = LABELS.get(self.quantity, self.quantity.value)
+        label = LABELS[self.quantity]
         return f"{label} ({self.at})" if self.at else label
 
     @property
@@ -75,8 +75,12 @@ class Headline:
     @property
     def extremes(self) -> str:
         """The range over cells: `1.86 to 2.45`, or the only value."""
-        ends = dict.fromkeys(_three(value) for value in (self.values[0], self.values[-1]))
-        return " to ".join(ends)
+        return self.range_in("")
+
+    def range_in(self, unit: str) -> str:
+        """Return the range over cells in a unit: `1.86 n to 2.45 n`."""
+        ends = (f"{_three(value)} {unit}".strip() for value in (self.values[0], self.values[-1]))
+        return " to ".join(dict.fromkeys(ends))
 
 
 def _three(value: float) -> str:
@@ -87,8 +91,13 @@ def _three(value: float) -> str:
     return f"{round(value, digits):,.{max(0, digits)}f}"
 
 
-def headlines(rows: Iterable[Claim]) -> dict[Quantity, Headline]:
-    """Return the headline numbers that some rows have, by quantity."""
+def headlines(rows: Iterable[Claim]) -> list[Headline]:
+    """Return the headline numbers that some rows have."""
+    return [found for quantity, found in _known(rows).items() if quantity in LABELS]
+
+
+def _known(rows: Iterable[Claim]) -> dict[Quantity, Headline]:
+    """Return the numbers that the sentences state, by quantity, as far as rows have them."""
     found = [reading for row in rows for reading in row.readings if reading.values]
     return {
         quantity: Headline(
@@ -116,7 +125,7 @@ def tally(rows: Iterable[Claim]) -> Counter[Mark]:
 
 def answer(rows: Sequence[Claim]) -> list[str]:
     """Return the answer in three sentences; fewer if the rows lack what a sentence states."""
-    known = headlines(rows)
+    known = _known(rows)
     return list(filter(None, [_on_features(known), _on_training(known), _on_claims(tally(rows))]))
 
 
@@ -124,8 +133,8 @@ def _on_features(known: dict[Quantity, Headline]) -> str:
     if Quantity.FEATURES not in known:
         return ""
     text = (
-        f"On unit-norm data random ReLU features are well conditioned, sigma_min >= alpha sqrt(k)/2, "
-        f"from k* = {_times(known[Quantity.FEATURES], 'n')} hidden units on"
+        f"Random features of unit-norm data are well conditioned, sigma_min >= alpha sqrt(k)/2, "
+        f"from k* = {known[Quantity.FEATURES].range_in('n')} hidden units on"
     )
     if Quantity.EDGE in known:
         text += (
@@ -143,10 +152,10 @@ def _on_training(known: dict[Quantity, Headline]) -> str:
     parts = []
     if Quantity.OUTPUT in known:
         v = known[Quantity.OUTPUT]
-        parts.append(f"k* = {_times(v, 'n')} units if it trains v alone ({v.at})")
+        parts.append(f"k* = {v.range_in('n')} units if it trains v alone ({v.at})")
     if Quantity.INPUT in known:
         w = known[Quantity.INPUT]
-        parts.append(f"k* d = {_times(w, 'n')} weights if it trains W alone ({w.at})")
+        parts.append(f"k* d = {w.range_in('n')} weights if it trains W alone ({w.at})")
     if not parts:
         return ""
     text = f"Gradient descent fits n random labels from {' and from '.join(parts)}"
@@ -154,11 +163,6 @@ def _on_training(known: dict[Quantity, Headline]) -> str:
         wide = known[Quantity.INPUT_BOUND].extremes
         text += f"; the width n^4/d^3 that suffices for W in theory is {wide} times as large"
     return f"{text}."
-
-
-def _times(headline: Headline, unit: str) -> str:
-    """Return a range in a unit: `1.86 n to 2.45 n`."""
-    return " to ".join(f"{end} {unit}" for end in headline.extremes.split(" to "))
 
 
 def _on_claims(found: Counter[Mark]) -> str:
