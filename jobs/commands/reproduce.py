@@ -97,7 +97,7 @@ def _screenful(rows: list[Claim], report: Path, others: str) -> str:
         "Numbers: median (least to largest)",
         *(f"  {number.label}\n      {number.text}" for number in numbers),
         "",
-        f"{report}: claims with their criteria, findings, figures and their data",
+        f"{report}: all claims and findings, figures and data",
         f"{report.parent / 'claims.csv'}: the same rows; beside it {others}",
     ]
     return "\n".join(lines)

@@ -185,7 +185,7 @@ def test_without_scripts_the_page_is_whole(browser, address) -> None:
     tab.goto(address)
     assert tab.locator(".sliders").first.is_hidden()
     assert tab.locator("#theme").is_hidden()
-    assert "of 20 trials" in tab.locator("rect[role=gridcell] title").first.text_content()
+    assert "of 20 trials" in tab.locator("[role=grid] rect title").first.text_content()
     assert tab.locator(".critical[visibility=hidden]").count() < tab.locator(".critical").count()
     context.close()
 
