@@ -24,7 +24,7 @@ from markupsafe import Markup
 
 from analysis.claims import CRITERIA
 from analysis.report.notation import NOTATION
-from analysis.report.numbers import number, whole
+from analysis.report.numbers import number, short, whole
 from analysis.report.sections import Section, section_of
 from analysis.report.shrinking import with_classes
 from analysis.report.summary import MARKS, Summary
@@ -112,6 +112,7 @@ def _environment() -> Environment:
     )
     environment.filters |= {
         "number": number,
+        "short": short,
         "typeset": typeset,
         "whole": whole,
     }
