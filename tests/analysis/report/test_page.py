@@ -365,6 +365,11 @@ def test_a_store_of_no_known_experiment_has_numbers_and_no_verdicts(studies) -> 
     html = read(report_page({"x": Study(ds.assign_attrs(experiment="other", name="mine", sweep=""))}))
     assert not html.all("section", aria_labelledby="verdicts")
     assert html.all("div", class_="phase")
+    (told,) = html.all("div", id="answer")
+    widths = sorted(studies["theorem2.zarr"].widths.k50.values.ravel())
+    numbers = re.findall(r"\d+(?:\.\d+)?", told.text)
+    assert [float(found) for found in numbers[:2]] == pytest.approx(widths, rel=6e-3)
+    assert "in 2 of 2 cells" in told.text
     bare = ds[["status", "k", "seconds"]].assign_attrs(experiment="other", name="bare", provenance=None)
     html = read(report_page({"x": Study(bare)}))
     assert not html.all("div", class_="phase")
