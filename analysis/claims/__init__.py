@@ -1,4 +1,4 @@
-"""The claims of the paper, each with what the stores show and the verdict.
+"""The claims of the paper and findings beside them, each with what the stores show and the verdict.
 
 Each of the paper's sweeps has a function from its study to rows, and a line in `SECTIONS`; `PARTS`
 assigns it to a part of the paper. A store is recognised by the name of its sweep, its experiment and
@@ -15,10 +15,22 @@ import xarray as xr
 
 from analysis.axes import SIZES
 from analysis.claims import section3, section4, theorem2
-from analysis.claims.rows import RULES, WORDS, Claim, Mark
+from analysis.claims.rows import CRITERIA, WORDS, Claim, Mark, Quantity, Reading
 from analysis.study import Study
 
-__all__ = ["PARTS", "RULES", "SECTIONS", "WORDS", "Claim", "Mark", "claims", "claims_of"]
+__all__ = [
+    "CRITERIA",
+    "PARTS",
+    "SECTIONS",
+    "WORDS",
+    "Claim",
+    "Mark",
+    "Quantity",
+    "Reading",
+    "claims",
+    "claims_of",
+    "place_of",
+]
 
 
 @dataclass(frozen=True)
@@ -41,32 +53,37 @@ def _rows(experiment: str, make: Callable[[Study], Iterator[Claim]], *axes: str)
 
 SECTIONS: Mapping[str, _Rows] = MappingProxyType(
     {
-        "linear-regression": _rows("linear", section3.regression),
-        "theorem1": _rows("theorem1", section3.theorem1, "activation", "trained", "depth"),
-        "input-layer": _rows("input", section4.input_layer),
-        "budget": _rows("input", section4.budget, "activation"),
-        "output-layer": _rows("output", section4.output_layer),
-        "joint": _rows("joint", section4.joint, "trained"),
-        "depth": _rows("deep", section4.depth, "depth"),
         "theorem2": _rows("conditioning", theorem2.theorem2),
         "theorem2-proof": _rows("theorem2-proof", theorem2.proof),
         "alpha-stress": _rows("conditioning", theorem2.stress, "dataset", "angle"),
         "figure1": _rows("spectrum", theorem2.figure1, "dataset"),
         "spectrum-evolution": _rows("spectrum", theorem2.evolution),
+        "linear-regression": _rows("linear", section3.regression),
+        "theorem1": _rows("theorem1", section3.theorem1, "activation", "trained", "depth"),
         "generalisation": _rows("generalisation", section3.generalisation),
+        "input-layer": _rows("input", section4.input_layer),
+        "budget": _rows("input", section4.budget, "activation"),
+        "output-layer": _rows("output", section4.output_layer),
+        "joint": _rows("joint", section4.joint, "trained"),
+        "depth": _rows("deep", section4.depth, "depth"),
     }
 )
-"""The rows of each of the paper's sweeps, in the order of the paper."""
+"""The rows of each of the paper's sweeps; Theorem 2, the headline, is first."""
 
 PARTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
+        "Theorem 2: conditioning of the features": ("theorem2", "theorem2-proof", "alpha-stress"),
+        "The paper's Figure 1: the spectrum of the features": ("figure1", "spectrum-evolution"),
         "Section III: descent near a start": ("linear-regression", "theorem1", "generalisation"),
         "Section IV: which layer to train": ("input-layer", "budget", "output-layer", "joint", "depth"),
-        "Theorem 2: conditioning of the features": ("theorem2", "theorem2-proof", "alpha-stress"),
-        "Figure 1: the spectrum of the features": ("figure1", "spectrum-evolution"),
     }
 )
 """Parts of the paper, and the sweeps that test their claims."""
+
+
+def place_of(name: str) -> int:
+    """Return the place of a sweep among those of the paper; sweeps of one's own come after them."""
+    return list(SECTIONS).index(name) if name in SECTIONS else len(SECTIONS)
 
 
 def claims(studies: Iterable[Study]) -> Iterator[Claim]:

@@ -5,7 +5,9 @@ which it is loose. Certified bounds must hold in all trials; of anything else th
 trials in which it holds. A critical width is used only as far as its interval reaches: without both
 ends it is not located, and a comparison has an answer only where the intervals exclude the other one.
 
-A verdict is data: code decides by `mark` and `factor`, never by the words of `word` and `detail`.
+A verdict is data: code decides by `mark` and `factor`, never by the words of `word` and `detail`. So is
+the rest of a row: `of_paper` tells a claim of the paper from a finding, and `readings` has the numbers
+that the answer of the report states.
 """
 
 from __future__ import annotations
@@ -25,14 +27,14 @@ from analysis.cells import has_interval, located
 from pipeline.trial_status import Status
 
 __all__ = [
-    "EXACT",
-    "FACTOR",
-    "NEAR",
+    "CRITERIA",
     "NOT_LOCATED",
-    "RULES",
+    "SUFFICES",
     "WORDS",
     "Claim",
     "Mark",
+    "Quantity",
+    "Reading",
     "Verdict",
     "bound",
     "cells_of",
@@ -72,22 +74,49 @@ WORDS: Mapping[Mark, str] = MappingProxyType(
 )
 """The word of a verdict, unless it has one of its own."""
 
-RULES: Mapping[Mark, str] = MappingProxyType(
+CRITERIA: Mapping[Mark, str] = MappingProxyType(
     {
-        Mark.HOLDS: "true in every trial to the accuracy that the row names, or in the share of trials "
-        "or to the factor that it names; or the claimed value is within the interval",
-        Mark.LOOSE: "a bound that no trial passes, or a width that is proven to suffice and lies above "
-        "the whole interval of k* in every cell; the factor is the median one",
-        Mark.DEPARTS: "a trial contradicts the claim, or the whole interval of a cell does",
-        Mark.FINDING: "a measurement on which the paper claims nothing, or names no constant",
-        Mark.OPEN: "no trial, no interval with both ends, or an interval that leaves both answers open",
+        Mark.HOLDS: "Every trial, or every cell, meets the criterion that stands below the claim.",
+        Mark.LOOSE: "A bound or a sufficient width meets its criterion. The factor is the median of "
+        "the bound over the measurement.",
+        Mark.DEPARTS: "More trials miss the criterion than the claim allows, or the whole 95% interval "
+        "of a critical width does.",
+        Mark.FINDING: "The paper claims nothing, or leaves open the constant that would decide.",
+        Mark.OPEN: "No trial that would decide is done, or the 95% intervals allow both answers.",
     }
 )
-"""The rule by which a claim gets its verdict."""
+"""The criterion of each kind of verdict."""
 
-EXACT, NEAR, FACTOR = 1e-6, 0.1, 2.0
-"""Accuracies of claims: of an identity, of a limit, and of a count of degrees of freedom, which has no
-constant of its own. Each row names its own."""
+SUFFICES = "the width lies above the 95% interval of k* in every cell"
+"""The criterion of `sufficient`."""
+
+
+class Quantity(StrEnum):
+    """A number that the answer of the report states."""
+
+    FEATURES = "k*/n for well-conditioned features"
+    EDGE = "k* over the width of the random-matrix edge"
+    THEOREM2 = "width of Theorem 2 over k*"
+    INPUT = "k* d/n, W trained"
+    INPUT_BOUND = "n^4/d^3 over k*, W trained"
+    OUTPUT = "k*/n, v trained"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The values of a quantity in the cells of a row.
+
+    Attributes
+    ----------
+    quantity, values
+        The quantity, and one value for each located cell.
+    at
+        A condition under which the values hold, as text.
+    """
+
+    quantity: Quantity
+    values: tuple[float, ...]
+    at: str = ""
 
 
 @dataclass(frozen=True)
@@ -112,10 +141,10 @@ class Verdict:
     factor: float | None = None
     word: str = ""
 
-    def on(self, claim: str, measured: str, group: str = "") -> Claim:
-        """Return the row that gives this verdict on a claim."""
+    def on(self, claim: str, measured: str, group: str = "", **more: Any) -> Claim:
+        """Return the row that gives this verdict on a claim; `more` are further fields of `Claim`."""
         word = self.word or WORDS[self.mark]
-        return Claim(claim, measured, self.mark, word, self.detail, self.factor, group)
+        return Claim(claim, measured, self.mark, word, self.detail, self.factor, group, **more)
 
 
 NOT_LOCATED = Verdict(Mark.OPEN)
@@ -123,7 +152,7 @@ NOT_LOCATED = Verdict(Mark.OPEN)
 
 @dataclass(frozen=True)
 class Claim:
-    """One row: a claim of the paper, what was measured, and the verdict.
+    """One row: a claim of the paper or a finding, what was measured, and the verdict.
 
     Attributes
     ----------
@@ -133,6 +162,14 @@ class Claim:
         As for `Verdict`.
     group
         Its subject, if several claims share one (other sizes, other data): one line of a summary.
+    criterion
+        The condition under which it holds, as text; empty if the detail of the verdict says it.
+    figure
+        The kind of the figure of its store that shows it; empty if none does.
+    of_paper
+        False for a finding on which the paper claims nothing.
+    readings
+        Numbers that the answer of the report states.
     """
 
     claim: str
@@ -142,6 +179,10 @@ class Claim:
     detail: str = ""
     factor: float | None = None
     group: str = ""
+    criterion: str = ""
+    figure: str = ""
+    of_paper: bool = True
+    readings: tuple[Reading, ...] = ()
 
     @property
     def verdict(self) -> str:

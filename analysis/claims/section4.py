@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from analysis.claims.rows import (
-    FACTOR,
-    NEAR,
     NOT_LOCATED,
+    SUFFICES,
     Claim,
     Mark,
+    Quantity,
+    Reading,
     Verdict,
     cells_of,
     counted,
@@ -33,6 +35,12 @@ from pipeline.trial_status import Status
 
 __all__ = ["budget", "depth", "input_layer", "joint", "output_layer"]
 
+FACTOR = 2.0
+"""kd = n counts as met up to this factor, since a count of degrees of freedom has no constant."""
+
+LIMIT, FLOOR = 1e-3, 0.1
+"""Relative errors up to which descent on v counts as ended, and its loss as the floor."""
+
 OVERLAP = Verdict(Mark.OPEN, "the intervals overlap")
 
 
@@ -50,6 +58,9 @@ def input_layer(study: Study) -> Iterator[Claim]:
             f"ReLU input layer: kd degrees of freedom fit n samples (relative loss {tolerance:g})",
             f"k* d/n = {spread(ratios)} in {len(ratios)} cells",
             "ReLU input layer: kd degrees of freedom fit n samples (k* d/n)",
+            criterion=f"k* d/n is within a factor of {FACTOR:g} of 1 in every cell",
+            figure="thresholds",
+            readings=_readings(Quantity.INPUT, ratios, tolerance, tolerance == widths.tolerance[-1]),
         )
     finest = widths.isel(tolerance=-1)
     cells = [c for c in cells_of(finest, "d", "n") if is_located(c)]
@@ -58,7 +69,18 @@ def input_layer(study: Study) -> Iterator[Claim]:
     yield sufficient(proven, cells, ".1e").on(
         "k >= n^4/d^3 is sufficient for ReLU (input layer, constant 1)",
         f"n^4/d^3 over k* = {spread(ratios)}",
+        criterion=SUFFICES,
+        figure="laws",
+        readings=_readings(Quantity.INPUT_BOUND, ratios, float(finest.tolerance)),
     )
+
+
+def _readings(
+    quantity: Quantity, values: Sequence[float], tolerance: float, counts: bool = True
+) -> tuple[Reading, ...]:
+    """Return the reading of a quantity at a tolerance; none without values, or unless it counts."""
+    at = f"relative loss {tolerance:g}"
+    return (Reading(quantity, tuple(values), at),) if len(values) and counts else ()
 
 
 def _degrees_of_freedom(cells: Sequence[xr.Dataset]) -> Verdict:
@@ -105,6 +127,8 @@ def budget(study: Study) -> Iterator[Claim]:
             f"threshold k* d/n for {activation}, relative loss {tolerance:g} (d={d}, n={n})",
             "; ".join(measured),
             f"threshold k* d/n for {activation}, at the longest budget, over tolerances",
+            figure="budget",
+            of_paper=False,
         )
     for cell in cells_of(widths.isel(tolerance=-1, budget=-1), "d", "n", "activation"):
         activation = str(cell.activation.item())
@@ -113,6 +137,8 @@ def budget(study: Study) -> Iterator[Claim]:
             yield sufficient([proven] * len(known), known, ".2g").on(
                 f"k >= n^2/d is sufficient for smooth activations ({activation}, constant 1)",
                 f"n^2/d over k* = {proven / float(cell.k50):.3g}" if known else width_of(cell),
+                criterion=SUFFICES,
+                figure="budget",
             )
 
 
@@ -139,9 +165,11 @@ def output_layer(study: Study) -> Iterator[Claim]:
     there = ds.status == Status.DONE
     ratio = (ds.k / ds.n).broadcast_like(ds.status)
     error = ds.solution_error.values[((ratio >= 2) & there).values]
-    yield counted(error < 1e-3, ", to 1e-3").on(
+    yield counted(error < LIMIT, f", to {LIMIT:g}").on(
         "descent on v tends to the pseudo-inverse solution (k >= 2n, full budget)",
         f"relative distance from it {spread(error, '.1e')}",
+        criterion=f"that distance is below {LIMIT:g} in every trial",
+        figure="curves",
     )
     yield _floor(ds, (ratio < 0.8) & there)
     for finest in cells_of(widths.isel(tolerance=-1), "d", "n"):
@@ -156,22 +184,28 @@ def output_layer(study: Study) -> Iterator[Claim]:
             f"k of order n suffices for zero training error by v alone (d={d}, n={n})",
             "k*/n for relative loss " + "; ".join(measured),
             "k of order n suffices for zero training error by v alone (k*/n)",
+            criterion="k* is located at the finest tolerance; its constant is then known",
+            figure="laws",
+            readings=_readings(Quantity.OUTPUT, [most], float(finest.tolerance), is_located(finest)),
         )
 
 
 def _floor(ds: xr.Dataset, narrow: xr.DataArray) -> Claim:
     claim = "below n units no v fits: the relative loss of random signs floors near 1 - k/n"
+    more: dict[str, Any] = {"figure": "curves", "of_paper": False}
     there = (ds.loss_final / ds.loss_initial / (1 - ds.k / ds.n)).where(narrow)
     floor = there.values[narrow.values]
     if not floor.size:
-        return counted(floor).on(claim, "(none)")
+        return counted(floor).on(claim, "(none)", **more)
     measured = f"loss over it {floor.mean():.3f} in the mean, {spread(floor)}"
-    if abs(floor.mean() - 1) < NEAR:
-        return Verdict(Mark.HOLDS, f"in the mean, to {NEAR:.0%}").on(claim, measured)
+    if abs(floor.mean() - 1) < FLOOR:
+        return Verdict(Mark.FINDING, f"it holds in the mean, to {FLOOR:.0%}").on(
+            claim, measured, **more
+        )
     low, high = mean_interval(there.mean([dim for dim in there.dims if dim != "seed"]))
-    if low > 1 + NEAR or high < 1 - NEAR:
-        return Verdict(Mark.FINDING, "it does not hold in the mean").on(claim, measured)
-    return Verdict(Mark.OPEN, "too few seeds for a mean").on(claim, measured)
+    if low > 1 + FLOOR or high < 1 - FLOOR:
+        return Verdict(Mark.FINDING, "it does not hold in the mean").on(claim, measured, **more)
+    return Verdict(Mark.OPEN, "too few seeds for a mean").on(claim, measured, **more)
 
 
 # --- both, and more layers ------------------------------------------------------------------------
@@ -189,6 +223,8 @@ def joint(study: Study) -> Iterator[Claim]:
         yield _fewer_units(w, v).on(
             f"W has more parameters than v, so it needs fewer units (d={d}, n={n})",
             "; ".join(f"{t}: k* = {width_of(widths.sel(trained=t))}" for t in widths.trained.values),
+            criterion="the 95% intervals of both k* are disjoint, and W's is the lower one",
+            figure="layers",
         )
 
 
@@ -219,6 +255,8 @@ def _depth_conditioning(ds: xr.Dataset) -> Claim:
         f"{claim} (d={int(ds.d)}, n={int(ds.n)}, k={int(ds.k.max())})",
         f"sigma_min/sqrt(k) over alpha of the kernel, {layers}" if known else "(none)",
         claim,
+        figure="depth",
+        of_paper=False,
     )
 
 
@@ -232,8 +270,10 @@ def _depth_width(widths: xr.Dataset) -> Claim:
         for cell in found
     ]
     return _effect_of_depth(found).on(
-        f"bounds for deep networks need more width (d={d}, n={n}, all weights trained)",
+        f"width and parameters against depth (d={d}, n={n}, all weights trained)",
         "; ".join(measured) or "(none)",
+        figure="depth",
+        of_paper=False,
     )
 
 

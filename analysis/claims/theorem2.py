@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,8 +13,11 @@ from scipy import special
 
 from analysis.claims.rows import (
     NOT_LOCATED,
+    SUFFICES,
     Claim,
     Mark,
+    Quantity,
+    Reading,
     Verdict,
     bound,
     cells_of,
@@ -36,7 +40,9 @@ __all__ = ["evolution", "figure1", "proof", "stress", "theorem2"]
 FOLLOWS = 1.25
 """Data follow the random-matrix edge if measured over predicted width, or its inverse, is below it."""
 
-EDGE = "Random-matrix edge (no claim of the paper)"
+EDGE = "random-matrix edge"
+
+OFF = f"off the edge if the whole interval of k* differs from it by more than a factor of {FOLLOWS:g}"
 
 
 # --- the critical width ---------------------------------------------------------------------------
@@ -51,8 +57,12 @@ def theorem2(study: Study) -> Iterator[Claim]:
         predicted = f"{edge:.0f} by the edge, {limit:.0f} for n to infinity"
         yield _beside_the_edge(cell).on(
             f"{EDGE}: {width} (d={int(cell.d)}, n={int(cell.n)})",
-            f"k* = {width_of(cell)}; {predicted if edge == edge else 'alpha is not known'}",
+            f"k* = {_in_units_of_n(cell)}; {predicted if edge == edge else 'alpha is not known'}",
             f"{EDGE}: {width}, over that of the edge",
+            criterion=OFF,
+            figure="laws",
+            of_paper=False,
+            readings=_near_the_edge(cell),
         )
     cells = [c for c in cells_of(widths, "d", "n") if is_located(c)]
     proven = [_theorem_width(int(c.n), float(c.alpha)) for c in cells]
@@ -60,7 +70,25 @@ def theorem2(study: Study) -> Iterator[Claim]:
     yield sufficient(proven, cells).on(
         "Theorem 2: k >= n log n log k / alpha^2 is sufficient (constant 1)",
         f"that width over k* = {spread(ratios)}; best law by AICc: {_best_law(widths)}",
+        criterion=SUFFICES,
+        figure="ratios",
+        readings=(Reading(Quantity.THEOREM2, tuple(ratios)),) if ratios else (),
     )
+
+
+def _near_the_edge(cell: xr.Dataset) -> tuple[Reading, ...]:
+    """Return k*/n of a cell and k* over the width of the edge, as far as they are known."""
+    if not is_located(cell):
+        return ()
+    k50, n, edge = float(cell.k50), float(cell.n), float(cell.k_edge_finite)
+    own = Reading(Quantity.FEATURES, (k50 / n,))
+    return (own, Reading(Quantity.EDGE, (k50 / edge,))) if np.isfinite(edge) else (own,)
+
+
+def _in_units_of_n(cell: xr.Dataset) -> str:
+    """Return a critical width, also as a multiple of n: `213 [207, 218], 2.13 n`."""
+    times = f", {float(cell.k50) / float(cell.n):.2f} n" if is_located(cell) else ""
+    return width_of(cell) + times
 
 
 def _beside_the_edge(cell: xr.Dataset) -> Verdict:
@@ -104,12 +132,16 @@ def proof(study: Study) -> Iterator[Claim]:
     yield bound(share <= 1, 1 / middle(share), 2, share=0.5).on(
         "proof, (6): all k rows have ||phi(z)|| <= delta sqrt(n) (with probability 1/2)",
         f"largest ||phi(z)||^2 / n over delta^2 = {spread(share)}",
+        criterion="the ratio is at most 1 in at least half of the trials",
+        figure="proof",
     )
     left = (ds.truncated_at_sufficient / ds.alpha**2).values
     left = left[~np.isnan(left)]
     yield bound(left >= 0.5, middle(left) / 0.5, 2).on(
         "proof: truncation leaves alpha^2 / 2 of K (at the width that the proof needs)",
         f"lower bound over alpha^2 = {spread(left)}",
+        criterion="the ratio is at least 1/2 in every trial",
+        figure="proof",
     )
     claim = "proof: matrix Chernoff shows a width to suffice"
     for cell in cells_of(widths, "d", "n"):
@@ -119,6 +151,8 @@ def proof(study: Study) -> Iterator[Claim]:
             f"{claim} (d={int(cell.d)}, n={int(cell.n)})",
             (f"{proven:.3g} against " if proven == proven else "") + f"k* = {width_of(cell)}",
             claim,
+            criterion="the proven width lies above the 95% interval of k*",
+            figure="proof",
         )
 
 
@@ -132,6 +166,9 @@ def stress(study: Study) -> Iterator[Claim]:
             f"{EDGE}: structured data ({data})" + (f": alpha = {alpha:.2e}" if alpha == alpha else ""),
             width_of(cell) if np.isnan(float(cell.k50)) else f"k* = {width_of(cell)}",
             f"{EDGE}: structured data ({kind}), width over that of the edge",
+            criterion=OFF,
+            figure="stress",
+            of_paper=False,
         )
 
 
@@ -157,41 +194,49 @@ def figure1(study: Study) -> Iterator[Claim]:
             here = ratio.sel(dataset=name, n=n).values
             here = here[~np.isnan(here)]
             yield counted(here > 0).on(
-                f"Figure 1: sigma_min stays above 0 ({name}, n={n}, k={k})",
+                f"the paper's Figure 1: sigma_min stays above 0 ({name}, n={n}, k={k})",
                 f"sigma_min/sqrt(k) = {np.min(here):.4f} at least; "
                 f"{middle(edge.sel(dataset=name, n=n)):.4f} by the left edge"
                 if here.size
                 else "(none)",
-                f"Figure 1: sigma_min stays above 0 ({name}, k={k})",
+                f"the paper's Figure 1: sigma_min stays above 0 ({name}, k={k})",
+                criterion="sigma_min > 0 in every trial",
+                figure="spectrum",
             )
         if ds.sizes["n"] > 1:
             yield _both_ends(str(name), *(ds.sel(dataset=name).isel(n=at) for at in (0, -1)))
 
 
 def _both_ends(name: str, few: xr.Dataset, many: xr.Dataset) -> Claim:
-    claim = f"Figure 1: larger n amplifies the large singular values and dampens the small ({name})"
+    ends = "larger n amplifies the large singular values and dampens the small"
+    claim = f"the paper's Figure 1: {ends} ({name})"
+    more: dict[str, Any] = {
+        "criterion": "the median of sigma_max grows with n, and that of sigma_min falls",
+        "figure": "spectrum",
+    }
     largest = middle(many.sigma_max / few.sigma_max)
     least = middle(many.sigma_min / few.sigma_min)
     if np.isnan(largest):
-        return counted([]).on(claim, "(none)")
+        return counted([]).on(claim, "(none)", **more)
     measured = (
         f"from n={int(few.n)} to {int(many.n)}: sigma_max times {largest:.2f}, "
         f"sigma_min times {least:.2f}"
     )
     if largest > 1 > least:
-        return Verdict(Mark.HOLDS, "in the median").on(claim, measured)
+        return Verdict(Mark.HOLDS).on(claim, measured, **more)
     others = [dim for dim in few.status.dims if dim != "seed"]
     _, up = mean_interval((many.sigma_max / few.sigma_max).mean(others))
     down, _ = mean_interval((many.sigma_min / few.sigma_min).mean(others))
     if up < 1 or down > 1:
-        return Verdict(Mark.DEPARTS, "it does not hold").on(claim, measured)
-    return Verdict(Mark.OPEN, "too few seeds to decide").on(claim, measured)
+        return Verdict(Mark.DEPARTS, "it does not hold").on(claim, measured, **more)
+    return Verdict(Mark.OPEN, "too few seeds to decide").on(claim, measured, **more)
 
 
 def evolution(study: Study) -> Iterator[Claim]:
     """Yield the growth of the parts of the spectrum with n, d and k, as power laws in all cells."""
     cells = list(_spectra(study.ds))
-    claim = "Figure 1 leaves open how singular values of Phi / sqrt(k) evolve"
+    claim = "singular values of Phi / sqrt(k)"
+    more: dict[str, Any] = {"figure": "evolution", "of_paper": False}
     for name, part in (
         ("the largest, sigma_max", "sigma_max"),
         ("the d outliers below it (their median)", "outliers"),
@@ -199,12 +244,13 @@ def evolution(study: Study) -> Iterator[Claim]:
     ):
         heights = [(float(getattr(levels, part)), *sizes) for levels, sizes in cells]
         measured, verdict = _power_law([row for row in heights if row[0] > 0])
-        yield verdict.on(f"{claim}: {name}", measured)
+        yield verdict.on(f"{claim}: {name}", measured, **more)
     ratios = [levels.sigma_min / levels.edge for levels, _ in cells if levels.edge > 0]
     detail = "the limiting law of the kernel's spectrum predicts it"
     yield (Verdict(Mark.FINDING, detail, middle(ratios)) if ratios else NOT_LOCATED).on(
         f"{claim}: the least, sigma_min",
         f"sigma_min over that of the limiting law {spread(ratios)} in {len(ratios)} cells",
+        **more,
     )
 
 

@@ -1,9 +1,9 @@
 """The report: one self-contained HTML file on one or more stores.
 
-It shows the claims, the measurements, and the origin of each number to a reader who has nothing else.
-It loads nothing from the network. All numbers and figures are in the HTML itself; a small script
-switches the phase diagrams to another tolerance or budget. Without scripts they show the finest
-tolerance at the longest budget. The same stores give the same bytes.
+It shows the answer, the claims, the measurements, and the origin of each number to a reader who has
+nothing else. It loads nothing from the network. All numbers, figures and their data are in the HTML
+itself; a small script switches the phase diagrams to another tolerance or budget. Without scripts they
+show the finest tolerance at the longest budget. The same stores give the same bytes.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -21,9 +22,12 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from analysis.report.numbers import number, whole
+from analysis.claims import CRITERIA
+from analysis.report.notation import NOTATION
+from analysis.report.numbers import number, short, whole
 from analysis.report.sections import Section, section_of
-from analysis.report.summary import EXPLAINED, MARKS, Summary
+from analysis.report.shrinking import with_classes
+from analysis.report.summary import MARKS, Summary
 from analysis.signs import typeset
 from analysis.study import Study
 from pipeline.printable import printable
@@ -59,10 +63,21 @@ def report_page(
         section_of(study, store, f"s{index}", known.get(store))
         for index, (store, study) in enumerate(stores.items(), start=1)
     ]
-    return _render(sections)
+    return _render(*_with_style_sheet(sections))
 
 
-def _render(sections: Sequence[Section]) -> str:
+def _with_style_sheet(sections: Sequence[Section]) -> tuple[list[Section], str]:
+    """Return the sections with pictures whose recurring styles are classes, and their style sheet."""
+    svgs, sheet = with_classes([p.svg for section in sections for p in section.pictures])
+    shorter = iter(svgs)
+    changed = [
+        replace(section, pictures=[replace(p, svg=Markup(next(shorter))) for p in section.pictures])
+        for section in sections
+    ]
+    return changed, sheet
+
+
+def _render(sections: Sequence[Section], sheet: str) -> str:
     environment = _environment()
     style, script = (Markup(_source(environment, name)) for name in ("style.css", "report.js"))
     digest = hashlib.sha256(script.encode()).digest()
@@ -70,8 +85,9 @@ def _render(sections: Sequence[Section]) -> str:
         sections=sections,
         summary=Summary(sections),
         marks=MARKS,
-        explained=EXPLAINED,
-        style=style,
+        criteria=CRITERIA,
+        notation=NOTATION,
+        style=style + Markup(sheet),
         script=script,
         # The browser refuses any other script, whatever a store contains.
         script_hash=f"sha256-{base64.b64encode(digest).decode()}",
@@ -96,6 +112,7 @@ def _environment() -> Environment:
     )
     environment.filters |= {
         "number": number,
+        "short": short,
         "typeset": typeset,
         "whole": whole,
     }

@@ -8,6 +8,7 @@ them. The still picture of the same data is `analysis.figures.phase`.
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -167,11 +168,12 @@ class Panel:
 
 @dataclass(frozen=True)
 class Slider:
-    """An axis of success, its title, and the labels of its values."""
+    """An axis of success, its title, its values, and their labels."""
 
     dim: str
     label: str
     values: list[str]
+    numbers: list[float]
 
 
 @dataclass(frozen=True)
@@ -269,6 +271,17 @@ class Diagram:
         """True if any frame has a critical width."""
         return bool(self.shows & {"width", "open"})
 
+    @property
+    def range_text(self) -> str:
+        """The critical widths of the frame that is shown first, from least to largest, as text."""
+        last = self.frames - 1
+        cells = [p.width_of(last, c)[0] for p in self.panels for c in range(len(p.columns))]
+        found = sorted(k for k in cells if np.isfinite(k))
+        if not found:
+            return ""
+        ends = dict.fromkeys(number(k) for k in (found[0], found[-1]))
+        return f"k* = {' to '.join(ends)} hidden units on, in {len(found)} of {len(cells)} cells"
+
     def outcomes(self, frame: int) -> str:
         """Return the number of cells with each outcome, as text: `3 cells, all censored`."""
         found = Counter(row[1] for row in self.rows(frame))
@@ -276,6 +289,26 @@ class Diagram:
         if len(found) == 1:
             return f"{count}, {'all ' * (found.total() > 1)}{next(iter(found))}"
         return f"{count}: {', '.join(f'{times} {word}' for word, times in found.items())}"
+
+    def points(self) -> list[dict[str, Any]]:
+        """Return the counts of every frame, panel, column and width, as rows of a table."""
+        settings = itertools.product(*(slider.numbers for slider in self.sliders))
+        return [
+            {
+                "panel": panel.name,
+                **{slider.dim: value for slider, value in zip(self.sliders, setting, strict=True)},
+                "n": column["n"],
+                "k": band["k"],
+                "successes": successes,
+                "trials": max(trials, 0),
+            }
+            for frame, setting in enumerate(settings)
+            for panel in self.panels
+            for index, column in enumerate(panel.columns)
+            for band, (successes, trials) in zip(
+                column["bands"], panel.pairs(frame, index), strict=True
+            )
+        ]
 
     def data(self) -> dict[str, Any]:
         """Return the data for the script of the page."""
@@ -328,7 +361,7 @@ def _slider(cells: xr.Dataset, dim: str) -> Slider:
     labels = {"tolerance": "Tolerance of the relative loss", "budget": "Budget"}
     units = {"budget": " steps"}
     values = [axis_value(value) + units.get(dim, "") for value in cells[dim].values]
-    return Slider(dim, labels.get(dim, dim), values)
+    return Slider(dim, labels.get(dim, dim), values, [float(value) for value in cells[dim].values])
 
 
 def _panel(name: str, part: xr.Dataset, moving: list[str]) -> Panel | None:

@@ -2,7 +2,7 @@
 
 Black becomes the colour of the text and white that of the paper; greys are mixed from the two, and
 dark colours of data are lightened on dark paper. Every `id` gets a prefix, because ids must be unique
-within a page.
+within a page. Matplotlib writes one element for each marker; `analysis.report.shrinking` merges them.
 """
 
 from __future__ import annotations
@@ -17,15 +17,14 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from analysis.figures.style import STYLE
+from analysis.report.shrinking import shrink
 
-__all__ = ["inline", "svg_of"]
+__all__ = ["inline", "svg_of", "width_of"]
 
 DARK = 0.19
 """Luminance below which a colour has too little contrast with dark paper."""
 
 HEX = re.compile(r"#[0-9a-fA-F]{6}\b")
-LONG = re.compile(r"-?\d+\.\d{3,}")
-GEOMETRY = ("d", "x", "y", "width", "height", "points", "transform")
 
 
 def svg_of(figure: Figure) -> str:
@@ -34,6 +33,12 @@ def svg_of(figure: Figure) -> str:
     with mpl.rc_context(STYLE):
         figure.savefig(text, format="svg", metadata={"Date": None})
     return text.getvalue()
+
+
+def width_of(svg: str) -> float:
+    """Return the width of an SVG of matplotlib in pixels of a page."""
+    found = re.search(r'viewBox="[\d.]+ [\d.]+ ([\d.]+)', svg)
+    return float(found.group(1)) * 4 / 3 if found else 0.0
 
 
 def inline(svg: str, prefix: str, title: str, description: str) -> Markup:
@@ -55,13 +60,14 @@ def inline(svg: str, prefix: str, title: str, description: str) -> Markup:
                 parent.remove(child)
     for element in root.iter():
         element.tag = _local(element.tag)
-        element.attrib = {
-            _local(name): _value(_local(name), value, prefix) for name, value in element.attrib.items()
-        }
+        element.attrib = {_local(name): value for name, value in element.attrib.items()}
         element.text = element.text if (element.text or "").strip() else None  # its blanks part words
         element.tail = None
+    shrink(root)
+    for element in root.iter():
+        element.attrib = {name: _value(name, value, prefix) for name, value in element.attrib.items()}
     width = float(root.attrib["viewBox"].split()[2])
-    inside = "".join(ET.tostring(child, encoding="unicode") for child in root)
+    inside = "".join(ET.tostring(child, encoding="unicode") for child in root).replace(" />", "/>")
     return Markup(
         f'<svg role="img" aria-labelledby="{prefix}-title {prefix}-about" '
         f'viewBox="{root.attrib["viewBox"]}" width="{width * 4 / 3:.0f}" '
@@ -76,16 +82,12 @@ def _local(name: str) -> str:
 
 
 def _value(name: str, value: str, prefix: str) -> str:
-    """Return an attribute with prefixed ids, colours of the theme, and two decimals per number."""
+    """Return an attribute with prefixed ids and with colours of the theme."""
     if name == "id":
         return f"{prefix}-{value}"
     if name == "href" and value.startswith("#"):
         return f"#{prefix}-{value[1:]}"
-    if name in GEOMETRY:
-        value = LONG.sub(lambda found: f"{float(found.group()):.2f}".rstrip("0").rstrip("."), value)
-        return value.replace("\n", "")
     if name == "style":
-        value = "; ".join(part for part in value.split("; ") if not part.startswith("font-family"))
         value = HEX.sub(lambda found: _themed(found.group()), value)
     return value.replace("url(#", f"url(#{prefix}-")
 

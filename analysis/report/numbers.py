@@ -8,7 +8,7 @@ import numpy as np
 
 from analysis.signs import RAISED, THIN_SPACE
 
-__all__ = ["axis_value", "number", "whole", "wilson", "with_interval"]
+__all__ = ["axis_value", "number", "short", "whole", "wilson", "with_interval"]
 
 
 def number(value: Any, digits: int = 3) -> str:
@@ -27,6 +27,11 @@ def number(value: Any, digits: int = 3) -> str:
 
 def _raised(mantissa: str, power: str) -> str:
     return f"{mantissa}×10{str(int(power)).translate(RAISED)}".replace("-", "−")
+
+
+def short(value: float) -> str:
+    """Return a coordinate in pixels with one decimal, or none if it is whole: `62`, `280.1`."""
+    return f"{value:.1f}".removesuffix(".0")
 
 
 def whole(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import warnings
 from collections import Counter
@@ -14,8 +15,10 @@ import pandas as pd
 from analysis.claims import Claim, claims_of
 from analysis.figures import FIGURES, kinds_for
 from analysis.report.diagram import Diagram, diagram_of
-from analysis.report.drawing import inline, svg_of
+from analysis.report.download import Download, download_of
+from analysis.report.drawing import inline, svg_of, width_of
 from analysis.report.numbers import number
+from analysis.report.plotted import csv_of, points_of
 from analysis.scaling import distinguishable, fit_laws, rule_of_words
 from analysis.scaling.laws import exponents_of, group_columns
 from analysis.study import Study
@@ -46,17 +49,22 @@ OWN = ("phase",)
 OF_WIDTHS = ("laws", "ratios", "collapse", "thresholds")
 """Figures that are empty if no critical width is located."""
 
+WIDE = 700
+"""Width in pixels above which two figures do not fit side by side."""
+
 FEWEST_WIDTHS = 3
 """Stores with fewer widths are not meant to locate a transition."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure with its kind and its caption."""
+    """A figure with its kind, its caption and its data; a wide one gets a row of its own."""
 
     kind: str
     caption: str
     svg: str
+    data: Download
+    is_wide: bool
 
 
 @dataclass(frozen=True)
@@ -72,6 +80,7 @@ class Section:
     messages: list[tuple[str, int]]
     claims: list[Claim]
     diagram: Diagram | None
+    counted: Download | None
     laws: list[dict[str, str]]
     verdict: list[str]
     pictures: list[Picture]
@@ -85,6 +94,11 @@ class Section:
     def trials(self) -> int:
         """Number of trials of the sweep."""
         return sum(self.counts.values())
+
+    @property
+    def figures(self) -> list[str]:
+        """Kinds of the figures, in the order of the page."""
+        return ["phase"] * (self.diagram is not None) + [picture.kind for picture in self.pictures]
 
 
 def section_of(
@@ -126,6 +140,7 @@ def section_of(
         messages=_messages(study),
         claims=claims_of(study if study.success.is_default else Study(ds)),
         diagram=diagram,
+        counted=_counts_of(diagram, str(attrs.get("name", ""))) if diagram else None,
         laws=laws,
         verdict=verdict,
         pictures=_pictures(study, anchor, drawn or {}, left_out),
@@ -202,6 +217,17 @@ def _exponent(name: str, value: float, low: float, high: float) -> str:
     return f"{name}: {value:.2f} [{low:.2f}, {high:.2f}]".replace("-", "−")
 
 
+def _counts_of(diagram: Diagram, name: str) -> Download:
+    """Return the counts of a phase diagram to download."""
+    points = diagram.points()
+    return download_of(_file_name(name, "phase"), csv_of(points, tuple(points[0])))
+
+
+def _file_name(name: str, kind: str) -> str:
+    """Return the name of a file for a figure; a sweep can have any name, a file cannot."""
+    return re.sub(r"[^\w.-]+", "-", f"{name}-{kind}").strip("-.")
+
+
 def _pictures(
     study: Study, anchor: str, drawn: Mapping[str, str], left_out: tuple[str, ...]
 ) -> list[Picture]:
@@ -213,14 +239,21 @@ def _pictures(
         if kind in left_out:
             continue
         caption = FIGURES[kind].caption(study)
-        svg = drawn.get(kind)
-        if svg is None:
-            figure = FIGURES[kind].draw(study)
-            if figure.sentence:  # the store has too little for it
-                continue
-            svg = svg_of(figure)
-        title = f"{study.ds.attrs.get('name', '')}: {kind}"
-        pictures.append(Picture(kind, caption, inline(svg, f"{anchor}-{kind}", title, caption)))
+        figure = FIGURES[kind].draw(study)
+        if figure.sentence:  # the store has too little for it
+            continue
+        data = csv_of(points_of(figure))
+        svg = drawn.get(kind) or svg_of(figure)
+        name = str(study.ds.attrs.get("name", ""))
+        pictures.append(
+            Picture(
+                kind,
+                caption,
+                inline(svg, f"{anchor}-{kind}", f"{name}: {kind}", caption),
+                download_of(_file_name(name, kind), data),
+                width_of(svg) > WIDE,
+            )
+        )
     return pictures
 
 

@@ -1,7 +1,7 @@
-"""The head of the page: verdicts by part of the paper, how loose bounds are, and what is open.
+"""The head of the page: the answer, the claims of the paper by part, and what else was found.
 
-Claims of one subject, at several sizes or on several data, share a line here; the sections list them
-all.
+Claims of one subject, at several sizes or on several data, are one numbered row with its cases; each
+claim stands on the page once, and the sections refer to it by its number. Figures have numbers too.
 """
 
 from __future__ import annotations
@@ -14,14 +14,11 @@ from functools import cached_property
 import numpy as np
 
 from analysis.claims import PARTS, WORDS, Claim, Mark
+from analysis.claims.answer import COUNTED, WORST_FIRST, Headline, answer, headlines, verdict_of
 from analysis.report.numbers import number
 from analysis.report.sections import Section
 
-__all__ = [
-    "EXPLAINED",
-    "MARKS",
-    "Summary",
-]
+__all__ = ["MARKS", "Summary"]
 
 _SIGNS = {
     Mark.HOLDS: "✓",
@@ -34,41 +31,24 @@ _SIGNS = {
 MARKS = {mark: (sign, WORDS[mark]) for mark, sign in _SIGNS.items()}
 """A sign and a word for every kind of verdict, so that neither needs colour."""
 
-EXPLAINED = {
-    Mark.HOLDS: "hold",
-    Mark.LOOSE: "are bounds or sufficient conditions that hold, and are loose",
-    Mark.DEPARTS: "differ from what was measured",
-    Mark.FINDING: "are findings on what the paper leaves open",
-    Mark.OPEN: "are not located by the data",
-}
-
-COUNTED = {
-    Mark.HOLDS: ("holds", "hold"),
-    Mark.LOOSE: ("holds but is loose", "hold but are loose"),
-    Mark.DEPARTS: ("departs", "depart"),
-    Mark.FINDING: ("is a finding", "are findings"),
-    Mark.OPEN: ("is not located", "are not located"),
-}
-"""The predicate of one claim, and of several."""
-
-WORST_FIRST = (Mark.DEPARTS, Mark.OPEN, Mark.LOOSE, Mark.HOLDS, Mark.FINDING)
-
 OPEN_QUESTIONS = {
-    "input-layer": "The input layer has kd weights: is kd ≈ n enough, or n²/d, or n⁴/d³?",
-    "budget": "How far does the answer depend on when training counts as done?",
-    "joint": "Bounds are better for the output layer, of fewer weights. Which needs fewer units?",
-    "depth": "Bounds say that depth costs width. Is that so, or is it the analysis?",
-    "spectrum-evolution": "How does the spectrum of the features evolve in n, k and d?",
+    "theorem2": "Which width suffices in truth? The random-matrix edge predicts one without a fit.",
     "alpha-stress": "The theorem takes α as a constant. What does structure in the data do?",
+    "spectrum-evolution": "How does the spectrum of the features evolve in n, k and d?",
+    "theorem1": "Do the bounds of Theorem 1 hold where they are not certified?",
     "generalisation": "Does the gap of test and training loss fall as Γ/√n?",
+    "budget": "How far does the width for training depend on when training counts as done?",
+    "output-layer": "How far does training v reduce the loss with fewer than n units?",
+    "depth": "Bounds say that depth costs width. Is that so, or is it the analysis?",
 }
 """Questions that the paper leaves open, by the sweep that has data on them."""
 
 
 @dataclass(frozen=True)
 class Group:
-    """Claims of one subject."""
+    """A numbered row: the claims of one subject."""
 
+    number: int
     subject: str
     anchor: str
     claims: list[Claim]
@@ -76,14 +56,34 @@ class Group:
     @property
     def mark(self) -> Mark:
         """The mark that a reader must not miss."""
-        marks = {claim.mark for claim in self.claims}
-        return next(mark for mark in WORST_FIRST if mark in marks)
+        return verdict_of(self.claims)
+
+    @property
+    def figure(self) -> str:
+        """The kind of the figure that shows it, or empty."""
+        return self.claims[0].figure
+
+    @property
+    def criteria(self) -> list[str]:
+        """The criteria of its claims."""
+        return list(dict.fromkeys(claim.criterion for claim in self.claims if claim.criterion))
 
     @property
     def factors(self) -> list[float]:
         """The known factors, ascending."""
         known = [claim.factor for claim in self.claims if claim.factor is not None]
         return sorted(factor for factor in known if np.isfinite(factor))
+
+    @property
+    def looseness(self) -> float | None:
+        """The median factor of a bound that holds but is loose; None for anything else."""
+        is_loose = self.mark == Mark.LOOSE and self.factors
+        return float(np.median(self.factors)) if is_loose else None
+
+    @property
+    def looseness_text(self) -> str:
+        """The same with two digits; empty for anything else."""
+        return number(float(f"{self.looseness:.1e}"), 2) if self.looseness else ""
 
     @property
     def measured(self) -> str:
@@ -125,54 +125,81 @@ class Summary:
     sections: Sequence[Section]
 
     @cached_property
+    def rows(self) -> list[Claim]:
+        """All rows of all stores."""
+        return [claim for section in self.sections for claim in section.claims]
+
+    @property
+    def answer(self) -> list[str]:
+        """The answer in up to three sentences; without claims, where the stores' trials succeed."""
+        if self.rows:
+            return answer(self.rows)
+        located = [(s.name, s.diagram.range_text) for s in self.sections if s.diagram]
+        return [f"{name}: half of the trials succeed from {k}." for name, k in located if k][:3]
+
+    @property
+    def headlines(self) -> list[Headline]:
+        """The numbers of the answer."""
+        return headlines(self.rows)
+
+    @cached_property
     def parts(self) -> list[tuple[str, list[Group]]]:
-        """Parts of the paper that the stores have data on, with their lines."""
-        found = [(part, list(self._groups(names))) for part, names in PARTS.items()]
+        """Parts of the paper that the stores have data on, with the claims of the paper."""
+        count = iter(range(1, 1 + len(self.rows)))
+        found = [
+            (part, [group for s in self._named(names) for group in groups_of(s, True, count)])
+            for part, names in PARTS.items()
+        ]
         return [(part, groups) for part, groups in found if groups]
 
-    def counts_of(self, groups: Iterable[Group]) -> str:
-        """Return the number of claims of a part with each mark, as text."""
-        found = Counter(claim.mark for group in groups for claim in group.claims)
-        return "; ".join(
-            f"{found[mark]} {COUNTED[mark][found[mark] > 1]}" for mark in MARKS if found[mark]
-        )
+    @cached_property
+    def findings(self) -> list[tuple[str, list[Group]]]:
+        """Questions that the paper leaves open, with what was found."""
+        first = 1 + sum(len(groups) for _, groups in self.parts)
+        count = iter(range(first, first + len(self.rows)))
+        found = [
+            (OPEN_QUESTIONS.get(s.name, s.question), list(groups_of(s, False, count)))
+            for names in PARTS.values()
+            for s in self._named(names)
+        ]
+        return [(question, groups) for question, groups in found if groups]
 
-    def _groups(self, names: Iterable[str]) -> Iterator[Group]:
+    def rows_of(self, section: Section) -> list[Group]:
+        """Return the numbered rows that a store decides."""
+        every = [group for _, groups in (*self.parts, *self.findings) for group in groups]
+        return [group for group in every if group.anchor == section.anchor]
+
+    def _named(self, names: Iterable[str]) -> Iterator[Section]:
         for name in names:
-            for section in self.sections:
-                if section.name == name:
-                    yield from groups_of(section)
+            yield from (section for section in self.sections if section.name == name)
+
+    @cached_property
+    def figures(self) -> dict[tuple[str, str], int]:
+        """Numbers of the figures, by section and kind."""
+        every = [(section.anchor, kind) for section in self.sections for kind in section.figures]
+        return {key: index for index, key in enumerate(every, start=1)}
 
     @cached_property
     def tally(self) -> Counter[Mark]:
-        """Number of claims with each mark."""
-        return Counter(claim.mark for section in self.sections for claim in section.claims)
+        """Number of claims of the paper with each mark."""
+        return Counter(group.mark for _, groups in self.parts for group in groups)
 
-    @cached_property
-    def loose(self) -> list[tuple[Group, float]]:
-        """Bounds that hold but are loose, with the median factor; the loosest first."""
-        groups = [group for _, groups in self.parts for group in groups]
-        rows = [
-            (group, float(np.median(group.factors)))
-            for group in groups
-            if group.mark == Mark.LOOSE and group.factors
-        ]
-        return sorted(rows, key=lambda row: -row[1])
+    @property
+    def tally_text(self) -> str:
+        """The same as text."""
+        return self.counts_of(group for _, groups in self.parts for group in groups)
+
+    def counts_of(self, groups: Iterable[Group]) -> str:
+        """Return the number of claims of a part with each mark, as text."""
+        found = Counter(group.mark for group in groups)
+        return ", ".join(
+            f"{found[mark]} {COUNTED[mark][found[mark] > 1]}" for mark in MARKS if found[mark]
+        )
 
     def length(self, factor: float) -> float:
         """Return the length of a bar in per cent of the longest one, on a logarithmic scale."""
-        longest = max(median for _, median in self.loose)
-        return round(100 * float(np.log(max(factor, 1)) / np.log(max(longest, 2))), 1)
-
-    @cached_property
-    def questions(self) -> list[tuple[str, str, list[Group]]]:
-        """Open questions: the question, the section, and the claims."""
-        return [
-            (OPEN_QUESTIONS[section.name], section.anchor, groups_of(section))
-            for name in OPEN_QUESTIONS
-            for section in self.sections
-            if section.name == name and section.claims
-        ]
+        known = [group.looseness or 1 for _, groups in self.parts for group in groups]
+        return round(100 * float(np.log(max(factor, 1)) / np.log(max(*known, 2))), 1)
 
     @cached_property
     def created(self) -> list[str]:
@@ -204,9 +231,11 @@ class Summary:
         return total
 
 
-def groups_of(section: Section) -> list[Group]:
-    """Return the claims of a section by subject, in their order."""
+def groups_of(section: Section, of_paper: bool, count: Iterator[int]) -> Iterator[Group]:
+    """Yield the claims of the paper, or the findings, of a section by subject, in their order."""
     by_subject: dict[str, list[Claim]] = {}
     for claim in section.claims:
-        by_subject.setdefault(claim.subject, []).append(claim)
-    return [Group(subject, section.anchor, claims) for subject, claims in by_subject.items()]
+        if claim.of_paper == of_paper:
+            by_subject.setdefault(claim.subject, []).append(claim)
+    for subject, claims in by_subject.items():
+        yield Group(next(count), subject, section.anchor, claims)

@@ -31,10 +31,10 @@ __all__ = ["report", "report_stores", "save_report"]
 def report(stores: Sequence[StorePath], output: Path, overwrite: bool, success: Success) -> None:
     """Write a self-contained HTML report on STORES.
 
-    The file contains the claims of the paper with verdicts, figures, and numbers with their origin; it
-    needs no network. STORES may also be folders of stores. --threshold, --budget and --success apply to
-    the sections on the stores; the claims always use the paper's criteria. A report of widthlaw is
-    replaced; any other file only with --overwrite.
+    The file contains the answer, the claims of the paper with verdicts and criteria, findings, figures
+    with their data, and numbers with their origin; it needs no network. STORES may also be folders of
+    stores. --threshold, --budget and --success apply to the sections on the stores; the claims always
+    use the paper's criteria. A report of widthlaw is replaced; any other file only with --overwrite.
     """
     sys.exit(report_stores(stores, success, output, overwrite=overwrite))
 
@@ -47,7 +47,7 @@ def report_stores(
     Parameters
     ----------
     given
-        Stores, and folders of stores; those of a folder come in the order of the paper, then by name.
+        Stores, and folders of stores; those of a folder come with Theorem 2 first, then by name.
     success
         The success of a trial.
     output
@@ -108,10 +108,9 @@ def _stores_in(where: StorePath) -> Iterator[StorePath]:
 
 
 def _order(store: Path) -> tuple[int, str]:
-    from analysis.claims import PARTS
+    from analysis.claims import place_of
 
-    order = [name for names in PARTS.values() for name in names]
-    return (order.index(store.stem) if store.stem in order else len(order)), store.name
+    return place_of(store.stem), store.name
 
 
 def save_report(page: str, output: Path) -> None:

@@ -1,6 +1,7 @@
 """`widthlaw reproduce`: all sweeps of the paper, their figures, a table of claims, and a report.
 
-Each row of the table has a claim of the paper, the measurement, and the verdict (`analysis.claims`).
+Each row of the table has a claim of the paper or a finding, the measurement, and the verdict
+(`analysis.claims`). The terminal gets one screenful, with the answer; the report has everything.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from jobs.output.files import check_outputs, make_folder, overwrite_option
 from jobs.output.spreadsheet import write_rows
 
 if TYPE_CHECKING:
-    from analysis.claims import Claim
+    from analysis.claims import Claim, Mark
     from analysis.study import Study
     from pipeline.sweep import Sweep
 
@@ -58,10 +59,10 @@ def reproduce(
     """Run all sweeps of the paper, and compare them with its claims.
 
     The folder gets a store and figures for each sweep, claims.csv and report.html. The same command
-    again replaces them.
+    again replaces them. It ends with the number of claims that hold, are loose and depart, and with
+    the numbers of the answer.
     """
-    from analysis.claims import claims
-    from analysis.scaling import distinguishable, fit_laws, rule_of_words
+    from analysis.claims import claims, place_of
     from analysis.stores import load_store
     from analysis.study import Study
     from jobs import launch
@@ -82,23 +83,45 @@ def reproduce(
             launch.report_run(stores[sweep.name], launch.run_sweep(sweep, stores[sweep.name], client))
             for sweep in sweeps
         ]
-    studies = {name: Study(load_store(store)) for name, store in stores.items()}
+    studies = {name: Study(load_store(stores[name])) for name in sorted(stores, key=place_of)}
     drawn = {
         name: draw_store(study, stores[name], output=output, overwrite=True)
         for name, study in studies.items()
     }
-    pictures = [file for files in drawn.values() for file in files]
-    click.echo("stores\n" + "\n".join(f"  {store}" for store in stores.values()))
-    click.echo("pictures\n" + "\n".join(f"  {file}" for file in pictures) + "\n")
     rows = list(claims(studies.values()))
-    click.echo(_as_text(rows))
     (output / "claims.csv").write_text(_as_csv(rows))
-    for name in ("theorem2", "input-layer"):
-        click.echo(f"\nlaws of {name}: {distinguishable(fit_laws(studies[name].widths))}")
-    click.echo(rule_of_words())
-    click.echo(f"\n{_report(studies, stores, drawn, output / 'report.html')}")
+    report = _report(studies, stores, drawn, output / "report.html")
+    pictures = sum(len(files) for files in drawn.values())
+    click.echo(_screenful(rows, report, f"{len(stores)} stores, {pictures} pictures"))
     click.echo(f"{time.perf_counter() - began:.0f} s", err=True)
     sys.exit(max(codes))
+
+
+def _screenful(rows: list[Claim], report: Path, others: str) -> str:
+    """Return the claims counted by verdict, the numbers of the answer, and where the rest is."""
+    from analysis.claims import WORDS
+    from analysis.claims.answer import headlines, tally
+
+    found = tally(rows)
+    numbers = headlines(rows)
+    lines = [
+        f"{found.total()} claims of the paper",
+        *(f"  {count:>3}  {WORDS[mark]}" for mark, count in sorted(found.items(), key=_by_word)),
+        "",
+        "Numbers: median (least to largest)",
+        *(f"  {number.label}\n      {number.text}" for number in numbers),
+        "",
+        f"{report}: all claims and findings, figures and data",
+        f"{report.parent / 'claims.csv'}: the same rows; beside it {others}",
+    ]
+    return "\n".join(lines)
+
+
+def _by_word(item: tuple[Mark, int]) -> int:
+    """Return the place of a verdict: those that hold are first."""
+    from analysis.claims import WORDS
+
+    return list(WORDS).index(item[0])
 
 
 def _report(
@@ -134,15 +157,11 @@ def _sweep(name: str, full: bool) -> Sweep:
     return parse_sweep(text, name)
 
 
-def _as_text(rows: list[Claim]) -> str:
-    """Return claims as text, with measurement and verdict on lines of their own to fit a terminal."""
-    return "\n".join(
-        f"{row.claim}\n    measured  {row.measured}\n    verdict   {row.verdict}" for row in rows
-    )
-
-
 def _as_csv(rows: list[Claim]) -> str:
     text = io.StringIO()
-    cells = ([row.claim, row.measured, row.verdict] for row in rows)
-    write_rows(["claim", "measured", "verdict"], cells, text)
+    cells = (
+        [row.claim, row.measured, row.verdict, "paper" if row.of_paper else "finding", row.criterion]
+        for row in rows
+    )
+    write_rows(["claim", "measured", "verdict", "kind", "criterion"], cells, text)
     return text.getvalue()

@@ -56,6 +56,14 @@
   function Panel(panel, box) {
     const rows = [...panel.querySelectorAll("[role=row]")].map((row) => [...row.children]);
     const cells = rows.flat();
+    // Rows stand from the widest down. The roles are set here, because without a script no key moves.
+    rows.forEach((row, r) => row.forEach((cell, c) => {
+      const w = rows.length - 1 - r;
+      cell.setAttribute("role", "gridcell");
+      cell.setAttribute("tabindex", c === 0 && w === 0 ? "0" : "-1");
+      cell.dataset.c = c;
+      cell.dataset.w = w;
+    }));
     const marks = [...panel.querySelectorAll(".critical")];
     const cursor = panel.querySelector(".cursor");
     const readout = box.querySelector(".readout");

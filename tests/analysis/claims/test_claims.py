@@ -10,6 +10,7 @@ import pytest
 import pipeline
 from analysis import critical_widths, fit_laws, load_store
 from analysis.claims import SECTIONS, Mark, claims, claims_of
+from analysis.figures import kinds_for
 from analysis.study import Study
 from pipeline.sweep import Sweep
 from pipeline.sweep_files.load import load_sweep, parse_sweep
@@ -93,7 +94,10 @@ def test_theorem_2_tells_the_critical_widths_and_the_best_law(studies) -> None:
     for row, cell in zip(rows, cells, strict=True):
         assert f"(d={int(cell.d)}, n={int(cell.n)})" in row.claim
         told, _, predicted = row.measured.partition("; ")
-        assert told == measured(cell)
+        own, _, times = told.partition("], ")
+        assert f"{own}{']' * bool(times)}" == measured(cell)
+        if times:
+            assert numbers(times) == [pytest.approx(float(cell.k50 / cell.n), abs=5e-3)]
         assert numbers(predicted) == [
             pytest.approx(float(cell[name]), abs=0.5) for name in ("k_edge_finite", "k_edge")
         ]
@@ -197,3 +201,12 @@ def test_what_is_certain_holds_in_a_small_run_and_what_is_not_there_is_not_told(
         assert len(left) <= len(rows)
         assert all("nan" not in f"{row.measured} {row.verdict}" for row in left)
     assert {row.mark for row in left} <= {Mark.OPEN}
+
+
+def test_every_row_names_a_figure_of_its_store_and_every_claim_its_criterion(studies) -> None:
+    for study in studies.values():
+        rows = claims_of(study)
+        assert {row.figure for row in rows} <= {*kinds_for(study.ds)}
+        assert all(row.criterion for row in rows if row.of_paper)
+    found = [row for study in studies.values() for row in claims_of(study) if not row.of_paper]
+    assert {row.mark for row in found} <= {Mark.FINDING, Mark.OPEN}

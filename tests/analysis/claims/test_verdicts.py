@@ -75,14 +75,13 @@ def test_a_width_off_the_edge_is_a_finding_and_the_theorem_does_not_depart(
     k50, low, high, verdict
 ) -> None:
     edge, theorem = theorem2.theorem2(Given(cells(k50, low, high)))
-    assert "no claim of the paper" in edge.claim
-    assert "no claim of the paper" in edge.group
+    assert (edge.of_paper, theorem.of_paper) == (False, True)
     assert (edge.mark, edge.detail) == (Mark.FINDING, verdict)
     assert edge.factor == pytest.approx(k50 / 100)
     assert theorem.mark == Mark.LOOSE
 
     (structured,) = theorem2.stress(Given(cells(k50, low, high, dataset=["circle"], angle=[0.0])))
-    assert "no claim of the paper" in structured.subject
+    assert not structured.of_paper
     assert (structured.mark, structured.detail) == (Mark.FINDING, verdict)
 
 
@@ -340,20 +339,20 @@ def test_a_step_claimed_with_probability_one_half_holds_in_half_of_the_trials(he
 
 
 @pytest.mark.parametrize(
-    ("seeds", "mark"),
+    ("seeds", "mark", "detail"),
     [
-        ([0.95, 1.0, 1.1], Mark.HOLDS),
-        ([1.4, 1.45, 1.5], Mark.FINDING),
-        ([0.8, 1.2, 1.6], Mark.OPEN),
-        ([1.4], Mark.OPEN),
+        ([0.95, 1.0, 1.1], Mark.FINDING, "it holds in the mean, to 10%"),
+        ([1.4, 1.45, 1.5], Mark.FINDING, "it does not hold in the mean"),
+        ([0.8, 1.2, 1.6], Mark.OPEN, "too few seeds for a mean"),
+        ([1.4], Mark.OPEN, "too few seeds for a mean"),
     ],
 )
-def test_the_floor_is_told_to_be_off_only_where_the_seeds_agree_that_it_is(seeds, mark) -> None:
+def test_the_floor_is_told_to_be_off_only_where_the_seeds_agree_that_it_is(seeds, mark, detail) -> None:
     loss = {"loss_final": np.divide(seeds, 2), "loss_initial": 1.0, "solution_error": 0.0}
     store = filled(loss, d=[10], n=[100], width=[0.5], seed=range(len(seeds)))
     given = Given(censored(tolerance=[0.1]), store.assign_coords(k=("width", [50])))
     (row,) = [row for row in section4.output_layer(given) if "floors" in row.claim]
-    assert row.mark == mark
+    assert (row.mark, row.detail, row.of_paper) == (mark, detail, False)
 
 
 def section4_rows() -> dict[str, list[Claim]]:
@@ -390,11 +389,14 @@ def test_rewording_every_verdict_changes_nothing_but_its_words(monkeypatch) -> N
         return [(row.claim, row.measured, row.mark, row.factor, row.group) for row in rows]
 
     def summary(found: dict[str, list[Claim]]) -> tuple[object, ...]:
-        pages = [SimpleNamespace(name=name, anchor=name, claims=rows) for name, rows in found.items()]
+        pages = [
+            SimpleNamespace(name=name, anchor=name, question="", claims=rows)
+            for name, rows in found.items()
+        ]
         head = Summary(pages)
-        groups = [group for _, part in head.parts for group in part]
-        marks = [(group.subject, group.mark, group.factors, group.measured) for group in groups]
-        return head.tally, marks, [factor for _, factor in head.loose], head.counts_of(groups)
+        groups = [group for _, part in (*head.parts, *head.findings) for group in part]
+        marks = [(g.subject, g.mark, g.factors, g.looseness, g.measured) for g in groups]
+        return head.tally, marks, head.counts_of(groups), head.answer, head.headlines
 
     assert facts(after) == facts(before)
     assert summary(after) == summary(before)

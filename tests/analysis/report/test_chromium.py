@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import itertools
 import json
 import re
 import shutil
+import zipfile
 
 import matplotlib.image
 import numpy as np
@@ -34,6 +36,16 @@ def address(page, tmp_path_factory) -> str:
     file = tmp_path_factory.mktemp("page") / "report.html"
     file.write_text(page, encoding="utf-8")
     return file.as_uri()
+
+
+@pytest.fixture(scope="module")
+def html_data(page) -> dict[str, str]:
+    """The CSV of every figure, by the name of its download; equal names are equal in their first."""
+    found: dict[str, str] = {}
+    for url, name in re.findall(r'href="data:application/zip;base64,([^"]*)" download="([^"]*)"', page):
+        archive = zipfile.ZipFile(io.BytesIO(base64.b64decode(url)))
+        found.setdefault(name, archive.read(archive.namelist()[0]).decode())
+    return found
 
 
 @pytest.fixture
@@ -91,6 +103,32 @@ def test_nothing_is_wider_than_the_window_and_pictures_are_there(shown, width) -
     assert pixels(picture.screenshot()).std() > 0.02
     panel = pixels(tab.locator(".panel svg").first.screenshot())
     assert np.ptp(panel[..., 2]) > 0.4  # from blue to yellow
+
+
+def test_a_wide_window_is_used_to_its_right_side_and_a_narrow_one_has_one_column(shown) -> None:
+    def sides(tab, what: str) -> tuple[float, float]:
+        box = tab.locator(what).first.bounding_box()
+        return box["x"], box["x"] + box["width"]
+
+    wide = shown(1400)
+    assert sides(wide, "#answer")[1] < sides(wide, ".numbers")[0]
+    assert sides(wide, "#notation")[1] < sides(wide, "#words")[0]
+    for what in (".numbers", ".criteria", "table.claims", "figure.wide"):
+        assert sides(wide, what)[1] > 1200
+    narrow = shown(400)
+    assert sides(narrow, "#answer") == sides(narrow, ".numbers")
+    assert sides(narrow, "#notation")[0] == sides(narrow, "#words")[0]
+
+
+def test_the_data_of_a_figure_are_downloaded_from_the_page_itself(shown, html_data) -> None:
+    tab = shown(accept_downloads=True)
+    for link in (tab.locator("a.data").first, tab.locator("figcaption a.data").first):
+        with tab.expect_download() as caught:
+            link.click()
+        name = caught.value.suggested_filename
+        archive = zipfile.ZipFile(caught.value.path())
+        assert archive.namelist() == [name.removesuffix(".zip")]
+        assert archive.read(archive.namelist()[0]).decode() == html_data[name]
 
 
 def test_the_hostile_store_is_shown_in_its_own_words(shown) -> None:
@@ -185,7 +223,7 @@ def test_without_scripts_the_page_is_whole(browser, address) -> None:
     tab.goto(address)
     assert tab.locator(".sliders").first.is_hidden()
     assert tab.locator("#theme").is_hidden()
-    assert "of 20 trials" in tab.locator("rect[role=gridcell] title").first.text_content()
+    assert "of 20 trials" in tab.locator("[role=grid] rect title").first.text_content()
     assert tab.locator(".critical[visibility=hidden]").count() < tab.locator(".critical").count()
     context.close()
 

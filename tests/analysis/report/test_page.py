@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import csv
+import io
 import itertools
 import json
 import re
+import zipfile
 
 import numpy as np
 import pytest
@@ -12,7 +16,10 @@ import xarray as xr
 
 import pipeline
 from analysis import critical_widths, load_store
+from analysis.figures import FIGURES, kinds_for
 from analysis.report import report_page, write_report
+from analysis.report.drawing import svg_of
+from analysis.signs import signs
 from analysis.study import Study
 from analysis.success import Success
 from pipeline.errors import InputError
@@ -59,7 +66,7 @@ def test_the_page_asks_for_nothing(html) -> None:
     for element in html.all(""):
         assert element.tag not in ("link", "iframe", "object", "embed", "base", "form")
         assert "src" not in element.attributes
-        assert element.attributes.get("href", "#").startswith(("#", "data:image/png"))
+        assert element.attributes.get("href", "#").startswith(("#", "data:application/zip;base64,"))
     policy = html.all("meta", http_equiv="Content-Security-Policy")[0].attributes["content"]
     assert "default-src 'none'" in policy
     assert "script-src 'sha256-" in policy
@@ -98,22 +105,157 @@ def test_headings_go_down_by_one_and_tables_have_captions_and_scopes(html) -> No
         assert len(picture.all("desc")[0].text) > 20
 
 
-def test_verdicts_say_what_the_claims_say(html, studies) -> None:
+def cells_of(panel) -> list[list]:
+    """The tiles of a panel by column and width; its rows stand from the widest down."""
+    rows = [row.all("rect") for row in panel.all("g", role="row")][::-1]
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+def rows_of(html, heading: str) -> list[tuple[str, list[str]]]:
+    """The ids and cells of the rows of the tables below a heading."""
+    (section,) = html.all("section", aria_labelledby=heading)
+    lines = [line for table in section.all("table") for line in table.all("tbody")[0].all("tr")]
+    return [(line.attributes["id"], [cell.text.strip() for cell in line.inside]) for line in lines]
+
+
+def test_the_page_starts_with_the_answer_then_claims_then_findings_then_stores(html, studies) -> None:
+    from analysis.claims import claims
+    from analysis.claims.answer import answer
+
+    (header,) = html.all("header")
+    assert header.inside[1].tag == "h1"
+    told = [p.text for p in html.all("div", id="answer")[0].all("p")]
+    expected = answer(list(claims(studies.values())))
+    assert len(told) == len(expected) == 2  # the output layer was not run
+    for sentence, words in zip(told, expected, strict=True):
+        assert re.findall(r"\d+\.\d+", sentence) == re.findall(r"\d+\.\d+", words)
+    headings = [heading.attributes["id"] for heading in html.all("h2")]
+    assert headings == ["notation", "words", "verdicts", "findings", "s1", "s2", "s3"]
+
+
+def test_claims_and_findings_stand_apart_and_each_of_them_once(html, studies) -> None:
     from analysis.claims import claims
 
     rows = list(claims(studies.values()))
+    claimed, found = rows_of(html, "verdicts"), rows_of(html, "findings")
+    own = list(dict.fromkeys(row.subject for row in rows if row.of_paper))
+    others = list(dict.fromkeys(row.subject for row in rows if not row.of_paper))
+    assert (len(claimed), len(found)) == (len(own), len(others)) == (1, 1)
+    assert [name for name, _ in claimed + found] == ["row-1", "row-2"]
+    for (_, cells), row in zip(claimed, [row for row in rows if row.of_paper], strict=True):
+        assert re.findall(r"\d\d+", cells[2])[:1] == re.findall(r"\d\d+", row.measured)[:1]
+        assert {"finding": "◦", "loose": "≫", "departs": "≠"}[row.mark] in cells[3]
+    words = html.all("main")[0].text
+    assert words.count("is sufficient (constant 1)") == 1
+    for n in (8, 16):
+        assert words.count(f"(d=4, n={n})") == 1
+    listed = [line.text for line in html.all("section", aria_labelledby="findings")[0].all("li")]
+    assert len(listed) == sum(not row.of_paper for row in rows) == 2
+
+
+def test_every_kind_of_verdict_and_every_claim_has_its_criterion(html, studies) -> None:
+    from analysis.claims import CRITERIA, WORDS, claims
+
+    (words,) = html.all("section", aria_labelledby="words")
+    shown = {
+        e.inside[0].text.strip().split(" ", 1)[1]: e.inside[1].text for e in words.all("dl")[0].inside
+    }
+    assert shown.keys() == set(WORDS.values())
+    assert all(len(text) > 30 for text in shown.values())
+    assert shown[WORDS["holds"]] == CRITERIA["holds"]
+    text = " ".join(html.text.split())
+    for row in claims(studies.values()):
+        if row.of_paper:
+            assert f"Criterion: {signs(row.criterion)}." in text.replace("k*", "k*")
+
+
+def test_symbols_are_defined_before_they_are_used_in_a_table(page, html) -> None:
+    (notation,) = html.all("dl", class_="symbols")
+    defined = " ".join(line.inside[0].text for line in notation.inside)
+    for symbol in ("n, d", "k", "α", "Φ", "L", "σmin", "k*", "θ", "β", "W, v"):
+        assert symbol in defined
+    assert page.index('class="symbols"') < page.index("<table")
+
+
+def test_figures_are_numbered_and_what_refers_to_a_figure_or_a_row_finds_it(html) -> None:
+    shown = [
+        int(found)
+        for e in html.all("")
+        if e.tag in ("figcaption", "h3")
+        for found in re.findall(r"^Figure (\d+),", e.text)
+    ]
+    assert shown == list(range(1, len(shown) + 1))
+    places = {e.attributes["id"]: e for e in html.all("") if "id" in e.attributes}
+    links = [a for a in html.all("a") if re.search("-figure-|row-", a.attributes["href"])]
+    assert {"#row-1", "#row-2", "#s1-figure-phase"} <= {link.attributes["href"] for link in links}
+    for link in links:
+        number, place = re.search(r"\d+", link.text).group(), places[link.attributes["href"][1:]]
+        is_row = place.tag == "tr"
+        assert place.inside[0].text == number if is_row else f"Figure {number}," in place.text
+    (claim,) = [cells for _, cells in rows_of(html, "verdicts")]
+    assert claim[-1].startswith("Figure ")
+
+
+def downloads(html) -> dict[str, list[dict[str, str]]]:
+    """The rows of every CSV of a page, by its name."""
+    found = {}
+    for link in html.all("a", class_="data"):
+        packed = base64.b64decode(link.attributes["href"].partition(",")[2])
+        archive = zipfile.ZipFile(io.BytesIO(packed))
+        (name,) = archive.namelist()
+        assert link.attributes["download"] == f"{name}.zip"
+        found[name] = list(csv.DictReader(io.StringIO(archive.read(name).decode())))
+        assert f"{len(found[name])} row" in link.text.replace("\u202f", "")
+    return found
+
+
+def test_every_figure_has_its_data_and_they_are_those_of_the_store(html, studies) -> None:
     section = next(e for e in html.all("section") if e.attributes["aria-labelledby"] == "s1")
-    table = next(t for t in section.all("table") if "Claims" in t.all("caption")[0].text)
-    shown = [[cell.text for cell in line.inside] for line in table.all("tr")[1:]]
-    assert len(shown) == len(rows) == 3
-    for (claim, measured, verdict), row in zip(shown, rows, strict=True):
-        assert re.findall(r"\d+", claim)[:3] == re.findall(r"\d+", row.claim)[:3]
-        assert re.findall(r"\d\d+", measured)[:1] == re.findall(r"\d\d+", row.measured)[:1]
-        assert {"finding": "◦", "loose": "≫", "departs": "≠"}[row.mark] in verdict
-    verdicts = html.all("section", aria_labelledby="verdicts")[0]
-    assert verdicts.all("p")[0].text.startswith(f"{len(rows)} statements")
-    found = sum(row.mark == "finding" for row in rows)
-    assert f"{found} are findings" in verdicts.all("caption")[0].text
+    tables = downloads(section)
+    assert len(tables) == len(section.all("svg", role="img")) + 1  # and the phase diagram
+    study = studies["theorem2.zarr"]
+    counts = study.counts.squeeze("d")
+    rows = iter(tables["theorem2-phase.csv"])
+    for n in study.ds.n.values:
+        for w in study.ds.width.values:
+            row, cell = next(rows), counts.sel(n=n, width=w)
+            assert (int(row["n"]), int(row["k"])) == (n, int(study.ds.k.sel(n=n, width=w)))
+            assert int(row["successes"]) == int(cell.successes)
+            assert int(row["trials"]) == int(cell.trials)
+    assert next(rows, None) is None
+    laws = [row for row in tables["theorem2-laws.csv"] if row["series"].startswith("measured")]
+    widths = study.widths.squeeze("d")
+    for row, n in zip(laws, (8, 16), strict=False):
+        cell = widths.sel(n=n)
+        for column, name in (("y", "k50"), ("low", "k50_low"), ("high", "k50_high")):
+            assert float(row[column]) == pytest.approx(float(cell[name]), rel=1e-3)
+
+
+def test_figures_take_less_than_half_of_the_bytes_of_their_files(html, page, studies) -> None:
+    """The page of the paper has 29 of them and stays below 1.5 MB; their files have 2.8 MB."""
+    pictures = re.findall(r'<svg role="img".*?</svg>', page, re.DOTALL)
+    files = [
+        svg_of(FIGURES[kind].draw(study))
+        for study in studies.values()
+        for kind in kinds_for(study.ds)
+        if kind != "phase"
+    ]
+    own = pictures[: len(files)]
+    assert sum(map(len, own)) < 0.45 * sum(map(len, files))
+    assert all(2 * len(short) < len(svg) + 3000 for short, svg in zip(own, files, strict=True))
+
+
+def test_the_data_of_a_phase_diagram_has_every_setting_of_its_sliders(html, studies) -> None:
+    section = next(e for e in html.all("section") if e.attributes["aria-labelledby"] == "s2")
+    ds = studies["descent.zarr"].ds
+    rows = downloads(section)["descent-phase.csv"]
+    assert len(rows) == 2 * 10 * ds.sizes["d"] * ds.sizes["n"] * ds.sizes["width"]
+    for row in rows:
+        d, n, tolerance = int(row["panel"].removeprefix("d = ")), int(row["n"]), float(row["tolerance"])
+        at = ds.sel({"d": d, "n": n, "tolerance": tolerance})
+        at = at.isel(width=np.flatnonzero(at.k.values == int(row["k"])).item())
+        met = (at.steps_to_tolerance <= float(row["budget"])) & (at.status == Status.DONE)
+        assert int(row["successes"]) == int(met.sum())
 
 
 def test_every_store_tells_its_sweep_its_origin_and_how_to_run_it_again(html, studies) -> None:
@@ -170,11 +312,11 @@ def test_without_a_script_the_page_shows_the_last_frame(html) -> None:
         data = json.loads(box.all("script")[0].text)
         panels = box.all("figure", class_="panel")
         for panel, counts in zip(panels, data["counts"][-1], strict=True):
-            for cell in panel.all("rect", role="gridcell"):
-                c, w = int(cell.attributes["data-c"]), int(cell.attributes["data-w"])
-                fill, words = data["looks"][counts[c][w]]
-                assert cell.attributes["fill"] == fill
-                assert cell.text.endswith(words)
+            for column, looks in zip(cells_of(panel), counts, strict=True):
+                for cell, look in zip(column, looks, strict=True):
+                    fill, words = data["looks"][look]
+                    assert cell.attributes["fill"] == fill
+                    assert cell.text.endswith(words)
         lines = box.all("tbody")[0].all("tr")
         shown = [[cell.text for cell in line.inside if "moving" in cell.attributes.get("class", "")]
                  for line in lines]  # fmt: skip
@@ -223,6 +365,11 @@ def test_a_store_of_no_known_experiment_has_numbers_and_no_verdicts(studies) -> 
     html = read(report_page({"x": Study(ds.assign_attrs(experiment="other", name="mine", sweep=""))}))
     assert not html.all("section", aria_labelledby="verdicts")
     assert html.all("div", class_="phase")
+    (told,) = html.all("div", id="answer")
+    widths = sorted(studies["theorem2.zarr"].widths.k50.values.ravel())
+    numbers = re.findall(r"\d+(?:\.\d+)?", told.text)
+    assert [float(found) for found in numbers[:2]] == pytest.approx(widths, rel=6e-3)
+    assert "in 2 of 2 cells" in told.text
     bare = ds[["status", "k", "seconds"]].assign_attrs(experiment="other", name="bare", provenance=None)
     html = read(report_page({"x": Study(bare)}))
     assert not html.all("div", class_="phase")
@@ -251,7 +398,7 @@ def test_a_cell_whose_alpha_is_0_is_listed_as_degenerate(make_sweep, tmp_path) -
     html = read(report_page({"circle.zarr": Study(load_store(tmp_path / "circle.zarr"))}))
     rows = [[c.text for c in line.inside] for line in html.all("table", class_="widths")[0].all("tr")]
     assert [(row[1], row[3]) for row in rows[1:]][1] == ("8", "degenerate")
-    cells = html.all("rect", role="gridcell")
+    cells = html.all("g", role="grid")[0].all("rect")
     assert [cell.text.partition(": ")[2] for cell in cells if "n = 8" in cell.text] == ["alpha = 0"] * 3
     assert "α = 0" in html.all("ul", class_="legend")[0].text
 
