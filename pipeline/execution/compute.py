@@ -18,7 +18,9 @@ from pipeline.trial_status import Status
 __all__ = ["compute_block"]
 
 
-def compute_block(sweep: Sweep, block: Block, wanted: NDArray[np.bool_] | None = None) -> BlockResult:
+def compute_block(
+    sweep: Sweep, block: Block, wanted: NDArray[np.bool_] | None = None, *, moved: int = 0
+) -> BlockResult:
     """Run trials of a block.
 
     Parameters
@@ -27,6 +29,8 @@ def compute_block(sweep: Sweep, block: Block, wanted: NDArray[np.bool_] | None =
         The block to run, and its sweep.
     wanted
         Mask of the trials to run, shape (widths, seeds); all if None.
+    moved
+        Number of a move of the inputs in their last bits; 0 for none.
 
     Returns
     -------
@@ -40,7 +44,7 @@ def compute_block(sweep: Sweep, block: Block, wanted: NDArray[np.bool_] | None =
         rows = np.flatnonzero(wanted[:, column])
         if rows.size:
             widths = tuple(block.cell.widths[row] for row in rows)
-            found = _run_seed(sweep, replace(block.cell, widths=widths), seed)
+            found = _run_seed(sweep, replace(block.cell, widths=widths), seed, moved)
             _put(result, rows, column, found)
     return result
 
@@ -53,10 +57,10 @@ def _put(result: BlockResult, rows: NDArray[np.int64], column: int, found: SeedR
     result.message[rows, column] = found.messages
 
 
-def _run_seed(sweep: Sweep, cell: Cell, seed: int) -> SeedResult:
+def _run_seed(sweep: Sweep, cell: Cell, seed: int, moved: int) -> SeedResult:
     """Run one seed of a cell and time it."""
     sizes = {dim: len(values) for dim, values in sweep.inner.items()} | {"width": len(cell.widths)}
-    trial = SeedTrial(sweep.entropy, sweep.nested, cell, seed, sizes, sweep.descent)
+    trial = SeedTrial(sweep.entropy, sweep.nested, cell, seed, sizes, sweep.descent, moved)
     began = time.perf_counter()
     try:
         with np.errstate(all="ignore"):  # non-finite values are found and stored, without a warning

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FLOAT",
+    "LAST_BITS",
     "Experiment",
     "SeedResult",
     "SeedTrial",
@@ -34,6 +35,9 @@ __all__ = [
 ]
 
 Array = NDArray[np.float64]
+
+LAST_BITS = 1e-15
+"""Size of the moves that show how sensitive a trial is: some units in the last place of each input."""
 
 FLOAT = 8
 """Bytes of a number. Estimates of memory count arrays of it, by a fit to measured peaks."""
@@ -63,6 +67,9 @@ class SeedTrial:
     ----------
     sizes
         Extents of the dimensions that a variable can have beyond those of the cell and the seed.
+    moved
+        Number of a move of the inputs in their last bits, to see how sensitive the trials are; 0 for
+        the inputs as they are drawn.
     """
 
     entropy: int
@@ -71,6 +78,7 @@ class SeedTrial:
     seed: int
     sizes: Mapping[str, int]
     descent: Descent | None = None
+    moved: int = 0
 
     @property
     def n(self) -> int:
@@ -93,7 +101,10 @@ class SeedTrial:
     def inputs(self) -> Array:
         """Draw X, shape (n, d)."""
         cell = self.cell
-        return draw(cell.dataset, self.stream(Role.DATA), cell.n, cell.d, cell.angle)
+        X = draw(cell.dataset, self.stream(Role.DATA), cell.n, cell.d, cell.angle)
+        if not self.moved:
+            return X
+        return X * (1 + LAST_BITS * np.random.default_rng(self.moved).uniform(-1, 1, X.shape))
 
     def signs(self) -> Array:
         """Draw random labels +1 and -1, shape (n,)."""
