@@ -145,8 +145,8 @@ def _sampled(path: StorePath, number: int) -> Comparison:
     line = f"{path}: {counted(shown.trials, 'trial')} recomputed; {trials} of them without {level}"
     if shown.chaotic:
         line += (
-            f"; {len(shown.chaotic)} chaotic: runs from inputs moved by 1e-15 part as far, so that their "
-            "single values hold on one platform only"
+            f"; {len(shown.chaotic)} chaotic: runs from inputs moved by 1e-15 part as far, so that "
+            "their single values hold on one platform only"
         )
     click.echo(line, err=True)
     return shown

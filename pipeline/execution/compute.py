@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pipeline.blocks import Block, BlockResult, empty_result, rows_for
 from pipeline.experiments import SeedResult, SeedTrial, experiment_of, variables
-from pipeline.experiments.base import blank, describe
+from pipeline.experiments.base import blank, describe, set_exact_zeros
 from pipeline.store.names import SECONDS
 from pipeline.sweep import Cell, Sweep
 from pipeline.trial_status import Status
@@ -60,11 +60,15 @@ def _put(result: BlockResult, rows: NDArray[np.int64], column: int, found: SeedR
 def _run_seed(sweep: Sweep, cell: Cell, seed: int, moved: int) -> SeedResult:
     """Run one seed of a cell and time it."""
     sizes = {dim: len(values) for dim, values in sweep.inner.items()} | {"width": len(cell.widths)}
-    trial = SeedTrial(sweep.entropy, sweep.nested, cell, seed, sizes, sweep.descent, moved)
+    trial = SeedTrial(
+        sweep.entropy, sweep.nested, cell, seed, sizes, sweep.descent, sweep.numerics_version, moved
+    )
     began = time.perf_counter()
     try:
         with np.errstate(all="ignore"):  # non-finite values are found and stored, without a warning
             result = experiment_of(sweep).run_seed(trial)
+            if trial.has_exact_zeros:
+                set_exact_zeros(trial, result, variables(sweep))
     except Exception as error:  # before the first width: all widths of the seed have failed
         result = blank(trial, variables(sweep))
         result.statuses = [Status.FAILED] * len(cell.widths)

@@ -110,7 +110,8 @@ def run(
     """
     if not isinstance(sweep, Sweep):
         sweep = load_sweep(sweep)
-    location = open_or_create(normal(store), sweep).location
+    opened = open_or_create(normal(store), sweep)
+    location, sweep = opened.location, opened.sweep
     if held is None:
         with lease.hold(location) as held:
             return _run(location, sweep, client, retry_failed, progress, held, draining)

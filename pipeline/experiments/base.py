@@ -31,6 +31,7 @@ __all__ = [
     "blank",
     "describe",
     "matrices_memory",
+    "set_exact_zeros",
     "visit_widths",
 ]
 
@@ -38,6 +39,9 @@ Array = NDArray[np.float64]
 
 LAST_BITS = 1e-15
 """Size of the moves that show how sensitive a trial is: some units in the last place of each input."""
+
+FIRST_WITH_EXACT_ZEROS = 5
+"""Version of the numerics since which rounding errors are not stored as smallest eigenvalues."""
 
 FLOAT = 8
 """Bytes of a number. Estimates of memory count arrays of it, by a fit to measured peaks."""
@@ -51,12 +55,16 @@ class Variable:
     ----------
     dims
         Dimensions beyond those of the cell and the seed: `width`, then at most one of `Sweep.inner`.
+    below
+        For eigenvalues or singular values of a matrix of n columns: the variable with the largest of
+        them. Values up to n eps of it are rounding errors, and are stored as exactly 0.
     """
 
     name: str
     dims: tuple[str, ...]
     long_name: str
     units: str = "1"
+    below: str = ""
 
 
 @dataclass(frozen=True)
@@ -67,6 +75,8 @@ class SeedTrial:
     ----------
     sizes
         Extents of the dimensions that a variable can have beyond those of the cell and the seed.
+    numerics_version
+        Version of the numerics, as in `Sweep`.
     moved
         Number of a move of the inputs in their last bits, to see how sensitive the trials are; 0 for
         the inputs as they are drawn.
@@ -78,7 +88,13 @@ class SeedTrial:
     seed: int
     sizes: Mapping[str, int]
     descent: Descent | None = None
+    numerics_version: int = FIRST_WITH_EXACT_ZEROS
     moved: int = 0
+
+    @property
+    def has_exact_zeros(self) -> bool:
+        """True if what cannot be told from 0 is stored as exactly 0."""
+        return self.numerics_version >= FIRST_WITH_EXACT_ZEROS
 
     @property
     def n(self) -> int:
@@ -222,6 +238,16 @@ def visit_widths(
             result.statuses[index], result.messages[index] = Status.FAILED, describe(error)
         result.values["seconds"][index] = time.perf_counter() - began
     return result
+
+
+def set_exact_zeros(trial: SeedTrial, result: SeedResult, variables: Iterable[Variable]) -> None:
+    """Replace what cannot be told from 0, in the variables that say so, by 0."""
+    for variable in variables:
+        if variable.below:
+            values, largest = result.values[variable.name], result.values[variable.below]
+            level = trial.n * np.finfo(np.float64).eps * largest
+            level = level.reshape(level.shape + (1,) * (values.ndim - level.ndim))
+            values[np.abs(values) <= level] = 0.0
 
 
 def describe(error: Exception) -> str:

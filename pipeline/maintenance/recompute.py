@@ -2,8 +2,8 @@
 
 Checksums show that a chunk is what was written. Running trials again shows that what was written is
 right, on this machine and with these versions. On another platform a trial may differ because it is
-chaotic: then its sensitivity is measured, and tells it from a wrong one. Only the width of a sampled trial is run, because a
-trial's bits do not depend on the other widths of its seed.
+chaotic: then its sensitivity is measured, and tells it from a wrong one. Only the width of a sampled
+trial is run, because a trial's bits do not depend on the other widths of its seed.
 """
 
 from __future__ import annotations

@@ -62,9 +62,9 @@ class Sensitivity:
     def unexplained(
         self, stored: BlockResult, apart: dict[str, NDArray[np.bool_]]
     ) -> dict[str, NDArray[np.bool_]]:
-        """Return the elements of a stored outcome, among some by variable, that do not lie where runs lie.
+        """Return the elements of a stored outcome, of some by variable, that lie where no runs lie.
 
-        That is within their range, widened on both sides by `BEYOND` of its widths; a status must be
+        Runs lie within their range, widened on both sides by `BEYOND` of its widths; a status must be
         that of a run.
         """
         if not self._curve_ends_where_it_stops(stored):
