@@ -63,9 +63,10 @@ def precise_eigenvalues(X: Array, activation: str, depth: int = 1) -> Array | No
     """
     if len(X) > LARGEST or activation not in KERNELS:
         return None
-    C = products(X)
-    for layer in range(depth):
-        C = precise_kernel(C * 2.0 if layer else C, activation)
+    with np.errstate(all="ignore"):  # what overflows is found below
+        C = products(X)
+        for layer in range(depth):
+            C = precise_kernel(C * 2.0 if layer else C, activation)
     if not (np.isfinite(C.high).all() and np.isfinite(C.low).all()):
         return None
     values = np.linalg.svd(cholesky(C), compute_uv=False)[::-1] ** 2
