@@ -283,8 +283,9 @@ class Sweep:
     def with_numerics_of(self, fields: Mapping[str, Any]) -> Sweep:
         """Return the sweep with the numerics that the identity fields of a store name, if known."""
         version = fields.get("numerics_version")
-        known = type(version) is int and version in KNOWN_VERSIONS
-        return replace(self, numerics_version=version) if known else self
+        if type(version) is not int or version not in KNOWN_VERSIONS:
+            return self
+        return replace(self, numerics_version=version)
 
     @cached_property
     def identity(self) -> str:

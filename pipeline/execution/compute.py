@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pipeline.blocks import Block, BlockResult, empty_result, rows_for
 from pipeline.experiments import SeedResult, SeedTrial, experiment_of, variables
 from pipeline.experiments.base import blank, describe, set_exact_zeros
-from pipeline.numerics.compiled import compile_seconds
+from pipeline.numerics.compile_time import compile_seconds
 from pipeline.store.names import SECONDS
 from pipeline.sweep import Cell, Sweep
 from pipeline.trial_status import Status

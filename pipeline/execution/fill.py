@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from pipeline.blocks import Block, BlockResult, Tile, empty_result, mask_for
 from pipeline.errors import LeaseLost, StoreFull
 from pipeline.execution.compute import compute_block
-from pipeline.numerics.compiled import compile_seconds
+from pipeline.numerics.compile_time import compile_seconds
 from pipeline.store import Store
 from pipeline.store.location import Location
 from pipeline.store.names import SECONDS, STARTS
@@ -109,9 +109,9 @@ def fill(store: Store, tile: Tile, *, retry_failed: bool = False, carefully: boo
 def _fill(store: Store, tile: Tile, missing: Mask) -> Outcome:
     """Compute some trials of a tile, mask of shape (blocks, widths, seeds), and write it."""
     pairs = list(zip(tile.blocks, missing, strict=True))
-    before = compile_seconds()
+    began = compile_seconds()
     results = [_computed(store, block, wanted) for block, wanted in pairs]
-    total = Outcome(compiling=compile_seconds() - before)
+    total = Outcome(compiling=compile_seconds() - began)
     for result, wanted in zip(results, missing, strict=True):
         total += _outcome(result, wanted)
     if not missing.all():  # read as late as possible: another worker may have written trials meanwhile

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.numerics.compiled import compile_seconds
+from pipeline.numerics.compile_time import compile_seconds
 from pipeline.numerics.datasets import draw
 from pipeline.numerics.streams import Role, stream
 from pipeline.trial_status import Status

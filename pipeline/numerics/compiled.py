@@ -5,7 +5,7 @@ is relaxed: infinities and NaN keep their meaning, since divergence is detected 
 
 Use `compiled` for the parts, `in_order` for parts whose sums must not be reordered, and `entry` for a
 function that Python calls and that takes seconds to compile: the first process on a machine compiles
-it while the others wait and then load it. That is announced, and `compile_seconds` tells the time that
+it while the others wait and then load it. That is announced, and `compile_time` tells the time that
 compiling, loading and waiting have taken, which is no part of the cost of a trial.
 
 numba's cache is keyed on a function's own file only, not on its callees. Hence one cache folder per
@@ -33,11 +33,13 @@ import numba
 from numba.core import event
 from platformdirs import user_cache_dir
 
+from pipeline.numerics.compile_time import SPENT
 from pipeline.numerics.private_folder import NotPrivate, private_folder
 
-__all__ = ["compile_seconds", "compiled", "compiled_sources", "entry", "in_order", "inlined"]
+__all__ = ["compiled", "compiled_sources", "entry", "in_order", "inlined"]
 
 CONFIG: Any = numba.config
+EVENTS: Any = event
 
 REGISTER = Path("numerics", "activations", "__init__.py")
 
@@ -143,11 +145,10 @@ def in_order(function: Callable[..., Any]) -> Any:
     return inlined(function, fastmath=set(RELAXED - {"reassoc"}))
 
 
-class _Clock(event.Listener):  # type: ignore[misc]
+class _Clock(event.Listener):
     """The time that this process has spent on compiling and loading; nested parts count once."""
 
     def __init__(self) -> None:
-        self.seconds = 0.0
         self._depth, self._began = 0, 0.0
 
     def on_start(self, event: Any) -> None:
@@ -158,10 +159,10 @@ class _Clock(event.Listener):  # type: ignore[misc]
     def on_end(self, event: Any) -> None:
         self._depth -= 1
         if self._depth == 0:
-            self.seconds += time.perf_counter() - self._began
+            SPENT.seconds += time.perf_counter() - self._began
 
 
-class _Announcer(event.Listener):  # type: ignore[misc]
+class _Announcer(event.Listener):
     """Says that an entry is being compiled, in one process of the machine."""
 
     def __init__(self) -> None:
@@ -179,14 +180,9 @@ class _Announcer(event.Listener):  # type: ignore[misc]
         pass
 
 
-CLOCK, ANNOUNCER = _Clock(), _Announcer()
-event.register("numba:compiler_lock", CLOCK)
-event.register("numba:compile", ANNOUNCER)
-
-
-def compile_seconds() -> float:
-    """Return the time that this process has spent on compiling, loading and waiting for others."""
-    return CLOCK.seconds
+ANNOUNCER = _Announcer()
+EVENTS.register("numba:compiler_lock", _Clock())
+EVENTS.register("numba:compile", ANNOUNCER)
 
 
 def _announced_elsewhere() -> bool:
@@ -237,7 +233,7 @@ def _alone() -> Iterator[None]:
         if handle is not None:
             began = time.perf_counter()
             _wait_for(handle)
-            CLOCK.seconds += time.perf_counter() - began
+            SPENT.seconds += time.perf_counter() - began
         yield
     finally:
         if handle is not None:
