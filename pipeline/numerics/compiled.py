@@ -5,8 +5,8 @@ is relaxed: infinities and NaN keep their meaning, since divergence is detected 
 
 Use `compiled` for the parts, `in_order` for parts whose sums must not be reordered, and `entry` for a
 function that Python calls and that takes seconds to compile: the first process on a machine compiles
-it while the others wait and then load it. That is announced, and `compile_time` tells the time that
-compiling, loading and waiting have taken, which is no part of the cost of a trial.
+it while the others wait and then load it. What takes long is `announced`, and `compile_time` tells the
+time that compiling, loading and waiting have taken, which is no part of the cost of a trial.
 
 numba's cache is keyed on a function's own file only, not on its callees. Hence one cache folder per
 hash of all compiled sources: another version of widthlaw never runs the machine code of this one.
@@ -36,7 +36,7 @@ from platformdirs import user_cache_dir
 from pipeline.numerics.compile_time import SPENT
 from pipeline.numerics.private_folder import NotPrivate, private_folder
 
-__all__ = ["compiled", "compiled_sources", "entry", "in_order", "inlined"]
+__all__ = ["announced", "compiled", "compiled_sources", "entry", "in_order", "inlined"]
 
 CONFIG: Any = numba.config
 EVENTS: Any = event
@@ -205,7 +205,6 @@ def _announced_elsewhere() -> bool:
 def entry(function: Callable[..., Any]) -> Any:
     """Compile a function like `compiled`, but in one process of the machine at a time."""
     dispatcher = compiled(function)
-    ANNOUNCER.entries.add(dispatcher)
     ready = False
 
     @wraps(function)
@@ -218,6 +217,12 @@ def entry(function: Callable[..., Any]) -> Any:
         return dispatcher(*arguments)
 
     call.dispatcher = dispatcher  # type: ignore[attr-defined]
+    return call
+
+
+def announced(call: Any) -> Any:
+    """Announce the compilation of an `entry` that takes long."""
+    ANNOUNCER.entries.add(call.dispatcher)
     return call
 
 
