@@ -339,9 +339,10 @@ def report_run(path: StorePath, outcome: Outcome | None = None) -> int:
     others = "".join(
         f", {found[word]} {word}" for word in ("diverged", "pending", "damaged") if found[word]
     )
+    compiling = f", besides {now.compiling:.1f} s of compiling" if now.compiling >= 1 else ""
     click.echo(
         f"{path}: {found['done']} trials done, {failed} failed{others}; {now.trials} computed now "
-        f"in {now.seconds:.1f} s of numerics",
+        f"in {now.seconds:.1f} s of numerics{compiling}",
         err=True,
     )
     print_damaged(path, found)

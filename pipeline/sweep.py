@@ -15,8 +15,8 @@ import hashlib
 import itertools
 import json
 import math
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 from typing import Any, Literal
@@ -24,10 +24,14 @@ from typing import Any, Literal
 from pipeline.axes import AXES, leading, optional
 from pipeline.numerics.datasets import KINDS, DatasetSpec
 
-__all__ = ["Cell", "Descent", "Request", "Sweep"]
+__all__ = ["KNOWN_VERSIONS", "Cell", "Descent", "Request", "Sweep"]
 
-NUMERICS_VERSION = 4
+NUMERICS_VERSION = 5
 """Part of a sweep's identity; incremented when a change of the numerics changes stored values."""
+
+KNOWN_VERSIONS = (4, 5)
+"""Versions of the numerics whose stores can be resumed: they go on with the numerics that they began
+with. Up to 4 rounding errors of smallest eigenvalues were stored, and alpha was 0 below those of K."""
 
 
 MARKS_PER_DECADE = 8
@@ -150,6 +154,8 @@ class Sweep:
         are attributes of the sweep as well.
     descent
         None for experiments that do not descend.
+    numerics_version
+        One of `KNOWN_VERSIONS`; an older one only in the sweep of a store.
 
     Examples
     --------
@@ -175,6 +181,7 @@ class Sweep:
     even: bool = False
     options: tuple[tuple[str, tuple[Any, ...]], ...] = ()
     descent: Descent | None = None
+    numerics_version: int = NUMERICS_VERSION
 
     def __getattr__(self, name: str) -> Any:
         if any(name == axis.name for axis in optional()):
@@ -266,12 +273,19 @@ class Sweep:
             "entropy": self.entropy,
             "experiment": self.experiment,
             "nested": self.nested,
-            "numerics_version": NUMERICS_VERSION,
+            "numerics_version": self.numerics_version,
         }
         fields |= {axis: list(values) for axis, values in self.options}
         if self.descent is not None:
             fields["descent"] = {key: _as_json(value) for key, value in asdict(self.descent).items()}
         return fields
+
+    def with_numerics_of(self, fields: Mapping[str, Any]) -> Sweep:
+        """Return the sweep with the numerics that the identity fields of a store name, if known."""
+        version = fields.get("numerics_version")
+        if type(version) is not int or version not in KNOWN_VERSIONS:
+            return self
+        return replace(self, numerics_version=version)
 
     @cached_property
     def identity(self) -> str:

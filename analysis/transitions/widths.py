@@ -27,7 +27,7 @@ A cell is fitted only if its data determine a curve; `outcome` names the case:
 - `censored`: the grid does not reach the transition. Nothing is extrapolated: `k50` is NaN, and the
   bracket shows the side on which it lies (0 to the narrowest width, or the widest to infinity).
 - `unordered`: success does not rise with width, so there is no transition to locate.
-- `degenerate`: a seed's alpha is 0, and success measured against alpha is undefined.
+- `degenerate`: a seed's alpha cannot be told from 0, and success measured against alpha is undefined.
 - `empty`: no trial is done yet.
 
 Trials are read by their status. A diverged trial is an outcome, a failure to train, even if it met a

@@ -88,8 +88,8 @@ def fit(
     \b
     outcome        fitted; separated: failures end where successes begin;
                    censored: the transition lies outside the widths; unordered:
-                   success does not rise with width; degenerate: alpha is 0;
-                   empty: nothing done
+                   success does not rise with width; degenerate: alpha cannot
+                   be told from 0; empty: nothing done
     k50            width at which half of the trials succeed, with 95% interval:
                    the curve's, or k50_isotonic where no curve fits
     bracket_low    most trials fail up to this width; 0: most succeed at all

@@ -60,10 +60,11 @@ def plan_records(sweep: Sweep, path: StorePath, retry_failed: bool = False) -> l
     from pipeline.blocks import chunk_extents, tasks, tiles
     from pipeline.execution.memory import trial_memory, worker_memory
     from pipeline.experiments import variables
-    from pipeline.store import Store, check_target
+    from pipeline.store import Store, as_in_store, check_target
     from pipeline.store.location import locate
 
     check_target(path, sweep)
+    sweep = as_in_store(path, sweep)
     resumed = locate(path).exists()
     cut = list(
         Store(path, sweep).pending_tiles(retry_failed)

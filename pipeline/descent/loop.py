@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from pipeline.descent.dispatch import SLOPES, activate, code_of
 from pipeline.descent.network import Network
-from pipeline.numerics.compiled import compiled, entry
+from pipeline.numerics.compiled import announced, compiled, entry
 
 __all__ = ["DIVERGED", "LEAST_TOLERANCE", "Training", "train"]
 
@@ -141,6 +141,7 @@ def train(
     )
 
 
+@announced
 @entry
 def _descend(  # type: ignore[no-untyped-def]
     X, X_T, y, W, hidden, v, code, trains_hidden, trains_output, eta, steps, tolerances, marks, alpha

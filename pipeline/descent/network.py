@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from pipeline.descent.architecture import parameter_count
 from pipeline.descent.dispatch import activate, code_of
-from pipeline.numerics.compiled import entry
+from pipeline.numerics.compiled import announced, entry
 
 __all__ = ["Network", "balanced"]
 
@@ -147,6 +147,7 @@ class Network:
         return features, signals
 
 
+@announced
 @entry
 def _activate_all(code, z, a):  # type: ignore[no-untyped-def]
     for unit in range(z.shape[0]):

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from pipeline.blocks import Block, BlockResult, empty_result, rows_for
 from pipeline.experiments import SeedResult, SeedTrial, experiment_of, variables
-from pipeline.experiments.base import blank, describe
+from pipeline.experiments.base import blank, describe, set_exact_zeros
+from pipeline.numerics.compile_time import compile_seconds
 from pipeline.store.names import SECONDS
 from pipeline.sweep import Cell, Sweep
 from pipeline.trial_status import Status
@@ -18,7 +19,9 @@ from pipeline.trial_status import Status
 __all__ = ["compute_block"]
 
 
-def compute_block(sweep: Sweep, block: Block, wanted: NDArray[np.bool_] | None = None) -> BlockResult:
+def compute_block(
+    sweep: Sweep, block: Block, wanted: NDArray[np.bool_] | None = None, *, moved: int = 0
+) -> BlockResult:
     """Run trials of a block.
 
     Parameters
@@ -27,6 +30,8 @@ def compute_block(sweep: Sweep, block: Block, wanted: NDArray[np.bool_] | None =
         The block to run, and its sweep.
     wanted
         Mask of the trials to run, shape (widths, seeds); all if None.
+    moved
+        Number of a move of the inputs in their last bits; 0 for none.
 
     Returns
     -------
@@ -40,7 +45,7 @@ def compute_block(sweep: Sweep, block: Block, wanted: NDArray[np.bool_] | None =
         rows = np.flatnonzero(wanted[:, column])
         if rows.size:
             widths = tuple(block.cell.widths[row] for row in rows)
-            found = _run_seed(sweep, replace(block.cell, widths=widths), seed)
+            found = _run_seed(sweep, replace(block.cell, widths=widths), seed, moved)
             _put(result, rows, column, found)
     return result
 
@@ -53,18 +58,23 @@ def _put(result: BlockResult, rows: NDArray[np.int64], column: int, found: SeedR
     result.message[rows, column] = found.messages
 
 
-def _run_seed(sweep: Sweep, cell: Cell, seed: int) -> SeedResult:
+def _run_seed(sweep: Sweep, cell: Cell, seed: int, moved: int) -> SeedResult:
     """Run one seed of a cell and time it."""
     sizes = {dim: len(values) for dim, values in sweep.inner.items()} | {"width": len(cell.widths)}
-    trial = SeedTrial(sweep.entropy, sweep.nested, cell, seed, sizes, sweep.descent)
-    began = time.perf_counter()
+    trial = SeedTrial(
+        sweep.entropy, sweep.nested, cell, seed, sizes, sweep.descent, sweep.numerics_version, moved
+    )
+    began, compiling = time.perf_counter(), compile_seconds()
     try:
         with np.errstate(all="ignore"):  # non-finite values are found and stored, without a warning
             result = experiment_of(sweep).run_seed(trial)
+            if trial.has_exact_zeros:
+                set_exact_zeros(trial, result, variables(sweep))
     except Exception as error:  # before the first width: all widths of the seed have failed
         result = blank(trial, variables(sweep))
         result.statuses = [Status.FAILED] * len(cell.widths)
         result.messages = [describe(error)] * len(cell.widths)
     if not experiment_of(sweep).independent:
-        result.values[SECONDS] = np.array(time.perf_counter() - began)
+        spent = time.perf_counter() - began
+        result.values[SECONDS] = np.array(spent - (compile_seconds() - compiling))
     return result

@@ -116,12 +116,13 @@ def run(
     if not isinstance(sweep, Sweep):
         sweep = load_sweep(sweep)
     opened = open_or_create(normal(store), sweep)
+    location, sweep = opened.location, opened.sweep
     with ExitStack() as stack:
         if held is None:
-            held = stack.enter_context(lease.hold(opened.location))
+            held = stack.enter_context(lease.hold(location))
         if progress is None:
             progress = stack.enter_context(reporting(opened, retry_failed, bar))
-        return _run(opened.location, sweep, client, retry_failed, progress, held, draining)
+        return _run(location, sweep, client, retry_failed, progress, held, draining)
 
 
 def _run(

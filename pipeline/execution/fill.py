@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from pipeline.blocks import Block, BlockResult, Tile, empty_result, mask_for
 from pipeline.errors import LeaseLost, StoreFull
 from pipeline.execution.compute import compute_block
+from pipeline.numerics.compile_time import compile_seconds
 from pipeline.store import Store
 from pipeline.store.location import Location
 from pipeline.store.names import SECONDS, STARTS
@@ -52,6 +53,8 @@ class Outcome:
         Why writing to the store failed; "" if it did not.
     lost
         Why this run may not write to the store any more; "" if it may.
+    compiling
+        Time spent on compiling loops, or on waiting for a process that does; no part of `seconds`.
     """
 
     trials: int = 0
@@ -59,6 +62,7 @@ class Outcome:
     seconds: float = 0.0
     full: str = ""
     lost: str = ""
+    compiling: float = 0.0
 
     def __add__(self, other: Outcome) -> Outcome:
         return Outcome(
@@ -67,6 +71,7 @@ class Outcome:
             self.seconds + other.seconds,
             self.full or other.full,
             self.lost or other.lost,
+            self.compiling + other.compiling,
         )
 
 
@@ -104,8 +109,9 @@ def fill(store: Store, tile: Tile, *, retry_failed: bool = False, carefully: boo
 def _fill(store: Store, tile: Tile, missing: Mask) -> Outcome:
     """Compute some trials of a tile, mask of shape (blocks, widths, seeds), and write it."""
     pairs = list(zip(tile.blocks, missing, strict=True))
+    began = compile_seconds()
     results = [_computed(store, block, wanted) for block, wanted in pairs]
-    total = Outcome()
+    total = Outcome(compiling=compile_seconds() - began)
     for result, wanted in zip(results, missing, strict=True):
         total += _outcome(result, wanted)
     if not missing.all():  # read as late as possible: another worker may have written trials meanwhile

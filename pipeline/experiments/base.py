@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.numerics.compile_time import compile_seconds
 from pipeline.numerics.datasets import draw
 from pipeline.numerics.streams import Role, stream
 from pipeline.trial_status import Status
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FLOAT",
+    "LAST_BITS",
     "Experiment",
     "SeedResult",
     "SeedTrial",
@@ -30,10 +32,17 @@ __all__ = [
     "blank",
     "describe",
     "matrices_memory",
+    "set_exact_zeros",
     "visit_widths",
 ]
 
 Array = NDArray[np.float64]
+
+LAST_BITS = 1e-15
+"""Size of the moves that show how sensitive a trial is: some units in the last place of each input."""
+
+FIRST_WITH_EXACT_ZEROS = 5
+"""Version of the numerics since which rounding errors are not stored as smallest eigenvalues."""
 
 FLOAT = 8
 """Bytes of a number. Estimates of memory count arrays of it, by a fit to measured peaks."""
@@ -47,12 +56,16 @@ class Variable:
     ----------
     dims
         Dimensions beyond those of the cell and the seed: `width`, then at most one of `Sweep.inner`.
+    below
+        For eigenvalues or singular values of a matrix of n columns: the variable with the largest of
+        them. Values up to n eps of it are rounding errors, and are stored as exactly 0.
     """
 
     name: str
     dims: tuple[str, ...]
     long_name: str
     units: str = "1"
+    below: str = ""
 
 
 @dataclass(frozen=True)
@@ -63,6 +76,11 @@ class SeedTrial:
     ----------
     sizes
         Extents of the dimensions that a variable can have beyond those of the cell and the seed.
+    numerics_version
+        Version of the numerics, as in `Sweep`.
+    moved
+        Number of a move of the inputs in their last bits, to see how sensitive the trials are; 0 for
+        the inputs as they are drawn.
     """
 
     entropy: int
@@ -71,6 +89,13 @@ class SeedTrial:
     seed: int
     sizes: Mapping[str, int]
     descent: Descent | None = None
+    numerics_version: int = FIRST_WITH_EXACT_ZEROS
+    moved: int = 0
+
+    @property
+    def has_exact_zeros(self) -> bool:
+        """True if what cannot be told from 0 is stored as exactly 0."""
+        return self.numerics_version >= FIRST_WITH_EXACT_ZEROS
 
     @property
     def n(self) -> int:
@@ -93,7 +118,10 @@ class SeedTrial:
     def inputs(self) -> Array:
         """Draw X, shape (n, d)."""
         cell = self.cell
-        return draw(cell.dataset, self.stream(Role.DATA), cell.n, cell.d, cell.angle)
+        X = draw(cell.dataset, self.stream(Role.DATA), cell.n, cell.d, cell.angle)
+        if not self.moved:
+            return X
+        return X * (1 + LAST_BITS * np.random.default_rng(self.moved).uniform(-1, 1, X.shape))
 
     def signs(self) -> Array:
         """Draw random labels +1 and -1, shape (n,)."""
@@ -200,7 +228,7 @@ def visit_widths(
     """
     result.values["seconds"] = np.full(len(trial.widths), np.nan)
     for index, k in enumerate(trial.widths):
-        began = time.perf_counter()
+        began, compiling = time.perf_counter(), compile_seconds()
         try:
             found = measure(index, k)
             for name, value in found.values.items():
@@ -209,8 +237,19 @@ def visit_widths(
             result.statuses[index], result.messages[index] = found.status, found.message
         except Exception as error:  # a failed trial is an outcome: stored, and the others go on
             result.statuses[index], result.messages[index] = Status.FAILED, describe(error)
-        result.values["seconds"][index] = time.perf_counter() - began
+        spent = time.perf_counter() - began
+        result.values["seconds"][index] = spent - (compile_seconds() - compiling)
     return result
+
+
+def set_exact_zeros(trial: SeedTrial, result: SeedResult, variables: Iterable[Variable]) -> None:
+    """Replace what cannot be told from 0, in the variables that say so, by 0."""
+    for variable in variables:
+        if variable.below:
+            values, largest = result.values[variable.name], result.values[variable.below]
+            level = trial.n * np.finfo(np.float64).eps * largest
+            level = level.reshape(level.shape + (1,) * (values.ndim - level.ndim))
+            values[np.abs(values) <= level] = 0.0
 
 
 def describe(error: Exception) -> str:

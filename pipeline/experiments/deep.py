@@ -31,14 +31,24 @@ from pipeline.experiments.training import (
 )
 from pipeline.numerics.random_features import descending_singular_values
 from pipeline.sweep import Cell, Descent
-from pipeline.theory.kernels import alpha_from_eigenvalues, deep_kernel, kernel_eigenvalues
+from pipeline.theory.kernels import (
+    alpha_from_eigenvalues,
+    deep_kernel,
+    kernel_eigenvalues,
+    resolved_eigenvalues,
+)
 from pipeline.theory.marchenko_pastur import left_edge
 
 __all__ = ["EXPERIMENT"]
 
 VARIABLES = (
     *TRAINING,
-    Variable("sigma_min", ("width",), "n-th largest singular value of the last features at the start"),
+    Variable(
+        "sigma_min",
+        ("width",),
+        "n-th largest singular value of the last features at the start",
+        below="sigma_max",
+    ),
     Variable("sigma_max", ("width",), "largest singular value of the last features at the start"),
     Variable("kernel_alpha", ("width",), "root of the least eigenvalue of the kernel of L layers"),
     Variable("edge", ("width",), "predicted smallest eigenvalue of Phi^T Phi / k, from that kernel"),
@@ -47,11 +57,15 @@ VARIABLES = (
 
 def _run_seed(trial: SeedTrial) -> SeedResult:
     X, y = trial.inputs(), trial.signs()
-    eigenvalues = kernel_eigenvalues(deep_kernel(X, trial.cell.activation, trial.cell.depth))
+    cell = trial.cell
+    eigenvalues = kernel_eigenvalues(deep_kernel(X, cell.activation, cell.depth))
+    if trial.has_exact_zeros:
+        eigenvalues = resolved_eigenvalues(eigenvalues, X, cell.activation, cell.depth)
 
     def one_width(index: int, k: int) -> WidthResult:
         found = descend_width(trial, X, y, k)[0]
         start = _conditioning(initial_network(trial, k).features(X), eigenvalues)
+        start["kernel_alpha"] = alpha_from_eigenvalues(eigenvalues, resolved=trial.has_exact_zeros)
         return replace(found, values={**found.values, **start})
 
     return visit_widths(trial, blank(trial, VARIABLES), one_width)
@@ -62,7 +76,6 @@ def _conditioning(Phi: NDArray[np.float64], eigenvalues: NDArray[np.float64]) ->
     return {
         "sigma_min": float(sigma[-1]),
         "sigma_max": float(sigma[0]),
-        "kernel_alpha": float(alpha_from_eigenvalues(eigenvalues)),
         "edge": float(left_edge(eigenvalues, len(Phi))),
     }
 

@@ -35,7 +35,7 @@ for n of 100 to 800."""
 
 
 SHARED_VARIABLES = (
-    Variable("sigma_min", ("width",), "n-th largest singular value of Phi"),
+    Variable("sigma_min", ("width",), "n-th largest singular value of Phi", below="sigma_max"),
     Variable("sigma_max", ("width",), "largest singular value of Phi"),
     Variable("edge", ("width",), "predicted smallest eigenvalue of Phi^T Phi / k (left edge)"),
     Variable("alpha", (), "square root of the smallest eigenvalue of K (Assumption 4)"),
@@ -66,7 +66,7 @@ def run_widths(
     """
     result = blank(trial, variables)
     X = trial.inputs()
-    edges, scales = _set_kernel(result, kernels.kernel_matrix(X, trial.cell.activation), trial.widths)
+    edges, scales = _set_kernel(trial, result, X)
     floors = np.clip(edges - SCALES * scales, 0, SHARE * edges).tolist()
     features: RandomFeatures | None = None
 
@@ -79,13 +79,17 @@ def run_widths(
     return visit_widths(trial, result, one_width)
 
 
-def _set_kernel(result: SeedResult, K: Array, widths: tuple[int, ...]) -> tuple[Array, Array]:
+def _set_kernel(trial: SeedTrial, result: SeedResult, X: Array) -> tuple[Array, Array]:
     """Store alpha, the kernel's eigenvalues and the edge at every width; return edges and scales."""
+    activation, resolved = trial.cell.activation, trial.has_exact_zeros
+    K = kernels.kernel_matrix(X, activation)
     if not np.isfinite(K).all():
         raise FloatingPointError("the kernel is not finite: the inputs overflow in phi")
     eigenvalues = kernels.kernel_eigenvalues(K)
-    edges, scales = marchenko_pastur.edge_and_scale(eigenvalues, np.array(widths))
-    result.values["alpha"][...] = kernels.alpha_from_eigenvalues(eigenvalues)
+    if resolved:
+        eigenvalues = kernels.resolved_eigenvalues(eigenvalues, X, activation)
+    edges, scales = marchenko_pastur.edge_and_scale(eigenvalues, np.array(trial.widths))
+    result.values["alpha"][...] = kernels.alpha_from_eigenvalues(eigenvalues, resolved=resolved)
     result.values["kernel_eigenvalues"][..., : len(K)] = eigenvalues
     result.values["edge"][:] = edges
     return edges, scales

@@ -28,7 +28,7 @@ __all__ = ["EXPERIMENT"]
 
 VARIABLES = (
     *DESCENT,
-    Variable("sigma_min", ("width",), "n-th largest singular value of Phi"),
+    Variable("sigma_min", ("width",), "n-th largest singular value of Phi", below="sigma_max"),
     Variable("sigma_max", ("width",), "largest singular value of Phi"),
     Variable("distance_ratio", ("width",), "||v_T|| / ||v_pseudo-inverse||"),
     Variable("solution_error", ("width",), "||v_T - v_pseudo-inverse|| / ||v_pseudo-inverse||"),

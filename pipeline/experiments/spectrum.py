@@ -20,7 +20,9 @@ __all__ = ["EXPERIMENT"]
 
 VARIABLES = (
     *SHARED_VARIABLES,
-    Variable("singular_values", ("width", "index"), "singular values of Phi, descending"),
+    Variable(
+        "singular_values", ("width", "index"), "singular values of Phi, descending", below="sigma_max"
+    ),
 )
 
 

@@ -59,7 +59,7 @@ CURVE = Variable("loss_curve", ("width", "step"), "relative loss ||r||^2 / ||r0|
 TRAINING = (
     *DESCENT,
     Variable("parameters", ("width",), "number of trained weights"),
-    Variable("ntk_min", ("width",), "least eigenvalue of the empirical NTK J0 J0^T"),
+    Variable("ntk_min", ("width",), "least eigenvalue of the empirical NTK J0 J0^T", below="ntk_max"),
     Variable("ntk_max", ("width",), "largest eigenvalue of the empirical NTK J0 J0^T"),
     Variable("dead_samples", ("width",), "samples at which no unit is active at the start"),
     CURVE,

@@ -89,9 +89,10 @@ def extend(
         source = Source.of(path)
         if sweep is None:
             return make_plan(source.sweep, [source], Knowledge.NOT_REQUESTED)
-        check_same(f"store {path}", source.sweep, "this sweep", sweep)
-        union = union_of(f"store {path} with this sweep", [source.sweep, sweep])
-        return make_plan(union, [source], _elsewhere([path]), [np.ix_(*indices_of(union, sweep))])
+        wanted = sweep.with_numerics_of(source.sweep.identity_fields)
+        check_same(f"store {path}", source.sweep, "this sweep", wanted)
+        union = union_of(f"store {path} with this sweep", [source.sweep, wanted])
+        return make_plan(union, [source], _elsewhere([path]), [np.ix_(*indices_of(union, wanted))])
 
     plan = make()
     target = path if out is None else out

@@ -1,15 +1,15 @@
 """Computing stored trials again: random ones, to compare them, and the inputs of a seed.
 
 Checksums show that a chunk is what was written. Running trials again shows that what was written is
-right, on this machine and with these versions. Only the width of a sampled trial is run, because a
-trial's bits do not depend on the other widths of its seed.
+right, on this machine and with these versions. On another platform a trial may differ because it is
+chaotic: then its sensitivity is measured, and tells it from a wrong one. Only the width of a sampled
+trial is run, because a trial's bits do not depend on the other widths of its seed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from pipeline.blocks import Block, BlockResult
 from pipeline.errors import StoreError
 from pipeline.execution.compute import compute_block
 from pipeline.maintenance.agreement import TIMING, differing, one_platform, trial_label
+from pipeline.maintenance.sensitivity import Sensitivity
 from pipeline.numerics.datasets import draw
 from pipeline.numerics.streams import Role, stream
 from pipeline.store.location import StorePath
@@ -44,12 +45,16 @@ class Difference:
         Name of the variable.
     stored, now
         Its first value that differs, in the store and as computed now.
+    low, high
+        For a chaotic trial, the range of this value in runs from moved inputs; else "".
     """
 
     where: str
     variable: str
     stored: str
     now: str
+    low: str = ""
+    high: str = ""
 
 
 @dataclass(frozen=True)
@@ -64,11 +69,15 @@ class Comparison:
         True if equal bits were required, because the store was made on this platform.
     differences
         The variables of trials that do not agree.
+    chaotic
+        For each chaotic trial its first variable that differs, by no more than the sensitivity of the
+        trial; only where equal bits are not required.
     """
 
     trials: int
     exact: bool
     differences: tuple[Difference, ...]
+    chaotic: tuple[Difference, ...] = ()
 
 
 # ---- a sample of trials
@@ -111,11 +120,13 @@ def sample(path: StorePath, number: int, seed: int | None = None) -> Comparison:
     trials = _draw(store, number, seed)
     cells = {cell.index: cell for cell in store.sweep.cells()}
     found: list[Difference] = []
+    chaotic: list[Difference] = []
     with threadpool_limits(limits=1):  # as in a run
-        for (cell, _), group in groupby(trials, key=lambda trial: (trial.cell, trial.seed)):
-            for trial in group:
-                found += _differences(store, cells[cell], trial, exact)
-    return Comparison(len(trials), exact, tuple(found))
+        for trial in trials:
+            wrong, within = _differences(store, cells[trial.cell], trial, exact)
+            found += wrong
+            chaotic += [] if wrong else within[:1]
+    return Comparison(len(trials), exact, tuple(found), tuple(chaotic))
 
 
 def _draw(store: stores.Store, number: int, seed: int | None) -> list[_Trial]:
@@ -128,17 +139,38 @@ def _draw(store: stores.Store, number: int, seed: int | None) -> list[_Trial]:
     return sorted(trials, key=lambda trial: (trial.cell, trial.seed, trial.width))
 
 
-def _differences(store: stores.Store, cell: Cell, trial: _Trial, exact: bool) -> Iterator[Difference]:
-    """Run a trial again and yield its variables that do not agree."""
+def _differences(
+    store: stores.Store, cell: Cell, trial: _Trial, exact: bool
+) -> tuple[list[Difference], list[Difference]]:
+    """Run a trial again; return its variables that do not agree, and those that are only chaotic."""
     alone = replace(cell, widths=(cell.widths[trial.width],))
     block = Block(alone, trial.width, trial.seed, trial.seed + 1, 0.0)
     stored, now = store.read(block), compute_block(store.sweep, block)
     label = trial_label(store.sweep, cell.index, trial.width, trial.seed)
-    for name, (one, other) in _pairs(stored, now, exact).items():
-        apart = differing(name, one, other, exact)
-        if apart.any():
-            index = tuple(np.argwhere(apart)[0])
-            yield Difference(label, name, *(_as_text(name, values[index]) for values in (one, other)))
+    pairs = _pairs(stored, now, exact)
+    apart = {name: differing(name, one, other, exact) for name, (one, other) in pairs.items()}
+    apart = {name: mask for name, mask in apart.items() if mask.any()}
+    if not apart:
+        return [], []
+
+    def difference(name: str, mask: NDArray[np.bool_]) -> tuple[Difference, tuple[int, ...]]:
+        index = tuple(np.argwhere(mask)[0].tolist())
+        texts = (_as_text(name, values[index]) for values in pairs[name])
+        return Difference(label, name, *texts), index
+
+    if exact:
+        return [difference(name, mask)[0] for name, mask in apart.items()], []
+    sensitivity = Sensitivity(store.sweep, block, now)
+    left = sensitivity.unexplained(stored, apart)
+    wrong, chaotic = [], []
+    for name, mask in apart.items():
+        if left[name].any():
+            wrong.append(difference(name, left[name])[0])
+        else:
+            found, index = difference(name, mask)
+            low, high = (_as_text(name, value) for value in sensitivity.range(name, index))
+            chaotic.append(replace(found, low=low, high=high))
+    return wrong, chaotic
 
 
 def _pairs(

@@ -5,7 +5,8 @@ is relaxed: infinities and NaN keep their meaning, since divergence is detected 
 
 Use `compiled` for the parts, `in_order` for parts whose sums must not be reordered, and `entry` for a
 function that Python calls and that takes seconds to compile: the first process on a machine compiles
-it while the others wait and then load it.
+it while the others wait and then load it. What takes long is `announced`, and `compile_time` tells the
+time that compiling, loading and waiting have taken, which is no part of the cost of a trial.
 
 numba's cache is keyed on a function's own file only, not on its callees. Hence one cache folder per
 hash of all compiled sources: another version of widthlaw never runs the machine code of this one.
@@ -29,13 +30,16 @@ from pathlib import Path
 from typing import Any
 
 import numba
+from numba.core import event
 from platformdirs import user_cache_dir
 
+from pipeline.numerics.compile_time import SPENT
 from pipeline.numerics.private_folder import NotPrivate, private_folder
 
-__all__ = ["compiled", "compiled_sources", "entry", "in_order", "inlined"]
+__all__ = ["announced", "compiled", "compiled_sources", "entry", "in_order", "inlined"]
 
 CONFIG: Any = numba.config
+EVENTS: Any = event
 
 REGISTER = Path("numerics", "activations", "__init__.py")
 
@@ -44,6 +48,11 @@ PATIENCE = 120.0
 
 WARNED = "WIDTHLAW_WARNED_OF_CACHE"
 """Variable of the environment with the last warning about the cache folder."""
+
+ANNOUNCEMENT = "compiling the training loop: up to a minute, once for this machine and version"
+
+AGAIN = 600.0
+"""Seconds after which a compilation is announced again: the parts of one are a single line."""
 
 log = logging.getLogger("widthlaw")
 
@@ -136,6 +145,63 @@ def in_order(function: Callable[..., Any]) -> Any:
     return inlined(function, fastmath=set(RELAXED - {"reassoc"}))
 
 
+class _Clock(event.Listener):
+    """The time that this process has spent on compiling and loading; nested parts count once."""
+
+    def __init__(self) -> None:
+        self._depth, self._began = 0, 0.0
+
+    def on_start(self, event: Any) -> None:
+        if self._depth == 0:
+            self._began = time.perf_counter()
+        self._depth += 1
+
+    def on_end(self, event: Any) -> None:
+        self._depth -= 1
+        if self._depth == 0:
+            SPENT.seconds += time.perf_counter() - self._began
+
+
+class _Announcer(event.Listener):
+    """Says that an entry is being compiled, in one process of the machine."""
+
+    def __init__(self) -> None:
+        self.entries: set[Any] = set()
+        self._last = -AGAIN
+
+    def on_start(self, event: Any) -> None:
+        if event.data["dispatcher"] not in self.entries or time.monotonic() - self._last < AGAIN:
+            return
+        self._last = time.monotonic()
+        if not _announced_elsewhere():
+            log.warning(ANNOUNCEMENT)
+
+    def on_end(self, event: Any) -> None:
+        pass
+
+
+ANNOUNCER = _Announcer()
+EVENTS.register("numba:compiler_lock", _Clock())
+EVENTS.register("numba:compile", ANNOUNCER)
+
+
+def _announced_elsewhere() -> bool:
+    """Return True if a process has announced a compilation lately; if not, note that this one has."""
+    handle = _open_beside("announced")
+    if handle is None:
+        return False
+    try:
+        there = os.fstat(handle)
+        if there.st_size and abs(time.time() - there.st_mtime) < AGAIN:
+            return True
+        os.pwrite(handle, b"1", 0)
+        return False
+    except OSError:
+        return False
+    finally:
+        os.close(handle)
+
+
 def entry(function: Callable[..., Any]) -> Any:
     """Compile a function like `compiled`, but in one process of the machine at a time."""
     dispatcher = compiled(function)
@@ -154,6 +220,12 @@ def entry(function: Callable[..., Any]) -> Any:
     return call
 
 
+def announced(call: Any) -> Any:
+    """Announce the compilation of an `entry` that takes long."""
+    ANNOUNCER.entries.add(call.dispatcher)
+    return call
+
+
 @contextmanager
 def _alone() -> Iterator[None]:
     """Hold this user's lock on compiling, which is released when the process ends, even by a crash.
@@ -161,21 +233,23 @@ def _alone() -> Iterator[None]:
     It only saves work: without a folder for it, or when another process holds it for too long, this
     process goes on.
     """
-    handle = _lock_file()
+    handle = _open_beside("compile")
     try:
         if handle is not None:
+            began = time.perf_counter()
             _wait_for(handle)
+            SPENT.seconds += time.perf_counter() - began
         yield
     finally:
         if handle is not None:
             os.close(handle)
 
 
-def _lock_file() -> int | None:
-    """Open the lock of this machine, which lies with the compiled code; None if that is impossible."""
+def _open_beside(name: str) -> int | None:
+    """Open a file of this machine, which lies with the compiled code; None if that is impossible."""
     if CACHE_FOLDER is None:
         return None
-    path = CACHE_FOLDER / f"compile-{platform.node()}.lock"
+    path = CACHE_FOLDER / f"{name}-{platform.node()}.lock"
     try:
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError:

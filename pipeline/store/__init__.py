@@ -6,7 +6,7 @@ writes blocks, whose `chunks` it codes and whose `digests` bind them to their pl
 `files` handle files; `lease` admits one run at a time.
 """
 
-from pipeline.store.creation import check_target, create, drafting, open_or_create
+from pipeline.store.creation import as_in_store, check_target, create, drafting, open_or_create
 from pipeline.store.reading import (
     READABLE,
     array_names,
@@ -22,6 +22,7 @@ __all__ = [
     "READABLE",
     "Store",
     "array_names",
+    "as_in_store",
     "check_store",
     "check_target",
     "create",

@@ -28,7 +28,8 @@ __all__ = ["check_target", "create", "drafting", "open_or_create"]
 def open_or_create(path: StorePath, sweep: Sweep) -> Store:
     """Return the store of a sweep; make it if nothing is at `path`.
 
-    Of several runs that make it at once, one succeeds and the others open its store.
+    Of several runs that make it at once, one succeeds and the others open its store. The sweep of a
+    store that exists has the numerics that the store began with.
 
     Raises
     ------
@@ -40,7 +41,14 @@ def open_or_create(path: StorePath, sweep: Sweep) -> Store:
         with suppress(StoreExists):
             return create(path, sweep)
         check_target(path, sweep)
-    return Store(path, sweep)
+    return Store(path, as_in_store(path, sweep))
+
+
+def as_in_store(path: StorePath, sweep: Sweep) -> Sweep:
+    """Return a sweep with the numerics of the store at a path, if there is one."""
+    if not locate(path).exists():
+        return sweep
+    return sweep.with_numerics_of(check_store(path)["identity_fields"])
 
 
 def check_target(path: StorePath, sweep: Sweep) -> None:
@@ -56,6 +64,7 @@ def check_target(path: StorePath, sweep: Sweep) -> None:
         location.check_room()
         return
     attributes = check_store(path)
+    sweep = sweep.with_numerics_of(attributes["identity_fields"])
     if attributes["identity"] != sweep.identity:
         raise StoreError(f"store {path}: belongs to another sweep: {_difference(attributes, sweep)}")
     stored_dims = layout_of(location, STATUS).dims

@@ -186,6 +186,7 @@ def sweep_from(
         sweep = parse_sweep(text, f"store {path}: its sweep", folder)
         if extents is not None:
             sweep = with_extents(sweep, f"store {path}: its extents", **extents)
+        sweep = sweep.with_numerics_of(attributes["identity_fields"])
     except SweepError as error:
         message = "; ".join(line.strip() for line in str(error).splitlines())
         if any(problem.key == "dataset.path" for problem in error.problems):

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import csv
 import json
+import platform
 import shutil
 
 import numpy as np
+import pytest
 import zarr
+
+import pipeline
+from pipeline.store import Store
 
 
 def damaged(path):
@@ -72,3 +77,80 @@ def test_a_damaged_root_cannot_be_repaired(widthlaw, own_store) -> None:
 def test_a_path_without_a_store_is_refused(widthlaw, tmp_path, assert_refused) -> None:
     assert_refused(widthlaw("verify", tmp_path / "none"), "none: not found")
     assert_refused(widthlaw("verify", tmp_path), "holds no store")
+
+
+# ---- another platform: other kernels of OpenBLAS round otherwise, and descent is chaotic
+
+CHAOTIC = {
+    "experiment": "'deep'",
+    "activation": "'tanh'",
+    "trained": "'both'",
+    "depth": "[3]",
+    "d": "[5]",
+    "n": "[30]",
+    "width": "{ k = [14] }",
+    "seeds": 4,
+    "descent": "{ steps = 800, tolerances = [1e-1, 1e-2, 1e-4] }",
+}
+
+other_kernels = pytest.mark.skipif(
+    platform.machine() != "x86_64", reason="OPENBLAS_CORETYPE names processors of x86_64"
+)
+
+
+@pytest.fixture
+def chaotic_store(tmp_path, make_sweep):
+    path = tmp_path / "chaotic.zarr"
+    pipeline.run(make_sweep(**CHAOTIC), path)
+    return path
+
+
+def alter(path, name, seed, change) -> None:
+    """Change a value as the store itself writes values, digest included."""
+    store = Store(path)
+    (tile,) = store.tiles()
+    (result,) = store.read_tile(tile)
+    result.values[name][0, seed] = change(result.values[name][0, seed])
+    store.write(tile, [result])
+
+
+def sampled_elsewhere(widthlaw, monkeypatch, path):
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "SandyBridge")
+    result = widthlaw("verify", path, "--sample", 100, "--json")
+    return result, [(row["kind"], row["array"]) for row in json.loads(result.stdout)]
+
+
+@other_kernels
+def test_chaotic_trials_are_sound_on_another_platform(widthlaw, monkeypatch, chaotic_store) -> None:
+    result, rows = sampled_elsewhere(widthlaw, monkeypatch, chaotic_store)
+    assert result.returncode == 0, result.stderr
+    assert len(rows) == 4
+    assert {kind for kind, _ in rows} == {"chaotic"}
+    assert "4 trials recomputed; 0 of them without values that agree" in result.stderr
+    assert "4 chaotic" in result.stderr
+    for row in json.loads(result.stdout):
+        assert "from moved inputs" in row["what"]
+
+
+@other_kernels
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("loss_curve", lambda curve: curve * np.where(np.arange(len(curve)) == 0, 1 + 1e-6, 1)),
+        ("loss_curve", lambda curve: np.where(np.arange(len(curve)) == 3, np.nan, curve)),
+        ("steps_to_tolerance", lambda steps: np.array([7.0, *steps[1:]])),
+        ("steps_to_tolerance", lambda steps: np.array([np.inf, *steps[1:]])),
+        ("ntk_min", lambda value: value * (1 + 1e-6)),
+        ("distance", lambda value: value * 2),
+    ],
+    ids=["curve", "gap", "early", "never", "start", "distance"],
+)
+def test_a_wrong_value_of_a_chaotic_trial_is_found_on_another_platform(
+    widthlaw, monkeypatch, chaotic_store, name, change
+) -> None:
+    alter(chaotic_store, name, 2, change)
+    result, rows = sampled_elsewhere(widthlaw, monkeypatch, chaotic_store)
+    assert result.returncode == 1, result.stderr
+    assert ("sample", name) in rows
+    assert [kind for kind, _ in rows].count("chaotic") == 3
+    assert "1 of them without values that agree" in result.stderr

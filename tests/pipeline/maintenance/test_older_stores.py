@@ -8,6 +8,7 @@ both to trials that cannot exist and to trials that were not requested.
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,7 @@ from pipeline.maintenance.repair import repair
 from pipeline.maintenance.verify import damage
 from pipeline.store.provenance import provenance
 from pipeline.store.template import FORMAT_VERSION
-from pipeline.sweep import Request
+from pipeline.sweep import NUMERICS_VERSION, Request
 from pipeline.trial_status import Status
 
 DATA = Path(__file__).with_name("data")
@@ -131,6 +132,19 @@ def test_a_store_is_resumed_in_its_own_format(name, pending, tmp_path) -> None:
     assert (stored_codes(path)[computed] == Status.DONE).all()
     assert (version(path), damage(path)) == (2, [])
     assert sample(path, 30).differences == ()
+
+
+def test_a_store_goes_on_with_the_numerics_that_it_began_with(half, tmp_path) -> None:
+    own = store.stored_sweep(half)
+    sweep = replace(own, numerics_version=NUMERICS_VERSION)
+    assert (own.numerics_version, sweep.numerics_version) == (4, 5)
+    assert pipeline.run(sweep, half).trials == 18
+    assert store.stored_sweep(half) == own
+    assert (damage(half), pipeline.run(sweep, half).trials) == ([], 0)
+    assert extend(half, sweep, dry_run=True).grown == 0
+    pipeline.run(sweep, tmp_path / "new.zarr")
+    with pytest.raises(StoreError, match=r"its numerics_version is 4"):
+        merge([half, tmp_path / "new.zarr"], tmp_path / "both.zarr")
 
 
 @pytest.mark.parametrize("name", ["half", "refined"])

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import xarray as xr
+
 import pipeline
+from pipeline.numerics.compiled import ANNOUNCEMENT
 
 from ...waiting import PATIENCE
 
@@ -36,14 +40,31 @@ print(done.loss_initial)
 """
 
 
-def test_the_first_of_two_processes_compiles_and_the_other_loads(tmp_path) -> None:
+def test_the_first_of_two_processes_compiles_and_announces_it_and_the_other_loads(tmp_path) -> None:
     environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
     line = [sys.executable, "-c", SCRIPT]
-    both = [
-        subprocess.Popen(line, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(2)
-    ]
-    found = sorted(process.communicate(timeout=PATIENCE)[0].split() for process in both)
-    assert found == [["0", "1"], ["1", "0"]]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    both = [subprocess.Popen(line, env=environment, **pipes) for _ in range(2)]
+    ended = [process.communicate(timeout=PATIENCE) for process in both]
+    assert sorted(out.split() for out, _ in ended) == [["0", "1"], ["1", "0"]]
+    assert "".join(err for _, err in ended).splitlines() == [ANNOUNCEMENT]
+
+
+def test_compiling_is_announced_once_by_a_run_and_is_no_time_of_a_trial(
+    widthlaw, write_sweep, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "cache"))
+    (tmp_path / "cache").mkdir(mode=0o700)
+    path = tmp_path / "a.zarr"
+    few = {"experiment": "'input'", "n": "[6]", "d": "[3]", "descent": "{ steps = 20 }"}
+    result = widthlaw("run", write_sweep(**few), "-o", path, "--workers", 2)
+    assert result.returncode == 0, result.stderr
+    assert result.stderr.splitlines().count(ANNOUNCEMENT) == 1
+    told = re.search(r"in ([\d.]+) s of numerics, besides ([\d.]+) s of compiling", result.stderr)
+    assert told is not None, result.stderr
+    numerics, compiling = map(float, told.groups())
+    assert 10 * numerics < compiling
+    assert 10 * float(xr.open_zarr(path).seconds.max()) < compiling
 
 
 def test_code_of_other_sources_is_not_taken_for_ours(tmp_path) -> None:

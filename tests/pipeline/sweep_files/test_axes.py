@@ -14,6 +14,7 @@ from pipeline.axes import Axis, Kind
 from pipeline.errors import SweepError
 from pipeline.experiments import conditioning
 from pipeline.store.template import coordinates
+from pipeline.sweep import NUMERICS_VERSION
 from pipeline.sweep_files.load import bundled_sweeps, load_sweep
 
 IDENTITIES = {
@@ -32,12 +33,16 @@ IDENTITIES = {
     "theorem2": "31edb0739b561e05b85df5bb03d517e3af11fb249c2bcedfa3819f1c4aa26ad2",
     "tiny": "e78be370275deef815168d15ffc68f11698007ae813ac778ffeed21101851929",
 }
-"""Identities of the bundled sweeps in version 0.4.0, whose stores must still be resumed."""
+"""Identities of the bundled sweeps in 0.4.0 (numerics 4), whose stores must still be resumed."""
 
 
 @pytest.mark.parametrize("name", bundled_sweeps())
-def test_identities_are_those_of_the_stores_that_exist(name: str) -> None:
-    assert load_sweep(name).identity == IDENTITIES[name]
+def test_with_the_numerics_of_older_stores_identities_are_those_that_exist(name: str) -> None:
+    sweep = load_sweep(name)
+    assert sweep.numerics_version == NUMERICS_VERSION == 5
+    assert sweep.with_numerics_of({"numerics_version": 4}).identity == IDENTITIES[name]
+    for unknown in (3, 6, 4.0, "4", None):
+        assert sweep.with_numerics_of({"numerics_version": unknown}) == sweep
 
 
 @pytest.fixture

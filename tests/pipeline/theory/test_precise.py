@@ -1,0 +1,143 @@
+"""Kernels in double-double numbers equal those of mpmath, and alpha far below rounding is right."""
+
+from __future__ import annotations
+
+import mpmath as mp
+import numpy as np
+import pytest
+
+from pipeline.numerics import double_double as dd
+from pipeline.numerics.datasets import DatasetSpec, draw
+from pipeline.theory import alpha
+from pipeline.theory.kernels import kernel_eigenvalues, kernel_matrix
+from pipeline.theory.precise import KERNELS, LARGEST, precise_eigenvalues, precise_kernel
+
+PHI = {
+    "relu": lambda z: max(z, mp.mpf(0)),
+    "leaky_relu": lambda z: max(z, mp.mpf(0.01) * z),
+    "abs": abs,
+    "step": lambda z: mp.mpf(z > 0),
+    "sign": mp.sign,
+    "erf": mp.erf,
+    "linear": lambda z: z,
+    "square": lambda z: z * z,
+    "cos": mp.cos,
+    "sin": mp.sin,
+    "gelu": lambda z: z * mp.ncdf(z),
+    "tanh": mp.tanh,
+    "sigmoid": lambda z: 1 / (1 + mp.exp(-z)),
+    "softplus": lambda z: mp.log1p(mp.exp(z)),
+}
+
+KINKED = ("relu", "leaky_relu", "abs", "step", "sign")
+
+
+@pytest.fixture(autouse=True)
+def digits():
+    with mp.workdps(40):
+        yield
+
+
+def pairs(n: int, d: int, angle: float) -> np.ndarray:
+    return draw(DatasetSpec("pairs", (angle,)), np.random.default_rng(3), n, d, angle)
+
+
+def exact_value(number: dd.DoubleDouble, *index: int) -> mp.mpf:
+    return mp.mpf(float(number.high[index])) + mp.mpf(float(number.low[index]))
+
+
+def covariance(X: np.ndarray, i: int, j: int) -> mp.mpf:
+    return mp.fsum(mp.mpf(float(a)) * mp.mpf(float(b)) for a, b in zip(X[i], X[j], strict=True))
+
+
+def truth(activation: str, p: mp.mpf, q: mp.mpf, c: mp.mpf) -> mp.mpf:
+    """E[phi(u) phi(w)] from the definition: along rays where phi has a kink, else on a lattice."""
+    phi, s = PHI[activation], mp.sqrt(p)
+    slope, rest = c / s, mp.sqrt(max(q - c * c / p, mp.mpf(0)))
+    if activation in KINKED:  # homogeneous: the radius integrates to a factor
+        degree = 0 if activation in ("step", "sign") else 1
+        turns = sorted({-mp.pi, -mp.pi / 2, mp.pi / 2, mp.pi, *_zeros(slope, rest)})
+        product = lambda t: phi(s * mp.cos(t)) * phi(slope * mp.cos(t) + rest * mp.sin(t))  # noqa: E731
+        return mp.quad(product, turns) / (2 * mp.pi) * (2 if degree else 1)
+    step = mp.mpf(1) / (8 if activation == "tanh" else 4)  # tanh has the nearest poles
+    lattice = [step * (k + mp.mpf(1) / 2) for k in range(-int(13 / step), int(13 / step))]
+    weights = [step * mp.npdf(z) for z in lattice]
+    outer = [w * phi(s * z) for z, w in zip(lattice, weights, strict=True)]
+    return mp.fsum(
+        f * mp.fsum(w * phi(slope * z + rest * y) for y, w in zip(lattice, weights, strict=True))
+        for z, f in zip(lattice, outer, strict=True)
+    )
+
+
+def _zeros(slope: mp.mpf, rest: mp.mpf) -> list[mp.mpf]:
+    """The angles at which slope cos t + rest sin t changes its sign."""
+    first = mp.atan2(-slope, rest)
+    return [turn for turn in (first - mp.pi, first, first + mp.pi) if -mp.pi < turn < mp.pi]
+
+
+@pytest.mark.parametrize("activation", KERNELS)
+def test_kernels_have_28_digits(activation: str) -> None:
+    X = pairs(4, 3, 1e-4)
+    X[2:] *= 0.7
+    K = precise_kernel(dd.products(X), activation)
+    for i, j in ((0, 0), (0, 1), (1, 2)):
+        expected = truth(activation, *(covariance(X, *pair) for pair in ((i, i), (j, j), (i, j))))
+        assert abs(exact_value(K, i, j) - expected) < mp.mpf(10) ** -28, (i, j)
+
+
+def true_alpha(K: dd.DoubleDouble) -> float:
+    n = len(K.high)
+    whole = mp.matrix([[exact_value(K, i, j) for j in range(n)] for i in range(n)])
+    return float(mp.sqrt(min(mp.eigsy(whole, eigvals_only=True))))
+
+
+@pytest.mark.parametrize("activation", ["softplus", "tanh", "gelu", "sigmoid", "erf", "relu"])
+@pytest.mark.parametrize("angle", [1e-4, 1e-6])
+def test_alpha_of_near_duplicates_is_that_of_40_digits(activation: str, angle: float) -> None:
+    X = pairs(16, 2, angle)
+    expected = true_alpha(precise_kernel(dd.products(X), activation))
+    assert alpha(X, activation) == pytest.approx(expected, rel=1e-3 if expected < 1e-12 else 1e-6)
+
+
+def test_alpha_below_the_rounding_of_the_kernel_is_not_zero() -> None:
+    X = pairs(102, 5, 1e-4)
+    K = kernel_matrix(X, "softplus")
+    least, *_, largest = kernel_eigenvalues(K)
+    found = alpha(X, "softplus")
+    assert least <= 102 * np.finfo(float).eps * largest
+    assert 0 < found < 1e-6
+    assert alpha(X[:, ::-1].copy(), "softplus") == pytest.approx(found, rel=1e-7)
+
+
+@pytest.mark.parametrize("activation", KERNELS)
+def test_eigenvalues_far_above_rounding_are_those_of_floats(activation: str) -> None:
+    X = np.random.default_rng(4).standard_normal((6, 8)) / 3
+    values = kernel_eigenvalues(kernel_matrix(X, activation))
+    np.testing.assert_allclose(precise_eigenvalues(X, activation), values, rtol=1e-9, atol=1e-13)
+
+
+@pytest.mark.parametrize("activation", KERNELS)
+def test_duplicates_and_a_lack_of_rank_are_exactly_zero(activation: str) -> None:
+    X = np.random.default_rng(5).standard_normal((5, 3)) / 3
+    values = precise_eigenvalues(np.vstack([X, X[:2]]), activation)
+    assert (values[:2] == 0).all()
+    assert (precise_eigenvalues(X, "linear")[:2] == 0).all()
+    assert (precise_eigenvalues(X, "linear")[2:] > 0).all()
+
+
+def test_what_is_too_large_is_left_to_floats() -> None:
+    assert precise_eigenvalues(np.ones((LARGEST + 1, 1)), "relu") is None
+    assert precise_eigenvalues(np.full((2, 1), 1e200), "relu") is None
+    assert precise_eigenvalues(np.full((2, 1), 2.0), "tanh") is None
+
+
+def test_cholesky_has_the_singular_values_of_hilberts_matrix() -> None:
+    n = 14  # the least eigenvalue is 10^-19 of the largest
+    rows = np.arange(n)
+    H = dd.exact(np.ones((n, n))) / (rows[:, None] + rows[None, :] + 1.0)
+    least = np.linalg.svd(dd.cholesky(H), compute_uv=False)[-1] ** 2
+    whole = mp.matrix(n, n)
+    for i in range(n):
+        for j in range(n):
+            whole[i, j] = mp.mpf(1) / (i + j + 1)
+    assert least == pytest.approx(float(min(mp.eigsy(whole, eigvals_only=True))), rel=1e-5)
