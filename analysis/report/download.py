@@ -11,7 +11,9 @@ import io
 import zipfile
 from dataclasses import dataclass
 
-__all__ = ["Download", "download_of"]
+import pandas as pd
+
+__all__ = ["Download", "csv_of", "download_of"]
 
 EPOCH = (1980, 1, 1, 0, 0, 0)
 """The date of the file in a zip, so that it does not depend on the time."""
@@ -24,6 +26,11 @@ class Download:
     name: str
     url: str
     rows: int
+
+
+def csv_of(table: pd.DataFrame) -> str:
+    """Return a table as CSV, with six digits of each number."""
+    return table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
 
 
 def download_of(name: str, csv: str) -> Download:

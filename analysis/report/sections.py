@@ -13,12 +13,11 @@ from typing import Any
 import pandas as pd
 
 from analysis.claims import Claim, claims_of
-from analysis.figures import FIGURES, kinds_for
+from analysis.figures import FIGURES, data_of, kinds_for
 from analysis.report.diagram import Diagram, diagram_of
-from analysis.report.download import Download, download_of
+from analysis.report.download import Download, csv_of, download_of
 from analysis.report.drawing import inline, svg_of, width_of
 from analysis.report.numbers import number
-from analysis.report.plotted import csv_of, points_of
 from analysis.scaling import distinguishable, fit_laws, rule_of_words
 from analysis.scaling.laws import exponents_of, group_columns
 from analysis.study import Study
@@ -220,7 +219,7 @@ def _exponent(name: str, value: float, low: float, high: float) -> str:
 def _counts_of(diagram: Diagram, name: str) -> Download:
     """Return the counts of a phase diagram to download."""
     points = diagram.points()
-    return download_of(_file_name(name, "phase"), csv_of(points, tuple(points[0])))
+    return download_of(_file_name(name, "phase"), csv_of(pd.DataFrame(points)))
 
 
 def _file_name(name: str, kind: str) -> str:
@@ -242,7 +241,7 @@ def _pictures(
         figure = FIGURES[kind].draw(study)
         if figure.sentence:  # the store has too little for it
             continue
-        data = csv_of(points_of(figure))
+        data = csv_of(data_of(figure))
         svg = drawn.get(kind) or svg_of(figure)
         name = str(study.ds.attrs.get("name", ""))
         pictures.append(

@@ -1,9 +1,8 @@
-"""A figure in fewer bytes looks the same, and its data are those that were drawn."""
+"""A figure in fewer bytes looks the same."""
 
 from __future__ import annotations
 
 import base64
-import csv
 import io
 import itertools
 import re
@@ -16,7 +15,6 @@ from matplotlib.figure import Figure
 
 from analysis.report.download import download_of
 from analysis.report.drawing import inline, svg_of
-from analysis.report.plotted import csv_of, points_of
 from analysis.report.shrinking import FLAT, with_classes
 
 X = np.geomspace(1, 100, 30)
@@ -37,35 +35,6 @@ def figure() -> Figure:
     right.fill_between([0, 1], [0, 0], [1, 2], label="area")
     right.plot([1, np.nan, 2], [1, 2, np.nan], label="gaps")
     return figure
-
-
-def rows_of(text: str) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(text)))
-
-
-def test_the_data_are_the_points_with_their_intervals_by_panel_and_series(figure) -> None:
-    rows = rows_of(csv_of(points_of(figure)))
-    left = [row for row in rows if row["panel"] == "left, height"]
-    assert len(left) == 30  # neither the line at 3 nor the arms of the intervals
-    names = ("x", "y", "low", "high")
-    measured = np.array([[float(row[name]) for name in names] for row in left])
-    expected = np.column_stack([X, X**2, 0.9 * X**2, 1.3 * X**2])
-    assert measured == pytest.approx(expected, rel=1e-3)
-    assert {row["series"] for row in left} == {"measured"}
-    waves = [row for row in rows if row["panel"] == "waves"]
-    assert {row["series"] for row in waves} == {"wave"}  # equal lines share a label
-    heights = np.concatenate([np.sin(X / 8), np.cos(X / 8)])
-    assert [float(row["y"]) for row in waves] == pytest.approx(heights, rel=1e-3)
-
-
-def test_histograms_dots_and_areas_are_data_and_gaps_are_not(figure) -> None:
-    rows = [row for row in rows_of(csv_of(points_of(figure))) if row["panel"] == "panel 3"]
-    by_series = {name: [r for r in rows if r["series"] == name] for name in ("bars", "dots", "gaps")}
-    bars = [(row["x"], row["x_high"], row["y"]) for row in by_series["bars"]]
-    assert bars == [("0", "1", "1"), ("1", "3", "2.5")]
-    assert [(row["x"], row["y"]) for row in by_series["dots"]] == [("1", "3"), ("2", "4")]
-    assert len(by_series["gaps"]) == 1
-    assert {(row["x"], row["y"]) for row in rows if row["series"] == "area"} >= {("1", "2"), ("0", "1")}
 
 
 def test_a_download_is_a_zip_with_one_csv_and_the_same_bytes_every_time() -> None:
