@@ -204,7 +204,7 @@ def _success_curve(cell: xr.Dataset, k: Any, share: Any, trials: Any) -> tuple[A
     if not located(cell):
         return k, share
     k50, slope = float(cell.k50), float(cell.slope)
-    at = np.union1d(k, np.append(np.geomspace(k[0], k[-1], 200), k50))
+    at = np.union1d(k, np.append(np.geomspace(k[0], k[-1], 50), k50))
     if np.isnan(slope) or k50 == float(cell.k50_isotonic):
         fit = isotonic_regression(share, weights=trials).x
         return at, np.interp(np.log(at), np.log(k), fit)

@@ -11,8 +11,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import re
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import cache
@@ -100,15 +101,24 @@ def _source(environment: Environment, name: str) -> str:
     return environment.loader.get_source(environment, name)[0]
 
 
+class _Unindented(PackageLoader):
+    """Templates without the indentation of their lines, which a page would hold thousands of times."""
+
+    def get_source(
+        self, environment: Environment, template: str
+    ) -> tuple[str, str, Callable[[], bool] | None]:
+        source, file, is_current = super().get_source(environment, template)
+        return re.sub(r"(?m)^[ \t]+", "", source), file, is_current
+
+
 @cache
 def _environment() -> Environment:
     environment = Environment(
-        loader=PackageLoader("analysis.report"),
+        loader=_Unindented("analysis.report"),
         autoescape=True,
         finalize=_visible,
         undefined=StrictUndefined,
         trim_blocks=True,
-        lstrip_blocks=True,
     )
     environment.filters |= {
         "number": number,

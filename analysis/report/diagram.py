@@ -410,5 +410,5 @@ def _look(successes: int, trials: int) -> tuple[str, str]:
     if not trials:
         return "url(#untried)", NOT_TRIED
     share, (low, high) = successes / trials, wilson(successes, trials)
-    text = f"{successes} of {trials} trials succeed: {share:.2f} [{low:.2f}, {high:.2f}]"
+    text = f"{successes} of {trials} succeed: {share:.2f} [{low:.2f}, {high:.2f}]"
     return to_hex(mpl.colormaps["cividis"](share)), text

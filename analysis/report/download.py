@@ -29,8 +29,14 @@ class Download:
 
 
 def csv_of(table: pd.DataFrame) -> str:
-    """Return a table as CSV, with six digits of each number."""
-    return table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+    """Return a table as CSV, with four digits of each number; whole numbers have all of theirs."""
+    floats = table.select_dtypes("float")
+    short = floats.apply(lambda column: column.map(_short, na_action="ignore"))
+    return table.assign(**short).to_csv(index=False, lineterminator="\n")
+
+
+def _short(value: float) -> str:
+    return f"{value:.0f}" if value.is_integer() and abs(value) < 1e9 else f"{value:.4g}"
 
 
 def download_of(name: str, csv: str) -> Download:

@@ -148,7 +148,7 @@ def test_a_cell_that_is_pointed_at_says_its_counts(shown, studies) -> None:
         won = (cell.sigma_min / np.sqrt(cell.k) >= 0.5 * cell.alpha).sum().item()
         box.locator(f"rect[role=gridcell][data-c='{c}'][data-w='{w}']").hover()
         text = box.locator(".readout").inner_text()
-        assert f"n = {cell.n.item()}, k = {cell.k.item()}: {won} of 20 trials" in text
+        assert f"n = {cell.n.item()}, k = {cell.k.item()}: {won} of 20 succeed" in text
         assert f"{won / 20:.2f} [" in text
 
 
@@ -210,7 +210,7 @@ def test_the_sliders_move_the_critical_widths_and_the_counts(shown, studies) -> 
         box.locator("rect[role=gridcell][data-c='1'][data-w='2']").first.hover()
         cell = ds.isel(d=0, n=1, width=2)
         met = (cell.steps_to_tolerance.isel(tolerance=index) <= steps) & (cell.status == Status.DONE)
-        assert f": {int(met.sum())} of 6 trials" in box.locator(".readout").inner_text()
+        assert f": {int(met.sum())} of 6 succeed" in box.locator(".readout").inner_text()
         mark = box.locator(".panel").first.locator(".critical").first
         there = widths.isel(d=0, n=0).k50.item() > 0
         assert mark.get_attribute("visibility") == ("visible" if there else "hidden")
@@ -223,7 +223,7 @@ def test_without_scripts_the_page_is_whole(browser, address) -> None:
     tab.goto(address)
     assert tab.locator(".sliders").first.is_hidden()
     assert tab.locator("#theme").is_hidden()
-    assert "of 20 trials" in tab.locator("[role=grid] rect title").first.text_content()
+    assert "of 20 succeed" in tab.locator("[role=grid] rect title").first.text_content()
     assert tab.locator(".critical[visibility=hidden]").count() < tab.locator(".critical").count()
     context.close()
 
@@ -323,7 +323,7 @@ def test_a_screen_reader_finds_landmarks_names_and_cells(shown) -> None:
         names = [name for kind, name in heard if kind == role]
         assert names, role
         assert all(name.strip() for name in names), role
-    assert sum(role == "gridcell" and " of 20 trials" in name for role, name in heard) >= 20
+    assert sum(role == "gridcell" and " of 20 succeed" in name for role, name in heard) >= 20
     sliders = {name for role, name in heard if role == "slider"}
     assert sliders == {"Tolerance of the relative loss", "Budget"}
     assert json.dumps(heard).count("theorem2: laws") == 1

@@ -292,7 +292,7 @@ def test_counts_and_critical_widths_of_every_frame_are_those_of_the_store(html, 
                 texts = [data["looks"][at][1] for at in data["counts"][frame][p][c]]
                 expected = won.isel(d=p, n=c).sum("seed").values
                 assert [int(words.split(" of ")[0]) for words in texts] == expected.tolist()
-                assert all(" of 6 trials" in words for words in texts)
+                assert all(" of 6 succeed" in words for words in texts)
     for b in (5, 9):
         widths = critical_widths(ds, budgets=[budgets[b]]).isel(budget=0)
         for t in (0, 1):
