@@ -465,15 +465,6 @@ def test_without_credentials_they_are_asked_for(
         Bucket("s3://bucket/store").exists()
 
 
-def test_a_client_has_the_credentials_that_were_there_when_it_was_asked_for(
-    s3: Bucket, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    s3.write("key", b"content")
-    use({}, monkeypatch)
-    client = module._connect(s3.name, tuple(s3_server.env.items()), os.getpid())
-    assert bytes(client.get("key").bytes()) == b"content"
-
-
 @pytest.mark.parametrize(
     ("endpoint", "said"),
     [("https://no-such-host.invalid", "no-such-host.invalid"), ("ftp://127.0.0.1", "ftp")],

@@ -48,10 +48,6 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 """Seconds between two tries: doubled from the first to the longest, reduced at random by up to half."""
 
 
-CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION")
-"""Variables of the environment that say who asks, and where."""
-
-
 # ---- the server
 
 
@@ -88,8 +84,7 @@ def import_obstore() -> Any:
 
 def client_of(name: str) -> S3Store:
     """Return the client for requests, kept until the process or the credentials change."""
-    found = ((key, os.environ.get(key)) for key in sorted(os.environ) if key.startswith("AWS_"))
-    given = tuple((key, value) for key, value in found if value is not None)
+    given = tuple(sorted(item for item in os.environ.items() if item[0].startswith("AWS_")))
     return _connect(name, given, os.getpid())
 
 
@@ -101,12 +96,7 @@ def _connect(name: str, given: tuple[tuple[str, str], ...], process: int) -> S3S
     variables = dict(given)
     endpoints = map(variables.get, ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"))
     endpoint = next(filter(None, endpoints), None)
-    # Given by name, because obstore reads the environment once more, when another thread may change it.
-    options: dict[str, Any] = {
-        key.removeprefix("AWS_").lower(): variables[key] for key in CREDENTIALS if variables.get(key)
-    }
-    if endpoint:
-        options["endpoint"] = endpoint
+    options: dict[str, Any] = {"endpoint": endpoint} if endpoint else {}
     if endpoint and endpoint.startswith("http://"):  # otherwise secrets are sent by TLS only
         options["client_options"] = {"allow_http": True}
     # No retries of its own: they would multiply ours, and hide that the answer to a PUT was lost.
