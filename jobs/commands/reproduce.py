@@ -72,12 +72,12 @@ def reproduce(
     began = time.perf_counter()
     sweeps = [_sweep(name, full) for name in PAPER]
     stores = {sweep.name: output / f"{sweep.name}.zarr" for sweep in sweeps}
+    launch.check_memory(max(sweeps, key=worker_memory), workplace, force)
     make_folder("reproduce -o", output)
     own = any(store.exists() for store in stores.values())
     check_outputs("reproduce -o", [output / "claims.csv", output / "report.html"], overwrite or own)
     for sweep in sweeps:
         launch.is_complete(sweep, stores[sweep.name])
-    launch.check_memory(max(sweeps, key=worker_memory), workplace, force)
     with launch.cluster(**workplace) as client:
         codes = [
             launch.report_run(stores[sweep.name], launch.run_sweep(sweep, stores[sweep.name], client))

@@ -28,10 +28,10 @@ DESCENTS = {
     "d": "[5]",
     "n": "[20, 30, 40]",
     "width": "{ k_per_n = [0.5, 1.0, 2.0, 4.0] }",
-    "seeds": 100_000,
+    "seeds": 20_000,
     "descent": "{ steps = 2000, tolerances = [1e-2, 1e-4] }",
 }
-"""Hours of short descents."""
+"""Short descents, for much longer than they are watched."""
 
 
 @pytest.mark.fault("32 workers on few cores")

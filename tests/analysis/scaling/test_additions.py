@@ -42,4 +42,4 @@ def test_an_added_law_is_drawn(added: np.ndarray) -> None:
         if legend is not None
         for text in legend.get_texts()
     ]
-    assert any("n^1.5" in label for label in labels), labels
+    assert any("n^{1.5}" in label for label in labels), labels

@@ -207,7 +207,10 @@ def test_laws_are_fitted_to_each_tolerance_and_budget(widths) -> None:
     for (tolerance, budget), row in shape.iterrows():
         if row["points"] == N.size * D.size:
             assert row["constant"] == pytest.approx(10 * critical(1, 1, tolerance, budget), rel=0.1)
-    assert "For tolerance 0.01, budget 5000: 12 points rank" in distinguishable(laws)
+    assert (
+        "For tolerance 0.01, budget 5000: 12 points (n = 200, 300, 400, 600; d = 4, 8, 16) rank"
+        in distinguishable(laws)
+    )
 
 
 def test_panels_are_the_axes_that_are_no_numbers_of_a_law(widths) -> None:

@@ -223,7 +223,7 @@ def test_the_same_numbers_as_npy_and_as_csv_are_the_same_dataset(tmp_path, make_
         ("rows.csv", "1,2\n3,\n", "line 2: got '', expected a number"),
         ("rows.csv", "1;2\n3;4\n", "line 2: got '3;4', expected a number"),
         ("rows.csv", "1,2\n3,nan\n", "sample 1, column 1 is nan, expected finite numbers"),
-        ("rows.csv", "x,y\n-inf,2\n3,4\n", "sample 0, column 0 is -inf, expected finite numbers"),
+        ("rows.csv", "x,y\n-inf,2\n3,4\n", "sample 0, column 'x' is -inf, expected finite numbers"),
         ("rows.csv", "1,2\n3,1e999\n", "sample 1, column 1 is inf, expected finite numbers"),
         ("rows.csv", b"1,2\n3,\xe9\n", "not readable as text"),
         ("rows.npy", b"", "not a .npy array of numbers"),
