@@ -13,6 +13,7 @@ import logging
 import queue
 import uuid
 from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import CancelledError
 from contextlib import ExitStack, closing, suppress
 from itertools import islice
 from pathlib import Path
@@ -280,14 +281,18 @@ class _Window:
         from distributed import KilledWorker
 
         tiles = self._in_flight.pop(future)
+        error = future.exception() if future.status == "error" else None
         if future.status == "finished":
-            outcome = future.result()
-            future.release()
-            yield outcome
-            return
+            try:
+                outcome = future.result()
+            except (KilledWorker, CancelledError) as lost:  # with its worker, before it came here
+                error = lost if isinstance(lost, KilledWorker) else None
+            else:
+                future.release()
+                yield outcome
+                return
         if self._client.status != "running":
             raise WorkersLost("the scheduler does not answer")
-        error = future.exception() if future.status == "error" else None
         if error is not None and not isinstance(error, KilledWorker):
             raise error
         if drained:

@@ -6,18 +6,19 @@ import os
 import signal
 import threading
 import warnings
+from concurrent.futures import CancelledError
 
 import numpy as np
 import pytest
 import xarray as xr
-from distributed import Client
+from distributed import Client, KilledWorker
 from threadpoolctl import threadpool_info, threadpool_limits
 
 import pipeline
 from pipeline import blocks as cutting
 from pipeline import store
 from pipeline.errors import StoreFull, WorkersLost
-from pipeline.execution.driver import TASKS_PER_WORKER, run_task
+from pipeline.execution.driver import TASKS_PER_WORKER, _Window, run_task
 from pipeline.execution.fill import Outcome
 from pipeline.store import Store
 from pipeline.trial_status import Status
@@ -266,3 +267,31 @@ def test_overflow_warns_nobody(tmp_path, file_sweep) -> None:
         warnings.simplefilter("error")
         outcome = pipeline.run(file_sweep(overflowing=ROWS), tmp_path / "a.zarr")
     assert outcome.failed == outcome.trials
+
+
+class LostResult:
+    """A future whose result was lost with its worker after it had finished, as Dask tells it."""
+
+    status, key = "finished", "tile"
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def result(self) -> None:
+        raise self._error
+
+
+@pytest.mark.parametrize("error", [KilledWorker("tile", None, 1), CancelledError("tile")])
+def test_a_result_that_was_lost_with_its_worker_is_computed_again(
+    two_workers, make_sweep, tmp_path, error
+) -> None:
+    store.create(tmp_path / "a.zarr", make_sweep())
+    opened = Store(tmp_path / "a.zarr", make_sweep())
+    window = _Window(two_workers, opened, retry_failed=False)
+    tile, *_ = opened.tiles()
+    trials, lost = int(opened.missing(tile).sum()), LostResult(error)
+    window._in_flight[lost] = [tile]
+    assert list(window._finish(lost, drained=False)) == []
+    (again,) = window._in_flight
+    assert again.result().trials == trials
+    assert not opened.missing(tile).any()
