@@ -20,17 +20,17 @@ from typing import TYPE_CHECKING, Any
 from analysis.figures.kinds import KINDS
 
 if TYPE_CHECKING:
-    from analysis.figures.data import data_of
+    from analysis.figures.looks.data import data_of
+    from analysis.figures.looks.style import save
     from analysis.figures.register import FIGURES, Picture, draw, kinds_for
-    from analysis.figures.style import save
     from analysis.study import Study
 
 __all__ = ["FIGURES", "KINDS", "Picture", "Study", "data_of", "draw", "kinds_for", "save"]
 
 _HOMES = dict.fromkeys(("FIGURES", "Picture", "draw", "kinds_for"), "analysis.figures.register") | {
     "Study": "analysis.study",
-    "data_of": "analysis.figures.data",
-    "save": "analysis.figures.style",
+    "data_of": "analysis.figures.looks.data",
+    "save": "analysis.figures.looks.style",
 }
 
 

@@ -10,11 +10,11 @@ from matplotlib.axes import Axes
 
 from analysis.axes import NETWORK, TRAINED
 from analysis.experiments.theorem1 import applies, worst_ratios
-from analysis.figures.chart import Chart, styled
-from analysis.figures.parts import legend_below, log_abscissa, parts_of, titled, with_axes
-from analysis.figures.scales import name_ticks
-from analysis.figures.style import BEYOND, MOST_PANELS, grey, ink, series_look, show_text
-from analysis.figures.typography import number
+from analysis.figures.looks.chart import Chart, styled
+from analysis.figures.looks.parts import legend_below, log_abscissa, parts_of, titled, with_axes
+from analysis.figures.looks.scales import name_ticks
+from analysis.figures.looks.style import BEYOND, MOST_PANELS, grey, ink, series_look, show_text
+from analysis.figures.looks.typography import number
 from analysis.study import Study
 
 __all__ = ["certificate_figure"]

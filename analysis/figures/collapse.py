@@ -9,9 +9,9 @@ import xarray as xr
 from matplotlib.axes import Axes
 from scipy import special
 
-from analysis.figures.chart import Chart, styled
-from analysis.figures.parts import left_out, legend_below, log_abscissa, titled
-from analysis.figures.style import (
+from analysis.figures.looks.chart import Chart, styled
+from analysis.figures.looks.parts import left_out, legend_below, log_abscissa, titled
+from analysis.figures.looks.style import (
     MOST_PANELS,
     PREDICTION,
     aside,
@@ -25,7 +25,7 @@ from analysis.figures.style import (
     shades,
     side_by_side,
 )
-from analysis.figures.typography import formula, mathtext
+from analysis.figures.looks.typography import formula, mathtext
 from analysis.scaling.finite_size import TooFewCurves, collapse
 from analysis.study import Study
 from analysis.transitions.curves import RISE

@@ -8,8 +8,8 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
-from analysis.figures.chart import Chart, styled
-from analysis.figures.parts import (
+from analysis.figures.looks.chart import Chart, styled
+from analysis.figures.looks.parts import (
     grid_with_residuals,
     left_out,
     legend_below,
@@ -17,8 +17,7 @@ from analysis.figures.parts import (
     share_abscissa,
     titled,
 )
-from analysis.figures.singular_values import spectra_of
-from analysis.figures.style import (
+from analysis.figures.looks.style import (
     MOST_PANELS,
     PREDICTION,
     RESIDUAL,
@@ -27,7 +26,8 @@ from analysis.figures.style import (
     only_text,
     series_look,
 )
-from analysis.figures.typography import mathtext
+from analysis.figures.looks.typography import mathtext
+from analysis.figures.singular_values import spectra_of
 from analysis.study import Study
 from pipeline.theory import marchenko_pastur
 from pipeline.trial_status import Status

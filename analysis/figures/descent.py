@@ -12,8 +12,8 @@ from analysis.axes import TRAINED
 from analysis.axes import label as axis_label
 from analysis.cells import width_label
 from analysis.experiments.output import expected_loss
-from analysis.figures.chart import Chart, styled
-from analysis.figures.parts import (
+from analysis.figures.looks.chart import Chart, styled
+from analysis.figures.looks.parts import (
     draw_success,
     grid_of_parts,
     grid_with_residuals,
@@ -26,7 +26,7 @@ from analysis.figures.parts import (
     titled,
     with_axes,
 )
-from analysis.figures.style import (
+from analysis.figures.looks.style import (
     MOST_PANELS,
     PREDICTED,
     PREDICTION,
@@ -41,7 +41,7 @@ from analysis.figures.style import (
     shades,
     show_text,
 )
-from analysis.figures.typography import mathtext
+from analysis.figures.looks.typography import mathtext
 from analysis.study import Study
 from analysis.success.budgets import budget_of
 from analysis.transitions import critical_widths, success_counts

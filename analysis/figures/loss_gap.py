@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 
 from analysis.cells import UNITS, width_unit
 from analysis.experiments.generalisation import gap_slope, gaps, local_slopes
-from analysis.figures.chart import Chart, styled
-from analysis.figures.parts import left_out, legend_below, log_abscissa, parts_of
-from analysis.figures.style import (
+from analysis.figures.looks.chart import Chart, styled
+from analysis.figures.looks.parts import left_out, legend_below, log_abscissa, parts_of
+from analysis.figures.looks.style import (
     BOUND,
     grey,
     grid_of,
@@ -22,7 +22,7 @@ from analysis.figures.style import (
     series_look,
     show_text,
 )
-from analysis.figures.typography import mathtext
+from analysis.figures.looks.typography import mathtext
 from analysis.study import Study
 from pipeline.trial_status import Status
 

@@ -8,9 +8,9 @@ from matplotlib.axes import Axes
 from scipy import special
 
 from analysis.cells import located
-from analysis.figures.chart import Chart, styled
-from analysis.figures.parts import log_abscissa
-from analysis.figures.style import (
+from analysis.figures.looks.chart import Chart, styled
+from analysis.figures.looks.parts import log_abscissa
+from analysis.figures.looks.style import (
     BOUND,
     PREDICTED,
     PREDICTION,
@@ -18,7 +18,7 @@ from analysis.figures.style import (
     pale,
     series_look,
 )
-from analysis.figures.typography import formula, mathtext
+from analysis.figures.looks.typography import formula, mathtext
 from analysis.signs import RAISED
 from analysis.study import Study
 from analysis.transitions.curves import RISE

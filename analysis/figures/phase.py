@@ -11,9 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.patheffects import AbstractPathEffect, withStroke
 
 from analysis.axes import PANEL
-from analysis.figures.chart import Chart, styled
-from analysis.figures.data import stands_for
-from analysis.figures.parts import (
+from analysis.figures.looks.chart import Chart, styled
+from analysis.figures.looks.data import stands_for
+from analysis.figures.looks.parts import (
     draw_success,
     grid_of_parts,
     left_out,
@@ -23,8 +23,8 @@ from analysis.figures.parts import (
     titled,
     with_missing,
 )
-from analysis.figures.scales import name_ticks
-from analysis.figures.style import (
+from analysis.figures.looks.scales import name_ticks
+from analysis.figures.looks.style import (
     MOST_PANELS,
     PREDICTED,
     PREDICTION,
@@ -38,7 +38,7 @@ from analysis.figures.style import (
     parts_along,
     series_look,
 )
-from analysis.figures.typography import mathtext, powers
+from analysis.figures.looks.typography import mathtext, powers
 from analysis.signs import signs
 from analysis.study import Study
 from pipeline.axes import optional

@@ -9,9 +9,9 @@ import xarray as xr
 from matplotlib.axes import Axes
 
 from analysis.experiments.proof import proof_steps
-from analysis.figures.chart import Chart, styled
-from analysis.figures.parts import legend_below, log_abscissa, parts_of, titled
-from analysis.figures.style import (
+from analysis.figures.looks.chart import Chart, styled
+from analysis.figures.looks.parts import legend_below, log_abscissa, parts_of, titled
+from analysis.figures.looks.style import (
     BOUND,
     MOST_PANELS,
     PREDICTED,
@@ -26,7 +26,7 @@ from analysis.figures.style import (
     series_look,
     show_text,
 )
-from analysis.figures.typography import mathtext
+from analysis.figures.looks.typography import mathtext
 from analysis.study import Study
 
 __all__ = ["proof_figure"]

@@ -12,10 +12,10 @@ from types import MappingProxyType
 import xarray as xr
 
 from analysis.figures.certificate import certificate_figure
-from analysis.figures.chart import Chart
 from analysis.figures.collapse import collapse_figure
 from analysis.figures.density import density_figure
 from analysis.figures.descent import curves_caption, curves_figure, depth_figure, layers_figure
+from analysis.figures.looks.chart import Chart
 from analysis.figures.loss_gap import generalisation_figure
 from analysis.figures.phase import phase_figure
 from analysis.figures.proof_steps import proof_figure

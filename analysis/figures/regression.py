@@ -8,10 +8,10 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
-from analysis.figures.chart import Chart, styled
-from analysis.figures.parts import legend_below, log_abscissa, parts_of, titled
-from analysis.figures.scales import name_ticks
-from analysis.figures.style import (
+from analysis.figures.looks.chart import Chart, styled
+from analysis.figures.looks.parts import legend_below, log_abscissa, parts_of, titled
+from analysis.figures.looks.scales import name_ticks
+from analysis.figures.looks.style import (
     MOST_PANELS,
     grey,
     grid_of,
@@ -20,7 +20,7 @@ from analysis.figures.style import (
     series_look,
     show_text,
 )
-from analysis.figures.typography import mathtext, number
+from analysis.figures.looks.typography import mathtext, number
 from analysis.study import Study
 from pipeline.trial_status import Status
 

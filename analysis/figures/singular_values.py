@@ -10,10 +10,10 @@ from matplotlib.axes import Axes
 
 from analysis.cells import UNITS, width_unit
 from analysis.experiments.spectrum import levels_of
-from analysis.figures.chart import Chart, styled
-from analysis.figures.parts import grid_with_residuals, legend_below, share_abscissa, titled
-from analysis.figures.scales import tick_every
-from analysis.figures.style import (
+from analysis.figures.looks.chart import Chart, styled
+from analysis.figures.looks.parts import grid_with_residuals, legend_below, share_abscissa, titled
+from analysis.figures.looks.scales import tick_every
+from analysis.figures.looks.style import (
     MOST_PANELS,
     PREDICTION,
     RESIDUAL,
@@ -26,7 +26,7 @@ from analysis.figures.style import (
     series_look,
     show_text,
 )
-from analysis.figures.typography import mathtext
+from analysis.figures.looks.typography import mathtext
 from analysis.study import Study
 from pipeline.theory import marchenko_pastur
 from pipeline.trial_status import Status

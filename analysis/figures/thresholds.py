@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 
 from analysis.cells import located
 from analysis.experiments.input import SUFFICIENT, looseness
-from analysis.figures.chart import Chart, styled
-from analysis.figures.parts import (
+from analysis.figures.looks.chart import Chart, styled
+from analysis.figures.looks.parts import (
     grid_of_parts,
     is_beyond,
     legend_below,
@@ -21,8 +21,8 @@ from analysis.figures.parts import (
     titled,
     with_axes,
 )
-from analysis.figures.scales import tick_every
-from analysis.figures.style import (
+from analysis.figures.looks.scales import tick_every
+from analysis.figures.looks.style import (
     MARKERS,
     MOST_PANELS,
     aside,
@@ -36,7 +36,7 @@ from analysis.figures.style import (
     show_text,
     side_by_side,
 )
-from analysis.figures.typography import mathtext, number
+from analysis.figures.looks.typography import mathtext, number
 from analysis.study import Study
 from analysis.success.budgets import budget_grid, budget_of
 from analysis.transitions import critical_widths

@@ -12,8 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.transforms import ScaledTranslation
 
 from analysis.cells import located
-from analysis.figures.chart import Chart, em, styled
-from analysis.figures.parts import (
+from analysis.figures.looks.chart import Chart, em, styled
+from analysis.figures.looks.parts import (
     each_once,
     grid_with_residuals,
     left_out,
@@ -23,8 +23,8 @@ from analysis.figures.parts import (
     titled,
     with_missing,
 )
-from analysis.figures.scales import room_of
-from analysis.figures.style import (
+from analysis.figures.looks.scales import room_of
+from analysis.figures.looks.style import (
     FITTED,
     MOST_PANELS,
     PREDICTED,
@@ -42,7 +42,7 @@ from analysis.figures.style import (
     series_look,
     side_by_side,
 )
-from analysis.figures.typography import formula, mathtext, plain
+from analysis.figures.looks.typography import formula, mathtext, plain
 from analysis.scaling import fit_laws
 from analysis.scaling.laws import LAWS
 from analysis.signs import literal, signs

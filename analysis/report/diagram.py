@@ -21,7 +21,7 @@ import xarray as xr
 from matplotlib.colors import to_hex
 
 from analysis.axes import MODEL
-from analysis.figures.style import PREDICTED, parts_along
+from analysis.figures.looks.style import PREDICTED, parts_along
 from analysis.report.numbers import axis_value, number, whole, wilson, with_interval
 from analysis.study import Study
 from analysis.success import Success

@@ -16,7 +16,7 @@ from markupsafe import Markup, escape
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from analysis.figures.style import STYLE
+from analysis.figures.looks.style import STYLE
 from analysis.report.shrinking import shrink
 
 __all__ = ["inline", "svg_of", "width_of"]

@@ -234,7 +234,7 @@ def draw_kinds(
         Whether files that widthlaw did not make may be replaced.
     """
     from analysis.figures import FIGURES, data_of, kinds_for, save
-    from analysis.figures.chart import sized
+    from analysis.figures.looks.chart import sized
     from pipeline.errors import CommandError, ParameterError
     from pipeline.store.location import beside
     from pipeline.trial_status import Status

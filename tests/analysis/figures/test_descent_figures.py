@@ -10,7 +10,7 @@ from analysis import critical_widths, success_counts
 from analysis.experiments.input import looseness
 from analysis.experiments.output import expected_loss
 from analysis.figures import FIGURES, kinds_for, save
-from analysis.figures.style import grey
+from analysis.figures.looks.style import grey
 from analysis.study import Study
 from analysis.success import Success
 from analysis.success.budgets import budget_grid, budget_of

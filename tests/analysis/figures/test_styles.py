@@ -18,9 +18,9 @@ from matplotlib.text import Text
 import pipeline
 from analysis import load_store
 from analysis.figures import FIGURES, KINDS, draw
-from analysis.figures.chart import STYLE, Chart, sized, styled
-from analysis.figures.style import OPEN, PREDICTION, grey, ink, paper, shades
-from analysis.figures.typography import plain
+from analysis.figures.looks.chart import STYLE, Chart, sized, styled
+from analysis.figures.looks.style import OPEN, PREDICTION, grey, ink, paper, shades
+from analysis.figures.looks.typography import plain
 from analysis.study import Study
 
 from .stand import EVERY

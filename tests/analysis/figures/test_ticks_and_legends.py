@@ -9,11 +9,11 @@ import pytest
 from matplotlib.axes import Axes
 
 from analysis.figures import FIGURES
-from analysis.figures.chart import Chart, styled
-from analysis.figures.parts import each_once
-from analysis.figures.scales import log_axis, tick_every
-from analysis.figures.style import OPEN
-from analysis.figures.typography import plain
+from analysis.figures.looks.chart import Chart, styled
+from analysis.figures.looks.parts import each_once
+from analysis.figures.looks.scales import log_axis, tick_every
+from analysis.figures.looks.style import OPEN
+from analysis.figures.looks.typography import plain
 from analysis.study import Study
 
 from .stand import EVERY

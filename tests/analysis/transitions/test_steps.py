@@ -14,8 +14,8 @@ import xarray as xr
 import pipeline
 from analysis import critical_widths, fit_laws, load_store, open_store, success_counts
 from analysis.axes import PANEL
+from analysis.figures.looks.style import MOST_PANELS, panels_of
 from analysis.figures.phase import phase_figure
-from analysis.figures.style import MOST_PANELS, panels_of
 from analysis.figures.transition import laws_figure
 from analysis.scaling import distinguishable
 from analysis.study import Study

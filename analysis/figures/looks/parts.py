@@ -15,9 +15,9 @@ from scipy.optimize import isotonic_regression
 
 from analysis.axes import CELL
 from analysis.cells import is_open, located
-from analysis.figures.chart import Chart, em
-from analysis.figures.scales import log_axis
-from analysis.figures.style import (
+from analysis.figures.looks.chart import Chart, em
+from analysis.figures.looks.scales import log_axis
+from analysis.figures.looks.style import (
     BEYOND,
     MOST_PANELS,
     OPEN,
@@ -27,7 +27,7 @@ from analysis.figures.style import (
     only_text,
     parts_along,
 )
-from analysis.figures.typography import plain, powers
+from analysis.figures.looks.typography import plain, powers
 from analysis.transitions.curves import LINKS
 from pipeline.trial_status import Status
 

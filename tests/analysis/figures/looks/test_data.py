@@ -9,10 +9,10 @@ import pipeline
 from analysis import critical_widths, load_store, success_counts
 from analysis.experiments.theorem1 import applies
 from analysis.figures import FIGURES, data_of
-from analysis.figures.data import COLUMNS
+from analysis.figures.looks.data import COLUMNS
 from analysis.study import Study
 
-from .stand import EVERY
+from ..stand import EVERY
 
 STORES = {
     "conditioning": {

@@ -7,8 +7,8 @@ import io
 import pytest
 from matplotlib.mathtext import MathTextParser
 
-from analysis.figures.chart import Chart, styled
-from analysis.figures.typography import formula, mathtext, number, plain
+from analysis.figures.looks.chart import Chart, styled
+from analysis.figures.looks.typography import formula, mathtext, number, plain
 
 
 @pytest.mark.parametrize(

@@ -22,8 +22,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import StepPatch
 
-from analysis.figures.scales import Names
-from analysis.figures.typography import plain
+from analysis.figures.looks.scales import Names
+from analysis.figures.looks.typography import plain
 
 __all__ = ["COLUMNS", "data_of", "stands_for"]
 

@@ -17,8 +17,8 @@ from matplotlib.ticker import (
     NullLocator,
 )
 
-from analysis.figures.chart import em
-from analysis.figures.typography import tick
+from analysis.figures.looks.chart import em
+from analysis.figures.looks.typography import tick
 
 __all__ = ["Names", "log_axis", "name_ticks", "room_of", "tick_every"]
 

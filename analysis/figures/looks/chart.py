@@ -20,7 +20,7 @@ from cycler import cycler
 from matplotlib.backend_bases import RendererBase
 from matplotlib.figure import Figure
 
-from analysis.figures.words import with_words
+from analysis.figures.looks.words import with_words
 
 __all__ = ["STYLE", "Chart", "em", "sized", "styled"]
 

@@ -26,8 +26,8 @@ from matplotlib.transforms import ScaledTranslation, Transform
 
 from analysis.axes import PANEL, label
 from analysis.cells import is_open, located
-from analysis.figures.chart import STYLE, Chart
-from analysis.figures.scales import log_axis, tick_every
+from analysis.figures.looks.chart import STYLE, Chart
+from analysis.figures.looks.scales import log_axis, tick_every
 from analysis.signs import literal
 
 __all__ = [
