@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from distributed import Client
+from hypothesis import settings
 
 import pipeline
 from pipeline.store.digests import as_file, digest, read_digests
@@ -23,6 +24,10 @@ from pipeline.sweep import Sweep
 from pipeline.sweep_files.load import parse_sweep
 
 from .waiting import PATIENCE
+
+# A busy machine makes any example slow: no example has a deadline of its own.
+settings.register_profile("widthlaw", deadline=None)
+settings.load_profile("widthlaw")
 
 SWEEP = """
 name = "small"

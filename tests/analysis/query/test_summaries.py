@@ -73,7 +73,7 @@ def slowly(ds: xr.Dataset, expression: str | None, by: list[str]) -> pd.DataFram
 STATS = ["count", "mean", "std", "sem", "min", "max", "median", "quantile:0.1"]
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(
     st.lists(st.sampled_from(BY), unique=True, max_size=3),
     st.sampled_from(
@@ -212,7 +212,7 @@ def test_where_nothing_is_met_there_is_no_group(ds, by) -> None:
 # ---- rows
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     st.sampled_from([None, "n >= 4", "k > 4", "alpha < 0.4 and d == 10", "n > 9", "sigma_min > 1e9"]),
     st.sampled_from([1, 20, 60, 10**6]),

@@ -312,7 +312,7 @@ def test_a_target_that_is_no_share_is_refused(target) -> None:
 # ---- the lattice of widths
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     n=st.lists(st.integers(5, 2000), min_size=1, max_size=3, unique=True),
     ratio=st.floats(0.3, 50),

@@ -8,7 +8,6 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pytest
 from hypothesis import given as any_of
-from hypothesis import settings
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 from scipy import stats
@@ -18,7 +17,6 @@ from analysis.report.numbers import axis_value, number, whole, wilson, with_inte
 from analysis.signs import signs, typeset
 
 
-@settings(deadline=None)  # SciPy loads on the first example
 @any_of(st.integers(1, 400).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
 def test_the_interval_of_a_share_is_wilsons(counts) -> None:
     successes, trials = counts

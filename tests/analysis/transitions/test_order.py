@@ -142,7 +142,7 @@ counts = st.lists(st.tuples(st.integers(0, 12), st.integers(0, 12)), min_size=2,
 
 
 @given(counts)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_more_successes_never_move_an_isotonic_crossing_to_wider_networks(pairs) -> None:
     few = np.array([min(pair) for pair in pairs], float)
     many = np.array([max(pair) for pair in pairs], float)
@@ -153,7 +153,7 @@ def test_more_successes_never_move_an_isotonic_crossing_to_wider_networks(pairs)
 
 
 @given(st.integers(1, 7), st.integers(0, 12), st.integers(2, 9), st.integers(1, 12))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_a_separated_cell_has_the_width_of_the_isotonic_fit(mixed, won, widths, seeds) -> None:
     """No trial succeeds before one width, all do after it, and at that width any number."""
     mixed, won = min(mixed, widths - 1), min(won, seeds)

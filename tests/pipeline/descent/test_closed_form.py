@@ -48,7 +48,7 @@ def test_residuals_are_those_of_the_loop(k: int, n: int, c: float) -> None:
     c=st.floats(0.01, 2.4),
     seed=st.integers(0, 10**6),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_residuals_are_powers_of_a_matrix(k: int, n: int, t: int, c: float, seed: int) -> None:
     Phi, y = problem(k, n, seed)
     eta = c / np.linalg.norm(Phi, 2) ** 2

@@ -114,7 +114,7 @@ def test_kernel_is_symmetric_positive_and_rotation_invariant(activation: str) ->
 
 
 @given(scale=st.floats(1e-3, 1e3), seed=st.integers(0, 1000))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_relu_kernel_is_homogeneous(scale: float, seed: int) -> None:
     X = np.random.default_rng(seed).standard_normal((5, 4))
     expected = scale**2 * kernel_matrix(X, "relu")

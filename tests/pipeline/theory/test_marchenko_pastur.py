@@ -58,7 +58,7 @@ def test_edge_and_scale_equal_the_reference(name: str, ratio: float) -> None:
 
 
 @given(n=st.integers(1, 300), ratio=st.floats(1.01, 100), c=st.floats(1e-6, 1e6))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_edge_of_the_identity_is_that_of_marchenko_and_pastur(n: int, ratio: float, c: float) -> None:
     k = n * ratio
     edge = left_edge(np.full(n, c), k)
