@@ -78,6 +78,7 @@ def test_a_critical_width_never_rises_with_the_budget_or_the_tolerance(entropy: 
     assert fitted(ds).k50.equals(whole.k50.drop_vars("budget"))
 
 
+@pytest.mark.simulation
 def test_the_simulated_cells_are_of_every_kind_and_raw_curves_do_rise() -> None:
     """The property above is no property of cells taken alone: some of their crossings do rise."""
     outcomes, out_of_order = set(), 0
