@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -35,22 +37,36 @@ def run(
     """Fill the store of SWEEP; the same command again resumes.
 
     SWEEP may also be a store, for example one that was extended or repaired: its own sweep is resumed.
+    Trials that take less than a second together run in this process, unless workers are named.
     """
-    from jobs import launch
+    with _ahead() if workplace["workers"] and not dry_run else nullcontext():
+        from jobs import launch
 
-    loaded, default = launch.loaded_sweep(sweep)
-    path = store or default
-    launch.check_workplace(workplace)
-    if dry_run:
-        print_records(plan_records(loaded, path, retry_failed), None)
-        launch.check_memory(loaded, workplace, force)
-        return
-    if launch.is_complete(loaded, path, retry_failed):
-        sys.exit(launch.report_run(path))
-    launch.check_memory(loaded, workplace, force)
-    with launch.cluster(**workplace) as client:
+        loaded, default = launch.loaded_sweep(sweep)
+        path = store or default
+        launch.check_workplace(workplace)
+        if dry_run:
+            print_records(plan_records(loaded, path, retry_failed), None)
+            launch.check_memory(loaded, workplace, force)
+            return
+        if launch.is_complete(loaded, path, retry_failed):
+            sys.exit(launch.report_run(path))
+        seconds = launch.remaining_seconds(loaded, path, retry_failed)
+        launch.check_memory(loaded, workplace, force, quiet=launch.is_short(workplace, seconds))
+    with launch.workers(workplace, seconds) as client:
         outcome = launch.run_sweep(loaded, path, client, retry_failed=retry_failed)
     sys.exit(launch.report_run(path, outcome))
+
+
+@contextmanager
+def _ahead() -> Iterator[None]:
+    """Begin to start workers, which import on another core while this block reads the plan."""
+    from jobs import interrupts
+    from pipeline.execution import forkserver
+
+    with interrupts.starting():
+        forkserver.start()
+        yield
 
 
 def plan_records(sweep: Sweep, path: StorePath, retry_failed: bool = False) -> list[Record]:

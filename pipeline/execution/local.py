@@ -9,11 +9,10 @@ import tempfile
 import weakref
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.execution import unguarded
+from pipeline.execution import forkserver, unguarded
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -29,8 +28,6 @@ DASK = {
 The second worker that dies with a task fails the task. Dask's profiler keeps an hour of samples: a
 worker would grow by 2 MB a minute.
 """
-
-INTERRUPTS = {signal.SIGINT, signal.SIGTERM}
 
 POLL_SECONDS = 0.1
 
@@ -86,7 +83,7 @@ def local_client(workers: int | None = None, *, dashboard: bool = True) -> Clien
 
     def start() -> Client:
         own = {"temporary-directory": scratch}
-        settings = DASK | own | without_dashboard(dashboard)
+        settings = DASK | own | without_dashboard(dashboard) | _forked()
         with unguarded.noticed(Path(scratch)), dask.config.set(settings):
             client = Client(
                 n_workers=workers or CPU_COUNT,
@@ -99,6 +96,7 @@ def local_client(workers: int | None = None, *, dashboard: bool = True) -> Clien
                 protocol="tls://",
                 security=True,  # a certificate for this run only, kept in memory
                 preload=["pipeline.execution.worker"],
+                env=dict(os.environ),  # that of a server may be older
             )
         weakref.finalize(client, removal)
         return client
@@ -114,6 +112,17 @@ def local_client(workers: int | None = None, *, dashboard: bool = True) -> Clien
             raise
 
 
+def _forked() -> dict[str, Any]:
+    """Return settings of workers that are forked from this process's server, if it has one."""
+    if not forkserver.is_running():
+        return {}
+    from distributed import utils
+
+    # Dask would import pandas and more here, to list them for a server that has started already.
+    utils._forkserver_preload_set = True
+    return {"distributed.worker.multiprocessing-method": "forkserver"}
+
+
 def _deaf(elsewhere: ThreadPoolExecutor, start: Callable[[], Client]) -> Future[Client]:
     """Call a function in a new thread that blocks interrupts, as all its threads and processes do.
 
@@ -121,24 +130,9 @@ def _deaf(elsewhere: ThreadPoolExecutor, start: Callable[[], Client]) -> Future[
     react, in its main thread: a worker or a cluster that is interrupted while it starts would print
     tracebacks, or wait for itself.
     """
-    _start_tracker()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, INTERRUPTS)
+    forkserver.start_tracker()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, forkserver.INTERRUPTS)
     try:
         return elsewhere.submit(start)  # its thread starts here
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _start_tracker() -> None:
-    """Start the process that removes the semaphores of a driver that was killed, and keep it quiet.
-
-    Python would start it later, and then unblock interrupts in the thread that does so.
-    """
-    variable, before = "PYTHONWARNINGS", os.environ.get("PYTHONWARNINGS")
-    os.environ[variable] = "ignore"
-    try:
-        resource_tracker.ensure_running()
-    finally:
-        del os.environ[variable]
-        if before is not None:
-            os.environ[variable] = before
