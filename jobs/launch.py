@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jobs import interrupts
+from jobs.ahead import Begun, wants_dashboard
 from jobs.output.records import exit_status, print_damaged, print_failures
 from jobs.output.terminal import bar_stream
 from pipeline import store as stores
@@ -54,10 +55,6 @@ __all__ = [
 
 START_SECONDS = 1.0
 """Time in which two workers start on a quiet machine, from the command to their first trial."""
-
-SHORT_RUN_SECONDS = 10.0
-"""A run on this machine that is shorter has no dashboard unless it is asked for: it takes half a second
-to import, and nobody opens it in time."""
 
 
 def loaded_sweep(sweep: str) -> tuple[Sweep, StorePath]:
@@ -111,11 +108,9 @@ def require_memory(
     cells
         The cells that run, with the widths that run in them; all of the sweep if None.
     """
-    from distributed.system import MEMORY_LIMIT
-
     _, scheduler = _workers_of(workplace)
     if not scheduler and not force and (cells is None or cells):
-        memory.check_memory(sweep, MEMORY_LIMIT, "this machine", cells)
+        memory.check_memory(sweep, memory.machine_memory(), "this machine", cells)
 
 
 def check_memory(
@@ -135,16 +130,15 @@ def check_memory(
         return
     from dask.system import CPU_COUNT
     from dask.utils import format_bytes
-    from distributed.system import MEMORY_LIMIT
 
     workers, scheduler = _workers_of(workplace)
-    needed, count = memory.worker_memory(sweep), workers or CPU_COUNT
+    limit, needed, count = memory.machine_memory(), memory.worker_memory(sweep), workers or CPU_COUNT
     together = f"{format_bytes(int(needed))} for a worker"
-    if not scheduler and count * needed > MEMORY_LIMIT:
-        fitting = max(1, int(MEMORY_LIMIT // needed))
+    if not scheduler and count * needed > limit:
+        fitting = max(1, int(limit // needed))
         together += (
             f"; {count} workers may need more together than this machine has "
-            f"({format_bytes(MEMORY_LIMIT)}): --workers {fitting} is safer"
+            f"({format_bytes(limit)}): --workers {fitting} is safer"
         )
     trial = format_bytes(int(memory.trial_memory(sweep)))
     click.echo(f"memory: at most about {trial} for a trial, {together}", err=True)
@@ -193,7 +187,9 @@ def remaining_seconds(sweep: Sweep, path: StorePath, retry_failed: bool = False)
 
 
 @contextmanager
-def workers(workplace: Mapping[str, Any], seconds: float) -> Iterator[Client | None]:
+def workers(
+    workplace: Mapping[str, Any], seconds: float, begun: Begun | None = None
+) -> Iterator[Client | None]:
     """Yield a client of the workers that a workplace names; None where this process is enough.
 
     Parameters
@@ -202,6 +198,8 @@ def workers(workplace: Mapping[str, Any], seconds: float) -> Iterator[Client | N
         Keywords of `cluster`.
     seconds
         Estimated time of the trials on one core.
+    begun
+        Workers that are starting already.
     """
     if is_short(workplace, seconds):
         click.echo(
@@ -211,10 +209,8 @@ def workers(workplace: Mapping[str, Any], seconds: float) -> Iterator[Client | N
         )
         yield None
         return
-    wanted = workplace["dashboard"]
-    if wanted is None:
-        wanted = not workplace["workers"] or seconds / workplace["workers"] >= SHORT_RUN_SECONDS
-    with cluster(**{**workplace, "dashboard": wanted}) as client:
+    wanted = wants_dashboard(workplace, seconds)
+    with cluster(**{**workplace, "dashboard": wanted}, begun=begun) as client:
         yield client
 
 
@@ -251,6 +247,7 @@ def cluster(
     scheduler: str | None = None,
     profile: str | None = None,
     dashboard: bool | None = True,
+    begun: Begun | None = None,
 ) -> Iterator[Client]:
     """Connect to a running scheduler, or start local workers, and print the dashboard's address.
 
@@ -265,7 +262,7 @@ def cluster(
         workers, scheduler, security = _from_profile(profile)
     with interrupts.starting():
         has_dashboard = dashboard is not False
-        client = _connect(scheduler, security) if scheduler else _start(workers, has_dashboard)
+        client = _connect(scheduler, security) if scheduler else _start(workers, has_dashboard, begun)
         try:
             line = _introduction(client, scheduler, has_dashboard)
             interrupts.started()
@@ -287,7 +284,7 @@ def _silence_dask() -> None:
     warnings.filterwarnings("ignore", category=UserWarning, module="contextlib")  # slow folders
 
 
-def _start(workers: int | None, dashboard: bool) -> Client:
+def _start(workers: int | None, dashboard: bool, begun: Begun | None) -> Client:
     """Start workers on this machine; with more than one for each core, say why that takes long."""
     from dask.system import CPU_COUNT
 
@@ -297,6 +294,8 @@ def _start(workers: int | None, dashboard: bool) -> Client:
             f"each) and compute no faster than --workers {CPU_COUNT}",
             err=True,
         )
+    if begun is not None:
+        return begun.client()
     forkserver.start()
     return local_client(workers, dashboard=dashboard)
 

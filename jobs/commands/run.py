@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from jobs.ahead import workers_ahead
 from jobs.options import STORE, SWEEP, force_option, worker_options
 from jobs.output.records import Record, print_records
 
@@ -39,34 +39,35 @@ def run(
     SWEEP may also be a store, for example one that was extended or repaired: its own sweep is resumed.
     Trials that take less than a second together run in this process, unless workers are named.
     """
-    with _ahead() if workplace["workers"] and not dry_run else nullcontext():
-        from jobs import launch
+    if dry_run:
+        _show_plan(sweep, store, workplace, retry_failed, force)
+        return
+    with workers_ahead(sweep, store, workplace) as begun:
+        from jobs import interrupts, launch
 
-        loaded, default = launch.loaded_sweep(sweep)
-        path = store or default
-        launch.check_workplace(workplace)
-        if dry_run:
-            print_records(plan_records(loaded, path, retry_failed), None)
-            launch.check_memory(loaded, workplace, force)
-            return
-        if launch.is_complete(loaded, path, retry_failed):
-            sys.exit(launch.report_run(path))
-        seconds = launch.remaining_seconds(loaded, path, retry_failed)
-        launch.check_memory(loaded, workplace, force, quiet=launch.is_short(workplace, seconds))
-    with launch.workers(workplace, seconds) as client:
-        outcome = launch.run_sweep(loaded, path, client, retry_failed=retry_failed)
+        with interrupts.starting() if begun else nullcontext():
+            loaded, default = launch.loaded_sweep(sweep)
+            path = store or default
+            launch.check_workplace(workplace)
+            if launch.is_complete(loaded, path, retry_failed):
+                sys.exit(launch.report_run(path))
+            seconds = launch.remaining_seconds(loaded, path, retry_failed)
+            launch.check_memory(loaded, workplace, force, quiet=launch.is_short(workplace, seconds))
+        with launch.workers(workplace, seconds, begun) as client:
+            outcome = launch.run_sweep(loaded, path, client, retry_failed=retry_failed)
     sys.exit(launch.report_run(path, outcome))
 
 
-@contextmanager
-def _ahead() -> Iterator[None]:
-    """Begin to start workers, which import on another core while this block reads the plan."""
-    from jobs import interrupts
-    from pipeline.execution import forkserver
+def _show_plan(
+    sweep: str, store: StorePath | None, workplace: dict[str, Any], retry_failed: bool, force: bool
+) -> None:
+    """Print the plan of a run, and the memory that it needs."""
+    from jobs import launch
 
-    with interrupts.starting():
-        forkserver.start()
-        yield
+    loaded, default = launch.loaded_sweep(sweep)
+    launch.check_workplace(workplace)
+    print_records(plan_records(loaded, store or default, retry_failed), None)
+    launch.check_memory(loaded, workplace, force)
 
 
 def plan_records(sweep: Sweep, path: StorePath, retry_failed: bool = False) -> list[Record]:

@@ -19,13 +19,11 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from threadpoolctl import threadpool_limits
-
 from pipeline.blocks import Tile, tasks
 from pipeline.errors import LeaseLost, StoreFull, WorkersLost
 from pipeline.execution.fill import Outcome, fill
 from pipeline.execution.progress import reporting
-from pipeline.execution.worker import keep_freed_memory, settle
+from pipeline.execution.worker import keep_freed_memory, one_thread, settle
 from pipeline.store import Store, lease, open_or_create
 from pipeline.store.location import Location, normal
 from pipeline.sweep import Sweep
@@ -196,7 +194,7 @@ def _here(
 ) -> Generator[Outcome, None, None]:
     """Compute tiles one by one in this process."""
     keep_freed_memory()
-    with threadpool_limits(limits=1):
+    with one_thread():
         for tiles in work:
             for tile in tiles:
                 if ending():
