@@ -62,7 +62,7 @@ def workers_ahead(
         yield None
         return
     with interrupts.starting():
-        forkserver.start()  # imports on another core from here on
+        forkserver.start(number)  # imports on another core from here on
         begun = _begin(sweep, store, workplace)
     try:
         yield begun

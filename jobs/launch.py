@@ -296,7 +296,7 @@ def _start(workers: int | None, dashboard: bool, begun: Begun | None) -> Client:
         )
     if begun is not None:
         return begun.client()
-    forkserver.start()
+    forkserver.start(workers or CPU_COUNT)
     return local_client(workers, dashboard=dashboard)
 
 

@@ -13,6 +13,7 @@ no other user can enter; Python 3.11.0 left it open to all users of the machine,
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import sys
 from collections.abc import Iterator, Mapping
@@ -28,7 +29,12 @@ IMPORTED = (
     "distributed.worker",
     "pipeline.execution.worker",
     "pipeline.execution.driver",
+    "scipy.linalg",
     "pipeline.experiments.features",
+    "pipeline.numerics.random_features",
+    "pipeline.theory.kernels",
+    "pipeline.theory.marchenko_pastur",
+    "pipeline.theory.edge_condition",
 )
 """What a worker needs before its first task: Dask, the store, and what most experiments share."""
 
@@ -41,16 +47,21 @@ SETTINGS = {
 
 SAFE_SOCKETS = (3, 11, 1)
 
+FILES, FILES_PER_WORKER = 64, 16
+"""Open files of the driver, and those that each worker adds to it: more than were counted."""
+
 _started = False
 
 
-def start() -> None:
+def start(workers: int) -> None:
     """Start the server, unless it runs; return at once, while it imports.
 
-    It ignores interrupts, and so do its children until they have handlers of their own.
+    It ignores interrupts, and so do its children until they have handlers of their own. Where the
+    process may not open enough files for the workers there is no server: it would end in tracebacks.
     """
     global _started
-    if _started or sys.version_info < SAFE_SOCKETS:
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if _started or sys.version_info < SAFE_SOCKETS or 0 <= files < FILES + FILES_PER_WORKER * workers:
         return
     start_tracker()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, INTERRUPTS)
