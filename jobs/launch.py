@@ -22,8 +22,8 @@ from jobs.ahead import Begun, wants_dashboard
 from jobs.output.records import exit_status, print_damaged, print_failures
 from jobs.output.terminal import bar_stream
 from pipeline import store as stores
-from pipeline.errors import InputError, WorkersLost
 from pipeline.blocks import estimated_seconds
+from pipeline.errors import InputError, WorkersLost
 from pipeline.execution import forkserver, memory
 from pipeline.execution.driver import run
 from pipeline.execution.fill import Outcome
@@ -383,9 +383,7 @@ def run_sweep(
         raise
 
 
-def _run_with_bar(
-    sweep: Sweep, path: StorePath, client: Client | None, retry_failed: bool
-) -> Outcome:
+def _run_with_bar(sweep: Sweep, path: StorePath, client: Client | None, retry_failed: bool) -> Outcome:
     from tqdm import tqdm
 
     interrupts.check()

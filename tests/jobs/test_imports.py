@@ -20,6 +20,8 @@ sys.stdout.flush()
 print(*sorted({name.split(".")[0] for name in sys.modules}), file=sys.stderr)
 """
 
+HELP = [["--help"], ["run", "--help"], ["status", "--help"], ["fit", "--help"]]
+
 HEAVY = {
     *("bokeh", "cryptography", "dask", "distributed", "jinja2", "matplotlib", "numba", "numpy"),
     *("pandas", "pyarrow", "scipy", "statsmodels", "xarray", "zarr"),
@@ -34,7 +36,7 @@ def loaded(*line: object) -> set[str]:
     return HEAVY & set(ended.stderr.splitlines()[-1].split())
 
 
-@pytest.mark.parametrize("line", [["--help"], ["run", "--help"], ["status", "--help"], ["fit", "--help"]])
+@pytest.mark.parametrize("line", HELP)
 def test_help_imports_no_library(line) -> None:
     assert loaded(*line) == set()
 
