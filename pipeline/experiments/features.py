@@ -7,6 +7,7 @@ every width, then visits the widths in increasing order.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +21,9 @@ from pipeline.experiments.base import (
     blank,
     visit_widths,
 )
-from pipeline.numerics.random_features import RandomFeatures
-from pipeline.theory import kernels, marchenko_pastur
+
+if TYPE_CHECKING:
+    from pipeline.numerics.random_features import RandomFeatures
 
 __all__ = ["SHARED_VARIABLES", "kernel_memory", "kernel_seconds", "run_widths"]
 
@@ -64,6 +66,8 @@ def run_widths(
     -------
     SeedResult
     """
+    from pipeline.numerics.random_features import RandomFeatures  # numba: only where trials run
+
     result = blank(trial, variables)
     X = trial.inputs()
     edges, scales = _set_kernel(trial, result, X)
@@ -81,6 +85,8 @@ def run_widths(
 
 def _set_kernel(trial: SeedTrial, result: SeedResult, X: Array) -> tuple[Array, Array]:
     """Store alpha, the kernel's eigenvalues and the edge at every width; return edges and scales."""
+    from pipeline.theory import kernels, marchenko_pastur
+
     activation, resolved = trial.cell.activation, trial.has_exact_zeros
     K = kernels.kernel_matrix(X, activation)
     if not np.isfinite(K).all():

@@ -113,7 +113,7 @@ def sample(path: StorePath, number: int, seed: int | None = None) -> Comparison:
     StoreError
         There is no store at this path, or it lacks its sweep.
     """
-    from threadpoolctl import threadpool_limits
+    from pipeline.execution.worker import one_thread
 
     store = stores.Store(path)
     exact = one_platform([stores.provenance_of(path), provenance()])
@@ -121,7 +121,7 @@ def sample(path: StorePath, number: int, seed: int | None = None) -> Comparison:
     cells = {cell.index: cell for cell in store.sweep.cells()}
     found: list[Difference] = []
     chaotic: list[Difference] = []
-    with threadpool_limits(limits=1):  # as in a run
+    with one_thread():  # as in a run
         for trial in trials:
             wrong, within = _differences(store, cells[trial.cell], trial, exact)
             found += wrong

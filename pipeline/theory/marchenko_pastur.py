@@ -30,7 +30,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import brentq
 
 from pipeline.theory.spectral_curve import Curve, passed
 
@@ -307,6 +306,8 @@ def _critical_width(gaps: _Gaps, level: float, shift: float) -> float:
     def surplus(log_t: float) -> float:
         edge, scale = _edge_terms(gaps, np.asarray(np.exp(log_t)))
         return float(edge + shift * scale) / (width(log_t) * gaps.least) - level
+
+    from scipy.optimize import brentq  # 0.1 s, which no trial of a sweep needs
 
     low, high = -1.0, 1.0
     while surplus(low) < 0.0:
