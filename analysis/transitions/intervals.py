@@ -9,7 +9,7 @@ from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy import special
 
 from analysis.transitions.curves import LINKS, fit_curves, log_likelihood, profile
 
@@ -70,14 +70,16 @@ def percentiles(values: Floats, confidence: float, seeds: int) -> Interval:
 @lru_cache
 def _tail(confidence: float, seeds: int) -> float:
     """Return the share of resamples beyond each end that gives a normal mean Student's interval."""
-    reach = stats.t.ppf((1 + confidence) / 2, seeds - 1) * np.sqrt(seeds / (seeds - 1))
-    return float(stats.norm.sf(reach))
+    reach = special.stdtrit(seeds - 1, (1 + confidence) / 2) * np.sqrt(seeds / (seeds - 1))
+    return float(special.ndtr(-reach))
 
 
 @lru_cache
 def _rank(confidence: float, seeds: int) -> int:
     """Return the rank of the order statistic at the lower end of a median's interval; 0 for none."""
-    return int(stats.binom.ppf((1 - confidence) / 2, seeds, 0.5))
+    tail = (1 - confidence) / 2
+    rank = int(np.ceil(special.bdtrik(tail, seeds, 0.5)))
+    return rank - 1 if rank and special.bdtr(rank - 1, seeds, 0.5) >= tail else rank
 
 
 def robust_interval(
@@ -177,7 +179,9 @@ def _reach(influence: Floats, confidence: float) -> float:
     if square < 1e-18:
         return np.inf  # identical seeds show no spread
     equal = np.clip(3 * square**2 / (influence**4).sum(), 2, len(influence))
-    return float(stats.t.ppf((1 + confidence) / 2, equal - 1) * np.sqrt(square * equal / (equal - 1)))
+    return float(
+        special.stdtrit(equal - 1, (1 + confidence) / 2) * np.sqrt(square * equal / (equal - 1))
+    )
 
 
 def profile_interval(
@@ -203,7 +207,7 @@ def profile_interval(
     """
     a, b = np.array(curve)[:, None]
     best = log_likelihood(log_k, a, b, successes, trials, link)[0]
-    least = best - stats.chi2.ppf(confidence, 1) / 2
+    least = best - special.gammaincinv(0.5, confidence)
     middle = -curve[0] / curve[1]
     low, high = (
         _level_crossing(log_k, successes, trials, link, curve[1], least, (middle, end))
