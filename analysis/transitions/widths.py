@@ -84,7 +84,7 @@ __all__ = ["critical_widths", "success_counts"]
 
 Floats = npt.NDArray[np.float64]
 
-SPECTRA = 2**20
+SPECTRA = 2**15
 """The most eigenvalues of kernels that are read at a time, unless a single chunk has more."""
 
 INTERVALS = {
@@ -380,8 +380,9 @@ def _edge_widths(ds: xr.Dataset, ran: xr.DataArray, threshold: float) -> dict[st
     for place in places(first, most=max(1, SPECTRA // ds.sizes["index"])):
         at = {dim: place[dim] for dim in ran.dims}
         here = ran.isel(at)
-        spectra = ds.kernel_eigenvalues.isel(at).transpose(*ran.dims, "index").values
-        n = ds.n.broadcast_like(here).transpose(*ran.dims).values
+        piece = ds[["kernel_eigenvalues"]].isel(at)
+        spectra = piece.kernel_eigenvalues.transpose(*ran.dims, "index").values
+        n = piece.n.broadcast_like(here).transpose(*ran.dims).values
         for name, shift in shifts.items():
             part = found[name][tuple(at.values())]  # a view
             for cell in np.ndindex(*here.shape[:-1]):

@@ -30,7 +30,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import brentq, elementwise
 
 from pipeline.theory.spectral_curve import Curve, passed
 
@@ -333,6 +332,8 @@ def _critical_width(gaps: _Gaps, level: float, shift: float) -> float:
         edge, scale = _edge_terms(gaps, np.asarray(np.exp(log_t)))
         return float(edge + shift * scale) / (width(log_t) * gaps.least) - level
 
+    from scipy.optimize import brentq  # 0.1 s, which no trial of a sweep needs
+
     low, high = -1.0, 1.0
     while surplus(low) < 0.0:
         low -= 2.0
@@ -343,6 +344,8 @@ def _critical_width(gaps: _Gaps, level: float, shift: float) -> float:
 
 def _critical_widths(spectra: Floats, level: float, shift: float) -> Floats:
     """Return the roots of `_critical_width` for rows of ascending spectra."""
+    from scipy.optimize import elementwise
+
     least = spectra[:, :1]
     ratio, above = spectra / least, (spectra - least) / least
 
