@@ -172,7 +172,8 @@ def critical_widths(
         normal sample), and that of `k_crossing` from order statistics.
     resamples, entropy
         Number of resamples and seed of their random stream. Every cell uses the same stream, so its
-        interval does not depend on the other cells.
+        interval does not depend on the other cells. Of a cell with more than a thousand seeds, those
+        with equal outcomes are drawn together.
     tables
         Number of tables simulated for `fit_p`; 0 skips it and saves a third of the time.
 
