@@ -28,7 +28,7 @@ from analysis.expressions import evaluate, names_in, parse
 from analysis.success.conditions import surely, theorem2_threshold
 from analysis.walking import places
 from pipeline.errors import InputError, ParameterError
-from pipeline.trial_status import Status
+from pipeline.trial_status import Status, among
 
 __all__ = ["STEPS", "THRESHOLD", "Rule", "Success", "outcomes", "rule_for", "zero_alpha"]
 
@@ -310,7 +310,7 @@ def _enlarged(part: xr.DataArray, ds: xr.Dataset) -> xr.DataArray:
 
 
 def _outcomes(ds: xr.Dataset, rule: Rule) -> tuple[xr.DataArray, xr.DataArray]:
-    counted = ds.status.isin([Status.DONE, Status.DIVERGED])
+    counted = among(ds.status, [Status.DONE, Status.DIVERGED])
     if rule.against_alpha:
         counted = counted & (ds.alpha != 0)
     success, counted = xr.broadcast(rule.succeeds(ds) & (ds.status == Status.DONE), counted)
@@ -324,6 +324,6 @@ def _outcomes(ds: xr.Dataset, rule: Rule) -> tuple[xr.DataArray, xr.DataArray]:
 
 def zero_alpha(ds: xr.Dataset, succeeded: xr.DataArray) -> xr.DataArray:
     """Return the cells in which a trial that has run has an alpha of exactly 0."""
-    ran = ds.status.isin([Status.DONE, Status.DIVERGED])
+    ran = among(ds.status, [Status.DONE, Status.DIVERGED])
     zero = ((ds.alpha == 0) & ran).any(["width", "seed"])
     return zero.transpose(*succeeded.dims[:-2]).reset_coords(drop=True).compute()

@@ -37,20 +37,11 @@ _PART = 0.75  # the share of a seed's trials that the jackknife takes out
 
 
 @lru_cache(4)
-def draws(times: tuple[float, ...], resamples: int, entropy: int) -> Floats:
-    """Return how often rows of seeds are drawn, (1 + resamples, rows); row 0 is the data.
-
-    Parameters
-    ----------
-    times
-        The number of seeds of each row.
-    resamples, entropy
-        Number of resamples, and seed of their random stream.
-    """
-    rng, data = np.random.default_rng(entropy), np.array(times)
-    seeds = int(data.sum())
-    drawn = rng.multinomial(seeds, data / seeds, size=resamples)
-    counts = np.concatenate([data[None], drawn])
+def draws(seeds: int, resamples: int, entropy: int) -> Floats:
+    """Return the number of times each seed is drawn, (1 + resamples, seeds); row 0 is the data."""
+    rng = np.random.default_rng(entropy)
+    drawn = rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=resamples)
+    counts = np.concatenate([np.ones((1, seeds)), drawn])
     counts.setflags(write=False)  # the cells share it
     return counts
 

@@ -23,8 +23,8 @@ Bools = npt.NDArray[np.bool_]
 MANY = 1000
 """The most seeds with a row each."""
 
-AT_ONCE = 2**20
-"""The most numbers of rows that are drawn at a time, where rows are too many to keep all draws."""
+AT_ONCE = 2**18
+"""The most numbers of patterns that are drawn at a time."""
 
 
 class Table(NamedTuple):
@@ -57,8 +57,8 @@ class Table(NamedTuple):
 
     def resampled(self, resamples: int, entropy: int) -> tuple[Floats, Floats]:
         """Return successes and trials (1 + resamples, widths) of resampled seeds; row 0 is the data."""
-        if len(self.times) <= MANY:
-            drawn = draws(tuple(self.times.tolist()), resamples, entropy)
+        if len(self.times) == self.seeds <= MANY:
+            drawn = draws(self.seeds, resamples, entropy)
             return drawn @ self.won, drawn @ self.tried
         rng = np.random.default_rng(entropy)
         shares, seeds = self.times / self.seeds, self.seeds

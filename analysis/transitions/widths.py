@@ -78,7 +78,7 @@ from analysis.transitions.estimates import Estimate, Settings, estimate
 from analysis.transitions.order import ordered_locations
 from analysis.walking import MOST, places
 from pipeline.errors import ParameterError
-from pipeline.trial_status import Status
+from pipeline.trial_status import Status, among
 
 __all__ = ["critical_widths", "success_counts"]
 
@@ -354,7 +354,7 @@ def _with_summaries(
 ) -> xr.Dataset:
     """Add the counts, the median alpha and the predicted widths."""
     over = ["width", "seed"]
-    ran = ds.status.isin([Status.DONE, Status.DIVERGED]).any("width").compute()
+    ran = among(ds.status, [Status.DONE, Status.DIVERGED]).any("width").compute()
     out["seeds"] = counted.any("width").sum("seed")
     out["trials"] = counted.sum(over)
     status = ds.status.reset_coords(drop=True)

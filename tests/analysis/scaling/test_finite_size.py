@@ -122,7 +122,7 @@ def test_widths_that_few_seeds_tried_count_by_their_trials() -> None:
     tried = np.ones((30, 6))
     tried[3:, 2] = 0
     won = tried * (log_k > np.log(100) + 0.05 * rng.logistic(size=(30, 1)))
-    drawn = draws((1.0,) * 30, 400, 0)
+    drawn = draws(30, 400, 0)
     curve = finite_size._Curve(
         log_k, drawn @ won, drawn @ tried, np.full(401, np.log(100)), np.full(401, np.log(0.3)), 30
     )
