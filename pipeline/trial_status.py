@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Mapping
 from enum import IntEnum
+from functools import reduce
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,20 +50,17 @@ WITH_RESULTS = (Status.DONE, Status.FAILED, Status.DIVERGED)
 UNREQUESTED = tuple(status for status in Status if not status.is_requested)
 
 
+def among(statuses: Any, codes: Iterable[Status]) -> Any:
+    """Return which statuses are some of these: a NumPy or xarray mask.
+
+    One byte is needed for each trial, where `isin` needs eight.
+    """
+    return reduce(operator.or_, (statuses == code for code in codes))
+
+
 def requested_trials(counts: Mapping[str, int]) -> int:
     """Return how many trials a store is to hold, given its trials by status (as text)."""
     return sum(counts[status.word] for status in Status if status.is_requested)
-
-
-def among(status: NDArray[np.int8], wanted: Iterable[Status]) -> NDArray[np.bool_]:
-    """Return a mask of the trials that have one of some statuses.
-
-    It takes two bytes a trial; `np.isin` takes an index of eight for each.
-    """
-    found = np.zeros(status.shape, dtype=bool)
-    for one in wanted:
-        found |= status == one
-    return found
 
 
 def lookup(values: Mapping[Status, int]) -> NDArray[np.int8]:

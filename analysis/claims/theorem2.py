@@ -31,7 +31,6 @@ from analysis.claims.rows import (
     width_of,
 )
 from analysis.experiments.spectrum import Levels, levels_of
-from analysis.scaling import fit_laws
 from analysis.study import Study
 from pipeline.trial_status import Status
 
@@ -69,7 +68,7 @@ def theorem2(study: Study) -> Iterator[Claim]:
     ratios = [k / float(c.k50) for k, c in zip(proven, cells, strict=True)]
     yield sufficient(proven, cells).on(
         "Theorem 2: k >= n log n log k / alpha^2 is sufficient (constant 1)",
-        f"that width over k* = {spread(ratios)}; best law by AICc: {_best_law(widths)}",
+        f"that width over k* = {spread(ratios)}; best law by AICc: {_best_law(study)}",
         criterion=SUFFICES,
         figure="ratios",
         readings=(Reading(Quantity.THEOREM2, tuple(ratios)),) if ratios else (),
@@ -111,9 +110,9 @@ def _beside_the_edge(cell: xr.Dataset) -> Verdict:
     return Verdict(Mark.FINDING, detail, times)
 
 
-def _best_law(widths: xr.Dataset) -> str:
+def _best_law(study: Study) -> str:
     try:
-        best = fit_laws(widths).iloc[0]
+        best = study.laws.iloc[0]
     except ValueError:
         return "(too few widths)"
     return f"{best['law']} ({best['points']} points: {best['points_at']})"

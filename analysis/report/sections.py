@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-import warnings
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from analysis.report.diagram import Diagram, diagram_of
 from analysis.report.download import Download, csv_of, download_of
 from analysis.report.drawing import inline, svg_of, width_of
 from analysis.report.numbers import number
-from analysis.scaling import distinguishable, fit_laws, rule_of_words
+from analysis.scaling import distinguishable, rule_of_words
 from analysis.scaling.laws import exponents_of, group_columns
 from analysis.study import Study
 from analysis.success.rules import rule_for
@@ -137,7 +136,7 @@ def section_of(
         question=_question(attrs, sweep),
         counts=_counts(study),
         messages=_messages(study),
-        claims=claims_of(study if study.success.is_default else Study(ds)),
+        claims=claims_of(study.default),
         diagram=diagram,
         counted=_counts_of(diagram, str(attrs.get("name", ""))) if diagram else None,
         laws=laws,
@@ -187,9 +186,7 @@ def _messages(study: Study, most: int = 5) -> list[tuple[str, int]]:
 def _laws(study: Study) -> tuple[list[dict[str, str]], list[str]]:
     """Return the table of laws, and a text per group on which laws fit; or on why none is."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # groups with too few widths
-            laws = fit_laws(study.widths)
+        laws = study.laws
     except ValueError as error:
         return [], [f"No law is fitted: {error}."]
     groups = group_columns(laws)

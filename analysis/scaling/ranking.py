@@ -20,11 +20,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import xarray as xr
-from scipy import stats
+from scipy import special
 
 from analysis.axes import SIZES
 from analysis.cells import LOCATED
-from analysis.scaling.fitting import Fit, Model, fit_model
+from analysis.scaling.fitting import Fit, Model, fit_model, parameters_of
 from analysis.scaling.laws import (
     LAWS,
     VARIABLES,
@@ -162,7 +162,7 @@ def _errors(table: pd.DataFrame, confidence: float) -> Floats:
 
 
 def _normal_reach(confidence: float) -> float:
-    return float(stats.norm.ppf((1 + confidence) / 2))
+    return float(special.ndtri((1 + confidence) / 2))
 
 
 def _split(table: pd.DataFrame, groups: list[Any]) -> list[tuple[tuple[Any, ...], pd.DataFrame]]:
@@ -323,7 +323,7 @@ def _left_out_error(model: Model, table: pd.DataFrame, by: str, values: list[Any
         # A free exponent that the remaining points do not determine predicts nothing.
         if len(rest) < len(model.names) or not _determined(model, rest):
             return np.nan
-        theta = fit_model(model, rest).theta
+        theta = parameters_of(model, rest)
         misses.append(held["y"].to_numpy(float) - model.predict(theta, held)[0])
     return float(np.sqrt(np.mean(np.concatenate(misses) ** 2)))
 

@@ -112,7 +112,7 @@ def fit(
         if form is not None:
             raise click.UsageError(f"-o {output} already gives the format; remove --{form}.")
         check_output("fit -o", output, overwrite)
-    tree = open_stores(stores)
+    tree = open_stores(stores, dask=False)
     locations = dict(zip(tree.children, stores, strict=True))
     answers = {
         name: _fitted(path, tree[name].to_dataset(), success, link, interval)
