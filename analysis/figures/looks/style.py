@@ -241,4 +241,4 @@ def save(figure: Figure, path: Path) -> None:
     The layout is solved on the first call only, which halves the time of the next format.
     """
     figure.savefig(path, metadata=MADE_BY | ({"Date": None} if path.suffix == ".svg" else {}))
-    figure.set_layout_engine("none")
+    figure.keep_layout()
