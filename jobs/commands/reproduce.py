@@ -47,8 +47,8 @@ PAPER = (
 )
 """The sweeps in the order in which they run.
 
-The first takes a second and compiles nothing slow, so that a figure comes soon. The last has few figures: nothing else is left to
-compute while they are drawn.
+The first takes a second and compiles nothing slow, so that a figure comes soon. The last has few
+figures: nothing else is left to compute while they are drawn.
 """
 
 FULL_FACTOR = 5

@@ -69,9 +69,7 @@ def test_the_figures_lie_beside_the_store_and_nothing_else_does(client, stores, 
     assert all(file.stat().st_size > 1000 for file in written)
 
 
-def test_a_figure_that_cannot_be_written_is_a_problem_and_the_others_are_there(
-    stores, tmp_path
-) -> None:
+def test_a_figure_that_cannot_be_written_is_a_problem_of_its_own(stores, tmp_path) -> None:
     (tmp_path / "mine-phase.svg").mkdir()
     shown = show_store(stores["mine"], tmp_path, "s1")
     assert len(shown.problems) == 1
