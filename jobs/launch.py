@@ -363,11 +363,12 @@ def run_sweep(
     *,
     retry_failed: bool = False,
     keeps: bool = True,
+    meanwhile: Callable[[], object] = lambda: None,
 ) -> Outcome:
     """Run a sweep into its store with a bar of trials, trials/s and time left.
 
-    Without a client, it runs in this process.
-    A store that the command does not keep is not mentioned.
+    Without a client, it runs in this process. A store that the command does not keep is not mentioned.
+    `meanwhile` is called once a second and after every task; it must return soon.
     """
     left = (
         f"{path} keeps the finished trials; the same command resumes"
@@ -375,7 +376,7 @@ def run_sweep(
         else "nothing is kept without --store; the same command starts again"
     )
     try:
-        return _run_with_bar(sweep, path, client, retry_failed)
+        return _run_with_bar(sweep, path, client, retry_failed, meanwhile)
     except WorkersLost as error:
         raise WorkersLost(f"lost the workers ({error}); {left}") from None
     except KeyboardInterrupt:
@@ -383,8 +384,18 @@ def run_sweep(
         raise
 
 
-def _run_with_bar(sweep: Sweep, path: StorePath, client: Client | None, retry_failed: bool) -> Outcome:
+def _run_with_bar(
+    sweep: Sweep,
+    path: StorePath,
+    client: Client | None,
+    retry_failed: bool,
+    meanwhile: Callable[[], object],
+) -> Outcome:
     from tqdm import tqdm
+
+    def draining() -> bool:
+        meanwhile()
+        return interrupts.check()
 
     interrupts.check()
     stores.open_or_create(path, sweep)
@@ -406,7 +417,7 @@ def _run_with_bar(sweep: Sweep, path: StorePath, client: Client | None, retry_fa
             client,
             retry_failed=retry_failed,
             progress=lambda done, total: bar.update(done.trials) and None,
-            draining=interrupts.check,
+            draining=draining,
         )
 
 
