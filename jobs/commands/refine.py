@@ -135,7 +135,7 @@ def refine(
         click.echo(f"{store}: holds {there} trials already: --trials {trials} allows no more", err=True)
     launch.check_workplace(workplace)
     if pending:
-        launch.check_memory(sweep, workplace, force)
+        launch.check_memory(sweep, workplace, force, cells=stores.Store(store).pending_cells())
     require = partial(launch.require_memory, workplace=workplace, force=force)
     require(sweep, cells=requested_cells(first.requests, sweep))
     if dry_run:

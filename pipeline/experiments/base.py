@@ -260,5 +260,9 @@ def set_exact_zeros(trial: SeedTrial, result: SeedResult, variables: Iterable[Va
 
 
 def describe(error: Exception) -> str:
-    """Return the line that is stored as the message of a failure."""
-    return f"{type(error).__name__}: {error}".splitlines()[0][:500]
+    """Return the line that is stored as the message of a failure.
+
+    It always begins with the class: the text of a KeyError is a bare name, and that of others is empty.
+    """
+    name, lines = type(error).__name__, str(error).strip().splitlines()
+    return f"{name}: {lines[0]}"[:500] if lines else name

@@ -195,7 +195,7 @@ def test_alpha_that_31_digits_cannot_show_is_lost_and_not_zero(angle: float) -> 
 
 
 def test_alpha_of_more_rows_than_are_computed_precisely_is_lost_and_not_zero(monkeypatch) -> None:
-    X = pairs(30, 5, 1e-4)
+    X = pairs(30, 5, 1e-6)
     true = alpha(X, "softplus")
     monkeypatch.setattr(precise, "LARGEST", 29)
     assert alpha(X, "softplus") == 0
