@@ -143,7 +143,7 @@ def _points(widths: xr.Dataset) -> pd.DataFrame:
     table = widths[[*needed[:4], *more]].to_dataframe().reset_index()
     alpha = table["alpha"] if "alpha" in more else np.nan
     if "alpha_error" in more:
-        alpha = np.where(alpha > table["alpha_error"], alpha, 0.0)
+        alpha = table["alpha"].where(table["alpha"] > table["alpha_error"], 0.0)
     table = table.assign(alpha=alpha)
     table = table[table["outcome"].isin(LOCATED)]
     table = table.assign(y=np.log(table["k50"]))
