@@ -162,7 +162,7 @@ def _with_alpha(table: pd.DataFrame) -> pd.DataFrame:
     if without.all():
         told = f"the laws with alpha are left out: alpha is 0 or lost to rounding at all {len(table)}"
         warnings.warn(f"{told} critical widths", stacklevel=3)
-        return table
+        return table.assign(alpha=np.nan)
     told = f"{without.sum()} of {len(table)} critical widths are left out of the laws"
     warnings.warn(f"{told}: their alpha is 0 or lost to rounding", stacklevel=3)
     return table[~without]
