@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from distributed import Client, Security
 
 __all__ = [
+    "cells_to_run",
     "check_memory",
     "check_workplace",
     "cluster",
@@ -114,25 +115,30 @@ def require_memory(
 
 
 def check_memory(
-    sweep: Sweep, workplace: Mapping[str, Any], force: bool = False, quiet: bool = False
+    sweep: Sweep,
+    workplace: Mapping[str, Any],
+    force: bool = False,
+    quiet: bool = False,
+    cells: Sequence[Cell] | None = None,
 ) -> None:
     """Print the memory that workers on this machine need, and refuse them if it has too little.
 
     Parameters
     ----------
-    workplace, force
+    workplace, force, cells
         As for `require_memory`.
     quiet
         Whether to print nothing: no worker will start.
     """
-    require_memory(sweep, workplace, force)
-    if quiet:
+    require_memory(sweep, workplace, force, cells)
+    if quiet or (cells is not None and not cells):
         return
     from dask.system import CPU_COUNT
     from dask.utils import format_bytes
 
     workers, scheduler = _workers_of(workplace)
-    limit, needed, count = memory.machine_memory(), memory.worker_memory(sweep), workers or CPU_COUNT
+    limit, count = memory.machine_memory(), workers or CPU_COUNT
+    needed = memory.worker_memory(sweep, cells)
     together = f"{format_bytes(int(needed))} for a worker"
     if not scheduler and count * needed > limit:
         fitting = max(1, int(limit // needed))
@@ -140,8 +146,18 @@ def check_memory(
             f"; {count} workers may need more together than this machine has "
             f"({format_bytes(limit)}): --workers {fitting} is safer"
         )
-    trial = format_bytes(int(memory.trial_memory(sweep)))
+    trial = format_bytes(int(memory.trial_memory(sweep, cells)))
     click.echo(f"memory: at most about {trial} for a trial, {together}", err=True)
+
+
+def cells_to_run(sweep: Sweep, path: StorePath, retry_failed: bool = False) -> list[Cell]:
+    """Return the cells that a run computes, each with the widths that run in it.
+
+    In a refined store that is much less than its axes span.
+    """
+    if not locate(path).exists():
+        return list(sweep.cells())
+    return stores.Store(path, stores.as_in_store(path, sweep)).pending_cells(retry_failed)
 
 
 def _workers_of(workplace: Mapping[str, Any]) -> tuple[int | None, str | None]:

@@ -162,7 +162,7 @@ def stress(study: Study) -> Iterator[Claim]:
         data = f"{kind}, n={cell.n.item()}" + (f", angle={angle:g}" if angle else "")
         alpha = float(cell.alpha)
         yield _structured(cell).on(
-            f"{EDGE}: structured data ({data})" + (f": alpha = {alpha:.2e}" if alpha == alpha else ""),
+            f"{EDGE}: structured data ({data})" + (f": {_told(cell)}" if alpha == alpha else ""),
             width_of(cell) if np.isnan(float(cell.k50)) else f"k* = {width_of(cell)}",
             f"{EDGE}: structured data ({kind}), width over that of the edge",
             criterion=OFF,
@@ -173,12 +173,23 @@ def stress(study: Study) -> Iterator[Claim]:
 
 def _structured(cell: xr.Dataset) -> Verdict:
     if str(cell.outcome.item()) == "degenerate":
-        detail = "alpha = 0: the theorem says nothing, and no width is predicted"
+        detail = f"{_told(cell)}: the theorem says nothing, and no width is predicted"
         return Verdict(Mark.FINDING, detail)
     verdict, edge = _beside_the_edge(cell), float(cell.k_edge_finite)
     if verdict.mark == Mark.OPEN and edge == edge:
         return replace(verdict, detail=f"the edge predicts {edge:.0f}")
     return verdict
+
+
+def _told(cell: xr.Dataset) -> str:
+    """Return alpha of a cell as text, or what is known of an alpha of 0."""
+    alpha = float(cell.alpha)
+    error = float(cell.alpha_error) if "alpha_error" in cell else np.nan
+    if alpha > 0:
+        return f"alpha = {alpha:.2e}"
+    if error > 0:
+        return f"alpha is lost to rounding (at most {error:.1e})"
+    return "alpha = 0" + (" exactly" if error == 0 else "")
 
 
 # --- the spectrum ---------------------------------------------------------------------------------

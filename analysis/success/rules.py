@@ -16,8 +16,9 @@ condition compares a missing value. A rule for everybody is a function and a lin
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from numbers import Real
 from typing import Any
 
@@ -25,7 +26,8 @@ import numpy as np
 import xarray as xr
 
 from analysis.expressions import evaluate, names_in, parse
-from analysis.success.conditions import surely, theorem2_threshold
+from analysis.expressions.evaluation import index_of
+from analysis.success.conditions import largest_value, surely, theorem2_threshold
 from analysis.walking import places
 from pipeline.errors import InputError, ParameterError
 from pipeline.trial_status import Status, among
@@ -113,6 +115,9 @@ class Rule:
     within_budget
         Success is that of descent within a budget of steps: it can only rise with the budget and with
         the tolerance.
+    limit, tolerance
+        For a condition that says just that: the number of steps, and the index of the tolerance if it
+        names one.
     more
         Further attributes of the answer.
     """
@@ -123,6 +128,8 @@ class Rule:
     threshold: float | None = None
     against_alpha: bool = False
     within_budget: bool = False
+    limit: float = np.inf
+    tolerance: int | None = None
     more: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -206,13 +213,18 @@ def _expressed(ds: xr.Dataset, text: str) -> Rule:
             f"{text!r} uses nothing that a trial measured, so it cannot locate a width; "
             f"use one of {', '.join(_measured(ds))}",
         )
-    return Rule(
+    rule = Rule(
         text,
         tuple(n for n in names if n in ds),
         lambda ds: surely(ds, tree),
         theorem2_threshold(tree),
         against_alpha="alpha" in names,
     )
+    if (form := largest_value(tree, STEPS)) is None:
+        return rule
+    compared, limit = form
+    at = index_of(ds, compared)[2] if isinstance(compared, ast.Subscript | ast.Call) else None
+    return replace(rule, within_budget=True, limit=limit, tolerance=at)
 
 
 def _measured(ds: xr.Dataset) -> list[str]:

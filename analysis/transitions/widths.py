@@ -27,7 +27,8 @@ A cell is fitted only if its data determine a curve; `outcome` names the case:
 - `censored`: the grid does not reach the transition. Nothing is extrapolated: `k50` is NaN, and the
   bracket shows the side on which it lies (0 to the narrowest width, or the widest to infinity).
 - `unordered`: success does not rise with width, so there is no transition to locate.
-- `degenerate`: a seed's alpha cannot be told from 0, and success measured against alpha is undefined.
+- `degenerate`: a seed's alpha is 0 or lost to rounding, and success measured against alpha is
+  undefined; `analysis.degenerate` tells which, and why.
 - `empty`: no trial is done yet.
 
 Trials are read by their status. A diverged trial is an outcome, a failure to train, even if it met a
@@ -121,6 +122,7 @@ _VARIABLES = {
     "pending": ("trials still to be run", "1"),
     "failed": ("trials that raised an error and are not counted", "1"),
     "alpha": ("median over seeds of the square root of the kernel's smallest eigenvalue", "1"),
+    "alpha_error": ("largest error of alpha of a seed; 0: exactly known to be 0", "1"),
     "k_edge": ("median over seeds of the width predicted by the spectral edge", "hidden units"),
     "k_edge_finite": ("k_edge with the finite-size shift of the edge", "hidden units"),
     "successes": ("successful trials", "1"),
@@ -192,8 +194,9 @@ def critical_widths(
         - `k_crossing` with `_low` and `_high`, for nested sweeps: the median over seeds of the first
           width of the grid from which a seed always succeeds, so up to one step above the transition.
           It is NaN if untried widths leave it open; its interval is valid even then.
-        - `seeds`, `trials`, `pending`, `failed`; `alpha` if the store has it; `k_edge` and
-          `k_edge_finite` if it has kernel eigenvalues and the rule is Theorem 2's conditioning.
+        - `seeds`, `trials`, `pending`, `failed`; `alpha` and `alpha_error` if the store has them;
+          `k_edge` and `k_edge_finite` if it has kernel eigenvalues and the rule is Theorem 2's
+          conditioning.
 
         The attribute `rule` is the rule of success as text. Select one tolerance with
         `.sel({"tolerance": 1e-2})`: in `.sel(tolerance=...)` xarray takes it for its own option.
@@ -285,7 +288,7 @@ def _loaded(ds: xr.Dataset, rule: Rule) -> xr.Dataset:
     all read, since their order needs the budgets at which counts change.
     """
     whole = ds.status.size <= MOST or rule.within_budget
-    names = dict.fromkeys(["status", "k", "alpha", *(rule.reads if whole else ())])
+    names = dict.fromkeys(["status", "k", "alpha", "alpha_error", *(rule.reads if whole else ())])
     part = ds[[name for name in names if name in ds]].compute()
     return ds.assign(part.data_vars).assign_coords(part.coords)
 
@@ -363,6 +366,9 @@ def _with_summaries(
     if "alpha" in ds:
         alpha = ds.alpha.compute().where(ran).median("seed")
         out["alpha"] = alpha.transpose(*ran.dims[:-1]).reset_coords(drop=True)
+    if "alpha_error" in ds:
+        error = ds.alpha_error.compute().where(ran).max("seed")
+        out["alpha_error"] = error.transpose(*ran.dims[:-1]).reset_coords(drop=True)
     if threshold is not None and "kernel_eigenvalues" in ds:
         edges = _edge_widths(ds, ran, threshold)
         out = out.assign({name: edge.transpose(*out.k50.dims) for name, edge in edges.items()})

@@ -52,7 +52,9 @@ def run(
             if launch.is_complete(loaded, path, retry_failed):
                 sys.exit(launch.report_run(path))
             seconds = launch.remaining_seconds(loaded, path, retry_failed)
-            launch.check_memory(loaded, workplace, force, quiet=launch.is_short(workplace, seconds))
+            cells = launch.cells_to_run(loaded, path, retry_failed)
+            quiet = launch.is_short(workplace, seconds)
+            launch.check_memory(loaded, workplace, force, quiet, cells)
         with launch.workers(workplace, seconds, begun) as client:
             outcome = launch.run_sweep(loaded, path, client, retry_failed=retry_failed)
     sys.exit(launch.report_run(path, outcome))
@@ -66,8 +68,10 @@ def _show_plan(
 
     loaded, default = launch.loaded_sweep(sweep)
     launch.check_workplace(workplace)
-    print_records(plan_records(loaded, store or default, retry_failed), None)
-    launch.check_memory(loaded, workplace, force)
+    path = store or default
+    print_records(plan_records(loaded, path, retry_failed), None)
+    cells = launch.cells_to_run(loaded, path, retry_failed)
+    launch.check_memory(loaded, workplace, force, cells=cells)
 
 
 def plan_records(sweep: Sweep, path: StorePath, retry_failed: bool = False) -> list[Record]:
@@ -83,6 +87,7 @@ def plan_records(sweep: Sweep, path: StorePath, retry_failed: bool = False) -> l
     check_target(path, sweep)
     sweep = as_in_store(path, sweep)
     resumed = locate(path).exists()
+    cells = Store(path, sweep).pending_cells(retry_failed) if resumed else list(sweep.cells())
     cut = list(
         Store(path, sweep).pending_tiles(retry_failed)
         if resumed
@@ -97,8 +102,8 @@ def plan_records(sweep: Sweep, path: StorePath, retry_failed: bool = False) -> l
         "blocks": sum(len(tile.blocks) for tile in cut),
         "tasks": sum(1 for _ in tasks(cut)),
         "longest block, s": round(max((tile.seconds for tile in cut), default=0.0), 2),
-        "memory of a trial, at most": format_bytes(int(trial_memory(sweep))),
-        "memory of a worker": format_bytes(int(worker_memory(sweep))),
+        "memory of a trial, at most": format_bytes(int(trial_memory(sweep, cells)) if cells else 0),
+        "memory of a worker": format_bytes(int(worker_memory(sweep, cells)) if cells else 0),
         "new files, at most": len(cut) * (len(variables(sweep)) + 3) + 40,
         "core-hours": round(sum(tile.seconds for tile in cut) / 3600, 4),
     }

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.experiments.base import (
+    FIRST_WITH_ALPHA_ERRORS,
     FLOAT,
     SeedResult,
     SeedTrial,
@@ -41,6 +42,12 @@ SHARED_VARIABLES = (
     Variable("sigma_max", ("width",), "largest singular value of Phi"),
     Variable("edge", ("width",), "predicted smallest eigenvalue of Phi^T Phi / k (left edge)"),
     Variable("alpha", (), "square root of the smallest eigenvalue of K (Assumption 4)"),
+    Variable(
+        "alpha_error",
+        (),
+        "bound on the error of alpha; 0: alpha is exactly 0, by the rows themselves",
+        since=FIRST_WITH_ALPHA_ERRORS,
+    ),
     Variable("kernel_eigenvalues", ("index",), "eigenvalues of the population kernel K, ascending"),
 )
 
@@ -86,6 +93,7 @@ def run_widths(
 def _set_kernel(trial: SeedTrial, result: SeedResult, X: Array) -> tuple[Array, Array]:
     """Store alpha, the kernel's eigenvalues and the edge at every width; return edges and scales."""
     from pipeline.theory import kernels, marchenko_pastur
+    from pipeline.theory.degenerate import alpha_error
 
     activation, resolved = trial.cell.activation, trial.has_exact_zeros
     K = kernels.kernel_matrix(X, activation)
@@ -93,7 +101,9 @@ def _set_kernel(trial: SeedTrial, result: SeedResult, X: Array) -> tuple[Array, 
         raise FloatingPointError("the kernel is not finite: the inputs overflow in phi")
     eigenvalues = kernels.kernel_eigenvalues(K)
     if resolved:
-        eigenvalues = kernels.resolved_eigenvalues(eigenvalues, X, activation)
+        found = kernels.resolved_eigenvalues(eigenvalues, X, activation)
+        result.values["alpha_error"][...] = alpha_error(found, X, activation)
+        eigenvalues = found.values
     edges, scales = marchenko_pastur.edge_and_scale(eigenvalues, np.array(trial.widths))
     result.values["alpha"][...] = kernels.alpha_from_eigenvalues(eigenvalues, resolved=resolved)
     result.values["kernel_eigenvalues"][..., : len(K)] = eigenvalues

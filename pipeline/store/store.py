@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ from pipeline.store.location import Location, StorePath, locate
 from pipeline.store.names import MESSAGE, STATUS
 from pipeline.store.reading import check_store, stored_sweep
 from pipeline.store.statuses import statuses_as_read
-from pipeline.sweep import Sweep
+from pipeline.sweep import Cell, Sweep
 from pipeline.trial_status import WITH_RESULTS, Status, among
 
 __all__ = ["Store"]
@@ -121,6 +122,15 @@ class Store:
         for tile in self.tiles():
             if _missing(statuses[tile_region(self.sweep, tile, self.sweep.dims)], retry_failed).any():
                 yield tile
+
+    def pending_cells(self, retry_failed: bool = False) -> list[Cell]:
+        """Return the cells with trials to be computed, each with the widths of these trials only."""
+        statuses, found = self.statuses(), []
+        for cell in self.sweep.cells():
+            rows = np.flatnonzero(_missing(statuses[cell.index], retry_failed).any(axis=1))
+            if rows.size:
+                found.append(replace(cell, widths=tuple(cell.widths[row] for row in rows)))
+        return found
 
     # ---- its blocks
 
