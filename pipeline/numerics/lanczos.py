@@ -17,7 +17,7 @@ from numba.extending import get_cython_function_address
 from numpy.typing import NDArray
 from scipy.linalg import lapack
 
-from pipeline.numerics.compiled import compiled, in_order
+from pipeline.numerics.compiled import compiled, entry, in_order
 
 __all__ = ["largest_eigenvalue", "smallest_eigenvalue"]
 
@@ -97,7 +97,7 @@ def _start(n: int) -> Array:
     return vector / np.linalg.norm(vector)
 
 
-@compiled
+@entry
 def _iterate(matrix, inverse, start):  # type: ignore[no-untyped-def]
     """Take steps until the largest Ritz value has converged; return it, or nan."""
     n = start.size
