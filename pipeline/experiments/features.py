@@ -20,8 +20,12 @@ from pipeline.experiments.base import (
     blank,
     visit_widths,
 )
+from pipeline.numerics.activations import ACTIVATIONS
+from pipeline.numerics.datasets import KINDS
 from pipeline.numerics.random_features import RandomFeatures
+from pipeline.sweep import Cell
 from pipeline.theory import kernels, marchenko_pastur
+from pipeline.theory.precise import LARGEST
 
 __all__ = ["SHARED_VARIABLES", "kernel_memory", "kernel_seconds", "run_widths"]
 
@@ -95,11 +99,26 @@ def _set_kernel(trial: SeedTrial, result: SeedResult, X: Array) -> tuple[Array, 
     return edges, scales
 
 
-def kernel_memory(n: int) -> float:
+def kernel_memory(cell: Cell) -> float:
     """Estimate the memory of the kernel K and of its eigenvalues, in bytes."""
-    return FLOAT * 5.0 * n**2
+    series = 0 if ACTIVATIONS[cell.activation].kernel else 4000
+    return FLOAT * cell.n * ((31.0 if _is_precise(cell) else 6.5) * cell.n + series)
 
 
-def kernel_seconds(n: int, widths: Sequence[int]) -> float:
+def kernel_seconds(cell: Cell) -> float:
     """Estimate the time of a seed's X, K, its eigenvalues and the edges."""
-    return 3e-4 + 2e-8 * n**2 + 6e-11 * n**3 + (1.2e-5 + 3e-8 * n) * len(widths)
+    n, closed_form = cell.n, ACTIVATIONS[cell.activation].kernel
+    seconds = 3e-4 + 2e-8 * n**2 + 6e-11 * n**3 + (1.2e-5 + 3e-8 * n) * len(cell.widths)
+    if not closed_form:
+        seconds += 2e-5 * n + 8e-8 * n**2
+    if _is_precise(cell):
+        seconds += 9e-7 * n**2 + 2e-9 * n**3 + (0 if closed_form else 4e-3 * n)
+    return seconds
+
+
+def _is_precise(cell: Cell) -> bool:
+    """Return True if K is probably so ill-conditioned that it is needed in double-double numbers.
+
+    Rows that are nearly parallel or lie regularly make it so.
+    """
+    return not KINDS[cell.dataset.kind].general and cell.n <= LARGEST

@@ -1,8 +1,8 @@
 """Whole grids through `widthlaw run`, start-up included, against the script one would write instead.
 
 `WIDTHLAW_BENCHMARK_SEEDS=100 python -m pytest -m benchmark -p no:xdist -s tests/benchmarks` has the
-full length; with few seeds most of the time is start-up. Bounds are on CPU time, which other load on the
-machine changes little. The README beside this file has a table of results.
+full length; with few seeds most of the time is start-up. The bound is on CPU time, which other load on
+the machine changes little. The README beside this file has a table of results.
 """
 
 from __future__ import annotations
@@ -79,11 +79,9 @@ def test_a_grid_is_several_times_faster_than_the_script(
     )
     theirs, their_cpu = timed([sys.executable, str(script), str(seeds), repr(widths), str(out)])
     stored = xr.open_zarr(path)
-    print(
-        f"\n{grid}, {seeds} seeds: widthlaw {ours:.1f} s ({our_cpu:.1f} s of CPU), script {theirs:.1f} s "
-        f"({their_cpu:.1f} s of CPU); {float(stored.seconds.sum()) / WORKERS:.1f} s of numerics on each of "
-        f"{WORKERS} workers"
-    )
+    print(f"\n{grid}, {seeds} seeds: seconds, and those of CPU in brackets")
+    print(f"widthlaw {ours:.1f} ({our_cpu:.1f}), script {theirs:.1f} ({their_cpu:.1f})")
+    print(f"of widthlaw's, numerics on {WORKERS} workers: {float(stored.seconds.sum()) / WORKERS:.1f}")
     print(f"script / widthlaw {theirs / ours:.1f}, of CPU {their_cpu / our_cpu:.1f}")
     np.testing.assert_allclose(stored.sigma_min.values[0], np.load(out), rtol=1e-8)
     if SEEDS >= FULL:
