@@ -7,12 +7,15 @@ parameter-free prediction of the left edge. Success is decided at analysis time.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from pipeline.experiments.base import Experiment, SeedResult, SeedTrial
 from pipeline.experiments.features import SHARED_VARIABLES, kernel_memory, kernel_seconds, run_widths
 from pipeline.numerics.datasets import KINDS
-from pipeline.numerics.random_features import RandomFeatures
 from pipeline.sweep import Cell, Descent
+
+if TYPE_CHECKING:
+    from pipeline.numerics.random_features import RandomFeatures
 
 __all__ = ["EXPERIMENT", "gram_seconds"]
 
