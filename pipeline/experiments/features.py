@@ -22,6 +22,8 @@ from pipeline.experiments.base import (
     blank,
     visit_widths,
 )
+from pipeline.numerics.datasets import KINDS
+from pipeline.sweep import Cell
 
 if TYPE_CHECKING:
     from pipeline.numerics.random_features import RandomFeatures
@@ -111,11 +113,33 @@ def _set_kernel(trial: SeedTrial, result: SeedResult, X: Array) -> tuple[Array, 
     return edges, scales
 
 
-def kernel_memory(n: int) -> float:
+def kernel_memory(cell: Cell) -> float:
     """Estimate the memory of the kernel K and of its eigenvalues, in bytes."""
-    return FLOAT * 5.0 * n**2
+    if KINDS[cell.dataset.kind].general:
+        return FLOAT * cell.n * (6.5 * cell.n + 4000)
+    return FLOAT * cell.n * (31.0 * cell.n + 4000)
 
 
-def kernel_seconds(n: int, widths: Sequence[int]) -> float:
-    """Estimate the time of a seed's X, K, its eigenvalues and the edges."""
-    return 3e-4 + 2e-8 * n**2 + 6e-11 * n**3 + (1.2e-5 + 3e-8 * n) * len(widths)
+def kernel_seconds(cell: Cell) -> float:
+    """Estimate the time of a seed's X, K, its eigenvalues and the edges.
+
+    Rows that are nearly parallel or lie regularly make K so ill-conditioned that it is probably
+    needed in double-double numbers.
+    """
+    n = cell.n
+    seconds = 3e-4 + 2e-8 * n**2 + 6e-11 * n**3 + (1.2e-5 + 3e-8 * n) * len(cell.widths)
+    if KINDS[cell.dataset.kind].general:
+        return seconds
+    return seconds + _precise_seconds(cell)
+
+
+def _precise_seconds(cell: Cell) -> float:
+    """Estimate the time of K in double-double numbers; 0 where n is too large for them."""
+    from pipeline.numerics.activations import ACTIVATIONS  # with the compiler: only where it is needed
+    from pipeline.theory.precise import LARGEST
+
+    n = cell.n
+    if n > LARGEST:
+        return 0.0
+    series = 0.0 if ACTIVATIONS[cell.activation].kernel else 4e-3 * n
+    return 9e-7 * n**2 + 2e-9 * n**3 + series

@@ -103,8 +103,8 @@ def _square_beyond(n: int, norm: float, bound: float) -> float:
 
 
 def _memory(cell: Cell, descent: Descent | None) -> float:
-    """Estimate the memory: the rows of Phi, joined and squared, and matrices of shape (n, n)."""
-    return FLOAT * cell.n * (3.0 * max(cell.widths) + 4.0 * cell.n)
+    """Estimate the memory: the rows of Phi, and their squares, and matrices of shape (n, n)."""
+    return FLOAT * cell.n * (2.0 * max(cell.widths) + 4.0 * cell.n)
 
 
 EXPERIMENT = Experiment(

@@ -45,12 +45,12 @@ def _spectrum(
 def _seconds(cell: Cell, descent: Descent | None) -> float:
     """Estimate the time: one SVD per width."""
     svd = sum(5e-4 + 2.2e-10 * k * cell.n * min(k, cell.n) for k in cell.widths)
-    return kernel_seconds(cell.n, cell.widths) + svd
+    return kernel_seconds(cell) + svd
 
 
 def _memory(cell: Cell, descent: Descent | None) -> float:
-    """Estimate the memory: the rows of Phi, joined, and copied by the SVD."""
-    return max(kernel_memory(cell.n), FLOAT * 3.3 * cell.n * max(cell.widths))
+    """Estimate the memory: the rows of Phi, and their copy for the SVD."""
+    return max(kernel_memory(cell), FLOAT * 2.3 * cell.n * max(cell.widths))
 
 
 EXPERIMENT = Experiment(VARIABLES, _run_seed, _seconds, _memory)
