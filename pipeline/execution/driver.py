@@ -26,6 +26,7 @@ from pipeline.errors import LeaseLost, StoreFull, WorkersLost
 from pipeline.execution.fill import Outcome, fill
 from pipeline.execution.progress import reporting
 from pipeline.execution.worker import keep_freed_memory, one_thread, settle
+from pipeline.experiments import require_code
 from pipeline.store import Store, lease, open_or_create
 from pipeline.store.location import Location, normal
 from pipeline.sweep import Sweep
@@ -95,6 +96,8 @@ def run(
     ------
     StoreError
         The path holds something else, or another run holds the store.
+    CodeError
+        The sweep is that of a store, which keeps no code, and the experiment is one's own.
     StoreFull
         Writing to the store failed; what is written stays valid.
     WorkersLost
@@ -116,6 +119,7 @@ def run(
     """
     if not isinstance(sweep, Sweep):
         sweep = load_sweep(sweep)
+    require_code(sweep, f"store {store}")
     opened = open_or_create(normal(store), sweep)
     location, sweep = opened.location, opened.sweep
     with ExitStack() as stack:

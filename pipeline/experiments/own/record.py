@@ -1,0 +1,193 @@
+"""An experiment of one's own as a sweep holds it: names, digest, declaration, cost, and its sources.
+
+The sources are missing in the sweep of a store, which keeps no code: such a sweep can be read, verified
+and merged. `with_code` gives it the code again, if that is the code that made the store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import CodeError
+from pipeline.experiments.own import installed
+from pipeline.experiments.own.declaration import Declaration, declaration_of
+from pipeline.experiments.own.modules import load_function
+from pipeline.experiments.own.sources import Source, digest_of, gather, is_file_entry, split_entry
+
+__all__ = ["Cost", "Own", "from_attributes", "from_code", "function_of"]
+
+STORED = ("entry", "digest", "cost")
+
+
+@dataclass(frozen=True)
+class Cost:
+    """The measured time of a trial: seconds * (n d k / size)^power, on one core.
+
+    Attributes
+    ----------
+    seconds
+        Time of the dearest trial that was measured.
+    size
+        Its n d k.
+    power
+        Growth of the time with n d k.
+    """
+
+    seconds: float
+    size: float
+    power: float
+
+    def at(self, size: float) -> float:
+        """Return the seconds of a trial of this n d k."""
+        return self.seconds * (max(size, 1.0) / self.size) ** self.power
+
+
+@dataclass(frozen=True)
+class Own:
+    """An experiment of one's own.
+
+    Attributes
+    ----------
+    entry
+        Its name in the sweep: ``mine.py:gap``, or a registered name.
+    digest
+        Of the sources that its results are said to come from; part of the sweep's identity.
+    declaration
+        The arrays that it returns.
+    cost
+        The measured cost; None until it is measured.
+    sources
+        Its file and the modules that it imports; () where the code is not at hand.
+    folder
+        Folder of the sources.
+    """
+
+    entry: str
+    digest: str
+    declaration: Declaration
+    cost: Cost | None = None
+    sources: tuple[Source, ...] = field(default=(), repr=False)
+    folder: str = field(default="", compare=False)
+
+    @property
+    def is_runnable(self) -> bool:
+        """True if its code is at hand."""
+        return bool(self.sources) or not is_file_entry(self.entry)
+
+    def attributes(self) -> dict[str, Any]:
+        """Return it as the attributes of a store keep it, without its code."""
+        cost = None
+        if self.cost is not None:
+            cost = {"seconds": self.cost.seconds, "size": self.cost.size, "power": self.cost.power}
+        own = {"entry": self.entry, "digest": self.digest, "cost": cost}
+        return own | self.declaration.as_json()
+
+    def with_code(self, file: Path) -> Own:
+        """Return it with the code of a file, which may be other code than that of the digest.
+
+        Raises
+        ------
+        CodeError
+            The file cannot be used, has no such function, or declares other arrays.
+        """
+        if not is_file_entry(self.entry):
+            raise CodeError(
+                f"{file}: the experiment {self.entry} is installed, not a file; remove --code"
+            )
+        _, function = split_entry(self.entry)
+        found = from_code(f"{file.name}:{function}", file.parent)
+        if found.declaration != self.declaration:
+            raise CodeError(
+                f"{file}: {function} declares other arrays than the store has; run it into a new store"
+            )
+        return replace(self, sources=found.sources, folder=found.folder)
+
+    @property
+    def code_digest(self) -> str:
+        """Digest of the code at hand, which differs from `digest` if it has changed since."""
+        if not is_file_entry(self.entry):
+            return installed.digest_of(self.entry)
+        return digest_of(self.sources)
+
+
+def from_code(entry: str, folder: Path) -> Own:
+    """Return the experiment that a sweep file names, by running its file.
+
+    Parameters
+    ----------
+    entry
+        ``mine.py:gap``, or the name of a registered experiment.
+    folder
+        The folder of the sweep file.
+
+    Raises
+    ------
+    CodeError
+        There is no such function, or it is not decorated.
+    """
+    if is_file_entry(entry):
+        file, _ = split_entry(entry)
+        sources = gather(folder, file)
+        own = Own(
+            entry,
+            digest_of(sources),
+            Declaration((), ()),
+            sources=sources,
+            folder=str(folder.resolve()),
+        )
+    else:
+        own = Own(entry, installed.digest_of(entry), Declaration((), ()))
+    found = declaration_of(function_of(own))
+    if found is None:
+        raise CodeError(
+            f"{entry}: is not decorated, expected @experiment(...) above it, with a variable(...) for "
+            "each array that it returns"
+        )
+    return replace(own, declaration=found)
+
+
+def function_of(own: Own) -> Any:
+    """Return the function of an experiment whose code is at hand.
+
+    Raises
+    ------
+    CodeError
+        Its module raises, or it is not there.
+    """
+    if not is_file_entry(own.entry):
+        return installed.load(own.entry)
+    file, function = split_entry(own.entry)
+    if file not in dict(own.sources):  # the same code in a file of another name
+        raise CodeError(f"{file}: its code is not here; name the file as the sweep does")
+    return load_function(own.sources, own.folder, file, function)
+
+
+def from_attributes(found: Any) -> Own:
+    """Return the experiment that the attributes of a store describe, without its code.
+
+    Raises
+    ------
+    CodeError, TypeError, KeyError, ValueError, AttributeError
+        They describe none.
+    """
+    cost = found["cost"]
+    if not isinstance(found["entry"], str) or not isinstance(found["digest"], str):
+        raise TypeError("names that are no text")
+    return Own(
+        found["entry"],
+        found["digest"],
+        Declaration.from_json(found),
+        None if cost is None else _cost(cost),
+    )
+
+
+def _cost(found: Mapping[str, Any]) -> Cost:
+    numbers = {key: float(found[key]) for key in ("seconds", "size", "power")}
+    if not (
+        0 < numbers["seconds"] < 1e9 and 1 <= numbers["size"] < 1e30 and 0 <= numbers["power"] <= 10
+    ):
+        raise ValueError("a cost that no trial has")
+    return Cost(**numbers)
