@@ -77,4 +77,4 @@ def test_the_numbers_of_roles_are_those_of_the_stores_on_disk() -> None:
     assert [role.name for role in sorted(Role)] == [
         "DATA", "WEIGHTS", "LABELS", "HIDDEN", "START", "TEACHER", "TEST", "NAMED"
     ]  # fmt: skip
-    assert [int(role) for role in sorted(Role)] == list(range(7))
+    assert [int(role) for role in sorted(Role)] == list(range(8))
