@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from pipeline.maintenance.agreement import TIMING, differing, one_platform, tria
 from pipeline.maintenance.sensitivity import Sensitivity
 from pipeline.numerics.datasets import draw
 from pipeline.numerics.streams import Role, stream
+from pipeline.store.code import with_code
 from pipeline.store.location import StorePath
 from pipeline.store.names import MESSAGE, STATUS
 from pipeline.store.provenance import provenance
@@ -92,7 +94,9 @@ class _Trial:
     seed: int
 
 
-def sample(path: StorePath, number: int, seed: int | None = None) -> Comparison:
+def sample(
+    path: StorePath, number: int, seed: int | None = None, code: Path | None = None
+) -> Comparison:
     """Run random trials of a store again and compare all their variables, except for timings.
 
     Parameters
@@ -103,6 +107,8 @@ def sample(path: StorePath, number: int, seed: int | None = None) -> Comparison:
         Number of trials that are done or diverged; all of them if the store has fewer.
     seed
         Seed of the selection; a random one if None.
+    code
+        The file of an experiment of one's own.
 
     Returns
     -------
@@ -111,11 +117,13 @@ def sample(path: StorePath, number: int, seed: int | None = None) -> Comparison:
     Raises
     ------
     StoreError
-        There is no store at this path, or it lacks its sweep.
+        There is no store at this path, it lacks its sweep, or it comes from other code.
+    CodeError
+        The code is not given, or cannot be used.
     """
     from pipeline.execution.worker import one_thread
 
-    store = stores.Store(path)
+    store = stores.Store(path, with_code(path, stores.stored_sweep(path), code))
     exact = one_platform([stores.provenance_of(path), provenance()])
     trials = _draw(store, number, seed)
     cells = {cell.index: cell for cell in store.sweep.cells()}

@@ -17,9 +17,7 @@ from pipeline.experiments.own.declaration import Declaration, declaration_of
 from pipeline.experiments.own.modules import load_function
 from pipeline.experiments.own.sources import Source, digest_of, gather, is_file_entry, split_entry
 
-__all__ = ["Cost", "Own", "from_attributes", "from_code", "function_of"]
-
-STORED = ("entry", "digest", "cost")
+__all__ = ["Cost", "Own", "cost_of", "from_attributes", "from_code", "function_of"]
 
 
 @dataclass(frozen=True)
@@ -77,6 +75,11 @@ class Own:
         """True if its code is at hand."""
         return bool(self.sources) or not is_file_entry(self.entry)
 
+    @property
+    def file(self) -> str:
+        """Name of the file; "" for a registered experiment."""
+        return split_entry(self.entry)[0] if is_file_entry(self.entry) else ""
+
     def attributes(self) -> dict[str, Any]:
         """Return it as the attributes of a store keep it, without its code."""
         cost = None
@@ -97,8 +100,12 @@ class Own:
             raise CodeError(
                 f"{file}: the experiment {self.entry} is installed, not a file; remove --code"
             )
-        _, function = split_entry(self.entry)
-        found = from_code(f"{file.name}:{function}", file.parent)
+        name, function = split_entry(self.entry)
+        if file.name != name:
+            raise CodeError(
+                f"{file}: is not called {name}, as in the sweep; give the file of that name"
+            )
+        found = from_code(self.entry, file.parent)
         if found.declaration != self.declaration:
             raise CodeError(
                 f"{file}: {function} declares other arrays than the store has; run it into a new store"
@@ -160,8 +167,6 @@ def function_of(own: Own) -> Any:
     if not is_file_entry(own.entry):
         return installed.load(own.entry)
     file, function = split_entry(own.entry)
-    if file not in dict(own.sources):  # the same code in a file of another name
-        raise CodeError(f"{file}: its code is not here; name the file as the sweep does")
     return load_function(own.sources, own.folder, file, function)
 
 
@@ -173,18 +178,20 @@ def from_attributes(found: Any) -> Own:
     CodeError, TypeError, KeyError, ValueError, AttributeError
         They describe none.
     """
-    cost = found["cost"]
     if not isinstance(found["entry"], str) or not isinstance(found["digest"], str):
         raise TypeError("names that are no text")
     return Own(
         found["entry"],
         found["digest"],
         Declaration.from_json(found),
-        None if cost is None else _cost(cost),
+        cost_of(found["cost"]),
     )
 
 
-def _cost(found: Mapping[str, Any]) -> Cost:
+def cost_of(found: Mapping[str, Any] | None) -> Cost | None:
+    """Return the cost that the attributes of a store hold; None if it was not measured."""
+    if found is None:
+        return None
     numbers = {key: float(found[key]) for key in ("seconds", "size", "power")}
     if not (
         0 < numbers["seconds"] < 1e9 and 1 <= numbers["size"] < 1e30 and 0 <= numbers["power"] <= 10

@@ -70,7 +70,8 @@ def test_a_missing_file_or_function_is_told(one: Write) -> None:
 
 def test_modules_beside_the_file_run_with_it_and_belong_to_its_digest(one: Write) -> None:
     sweep = one(
-        "import helper\nfrom tools import deep\nfrom tools.deep import twice as f\nimport tools.flat as flat\n"
+        "import helper\nfrom tools import deep\nfrom tools.deep import twice as f\n"
+        "import tools.flat as flat\n"
         "return {'value': helper.x + deep.twice(1) + f(10) + flat.z}"
     )
     sweep.with_name("helper.py").write_text("from math import floor\nx = floor(100.5)")
