@@ -28,6 +28,7 @@ from pipeline.execution import forkserver, memory
 from pipeline.execution.driver import run
 from pipeline.execution.fill import Outcome
 from pipeline.execution.local import local_client
+from pipeline.execution.measure import with_cost
 from pipeline.printable import one_line
 from pipeline.store import lease
 from pipeline.store.code import accept_code as record_code
@@ -95,6 +96,11 @@ def loaded_sweep(
     path = store or Path(f"{loaded.name}.zarr")
     if accept_code:
         record_code(path, loaded)
+    if runs and not locate(path).exists():
+        stores.check_target(path, loaded)  # before anything runs
+        loaded, told = with_cost(loaded)
+        if told:
+            click.echo(told, err=True)
     return loaded, path
 
 
