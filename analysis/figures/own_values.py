@@ -32,9 +32,11 @@ MOST_SERIES = 8
 
 def own_numbers(ds: xr.Dataset) -> list[str]:
     """Return the variables of an experiment of one's own that are one number a trial."""
-    declared = ds.attrs.get("own", {}).get("variables", ())
-    names = [one["name"] for one in declared if one["dims"] == ["width"]]
-    return [name for name in names if name in ds]
+    if "own" not in ds.attrs:
+        return []
+    trial = set(map(str, ds.status.dims))
+    declared = [one["name"] for one in ds.attrs["own"]["variables"]]
+    return [name for name in declared if name in ds and set(ds[name].dims) <= trial]
 
 
 def values_figure(study: Study) -> Chart:

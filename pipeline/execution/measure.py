@@ -137,7 +137,8 @@ def measured(sweep: Sweep, limit: float = LIMIT) -> list[Measured]:
     finally:
         timer.cancel()
         _end(process)
-    times: list[float | None] = [float(word) for word in answer.split()]
+    answers = map(float, answer.split())
+    times = [seconds if math.isfinite(seconds) else None for seconds in answers]  # NaN: it never began
     if late.is_set() and len(times) < len(cells):
         times.append(limit)
     times += [None] * (len(cells) - len(times))

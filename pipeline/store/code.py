@@ -104,10 +104,13 @@ def with_code(path: StorePath, sweep: Sweep, file: Path | None, accept: bool = F
     """
     if file is None:
         require_code(sweep, f"store {path}")
-        return sweep
-    if sweep.own is None:
+        if sweep.own is None:
+            return sweep
+        own = sweep.own  # a registered experiment, which may have changed too
+    elif sweep.own is None:
         raise CodeError(f"store {path}: runs {sweep.experiment}, which needs no code; remove --code")
-    own = sweep.own.with_code(file)
+    else:
+        own = sweep.own.with_code(file)
     if own.code_digest != own.digest and own.code_digest not in _accepted(check_store(path)):
         if not accept:
             raise _other_code(path, own, own.digest, own.code_digest)

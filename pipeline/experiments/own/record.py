@@ -70,6 +70,9 @@ class Own:
     sources: tuple[Source, ...] = field(default=(), repr=False)
     folder: str = field(default="", compare=False)
 
+    def __hash__(self) -> int:
+        return hash((self.entry, self.digest))  # quickly: it is looked up for every seed
+
     @property
     def is_runnable(self) -> bool:
         """True if its code is at hand."""

@@ -1,4 +1,4 @@
-"""The commands on stores of one's own trials: which of them need the code, and what they say without."""
+"""The commands on stores of one's own trials: which need the code, and what they say without it."""
 
 from __future__ import annotations
 
@@ -98,19 +98,19 @@ def _extended(widthlaw, store: Path, folder: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    "command",
+    "line",
     [
         ("run",),
         ("extend", "--seeds", 9),
         ("refine", "--to", "5%", "--success", "ratio > 0.1"),
         ("verify", "--sample", 3),
     ],
-    ids=lambda command: command[0],
+    ids=lambda line: line[0],
 )
 def test_commands_that_run_trials_of_a_store_need_the_code_by_name(
-    widthlaw, filled, alone, command
+    widthlaw, filled, alone, line
 ) -> None:
-    name, *options = command
+    name, *options = line
     (alone.parent / "cond.py").write_text("raise SystemExit('this must never run')")
     refused = widthlaw(name, alone, *options)
     assert refused.returncode == 2
