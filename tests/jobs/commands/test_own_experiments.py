@@ -182,6 +182,6 @@ def test_a_trial_that_kills_its_process_fails_alone(widthlaw, tmp_path) -> None:
     told = widthlaw("run", tmp_path / "kill.toml", "-o", tmp_path / "kill.zarr", "--workers", 2)
     assert told.returncode == 1, told.stderr
     assert "8 trials done, 1 failed" in told.stderr
-    ds = xr.open_zarr(tmp_path / "kill.zarr")
+    ds = xr.open_zarr(tmp_path / "kill.zarr").load()
     assert ds.status.sel(width=2, seed=1).item() == 2
     assert "its process died 3 times" in ds.message.sel(width=2, seed=1).item()
