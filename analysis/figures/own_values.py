@@ -22,6 +22,7 @@ from analysis.figures.looks.style import (
 from analysis.figures.looks.typography import mathtext, powers
 from analysis.signs import literal
 from analysis.study import Study
+from pipeline.store.names import SECONDS
 from pipeline.trial_status import Status
 
 __all__ = ["own_numbers", "values_figure"]
@@ -35,8 +36,8 @@ def own_numbers(ds: xr.Dataset) -> list[str]:
     if "own" not in ds.attrs:
         return []
     trial = set(map(str, ds.status.dims))
-    declared = [one["name"] for one in ds.attrs["own"]["variables"]]
-    return [name for name in declared if name in ds and set(ds[name].dims) <= trial]
+    numbers = [str(name) for name, one in ds.data_vars.items() if one.dtype.kind == "f"]
+    return [name for name in numbers if name != SECONDS and set(ds[name].dims) == trial]
 
 
 def values_figure(study: Study) -> Chart:

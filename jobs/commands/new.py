@@ -14,10 +14,10 @@ __all__ = ["new"]
 @click.command()
 @click.argument("name")
 def new(name: str) -> None:
-    """Write NAME.toml and NAME.py: a sweep of trials of your own, which runs in seconds.
+    """Write the first files of an experiment of your own.
 
-    The function in NAME.py is one trial, and the sweep names it. Change both as you like; files that
-    exist are not touched.
+    NAME.toml is a sweep that runs in seconds, and the function in NAME.py one of its trials. Change
+    both as you like. Files that exist are not touched.
     """
     from pipeline.errors import InputError
 

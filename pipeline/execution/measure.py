@@ -11,12 +11,14 @@ import contextlib
 import math
 import os
 import pickle
+import resource
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from pipeline.sweep import Cell, Sweep
 
@@ -44,10 +46,13 @@ class Measured:
         Its cell, with its widths.
     seconds
         Its time on one core; None if it was not measured.
+    memory
+        Bytes that its process needed beyond what it needed before the first trial.
     """
 
     cell: Cell
     seconds: float | None
+    memory: float = 0.0
 
     @property
     def size(self) -> float:
@@ -83,7 +88,8 @@ def with_cost(sweep: Sweep) -> tuple[Sweep, str]:
         )
         return replace(sweep, own=replace(sweep.own, cost=ended)), f"{sweep.experiment}: {line}"
     least, most = known[0], max(known, key=lambda one: (one.size, one.seconds))
-    cost = Cost(max(most.seconds or 0.0, LEAST), most.size, _power(least, most))
+    memory = max(one.memory for one in known)
+    cost = Cost(max(most.seconds or 0.0, LEAST), most.size, _power(least, most), memory)
     what = "a call for all widths" if sweep.own.declaration.together else "a trial"
     line = f"{sweep.experiment}: {what} takes {least} to {most}, measured"
     if least is most or least.size == most.size:
@@ -137,12 +143,14 @@ def measured(sweep: Sweep, limit: float = LIMIT) -> list[Measured]:
     finally:
         timer.cancel()
         _end(process)
-    answers = map(float, answer.split())
-    times = [seconds if math.isfinite(seconds) else None for seconds in answers]  # NaN: it never began
-    if late.is_set() and len(times) < len(cells):
-        times.append(limit)
-    times += [None] * (len(cells) - len(times))
-    return [Measured(cell, seconds) for cell, seconds in zip(cells, times, strict=True)]
+    answers = [tuple(map(float, line.split())) for line in answer.decode().splitlines()]
+    if late.is_set() and len(answers) < len(cells):
+        answers.append((limit, 0.0))
+    answers += [(math.nan, 0.0)] * (len(cells) - len(answers))
+    return [
+        Measured(cell, seconds if math.isfinite(seconds) else None, memory)  # NaN: it never began
+        for cell, (seconds, memory) in zip(cells, answers, strict=True)
+    ]
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -183,17 +191,29 @@ def _as_time(seconds: float) -> str:
 
 
 def _serve() -> None:
-    """Time the trials that the parent sends, and answer with their seconds."""
+    """Run the trials that the parent sends, and answer with the seconds and the memory of each."""
     from pipeline.execution.worker import settle
 
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what the function prints is no answer
     sweep, cells = pickle.load(sys.stdin.buffer)
     settle()
+    before = _peak()
     for cell in cells:
         seconds = _time(sweep, cell)
-        print(min(seconds, _time(sweep, cell)) if seconds < SLOW else seconds, file=answers, flush=True)
+        seconds = min(seconds, _time(sweep, cell)) if seconds < SLOW else seconds
+        print(seconds, _peak() - before, file=answers, flush=True)
     os._exit(0)
+
+
+def _peak() -> float:
+    """Return the largest memory of this process so far, in bytes."""
+    with contextlib.suppress(OSError):  # on Linux: what `getrusage` tells begins with the parent's
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return 1024 * float(line.split()[1])
+    unit = 1 if sys.platform == "darwin" else 1024
+    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)
 
 
 def _time(sweep: Sweep, cell: Cell) -> float:

@@ -49,11 +49,14 @@ def as_stored(attributes: Mapping[str, Any], sweep: Sweep) -> Sweep:
     own, stored = sweep.own, attributes.get("own")
     if own is None or not isinstance(stored, dict):
         return sweep
-    from pipeline.experiments.own.record import cost_of
+    from pipeline.experiments.own.record import from_attributes
 
-    if own.digest in _accepted(attributes):
-        own = replace(own, digest=str(stored.get("digest")))
-    return replace(sweep, own=replace(own, cost=cost_of(stored.get("cost"))))
+    try:
+        before, accepted = from_attributes(stored), own.digest in _accepted(attributes)
+    except (TypeError, KeyError, ValueError, AttributeError):
+        return sweep  # damaged: whoever reads the sweep of the store says so
+    digest = before.digest if accepted else own.digest
+    return replace(sweep, own=replace(own, digest=digest, cost=before.cost))
 
 
 def _accepted(attributes: Mapping[str, Any]) -> list[str]:

@@ -98,5 +98,5 @@ def _check_together(sweep: Sweep, changed: Sweep, problems: Problems) -> None:
     check_samples(changed.dataset, changed.n, problems)
     if check_amount(changed, problems) and not problems:
         check_widths(changed, problems)
-    if not problems:
+    if not problems and not experiment.frugal:
         check_memory(changed, experiment, problems)

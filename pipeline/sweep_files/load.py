@@ -170,8 +170,7 @@ def _assemble(
     if chosen is None:
         return None
     record, experiment, parameters, constants = chosen
-    if not experiment.frugal:
-        _require(file, problems)
+    _require(file, problems, () if experiment.frugal and not file.dataset else ("dataset", "n"))
     datasets, d = _samples(file, folder, problems, experiment.frugal)
     check_experiment(file, experiment, problems)
     check_descent(file, experiment, problems)
@@ -183,7 +182,7 @@ def _assemble(
         activation=tuple(file.activation) or _default_activation(experiment),
         dataset=datasets,
         d=d,
-        n=tuple(file.n) or (1,) * experiment.frugal,
+        n=tuple(file.n) or (1,) * (experiment.frugal and not datasets),
         width_unit=unit,
         width=width,
         seeds=seeds,
@@ -199,7 +198,7 @@ def _assemble(
     )
     if check_amount(sweep, problems) and problems.none_of("d", "n", "width"):
         check_widths(sweep, problems)
-    if sweep.n and problems.none_of("dataset", "d", "n", "width"):
+    if sweep.n and not experiment.frugal and problems.none_of("dataset", "d", "n", "width"):
         check_memory(sweep, experiment, problems)
     if experiment.unit_norm and problems.none_of("dataset"):
         check_unit_norm(sweep, problems)
@@ -238,9 +237,9 @@ def _experiment(
     return record, built(record, constants), parameters, constants
 
 
-def _require(file: File, problems: Problems) -> None:
-    """Record the keys that only experiments of one's own may leave out."""
-    for key in ("dataset", "n"):
+def _require(file: File, problems: Problems, keys: tuple[str, ...]) -> None:
+    """Record missing keys; an experiment of one's own that draws its data itself needs none of them."""
+    for key in keys:
         if not getattr(file, key) and problems.none_of(key):
             problems.add(key, "missing, this key is needed")
 
@@ -282,7 +281,7 @@ def _samples(
         return (), d
     try:
         datasets = tuple(_dataset_spec(item, folder) for item in file.dataset)
-        d = d or _columns(datasets) or (1,) * frugal
+        d = d or _columns(datasets) or (1,) * (frugal and not datasets)
         check_data_files(d, file.n, datasets, problems)
     except DataError as error:
         problems.add("dataset.path", str(error))

@@ -83,8 +83,12 @@ def built(own: Own, constants: str, axes: tuple[str, ...] = ()) -> Experiment:
             return own.cost.at(max(sizes))
         return float(sum(map(own.cost.at, sizes)))
 
+    def memory(cell: Cell, descent: Descent | None) -> float:
+        size = float(cell.n) * cell.d * max(cell.widths)
+        return 0.0 if own.cost is None else own.cost.memory_at(size)
+
     return Experiment(
-        declared.variables, run_seed, seconds, independent=not declared.together, frugal=True
+        declared.variables, run_seed, seconds, memory, independent=not declared.together, frugal=True
     )
 
 

@@ -7,7 +7,7 @@ and merged. `with_code` gives it the code again, if that is the code that made t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ __all__ = ["Cost", "Own", "cost_of", "from_attributes", "from_code", "function_o
 
 @dataclass(frozen=True)
 class Cost:
-    """The measured time of a trial: seconds * (n d k / size)^power, on one core.
+    """The measured cost of a trial: seconds * (n d k / size)^power on one core, and its memory.
 
     Attributes
     ----------
@@ -32,15 +32,22 @@ class Cost:
         Its n d k.
     power
         Growth of the time with n d k.
+    memory
+        Bytes that the largest trial took.
     """
 
     seconds: float
     size: float
     power: float
+    memory: float = 0.0
 
     def at(self, size: float) -> float:
         """Return the seconds of a trial of this n d k."""
         return self.seconds * (max(size, 1.0) / self.size) ** self.power
+
+    def memory_at(self, size: float) -> float:
+        """Return the bytes of a trial of this n d k: what was measured, or in proportion more."""
+        return self.memory * max(1.0, size / self.size)
 
 
 @dataclass(frozen=True)
@@ -87,7 +94,7 @@ class Own:
         """Return it as the attributes of a store keep it, without its code."""
         cost = None
         if self.cost is not None:
-            cost = {"seconds": self.cost.seconds, "size": self.cost.size, "power": self.cost.power}
+            cost = asdict(self.cost)
         own = {"entry": self.entry, "digest": self.digest, "cost": cost}
         return own | self.declaration.as_json()
 
@@ -195,9 +202,8 @@ def cost_of(found: Mapping[str, Any] | None) -> Cost | None:
     """Return the cost that the attributes of a store hold; None if it was not measured."""
     if found is None:
         return None
-    numbers = {key: float(found[key]) for key in ("seconds", "size", "power")}
-    if not (
-        0 < numbers["seconds"] < 1e9 and 1 <= numbers["size"] < 1e30 and 0 <= numbers["power"] <= 10
-    ):
+    numbers = {key: float(found[key]) for key in ("seconds", "size", "power", "memory")}
+    most = {"seconds": 1e9, "size": 1e30, "power": 10.0, "memory": 1e15}
+    if not all(0 <= number <= most[key] for key, number in numbers.items()) or numbers["size"] < 1:
         raise ValueError("a cost that no trial has")
     return Cost(**numbers)

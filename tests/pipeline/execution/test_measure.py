@@ -10,6 +10,7 @@ import pytest
 import pipeline
 from pipeline.blocks import seed_seconds
 from pipeline.execution.measure import measured, with_cost
+from pipeline.execution.memory import trial_memory
 from pipeline.store import Store, stored_sweep
 from pipeline.sweep import Sweep
 
@@ -48,6 +49,11 @@ def test_the_smallest_and_the_dearest_trials_give_a_power_law(tmp_path: Path) ->
     assert "n = 100, d = 10, k = 1000, measured" in told
     small, large = (seed_seconds(sweep, cell) for cell in list(sweep.cells())[:2])
     assert small < large / 5
+
+
+def test_the_memory_of_the_dearest_trial_is_measured_too(tmp_path: Path) -> None:
+    sweep, _ = with_cost(sweep_of(tmp_path, "held = b'x' * (200_000 * trial.k)  # 200 MB at most"))
+    assert 1.9e8 < trial_memory(sweep) < 4e8
 
 
 def test_a_trial_that_takes_too_long_is_ended_and_counts_as_that_long(tmp_path: Path) -> None:

@@ -169,6 +169,24 @@ def test_a_trial_may_change_its_draws_in_place(one: Write) -> None:
     assert (ds.value != 0).all()
 
 
+def test_a_dataset_needs_the_sizes_of_its_rows(one: Write) -> None:
+    sweep = one(
+        'return {"value": 1}',
+        'name = "one"\nexperiment = "one.py:one"\nseeds = 3\ndataset = { kind = "sphere" }\n',
+    )
+    with pytest.raises(SweepError) as refused:
+        pipeline.load_sweep(sweep)
+    assert {problem.key for problem in refused.value.problems} == {"d", "n"}
+
+
+def test_a_large_n_is_no_claim_on_memory_as_it_counts_what_the_author_likes(one: Write) -> None:
+    sweep = one(
+        'return {"value": trial.n}',
+        'name = "one"\nexperiment = "one.py:one"\nseeds = 2\nn = [1000000]\nwidth = [100000]\n',
+    )
+    assert (filled(sweep).value == 10**6).all()
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import xarray as xr
 
 import pipeline
-from pipeline.errors import SweepError
+from pipeline.errors import StoreError, SweepError
+from pipeline.store import stored_sweep
 from pipeline.sweep import Sweep
 
 Write = Callable[..., Path]
@@ -117,6 +120,23 @@ def test_workers_get_the_code_with_the_tasks(one: Write) -> None:
     assert (xr.open_zarr(sweep.with_suffix(".zarr")).value == 7).all()
 
 
+def test_an_import_that_fails_on_a_worker_fails_the_trials_with_the_reason(one: Write) -> None:
+    sweep = one("return {'value': 1}")
+    file = sweep.with_name("one.py")
+    only_here = (
+        "import multiprocessing\nif multiprocessing.parent_process():\n    import no_torch_here\n"
+    )
+    file.write_text(only_here + file.read_text())
+    with pipeline.local_client(1) as client:
+        outcome = pipeline.run(pipeline.load_sweep(sweep), sweep.with_suffix(".zarr"), client)
+    assert outcome.failed == 12
+    messages = set(xr.open_zarr(sweep.with_suffix(".zarr")).message.values.flat)
+    assert messages == {
+        "CodeError: one.py: line 3: ModuleNotFoundError: No module named 'no_torch_here'; repair it, "
+        "or install what it needs"
+    }
+
+
 def test_what_a_file_prints_goes_to_stderr(one: Write, capsys: pytest.CaptureFixture[str]) -> None:
     sweep = one("print('from a trial')\nreturn {'value': 1}")
     sweep.with_name("one.py").write_text(
@@ -137,3 +157,23 @@ def test_a_process_that_a_trial_forks_writes_nothing(one: Write) -> None:
     outcome = pipeline.run(pipeline.load_sweep(sweep), sweep.with_suffix(".zarr"))
     assert outcome.trials == 12
     assert (xr.open_zarr(sweep.with_suffix(".zarr")).value == 0).all()
+
+
+@pytest.mark.parametrize(
+    "own",
+    [3, {}, {"entry": "one.py:one"}, {"variables": [{"name": "n"}]}, {"cost": {"seconds": -1}}, []],
+    ids=str,
+)
+def test_a_store_that_describes_its_experiment_wrongly_is_refused(one: Write, own: Any) -> None:
+    sweep = one("return {'value': 1}")
+    path = sweep.with_suffix(".zarr")
+    pipeline.run(pipeline.load_sweep(sweep), path)
+    root = json.loads((path / "zarr.json").read_text())
+    stored = root["attributes"]["own"]
+    root["attributes"]["own"] = stored | own if isinstance(own, dict) and own else own
+    (path / "zarr.json").write_text(json.dumps(root))
+    if own == {"entry": "one.py:one"}:  # the control: this changes nothing
+        assert stored_sweep(path).own is not None
+        return
+    with pytest.raises(StoreError, match="cannot use its attribute own: the store is damaged"):
+        stored_sweep(path)
