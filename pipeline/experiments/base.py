@@ -189,6 +189,8 @@ class Experiment:
         True if it tests on fresh samples, which the dataset must be able to draw.
     widthless
         True if it has no hidden units, so that sweeps leave `width` out.
+    together
+        True if the last bits of a width may depend on the widths that run with it.
     frugal
         True if sweeps may leave out `dataset`, `d`, `n`, `width` and `activation`.
     activations
@@ -206,6 +208,7 @@ class Experiment:
     options: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     tests: bool = False
     widthless: bool = False
+    together: bool = False
     frugal: bool = False
     activations: tuple[str, ...] | None = None
 

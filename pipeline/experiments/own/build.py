@@ -88,7 +88,13 @@ def built(own: Own, constants: str, axes: tuple[str, ...] = ()) -> Experiment:
         return 0.0 if own.cost is None else own.cost.memory_at(size)
 
     return Experiment(
-        declared.variables, run_seed, seconds, memory, independent=not declared.together, frugal=True
+        declared.variables,
+        run_seed,
+        seconds,
+        memory,
+        independent=not declared.together,
+        together=declared.together,
+        frugal=True,
     )
 
 
@@ -148,8 +154,10 @@ class _Call:
         try:
             with contextlib.redirect_stdout(sys.stderr):
                 return self._function(trial)
-        except SystemExit as error:
-            raise RuntimeError(f"it called exit ({error})") from None
+        except (Exception, KeyboardInterrupt):
+            raise
+        except BaseException as error:  # such as of sys.exit(), which would end the worker's task
+            raise RuntimeError(f"it ended with {describe(error)}") from None
         finally:
             if os.getpid() != process:  # a process that it forked came back: it must not go on as we do
                 os._exit(0)

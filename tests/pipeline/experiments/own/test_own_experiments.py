@@ -11,6 +11,7 @@ import xarray as xr
 
 import pipeline
 from pipeline.errors import SweepError
+from pipeline.maintenance.recompute import sample
 from pipeline.numerics.streams import Role, stream
 
 Write = Callable[..., Path]
@@ -93,7 +94,9 @@ return {"value": float("nan")}
         ("return {'value': 1j}", "value is 1j, expected real numbers; NaN is one"),
         ("return {'value': 'x'}", "value is 'x', expected real numbers; NaN is one"),
         ("return {'value': None}", "value is None, expected real numbers; NaN is one"),
-        ("import sys; sys.exit(3)", "it called exit (3)"),
+        ("import sys; sys.exit(3)", "it ended with SystemExit: 3"),
+        ("class Odd(BaseException): pass\nraise Odd('x')", "it ended with Odd: x"),
+        ("yield 1", "got 'generator', expected a dict of value"),
         ("return {'value': trial.inputs()}", "the sweep has no dataset"),
     ],
 )
@@ -128,6 +131,8 @@ def gap(trial: Trial):
     assert together.gap.dims == alone.gap.dims
     np.testing.assert_allclose(together.gap, alone.gap, rtol=1e-12)
     assert together.seconds.dims == ("noise", "d", "n", "seed")
+    again = sample(store, 60, code=code)  # with all widths of a seed, as they ran
+    assert (again.trials, again.differences) == (60, ())
 
 
 def test_streams_of_a_trial_depend_on_the_name_and_not_on_parameters(one: Write) -> None:
