@@ -104,6 +104,7 @@ class _Call:
     def __init__(self, function: Any, variables: tuple[Variable, ...], seed: Seed) -> None:
         self._function, self._variables, self._seed = function, variables, seed
         self._trial = seed.trial
+        self._declared = {one.name for one in variables}
         self._result = blank(seed.trial, variables)
 
     def each(self) -> SeedResult:
@@ -137,7 +138,7 @@ class _Call:
                 f"got {shortened(repr(type(found).__name__))}, expected a dict of {self._names()}"
             )
         for name in found:
-            if name not in self._result.values:
+            if name not in self._declared:
                 raise Mismatch(f"returned {name!r}, which is not declared; expected {self._names()}")
         arrays = {}
         for one in self._variables:
