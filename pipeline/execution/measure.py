@@ -48,11 +48,14 @@ class Measured:
         Its time on one core; None if it was not measured.
     memory
         Bytes that its process needed beyond what it needed before the first trial.
+    ended
+        True if it took too long and was ended.
     """
 
     cell: Cell
     seconds: float | None
     memory: float = 0.0
+    ended: bool = False
 
     @property
     def size(self) -> float:
@@ -63,7 +66,7 @@ class Measured:
         at = f"n = {self.cell.n}, d = {self.cell.d}, k = {max(self.cell.widths)}"
         if self.seconds is None:
             return f"(not measured) at {at}"
-        return f"{_as_time(self.seconds)} at {at}"
+        return f"{'more than ' * self.ended}{_as_time(self.seconds)} at {at}"
 
 
 def with_cost(sweep: Sweep) -> tuple[Sweep, str]:
@@ -148,7 +151,8 @@ def measured(sweep: Sweep, limit: float = LIMIT) -> list[Measured]:
         answers.append((limit, 0.0))
     answers += [(math.nan, 0.0)] * (len(cells) - len(answers))
     return [
-        Measured(cell, seconds if math.isfinite(seconds) else None, memory)  # NaN: it never began
+        # NaN: it never began
+        Measured(cell, seconds if math.isfinite(seconds) else None, memory, seconds == limit)
         for cell, (seconds, memory) in zip(cells, answers, strict=True)
     ]
 

@@ -62,6 +62,7 @@ def test_a_trial_that_takes_too_long_is_ended_and_counts_as_that_long(tmp_path: 
     found = measured(sweep, limit=4.0)
     assert time.monotonic() - began < 60
     assert [one.seconds for one in found] == [4.0, None, None]
+    assert str(found[0]) == "more than 4 s at n = 10, d = 10, k = 10"
 
 
 def test_a_trial_that_kills_its_process_leaves_the_cost_unknown_and_the_run_alive(
