@@ -23,11 +23,21 @@ Array = NDArray[np.float64]
 
 
 class Diverged(Exception):
-    """Raise it where a trial diverges: its status is then `diverged`, and the message is kept."""
+    """A trial of one's own diverges: its status is then `diverged`, and the message is kept.
+
+    Examples
+    --------
+    >>> loss = 1e300
+    >>> if loss > 1e6:
+    ...     raise Diverged("the loss grew beyond 1e6")
+    Traceback (most recent call last):
+        ...
+    pipeline.experiments.own.trial.Diverged: the loss grew beyond 1e6
+    """
 
 
 class Seed:
-    """What the trials of one seed share: X and W, drawn once, and the parameters.
+    """The common part of the trials of one seed: X and W, drawn once, and the parameters.
 
     Parameters
     ----------
