@@ -29,7 +29,8 @@ MOVES = (8, 24)
 BEYOND = 3.0
 """Distance of an outcome from the range of the runs that is still explained, in widths of the range.
 
-Outcomes of chaotic descents have long tails: of a hundred, one lay 2 widths outside the range of nine."""
+Outcomes of chaotic descents have long tails: of a hundred, one lay 2 widths outside the range of nine.
+"""
 
 STEPS_TO_TOLERANCE = DESCENT[0].name
 
