@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from pipeline.errors import StoreError
+from pipeline.errors import CodeError, StoreError
+from pipeline.numerics.activations import ACTIVATIONS
 from pipeline.trial_status import Status
 
 __all__ = ["causes_of_zero", "is_lost"]
@@ -72,7 +73,9 @@ def _cause(attributes: Mapping[str, Any], at: Mapping[str, Any], seed: int) -> A
     sizes = {name: at[name] for name in ("dataset", "angle") if name in at}
     try:
         X = redrawn_inputs(attributes, d=at["d"], n=at["n"], seed=seed, **sizes)
-    except (StoreError, KeyError):
+    except (StoreError, CodeError, KeyError):
         return None
     activation = at.get("activation") or attributes["identity_fields"]["activation"][0]
+    if activation not in ACTIVATIONS:  # one's own, whose code is not at hand
+        return None
     return cause_of_zero(X, activation)

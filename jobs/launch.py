@@ -232,7 +232,7 @@ def remaining_seconds(sweep: Sweep, path: StorePath, retry_failed: bool = False)
     where the code is a user's own.
     """
     where = locate(path)
-    least = START_SECONDS if sweep.own is not None else 0.0
+    least = START_SECONDS if sweep.runs_code else 0.0
     if not where.exists():
         return max(least, estimated_seconds(sweep))
     if lease.read(where) is not None:

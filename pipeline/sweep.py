@@ -15,7 +15,7 @@ import hashlib
 import itertools
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from functools import cached_property
@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline.axes import AXES, Axis, Kind, names, optional
 from pipeline.numerics.datasets import KINDS, DatasetSpec
+from pipeline.numerics.own_names import OwnName
 
 if TYPE_CHECKING:
     from pipeline.experiments.own.record import Own
@@ -109,7 +110,8 @@ class Cell:
     @property
     def activation(self) -> str:
         """Name of the activation."""
-        return str(self["activation"])
+        name: str = self["activation"]  # one of one's own is more than its letters
+        return name
 
     @property
     def dataset(self) -> DatasetSpec:
@@ -312,9 +314,35 @@ class Sweep:
         if self.own is not None:
             axes = {name: list(values) for name, values in self.parameters}
             fields |= {"code": self.own.digest, "parameters": axes | json.loads(self.constants)}
+        if self.functions:
+            fields["functions"] = self.functions[0].code.digest
         if self.descent is not None:
             fields["descent"] = {key: _as_json(value) for key, value in asdict(self.descent).items()}
         return fields
+
+    @property
+    def functions(self) -> tuple[Any, ...]:
+        """Names of activations and datasets of one's own, which bring their code; () if there are none."""
+        names = (*self.activation, *(spec.kind for spec in self.dataset if spec is not None))
+        return tuple(name for name in names if isinstance(name, OwnName))
+
+    def with_functions(self, change: Callable[[Any], Any]) -> Sweep:
+        """Return the sweep with each activation and dataset of one's own changed."""
+
+        def changed(name: str) -> str:
+            new: str = change(name) if isinstance(name, OwnName) else name
+            return new
+
+        return replace(
+            self,
+            activation=tuple(map(changed, self.activation)),
+            dataset=tuple(replace(spec, kind=changed(spec.kind)) for spec in self.dataset),
+        )
+
+    @property
+    def runs_code(self) -> bool:
+        """True if its trials run code of one's own."""
+        return self.own is not None or bool(self.functions)
 
     def with_cost_of(self, other: Sweep) -> Sweep:
         """Return the sweep with the measured cost of another sweep of the same experiment."""
@@ -370,6 +398,8 @@ def _dataset_identity(spec: DatasetSpec) -> dict[str, Any]:
     fields: dict[str, Any] = {"kind": spec.kind}
     if spec.angle:
         fields["angle"] = list(spec.angle)
+    if isinstance(spec.kind, OwnName) and spec.normalise:
+        fields["normalise"] = True
     if spec.path is not None:
         fields |= {"rows": spec.digest, "normalise": spec.normalise}
     return fields

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from pipeline.errors import first_line
 from pipeline.numerics.compile_time import compile_seconds
-from pipeline.numerics.datasets import draw
+from pipeline.numerics.datasets import KINDS, draw
+from pipeline.numerics.own_names import raise_faults
 from pipeline.numerics.streams import Role, stream
 from pipeline.trial_status import Status
 
@@ -132,7 +133,11 @@ class SeedTrial:
         return X * (1 + LAST_BITS * np.random.default_rng(self.moved).uniform(-1, 1, X.shape))
 
     def signs(self) -> Array:
-        """Draw random labels +1 and -1, shape (n,)."""
+        """Draw the labels: those of the dataset if it has any, else random +1 and -1, shape (n,)."""
+        cell = self.cell
+        labels = None if cell["dataset"] is None else KINDS[cell.dataset.kind].labels
+        if labels is not None:
+            return labels(cell.dataset, self.stream(Role.DATA), cell.n, cell.d)
         return self.stream(Role.LABELS).choice([-1.0, 1.0], self.cell.n)
 
 
@@ -195,6 +200,10 @@ class Experiment:
         True if sweeps may leave out `dataset`, `d`, `n`, `width` and `activation`.
     activations
         Names of the supported activations; None for all.
+    why_not_own
+        Why it takes no activation of one's own; "" if it does.
+    draws_labels
+        True if it makes labels by itself, so that those of a dataset would have no effect.
     """
 
     variables: Sequence[Variable]
@@ -211,6 +220,8 @@ class Experiment:
     together: bool = False
     frugal: bool = False
     activations: tuple[str, ...] | None = None
+    why_not_own: str = ""
+    draws_labels: bool = False
 
     @property
     def certifies(self) -> bool:
@@ -245,6 +256,7 @@ def visit_widths(
         began, compiling = time.perf_counter(), compile_seconds()
         try:
             found = measure(index, k)
+            raise_faults()
             for name, value in found.values.items():
                 row = result.values[name][index : index + 1].reshape(-1)
                 row[: np.size(value)] = value

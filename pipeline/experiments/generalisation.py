@@ -97,4 +97,5 @@ EXPERIMENT = replace(
     memory=_memory,
     options={"trained": ("input", "both")},
     tests=True,
+    draws_labels=True,
 )

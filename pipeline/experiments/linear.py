@@ -102,4 +102,5 @@ EXPERIMENT = Experiment(
     descends=True,
     widthless=True,
     activations=("linear",),
+    why_not_own="it has no hidden units",
 )

@@ -159,4 +159,6 @@ EXPERIMENT = Experiment(
     balanced=True,
     options={"trained": ("input", *(name for name in TRAINED if name != "input")), "depth": ()},
     activations=tuple(DERIVATIVES),
+    why_not_own="it certifies activations whose bounds of phi' and phi'' are proven",
+    draws_labels=True,
 )

@@ -191,6 +191,10 @@ def _attributes(
     } | ({"refined": 1} if refined else {})
     if sweep.own is not None:
         attributes["own"] = sweep.own.attributes()
+    if sweep.functions:
+        from pipeline.experiments.own.provider import as_attributes  # only for functions of one's own
+
+        attributes["functions"] = as_attributes(sweep.functions)
     return attributes | {"digest": attributes_digest(attributes)}
 
 
@@ -250,9 +254,9 @@ OWN = (
 )
 """Attributes that the digest covers."""
 
-OPTIONAL = ("refined", "width_unit", "own")
+OPTIONAL = ("refined", "width_unit", "own", "functions")
 """Attributes that the digest covers if a store has them; `width_unit` is missing before 0.5.0, and
-`own` describes an experiment of one's own."""
+`own` and `functions` describe an experiment, and activations and datasets, of one's own."""
 
 
 def coordinates(sweep: Sweep) -> dict[str, Coordinate]:

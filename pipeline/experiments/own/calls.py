@@ -1,0 +1,34 @@
+"""Calls of functions of one's own that cannot disturb what runs beside them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from pipeline.errors import first_line
+
+__all__ = ["call_alone"]
+
+
+def call_alone(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a function; what it prints goes to stderr, and a process that it forks ends with it.
+
+    Raises
+    ------
+    Exception
+        The one of the function; `RuntimeError` for what would end this process, such as `sys.exit()`.
+    """
+    process = os.getpid()
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            return function(*arguments)
+    except (Exception, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        raise RuntimeError(f"it ended with {first_line(error)}") from None
+    finally:
+        if os.getpid() != process:  # a process that it forked came back: it must not go on as we do
+            os._exit(0)
