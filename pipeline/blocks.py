@@ -32,6 +32,7 @@ __all__ = [
     "Tile",
     "block_shape",
     "blocks",
+    "cell_seconds",
     "chunk_extents",
     "empty_result",
     "estimated_seconds",
@@ -215,10 +216,10 @@ def estimated_seconds(sweep: Sweep, requested: NDArray[np.bool_] | None = None) 
     """
     if requested is None:
         return len(sweep.seeds) * sum(seed_seconds(sweep, cell) for cell in sweep.cells())
-    return math.fsum(_cell_seconds(sweep, cell, requested[cell.index]) for cell in sweep.cells())
+    return math.fsum(cell_seconds(sweep, cell, requested[cell.index]) for cell in sweep.cells())
 
 
-def _cell_seconds(sweep: Sweep, cell: Cell, requested: NDArray[np.bool_]) -> float:
+def cell_seconds(sweep: Sweep, cell: Cell, requested: NDArray[np.bool_]) -> float:
     """Estimate the time of some trials of a cell, mask of shape (widths, seeds)."""
     # Seeds with the same widths cost the same.
     patterns, seeds = np.unique(requested[:, requested.any(axis=0)], axis=1, return_counts=True)
