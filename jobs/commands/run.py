@@ -96,11 +96,7 @@ def plan_records(sweep: Sweep, path: StorePath, retry_failed: bool = False) -> l
     store = Store(path, sweep)
     pace = pace_of(store) if resumed else Pace()
     cells = store.pending_cells(retry_failed) if resumed else list(sweep.cells())
-    cut = list(
-        store.pending_tiles(retry_failed)
-        if resumed
-        else tiles(sweep, chunk_extents(sweep))
-    )
+    cut = list(store.pending_tiles(retry_failed) if resumed else tiles(sweep, chunk_extents(sweep)))
     plan = {
         "store": str(path),
         "exists": resumed,

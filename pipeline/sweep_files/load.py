@@ -328,9 +328,7 @@ def _columns(datasets: tuple[DatasetSpec, ...]) -> tuple[int, ...]:
     return next(((file_rows(spec).shape[1],) for spec in datasets if spec.path is not None), ())
 
 
-def _dataset_spec(
-    item: DatasetTable, folder: Path, file: File, own: Provider | None
-) -> DatasetSpec:
+def _dataset_spec(item: DatasetTable, folder: Path, file: File, own: Provider | None) -> DatasetSpec:
     angles = tuple(sorted(float(angle) for angle in item.angle))
     if is_entry(item.kind):
         if own is None:

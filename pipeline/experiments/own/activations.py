@@ -252,9 +252,7 @@ def _check_values(entry: str, phi: Callable[..., Any]) -> None:
         )
 
 
-def _kinks(
-    entry: str, phi: Callable[[Array], Array], named: tuple[float, ...]
-) -> tuple[float, ...]:
+def _kinks(entry: str, phi: Callable[[Array], Array], named: tuple[float, ...]) -> tuple[float, ...]:
     """Return the kinks that are named, and those that are found."""
     found = kinks_of(phi)
     if found is None or len(named) + len(found) > MOST_KINKS:
@@ -266,9 +264,7 @@ def _kinks(
     return tuple(sorted({*named, *new}))
 
 
-def _derivative(
-    entry: str, phi: Callable[..., Any], said: Said, kinks: tuple[float, ...]
-) -> str:
+def _derivative(entry: str, phi: Callable[..., Any], said: Said, kinks: tuple[float, ...]) -> str:
     """Return where the derivative comes from, once it agrees with finite differences."""
     checked = partial(_checked, entry, phi)
     at = np.array(kinks)

@@ -176,7 +176,9 @@ def _numbers(where: str, what: str, value: Any, shape: tuple[int, ...]) -> Array
     return numbers
 
 
-def dataset_facts(entry: str, code: Code, n: int, d: int, normalise: bool, entropy: int) -> DatasetFacts:
+def dataset_facts(
+    entry: str, code: Code, n: int, d: int, normalise: bool, entropy: int
+) -> DatasetFacts:
     """Draw from a dataset twice, and return what is found.
 
     Raises

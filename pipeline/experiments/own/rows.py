@@ -182,6 +182,7 @@ def _by_complex_step(phi: Any) -> Any:
 
 def _by_differences(phi: Any, kinks: Any) -> Any:
     """Compile what `smoothness.by_differences` does."""
+
     @numba.njit(**OPTIONS)
     def slope(x):  # type: ignore[no-untyped-def]
         h = STEP * max(1.0, abs(x) / 100)
