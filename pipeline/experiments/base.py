@@ -14,9 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import first_line
+from pipeline.formulas import formula_value
 from pipeline.numerics.compile_time import compile_seconds
 from pipeline.numerics.datasets import draw
 from pipeline.numerics.streams import Role, stream
+from pipeline.settings import SETTINGS
 from pipeline.trial_status import Status
 
 if TYPE_CHECKING:
@@ -131,6 +133,19 @@ class SeedTrial:
             return X
         return X * (1 + LAST_BITS * np.random.default_rng(self.moved).uniform(-1, 1, X.shape))
 
+    def training(self, k: int) -> Mapping[str, Any]:
+        """Return all settings of training, with numbers in the place of formulas."""
+        assert self.descent is not None
+        given = dict(self.descent.settings)
+        sizes = {"n": self.cell.n, "k": k, "d": self.cell.d}
+        found: dict[str, Any] = {}
+        for name, setting in SETTINGS.items():
+            value = given.get(name, setting.default)
+            value = self.cell[name] if isinstance(value, tuple) else value
+            text = setting.formula and isinstance(value, str)
+            found[name] = formula_value(value, sizes) if text else value
+        return found
+
     def signs(self) -> Array:
         """Draw random labels +1 and -1, shape (n,)."""
         return self.stream(Role.LABELS).choice([-1.0, 1.0], self.cell.n)
@@ -195,6 +210,10 @@ class Experiment:
         True if sweeps may leave out `dataset`, `d`, `n`, `width` and `activation`.
     activations
         Names of the supported activations; None for all.
+    why_fixed
+        Why it takes no settings of training (`pipeline.settings`); "" if it takes them.
+    measured
+        The arrays that it stores as well in sweeps with such settings.
     """
 
     variables: Sequence[Variable]
@@ -211,6 +230,8 @@ class Experiment:
     together: bool = False
     frugal: bool = False
     activations: tuple[str, ...] | None = None
+    why_fixed: str = "it does not train networks"
+    measured: Sequence[Variable] = ()
 
     @property
     def certifies(self) -> bool:

@@ -23,12 +23,13 @@ from pipeline.experiments.base import (
     blank,
     visit_widths,
 )
+from pipeline.experiments.start import initial_network, labels
 from pipeline.experiments.training import (
+    MEASURED,
     TRAINING,
     descend_width,
     descent_memory,
     descent_seconds,
-    initial_network,
 )
 from pipeline.numerics.random_features import descending_singular_values
 from pipeline.sweep import Cell, Descent
@@ -64,7 +65,8 @@ VARIABLES = (
 
 
 def _run_seed(trial: SeedTrial) -> SeedResult:
-    X, y = trial.inputs(), trial.signs()
+    X = trial.inputs()
+    y = labels(trial, X)
     cell = trial.cell
     eigenvalues = kernel_eigenvalues(deep_kernel(X, cell.activation, cell.depth))
     error = np.nan
@@ -80,7 +82,7 @@ def _run_seed(trial: SeedTrial) -> SeedResult:
         start["kernel_alpha_error"] = error
         return replace(found, values={**found.values, **start})
 
-    return visit_widths(trial, blank(trial, VARIABLES), one_width)
+    return visit_widths(trial, blank(trial, (*VARIABLES, *MEASURED)), one_width)
 
 
 def _conditioning(Phi: NDArray[np.float64], eigenvalues: NDArray[np.float64]) -> dict[str, float]:

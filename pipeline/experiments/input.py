@@ -8,16 +8,24 @@ from __future__ import annotations
 
 from pipeline.descent.dispatch import DERIVATIVES
 from pipeline.experiments.base import Experiment, SeedResult, SeedTrial, blank, visit_widths
-from pipeline.experiments.training import TRAINING, descend_width, descent_memory, descent_seconds
+from pipeline.experiments.start import labels
+from pipeline.experiments.training import (
+    MEASURED,
+    TRAINING,
+    descend_width,
+    descent_memory,
+    descent_seconds,
+)
 
 __all__ = ["EXPERIMENT"]
 
 
 def _run_seed(trial: SeedTrial) -> SeedResult:
-    """Train the networks of all widths of one seed on random signs."""
-    X, y = trial.inputs(), trial.signs()
+    """Train the networks of all widths of one seed on its labels."""
+    X = trial.inputs()
+    y = labels(trial, X)
     return visit_widths(
-        trial, blank(trial, TRAINING), lambda index, k: descend_width(trial, X, y, k)[0]
+        trial, blank(trial, (*TRAINING, *MEASURED)), lambda index, k: descend_width(trial, X, y, k)[0]
     )
 
 
@@ -31,4 +39,6 @@ EXPERIMENT = Experiment(
     balanced=True,
     options={"trained": ("input",)},
     activations=tuple(DERIVATIVES),
+    why_fixed="",
+    measured=MEASURED,
 )

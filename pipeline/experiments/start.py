@@ -1,0 +1,80 @@
+"""The labels and the start of a trained network, as the tables [labels] and [start] say.
+
+Without them: random signs, W with N(0, 1) entries, later layers N(0, 2/k), v = +-1/sqrt(k) in turn.
+Each law has a stream of its own, so that changing one of them keeps the others' draws.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.descent.network import Network, balanced
+from pipeline.experiments.base import SeedTrial
+from pipeline.numerics.activations import apply
+from pipeline.numerics.streams import Role
+
+__all__ = ["initial_network", "labels"]
+
+Array = NDArray[np.float64]
+
+
+def labels(trial: SeedTrial, X: Array) -> Array:
+    """Draw the labels of inputs: their law, then noise, then their signs if asked for, then flips."""
+    given = trial.training(trial.widths[0])
+    y = _clean(trial, X, given)
+    if given["noise"] > 0:
+        y = y + given["noise"] * trial.stream(Role.NOISE).standard_normal(len(X))
+    if given["classes"]:
+        y = np.where(y >= 0, 1.0, -1.0)
+    if given["flip"] > 0:
+        y = np.where(trial.stream(Role.FLIP).random(len(X)) < given["flip"], -y, y)
+    return y
+
+
+def _clean(trial: SeedTrial, X: Array, given: Mapping[str, Any]) -> Array:
+    """Draw labels without noise: random, or the outputs of a teacher on the inputs, of order 1."""
+    teacher = trial.stream(Role.TEACHER)
+    match given["labels"]:
+        case "gaussian":
+            return trial.stream(Role.LABELS).standard_normal(len(X))
+        case "linear":
+            return np.asarray(X @ teacher.standard_normal(X.shape[1]))
+        case "network":
+            units = given["teacher_units"]
+            W = teacher.standard_normal((units, X.shape[1]))
+            signs = np.resize([1.0, -1.0], units)
+            return np.asarray(signs @ apply(trial.cell.activation, W @ X.T) / np.sqrt(units))
+    return trial.signs()
+
+
+def initial_network(trial: SeedTrial, k: int, trained: str | None = None) -> Network:
+    """Draw the network of one width at its start."""
+    cell, rng = trial.cell, trial.weights(k)
+    hidden = trial.stream(Role.HIDDEN, k).standard_normal((cell.depth - 1, k, k)) * np.sqrt(2 / k)
+    trained = trained or cell.trained
+    if trial.descent is None or not trial.descent.settings:
+        return Network(cell.activation, rng.standard_normal((k, cell.d)), hidden, balanced(k), trained)
+    given = trial.training(k)
+    uniform = given["W_law"] == "uniform"
+    W = rng.uniform(-1, 1, (k, cell.d)) if uniform else rng.standard_normal((k, cell.d))
+    if given["W_law"] == "sphere":
+        W /= np.linalg.norm(W, axis=1, keepdims=True)
+    factors = {"1": 1.0, "1/sqrt(k)": 1 / np.sqrt(k), "1/k": 1 / k}
+    v, factor = _output_weights(trial, k, given), factors[given["output_scale"]]
+    return Network(cell.activation, given["W_scale"] * W, hidden, v, trained, factor)
+
+
+def _output_weights(trial: SeedTrial, k: int, given: Mapping[str, Any]) -> Array:
+    """Draw v, of size 1 / sqrt(k) where the output has no factor, and of size 1 where it has one."""
+    one = 1 / np.sqrt(k) if given["output_scale"] == "1" else 1.0
+    if given["v_law"] == "zero":
+        return np.zeros(k)
+    if given["v_law"] == "gaussian":
+        gaussian = trial.stream(Role.OUTPUT, None if trial.nested else k).standard_normal(k)
+        return np.asarray(given["v_scale"] * one * gaussian)
+    signs = balanced(k) if one != 1.0 else np.resize([1.0, -1.0], k)
+    return np.asarray(given["v_scale"] * signs)

@@ -1,0 +1,161 @@
+"""The settings of training of a sweep: from the tables [descent], [labels] and [start] to pairs.
+
+A list is an axis of the store; one value that is the default leaves no trace. What an experiment, a
+method or a loss does not cover is refused with the reason.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, Any
+
+from pipeline.errors import CodeError
+from pipeline.formulas import BadFormula, formula_value
+from pipeline.settings import SETTINGS, in_table
+from pipeline.sweep_files.tables import AbsoluteStep, DescentTable, File
+from pipeline.sweep_files.toml import Problems
+
+if TYPE_CHECKING:
+    from pipeline.experiments import Experiment
+    from pipeline.sweep import Sweep
+
+__all__ = ["check_formulas", "read_settings"]
+
+Pairs = tuple[tuple[str, Any], ...]
+
+TABLES = ("descent", "labels", "start")
+
+LEAST_TOLERANCE_32 = 1e-11
+"""Least relative loss in float32, whose residuals are rounded at about 1e-6."""
+
+
+def read_settings(file: File, experiment: Experiment, problems: Problems) -> Pairs:
+    """Return the settings that are not at their defaults, in the order of their axes."""
+    from pipeline.experiments.own.declaration import coordinate  # numpy, not needed to read a store
+
+    given, keys = _given(file)
+    found: dict[str, Any] = {}
+    for name in (one for one in SETTINGS if one in given):
+        value = given[name]
+        if isinstance(value, list):
+            try:
+                found[name] = coordinate("a list is an axis", value)
+            except CodeError as error:
+                problems.add(keys[name], str(error))
+        elif value != SETTINGS[name].default:
+            found[name] = value
+    if given and experiment.why_fixed:
+        problems.add(
+            keys[next(iter(given))],
+            f"{file.experiment} takes no settings of training: {experiment.why_fixed}; remove the key, "
+            'or choose experiment = "input"',
+        )
+        return ()
+    if experiment.why_fixed and isinstance((file.descent or DescentTable()).steps, str):
+        problems.add(
+            "descent.steps",
+            f"got a formula, but {file.experiment} takes no settings of training: "
+            f"{experiment.why_fixed}; write a number",
+        )
+    if not problems:
+        _check_together(file, found, keys, problems)
+    return tuple(found.items())
+
+
+def _given(file: File) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the settings that a file gives, and the key of each."""
+    given: dict[str, Any] = {}
+    keys: dict[str, str] = {}
+    for table in TABLES:
+        values = getattr(file, table)
+        for key, setting in in_table(table).items():
+            if values is not None and getattr(values, key) is not None:
+                given[setting.name], keys[setting.name] = getattr(values, key), f"{table}.{key}"
+    step = (file.descent or DescentTable()).step_size
+    if isinstance(step, AbsoluteStep):
+        one = len(step.absolute) == 1
+        given["absolute_step"] = step.absolute[0] if one else step.absolute
+    elif isinstance(step, list):
+        given["relative_step"] = step
+    keys |= {name: "descent.step_size" for name in ("absolute_step", "relative_step")}
+    return given, keys
+
+
+def _values(found: dict[str, Any], name: str) -> tuple[Any, ...]:
+    value = found.get(name, SETTINGS[name].default)
+    return value if isinstance(value, tuple) else (value,)
+
+
+def _check_together(
+    file: File, found: dict[str, Any], keys: dict[str, str], problems: Problems
+) -> None:
+    """Check settings against each other."""
+    methods, losses = _values(found, "method"), _values(found, "loss")
+    needs = {
+        "momentum": {"momentum", "nesterov"}.intersection(methods),
+        "beta1": "adam" in methods,
+        "beta2": "adam" in methods,
+        "adam_epsilon": "adam" in methods,
+        "decay": "1/t" in _values(found, "schedule"),
+        "teacher_units": "network" in _values(found, "labels"),
+    }
+    for name, used in needs.items():
+        if name in found and not used:
+            problems.add(keys[name], "has no effect on the method, schedule or labels; remove the key")
+    if "adam" in methods and "absolute_step" not in found:
+        problems.add(
+            "descent.step_size",
+            "missing, but a step of Adam has the size of eta itself, whatever the Jacobian; add "
+            "step_size = { absolute = 0.001 }",
+        )
+    real = [name for name in _values(found, "labels") if name != "signs"]
+    if (real or max(_values(found, "noise")) > 0) and not all(_values(found, "classes")):
+        for loss in losses:
+            if loss != "squared":
+                problems.add(
+                    keys["loss"],
+                    f"got {loss!r}, which needs labels of +1 and -1, but {real[0] if real else 'noisy'} "
+                    "labels are numbers; add classes = true to the table [labels]",
+                )
+    least = min((file.descent or DescentTable()).tolerances)
+    if "float32" in _values(found, "dtype") and least < LEAST_TOLERANCE_32:
+        problems.add(
+            "descent.tolerances",
+            f"got {least:g}, which float32 cannot reach; expected {LEAST_TOLERANCE_32:g} or more",
+        )
+    if set(_values(found, "v_law")) != {"zero"}:
+        return
+    trained = set(file.values("trained")) or {"both" if file.experiment != "input" else "input"}
+    if "input" in trained:
+        problems.add("start.v", "got 'zero', but where v is not trained all outputs stay 0")
+
+
+def check_formulas(sweep: Sweep, problems: Problems) -> None:
+    """Check that every formula has a value at all sizes, and that no scale is negative."""
+    descent = sweep.descent
+    if descent is None:
+        return
+    given = dict(descent.settings)
+    scales = [(name, one) for name in ("W_scale", "v_scale") for one in _values(given, name)]
+    if not descent.formula and not any(isinstance(one, str) for _, one in scales):
+        return
+    for d, n in itertools.product(sweep.d, sweep.n):
+        for k in sweep.k(d, n):
+            try:
+                descent.budget(n, k, d)
+            except BadFormula as error:
+                problems.add("descent.steps", f"got {descent.formula!r}, expected {error}")
+                return
+            for name, one in scales:
+                if trouble := _trouble_with(str(one), n, k, d):
+                    problems.add(f"start.{name}", f"got {one!r}, expected {trouble}")
+                    return
+
+
+def _trouble_with(scale: str, n: int, k: int, d: int) -> str:
+    """Return what is expected instead of a scale, or ""."""
+    try:
+        value = formula_value(scale, {"n": n, "k": k, "d": d})
+    except BadFormula as error:
+        return str(error)
+    return "" if value >= 0 else f"0 or more, which is {value:g} at n = {n}, k = {k}, d = {d}"

@@ -1,0 +1,124 @@
+"""The tables [descent], [labels] and [start]: what they accept, what they leave in the identity."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipeline.errors import SweepError
+from pipeline.settings import SETTINGS
+from pipeline.sweep_files.load import parse_sweep
+
+HEAD = 'name = "a"\nentropy = 1\ndataset = { kind = "sphere" }\nd = 3\nn = [6, 8]\nseeds = 2\n'
+INPUT = HEAD + 'experiment = "input"\nwidth = [4, 8]\n'
+
+
+def refused(text: str) -> dict[str, str]:
+    with pytest.raises(SweepError) as error:
+        parse_sweep(text)
+    return {problem.key: problem.text for problem in error.value.problems}
+
+
+def test_the_identity_of_a_sweep_without_settings_is_that_of_earlier_versions() -> None:
+    sweep = parse_sweep(INPUT + "[descent]\nsteps = 50\n")
+    assert sweep.identity_fields["descent"] == {
+        "steps": 50,
+        "tolerances": [1e-2, 1e-4],
+        "step_size": 1.0,
+        "multiples": [1.0],
+    }
+
+
+def test_defaults_that_are_written_leave_no_trace_in_the_identity() -> None:
+    plain = parse_sweep(INPUT + "[descent]\nsteps = 50\n")
+    lines = {"descent": "steps = 50\n", "labels": "", "start": ""}
+    for setting in SETTINGS.values():
+        if setting.table:
+            default = setting.default
+            text = str(default).lower() if isinstance(default, bool) else repr(default)
+            lines[setting.table] += f"{setting.key} = {text}\n"
+    written = parse_sweep(INPUT + "".join(f"[{table}]\n{text}" for table, text in lines.items()))
+    assert written.identity == plain.identity
+    assert written.descent.is_paper
+
+
+@pytest.mark.parametrize(
+    ("lines", "axis", "values"),
+    [
+        ('[descent]\nmethod = ["gd", "momentum"]\n', "method", ("gd", "momentum")),
+        ("[descent]\nbatch = [2, 4]\n", "batch", (2, 4)),
+        ("[descent]\nstep_size = [0.5, 1.0]\n", "relative_step", (0.5, 1.0)),
+        ("[descent]\nstep_size = { absolute = [0.1, 0.2] }\n", "absolute_step", (0.1, 0.2)),
+        ("[labels]\nnoise = [0.0, 0.1]\n", "noise", (0.0, 0.1)),
+        ('[start]\noutput = ["1", "1/k"]\n', "output_scale", ("1", "1/k")),
+    ],
+)
+def test_a_list_is_an_axis_of_the_store(lines, axis, values) -> None:
+    sweep = parse_sweep(INPUT + lines)
+    assert sweep.axes == (axis, "d", "n")
+    assert sweep.values(axis) == values
+    assert sweep.axis(axis).long_name == SETTINGS[axis].long_name
+    assert {cell[axis] for cell in sweep.cells()} == set(values)
+    assert sweep.identity_fields["descent"]["settings"] == {axis: list(values)}
+
+
+def test_the_budget_may_be_a_formula_of_the_sizes() -> None:
+    sweep = parse_sweep(INPUT + '[descent]\nsteps = "1.5 * sqrt(n * k) * log(n * k) / 4 + d"\n')
+    assert sweep.descent.budget(8, 4, 3) == 11  # 1.5 sqrt(32) log(32) / 4 + 3 = 10.35
+    assert sweep.descent.budget(6, 8, 3) > sweep.descent.budget(6, 4, 3)
+    assert sweep.identity != parse_sweep(INPUT).identity
+
+
+@pytest.mark.parametrize(
+    ("lines", "key", "words"),
+    [
+        ('[descent]\nmethod = "sgd"\n', "descent.method", "gd, momentum, nesterov, adam"),
+        ("[descent]\nbatch = 0\n", "descent.batch", "a whole number from 1"),
+        ("[descent]\nmomentum = 0.5\n", "descent.momentum", "has no effect"),
+        ('[descent]\nmethod = "adam"\n', "descent.step_size", "absolute = 0.001"),
+        ("[descent]\nstep_size = { absolute = -1 }\n", "descent.step_size.absolute", "above 0"),
+        ("[descent]\nstep_size = { relative = 1 }\n", "descent.step_size.relative", "unknown key"),
+        ('[descent]\nsteps = "open(1)"\n', "descent.steps", "a formula of numbers, n, k, d"),
+        ('[descent]\nsteps = "n ** 99"\n', "descent.steps", "a number from 0 to 1e+09"),
+        ('[descent]\nsteps = "1 / (n - 8)"\n', "descent.steps", "n = 8"),
+        ('[descent]\nloss = "logistic"\n[labels]\nkind = "linear"\n', "descent.loss", "classes = true"),
+        ('[descent]\nloss = "logistic"\n[labels]\nnoise = 0.1\n', "descent.loss", "classes = true"),
+        ('[descent]\ndtype = "float32"\ntolerances = [1e-14]\n', "descent.tolerances", "float32"),
+        ("[labels]\nnoise = [0.1, 0.1]\n", "labels.noise", "listed twice"),
+        ("[labels]\nflip = 1.5\n", "labels.flip", "from 0 to 1"),
+        ('[start]\nv = "zero"\n', "start.v", "all outputs stay 0"),
+        ('[start]\nW_scale = "1 / (d - 3)"\n', "start.W_scale", "finite value"),
+        ("[start]\nv_scale = -1.0\n", "start.v_scale", "from 0 to 1e+06"),
+        ("[start]\nx = 1\n", "start.x", "unknown key"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_refused_with_its_key(lines, key, words) -> None:
+    assert words in refused(INPUT + lines)[key]
+
+
+@pytest.mark.parametrize(
+    ("experiment", "reason"),
+    [
+        ("theorem1", "the theorem is about full-batch gradient descent"),
+        ("output", "closed form"),
+        ("linear", "linear regression"),
+        ("generalisation", "its teacher"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("lines", "key"),
+    [
+        ('[descent]\nmethod = "momentum"\n', "descent.method"),
+        ('[descent]\nsteps = "10 * n"\n', "descent.steps"),
+        ("[labels]\nnoise = 0.1\n", "labels.noise"),
+        ('[start]\nW = "uniform"\n', "start.W"),
+    ],
+)
+def test_experiments_refuse_what_their_mathematics_does_not_cover(experiment, reason, lines, key) -> None:
+    width = "" if experiment == "linear" else "width = [4, 8]\n"
+    assert reason in refused(HEAD + f'experiment = "{experiment}"\n' + width + lines)[key]
+
+
+def test_an_experiment_that_does_not_descend_has_no_labels_and_no_start() -> None:
+    found = refused(HEAD + 'experiment = "conditioning"\nwidth = [4, 8]\n[labels]\n[start]\n')
+    assert "does not descend" in found["labels"]
+    assert "does not descend" in found["start"]
