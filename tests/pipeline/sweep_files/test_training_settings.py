@@ -79,7 +79,7 @@ def test_the_budget_may_be_a_formula_of_the_sizes() -> None:
         ("[descent]\nstep_size = { relative = 1 }\n", "descent.step_size.relative", "unknown key"),
         ('[descent]\nsteps = "open(1)"\n', "descent.steps", "a formula of numbers, n, k, d"),
         ('[descent]\nsteps = "n ** 99"\n', "descent.steps", "a number from 0 to 1e+09"),
-        ('[descent]\nsteps = "1 / (n - 8)"\n', "descent.steps", "n = 8"),
+        ('[descent]\nsteps = "1 / (n - 8) ** 2"\n', "descent.steps", "n = 8"),
         ('[descent]\nloss = "logistic"\n[labels]\nkind = "linear"\n', "descent.loss", "classes = true"),
         ('[descent]\nloss = "logistic"\n[labels]\nnoise = 0.1\n', "descent.loss", "classes = true"),
         ('[descent]\ndtype = "float32"\ntolerances = [1e-14]\n', "descent.tolerances", "float32"),
