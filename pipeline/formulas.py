@@ -92,7 +92,7 @@ def _value_or_nan(text: str, sizes: Mapping[str, float]) -> float:
 
 def _value(node: Any, sizes: Mapping[str, float]) -> float:
     match node:
-        case ast.Constant(value=number) if type(number) in (int, float):
+        case ast.Constant(value=int(number) | float(number)) if not isinstance(number, bool):
             return float(number)
         case ast.Name(id=name) if name in sizes:
             return float(sizes[name])
@@ -104,6 +104,4 @@ def _value(node: Any, sizes: Mapping[str, float]) -> float:
             wanted = 2 if name in ("min", "max") else 1
             if len(args) == wanted:
                 return float(FUNCTIONS[name](*(_value(arg, sizes) for arg in args)))
-    raise BadFormula(
-        f"a formula of numbers, {', '.join(sizes)}, + - * / ** and {', '.join(FUNCTIONS)}"
-    )
+    raise BadFormula(f"a formula of numbers, {', '.join(sizes)}, + - * / ** and {', '.join(FUNCTIONS)}")

@@ -30,7 +30,8 @@ class Setting:
     Attributes
     ----------
     name
-        The axis of the store, and the name in the identity.
+        The axis of the store, and the name in the identity: no argument of xarray's `sel`, no
+        attribute of its arrays, and no variable of a store.
     table, key
         Its place in a sweep file.
     long_name
@@ -102,7 +103,8 @@ def _descent(key: str, long_name: str, default: Any, name: str = "", **more: Any
 
 _TABLE = (
     _descent(
-        "method", "how a gradient becomes a step", "gd", words=("gd", "momentum", "nesterov", "adam")
+        "method", "how a gradient becomes a step", "gd", name="descent_method",
+        words=("gd", "momentum", "nesterov", "adam"),
     ),
     _descent("momentum", "share of the last step that goes on", 0.9, most=0.999999),
     _descent("beta1", "decay of Adam's mean of gradients", 0.9, most=0.999999),
@@ -113,8 +115,10 @@ _TABLE = (
         "schedule", "course of the step size", "constant", words=("constant", "cosine", "1/t")
     ),
     _descent("decay", "steps after which 1/t halves the step size", 1000, least=1, whole=True),
-    _descent("loss", "loss that is minimised", "squared", words=("squared", "logistic", "squared_hinge")),
-    _descent("dtype", "numbers of the descent", "float64", words=("float64", "float32")),
+    _descent("loss", "loss that is minimised", "squared",
+             words=("squared", "logistic", "squared_hinge")),
+    _descent("dtype", "numbers of the descent", "float64", name="precision",
+             words=("float64", "float32")),
     _descent("target_accuracy", "training accuracy that ends a trial", 0.0, most=1.0),
     _descent("diagnostics", "whether accuracy, rises and sharpness are stored", False),
     Setting(

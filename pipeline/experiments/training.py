@@ -1,9 +1,9 @@
 """The common part of experiments on trained networks: their descent, and its cost.
 
 The step size is c / lambda_max(J0 J0^T). If only v is trained, the result comes from a closed form and
-needs no steps. Sweeps with settings of training (`pipeline.settings`) run the loop of `methods`
-instead, also for v alone, and store what is `MEASURED`. Widths are computed independently, though with nested widths a narrower W is part of a
-wider one.
+needs no steps. Sweeps with settings of training (`pipeline.settings`) run the loop of `methods`, also
+for v alone, and store what is `MEASURED` as well. Widths are computed independently, though with
+nested widths a narrower W is part of a wider one.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ MEASURED = (
     Variable(
         "sharpness",
         ("width",),
-        "largest eigenvalue of the Gauss-Newton matrix at the end; full-batch gradient descent is at the "
-        "edge of stability near 2 / step_size",
+        "largest eigenvalue of the Gauss-Newton matrix at the end; full-batch gradient descent is at "
+        "the edge of stability near 2 / step_size",
     ),
 )
 """What a sweep with settings of training stores beside the variables of every descent."""
@@ -116,15 +116,13 @@ def _iterated(network: Network, X: Array, y: Array, descent: Descent, eta: float
     return training_result(done, eta)
 
 
-def _trained(
-    trial: SeedTrial, network: Network, X: Array, y: Array, largest: float
-) -> WidthResult:
+def _trained(trial: SeedTrial, network: Network, X: Array, y: Array, largest: float) -> WidthResult:
     """Train a network as the settings of training say."""
     descent, k = trial.descent, network.v.size
     assert descent is not None
     given = trial.training(k)
     method = Method(
-        name=given["method"],
+        name=given["descent_method"],
         momentum=given["momentum"],
         beta1=given["beta1"],
         beta2=given["beta2"],
@@ -133,7 +131,7 @@ def _trained(
         schedule=given["schedule"],
         decay=given["decay"],
         loss=given["loss"],
-        dtype=given["dtype"],
+        dtype=given["precision"],
     )
     relative = given["relative_step"] or descent.step_size
     eta = given["absolute_step"] or (relative / largest if largest > 0 else relative)

@@ -42,8 +42,8 @@ from pipeline.sweep_files.toml import (
 )
 
 __all__ = [
-    "DatasetTable",
     "AbsoluteStep",
+    "DatasetTable",
     "DescentTable",
     "File",
     "LabelsTable",
@@ -228,7 +228,7 @@ class DescentTable(_Table):
         Discriminator(_form_of_step),
     ] = 1.0
     multiples: Annotated[list[_Positive], BeforeValidator(_as_list), _SETTINGS] = [1.0]
-    method: Annotated[Any, _setting("method")] = None
+    method: Annotated[Any, _setting("descent_method")] = None
     momentum: Annotated[Any, _setting("momentum")] = None
     beta1: Annotated[Any, _setting("beta1")] = None
     beta2: Annotated[Any, _setting("beta2")] = None
@@ -237,7 +237,7 @@ class DescentTable(_Table):
     schedule: Annotated[Any, _setting("schedule")] = None
     decay: Annotated[Any, _setting("decay")] = None
     loss: Annotated[Any, _setting("loss")] = None
-    dtype: Annotated[Any, _setting("dtype")] = None
+    dtype: Annotated[Any, _setting("precision")] = None
     target_accuracy: Annotated[Any, _setting("target_accuracy")] = None
     diagnostics: Annotated[Any, _setting("diagnostics")] = None
 

@@ -77,7 +77,7 @@ def _given(file: File) -> tuple[dict[str, Any], dict[str, str]]:
         given["absolute_step"] = step.absolute[0] if one else step.absolute
     elif isinstance(step, list):
         given["relative_step"] = step
-    keys |= {name: "descent.step_size" for name in ("absolute_step", "relative_step")}
+    keys |= dict.fromkeys(("absolute_step", "relative_step"), "descent.step_size")
     return given, keys
 
 
@@ -90,7 +90,7 @@ def _check_together(
     file: File, found: dict[str, Any], keys: dict[str, str], problems: Problems
 ) -> None:
     """Check settings against each other."""
-    methods, losses = _values(found, "method"), _values(found, "loss")
+    methods, losses = _values(found, "descent_method"), _values(found, "loss")
     needs = {
         "momentum": {"momentum", "nesterov"}.intersection(methods),
         "beta1": "adam" in methods,
@@ -112,13 +112,14 @@ def _check_together(
     if (real or max(_values(found, "noise")) > 0) and not all(_values(found, "classes")):
         for loss in losses:
             if loss != "squared":
+                law = real[0] if real else "noisy"
                 problems.add(
                     keys["loss"],
-                    f"got {loss!r}, which needs labels of +1 and -1, but {real[0] if real else 'noisy'} "
-                    "labels are numbers; add classes = true to the table [labels]",
+                    f"got {loss!r}, which needs labels of +1 and -1, but {law} labels are numbers; add "
+                    "classes = true to the table [labels]",
                 )
     least = min((file.descent or DescentTable()).tolerances)
-    if "float32" in _values(found, "dtype") and least < LEAST_TOLERANCE_32:
+    if "float32" in _values(found, "precision") and least < LEAST_TOLERANCE_32:
         problems.add(
             "descent.tolerances",
             f"got {least:g}, which float32 cannot reach; expected {LEAST_TOLERANCE_32:g} or more",

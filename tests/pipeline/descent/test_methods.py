@@ -96,7 +96,10 @@ def slow(
             if way.name == "adam":
                 m[i] = way.beta1 * m[i] + (1 - way.beta1) * g
                 s[i] = way.beta2 * s[i] + (1 - way.beta2) * g**2
-                mean, square = m[i] / (1 - way.beta1 ** (step + 1)), s[i] / (1 - way.beta2 ** (step + 1))
+                mean, square = (
+                    m[i] / (1 - way.beta1 ** (step + 1)),
+                    s[i] / (1 - way.beta2 ** (step + 1)),
+                )
                 parts[i] -= rate * mean / (np.sqrt(square) + way.epsilon)
             else:
                 m[i] = way.momentum * m[i] + g
@@ -241,7 +244,7 @@ def test_training_in_float32_follows_that_in_float64_to_its_rounding(plain) -> N
     train_by(two, X, y, eta, 50, [1e-9], method=Method("momentum", dtype="float32"))
     apart = np.abs(two.W - one.W).max()
     assert 1e-9 < apart < 1e-4
-    assert (two.W == two.W.astype(np.float32)).all()
+    assert (two.W.astype(np.float32) == two.W).all()
 
 
 def test_a_loss_that_leaves_all_bounds_is_divergence(plain) -> None:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-import pytest
+import inspect
 
+import pytest
+import xarray as xr
+
+from pipeline.axes import AXES
 from pipeline.errors import SweepError
+from pipeline.experiments import EXPERIMENTS
+from pipeline.experiments.training import MEASURED
 from pipeline.settings import SETTINGS
 from pipeline.sweep_files.load import parse_sweep
 
@@ -44,7 +50,7 @@ def test_defaults_that_are_written_leave_no_trace_in_the_identity() -> None:
 @pytest.mark.parametrize(
     ("lines", "axis", "values"),
     [
-        ('[descent]\nmethod = ["gd", "momentum"]\n', "method", ("gd", "momentum")),
+        ('[descent]\nmethod = ["gd", "momentum"]\n', "descent_method", ("gd", "momentum")),
         ("[descent]\nbatch = [2, 4]\n", "batch", (2, 4)),
         ("[descent]\nstep_size = [0.5, 1.0]\n", "relative_step", (0.5, 1.0)),
         ("[descent]\nstep_size = { absolute = [0.1, 0.2] }\n", "absolute_step", (0.1, 0.2)),
@@ -59,6 +65,12 @@ def test_a_list_is_an_axis_of_the_store(lines, axis, values) -> None:
     assert sweep.axis(axis).long_name == SETTINGS[axis].long_name
     assert {cell[axis] for cell in sweep.cells()} == set(values)
     assert sweep.identity_fields["descent"]["settings"] == {axis: list(values)}
+
+
+def test_no_axis_of_a_setting_collides_with_a_variable_or_with_xarray() -> None:
+    taken = {*dir(xr.DataArray), *inspect.signature(xr.Dataset.sel).parameters}
+    stored = {one.name for name in EXPERIMENTS for one in (*EXPERIMENTS[name].variables, *MEASURED)}
+    assert not SETTINGS.keys() & (taken | stored | AXES.keys())
 
 
 def test_the_budget_may_be_a_formula_of_the_sizes() -> None:
@@ -113,7 +125,9 @@ def test_a_setting_that_cannot_be_is_refused_with_its_key(lines, key, words) -> 
         ('[start]\nW = "uniform"\n', "start.W"),
     ],
 )
-def test_experiments_refuse_what_their_mathematics_does_not_cover(experiment, reason, lines, key) -> None:
+def test_experiments_refuse_what_their_mathematics_does_not_cover(
+    experiment, reason, lines, key
+) -> None:
     width = "" if experiment == "linear" else "width = [4, 8]\n"
     assert reason in refused(HEAD + f'experiment = "{experiment}"\n' + width + lines)[key]
 

@@ -1,0 +1,206 @@
+"""Sweeps with settings of training, from the file to the store, beside plain NumPy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import pipeline
+from pipeline.experiments import SeedTrial
+from pipeline.experiments.start import initial_network, labels
+from pipeline.experiments.training import curvature
+from pipeline.numerics.streams import Role
+from pipeline.sweep_files.load import parse_sweep
+from pipeline.trial_status import Status
+
+Run = Callable[..., list]
+
+
+def sweep_file(experiment: str = "input", descent: str = "", labels: str = "", start: str = "") -> str:
+    """A small sweep with lines of its tables."""
+    return (
+        f'name = "a"\nexperiment = "{experiment}"\nentropy = 5\ndataset = {{ kind = "sphere" }}\n'
+        f'd = 4\nn = 10\nwidth = [6, 16]\nseeds = 2\nactivation = "relu"\n'
+        f"[descent]\n{descent}\n[labels]\n{labels}\n[start]\n{start}\n"
+    )
+
+
+@pytest.fixture
+def run_text(tmp_path_factory) -> Callable[..., xr.Dataset]:
+    """Run a sweep into a store, and open it by plain xarray."""
+
+    def run(text: str) -> xr.Dataset:
+        path = tmp_path_factory.mktemp("store") / "a.zarr"
+        pipeline.run(parse_sweep(text), path)
+        return xr.open_zarr(path).load()
+
+    return run
+
+
+def trials(text: str, **at):
+    """The sweep, and its trials of one cell."""
+    sweep = parse_sweep(text)
+    cell = next(cell for cell in sweep.cells() if all(cell[key] == one for key, one in at.items()))
+    sizes = {dim: len(values) for dim, values in sweep.inner.items()} | {"width": len(cell.widths)}
+    return [
+        SeedTrial(sweep.entropy, sweep.nested, cell, seed, sizes, sweep.descent) for seed in sweep.seeds
+    ]
+
+
+def test_methods_as_an_axis_are_stored_with_their_outcomes(run_text) -> None:
+    descent = 'steps = 60\nmethod = ["gd", "momentum"]\nmomentum = 0.5\nstep_size = { absolute = 0.05 }'
+    text = sweep_file(descent=descent + "\ntolerances = [0.5, 1e-9]")
+    ds = run_text(text)
+    assert ds.loss_final.dims == ("descent_method", "d", "n", "width", "seed")
+    assert ds.descent_method.values.tolist() == ["gd", "momentum"]
+    assert ds.descent_method.attrs["long_name"] == "how a gradient becomes a step"
+    assert (ds.step_size == 0.05).all()
+    for name in ("accuracy", "steps_to_accuracy", "rises", "sharpness"):
+        assert ds[name].attrs["long_name"]
+    for method, beta in (("gd", 0.0), ("momentum", 0.5)):
+        for seed, trial in enumerate(trials(text, descent_method=method)):
+            X, y = trial.inputs(), trial.signs()
+            W = trial.weights(16).standard_normal((16, 4))
+            v, m, losses, accuracy = np.resize([1.0, -1.0], 16) / 4, 0.0, [], []
+            for _ in range(61):
+                z = W @ X.T
+                f = v @ np.maximum(z, 0)
+                losses.append(np.sum((f - y) ** 2))
+                accuracy.append(np.mean((f >= 0) == (y > 0)))
+                last = W
+                m = beta * m + (np.outer(v, f - y) * (z > 0)) @ X
+                W = W - 0.05 * m
+            one = ds.sel(descent_method=method, seed=seed, width=16).squeeze()
+            assert one.loss_final == pytest.approx(losses[-1], rel=1e-9)
+            assert one.accuracy == pytest.approx(accuracy[-1])
+            assert one.rises == np.count_nonzero(np.diff(losses) > 0)
+            met = np.array(losses) <= 0.5 * losses[0]
+            assert one.steps_to_tolerance[0] == (met.argmax() if met.any() else np.inf)
+            full = np.array(accuracy) == 1
+            assert one.steps_to_accuracy == (full.argmax() if full.any() else np.inf)
+            bent = (last @ X.T > 0) * v[:, None]
+            sharpness = np.linalg.eigvalsh((bent.T @ bent) * (X @ X.T))[-1]
+            assert one.sharpness == pytest.approx(sharpness, rel=1e-9)
+
+
+def test_a_formula_gives_each_trial_its_budget(run_text) -> None:
+    ds = run_text(sweep_file(descent='steps = "2 * k + n"\ntolerances = [1e-20]'))
+    np.testing.assert_array_equal(ds.steps.squeeze(), [[22, 22], [42, 42]])
+
+
+def test_diagnostics_alone_keep_the_outcomes_of_a_plain_sweep(run_cells) -> None:
+    plain = run_cells("joint", {"steps": 90}, d=4, n=10, width="[6, 16]", trained='"both"')[0]
+    more = run_cells(
+        "joint", {"steps": 90, "diagnostics": "true"}, d=4, n=10, width="[6, 16]", trained='"both"'
+    )[0]
+    assert set(more.values) - set(plain.values) == {
+        "accuracy", "steps_to_accuracy", "rises", "sharpness",
+    }  # fmt: skip
+    for name in ("loss_final", "steps_to_tolerance", "distance", "ntk_max"):
+        np.testing.assert_allclose(more.values[name], plain.values[name], rtol=1e-9)
+
+
+def test_batches_are_an_axis_and_the_same_sweep_gives_the_same_bits(run_text) -> None:
+    ds = run_text(sweep_file(descent="steps = 40\nbatch = [1, 3]\nstep_size = 0.1"))
+    assert ds.batch.values.tolist() == [1, 3]
+    assert (ds.status == Status.DONE).all()
+    assert not np.allclose(ds.loss_final.sel(batch=1), ds.loss_final.sel(batch=3))
+    again = run_text(sweep_file(descent="steps = 40\nbatch = [1, 3]\nstep_size = 0.1"))
+    xr.testing.assert_equal(ds.drop_vars("seconds"), again.drop_vars("seconds"))
+
+
+@pytest.mark.parametrize("loss", ["logistic", "squared_hinge"])
+def test_losses_start_at_their_value_and_are_minimised(run_text, loss) -> None:
+    text = sweep_file(descent=f'steps = 400\nloss = "{loss}"\ntarget_accuracy = 1.0')
+    ds = run_text(text)
+    for seed, trial in enumerate(trials(text)):
+        margin = trial.signs() * initial_network(trial, 16).outputs(trial.inputs())
+        each = np.log1p(np.exp(-margin)) if loss == "logistic" else np.maximum(0, 1 - margin) ** 2
+        one = ds.sel(width=16, seed=seed).squeeze()
+        assert one.loss_initial == pytest.approx(each.sum(), rel=1e-12)
+        assert one.loss_final < 0.8 * one.loss_initial
+        assert one.accuracy == 1
+        assert one.steps_to_accuracy <= one.steps
+
+
+@pytest.mark.parametrize("loss", ["squared", "logistic", "squared_hinge"])
+def test_curvature_is_the_second_difference_of_the_loss(loss) -> None:
+    y, f, h = np.array([1.0, -1.0, 1.0, -1.0]), np.array([0.3, 2.0, 1.7, -0.4]), 1e-4
+    value = {
+        "squared": lambda f: (f - y) ** 2 / 2,
+        "logistic": lambda f: np.logaddexp(0, -y * f),
+        "squared_hinge": lambda f: np.maximum(0, 1 - y * f) ** 2 / 2,
+    }[loss]
+    second = (value(f + h) - 2 * value(f) + value(f - h)) / h**2
+    np.testing.assert_allclose(curvature(loss, f, y), second, rtol=1e-5, atol=1e-6)
+
+
+def test_labels_follow_their_law_then_noise_then_signs_then_flips() -> None:
+    teacher = [trial.stream(Role.TEACHER).standard_normal(4) for trial in trials(sweep_file())]
+    for kind, noise in (("linear", "0.5"), ("linear", "0.0")):
+        for trial, w in zip(
+            trials(sweep_file(labels=f'kind = "{kind}"\nnoise = {noise}')), teacher, strict=True
+        ):
+            X = trial.inputs()
+            wanted = X @ w + float(noise) * trial.stream(Role.NOISE).standard_normal(10)
+            np.testing.assert_allclose(labels(trial, X), wanted, rtol=1e-12)
+    for trial, w in zip(
+        trials(sweep_file(labels='kind = "linear"\nclasses = true\nflip = 0.3')), teacher, strict=True
+    ):
+        X = trial.inputs()
+        flipped = trial.stream(Role.FLIP).random(10) < 0.3
+        np.testing.assert_array_equal(labels(trial, X), np.sign(X @ w) * np.where(flipped, -1, 1))
+
+
+def test_a_network_teacher_is_a_small_network_of_the_same_activation() -> None:
+    for trial in trials(sweep_file(labels='kind = "network"\nunits = 3')):
+        X = trial.inputs()
+        W = trial.stream(Role.TEACHER).standard_normal((3, 4))
+        wanted = np.array([1.0, -1.0, 1.0]) @ np.maximum(W @ X.T, 0) / np.sqrt(3)
+        np.testing.assert_allclose(labels(trial, X), wanted, rtol=1e-12)
+
+
+def test_noise_and_flips_leave_the_other_draws_as_they_are() -> None:
+    plain, noisy = trials(sweep_file())[0], trials(sweep_file(labels="noise = 0.1"))[0]
+    np.testing.assert_array_equal(plain.inputs(), noisy.inputs())
+    moved = labels(noisy, noisy.inputs()) - plain.signs()
+    assert 0 < np.abs(moved).max() < 1
+
+
+def test_the_start_has_the_laws_and_scales_that_are_asked_for() -> None:
+    start = 'W = "uniform"\nW_scale = "1 / sqrt(d)"\nv = "gaussian"\nv_scale = 2.0\noutput = "1/k"'
+    trial = trials(sweep_file(start=start))[0]
+    network = initial_network(trial, 16)
+    assert 0.4 < np.abs(network.W).max() <= 0.5
+    assert network.scale == 1 / 16
+    np.testing.assert_allclose(network.v, 2 * trial.stream(Role.OUTPUT).standard_normal(16))
+    sphere = initial_network(trials(sweep_file(start='W = "sphere"\nW_scale = 3.0'))[0], 16)
+    np.testing.assert_allclose(np.linalg.norm(sphere.W, axis=1), 3)
+    np.testing.assert_array_equal(np.abs(sphere.v), 1 / 4)
+
+
+def test_where_v_is_fixed_output_scalings_are_scales_of_v(run_text) -> None:
+    """1/sqrt(k) with v = +-1 is the paper's start; 1/k is one that is sqrt(k) times smaller."""
+    ds = run_text(sweep_file(descent="steps = 50", start='output = ["1", "1/sqrt(k)", "1/k"]'))
+    paper, same, small = (ds.sel(output_scale=one) for one in ds.output_scale.values)
+    np.testing.assert_allclose(same.loss_final, paper.loss_final, rtol=1e-9)
+    np.testing.assert_allclose(small.ntk_max, paper.ntk_max / paper.k, rtol=1e-9)
+
+
+def test_a_start_at_zero_is_that_of_the_closed_form_of_the_output_layer(run_text, run_cells) -> None:
+    text = sweep_file("joint", "steps = 70\ntolerances = [1e-20]", start='v = "zero"')
+    ds = run_text(text.replace('"relu"', '"relu"\ntrained = "output"'))
+    keys = {"d": 4, "n": 10, "width": "[6, 16]", "seeds": 2, "entropy": 5, "activation": '"relu"'}
+    exact = run_cells("output", {"steps": 70, "tolerances": "[1e-20]"}, **keys)[0]
+    np.testing.assert_allclose(ds.loss_final.squeeze(), exact.values["loss_final"], rtol=1e-8)
+
+
+def test_a_sweep_in_float32_gives_the_same_outcome_to_its_rounding(run_text) -> None:
+    descent = 'steps = 30\ntolerances = [1e-6]\nstep_size = 0.3\ndtype = ["float64", "float32"]'
+    ds = run_text(sweep_file(descent=descent))
+    double, single = (ds.loss_final.sel(precision=one) for one in ds.precision.values)
+    assert (double != single).any()
+    np.testing.assert_allclose(single, double, rtol=1e-3)
