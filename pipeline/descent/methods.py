@@ -233,7 +233,7 @@ def _train(  # type: ignore[no-untyped-def]
             _fill(room, X, y, chosen)
             _judge(room, theta, constants, shape, trains, kinds[2])
             _differentiate(room, theta, gradient, constants, shape, trains, n / chosen.size)
-        rate = _rate(kinds[1], eta, step, steps, decay)
+        rate = theta.dtype.type(_rate(kinds[1], eta, step, steps, decay))
         _move(kinds[0], theta[begin:end], gradient[begin:end], m[begin:end], s[begin:end],
               constants, rate, step + 1)  # fmt: skip
     distance = np.sqrt(_square_apart(theta, start))
