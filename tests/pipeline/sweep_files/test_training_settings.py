@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import re
+from pathlib import Path
 
 import pytest
 import xarray as xr
@@ -136,3 +138,17 @@ def test_an_experiment_that_does_not_descend_has_no_labels_and_no_start() -> Non
     found = refused(HEAD + 'experiment = "conditioning"\nwidth = [4, 8]\n[labels]\n[start]\n')
     assert "does not descend" in found["labels"]
     assert "does not descend" in found["start"]
+
+
+def test_the_settings_that_readme_shows_are_accepted() -> None:
+    readme = (Path(__file__).parents[3] / "README.md").read_text()
+    shown = next(
+        block for block in re.findall(r"```toml\n(.*?)```", readme, re.DOTALL) if "[start]" in block
+    )
+    sweep = parse_sweep(INPUT + shown.replace("[descent]\n", "[descent]\ntolerances = [1e-2]\n"))
+    assert sweep.axes == ("descent_method", "flip", "output_scale", "d", "n")
+    written = {setting.key for setting in SETTINGS.values() if f"\n{setting.key} = " in shown}
+    named = {
+        key for key in ("momentum", "beta1", "beta2", "adam_epsilon", "decay", "units") if key in shown
+    }
+    assert written | named | {"v_scale"} == {one.key for one in SETTINGS.values() if one.table}
