@@ -80,6 +80,9 @@ def _run_seed(trial: SeedTrial) -> SeedResult:
         start = _conditioning(initial_network(trial, k).features(X), eigenvalues)
         start["kernel_alpha"] = alpha_from_eigenvalues(eigenvalues, resolved=trial.has_exact_zeros)
         start["kernel_alpha_error"] = error
+        given = trial.training(k)
+        if given["W_law"] != "gaussian" or given["W_scale"] != 1:  # the kernel is that of N(0, 1)
+            start |= dict.fromkeys(("edge", "kernel_alpha", "kernel_alpha_error"), np.nan)
         return replace(found, values={**found.values, **start})
 
     return visit_widths(trial, blank(trial, (*VARIABLES, *MEASURED)), one_width)

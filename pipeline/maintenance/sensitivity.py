@@ -93,8 +93,8 @@ class Sensitivity:
     def _comparable(self, result: BlockResult) -> BlockResult:
         """Return a result whose values have an order also where a run has ended.
 
-        A tolerance or an accuracy that was not met counts as met one step after the budget, and a curve keeps the
-        loss of the last step.
+        A tolerance or an accuracy that was not met counts as met one step after the budget, and a
+        curve keeps the loss of the last step.
         """
         values = dict(result.values)
         descent = self._sweep.descent

@@ -6,6 +6,7 @@ import pytest
 
 import analysis
 import pipeline
+from analysis import figures
 from analysis.success.budgets import budget_grid, budget_of
 from pipeline.errors import ParameterError
 from pipeline.sweep_files.load import parse_sweep
@@ -43,3 +44,12 @@ def test_the_rule_names_the_formula(ds) -> None:
 def test_a_budget_beyond_that_of_a_trial_is_refused(ds) -> None:
     with pytest.raises(ParameterError, match="66"):
         analysis.critical_widths(ds, budgets=[70])
+
+
+def test_the_figure_of_layers_draws_a_store_with_an_axis_of_a_setting(tmp_path) -> None:
+    text = TEXT.replace('"input"', '"joint"\ntrained = ["both", "input"]')
+    text += "[labels]\nflip = [0.0, 0.3]\n"
+    pipeline.run(parse_sweep(text), tmp_path / "a.zarr")
+    figure = figures.draw(analysis.open_store(tmp_path / "a.zarr"), "layers")
+    titles = {axes.get_title(loc="left") + axes.get_title() for axes in figure.axes}
+    assert all(any(f"flip = {flip}" in title for title in titles) for flip in ("0,", "0.3,")), titles

@@ -204,3 +204,12 @@ def test_a_sweep_in_float32_gives_the_same_outcome_to_its_rounding(run_text) -> 
     double, single = (ds.loss_final.sel(precision=one) for one in ds.precision.values)
     assert (double != single).any()
     np.testing.assert_allclose(single, double, rtol=1e-3)
+
+
+def test_the_kernel_of_gaussian_weights_is_not_stored_beside_other_weights(run_text) -> None:
+    gaussian = run_text(sweep_file("deep", "steps = 5\ndiagnostics = true"))
+    uniform = run_text(sweep_file("deep", "steps = 5", start='W = "uniform"'))
+    for name in ("edge", "kernel_alpha", "kernel_alpha_error"):
+        assert np.isfinite(gaussian[name]).all()
+        assert np.isnan(uniform[name]).all()
+    assert np.isfinite(uniform.sigma_max).all()
