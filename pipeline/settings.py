@@ -120,6 +120,7 @@ _TABLE = (
     _descent("dtype", "numbers of the descent", "float64", name="precision",
              words=("float64", "float32")),
     _descent("target_accuracy", "training accuracy that ends a trial", 0.0, most=1.0),
+    _descent("test_samples", "samples of the test set", 0, whole=True),
     _descent("diagnostics", "whether accuracy, rises and sharpness are stored", False),
     Setting(
         "labels", "labels", "kind", "law of the labels", "signs",

@@ -23,7 +23,7 @@ from pipeline.experiments.base import (
     blank,
     visit_widths,
 )
-from pipeline.experiments.start import initial_network, labels
+from pipeline.experiments.start import fresh_set, initial_network, labels
 from pipeline.experiments.training import (
     MEASURED,
     TRAINING,
@@ -66,7 +66,7 @@ VARIABLES = (
 
 def _run_seed(trial: SeedTrial) -> SeedResult:
     X = trial.inputs()
-    y = labels(trial, X)
+    y, test = labels(trial, X), fresh_set(trial)
     cell = trial.cell
     eigenvalues = kernel_eigenvalues(deep_kernel(X, cell.activation, cell.depth))
     error = np.nan
@@ -76,7 +76,7 @@ def _run_seed(trial: SeedTrial) -> SeedResult:
         eigenvalues = resolved.values
 
     def one_width(index: int, k: int) -> WidthResult:
-        found = descend_width(trial, X, y, k)[0]
+        found = descend_width(trial, X, y, k, test)[0]
         start = _conditioning(initial_network(trial, k).features(X), eigenvalues)
         start["kernel_alpha"] = alpha_from_eigenvalues(eigenvalues, resolved=trial.has_exact_zeros)
         start["kernel_alpha_error"] = error

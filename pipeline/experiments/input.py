@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pipeline.descent.dispatch import DERIVATIVES
 from pipeline.experiments.base import Experiment, SeedResult, SeedTrial, blank, visit_widths
-from pipeline.experiments.start import labels
+from pipeline.experiments.start import fresh_set, labels
 from pipeline.experiments.training import (
     MEASURED,
     TRAINING,
@@ -23,9 +23,11 @@ __all__ = ["EXPERIMENT"]
 def _run_seed(trial: SeedTrial) -> SeedResult:
     """Train the networks of all widths of one seed on its labels."""
     X = trial.inputs()
-    y = labels(trial, X)
+    y, test = labels(trial, X), fresh_set(trial)
     return visit_widths(
-        trial, blank(trial, (*TRAINING, *MEASURED)), lambda index, k: descend_width(trial, X, y, k)[0]
+        trial,
+        blank(trial, (*TRAINING, *MEASURED)),
+        lambda index, k: descend_width(trial, X, y, k, test)[0],
     )
 
 

@@ -17,7 +17,7 @@ from pipeline.experiments.base import SeedTrial
 from pipeline.numerics.activations import apply
 from pipeline.numerics.streams import Role
 
-__all__ = ["initial_network", "labels"]
+__all__ = ["fresh_set", "initial_network", "labels"]
 
 Array = NDArray[np.float64]
 
@@ -33,6 +33,15 @@ def labels(trial: SeedTrial, X: Array) -> Array:
     if given["flip"] > 0:
         y = np.where(trial.stream(Role.FLIP).random(len(X)) < given["flip"], -y, y)
     return y
+
+
+def fresh_set(trial: SeedTrial) -> tuple[Array, Array] | None:
+    """Draw the inputs of a test set, and labels without noise and flips; None if there is none."""
+    given = trial.training(trial.widths[0])
+    if not given["test_samples"]:
+        return None
+    X = trial.fresh_inputs(given["test_samples"])
+    return X, _clean(trial, X, given)
 
 
 def _clean(trial: SeedTrial, X: Array, given: Mapping[str, Any]) -> Array:

@@ -16,7 +16,7 @@ from pipeline.descent.architecture import parameter_count
 from pipeline.descent.loop import DIVERGED, Training, train
 from pipeline.descent.methods import Method, Outcome, train_by
 from pipeline.descent.network import Network
-from pipeline.experiments.base import FLOAT, SeedTrial, Variable, WidthResult
+from pipeline.experiments.base import FLOAT, SeedTrial, Variable, WidthResult, training_at
 from pipeline.experiments.start import initial_network
 from pipeline.numerics.activations import ACTIVATIONS
 from pipeline.numerics.streams import Role
@@ -47,6 +47,11 @@ MEASURED = (
         "steps_to_accuracy",
         ("width",),
         "first step with training accuracy at or above the target (1 if none is set); inf where none",
+    ),
+    Variable(
+        "test_accuracy",
+        ("width",),
+        "share of the test set with the sign of its label without noise and flips, after the last step",
     ),
     Variable("rises", ("width",), "steps (of batches: epochs) at which the loss rose"),
     Variable(
@@ -86,7 +91,13 @@ TRAINING = (
 )
 
 
-def descend_width(trial: SeedTrial, X: Array, y: Array, k: int) -> tuple[WidthResult, Network]:
+TestSet = tuple[Array, Array] | None
+"""Inputs and labels of a test set, if there is one."""
+
+
+def descend_width(
+    trial: SeedTrial, X: Array, y: Array, k: int, test: TestSet = None
+) -> tuple[WidthResult, Network]:
     """Train the network of one width; return its result and the trained network."""
     descent = trial.descent
     assert descent is not None
@@ -100,7 +111,7 @@ def descend_width(trial: SeedTrial, X: Array, y: Array, k: int) -> tuple[WidthRe
     }
     eta = descent.step_size / largest if largest > 0 else descent.step_size
     if not descent.is_paper:
-        found = _trained(trial, network, X, y, largest)
+        found = _trained(trial, network, X, y, largest, test)
     elif network.trained == "output":
         found = output_layer_result(
             output.modes(network.features(X), network.outputs(X) - y), descent, eta
@@ -116,7 +127,9 @@ def _iterated(network: Network, X: Array, y: Array, descent: Descent, eta: float
     return training_result(done, eta)
 
 
-def _trained(trial: SeedTrial, network: Network, X: Array, y: Array, largest: float) -> WidthResult:
+def _trained(
+    trial: SeedTrial, network: Network, X: Array, y: Array, largest: float, test: TestSet
+) -> WidthResult:
     """Train a network as the settings of training say."""
     descent, k = trial.descent, network.v.size
     assert descent is not None
@@ -149,7 +162,10 @@ def _trained(trial: SeedTrial, network: Network, X: Array, y: Array, largest: fl
         waits=given["target_accuracy"] > 0,
     )
     result = training_result(done, eta)
-    return WidthResult({**result.values, **_measured(done, network, X, y, method.loss)}, result.status)
+    measured = _measured(done, network, X, y, method.loss)
+    if test is not None and not done.diverged:
+        measured["test_accuracy"] = float(np.mean((network.outputs(test[0]) >= 0) == (test[1] >= 0)))
+    return WidthResult({**result.values, **measured}, result.status)
 
 
 def _measured(done: Outcome, network: Network, X: Array, y: Array, loss: str) -> dict[str, float]:
@@ -257,7 +273,11 @@ def descent_memory(cell: Cell, descent: Descent | None) -> float:
     """Estimate the memory of the widest network in bytes: its layers, its weights and the NTK."""
     n, k, layers = cell.n, max(cell.widths), cell.depth
     weights = k * cell.d + (layers - 1) * k**2
-    return FLOAT * (3.0 * n**2 + 3.0 * layers * k * n + 3.0 * weights + 2.0 * n * cell.d)
+    test = training_at(cell, descent, k)["test_samples"]
+    return FLOAT * (
+        3.0 * n**2 + 3.0 * layers * k * n + 3.0 * weights + 2.0 * (n + test) * cell.d
+        + 2.0 * layers * k * test
+    )  # fmt: skip
 
 
 def width_seconds(cell: Cell, k: int, steps: float) -> float:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from pipeline.errors import DataError
 from pipeline.numerics.data_files import read_rows, rows_digest
 
-__all__ = ["KINDS", "DatasetSpec", "Kind", "draw", "file_rows"]
+__all__ = ["KINDS", "DatasetSpec", "Kind", "draw", "draw_rows", "file_rows"]
 
 Array = NDArray[np.float64]
 
@@ -121,8 +121,12 @@ def _rotated(*turns: int) -> Kind:
 
 
 def _sampled(spec: DatasetSpec, rng: np.random.Generator, n: int, d: int, angle: float | None) -> Array:
-    rows = file_rows(spec)
-    return rows[rng.permutation(len(rows))[:n]]
+    return file_rows(spec)[draw_rows(spec, rng)[:n]]
+
+
+def draw_rows(spec: DatasetSpec, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Return the order in which a seed draws the rows of a data file, shape (samples,)."""
+    return rng.permutation(len(file_rows(spec)))
 
 
 def _uniform(rng: np.random.Generator, n: int, d: int) -> Array:

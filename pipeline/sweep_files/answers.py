@@ -35,7 +35,7 @@ _SAMPLES = "write n = [100, 200], the number of samples"
 _DIMENSION = "write d = [20], the input dimension; a data file knows its own"
 _PHI = 'write activation = "relu", or a list of names'
 _ROWS = 'write dataset = { kind = "file", path = "rows.npy", normalise = true }'
-_TEST = 'only experiment = "generalisation" tests, on fresh samples of the same dataset'
+_TEST = "write test_samples = 1000 in the table [descent]; they are fresh samples of the same dataset"
 _TEACHER = 'experiment = "generalisation" draws a teacher network; it has no settings'
 _SUCCESS = "success is chosen when a store is read: `widthlaw fit STORE --success EXPRESSION`"
 _BUDGET = "write steps in the table [descent]; `widthlaw fit STORE --budget STEPS` takes less of them"

@@ -38,7 +38,8 @@ from pipeline.sweep_files.documents import LARGEST, BadDocument, read_document
 from pipeline.sweep_files.parameters import read_parameters
 from pipeline.sweep_files.tables import DatasetTable, DescentTable, File, Range, Width, read_tables
 from pipeline.sweep_files.toml import Problems
-from pipeline.sweep_files.training import check_formulas, read_settings
+from pipeline.sweep_files.training import read_settings
+from pipeline.sweep_files.training_sizes import check_training_sizes
 
 if TYPE_CHECKING:
     from pipeline.experiments import Experiment
@@ -203,7 +204,7 @@ def _assemble(
     if check_amount(sweep, problems) and problems.none_of("d", "n", "width"):
         check_widths(sweep, problems)
         if not problems:
-            check_formulas(sweep, problems)
+            check_training_sizes(sweep, problems)
     if sweep.n and not experiment.frugal and problems.none_of("dataset", "d", "n", "width"):
         check_memory(sweep, experiment, problems)
     if experiment.unit_norm and problems.none_of("dataset"):

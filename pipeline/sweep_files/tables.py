@@ -239,6 +239,7 @@ class DescentTable(_Table):
     loss: Annotated[Any, _setting("loss")] = None
     dtype: Annotated[Any, _setting("precision")] = None
     target_accuracy: Annotated[Any, _setting("target_accuracy")] = None
+    test_samples: Annotated[Any, _setting("test_samples")] = None
     diagnostics: Annotated[Any, _setting("diagnostics")] = None
 
 

@@ -6,20 +6,17 @@ method or a loss does not cover is refused with the reason.
 
 from __future__ import annotations
 
-import itertools
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import CodeError
-from pipeline.formulas import BadFormula, formula_value
 from pipeline.settings import SETTINGS, in_table
 from pipeline.sweep_files.tables import AbsoluteStep, DescentTable, File
 from pipeline.sweep_files.toml import Problems
 
 if TYPE_CHECKING:
     from pipeline.experiments import Experiment
-    from pipeline.sweep import Sweep
 
-__all__ = ["check_formulas", "read_settings"]
+__all__ = ["read_settings"]
 
 Pairs = tuple[tuple[str, Any], ...]
 
@@ -118,6 +115,12 @@ def _check_together(
                     f"got {loss!r}, which needs labels of +1 and -1, but {law} labels are numbers; add "
                     "classes = true to the table [labels]",
                 )
+    if max(_values(found, "test_samples")) and not real:
+        problems.add(
+            "descent.test_samples",
+            "got a test set, but random labels tell nothing of fresh samples; choose the labels of a "
+            'teacher, [labels] kind = "linear"',
+        )
     least = min((file.descent or DescentTable()).tolerances)
     if "float32" in _values(found, "precision") and least < LEAST_TOLERANCE_32:
         problems.add(
@@ -129,34 +132,3 @@ def _check_together(
     trained = set(file.values("trained")) or {"both" if file.experiment != "input" else "input"}
     if "input" in trained:
         problems.add("start.v", "got 'zero', but where v is not trained all outputs stay 0")
-
-
-def check_formulas(sweep: Sweep, problems: Problems) -> None:
-    """Check that every formula has a value at all sizes, and that no scale is negative."""
-    descent = sweep.descent
-    if descent is None:
-        return
-    given = dict(descent.settings)
-    scales = [(name, one) for name in ("W_scale", "v_scale") for one in _values(given, name)]
-    if not descent.formula and not any(isinstance(one, str) for _, one in scales):
-        return
-    for d, n in itertools.product(sweep.d, sweep.n):
-        for k in sweep.k(d, n):
-            try:
-                descent.budget(n, k, d)
-            except BadFormula as error:
-                problems.add("descent.steps", f"got {descent.formula!r}, expected {error}")
-                return
-            for name, one in scales:
-                if trouble := _trouble_with(str(one), n, k, d):
-                    problems.add(f"start.{name}", f"got {one!r}, expected {trouble}")
-                    return
-
-
-def _trouble_with(scale: str, n: int, k: int, d: int) -> str:
-    """Return what is expected instead of a scale, or ""."""
-    try:
-        value = formula_value(scale, {"n": n, "k": k, "d": d})
-    except BadFormula as error:
-        return str(error)
-    return "" if value >= 0 else f"0 or more, which is {value:g} at n = {n}, k = {k}, d = {d}"

@@ -10,7 +10,7 @@ import xarray as xr
 
 import pipeline
 from pipeline.experiments import SeedTrial
-from pipeline.experiments.start import initial_network, labels
+from pipeline.experiments.start import fresh_set, initial_network, labels
 from pipeline.experiments.training import curvature
 from pipeline.numerics.streams import Role
 from pipeline.sweep_files.load import parse_sweep
@@ -97,7 +97,7 @@ def test_diagnostics_alone_keep_the_outcomes_of_a_plain_sweep(run_cells) -> None
         "joint", {"steps": 90, "diagnostics": "true"}, d=4, n=10, width="[6, 16]", trained='"both"'
     )[0]
     assert set(more.values) - set(plain.values) == {
-        "accuracy", "steps_to_accuracy", "rises", "sharpness",
+        "accuracy", "steps_to_accuracy", "test_accuracy", "rises", "sharpness",
     }  # fmt: skip
     for name in ("loss_final", "steps_to_tolerance", "distance", "ntk_max"):
         np.testing.assert_allclose(more.values[name], plain.values[name], rtol=1e-9)
@@ -168,6 +168,43 @@ def test_noise_and_flips_leave_the_other_draws_as_they_are() -> None:
     np.testing.assert_array_equal(plain.inputs(), noisy.inputs())
     moved = labels(noisy, noisy.inputs()) - plain.signs()
     assert 0 < np.abs(moved).max() < 1
+
+
+def trained_by_hand(trial: SeedTrial, k: int, steps: int, eta: float) -> Callable:
+    """The outputs of a network whose W is trained step by step, as a function of inputs."""
+    X, y = trial.inputs(), labels(trial, trial.inputs())
+    W, v = trial.weights(k).standard_normal((k, 4)), np.resize([1.0, -1.0], k) / np.sqrt(k)
+    for _ in range(steps):
+        z = W @ X.T
+        W = W - eta * (np.outer(v, v @ np.maximum(z, 0) - y) * (z > 0)) @ X
+    return lambda rows: v @ np.maximum(W @ rows.T, 0)
+
+
+def test_test_accuracy_is_that_of_fresh_samples_with_labels_that_no_flip_has_touched(run_text) -> None:
+    descent = "steps = 50\ntolerances = [1e-9]\nstep_size = { absolute = 0.2 }\ntest_samples = 300"
+    text = sweep_file(descent=descent, labels='kind = "linear"\nclasses = true\nflip = 0.2')
+    ds = run_text(text)
+    for seed, trial in enumerate(trials(text)):
+        fresh = trial.stream(Role.TEST).standard_normal((300, 4))
+        fresh /= np.linalg.norm(fresh, axis=1, keepdims=True)
+        signs = np.sign(fresh @ trial.stream(Role.TEACHER).standard_normal(4))
+        outputs = trained_by_hand(trial, 16, 50, 0.2)(fresh)
+        wanted = np.mean((outputs >= 0) == (signs > 0))
+        assert 0.5 < wanted < 1
+        assert ds.test_accuracy.sel(seed=seed, width=16).item() == pytest.approx(wanted)
+    assert np.isnan(run_text(text.replace("test_samples = 300", "")).test_accuracy).all()
+
+
+def test_the_test_set_of_a_file_has_the_rows_that_training_has_not(tmp_path) -> None:
+    rows = np.random.default_rng(0).standard_normal((25, 4))
+    np.save(tmp_path / "rows.npy", rows)
+    text = sweep_file(descent="test_samples = 15", labels='kind = "linear"')
+    text = text.replace('kind = "sphere"', f'kind = "file", path = "{tmp_path / "rows.npy"}"')
+    for trial in trials(text):
+        both = np.concatenate([trial.inputs(), fresh_set(trial)[0]])
+        np.testing.assert_array_equal(np.sort(both, axis=0), np.sort(rows, axis=0))
+        wanted = fresh_set(trial)[0] @ trial.stream(Role.TEACHER).standard_normal(4)
+        np.testing.assert_allclose(fresh_set(trial)[1], wanted)
 
 
 def test_the_start_has_the_laws_and_scales_that_are_asked_for() -> None:

@@ -6,6 +6,7 @@ import inspect
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import xarray as xr
 
@@ -97,6 +98,8 @@ def test_the_budget_may_be_a_formula_of_the_sizes() -> None:
         ('[descent]\nloss = "logistic"\n[labels]\nkind = "linear"\n', "descent.loss", "classes = true"),
         ('[descent]\nloss = "logistic"\n[labels]\nnoise = 0.1\n', "descent.loss", "classes = true"),
         ('[descent]\ndtype = "float32"\ntolerances = [1e-14]\n', "descent.tolerances", "float32"),
+        ("[descent]\ntest_samples = 10\n", "descent.test_samples", "random labels tell nothing"),
+        ("[descent]\ntest_samples = -1\n", "descent.test_samples", "a whole number from 0"),
         ("[labels]\nnoise = [0.1, 0.1]\n", "labels.noise", "listed twice"),
         ("[labels]\nflip = 1.5\n", "labels.flip", "from 0 to 1"),
         ('[start]\nv = "zero"\n', "start.v", "all outputs stay 0"),
@@ -107,6 +110,22 @@ def test_the_budget_may_be_a_formula_of_the_sizes() -> None:
 )
 def test_a_setting_that_cannot_be_is_refused_with_its_key(lines, key, words) -> None:
     assert words in refused(INPUT + lines)[key]
+
+
+@pytest.mark.parametrize(
+    ("dataset", "words"),
+    [
+        ('{ kind = "circle" }', "a circle dataset has no fresh samples"),
+        ('{ kind = "pairs", angle = 0.1 }', "a pairs dataset needs a multiple of 2"),
+        ('{ kind = "file", path = "PATH" }', "only 12 rows of PATH are left for a test"),
+    ],
+)
+def test_a_test_set_that_a_dataset_cannot_draw_is_refused(tmp_path, dataset, words) -> None:
+    path = str(tmp_path / "rows.npy")
+    np.save(path, np.eye(20, 3) + 1)
+    text = INPUT.replace('{ kind = "sphere" }', dataset.replace("PATH", path))
+    text += '[descent]\ntest_samples = 13\n[labels]\nkind = "linear"\n'
+    assert words.replace("PATH", path) in refused(text)["descent.test_samples"]
 
 
 @pytest.mark.parametrize(
