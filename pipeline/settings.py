@@ -124,7 +124,7 @@ _TABLE = (
     _descent("diagnostics", "whether accuracy, rises and sharpness are stored", False),
     Setting(
         "labels", "labels", "kind", "law of the labels", "signs",
-        words=("signs", "gaussian", "linear", "network"),
+        words=("signs", "gaussian", "linear", "network", "file"),
     ),
     Setting("teacher_units", "labels", "units", "hidden units of the teacher", 8, least=1, most=1e5,
             whole=True),

@@ -406,4 +406,6 @@ def _dataset_identity(spec: DatasetSpec) -> dict[str, Any]:
         fields["angle"] = list(spec.angle)
     if spec.path is not None:
         fields |= {"rows": spec.digest, "normalise": spec.normalise}
+    if spec.labels is not None:
+        fields["labels"] = spec.labels.digest
     return fields

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pipeline.descent.network import Network, balanced
 from pipeline.experiments.base import SeedTrial
 from pipeline.numerics.activations import apply
+from pipeline.numerics.datasets import file_labels
 from pipeline.numerics.streams import Role
 
 __all__ = ["fresh_set", "initial_network", "labels"]
@@ -41,15 +42,20 @@ def fresh_set(trial: SeedTrial) -> tuple[Array, Array] | None:
     if not given["test_samples"]:
         return None
     X = trial.fresh_inputs(given["test_samples"])
-    return X, _clean(trial, X, given)
+    return X, _clean(trial, X, given, test=len(X))
 
 
-def _clean(trial: SeedTrial, X: Array, given: Mapping[str, Any]) -> Array:
-    """Draw labels without noise: random, or the outputs of a teacher on the inputs, of order 1."""
+def _clean(trial: SeedTrial, X: Array, given: Mapping[str, Any], test: int = 0) -> Array:
+    """Draw labels without noise: random, of a file, or the outputs of a teacher, of order 1.
+
+    `test` is the number of inputs if they are a test set.
+    """
     teacher = trial.stream(Role.TEACHER)
     match given["labels"]:
         case "gaussian":
             return trial.stream(Role.LABELS).standard_normal(len(X))
+        case "file":
+            return _of_file(trial, test, two=given["classes"])
         case "linear":
             return np.asarray(X @ teacher.standard_normal(X.shape[1]))
         case "network":
@@ -58,6 +64,15 @@ def _clean(trial: SeedTrial, X: Array, given: Mapping[str, Any]) -> Array:
             signs = np.resize([1.0, -1.0], units)
             return np.asarray(signs @ apply(trial.cell.activation, W @ X.T) / np.sqrt(units))
     return trial.signs()
+
+
+def _of_file(trial: SeedTrial, test: int, two: bool) -> Array:
+    """Return the labels of the drawn rows; +1 and -1 for the larger and the smaller of two classes."""
+    labels = trial.cell.dataset.labels
+    assert labels is not None
+    values = file_labels(labels)
+    drawn = np.asarray(values[trial.drawn(test)])
+    return np.where(drawn == values.max(), 1.0, -1.0) if two else drawn
 
 
 def initial_network(trial: SeedTrial, k: int, trained: str | None = None) -> Network:

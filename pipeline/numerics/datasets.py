@@ -19,11 +19,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import DataError
-from pipeline.numerics.data_files import read_rows, rows_digest
+from pipeline.numerics.data_files import read_labels, read_rows, rows_digest
 
-__all__ = ["KINDS", "DatasetSpec", "Kind", "draw", "draw_rows", "file_rows"]
+__all__ = ["KINDS", "DatasetSpec", "Kind", "LabelFile", "draw", "draw_rows", "file_labels", "file_rows"]
 
 Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class LabelFile:
+    """Labels of one's own, one for each row of a data file.
+
+    Attributes
+    ----------
+    path, column
+        The file, and the name or the number of its column; "" if it has no other.
+    digest
+        SHA-256 of the numbers (`rows_digest`), to notice changes of them.
+    """
+
+    path: str
+    column: str
+    digest: str
 
 
 @dataclass(frozen=True)
@@ -42,6 +59,8 @@ class DatasetSpec:
         Names or numbers of the columns of the file that are read, all if (); and of those left out.
     digest
         SHA-256 of the numbers in the file (`rows_digest`), to notice changes of it.
+    labels
+        The labels of its rows, where they come from a file.
     """
 
     kind: str
@@ -51,6 +70,7 @@ class DatasetSpec:
     digest: str = ""
     columns: tuple[str, ...] = ()
     drop: tuple[str, ...] = ()
+    labels: LabelFile | None = None
 
 
 @dataclass(frozen=True)
@@ -187,11 +207,7 @@ def file_rows(spec: DatasetSpec) -> Array:
     """
     assert spec.path is not None
     rows = read_rows(spec.path, spec.columns, spec.drop)
-    if rows_digest(rows) != spec.digest:
-        raise DataError(
-            f"data file {spec.path}: changed since the sweep was read; restore it and run again with "
-            "--retry-failed, or run the sweep into a new store"
-        )
+    _require_unchanged(rows, spec.digest, spec.path)
     if spec.normalise:
         largest = np.abs(rows).max(axis=1, keepdims=True)
         if not largest.all():
@@ -202,3 +218,30 @@ def file_rows(spec: DatasetSpec) -> Array:
         rows = _unit(rows / largest)  # squares of huge or tiny numbers leave the range of floats
     rows.flags.writeable = False
     return rows
+
+
+@lru_cache(maxsize=4)
+def file_labels(labels: LabelFile) -> Array:
+    """Return the labels of all rows of a `file` dataset, read once per process.
+
+    Returns
+    -------
+    ndarray, shape (samples,), not writable
+
+    Raises
+    ------
+    DataError
+        As for `read_labels`; also if they have changed since the sweep was read.
+    """
+    values = read_labels(labels.path, labels.column)
+    _require_unchanged(values, labels.digest, labels.path)
+    values.flags.writeable = False
+    return values
+
+
+def _require_unchanged(numbers: Array, digest: str, path: str) -> None:
+    if rows_digest(numbers) != digest:
+        raise DataError(
+            f"data file {path}: changed since the sweep was read; restore it and run again with "
+            "--retry-failed, or run the sweep into a new store"
+        )

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 __all__ = ["ANSWERS", "answer_to"]
 
-_LABELS = 'write a table: [labels], kind = "signs", "gaussian", "linear" or "network", noise, flip'
+_LABELS = 'write a table: [labels], kind = "signs", "linear", "file" or others, noise, classes, flip'
 _START = 'write a table: [start], W = "gaussian", W_scale = 1.0, v = "signs", v_scale, output = "1"'
 _BATCH = "write batch = 32 in the table [descent]; each epoch draws without replacement"
 _METHOD = 'write method = "gd", "momentum", "nesterov" or "adam" in the table [descent]'

@@ -35,8 +35,17 @@ from pipeline.sweep_files.checks import (
     check_widths,
 )
 from pipeline.sweep_files.documents import LARGEST, BadDocument, read_document
+from pipeline.sweep_files.label_files import column_of_labels, with_labels
 from pipeline.sweep_files.parameters import read_parameters
-from pipeline.sweep_files.tables import DatasetTable, DescentTable, File, Range, Width, read_tables
+from pipeline.sweep_files.tables import (
+    DatasetTable,
+    DescentTable,
+    File,
+    LabelsTable,
+    Range,
+    Width,
+    read_tables,
+)
 from pipeline.sweep_files.toml import Problems
 from pipeline.sweep_files.training import read_settings
 from pipeline.sweep_files.training_sizes import check_training_sizes
@@ -287,7 +296,8 @@ def _samples(
     if not problems.none_of("dataset"):
         return (), d
     try:
-        datasets = tuple(_dataset_spec(item, folder) for item in file.dataset)
+        datasets = tuple(_dataset_spec(item, folder, file.labels) for item in file.dataset)
+        datasets = tuple(with_labels(spec, file.labels, folder, problems) for spec in datasets)
         d = d or _columns(datasets) or (1,) * (frugal and not datasets)
         check_data_files(d, file.n, datasets, problems)
     except DataError as error:
@@ -307,14 +317,14 @@ def _columns(datasets: tuple[DatasetSpec, ...]) -> tuple[int, ...]:
     return next(((file_rows(spec).shape[1],) for spec in datasets if spec.path is not None), ())
 
 
-def _dataset_spec(item: DatasetTable, folder: Path) -> DatasetSpec:
+def _dataset_spec(item: DatasetTable, folder: Path, labels: LabelsTable | None) -> DatasetSpec:
     angles = tuple(sorted(float(angle) for angle in item.angle))
     if item.path is None:
         return DatasetSpec(item.kind, angles)
     path = os.path.realpath(folder / item.path)
-    digest = rows_digest(read_rows(path, item.columns, item.drop))
-    chosen = {"columns": tuple(item.columns), "drop": tuple(item.drop)}
-    return DatasetSpec(item.kind, angles, path, item.normalise, digest, **chosen)
+    drop = (*item.drop, *column_of_labels(labels))
+    digest = rows_digest(read_rows(path, item.columns, drop))
+    return DatasetSpec(item.kind, angles, path, item.normalise, digest, tuple(item.columns), drop)
 
 
 def _descent(file: File, settings: tuple[tuple[str, Any], ...]) -> Descent:

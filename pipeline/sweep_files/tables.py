@@ -251,6 +251,13 @@ class LabelsTable(_Table):
     classes: Annotated[Any, _setting("classes")] = None
     noise: Annotated[Any, _setting("noise")] = None
     flip: Annotated[Any, _setting("flip")] = None
+    path: Annotated[str, AfterValidator(_path)] | None = None
+    column: _Column | None = None
+
+    @property
+    def of_file(self) -> bool:
+        """True if labels come from a file."""
+        return "file" in _as_list(self.kind)  # type: ignore[operator]
 
 
 class StartTable(_Table):

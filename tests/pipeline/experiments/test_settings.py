@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -40,9 +41,9 @@ def run_text(tmp_path_factory) -> Callable[..., xr.Dataset]:
     return run
 
 
-def trials(text: str, **at):
-    """The sweep, and its trials of one cell."""
-    sweep = parse_sweep(text)
+def trials(text: str, folder: Path | None = None, **at):
+    """The trials of one cell of a sweep."""
+    sweep = parse_sweep(text, folder=folder)
     cell = next(cell for cell in sweep.cells() if all(cell[key] == one for key, one in at.items()))
     sizes = {dim: len(values) for dim, values in sweep.inner.items()} | {"width": len(cell.widths)}
     return [
@@ -250,3 +251,52 @@ def test_the_kernel_of_gaussian_weights_is_not_stored_beside_other_weights(run_t
         assert np.isfinite(gaussian[name]).all()
         assert np.isnan(uniform[name]).all()
     assert np.isfinite(uniform.sigma_max).all()
+
+
+def table_of_one_own(folder: Path) -> np.ndarray:
+    """A .csv file of 25 rows of four inputs, with a label of 3 or 7 between them; its numbers."""
+    rng = np.random.default_rng(1)
+    table = np.insert(rng.standard_normal((25, 4)), 2, rng.choice([3.0, 7.0], 25), axis=1)
+    np.savetxt(folder / "table.csv", table, delimiter=",", header="a,b,label,c,d", comments="")
+    np.save(folder / "rows.npy", np.delete(table, 2, axis=1))
+    np.save(folder / "y.npy", table[:, 2])
+    return table
+
+
+@pytest.mark.parametrize(
+    ("rows", "chosen"),
+    [
+        ("table.csv", 'column = "label"'),
+        ("table.csv", "column = 2"),
+        ("rows.npy", 'path = "y.npy"'),
+        ("rows.npy", 'path = "table.csv"\ncolumn = "label"'),
+    ],
+)
+def test_labels_of_a_file_stay_with_their_rows(tmp_path, rows, chosen) -> None:
+    table = table_of_one_own(tmp_path)
+    text = sweep_file(descent="test_samples = 15", labels=f'kind = "file"\n{chosen}')
+    text = text.replace('kind = "sphere"', f'kind = "file", path = "{rows}"')
+    for classes in (False, True):
+        written = text.replace("[start]", f"classes = {str(classes).lower()}\n[start]")
+        for trial in trials(written, folder=tmp_path):
+            X, (fresh, answers) = trial.inputs(), fresh_set(trial)
+            places = [int(np.flatnonzero(table[:, 0] == row[0])[0]) for row in (*X, *fresh)]
+            assert sorted(places) == list(range(25))
+            wanted = table[places, 2]
+            wanted = np.where(wanted == 7, 1.0, -1.0) if classes else wanted
+            np.testing.assert_array_equal([*labels(trial, X), *answers], wanted)
+            np.testing.assert_array_equal(X, np.delete(table[places[:10]], 2, axis=1))
+
+
+def test_labels_that_change_after_the_sweep_was_read_fail_its_trials(tmp_path) -> None:
+    table_of_one_own(tmp_path)
+    text = sweep_file(descent="steps = 5", labels='kind = "file"\npath = "y.npy"')
+    text = text.replace('kind = "sphere"', 'kind = "file", path = "rows.npy"')
+    sweep, other = parse_sweep(text, folder=tmp_path), np.load(tmp_path / "y.npy")
+    other[0] += 1
+    np.save(tmp_path / "y.npy", other)
+    assert parse_sweep(text, folder=tmp_path).identity != sweep.identity
+    pipeline.run(sweep, tmp_path / "a.zarr")
+    ds = xr.open_zarr(tmp_path / "a.zarr")
+    assert (ds.status == Status.FAILED).all()
+    assert "y.npy: changed since the sweep was read" in str(ds.message.values.ravel()[0])

@@ -21,9 +21,9 @@ HEAD = 'name = "a"\nentropy = 1\ndataset = { kind = "sphere" }\nd = 3\nn = [6, 8
 INPUT = HEAD + 'experiment = "input"\nwidth = [4, 8]\n'
 
 
-def refused(text: str) -> dict[str, str]:
+def refused(text: str, folder: Path | None = None) -> dict[str, str]:
     with pytest.raises(SweepError) as error:
-        parse_sweep(text)
+        parse_sweep(text, folder=folder)
     return {problem.key: problem.text for problem in error.value.problems}
 
 
@@ -126,6 +126,36 @@ def test_a_test_set_that_a_dataset_cannot_draw_is_refused(tmp_path, dataset, wor
     text = INPUT.replace('{ kind = "sphere" }', dataset.replace("PATH", path))
     text += '[descent]\ntest_samples = 13\n[labels]\nkind = "linear"\n'
     assert words.replace("PATH", path) in refused(text)["descent.test_samples"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "key", "words"),
+    [
+        ("", "labels.column", "add the column of the data file that holds them"),
+        ('column = "b"', "dataset.path", "has no column 'b'"),
+        ('path = "none.npy"', "labels.path", "none.npy: not found; paths are relative to the sweep's"),
+        ('path = "rows.npy"', "labels.path", "got 3 columns, expected one of labels; add column"),
+        ('path = "short.npy"', "labels.path", "got 4 labels in"),
+        ('path = "hole.npy"', "labels.path", "sample 1, column 0 is nan"),
+        ('path = "y.npy"\nclasses = true', "labels.classes", "got 20 different labels in"),
+        ('path = "."', "labels.path", "got a folder, expected a file"),
+    ],
+)
+def test_labels_that_are_none_are_refused(tmp_path, lines, key, words) -> None:
+    np.save(tmp_path / "rows.npy", np.eye(20, 3) + 1)
+    np.save(tmp_path / "y.npy", np.arange(20))
+    np.save(tmp_path / "short.npy", np.arange(4))
+    np.save(tmp_path / "hole.npy", np.where(np.arange(20) == 1, np.nan, 1))
+    text = INPUT.replace('{ kind = "sphere" }', '{ kind = "file", path = "rows.npy" }')
+    found = refused(text.replace("d = 3\n", "") + f'[labels]\nkind = "file"\n{lines}\n', tmp_path)
+    assert words in found[key]
+
+
+def test_labels_of_a_file_belong_to_rows_of_a_file() -> None:
+    assert "random" in refused(INPUT + '[labels]\nkind = "file"\ncolumn = "y"\n')["labels.kind"]
+    for line in ('column = "y"', 'path = "y.npy"'):
+        key = f"labels.{line.split()[0]}"
+        assert 'belongs to kind = "file"' in refused(INPUT + f"[labels]\n{line}\n")[key]
 
 
 @pytest.mark.parametrize(
