@@ -120,11 +120,12 @@ _TABLE = (
     _descent("dtype", "numbers of the descent", "float64", name="precision",
              words=("float64", "float32")),
     _descent("target_accuracy", "training accuracy that ends a trial", 0.0, most=1.0),
+    _descent("target_loss", "loss that a trial goes on to", 0.0, most=1e12),
     _descent("test_samples", "samples of the test set", 0, whole=True),
     _descent("diagnostics", "whether accuracy, rises and sharpness are stored", False),
     Setting(
         "labels", "labels", "kind", "law of the labels", "signs",
-        words=("signs", "gaussian", "linear", "network", "file"),
+        words=("signs", "shell", "gaussian", "linear", "network", "file"),
     ),
     Setting("teacher_units", "labels", "units", "hidden units of the teacher", 8, least=1, most=1e5,
             whole=True),
@@ -137,7 +138,8 @@ _TABLE = (
     ),
     Setting("W_scale", "start", "W_scale", "scale of W at the start", 1.0, formula=True),
     Setting(
-        "v_law", "start", "v", "law of v at the start", "signs", words=("signs", "gaussian", "zero")
+        "v_law", "start", "v", "law of v at the start", "signs",
+        words=("signs", "gaussian", "norm", "zero"),
     ),
     Setting("v_scale", "start", "v_scale", "scale of v at the start", 1.0, formula=True),
     Setting(
@@ -145,7 +147,7 @@ _TABLE = (
         words=("1", "1/sqrt(k)", "1/k"),
     ),
     Setting("relative_step", "", "", "step size in units of 1 / lambda_max(J0 J0^T)", 0.0, above=True),
-    Setting("absolute_step", "", "", "step size eta", 0.0, above=True),
+    Setting("absolute_step", "", "", "step size eta", 0.0, above=True, formula=True),
 )  # fmt: skip
 
 SETTINGS: Mapping[str, Setting] = MappingProxyType({one.name: one for one in _TABLE})

@@ -93,12 +93,15 @@ class Outcome(Training):
         positive.
     steps_to_accuracy
         The first step at which it is at least the target; inf if there was none.
+    steps_to_loss
+        The first step at which the loss is at most the target; inf if there was none.
     rises
         Steps at which the loss was above that of the step (or epoch) before.
     """
 
     accuracy: float
     steps_to_accuracy: float
+    steps_to_loss: float
     rises: int
 
 
@@ -114,6 +117,7 @@ def train_by(
     seed: int = 0,
     target: float = 1.0,
     waits: bool = False,
+    target_loss: float | None = None,
 ) -> Outcome:
     """Train a network in place.
 
@@ -129,6 +133,8 @@ def train_by(
         Training accuracy whose first step is recorded.
     waits
         True if training goes on until that accuracy is met, beyond the last tolerance.
+    target_loss
+        Loss that training goes on to as well; None if there is none.
 
     Returns
     -------
@@ -147,6 +153,7 @@ def train_by(
     """
     way = method or Method()
     dtype = np.dtype(way.dtype)
+    low = -1.0 if target_loss is None else float(target_loss)
     wanted = np.asarray(tolerances, dtype=np.float64)
     order = np.argsort(-wanted, kind="stable")
     theta = np.concatenate([network.W.ravel(), network.hidden.ravel(), network.v]).astype(dtype)
@@ -158,8 +165,8 @@ def train_by(
         (network.v.size, len(network.hidden), code_of(network.activation)),
         (network.trains_hidden, network.trains_output),
         (METHODS.index(way.name), SCHEDULES.index(way.schedule), LOSSES.index(way.loss)),
-        (float(step_size), float(way.decay), float(target)),
-        (int(steps), min(int(way.batch), len(y)), bool(waits)),
+        (float(step_size), float(way.decay), float(target), low),
+        (int(steps), min(int(way.batch), len(y)), bool(waits), target_loss is not None),
         np.array([seed], dtype=np.uint64),
         wanted[order],
         np.asarray(marks, dtype=np.int64),
@@ -171,11 +178,11 @@ def train_by(
     network.hidden[...] = theta[cut[0] : cut[1]].reshape(network.hidden.shape)
     network.v[...] = theta[cut[1] :]
     taken, diverged, rises, correct = (int(count) for count in counts)
-    first, last, distance, reached_at = numbers
+    first, last, distance, accurate_at, low_at = numbers
     none = np.nan
     return Outcome(
         in_order, curve, taken, first, last, distance, bool(diverged), none, none, none,
-        correct / len(y), reached_at, rises,
+        correct / len(y), accurate_at, low_at, rises,
     )  # fmt: skip
 
 
@@ -186,8 +193,8 @@ def _train(  # type: ignore[no-untyped-def]
 ):
     n, d = X.shape
     k, above, _ = shape
-    eta, decay, target = rates
-    steps, batch, waits = limits
+    eta, decay, target, low = rates
+    steps, batch, waits, waits_for_loss = limits
     last = k * (d + above * k)  # v follows
     begin, end = (0 if trains[0] else last), (last + k if trains[1] else last)
     start, gradient = theta.copy(), np.zeros_like(theta)
@@ -200,7 +207,7 @@ def _train(  # type: ignore[no-untyped-def]
     per_epoch = -(-n // batch)
     first, loss, before = 0.0, 0.0, 0.0
     met, mark, taken, diverged, rises = 0, 0, 0, 0, 0
-    correct, reached_at = 0, np.inf
+    correct, accurate_at, low_at = 0, np.inf, np.inf
     for step in range(steps + 1):
         if step % per_epoch == 0 or step == steps:
             taken, before = step, loss
@@ -212,15 +219,18 @@ def _train(  # type: ignore[no-untyped-def]
                 diverged = 1
                 break
             rises += 1 if loss > before else 0
-            if right >= (target - 1e-9) * n and reached_at == np.inf:
-                reached_at = float(step)
+            if right >= (target - 1e-9) * n and accurate_at == np.inf:
+                accurate_at = float(step)
+            if loss <= low and low_at == np.inf:
+                low_at = float(step)
             while met < tolerances.size and loss <= tolerances[met] * first:
                 reached[met] = step
                 met += 1
             while mark < marks.size and marks[mark] <= step:
                 curve[mark] = loss / first if first > 0 else 0.0
                 mark += 1
-            if (met == tolerances.size and (not waits or reached_at < np.inf)) or step == steps:
+            goes_on = (waits and accurate_at == np.inf) or (waits_for_loss and low_at == np.inf)
+            if (met == tolerances.size and not goes_on) or step == steps:
                 break
         if batch == n:
             _differentiate(whole, theta, gradient, constants, shape, trains, 1.0)
@@ -238,7 +248,7 @@ def _train(  # type: ignore[no-untyped-def]
               constants, rate, step + 1)  # fmt: skip
     distance = np.sqrt(_square_apart(theta, start))
     return (
-        reached, curve, (taken, diverged, rises, correct), (first, loss, distance, reached_at),
+        reached, curve, (taken, diverged, rises, correct), (first, loss, distance, accurate_at, low_at),
     )  # fmt: skip
 
 

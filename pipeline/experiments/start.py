@@ -52,6 +52,9 @@ def _clean(trial: SeedTrial, X: Array, given: Mapping[str, Any], test: int = 0) 
     """
     teacher = trial.stream(Role.TEACHER)
     match given["labels"]:
+        case "shell":
+            rng = trial.stream(Role.LABELS)
+            return np.asarray(rng.choice([-1.0, 1.0], len(X)) * rng.uniform(1, 2, len(X)))
         case "gaussian":
             return trial.stream(Role.LABELS).standard_normal(len(X))
         case "file":
@@ -88,17 +91,27 @@ def initial_network(trial: SeedTrial, k: int, trained: str | None = None) -> Net
     if given["W_law"] == "sphere":
         W /= np.linalg.norm(W, axis=1, keepdims=True)
     factors = {"1": 1.0, "1/sqrt(k)": 1 / np.sqrt(k), "1/k": 1 / k}
-    v, factor = _output_weights(trial, k, given), factors[given["output_scale"]]
-    return Network(cell.activation, given["W_scale"] * W, hidden, v, trained, factor)
+    W = given["W_scale"] * W
+    v, factor = _output_weights(trial, W, given), factors[given["output_scale"]]
+    return Network(cell.activation, W, hidden, v, trained, factor)
 
 
-def _output_weights(trial: SeedTrial, k: int, given: Mapping[str, Any]) -> Array:
-    """Draw v, of size 1 / sqrt(k) where the output has no factor, and of size 1 where it has one."""
+def _output_weights(trial: SeedTrial, W: Array, given: Mapping[str, Any]) -> Array:
+    """Draw v, of size 1 / sqrt(k) where the output has no factor, and of size 1 where it has one.
+
+    The law `norm` has random signs, and sizes above the norms of the units' weights: by Exp(1).
+    """
+    k = len(W)
     one = 1 / np.sqrt(k) if given["output_scale"] == "1" else 1.0
-    if given["v_law"] == "zero":
-        return np.zeros(k)
-    if given["v_law"] == "gaussian":
-        gaussian = trial.stream(Role.OUTPUT, None if trial.nested else k).standard_normal(k)
-        return np.asarray(given["v_scale"] * one * gaussian)
+    rng = trial.stream(Role.OUTPUT, None if trial.nested else k)
+    match given["v_law"]:
+        case "zero":
+            return np.zeros(k)
+        case "gaussian":
+            return np.asarray(given["v_scale"] * one * rng.standard_normal(k))
+        case "norm":
+            drawn = rng.random((k, 2))  # unit by unit, so that narrower networks share theirs
+            sizes = np.linalg.norm(W, axis=1) - np.log1p(-drawn[:, 0])
+            return np.asarray(given["v_scale"] * one * np.where(drawn[:, 1] < 0.5, sizes, -sizes))
     signs = balanced(k) if one != 1.0 else np.resize([1.0, -1.0], k)
     return np.asarray(given["v_scale"] * signs)

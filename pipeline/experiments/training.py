@@ -49,6 +49,11 @@ MEASURED = (
         "first step with training accuracy at or above the target (1 if none is set); inf where none",
     ),
     Variable(
+        "steps_to_loss",
+        ("width",),
+        "first step with a loss at or below the target; inf where none",
+    ),
+    Variable(
         "test_accuracy",
         ("width",),
         "share of the test set with the sign of its label without noise and flips, after the last step",
@@ -160,6 +165,7 @@ def _trained(
         seed=int(trial.stream(Role.BATCH).integers(2**64, dtype=np.uint64)),
         target=given["target_accuracy"] or 1.0,
         waits=given["target_accuracy"] > 0,
+        target_loss=given["target_loss"] or None,
     )
     result = training_result(done, eta)
     measured = _measured(done, network, X, y, method.loss)
@@ -173,6 +179,7 @@ def _measured(done: Outcome, network: Network, X: Array, y: Array, loss: str) ->
     values = {
         "accuracy": done.accuracy,
         "steps_to_accuracy": done.steps_to_accuracy,
+        "steps_to_loss": done.steps_to_loss,
         "rises": float(done.rises),
     }
     if done.diverged:

@@ -32,7 +32,7 @@ BEYOND = 3.0
 Outcomes of chaotic descents have long tails: of a hundred, one lay 2 widths outside the range of nine.
 """
 
-FIRST_STEPS = (DESCENT[0].name, MEASURED[1].name)
+FIRST_STEPS = (DESCENT[0].name, MEASURED[1].name, MEASURED[2].name)
 """Variables with a first step, which is inf where there is none."""
 
 

@@ -1,9 +1,9 @@
 """The inputs X, shape (n, d): random models, the stress families for alpha, and the user's own rows.
 
 A dataset is drawn anew for every seed from the seed's own stream. `sphere` has uniform rows of unit
-norm, `gaussian` the N(0, 1/d) entries of the paper's Figure 1. `circle`, `pairs` and `triples` are
-the families on which alpha falls by orders of magnitude. `file` draws n of the user's rows without
-replacement.
+norm, `shell` uniform directions and norms uniform on [1, 2], `gaussian` the N(0, 1/d) entries of the
+paper's Figure 1. `circle`, `pairs` and `triples` are the families on which alpha falls by orders of
+magnitude. `file` draws n of the user's rows without replacement.
 
 To add a kind, write its record and a line in `KINDS`. Sweep files, their checks and cost estimates
 follow from the record.
@@ -109,6 +109,10 @@ def _sphere(spec: DatasetSpec, rng: np.random.Generator, n: int, d: int, angle: 
     return _uniform(rng, n, d)
 
 
+def _shell(spec: DatasetSpec, rng: np.random.Generator, n: int, d: int, angle: float | None) -> Array:
+    return np.asarray(_uniform(rng, n, d) * rng.uniform(1, 2, (n, 1)))
+
+
 def _gaussian(
     spec: DatasetSpec, rng: np.random.Generator, n: int, d: int, angle: float | None
 ) -> Array:
@@ -160,6 +164,7 @@ def _unit(rows: Array) -> Array:
 
 KINDS = {
     "sphere": Kind(_sphere),
+    "shell": Kind(_shell, unit_norm=False),
     "gaussian": Kind(_gaussian, unit_norm=False),
     "circle": Kind(_circle, fresh=False, general=False, least_d=2),
     "pairs": _rotated(0, 1),

@@ -185,19 +185,6 @@ class DatasetTable(_Table):
     drop: Annotated[list[_Column], BeforeValidator(_as_list), Field(max_length=MOST_COLUMNS)] = []
 
 
-class AbsoluteStep(_Table):
-    """A step size that is eta itself."""
-
-    absolute: Annotated[list[_Positive], BeforeValidator(_as_list), _SETTINGS]
-
-
-def _form_of_step(value: Any) -> str:
-    """Return the tag of a form in which the step size is given."""
-    if isinstance(value, dict | AbsoluteStep):
-        return variant("table")
-    return variant("list" if isinstance(value, list) else "number")
-
-
 def _setting(name: str) -> AfterValidator:
     """Return a validator of a setting: one value, or a list, which is an axis."""
     setting = SETTINGS[name]
@@ -210,6 +197,19 @@ def _setting(name: str) -> AfterValidator:
         return [setting.read(one) for one in value]
 
     return AfterValidator(read)
+
+
+class AbsoluteStep(_Table):
+    """A step size that is eta itself."""
+
+    absolute: Annotated[Any, BeforeValidator(_as_list), _setting("absolute_step")]
+
+
+def _form_of_step(value: Any) -> str:
+    """Return the tag of a form in which the step size is given."""
+    if isinstance(value, dict | AbsoluteStep):
+        return variant("table")
+    return variant("list" if isinstance(value, list) else "number")
 
 
 class DescentTable(_Table):
@@ -239,6 +239,7 @@ class DescentTable(_Table):
     loss: Annotated[Any, _setting("loss")] = None
     dtype: Annotated[Any, _setting("precision")] = None
     target_accuracy: Annotated[Any, _setting("target_accuracy")] = None
+    target_loss: Annotated[Any, _setting("target_loss")] = None
     test_samples: Annotated[Any, _setting("test_samples")] = None
     diagnostics: Annotated[Any, _setting("diagnostics")] = None
 

@@ -22,6 +22,9 @@ Pairs = tuple[tuple[str, Any], ...]
 
 TABLES = ("descent", "labels", "start")
 
+RANDOM = frozenset(("signs", "shell", "gaussian"))
+"""Laws of labels that do not depend on the inputs."""
+
 LEAST_TOLERANCE_32 = 1e-11
 """Least relative loss in float32, whose residuals are rounded at about 1e-6."""
 
@@ -115,7 +118,7 @@ def _check_together(
                     f"got {loss!r}, which needs labels of +1 and -1, but {law} labels are numbers; add "
                     "classes = true to the table [labels]",
                 )
-    if max(_values(found, "test_samples")) and not real:
+    if max(_values(found, "test_samples")) and RANDOM.issuperset(_values(found, "labels")):
         problems.add(
             "descent.test_samples",
             "got a test set, but random labels tell nothing of fresh samples; choose the labels of a "

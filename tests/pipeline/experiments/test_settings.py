@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from scipy import stats
 
 import pipeline
 from pipeline.experiments import SeedTrial
@@ -98,7 +99,7 @@ def test_diagnostics_alone_keep_the_outcomes_of_a_plain_sweep(run_cells) -> None
         "joint", {"steps": 90, "diagnostics": "true"}, d=4, n=10, width="[6, 16]", trained='"both"'
     )[0]
     assert set(more.values) - set(plain.values) == {
-        "accuracy", "steps_to_accuracy", "test_accuracy", "rises", "sharpness",
+        "accuracy", "steps_to_accuracy", "steps_to_loss", "test_accuracy", "rises", "sharpness",
     }  # fmt: skip
     for name in ("loss_final", "steps_to_tolerance", "distance", "ntk_max"):
         np.testing.assert_allclose(more.values[name], plain.values[name], rtol=1e-9)
@@ -218,6 +219,46 @@ def test_the_start_has_the_laws_and_scales_that_are_asked_for() -> None:
     sphere = initial_network(trials(sweep_file(start='W = "sphere"\nW_scale = 3.0'))[0], 16)
     np.testing.assert_allclose(np.linalg.norm(sphere.W, axis=1), 3)
     np.testing.assert_array_equal(np.abs(sphere.v), 1 / 4)
+
+
+def test_sizes_of_v_lie_above_the_norms_of_the_units_by_exponential_numbers() -> None:
+    text = sweep_file(start='W = "uniform"\nv = "norm"\noutput = "1/k"').replace(
+        "width = [6, 16]", "width = [6, 20000]"
+    )
+    trial = trials(text)[0]
+    network, narrow = initial_network(trial, 20000), initial_network(trial, 6)
+    np.testing.assert_array_equal(narrow.v, network.v[:6])
+    beyond = np.abs(network.v) - np.linalg.norm(network.W, axis=1)
+    assert stats.kstest(beyond, stats.expon.cdf).pvalue > 0.01
+    assert stats.binomtest(int((network.v > 0).sum()), 20000).pvalue > 0.01
+    assert abs(np.corrcoef(network.v > 0, beyond)[0, 1]) < 0.03
+
+
+def test_a_shell_has_norms_and_labels_of_sizes_between_one_and_two() -> None:
+    text = sweep_file(labels='kind = "shell"').replace('kind = "sphere"', 'kind = "shell"')
+    trial = trials(text.replace("n = 10", "n = 5000"))[0]
+    X, y = trial.inputs(), labels(trial, trial.inputs())
+    for sizes in (np.linalg.norm(X, axis=1), np.abs(y)):
+        assert stats.kstest(sizes, stats.uniform(1, 1).cdf).pvalue > 0.01
+    assert stats.binomtest(int((y > 0).sum()), 5000).pvalue > 0.01
+    halves = X / np.linalg.norm(X, axis=1, keepdims=True) > 0
+    assert abs(halves.mean(axis=0) - 0.5).max() < 0.03
+
+
+def test_a_trial_goes_on_until_its_loss_meets_the_target(run_text) -> None:
+    descent = "steps = 3000\ntolerances = [0.9]\nstep_size = 0.5\ntarget_loss = [0.05, 1e-30]"
+    ds = run_text(sweep_file(descent=descent)).sel(width=16).squeeze()
+    met, never = ds.sel(target_loss=0.05), ds.sel(target_loss=1e-30)
+    assert (met.loss_final <= 0.05).all()
+    assert (met.steps_to_loss == met.steps).all()
+    assert (met.steps > met.steps_to_tolerance).all()
+    assert (never.steps == 3000).all()
+    assert np.isinf(never.steps_to_loss).all()
+
+
+def test_an_absolute_step_may_be_a_formula_of_the_sizes(run_text) -> None:
+    ds = run_text(sweep_file(descent='steps = 3\nstep_size = { absolute = "k / n" }'))
+    np.testing.assert_array_equal(ds.step_size.squeeze().isel(seed=0), [6 / 10, 16 / 10])
 
 
 def test_where_v_is_fixed_output_scalings_are_scales_of_v(run_text) -> None:

@@ -92,6 +92,7 @@ def test_the_budget_may_be_a_formula_of_the_sizes() -> None:
         ('[descent]\nmethod = "adam"\n', "descent.step_size", "absolute = 0.001"),
         ("[descent]\nstep_size = { absolute = -1 }\n", "descent.step_size.absolute", "above 0"),
         ("[descent]\nstep_size = { relative = 1 }\n", "descent.step_size.relative", "unknown key"),
+        ('[descent]\nstep_size = { absolute = "d - 3" }\n', "descent.step_size", "a number above 0"),
         ('[descent]\nsteps = "open(1)"\n', "descent.steps", "a formula of numbers, n, k, d"),
         ('[descent]\nsteps = "n ** 99"\n', "descent.steps", "a number from 0 to 1e+09"),
         ('[descent]\nsteps = "1 / (n - 8) ** 2"\n', "descent.steps", "n = 8"),
