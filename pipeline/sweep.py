@@ -16,7 +16,7 @@ import itertools
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pipeline.axes import AXES, Axis, Kind, names, optional
 from pipeline.numerics.datasets import KINDS, DatasetSpec
 from pipeline.numerics.own_names import OwnName
+from pipeline.settings import SETTINGS, budget
 
 if TYPE_CHECKING:
     from pipeline.experiments.own.record import Own
@@ -50,7 +51,7 @@ class Descent:
     Attributes
     ----------
     steps
-        The budget of a trial.
+        The budget of a trial; the largest of any sweep where a formula gives it.
     tolerances
         Values of the relative loss ||r||^2 / ||r0||^2, descending; a trial ends when it reaches the
         last one.
@@ -58,12 +59,43 @@ class Descent:
         In units of 1 / lambda_max(J0 J0^T).
     multiples
         Residuals at the start for Theorem 1, in multiples of the certified one, ascending.
+    formula
+        The budget as a formula of n, k and d; "" if it is a number.
+    settings
+        Pairs of a setting (`pipeline.settings`) that is not at its default and its value: a tuple of
+        values where it is an axis.
     """
 
     steps: int
     tolerances: tuple[float, ...]
     step_size: float
     multiples: tuple[float, ...] = (1.0,)
+    formula: str = ""
+    settings: tuple[tuple[str, Any], ...] = ()
+
+    @property
+    def is_paper(self) -> bool:
+        """True for the paper's training: full-batch descent on the squared loss and random signs."""
+        return not self.settings and not self.formula
+
+    def budget(self, n: int, k: int, d: int) -> int:
+        """Return the largest number of steps of a trial."""
+        return budget(self.formula, n, k, d) if self.formula else self.steps
+
+    @property
+    def identity_fields(self) -> dict[str, Any]:
+        """What decides a trial's value; settings that are not given leave no trace."""
+        fields: dict[str, Any] = {
+            "steps": self.steps,
+            "tolerances": list(self.tolerances),
+            "step_size": self.step_size,
+            "multiples": list(self.multiples),
+        }
+        if self.formula:
+            fields["formula"] = self.formula
+        if self.settings:
+            fields["settings"] = {name: _as_json(value) for name, value in self.settings}
+        return fields
 
     @property
     def marks(self) -> tuple[int, ...]:
@@ -165,7 +197,7 @@ class Sweep:
     own
         The experiment of one's own; None for those that come with widthlaw.
     parameters
-        Its parameters that are axes: pairs of a name and the values.
+        Its parameters that are axes, or settings of training that are: pairs of a name and the values.
     constants
         Its other parameters, as JSON.
 
@@ -253,6 +285,8 @@ class Sweep:
 
     def axis(self, name: str) -> Axis:
         """Return the record of an axis, or of a dimension of single variables."""
+        if name in dict(self.parameters) and self.own is None:
+            return Axis(name, "", SETTINGS[name].long_name, "1", Kind.MODEL)
         if name in dict(self.parameters):
             return Axis(name, name, f"parameter {name}", "1", Kind.MODEL)
         if self.own is not None and name in self.inner:
@@ -317,26 +351,37 @@ class Sweep:
         if self.functions:
             fields["functions"] = self.functions[0].code.digest
         if self.descent is not None:
-            fields["descent"] = {key: _as_json(value) for key, value in asdict(self.descent).items()}
+            fields["descent"] = self.descent.identity_fields
         return fields
 
     @property
     def functions(self) -> tuple[Any, ...]:
-        """Names of activations and datasets of one's own, which bring their code; () if there are none."""
-        names = (*self.activation, *(spec.kind for spec in self.dataset if spec is not None))
+        """Activations, datasets and labels of one's own: names that bring their code."""
+        labels = dict(self.descent.settings).get("labels", ()) if self.descent is not None else ()
+        names = (
+            *self.activation,
+            *(spec.kind for spec in self.dataset if spec is not None),
+            *(labels if isinstance(labels, tuple) else (labels,)),
+        )
         return tuple(name for name in names if isinstance(name, OwnName))
 
     def with_functions(self, change: Callable[[Any], Any]) -> Sweep:
-        """Return the sweep with each activation and dataset of one's own changed."""
+        """Return the sweep with each activation, dataset and law of labels of one's own changed."""
 
-        def changed(name: str) -> str:
-            new: str = change(name) if isinstance(name, OwnName) else name
-            return new
+        def changed(value: Any) -> Any:
+            if isinstance(value, tuple):
+                return tuple(map(changed, value))
+            return change(value) if isinstance(value, OwnName) else value
 
+        descent = self.descent
+        if descent is not None:
+            descent = replace(descent, settings=changed(descent.settings))
         return replace(
             self,
-            activation=tuple(map(changed, self.activation)),
+            activation=changed(self.activation),
             dataset=tuple(replace(spec, kind=changed(spec.kind)) for spec in self.dataset),
+            descent=descent,
+            parameters=changed(self.parameters),
         )
 
     @property
@@ -402,4 +447,6 @@ def _dataset_identity(spec: DatasetSpec) -> dict[str, Any]:
         fields["normalise"] = True
     if spec.path is not None:
         fields |= {"rows": spec.digest, "normalise": spec.normalise}
+    if spec.labels is not None:
+        fields["labels"] = spec.labels.digest
     return fields

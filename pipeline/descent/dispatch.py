@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
+from numba import float32, types
+from numba.extending import intrinsic, overload
+from numpy.typing import NDArray
 
 from pipeline.numerics.activations import ACTIVATIONS
 from pipeline.numerics.activations.record import Derivative
@@ -63,8 +65,24 @@ def _call(typing: Any, address: Any, z: Any, a: Any) -> Any:
     return types.void(types.int64, z, a), generate
 
 
-def _dispatcher(rows: list[Any]) -> Any:
-    """Return a compiled function of (code, z, a) that calls the row of that number.
+@compiled
+def _call_double(code, z, a):  # type: ignore[no-untyped-def]
+    _call(code, z, a)  # type: ignore[call-arg]
+
+
+@compiled
+def _call_single(code, z, a):  # type: ignore[no-untyped-def]
+    wide, values = np.empty(z.size), np.empty(z.size)
+    for i in range(z.size):
+        wide[i] = z[i]
+    _call(code, wide, values)  # type: ignore[call-arg]
+    for i in range(z.size):
+        a[i] = values[i]
+        z[i] = wide[i]
+
+
+def _dispatcher(rows: list[Any], call: Any) -> Any:
+    """Return a compiled function of (code, z, a) that calls the row of that number, or of an address.
 
     It is one chain of comparisons, written out for as many rows as there are: compiled code cannot
     index functions, and a function per comparison would count references to the arrays at every call.
@@ -74,10 +92,23 @@ def _dispatcher(rows: list[Any]) -> Any:
     names = {f"row_{code}": row for code, row in enumerate(rows)}
     branches = [f"if code == {code}:\n  {name}(z, a)" for code, name in enumerate(names)]
     branches.append(f"if code >= {len(rows)}:\n  call(code, z, a)")
-    names["call"] = _call
+    names["call"] = call
     exec("def activate(code, z, a):\n " + "\n el".join(branches), names)
     return compiled(names["activate"], cache=False)
 
 
-activate = _dispatcher([one.row for one in DERIVATIVES.values()])
-"""Compiled function of (code, z, a): a = phi(z), then z is overwritten by phi'(z)."""
+_double = _dispatcher([one.row for one in DERIVATIVES.values()], _call_double)
+_single = _dispatcher([one.row32 or one.row for one in DERIVATIVES.values()], _call_single)
+
+
+def activate(code: int, z: NDArray[Any], a: NDArray[Any]) -> None:
+    """Write phi(z) to a, then overwrite z by phi'(z)."""
+    (_single if z.dtype == np.float32 else _double)(code, z, a)
+
+
+@overload(activate, inline="always")
+def _by_type(code, z, a):  # type: ignore[no-untyped-def]
+    """Return what compiled code calls in the place of `activate`, by the type of the row."""
+    if z.dtype == float32:
+        return lambda code, z, a: _single(code, z, a)
+    return lambda code, z, a: _double(code, z, a)

@@ -1,7 +1,7 @@
 """The time that a run still takes, by the times that its store holds already.
 
-Costs are estimates, from fits or from two trials. The times of the trials that are done correct them, in
-each cell by its own trials and elsewhere by those of all cells.
+Costs are estimates, from fits or from two trials. The times of the trials that are done correct them:
+in each cell its own trials, elsewhere those of all cells.
 """
 
 from __future__ import annotations

@@ -98,4 +98,6 @@ EXPERIMENT = replace(
     options={"trained": ("input", "both")},
     tests=True,
     draws_labels=True,
+    measured=(),
+    why_fixed="its teacher and its claim belong to gradient descent on the squared loss",
 )

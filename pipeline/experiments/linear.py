@@ -101,6 +101,7 @@ EXPERIMENT = Experiment(
     independent=True,
     descends=True,
     widthless=True,
+    why_fixed="it solves a linear regression, without a network",
     activations=("linear",),
     why_not_own="it has no hidden units",
 )

@@ -186,8 +186,8 @@ def accept_code(path: StorePath, sweep: Sweep) -> None:
     for name in sweep.functions:
         if stored[name].facts != name.facts:
             raise StoreError(
-                f"store {path}: {name} is another function than it was: its kinks, its derivative or the "
-                "form of what it returns have changed; give a new path with -o"
+                f"store {path}: {name} is another function than it was: its kinks, its derivative or "
+                "the form of what it returns have changed; give a new path with -o"
             )
     for digest in {str(sweep.identity_fields[key]) for key in DIGESTS if key in sweep.identity_fields}:
         _record(path, digest)

@@ -19,7 +19,7 @@ from pipeline.input_files import in_bytes
 from pipeline.numerics.datasets import KINDS, DatasetSpec, file_rows
 from pipeline.numerics.own_names import OwnName, is_entry
 from pipeline.sweep import Sweep
-from pipeline.sweep_files.tables import DatasetTable, DescentTable, File
+from pipeline.sweep_files.tables import AbsoluteStep, DatasetTable, DescentTable, File
 from pipeline.sweep_files.toml import Problems
 
 if TYPE_CHECKING:
@@ -135,8 +135,9 @@ def check_functions(
     problems: Problems,
 ) -> None:
     """Check the functions of one's own against the experiment, and that they are in one file."""
-    entries = [name for name in activations if isinstance(name, OwnName)]
-    for name in entries:
+    ours = [name for name in activations if isinstance(name, OwnName)]
+    entries: list[str] = [*ours]
+    for name in ours:
         if experiment.why_not_own:
             problems.add(
                 "activation",
@@ -158,32 +159,54 @@ def check_functions(
                 f"{spec.kind} returns labels, but {file.experiment} makes labels by itself; return the "
                 "rows alone",
             )
+        if KINDS[spec.kind].labels is not None:
+            _check_labelled(spec, file, problems)
         if experiment.tests and not KINDS[spec.kind].fresh:
             problems.add(
                 "dataset.kind",
-                f"{spec.kind} returns the same rows from every stream, but {file.experiment} needs fresh "
-                "samples to test on; draw them from the generator",
+                f"{spec.kind} returns the same rows from every stream, but {file.experiment} needs "
+                "fresh samples to test on; draw them from the generator",
             )
+    kinds = file.labels.kind if file.labels is not None else None
+    entries += kinds if isinstance(kinds, list) else [kinds or ""]
     files = {name.partition(":")[0]: name for name in (*entries, file.experiment) if is_entry(name)}
     if len(files) > 1:
         problems.add(
             "" if file.experiment in files.values() else "activation",
-            f"got {' and '.join(files.values())}, expected functions of one file; name them all in one, "
+            f"got {' and '.join(files.values())}, expected functions of one file; name all in one, "
             "which may import the others",
+        )
+
+
+def _check_labelled(spec: DatasetSpec, file: File, problems: Problems) -> None:
+    """Check the settings of training against a dataset that returns rows and labels."""
+    given, table = file.labels, file.descent or DescentTable()
+    if given is not None and given.kind is not None:
+        problems.add(
+            "labels.kind",
+            f"got {given.kind!r}, but {spec.kind} returns labels; remove the key, or return "
+            "the rows alone",
+        )
+    if table.loss not in (None, "squared") and (given is None or given.classes is not True):
+        problems.add(
+            "descent.loss",
+            f"got {table.loss!r}, which needs labels of +1 and -1, but {spec.kind} may return any "
+            "numbers; add classes = true to the table [labels]",
         )
 
 
 def check_descent(file: File, experiment: Experiment, problems: Problems) -> None:
     """Check the [descent] table against the experiment, and its values against each other."""
     if not experiment.descends:
-        if file.descent is not None:
-            problems.add("descent", f"{file.experiment} does not descend; remove the table")
+        for name in ("descent", "labels", "start"):
+            if getattr(file, name) is not None:
+                problems.add(name, f"{file.experiment} does not descend; remove the table")
         return
     table = file.descent or DescentTable()
     if experiment.certifies and "step_size" in table.model_fields_set:
         problems.add(
             "descent.step_size",
-            f"got {table.step_size:g}, but {file.experiment} takes the theorem's step size, 1/beta^2; "
+            f"got {_step(table)}, but {file.experiment} takes the theorem's step size, 1/beta^2; "
             "remove the key",
         )
     if not experiment.certifies and "multiples" in table.model_fields_set:
@@ -195,6 +218,13 @@ def check_descent(file: File, experiment: Experiment, problems: Problems) -> Non
     for key in ("tolerances", "multiples"):
         check_distinct(f"descent.{key}", list(getattr(table, key)), problems)
     _check_tolerances(table, problems)
+
+
+def _step(table: DescentTable) -> str:
+    """Return the step size of a table as it is written."""
+    if isinstance(table.step_size, AbsoluteStep):
+        return f"absolute = {table.step_size.absolute}"
+    return f"{table.step_size:g}" if isinstance(table.step_size, float) else str(table.step_size)
 
 
 def _check_tolerances(table: DescentTable, problems: Problems) -> None:

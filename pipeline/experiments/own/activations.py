@@ -2,7 +2,7 @@
 
 `activation = "mine.py:swish"` names it. Where it is not analytic (its kinks) is named by its author or
 found; its derivative is given, or derived: by a complex step where that agrees with finite differences,
-or by these. A store keeps these facts, so that it can be read, and its trials planned, without the code.
+or by these. A store keeps these facts: it can be read, and its trials planned, without the code.
 """
 
 from __future__ import annotations
@@ -177,7 +177,7 @@ def activation(
     for kink in listed:
         if isinstance(kink, bool) or not isinstance(kink, Real) or not math.isfinite(kink):
             raise CodeError(
-                f"@activation: kinks has {shortened(repr(kink))}, expected finite numbers, such as [0.0]"
+                f"@activation: kinks has {shortened(repr(kink))}, expected finite numbers, as [0.0]"
             )
     if len(listed) > MOST_KINKS:
         raise CodeError(f"@activation: got {len(listed)} kinks, expected at most {MOST_KINKS}")

@@ -1,12 +1,16 @@
-"""Datasets of one's own: a function of a stream, n and d that returns rows, or rows and labels.
+"""Datasets and labels of one's own.
 
-`dataset = { kind = "mine.py:rows" }` names it. It is drawn anew for every seed from the seed's own stream,
-like any other dataset, and each draw is checked: a function is somebody else's.
+`dataset = { kind = "mine.py:rows" }` names a function of a stream, n and d that returns rows, or rows
+and labels; `[labels] kind = "mine.py:labels"` one of a stream and rows that returns labels. They are
+drawn anew for every seed from the seed's own streams, like any others, and each draw is checked: a
+function is somebody else's.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +22,14 @@ from pipeline.experiments.own.code import Code, Named
 from pipeline.numerics.datasets import DatasetSpec, Kind
 from pipeline.numerics.streams import Role, stream
 
-__all__ = ["DatasetFacts", "OwnDataset", "dataset_facts"]
+__all__ = [
+    "DatasetFacts",
+    "LabelsFacts",
+    "OwnDataset",
+    "OwnLabels",
+    "dataset_facts",
+    "try_labels",
+]
 
 Array = NDArray[np.float64]
 
@@ -112,8 +123,8 @@ class OwnDataset(Named):
             worst = int(np.argmax(np.abs(norms - 1)))
             if abs(norms[worst] - 1) > UNIT:
                 raise CodeError(
-                    f"{self}: row {worst} has norm {norms[worst]:.6g} at n = {n}, d = {d}, expected 1 as "
-                    "when the sweep was read; divide by the norm, or set normalise = true"
+                    f"{self}: row {worst} has norm {norms[worst]:.6g} at n = {n}, d = {d}, expected 1 "
+                    "as when the sweep was read; divide by the norm, or set normalise = true"
                 )
         return X, y
 
@@ -198,8 +209,66 @@ def dataset_facts(
     (X, y), (other, _), (again, _) = draws
     if not np.array_equal(X, again):
         raise CodeError(
-            f"{entry}: returns other rows from the same stream, expected a function of its stream, n and "
-            "d alone; draw from the generator that it gets"
+            f"{entry}: returns other rows from the same stream, expected a function of its stream, n "
+            "and d alone; draw from the generator that it gets"
         )
     unit = np.allclose(np.linalg.norm(np.vstack([X, other]), axis=1), 1, rtol=0, atol=UNIT)
     return DatasetFacts(bool(unit), y is not None, not np.array_equal(X, other))
+
+
+@dataclass(frozen=True)
+class LabelsFacts:
+    """What is known of labels without their code: nothing but that they are numbers."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the facts as a store keeps them."""
+        return {}
+
+    @classmethod
+    def from_json(cls, found: Any) -> LabelsFacts:
+        """Return the facts that a store keeps."""
+        return cls()
+
+
+class OwnLabels(Named):
+    """The name of a law of labels of one's own."""
+
+    __slots__ = ()
+
+    facts: LabelsFacts
+
+    @property
+    def record(self) -> Callable[[np.random.Generator, Array], Array]:
+        """Return the function of (stream, X) that returns the labels, shape (n,)."""
+        return partial(_labels, str(self), self.function)
+
+
+def _labels(entry: str, function: Any, rng: np.random.Generator, X: Array) -> Array:
+    where = f"{entry}: for X of shape {X.shape}"
+    try:
+        found = call_alone(function, rng, X.copy())
+    except Exception as error:
+        raise CodeError(f"{where} it raises {first_line(error)}; repair it") from error
+    return _numbers(where, "labels", found, (len(X),))
+
+
+def try_labels(entry: str, code: Code, n: int, d: int) -> None:
+    """Draw labels for random rows.
+
+    Raises
+    ------
+    CodeError
+        They cannot be used.
+    """
+    function = code.function(entry)
+    if not callable(function):
+        raise CodeError(
+            f"{entry}: is {shortened(repr(function))}, expected a function of a stream and X"
+        )
+    X = np.random.default_rng(0).standard_normal((n, d))
+    first, again = (_labels(entry, function, np.random.default_rng(1), X) for _ in range(2))
+    if not np.array_equal(first, again):
+        raise CodeError(
+            f"{entry}: returns other labels from the same stream, expected a function of its stream "
+            "and X alone; draw from the generator that it gets"
+        )

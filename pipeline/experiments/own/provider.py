@@ -14,7 +14,14 @@ from typing import Any, Protocol
 from pipeline.errors import CodeError
 from pipeline.experiments.own.activations import Facts, OwnActivation, facts_of
 from pipeline.experiments.own.code import Code, Named, code_of
-from pipeline.experiments.own.datasets import DatasetFacts, OwnDataset, dataset_facts
+from pipeline.experiments.own.datasets import (
+    DatasetFacts,
+    LabelsFacts,
+    OwnDataset,
+    OwnLabels,
+    dataset_facts,
+    try_labels,
+)
 from pipeline.experiments.own.record import Own, from_code
 
 __all__ = ["FromFile", "FromStore", "Provider", "as_attributes", "functions_from", "with_file"]
@@ -31,6 +38,9 @@ class Provider(Protocol):
 
     def dataset(self, entry: str, n: int, d: int, normalise: bool, entropy: int) -> OwnDataset:
         """Return the dataset of an entry, which may be tried at some n and d."""
+
+    def labels(self, entry: str, n: int, d: int) -> OwnLabels:
+        """Return the labels of an entry, which may be tried at some n and d."""
 
 
 class FromFile:
@@ -56,6 +66,11 @@ class FromFile:
     def dataset(self, entry: str, n: int, d: int, normalise: bool, entropy: int) -> OwnDataset:
         code = code_of(entry, self._folder)
         return OwnDataset(entry, code, dataset_facts(entry, code, n, d, normalise, entropy))
+
+    def labels(self, entry: str, n: int, d: int) -> OwnLabels:
+        code = code_of(entry, self._folder)
+        try_labels(entry, code, n, d)
+        return OwnLabels(entry, code, LabelsFacts())
 
 
 class FromStore:
@@ -83,6 +98,9 @@ class FromStore:
     def dataset(self, entry: str, n: int, d: int, normalise: bool, entropy: int) -> OwnDataset:
         return self._named(entry, OwnDataset)
 
+    def labels(self, entry: str, n: int, d: int) -> OwnLabels:
+        return self._named(entry, OwnLabels)
+
     def _named(self, entry: str, kind: Any) -> Any:
         found = self._functions.get(entry)
         if not isinstance(found, kind):
@@ -93,6 +111,7 @@ class FromStore:
 KINDS: dict[str, tuple[type[Named], Any]] = {
     "activation": (OwnActivation, Facts),
     "dataset": (OwnDataset, DatasetFacts),
+    "labels": (OwnLabels, LabelsFacts),
 }
 """For each role of a function, the class of its name, and that of its facts."""
 

@@ -13,9 +13,8 @@ from functools import cache
 from types import FunctionType, ModuleType
 from typing import Any
 
-import numba
+import numba as untyped_numba
 import numpy as np
-from numba import types
 
 from pipeline.experiments.own.activations import (
     COMPLEX,
@@ -30,6 +29,9 @@ from pipeline.experiments.own.smoothness import COMPLEX_STEP, STEP
 from pipeline.numerics.own_names import FAULTS
 
 __all__ = ["Row", "row_of"]
+
+numba: Any = untyped_numba
+types: Any = numba.types
 
 C_ROW = types.void(types.CPointer(types.float64), types.CPointer(types.float64), types.int64)
 
@@ -79,8 +81,7 @@ def _called(name: OwnActivation) -> Row:
     slope = as_derived(phi, name.facts)
     pointer = ctypes.POINTER(ctypes.c_double)
 
-    @ctypes.CFUNCTYPE(None, pointer, pointer, ctypes.c_int64)
-    def row(z: Any, a: Any, n: int) -> None:
+    def called(z: Any, a: Any, n: int) -> None:
         into, out = np.ctypeslib.as_array(z, (n,)), np.ctypeslib.as_array(a, (n,))
         try:
             with np.errstate(all="ignore"):
@@ -92,6 +93,7 @@ def _called(name: OwnActivation) -> Row:
             FAULTS.append(error)
             out[:] = into[:] = np.nan
 
+    row = ctypes.CFUNCTYPE(None, pointer, pointer, ctypes.c_int64)(called)
     address = ctypes.cast(row, ctypes.c_void_p).value
     assert address is not None
     return Row(address, False, row)
@@ -147,7 +149,7 @@ def _scalar(function: Any, kind: Any) -> Any:
 
 @cache
 def _of_numbers() -> ModuleType:
-    """Return NumPy for compiled code of single numbers, which lacks some functions or is slow in them."""
+    """Return NumPy for compiled code of single numbers, which is slow in some functions."""
 
     @numba.njit(**OPTIONS)
     def where(condition, one, other):  # type: ignore[no-untyped-def]
@@ -165,7 +167,7 @@ def _of_numbers() -> ModuleType:
 def _slope(name: OwnActivation, phi: Any) -> Any:
     """Compile the derivative, as the facts say where it comes from."""
     if name.facts.derivative == GIVEN:
-        return _scalar(said_of(name.function).derivative, REAL)  # type: ignore[arg-type]
+        return _scalar(said_of(name.function).derivative, REAL)
     if name.facts.derivative == COMPLEX:
         with contextlib.suppress(Exception):  # it may know no complex numbers
             return _by_complex_step(_scalar(name.function, COMPLEX_NUMBER))

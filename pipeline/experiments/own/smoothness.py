@@ -8,6 +8,7 @@ lie at no round numbers, at which people put their kinks.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,7 +90,7 @@ def _shortest(first: float, last: float) -> float:
     return float(middle)
 
 
-def by_complex_step(phi: Function, z: Array) -> Array:
+def by_complex_step(phi: Callable[[Any], Any], z: Array) -> Array:
     """Return phi'(z) as Im phi(z + ih) / h, which loses no digits where phi is analytic.
 
     Raises

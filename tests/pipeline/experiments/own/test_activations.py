@@ -241,7 +241,7 @@ def test_only_files_beside_the_sweep_are_run(write: Write, name: str, message: s
 def test_all_functions_of_a_sweep_are_in_one_file(write: Write) -> None:
     sweep = write(TWINS, ["a.py:relu", "b.py:relu"])
     sweep.with_name("b.py").write_text(HEAD + TWINS)
-    assert "expected functions of one file; name them all in one" in refusal(sweep)
+    assert "expected functions of one file; name all in one" in refusal(sweep)
 
 
 def test_a_link_out_of_the_folder_is_refused(write: Write, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A dataset of one's own is drawn like the others, with labels if it has them, and checked at each draw."""
+"""A dataset of one's own is drawn like the others, with its labels, and each draw is checked."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import xarray as xr
 
 import pipeline
 from pipeline.errors import SweepError
+from pipeline.numerics.streams import Role, stream
 from pipeline.trial_status import Status
 
 Write = Callable[..., Path]
@@ -88,11 +89,9 @@ def test_labels_of_ones_own_are_those_that_descent_fits(write: Write) -> None:
     code = SPHERE + "\ndef labelled(rng, n, d):\n    X = rows(rng, n, d)\n    return X, 2 * X[:, 0]\n"
     keys = {"experiment": "output", "width": "[400]", "more": "[descent]\nsteps = 10\n"}
     ds = filled(write(code, "r.py:labelled", **keys))
-    rng = np.random.default_rng(0)
-    assert rng is not None
     for n in (10, 15):
-        stream = pipeline.numerics.streams.stream(0, 4, n, 1, pipeline.numerics.streams.Role.DATA)
-        X = stream.standard_normal((n, 4))
+        rng = stream(0, 4, n, 1, Role.DATA)
+        X = rng.standard_normal((n, 4))
         y = 2 * X[:, 0] / np.linalg.norm(X, axis=1)
         assert ds.loss_initial.sel(n=n, seed=1).item() == pytest.approx(y @ y)
 
@@ -115,6 +114,66 @@ def look(trial):
     ds = filled(write(code, "r.py:labelled", experiment="r.py:look"))
     assert (ds.status == Status.DONE).all()
     assert (ds.apart == 0).all()
+
+
+TEACHER = """
+import numpy as np
+
+def teacher(rng, X):
+    return X @ rng.standard_normal(X.shape[1])
+
+def broken(rng, X):
+    return X
+"""
+
+
+def test_labels_alone_can_be_ones_own_and_an_axis_with_built_in_laws(write: Write) -> None:
+    more = '[labels]\nkind = ["signs", "r.py:teacher"]\n[descent]\nsteps = 10\ntest_samples = 50\n'
+    ds = filled(write(TEACHER, "sphere", experiment="input", width="[40]", more=more))
+    assert (ds.status == Status.DONE).all()
+    assert ds.labels.values.tolist() == ["signs", "r.py:teacher"]
+    X = stream(0, 4, 10, 2, Role.DATA).standard_normal((10, 4))
+    X /= np.linalg.norm(X, axis=1, keepdims=True)
+    y = X @ stream(0, 4, 10, 2, Role.LABELS).standard_normal(4)
+    W = stream(0, 4, 10, 2, Role.WEIGHTS).standard_normal((40, 4))
+    f = np.resize([1.0, -1.0], 40) @ np.maximum(W @ X.T, 0) / np.sqrt(40)
+    at = {"labels": "r.py:teacher", "n": 10, "seed": 2}
+    assert ds.loss_initial.sel(at).item() == pytest.approx(np.sum((f - y) ** 2))
+
+
+@pytest.mark.parametrize(
+    ("kind", "more", "message"),
+    [
+        (
+            "sphere",
+            '[labels]\nkind = "r.py:broken"',
+            "returned labels of shape (10, 4), expected (10,)",
+        ),
+        ("sphere", '[labels]\nkind = "/tmp/r.py:teacher"', "expected a file beside the sweep"),
+        ("sphere", '[labels]\nkind = "r.py:none"', "has no function 'none'"),
+        (
+            "r.py:labelled",
+            '[labels]\nkind = "linear"',
+            "got 'linear', but r.py:labelled returns labels",
+        ),
+        ("r.py:labelled", '[descent]\nloss = "logistic"', "may return any numbers; add classes = true"),
+        ("sphere", '[labels]\nkind = "s.py:teacher"', "s.py: not found"),
+    ],
+)
+def test_labels_that_cannot_be_used_are_refused(
+    write: Write, kind: str, more: str, message: str
+) -> None:
+    code = TEACHER + "\ndef labelled(rng, n, d):\n    X = rng.random((n, d))\n    return X, X[:, 0]\n"
+    assert message in refusal(write(code, kind, experiment="input", width="[6, 14]", more=more))
+
+
+def test_a_test_set_has_the_labels_that_come_with_its_rows(write: Write) -> None:
+    code = SPHERE + "\ndef labelled(rng, n, d):\n    X = rows(rng, n, d)\n    return X, 2 * X[:, 0]\n"
+    more = "[labels]\nclasses = true\n[descent]\nsteps = 2000\ntest_samples = 400\ndiagnostics = true"
+    keys = {"experiment": "input", "width": "[100]", "more": more}
+    ds = filled(write(code, "r.py:labelled", **keys))
+    assert (ds.status == Status.DONE).all()
+    assert 0.6 < float(ds.test_accuracy.mean()) < 1  # far better than by chance
 
 
 def test_normalise_scales_rows_to_the_norm_that_theorem_2_needs(write: Write) -> None:
