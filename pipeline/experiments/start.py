@@ -73,7 +73,7 @@ def _clean(trial: SeedTrial, X: Array, given: Mapping[str, Any], test: int = 0) 
             W = teacher.standard_normal((units, X.shape[1]))
             signs = np.resize([1.0, -1.0], units)
             return np.asarray(signs @ apply(trial.cell.activation, W @ X.T) / np.sqrt(units))
-    return trial.signs()
+    return trial.stream(Role.LABELS).choice([-1.0, 1.0], len(X))  # a test set has another size
 
 
 def _of_file(trial: SeedTrial, test: int, two: bool) -> Array:

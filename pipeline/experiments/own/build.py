@@ -29,7 +29,7 @@ from pipeline.experiments.base import (
     describe,
     visit_widths,
 )
-from pipeline.experiments.own.calls import call_alone
+from pipeline.experiments.own.calls import call_alone, told
 from pipeline.experiments.own.record import Own, function_of
 from pipeline.experiments.own.trial import Diverged, Seed, Trial
 from pipeline.trial_status import Status
@@ -172,7 +172,7 @@ def _as_array(name: str, value: Any, shape: tuple[int, ...]) -> Array:
             f"{name} is {type(value).__name__}, expected numbers ({describe(error)})"
         ) from None
     if array.dtype.kind not in "fiub":
-        raise Mismatch(f"{name} is {shortened(repr(value))}, expected real numbers; NaN is one")
+        raise Mismatch(f"{name} is {told(value)}, expected real numbers; NaN is one")
     if array.shape != shape:
         raise Mismatch(f"{name} has the shape {array.shape}, expected {shape} as declared")
     return array.astype(np.float64)

@@ -8,9 +8,18 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from pipeline.errors import first_line
+import numpy as np
 
-__all__ = ["call_alone"]
+from pipeline.errors import first_line, shortened
+
+__all__ = ["call_alone", "told"]
+
+
+def told(value: Any) -> str:
+    """Return a value as one line of a message tells it: an array by its type and shape."""
+    if isinstance(value, np.ndarray) and value.ndim:
+        return f"an array of {value.dtype} of shape {value.shape}"
+    return " ".join(shortened(repr(value)).split())
 
 
 def call_alone(function: Callable[..., Any], *arguments: Any) -> Any:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import CodeError, first_line, shortened
-from pipeline.experiments.own.calls import call_alone
+from pipeline.experiments.own.calls import call_alone, told
 from pipeline.experiments.own.code import Code, Named
 from pipeline.numerics.datasets import DatasetSpec, Kind
 from pipeline.numerics.streams import Role, stream
@@ -170,7 +170,7 @@ def _numbers(where: str, what: str, value: Any, shape: tuple[int, ...]) -> Array
         ) from None
     if array.dtype.kind not in "fiub":
         raise CodeError(
-            f"{where} its {what} are {shortened(repr(value))}, expected real numbers of shape {shape}; "
+            f"{where} its {what} are {told(value)}, expected real numbers of shape {shape}; "
             f"return an array, {repair}"
         )
     if array.shape != shape:
@@ -212,7 +212,9 @@ def dataset_facts(
             f"{entry}: returns other rows from the same stream, expected a function of its stream, n "
             "and d alone; draw from the generator that it gets"
         )
-    unit = np.allclose(np.linalg.norm(np.vstack([X, other]), axis=1), 1, rtol=0, atol=UNIT)
+    with np.errstate(over="ignore"):  # the norm of huge numbers is infinite, and not 1
+        norms = np.linalg.norm(np.vstack([X, other]), axis=1)
+    unit = np.allclose(norms, 1, rtol=0, atol=UNIT)
     return DatasetFacts(bool(unit), y is not None, not np.array_equal(X, other))
 
 

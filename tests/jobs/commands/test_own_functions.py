@@ -87,7 +87,7 @@ def test_reading_commands_need_no_code_and_run_none(widthlaw, alone, tmp_path, m
     [
         ("run",),
         ("extend", "--seeds", 5),
-        ("refine", "--to", "90%", "--trials", 8),
+        ("refine", "--to", "90%", "--trials", 40),
         ("verify", "--sample", 3),
     ],
     ids=lambda line: line[0],
@@ -98,7 +98,7 @@ def test_commands_that_run_trials_need_the_code_by_name(widthlaw, filled, alone,
     assert refused.returncode == 2
     assert "and a store keeps no code; add --code own.py, the file that you trust" in refused.stderr
     there = widthlaw(name, alone, *options, "--code", filled / "own.py")
-    assert there.returncode in ((0, 1) if name == "refine" else (0,)), there.stderr
+    assert there.returncode in ((0, 1, 3) if name == "refine" else (0,)), there.stderr
 
 
 def test_changed_code_is_refused_with_both_digests_until_it_is_accepted(

@@ -147,14 +147,14 @@ def test_labels_alone_can_be_ones_own_and_an_axis_with_built_in_laws(write: Writ
         (
             "sphere",
             '[labels]\nkind = "r.py:broken"',
-            "returned labels of shape (10, 4), expected (10,)",
+            "labels of shape (10, 4), expected (10,)",
         ),
         ("sphere", '[labels]\nkind = "/tmp/r.py:teacher"', "expected a file beside the sweep"),
         ("sphere", '[labels]\nkind = "r.py:none"', "has no function 'none'"),
         (
             "r.py:labelled",
             '[labels]\nkind = "linear"',
-            "got 'linear', but r.py:labelled returns labels",
+            "but r.py:labelled returns labels",
         ),
         ("r.py:labelled", '[descent]\nloss = "logistic"', "may return any numbers; add classes = true"),
         ("sphere", '[labels]\nkind = "s.py:teacher"', "s.py: not found"),
@@ -213,7 +213,7 @@ def test_what_is_no_dataset_is_refused_in_one_line(write: Write, body: str, mess
     ("body", "message"),
     [
         ("return rows(rng, n, d)[: 10]", "it returned rows of shape (10, 4), expected (15, 4)"),
-        ("return rows(rng, n, d) * (n / 10)", "row 0 has norm 1.5 at n = 15, d = 4, expected 1"),
+        ("return rows(rng, n, d) * (n / 10)", "has norm 1.5 at n = 15, d = 4, expected 1"),
         (
             "X = rows(rng, n, d)\n    return X if n == 10 else (X, X[:, 0])",
             "returned rows and labels at n = 15, d = 4, unlike when the sweep was read",
