@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from analysis.axes import is_of_seeds
 from pipeline.errors import CodeError, StoreError
 from pipeline.numerics.activations import ACTIVATIONS
 from pipeline.trial_status import Status
@@ -32,9 +33,9 @@ def causes_of_zero(ds: xr.Dataset) -> list[str]:
     ds
         An opened store.
     """
-    if "alpha" not in ds or not {"seed", "width"} <= set(ds.status.dims):
+    if not is_of_seeds(ds, "alpha") or not {"seed", "width"} <= set(ds.status.dims):
         return []
-    has_errors = "alpha_error" in ds
+    has_errors = is_of_seeds(ds, "alpha_error")
     ds = ds[["alpha", "status", *(["alpha_error"] if has_errors else [])]].compute()
     zero = (ds.alpha == 0) & ds.status.isin([Status.DONE, Status.DIVERGED]).any("width")
     lost = is_lost(ds.alpha, ds.alpha_error) & zero if has_errors else zero

@@ -29,6 +29,7 @@ import pandas as pd
 import xarray as xr
 from scipy import special
 
+from analysis.axes import is_of_seeds
 from analysis.scaling.fitting import Fit, Model, fit_model
 from analysis.success.rules import Success, outcomes, rule_for
 from analysis.transitions.curves import RISE, fit_curves
@@ -126,7 +127,7 @@ def collapse(
     cells, curves = [index for index, _ in found], [curve for _, curve in found]
     out = _scaled(curves, n).assign_attrs(rule.attrs)
     out = out.assign_coords({name: ("cell", succeeded[name].values[cells]) for name in axes})
-    if rule.threshold is not None and "kernel_eigenvalues" in ds:
+    if rule.threshold is not None and is_of_seeds(ds, "kernel_eigenvalues"):
         out["w_predicted"] = ("cell", _predicted(ds, out, rule.threshold))
     return out
 

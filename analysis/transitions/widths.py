@@ -72,6 +72,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from analysis.axes import is_of_seeds
 from analysis.cells import OUTCOMES
 from analysis.success.rules import Rule, Success, outcomes, rule_for, zero_alpha
 from analysis.transitions.curves import LINKS
@@ -363,13 +364,13 @@ def _with_summaries(
     status = ds.status.reset_coords(drop=True)
     out["pending"] = (status == Status.PENDING).sum(over).compute()
     out["failed"] = (status == Status.FAILED).sum(over).compute()
-    if "alpha" in ds:
+    if is_of_seeds(ds, "alpha"):
         alpha = ds.alpha.compute().where(ran).median("seed")
         out["alpha"] = alpha.transpose(*ran.dims[:-1]).reset_coords(drop=True)
-    if "alpha_error" in ds:
+    if is_of_seeds(ds, "alpha_error"):
         error = ds.alpha_error.compute().where(ran).max("seed")
         out["alpha_error"] = error.transpose(*ran.dims[:-1]).reset_coords(drop=True)
-    if threshold is not None and "kernel_eigenvalues" in ds:
+    if threshold is not None and is_of_seeds(ds, "kernel_eigenvalues"):
         edges = _edge_widths(ds, ran, threshold)
         out = out.assign({name: edge.transpose(*out.k50.dims) for name, edge in edges.items()})
     return _described(out)

@@ -2,8 +2,8 @@
 
 CPU seconds of one process, for functions of 0.2 ms. joblib and dask.delayed keep nothing: they return a
 list. A Crop of xyzpy writes its batches and their results to a folder, and reaps them into a dataset of
-xarray, at a fifth of our cost. Ours seeds and draws streams, checks what comes back, tells failures, and
-writes a store that resumes after a kill within a batch.
+xarray, at a fifth of our cost. Ours seeds and draws streams, checks what comes back, tells failures,
+and writes a store that resumes after a kill within a batch.
 
 xyzpy is not among the requirements of the tests: `pip install xyzpy` adds it to the comparison.
 """
