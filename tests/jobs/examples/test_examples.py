@@ -113,7 +113,7 @@ def test_features_of_a_convolution_are_those_of_its_patches_one_by_one(tmp_path:
     (tmp_path / "conv.toml").write_text(text)
     sweep = with_extents(pipeline.load_sweep(tmp_path / "conv.toml"), width=[7, 9], seeds=[3])
     pipeline.run(sweep, tmp_path / "conv.zarr")
-    found = analysis.open_store(tmp_path / "conv.zarr").sigma_min.squeeze()
+    found = analysis.open_store(tmp_path / "conv.zarr").load().sigma_min.squeeze()
     X = stream(2020, 5, 6, 3, Role.DATA).standard_normal((6, 5))
     X /= np.linalg.norm(X, axis=1, keepdims=True)
     filters = named_stream(2020, 5, 6, 3, ("filters",)).standard_normal((9, 3))
@@ -142,9 +142,16 @@ def test_wide_networks_fit_random_labels_in_pytorch_and_narrow_ones_do_not(tmp_p
     pytest.importorskip("torch", reason="PyTorch is not installed")
     for name in ("sgd.toml", "sgd.py"):
         shutil.copy(EXAMPLES / name, tmp_path)
-    text = (tmp_path / "sgd.toml").read_text().replace("n = [100]", "n = [40]")
-    (tmp_path / "sgd.toml").write_text(text.replace("epochs = 500", "epochs = 200"))
-    sweep = with_extents(pipeline.load_sweep(tmp_path / "sgd.toml"), width=[0.25, 5.0], seeds=range(3))
+    text = (tmp_path / "sgd.toml").read_text()
+    for given, small in (
+        ("n = [100]", "n = [40]"),
+        ("epochs = 500", "epochs = 200"),
+        ("{ start = 0.2, stop = 2.0, num = 8 }", "[0.25, 5.0]"),
+    ):
+        assert given in text
+        text = text.replace(given, small)
+    (tmp_path / "sgd.toml").write_text(text)
+    sweep = with_extents(pipeline.load_sweep(tmp_path / "sgd.toml"), seeds=range(3))
     pipeline.run(sweep, tmp_path / "sgd.zarr")
     ds = analysis.open_store(tmp_path / "sgd.zarr").load()
     assert (ds.status == Status.DONE).all()
