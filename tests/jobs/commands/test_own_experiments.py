@@ -185,3 +185,34 @@ def test_a_trial_that_kills_its_process_fails_alone(widthlaw, tmp_path) -> None:
     ds = xr.open_zarr(tmp_path / "kill.zarr").load()
     assert ds.status.sel(width=2, seed=1).item() == 2
     assert "its process died 3 times" in ds.message.sel(width=2, seed=1).item()
+
+
+def test_what_a_trial_and_its_processes_print_is_no_data_of_the_command(widthlaw, tmp_path) -> None:
+    (tmp_path / "loud.py").write_text(
+        "import os\nfrom pipeline import experiment, variable\n"
+        "@experiment(value=variable('a value'))\ndef loud(trial):\n"
+        "    print('by print')\n    os.system('echo by a shell')\n    os.write(1, b'by C')\n"
+        "    return {'value': 1}\n"
+    )
+    (tmp_path / "loud.toml").write_text('name = "loud"\nexperiment = "loud.py:loud"\nseeds = 3\n')
+    told = widthlaw("run", tmp_path / "loud.toml", "-o", tmp_path / "loud.zarr")
+    assert told.returncode == 0, told.stderr
+    assert told.stdout == ""
+    assert all(words in told.stderr for words in ("by print", "by a shell", "by C"))
+
+
+def test_an_import_that_fails_on_a_worker_fails_its_trials_with_file_and_line(
+    widthlaw, tmp_path, monkeypatch
+) -> None:
+    (tmp_path / "far.py").write_text(
+        "import os\nfrom pipeline import experiment, variable\n"
+        "if os.environ.setdefault('READ_BY', str(os.getpid())) != str(os.getpid()):\n"
+        "    import only_on_this_machine\n"
+        "@experiment(value=variable('a value'))\ndef far(trial):\n    return {'value': 1}\n"
+    )
+    (tmp_path / "far.toml").write_text('name = "far"\nexperiment = "far.py:far"\nseeds = 3\n')
+    told = widthlaw("run", tmp_path / "far.toml", "-o", tmp_path / "far.zarr")
+    assert told.returncode == 1, told.stderr
+    assert "far.py:far: could not be measured (its process ended)" in told.stderr
+    line = "far.py: line 4: ModuleNotFoundError: No module named 'only_on_this_machine'"
+    assert f"3 x CodeError: {line}; repair it, or install what it needs" in told.stderr
