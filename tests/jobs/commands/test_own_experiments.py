@@ -216,3 +216,21 @@ def test_an_import_that_fails_on_a_worker_fails_its_trials_with_file_and_line(
     assert "far.py:far: could not be measured (its process ended)" in told.stderr
     line = "far.py: line 4: ModuleNotFoundError: No module named 'only_on_this_machine'"
     assert f"3 x CodeError: {line}; repair it, or install what it needs" in told.stderr
+
+
+def test_a_store_without_sizes_is_drawn_along_its_first_numeric_parameter(widthlaw, tmp_path) -> None:
+    (tmp_path / "par.py").write_text(
+        "from pipeline import experiment, variable\n"
+        "@experiment(value=variable('a value'))\ndef par(trial):\n"
+        "    return {'value': trial.parameters['p'] * trial.parameters['size']}\n"
+    )
+    (tmp_path / "par.toml").write_text(
+        'name = "par"\nexperiment = "par.py:par"\nseeds = 3\n[parameters]\nsize = [8, 16]\n'
+        "p = [0.5, 0.6, 0.7]\n"
+    )
+    assert widthlaw("run", tmp_path / "par.toml", "-o", tmp_path / "par.zarr").returncode == 0
+    line = ["plot", tmp_path / "par.zarr", "--kind", "values", "--data", tmp_path / "values.csv"]
+    drawn = widthlaw(*line)
+    assert drawn.returncode == 0, drawn.stderr
+    rows = (tmp_path / "values.csv").read_text().splitlines()
+    assert len(rows) > 6  # a point for each size and p
