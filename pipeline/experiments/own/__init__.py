@@ -6,8 +6,8 @@ worker; `declaration` has the decorator, which tells the arrays that a trial ret
 that the function gets; and `build` makes of all that an `Experiment` like any other.
 
 Other functions are known by names that bring their code (`code`): `activations`, with `smoothness` for
-their kinks and derivatives and `rows` for the loop of descent, and `datasets`. `provider` gets them all,
-from a file or from the words of a store, and `calls` calls them so that they disturb nothing.
+their kinks and derivatives and `rows` for the loop of descent, and `datasets`. `provider` gets them
+all, from a file or from the words of a store, and `calls` calls them so that they disturb nothing.
 
 Nothing here runs a text that a store holds: stores keep names and a digest, and no code.
 """

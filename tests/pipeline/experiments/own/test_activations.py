@@ -122,6 +122,18 @@ def test_descent_goes_as_that_of_the_built_in_twins(write: Write, experiment: st
         np.testing.assert_allclose(one.loss_curve[..., early], other.loss_curve[..., early], rtol=1e-6)
 
 
+def test_mini_batches_in_float32_go_as_those_of_the_built_in_twins(write: Write) -> None:
+    sweep = write(TWINS, ["a.py:softplus", "softplus", "a.py:gelu", "gelu"])
+    more = 'method = ["momentum", "adam"]\nbatch = 4\ndtype = ["float32", "float64"]\n'
+    sweep.write_text(sweep.read_text() + more + "step_size = { absolute = 0.01 }\n")
+    ds = filled(sweep)
+    assert (ds.status == Status.DONE).all()
+    for name in ("softplus", "gelu"):
+        one, other = ds.sel(activation=f"a.py:{name}"), ds.sel(activation=name)
+        np.testing.assert_allclose(one.loss_final, other.loss_final, rtol=1e-3)
+        assert (one.loss_final < one.loss_initial).all()
+
+
 def test_the_compiled_loop_calls_what_numba_compiles_and_numpy_for_the_rest(write: Write) -> None:
     sweep = pipeline.load_sweep(write(TWINS, list(PAIRS)))
     compiled = {str(name): row_of(name).is_compiled for name in sweep.activation}
