@@ -149,3 +149,24 @@ def test_a_store_from_elsewhere_names_no_code_outside_its_folder(
     told = widthlaw("run", alone, "--code", filled / "own.py")
     assert told.returncode != 0
     assert "this must never run" not in told.stderr
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"role": "activation", "kinks": ["x"], "derivative": "given", "seconds": 0.0},
+        {"role": "activation", "kinks": [0.0] * 99, "derivative": "given", "seconds": 0.0},
+        {"role": "activation", "kinks": [], "derivative": "magic", "seconds": 0.0},
+        {"role": "activation", "kinks": [], "derivative": "given", "seconds": 1e9},
+        {"role": "no such role"},
+        [],
+    ],
+)
+def test_a_store_with_facts_that_no_function_has_is_told_in_one_line(
+    widthlaw, alone, filled, assert_refused, facts
+) -> None:
+    root = json.loads((alone / "zarr.json").read_text())
+    root["attributes"]["functions"]["facts"]["own.py:swish"] = facts
+    (alone / "zarr.json").write_text(json.dumps(root))
+    told = widthlaw("run", alone, "--code", filled / "own.py")
+    assert_refused(told, "cannot use its attribute functions: the store is damaged")
