@@ -9,7 +9,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from scipy import special
 
-from analysis.figures.looks.chart import Chart, styled
+from analysis.figures.looks.chart import Chart, dot, stroke, styled
 from analysis.figures.looks.parts import left_out, legend_below, log_abscissa, titled
 from analysis.figures.looks.style import (
     MOST_PANELS,
@@ -82,14 +82,14 @@ def _draw_curves(raw: Axes, master: Axes, found: xr.Dataset, colours: dict[int, 
         cell = found.isel(cell=index)
         n = cell.n.item()
         log_k = cell.x * np.exp(cell.log_w) + cell.log_k50
-        look = {"color": colours[n], "linewidth": 0.9, "marker": "o", "markersize": 2.2}
+        look = {"color": colours[n], "linewidth": stroke(0.9), "marker": "o", "markersize": dot(2.2)}
         name = f"_d = {cell.d.item()}, n = {n}"
         raw.plot(np.exp(log_k), cell.share, label=name, **look)
         master.plot(cell.x, cell.share, label=name, **look | {"linestyle": "none"})
         raw.plot([], [], label=first.pop(n, "_"), **look)
     x = np.linspace(-REACH, REACH, 200)
-    master.plot(x, special.expit(RISE * x), color=grey(0.5), linewidth=1, zorder=0)
-    raw.plot([], [], color=grey(0.5), linewidth=1, label="logistic curve")
+    master.plot(x, special.expit(RISE * x), color=grey(0.5), linewidth=stroke(1), zorder=0)
+    raw.plot([], [], color=grey(0.5), linewidth=stroke(1), label="logistic curve")
     raw.set(xlabel="width k", ylabel="share of seeds that succeed")
     log_abscissa(raw)
     master.set(xlabel=mathtext("(log k − log k*) / w"), xlim=(-REACH, REACH))
@@ -113,10 +113,10 @@ def _draw_widths(axes: Axes, found: xr.Dataset) -> None:
         arms = [w[here] * (1 - 1 / factor), w[here] * (factor - 1)]
         look = series_look(index)
         moved = aside(axes, beside, n[here], w[here] - arms[0], w[here] + arms[1])
-        axes.errorbar(n[here], w[here], arms, linestyle="none", capsize=2, markersize=5,
+        axes.errorbar(n[here], w[here], arms, linestyle="none", capsize=2, markersize=dot(5),
                       transform=moved, label=f"w measured, d = {d}", **look)  # fmt: skip
         if "w_predicted" in found:
-            axes.plot(n[here], found.w_predicted.values[here], color=look["color"], linewidth=1,
+            axes.plot(n[here], found.w_predicted.values[here], color=look["color"], linewidth=stroke(1),
                       linestyle=PREDICTION, label=f"_w predicted, d = {d}")  # fmt: skip
     if "w_predicted" in found:
         look = {"color": grey(0.5), "linestyle": PREDICTION}
@@ -127,7 +127,7 @@ def _draw_widths(axes: Axes, found: xr.Dataset) -> None:
         ends,
         float(found.amplitude) * ends**-b,
         color=grey(0.35),
-        linewidth=1,
+        linewidth=stroke(1),
         label="fitted power of n",
     )
     axes.set_title(mathtext(f"w ∝ n⁻ᵇ, b = {b:.2f} [{low:.2f}, {high:.2f}]".replace("-", "−")))

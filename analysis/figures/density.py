@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
-from analysis.figures.looks.chart import Chart, styled
+from analysis.figures.looks.chart import Chart, dot, stroke, styled
 from analysis.figures.looks.parts import (
     grid_with_residuals,
     left_out,
@@ -121,9 +121,9 @@ def _draw_density(axes: Axes, below: Axes, cell: xr.Dataset, colour: Any) -> Non
     edge, n = found.edge.values, int(cell.n)
     heights = found.counts.mean("seed").values / n / np.log(edge[1:] / edge[:-1])
     axes.stairs(heights, edge, fill=True, color=colour, alpha=0.45, label="_eigenvalues")
-    axes.plot([], [], color=grey(0.5), linewidth=7, alpha=0.45,
+    axes.plot([], [], color=grey(0.5), linewidth=stroke(7), alpha=0.45,
               label=mathtext("eigenvalues of ΦᵀΦ / k, all seeds"))  # fmt: skip
-    axes.plot(found.x.values.ravel(), found.density.values.ravel(), color=ink(), linewidth=1.2,
+    axes.plot(found.x.values.ravel(), found.density.values.ravel(), color=ink(), linewidth=stroke(1.2),
               linestyle=PREDICTION,
               label="generalised Marchenko–Pastur density, nothing fitted")  # fmt: skip
     # The ratio of a bin is too noisy if less than one eigenvalue is expected there in all seeds.
@@ -134,7 +134,7 @@ def _draw_density(axes: Axes, below: Axes, cell: xr.Dataset, colour: Any) -> Non
         ratio.std("seed", ddof=1) / np.sqrt(ratio.sizes["seed"]) if ratio.sizes["seed"] > 1 else None
     )
     below.errorbar(middle, ratio.mean("seed") - 1, error, color=colour, linestyle="none", marker="o",
-                   markersize=3, capsize=0, linewidth=0.9, label="_eigenvalues")  # fmt: skip
+                   markersize=dot(3), linewidth=stroke(0.9), label="_eigenvalues")  # fmt: skip
     axes.set(
         xlabel=mathtext("eigenvalue x of ΦᵀΦ / k"), ylabel="density of log x, bulk", ylim=(0, None)
     )

@@ -12,7 +12,7 @@ from analysis.axes import TRAINED
 from analysis.axes import label as axis_label
 from analysis.cells import width_label
 from analysis.experiments.output import expected_loss
-from analysis.figures.looks.chart import Chart, styled
+from analysis.figures.looks.chart import Chart, dot, stroke, styled
 from analysis.figures.looks.parts import (
     draw_success,
     grid_of_parts,
@@ -117,7 +117,7 @@ def _draw_expected(axes: Axes, below: Axes, part: xr.Dataset, along: str) -> Non
             return
         loss = expected_loss(spectrum, float(cell.k), steps, c)
         name = width_label(part, along, part[along].values[index])
-        axes.plot(steps, loss, color=ink(), linewidth=0.8, linestyle=PREDICTION, zorder=3,
+        axes.plot(steps, loss, color=ink(), linewidth=stroke(0.8), linestyle=PREDICTION, zorder=3,
                   path_effects=outlined(0.8), label=f"_{name}, predicted")  # fmt: skip
         kept = (
             cell.loss_curve.sel(step=steps).where(cell.status == Status.DONE).dropna("seed", how="all")
@@ -126,8 +126,8 @@ def _draw_expected(axes: Axes, below: Axes, part: xr.Dataset, along: str) -> Non
             measured = kept.median("seed").values
             shown = (loss > lowest) & (measured > 0)
             ratio = measured[shown] / loss[shown]
-            below.plot(steps[shown], ratio - 1, color=colour, linewidth=1, label=f"_{name}")
-    look: Any = {"color": ink(), "linewidth": 0.8, "linestyle": PREDICTION}
+            below.plot(steps[shown], ratio - 1, color=colour, linewidth=stroke(1), label=f"_{name}")
+    look: Any = {"color": ink(), "linewidth": stroke(0.8), "linestyle": PREDICTION}
     axes.plot([], [], **look, label="predicted from the kernel")
     below.set(ylabel=RESIDUAL, ylim=(-1, 1))
 
@@ -153,7 +153,7 @@ def _draw_curves(axes: Axes, part: xr.Dataset, along: str) -> None:
     for index, colour in zip(chosen, shades(len(chosen)), strict=True):
         cell = part.isel({"width": 0, along: index})  # if n is drawn there is one width
         name = width_label(part, along, values[index])
-        look: Any = {"color": colour, "linewidth": 0.9}
+        look: Any = {"color": colour, "linewidth": stroke(0.9)}
         seeds = cell.seed.values[:MOST_SEEDS]
         curves = {seed: _whole_curve(cell.sel(seed=seed)) for seed in seeds}
         for seed, (steps, loss) in curves.items():
@@ -164,7 +164,7 @@ def _draw_curves(axes: Axes, part: xr.Dataset, along: str) -> None:
             axes.plot([], [], label=name, **look)
     for index, tolerance in enumerate(part.tolerance.values):
         label = "_tolerance" if index else "tolerance"
-        axes.axhline(tolerance, color=grey(0.65), linewidth=0.8, zorder=0, label=label)
+        axes.axhline(tolerance, color=grey(0.65), linewidth=stroke(0.8), zorder=0, label=label)
     axes.set(xscale="log", yscale="log", xlabel="steps of gradient descent")
     axes.set_ylabel(mathtext("relative loss ‖r‖² / ‖r₀‖²"))
     # A diverging trial would flatten all others, and a closed form falls far below the tolerances.
@@ -235,8 +235,8 @@ class _Shares:
                 mark_critical(axes, found, k, x, label=f"_k*, {label}", **look)
                 axes.plot([], [], label=label, **look)
                 look["color"] = pale(look["color"])
-        axes.axvline(1, color=grey(0.65), linewidth=0.8, zorder=0)  # as many as samples
-        axes.axhline(0.5, color=grey(0.85), linewidth=0.8, zorder=0)
+        axes.axvline(1, color=grey(0.65), linewidth=stroke(0.8), zorder=0)  # as many as samples
+        axes.axhline(0.5, color=grey(0.85), linewidth=stroke(0.8), zorder=0)
         name = "trained weights p / n" if unit == "parameters" else "width k / n"
         axes.set(xscale="log", xlabel=name, ylim=(-0.04, 1.04))
         axes.set_ylabel(f"share of seeds, {self.budget:,} steps")
@@ -312,10 +312,10 @@ def _draw_conditioning(axes: Axes, part: xr.Dataset) -> None:
         name = axis_label("depth", depth)
         axes.fill_between(x, low, high, color=look["color"], alpha=0.2, linewidth=0,
                           label=f"_{name}, range")  # fmt: skip
-        axes.plot(x, middle, linewidth=1.3, markersize=5, label=f"_{name}, median", **look)
+        axes.plot(x, middle, linewidth=stroke(1.3), markersize=dot(5), label=f"_{name}, median", **look)
         axes.plot(x, edge.median("seed").values[wide], linestyle=PREDICTION, color=look["color"],
-                  linewidth=1, label=f"_{name}, predicted")  # fmt: skip
+                  linewidth=stroke(1), label=f"_{name}, predicted")  # fmt: skip
     axes.plot([], [], color=grey(0.5), linestyle=PREDICTION, label=PREDICTED["k_edge"])
-    axes.axhline(0.5, color=grey(0.65), linewidth=0.8, zorder=0)
+    axes.axhline(0.5, color=grey(0.65), linewidth=stroke(0.8), zorder=0)
     axes.set(xlabel="width k / n", ylabel=mathtext("σ_min(Φ_L) / (√k α_L)"), ylim=(0, 1))
     log_abscissa(axes)

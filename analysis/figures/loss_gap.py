@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 
 from analysis.cells import UNITS, width_unit
 from analysis.experiments.generalisation import gap_slope, gaps, local_slopes
-from analysis.figures.looks.chart import Chart, styled
+from analysis.figures.looks.chart import Chart, dot, stroke, styled
 from analysis.figures.looks.parts import left_out, legend_below, log_abscissa, parts_of
 from analysis.figures.looks.style import (
     BOUND,
@@ -84,7 +84,9 @@ def _draw_gap(axes: Axes, part: xr.Dataset, scaled: bool, name: str, look: dict[
     gap, n = gaps(part, scaled=scaled), part.n.values.astype(float)
     mean = gap.mean("seed").values
     reach = [mean - gap.min("seed").values, gap.max("seed").values - mean]
-    axes.errorbar(n, mean, yerr=reach, linestyle="none", capsize=2, markersize=5, label=name, **look)
+    axes.errorbar(
+        n, mean, yerr=reach, linestyle="none", capsize=2, markersize=dot(5), label=name, **look
+    )
     fit, local = gap_slope(part, scaled=scaled), local_slopes(part, scaled=scaled)
     if not np.isfinite(fit["slope"]):
         return
@@ -94,9 +96,11 @@ def _draw_gap(axes: Axes, part: xr.Dataset, scaled: bool, name: str, look: dict[
     if len(local) > 1:
         label += f"\n(first two n: {local[0]:.2f}, last two: {local[-1]:.2f})"
     label = label.replace("-", "−")
-    axes.plot(n, fit["level"] * n ** fit["slope"], color=look["color"], linewidth=1.1, label=label)
+    axes.plot(
+        n, fit["level"] * n ** fit["slope"], color=look["color"], linewidth=stroke(1.1), label=label
+    )
     middle, centre = _log_mean(mean), _log_mean(np.where(mean > 0, n, np.nan))
-    axes.plot(n, middle * np.sqrt(centre / n), color=grey(0.4), linestyle=BOUND, linewidth=1.2,
+    axes.plot(n, middle * np.sqrt(centre / n), color=grey(0.4), linestyle=BOUND, linewidth=stroke(1.2),
               label="slope −1/2", zorder=0)  # fmt: skip
 
 
@@ -109,11 +113,11 @@ def _draw_against(axes: Axes, part: xr.Dataset, look: Any, name: str, alone: boo
     """Draw all trials, and the mean of each n, which is labelled if there is only one series."""
     gap, n = gaps(part), part.n.values.astype(float)
     x = (part.distance.where(part.status == Status.DONE) / np.sqrt(part.n)).transpose(*gap.dims)
-    axes.plot(x.values.ravel(), gap.values.ravel(), linestyle="none", alpha=0.5, markersize=3,
+    axes.plot(x.values.ravel(), gap.values.ravel(), linestyle="none", alpha=0.5, markersize=dot(3),
               label=f"_{name}, trials", **look)  # fmt: skip
     middle, mean, top = x.mean("seed").values, gap.mean("seed").values, gap.max("seed").values
     label = "means, by n" if alone else f"_{name}, means by n"
-    axes.plot(middle, mean, color=look["color"], linewidth=1.2, label=label)
+    axes.plot(middle, mean, color=look["color"], linewidth=stroke(1.2), label=label)
     for at, height, size in zip(middle, top, n, strict=True):
         if alone and height > 0:
             axes.annotate(f"n = {size:.0f}", (at, height), (0, 6), textcoords="offset points",
@@ -121,5 +125,5 @@ def _draw_against(axes: Axes, part: xr.Dataset, look: Any, name: str, alone: boo
     known = mean > 0
     ends = np.array([np.nanmin(x), np.nanmax(x)])
     level = _log_mean(mean[known]) / _log_mean(middle[known])
-    axes.plot(ends, level * ends, color=grey(0.4), linestyle=BOUND, linewidth=1.2,
+    axes.plot(ends, level * ends, color=grey(0.4), linestyle=BOUND, linewidth=stroke(1.2),
               label="gap ∝ Γ/√n", zorder=0)  # fmt: skip

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.patheffects import AbstractPathEffect, withStroke
 
 from analysis.axes import PANEL
-from analysis.figures.looks.chart import Chart, styled
+from analysis.figures.looks.chart import Chart, chosen, stroke, styled
 from analysis.figures.looks.data import stands_for
 from analysis.figures.looks.parts import (
     draw_success,
@@ -124,17 +124,17 @@ def _draw_phase(axes: Axes, part: xr.Dataset) -> Any:
             cell.share.values[:, None],
             vmin=0,
             vmax=1,
-            cmap="cividis",
+            cmap=chosen("image.cmap", "cividis"),
         )
         shares = cell.share.values
         known = np.isfinite(shares)
         stands_for(mesh, "share", x=[int(n)] * int(known.sum()), y=k[known], value=shares[known])
     at = np.arange(len(columns))
-    chosen = part.sel(n=columns)
-    if "k_edge_finite" in chosen:  # descent has no prediction
-        axes.plot(at, chosen.k_edge_finite, color="black", linestyle=PREDICTION, linewidth=1.4,
+    fitted = part.sel(n=columns)
+    if "k_edge_finite" in fitted:  # descent has no prediction
+        axes.plot(at, fitted.k_edge_finite, color="black", linestyle=PREDICTION, linewidth=stroke(1.4),
                   path_effects=WHITE_ROUND, label=PREDICTED["k_edge_finite"])  # fmt: skip
-    for artist in error_bars(axes, at, chosen, color="white", marker="o", label=FITTED_WIDTH):
+    for artist in error_bars(axes, at, fitted, color="white", marker="o", label=FITTED_WIDTH):
         for drawn in artist.get_children() or [artist]:
             drawn.set_path_effects(BLACK_ROUND)
     axes.set(xlabel="samples n", ylabel="width k")
@@ -175,11 +175,11 @@ def _draw_lines(axes: Axes, part: xr.Dataset) -> None:
         mark_critical(axes, cell, k, k, label=f"_{name}, k*", **look)
         if "k_edge_finite" in cell:
             axes.axvline(float(cell.k_edge_finite), color=look["color"], linestyle=PREDICTION,
-                         linewidth=1, label=f"_{name}, predicted k*")  # fmt: skip
+                         linewidth=stroke(1), label=f"_{name}, predicted k*")  # fmt: skip
         axes.plot([], [], label=powers(name), **look)
     if "k_edge_finite" in part:
         proxy: Any = {"color": grey(0.5), "linestyle": PREDICTION, "label": PREDICTED["k_edge_finite"]}
         axes.plot([], [], **proxy)
-    axes.axhline(0.5, color=grey(0.85), linewidth=0.8, zorder=0)
+    axes.axhline(0.5, color=grey(0.85), linewidth=stroke(0.8), zorder=0)
     axes.set(xlabel="width k", ylim=(-0.04, 1.04))
     log_abscissa(axes)

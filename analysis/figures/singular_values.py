@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 
 from analysis.cells import UNITS, width_unit
 from analysis.experiments.spectrum import levels_of
-from analysis.figures.looks.chart import Chart, styled
+from analysis.figures.looks.chart import Chart, dot, scaled, stroke, styled
 from analysis.figures.looks.parts import grid_with_residuals, legend_below, share_abscissa, titled
 from analysis.figures.looks.scales import tick_every
 from analysis.figures.looks.style import (
@@ -56,6 +56,7 @@ def spectrum_figure(study: Study) -> Chart:
                 axes.set_axis_off()
         if not parts:
             only_text(figure, "no trial is done yet")
+        legend_below(figure, *(axes for axes, _ in pairs[: len(parts)]))
         return figure
 
 
@@ -89,26 +90,30 @@ def _draw_spectra(axes: Axes, below: Axes, ds: xr.Dataset) -> None:
         values, k = cell.singular_values.values[:n], float(cell.k)
         rank = np.arange(1, n + 1) * longest / n
         look = series_look(index)
-        axes.plot(rank, values, linewidth=2, markersize=5, markevery=(0.03 * index, 0.15),
+        axes.plot(rank, values, linewidth=stroke(2), markersize=dot(5), markevery=(0.03 * index, 0.15),
                   label=f"n = {n}", **look)  # fmt: skip
         expected = marchenko_pastur.quantiles(cell.kernel_eigenvalues.values[:n], k)[::-1]
         expected = np.sqrt(k * np.maximum(expected, 0))
-        axes.plot(rank, expected, color=ink(), linewidth=0.8, linestyle=PREDICTION, zorder=3,
+        axes.plot(rank, expected, color=ink(), linewidth=stroke(0.8), linestyle=PREDICTION, zorder=3,
                   path_effects=outlined(0.8), label=f"_n = {n}, predicted")  # fmt: skip
         positive = (expected > 0) & (values > 0)
-        below.plot(rank[positive], values[positive] / expected[positive] - 1, linewidth=0.9,
+        below.plot(rank[positive], values[positive] / expected[positive] - 1, linewidth=stroke(0.9),
                    color=look["color"], label=f"_n = {n}")  # fmt: skip
         # A logarithmic axis cannot show an edge of 0, and the bar is not clipped.
         end = np.sqrt(k * float(cell.edge)) or np.nan
-        axes.plot([longest], [end], clip_on=False, zorder=4, color=look["color"], **BAR,
+        axes.plot([longest], [end], clip_on=False, zorder=4, color=look["color"], **scaled(BAR),
                   label=f"_n = {n}, predicted σ_min")  # fmt: skip
     axes.plot(
-        [], [], color=ink(), linewidth=0.8, linestyle=PREDICTION, label="deterministic equivalent"
+        [],
+        [],
+        color=ink(),
+        linewidth=stroke(0.8),
+        linestyle=PREDICTION,
+        label="deterministic equivalent",
     )
-    axes.plot([], [], color=ink(), **BAR, label=mathtext("predicted σ_min = √(k·edge)"))
+    axes.plot([], [], color=ink(), **scaled(BAR), label=mathtext("predicted σ_min = √(k·edge)"))
     axes.set(xlabel=f"rank, stretched to 1–{longest}", ylabel="singular value of Φ")
     log_ordinate(axes)
-    axes.legend(ncols=2)
     below.set_ylabel(RESIDUAL)
 
 
@@ -155,7 +160,7 @@ def _draw_levels(axes: Axes, cut: xr.Dataset, dim: str) -> None:
         predicted = name.startswith("√edge")
         look = {"color": ink(), "linestyle": PREDICTION} if predicted else series_look(index)
         x = cut[dim].values
-        axes.plot(x, heights, label=mathtext(name), linewidth=1.4, markersize=5, **look)
+        axes.plot(x, heights, label=mathtext(name), linewidth=stroke(1.4), markersize=dot(5), **look)
 
 
 def _levels(cell: xr.Dataset) -> dict[str, float]:

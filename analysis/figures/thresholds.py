@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 
 from analysis.cells import located
 from analysis.experiments.input import SUFFICIENT, looseness
-from analysis.figures.looks.chart import Chart, styled
+from analysis.figures.looks.chart import Chart, dot, stroke, styled
 from analysis.figures.looks.parts import (
     grid_of_parts,
     is_beyond,
@@ -76,7 +76,7 @@ def _draw_budgets(axes: Axes, part: xr.Dataset, inputs: bool) -> None:
         name = mathtext(f"relative loss ≤ {tolerance:g}")
         k50 = np.where(located(cells), cells.k50.values, np.nan) * scale
         moved: Any = {"transform": aside(axes, beside, budgets, k50), "color": look["color"]}
-        line(axes, budgets, k50, linewidth=1, **moved)
+        line(axes, budgets, k50, linewidth=stroke(1), **moved)
         error_bars(axes, budgets, cells, scale, beside=beside, label=name, **look)
         # Mark only the longest of the budgets that are too short for the widest network.
         last = np.flatnonzero(is_beyond(cells))[-1:]
@@ -84,7 +84,9 @@ def _draw_budgets(axes: Axes, part: xr.Dataset, inputs: bool) -> None:
         far = cells.isel(budget=last)
         aside(axes, beside, budgets[last], far.bracket_low * scale)
         mark_beyond(axes, budgets[last], far, scale, label=above, **moved)
-    axes.axhline(1, color=grey(0.65), linewidth=0.9, zorder=0, label="kd = n" if inputs else "k = n")
+    axes.axhline(
+        1, color=grey(0.65), linewidth=stroke(0.9), zorder=0, label="kd = n" if inputs else "k = n"
+    )
     axes.set(xlabel="budget (steps)", xlim=(budgets[0] / 1.3, budgets[-1] * 1.3))
     log_abscissa(axes)
     axes.set_ylabel(f"critical width, {'kd/n' if inputs else 'k/n'}")
@@ -120,7 +122,7 @@ def _draw_thresholds(axes: Axes, part: xr.Dataset) -> None:
     shifts = side_by_side(len(part.tolerance))
     for index, (tolerance, beside) in enumerate(zip(part.tolerance.values, shifts, strict=True)):
         colour, name = series_look(index)["color"], mathtext(f"relative loss ≤ {tolerance:g}")
-        axes.plot([], [], color=colour, linewidth=3, label=name)
+        axes.plot([], [], color=colour, linewidth=stroke(3), label=name)
         for d_index, d in enumerate(part.d.values):
             cells = part.sel({"d": d, "tolerance": tolerance})
             x, marker = cells.n.values / d, MARKERS[d_index % len(MARKERS)]
@@ -134,7 +136,7 @@ def _draw_thresholds(axes: Axes, part: xr.Dataset) -> None:
         axes.plot([], [], linestyle="none", color=grey(0.5), marker=marker, label=f"d = {d}")
     ratio = np.unique((part.n / part.d).values)
     ends = np.array([ratio[0] / 1.1, ratio[-1] * 1.1])
-    axes.plot(ends, ends, color=grey(0.35), linewidth=1, label="kd = n")
+    axes.plot(ends, ends, color=grey(0.35), linewidth=stroke(1), label="kd = n")
     axes.set(xlabel="samples over dimension n/d", ylabel=mathtext("critical width k*"))
     tick_every(axes.xaxis, ratio)
     log_ordinate(axes)
@@ -145,17 +147,17 @@ def _draw_looseness(axes: Axes, part: xr.Dataset) -> None:
     factors = looseness(part[["k50"]].where(located(part)))
     for (law, activation), shade in zip(SUFFICIENT.items(), (0.1, 0.55), strict=True):
         factor = factors[law].transpose("n", "d")
-        look: Any = {"color": grey(shade), "markersize": 6}
+        look: Any = {"color": grey(shade), "markersize": dot(6)}
         label = mathtext(f"{law}, sufficient for {activation}")
         axes.plot([], [], marker="o", linestyle="none", label=label, **look)
         for d_index, d in enumerate(part.d.values):
             x, heights = part.n.values / d, factor.sel(d=d).values
-            line(axes, x, heights, linewidth=0.8, marker=MARKERS[d_index % len(MARKERS)],
+            line(axes, x, heights, linewidth=stroke(0.8), marker=MARKERS[d_index % len(MARKERS)],
                  label=f"_{label}, d = {d}", **look)  # fmt: skip
             for at, height in zip(x[np.isfinite(heights)], heights[np.isfinite(heights)], strict=True):
                 axes.annotate(f"× {number(float(f'{height:.2g}'))}", (at, height), (0, 7),
                               textcoords="offset points", ha="center", fontsize="x-small")  # fmt: skip
-    axes.axhline(1, color=grey(0.65), linewidth=0.9, zorder=0)
+    axes.axhline(1, color=grey(0.65), linewidth=stroke(0.9), zorder=0)
     ratio = np.unique((part.n / part.d).values)
     axes.set_xlabel("samples over dimension n/d")
     axes.set_ylabel(mathtext(f"condition / k*,\nrelative loss ≤ {float(part.tolerance):g}"))

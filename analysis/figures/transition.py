@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.transforms import ScaledTranslation
 
 from analysis.cells import located
-from analysis.figures.looks.chart import Chart, em, styled
+from analysis.figures.looks.chart import Chart, em, stroke, styled
 from analysis.figures.looks.parts import (
     each_once,
     grid_with_residuals,
@@ -76,9 +76,7 @@ def laws_figure(study: Study) -> Chart:
             if below is not None:
                 _draw_misses(below, part)
                 share_abscissa(axes, below)
-            if alone:
-                axes.legend(*each_once(axes))
-            else:  # a small panel has no room for a legend inside
+            if not alone:  # a small panel has no room for a legend inside
                 _legend_under(axes, below or axes)
             if name:
                 titled(axes, name)
@@ -89,6 +87,8 @@ def laws_figure(study: Study) -> Chart:
                 spare.set_axis_off()
         if not panels:
             only_text(figure, f"no critical width to draw: {with_missing('cells', study.widths)}")
+        if panels and alone:
+            legend_below(figure, axes)
         if any(name for name, _ in panels):
             lines = [about] + [left_out(total - MOST_PANELS)] * (total > MOST_PANELS)
             # Short lines on the left, because a phone shows only that part of the figure.
@@ -131,8 +131,8 @@ def _draw_laws(axes: Axes, widths: xr.Dataset) -> None:
         look = series_look(index)
         if predicted:
             moved = aside(axes, beside, n, cells.k_edge_finite)
-            line(axes, n, cells.k_edge_finite, color=look["color"], linestyle=PREDICTION, linewidth=1.1,
-                 transform=moved, label=f"_predicted, d = {d}")  # fmt: skip
+            line(axes, n, cells.k_edge_finite, color=look["color"], linestyle=PREDICTION,
+                 linewidth=stroke(1.1), transform=moved, label=f"_predicted, d = {d}")  # fmt: skip
         error_bars(axes, n, cells, beside=beside, label=f"measured, d = {d}", **look)
     if predicted:
         proxy: Any = {"color": grey(0.5), "linestyle": PREDICTION, "label": PREDICTED["k_edge_finite"]}
@@ -164,7 +164,7 @@ def _draw_law(axes: Axes, widths: xr.Dataset, heights: dict[int, Any], label: st
     for place, (index, row) in enumerate(heights.items()):
         colour = grey(0.35) if index < 0 else series_look(index)["color"]
         name = f"_{label}, d = {widths.d.values[index]}" if place else label  # once in the legend
-        axes.plot(n, row, color=colour, linewidth=1, linestyle=style, label=name, zorder=0)
+        axes.plot(n, row, color=colour, linewidth=stroke(1), linestyle=style, label=name, zorder=0)
 
 
 def _law_lines(widths: xr.Dataset) -> list[tuple[str, dict[int, Any]]]:
@@ -214,7 +214,7 @@ def ratios_figure(study: Study) -> Chart:
                 look = series_look(index)
                 error_bars(axes, n, cells, scale, label=name, **look)
                 k50 = np.where(located(cells), cells.k50, np.nan)
-                line(axes, n, k50 * scale, color=look["color"], linewidth=0.8)
+                line(axes, n, k50 * scale, color=look["color"], linewidth=stroke(0.8))
         if not parts:
             only_text(figure, f"no critical width to draw: {with_missing('cells', study.widths)}")
             return figure
@@ -251,7 +251,7 @@ def stress_figure(study: Study) -> Chart:
                 angle[positive],
                 cells.alpha.values[positive],
                 linestyle="none",
-                label=literal(str(name)),
+                label=with_missing(literal(str(name)), cells),
                 **look,
             )
             error_bars(against, cells.k_edge_finite.values / cells.n.values, cells, 1 / cells.n.values,
@@ -259,7 +259,7 @@ def stress_figure(study: Study) -> Chart:
         predicted = (widths.k_edge_finite / widths.n).values
         known = predicted[np.isfinite(predicted)]
         ends = np.array([known.min(), known.max()]) * [0.95, 1.05] if len(known) else known
-        against.plot(ends, ends, color=grey(0.35), linewidth=1, label="measured = predicted")
+        against.plot(ends, ends, color=grey(0.35), linewidth=stroke(1), label="measured = predicted")
         fall.set(xlabel="angle between neighbouring rows (rad)", ylabel="α",
                  title="Near-duplicate rows make α small")  # fmt: skip
         against.set_xlabel(mathtext("predicted k*/n (edge, finite n)"))
@@ -268,6 +268,5 @@ def stress_figure(study: Study) -> Chart:
         log_abscissa(fall)
         log_ordinate(fall)
         log_ordinate(against)
-        fall.legend()
-        against.legend(*each_once(against))
+        legend_below(figure, *grid[0])
         return figure

@@ -9,20 +9,33 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 from cycler import cycler
 from matplotlib.backend_bases import RendererBase
 from matplotlib.figure import Figure
 
 from analysis.figures.looks.words import with_words
 
-__all__ = ["STYLE", "Chart", "em", "sized", "styled"]
+__all__ = [
+    "STYLE",
+    "Chart",
+    "chosen",
+    "dot",
+    "em",
+    "holding",
+    "places",
+    "scaled",
+    "sized",
+    "stroke",
+    "styled",
+]
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 """Okabe and Ito's, which colour-blind readers can distinguish."""
@@ -38,6 +51,8 @@ STYLE: Any = {
     "legend.fontsize": "small",
     "legend.frameon": False,
     "mathtext.default": "regular",
+    "pdf.fonttype": 42,  # TrueType: journals refuse Type 3
+    "ps.fonttype": 42,
     "savefig.dpi": 160,
     "svg.fonttype": "none",
     "svg.hashsalt": "widthlaw",
@@ -46,17 +61,52 @@ STYLE: Any = {
 }
 """The style of figures, as far as the user has set no other. Sizes are relative to `font.size`."""
 
-_SIZE: ContextVar[tuple[float, float] | None] = ContextVar("size", default=None)
+Size = tuple[float, float | None]
+"""Width and height in inches; without a height, the panels decide."""
+
+_SIZE: ContextVar[Size | None] = ContextVar("size", default=None)
+_HELD: ContextVar[frozenset[str]] = ContextVar("held", default=frozenset())
+
+COLUMN = 4.5
+"""Width in inches up to which a figure is one for a column of a journal, with letters of 8 points."""
+
+LEAST_ROOM = (7.0, 2.5)
+"""Width and height of a panel, in letters, below which it shows nothing."""
+
+COLOUR_BAR = "<colorbar>"
+"""Label that Matplotlib gives the axes of a colour bar."""
+
+CROWDED = 0.6
+"""Share of its own width to which a panel may shrink before the next one moves below it."""
 
 
 def styled() -> AbstractContextManager[None]:
-    """Return a context with `STYLE`, but without the parameters that the user has changed.
+    """Return a context with `STYLE`, but without the parameters that the user has set.
 
-    A parameter counts as changed if it differs from Matplotlib's own default: by a style, by a
-    `matplotlibrc` file or by an assignment.
+    A parameter counts as set if it differs from Matplotlib's own default, by a style, by a
+    `matplotlibrc` file or by an assignment; or if `holding` names it.
     """
-    mine = {name: value for name, value in STYLE.items() if not _is_changed(name)}
+    size = _SIZE.get()
+    letters = {"font.size": 8.0} if size and size[0] <= COLUMN else {}
+    mine = {name: value for name, value in (STYLE | letters).items() if not _is_set(name)}
     return mpl.rc_context(mine)
+
+
+@contextmanager
+def holding(names: Iterable[str]) -> Iterator[None]:
+    """Hold parameters to their present values in all figures that are made inside.
+
+    A style file can set a value that happens to be Matplotlib's default, and means it.
+    """
+    token = _HELD.set(_HELD.get() | frozenset(names))
+    try:
+        yield
+    finally:
+        _HELD.reset(token)
+
+
+def _is_set(name: str) -> bool:
+    return name in _HELD.get() or _is_changed(name)
 
 
 def _is_changed(name: str) -> bool:
@@ -66,7 +116,7 @@ def _is_changed(name: str) -> bool:
 
 
 @contextmanager
-def sized(size: tuple[float, float] | None) -> Iterator[None]:
+def sized(size: Size | None) -> Iterator[None]:
     """Give all figures that are made inside a size in inches; None leaves each its own."""
     token = _SIZE.set(size)
     try:
@@ -80,15 +130,67 @@ def em() -> float:
     return float(mpl.rcParams["font.size"]) / 10
 
 
+def stroke(width: float) -> float:
+    """Return the width of a line in points, relative to that of the lines of the user's style."""
+    return width * float(mpl.rcParams["lines.linewidth"]) / 1.5
+
+
+def dot(size: float) -> float:
+    """Return the size of a marker in points, relative to that of the markers of the user's style."""
+    return size * float(mpl.rcParams["lines.markersize"]) / 6
+
+
+def scaled(look: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a look whose lines and markers are relative to those of the user's style."""
+    scales = {"linewidth": stroke, "markeredgewidth": stroke, "markersize": dot}
+    return {name: scales[name](value) if name in scales else value for name, value in look.items()}
+
+
+def chosen(name: str, ours: Any) -> Any:
+    """Return the user's value of a parameter, or ours where the user has set none."""
+    return mpl.rcParams[name] if _is_set(name) else ours
+
+
+def places(count: int, across: int, width: float) -> int:
+    """Return the number of panels side by side: as many as a given size leaves room for.
+
+    Parameters
+    ----------
+    count
+        Number of panels.
+    across
+        Number of panels side by side in a figure of its own size.
+    width
+        Width of a panel in inches in such a figure.
+    """
+    size = _given()
+    if size is None:
+        return min(across, count)
+    return max(1, min(across, count, int(size[0] / (CROWDED * width * max(em(), 0.8)))))
+
+
+def _given() -> Size | None:
+    """Return the size that the user asks for: by `sized`, or by a style."""
+    if (size := _SIZE.get()) is not None or not _is_set("figure.figsize"):
+        return size
+    return float(mpl.rcParams["figure.figsize"][0]), None
+
+
 class Chart(Figure):
-    """A figure of a given width and height in inches, unless `sized` says otherwise.
+    """A figure for panels of a given width and height in inches, unless a size is asked for.
 
     Larger letters get a larger figure, so that they have room.
     """
 
-    def __init__(self, width: float, height: float) -> None:
+    def __init__(self, width: float, height: float, columns: int = 1, rows: int = 1) -> None:
         room = max(1.0, em()) ** 0.5
-        super().__init__(figsize=_SIZE.get() or (width * room, height * room))
+        given = _given()
+        across = given[0] if given else width * columns * room
+        tall = given[1] if given else None
+        if tall is None:
+            narrow = min(1.0, across / (width * columns * room))
+            tall = height * rows * room * narrow**0.5
+        super().__init__(figsize=(across, tall))
         self._style: Any = {name: mpl.rcParams[name] for name in mpl.rcParams if _is_own(name)}
 
     def draw(self, renderer: RendererBase) -> None:
@@ -118,13 +220,17 @@ class Chart(Figure):
         self.savefig(picture, format="png", dpi=self.get_dpi())
         return picture.getvalue()
 
-    def complaint(self) -> str:
-        """Lay the panels out, and return what Matplotlib complains of: labels that leave no room."""
+    @property
+    def is_cramped(self) -> bool:
+        """Lay the panels out, and return True if one of them has too little room."""
         with warnings.catch_warnings(record=True) as found:
-            warnings.simplefilter("always", UserWarning)
+            warnings.simplefilter("always", UserWarning)  # Matplotlib's, of a panel without any room
             self.draw_without_rendering()
         self.set_layout_engine("none")  # it is solved
-        return str(found[0].message) if found else ""
+        letter = float(self._style.get("font.size", 10.0)) * self.dpi / 72
+        panels = [axes for axes in self.axes if axes.axison and axes.get_label() != COLOUR_BAR]
+        rooms = np.array([axes.get_window_extent().size for axes in panels]).reshape(-1, 2) / letter
+        return bool(found) or bool((rooms < LEAST_ROOM).any())
 
     @property
     def sentence(self) -> str:
@@ -137,4 +243,4 @@ class Chart(Figure):
 
 def _is_own(name: str) -> bool:
     """Return whether a parameter is set, and is not the choice of a window system."""
-    return not name.startswith("backend") and _is_changed(name)
+    return not name.startswith("backend") and _is_set(name)

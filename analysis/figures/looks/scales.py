@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis, XAxis
-from matplotlib.figure import Figure
 from matplotlib.ticker import (
     FixedFormatter,
     FixedLocator,
@@ -96,9 +95,8 @@ def tick_every(axis: Axis, values: Any) -> None:
 def room_of(axes: Axes) -> float:
     """Return the width of the figure for each of its columns, in inches."""
     figure, spec = axes.figure, axes.get_subplotspec()
-    assert isinstance(figure, Figure)
     assert spec is not None
-    return float(figure.get_figwidth()) / spec.get_gridspec().ncols
+    return float(figure.bbox.width / figure.dpi) / spec.get_gridspec().ncols
 
 
 def _rows(axes: Axes, values: Any) -> list[int]:

@@ -26,7 +26,7 @@ from matplotlib.transforms import ScaledTranslation, Transform
 
 from analysis.axes import PANEL, label
 from analysis.cells import is_open, located
-from analysis.figures.looks.chart import STYLE, Chart
+from analysis.figures.looks.chart import STYLE, Chart, dot, places
 from analysis.figures.looks.scales import log_axis, tick_every
 from analysis.signs import literal
 
@@ -69,7 +69,7 @@ BOUND = ":"
 """Line style of bounds, and of conditions that theory shows to be sufficient."""
 FITTED = ("-", "-.", (0, (7, 1.5, 1, 1.5, 1, 1.5)))
 """Line styles of fitted laws, best first."""
-BEYOND: Any = {"marker": "^", "linestyle": "none", "markersize": 6}
+BEYOND: Any = {"marker": "^", "linestyle": "none"}
 """Look of the arrow heads that stand for what lies beyond the panel."""
 MOST_PANELS = 12
 OPEN = "interval open at an end"
@@ -81,9 +81,16 @@ RESIDUAL = "measured /\npredicted − 1"
 
 
 def grid_of(columns: int, rows: int = 1, width: float = 4.2, height: float = 3.6) -> Any:
-    """Return a figure and its grid of axes; width and height are those of one panel, in inches."""
-    figure = Chart(width * columns, height * rows)
-    return figure, figure.subplots(rows, columns, squeeze=False)
+    """Return a figure and its grid of axes; width and height are those of one panel, in inches.
+
+    The panels of a row continue below where a given size has no room for all of them side by side.
+    """
+    across = places(columns * rows, columns, width)
+    down = -(-columns * rows // across)
+    figure = Chart(width, height, across, down)
+    spec = figure.add_gridspec(down, across)
+    panels = [figure.add_subplot(spec[at // across, at % across]) for at in range(columns * rows)]
+    return figure, np.array(panels, dtype=object).reshape(rows, columns)
 
 
 # --- colours of the user's style ------------------------------------------------------------------
@@ -190,12 +197,12 @@ def error_bars(
     k50 = np.where(located(cells), k50, np.nan)
     if beside:
         look["transform"] = aside(axes, beside, x, k50 - arms[0], k50, k50 + arms[1])
-    bars = axes.errorbar(x, k50, yerr=arms, linestyle="none", capsize=2, markersize=5, **look)
+    bars = axes.errorbar(x, k50, yerr=arms, linestyle="none", capsize=2, markersize=dot(5), **look)
     bars.lines[0].set_markevery((~free).tolist())
     drawn: list[Any] = [bars]
     if free.any():
         shown = {key: look[key] for key in ("color", "marker", "transform") if key in look}
-        hollow: dict[str, Any] = {"linestyle": "none", "markersize": 5, "markerfacecolor": "none"}
+        hollow: dict[str, Any] = {"linestyle": "none", "markersize": dot(5), "markerfacecolor": "none"}
         drawn += axes.plot(x[free], k50[free], **shown, **hollow)
         axes.plot([], [], color=grey(0.5), marker="o", label=OPEN, **hollow)
     return drawn
