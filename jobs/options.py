@@ -129,7 +129,9 @@ def worker_options(command: Callable[..., None]) -> Callable[..., None]:
     """
 
     @click.option(
-        "--workers", type=click.IntRange(min=1), help="Worker processes.  [default: usable cores]"
+        "--workers",
+        type=click.IntRange(min=1),
+        help="Worker processes.  [default: usable cores; none for trials of less than a second]",
     )
     @click.option(
         "--scheduler", metavar="ADDRESS", help="Use a running Dask scheduler, e.g. tls://10.0.0.1:8786."
@@ -142,9 +144,9 @@ def worker_options(command: Callable[..., None]) -> Callable[..., None]:
     )
     @click.option(
         "--dashboard/--no-dashboard",
-        default=True,
-        show_default=True,
-        help="Dask's dashboard of workers on this machine; any user of this machine can read it.",
+        default=None,
+        help="Dask's dashboard of workers on this machine; any user of this machine can read it."
+        "  [default: if the run takes long enough to look]",
     )
     @functools.wraps(command)
     def wrapped(
@@ -152,7 +154,7 @@ def worker_options(command: Callable[..., None]) -> Callable[..., None]:
         workers: int | None,
         scheduler: str | None,
         profile: str | None,
-        dashboard: bool,
+        dashboard: bool | None,
         **kwargs: Any,
     ) -> None:
         if scheduler is not None and not scheduler.strip():

@@ -26,12 +26,13 @@ from pipeline.numerics.datasets import KINDS, DatasetSpec
 
 __all__ = ["KNOWN_VERSIONS", "Cell", "Descent", "Request", "Sweep"]
 
-NUMERICS_VERSION = 5
+NUMERICS_VERSION = 6
 """Part of a sweep's identity; incremented when a change of the numerics changes stored values."""
 
-KNOWN_VERSIONS = (4, 5)
+KNOWN_VERSIONS = (4, 5, 6)
 """Versions of the numerics whose stores can be resumed: they go on with the numerics that they began
-with. Up to 4 rounding errors of smallest eigenvalues were stored, and alpha was 0 below those of K."""
+with. Up to 4 rounding errors of smallest eigenvalues were stored, and alpha was 0 below those of K.
+Up to 5 nothing told an alpha that is 0 from one that is lost to rounding."""
 
 
 MARKS_PER_DECADE = 8

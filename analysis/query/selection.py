@@ -31,7 +31,7 @@ from analysis.expressions import (
     words_in,
 )
 from analysis.query.ordering import in_order
-from analysis.query.walking import MOST, pieces
+from analysis.walking import MOST, pieces
 from pipeline.trial_status import UNREQUESTED, Status
 
 __all__ = [
@@ -86,7 +86,7 @@ def select(
     -------
     pandas.DataFrame
         Rows in the given order, else in that of the dims of `status`, the last changing fastest, but a
-        cell of more than `walking.MOST` trials chunk by chunk; `status` as words.
+        cell of more than `analysis.walking.MOST` trials chunk by chunk; `status` as words.
 
     Raises
     ------

@@ -24,7 +24,6 @@ from analysis.axes import MODEL
 from analysis.figures.looks.style import PREDICTED, parts_along
 from analysis.report.numbers import axis_value, number, whole, wilson, with_interval
 from analysis.study import Study
-from analysis.success import Success
 from analysis.success.budgets import budget_grid
 
 __all__ = ["Diagram", "diagram_of"]
@@ -354,7 +353,7 @@ def _with_budgets(study: Study) -> Study:
     chosen = study.success.condition is not None or study.success.budgets is not None
     if chosen or "tolerance" not in study.widths.dims:
         return study
-    return Study(study.ds, Success(budgets=tuple(budget_grid(study.ds))))
+    return study.at_budgets(budget_grid(study.ds))
 
 
 def _slider(cells: xr.Dataset, dim: str) -> Slider:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,9 +128,7 @@ def plot(
             click.echo(f"{store}: no figure: {_why_none_is_done(study, store)}", err=True)
         sys.exit(code)
     with naming_options("plot", store), _looks(styles, dpi):
-        drawn = draw_kinds(study, store, kind, output, size, overwrite=overwrite)
-    for file in drawn.files:
-        click.echo(file)
+        drawn = draw_kinds(study, store, kind, output, size, overwrite=overwrite, written=click.echo)
     if data is not None and drawn.tables:
         write_rows([drawn.table()], data, "plot --data")
         click.echo(data)
@@ -215,6 +213,7 @@ def draw_kinds(
     size: tuple[float, float] | None = None,
     *,
     overwrite: bool = False,
+    written: Callable[[Path], None] = lambda file: None,
 ) -> Drawn:
     """Draw a store and write the files; a figure for which it has too little gets none.
 
@@ -232,6 +231,8 @@ def draw_kinds(
         Width and height of each figure in inches; their own if None.
     overwrite
         Whether files that widthlaw did not make may be replaced.
+    written
+        Called with each file as soon as it is there.
     """
     from analysis.figures import FIGURES, data_of, kinds_for, save
     from analysis.figures.looks.chart import sized
@@ -257,10 +258,12 @@ def draw_kinds(
         if figure.sentence:
             drawn.left_out[name] = figure.sentence
             continue
-        if size is not None and (complaint := figure.complaint()):
+        if size is not None and figure.is_cramped:
             width, height = figure.get_size_inches()
             raise ParameterError(
-                "size", f"got {width:g}x{height:g}, which is too small for {name} ({complaint})"
+                "size",
+                f"got {width:g}x{height:g}, which is too small for {name}: its labels leave the panels "
+                "no room; expected a larger size, or fewer cells by --where",
             )
         for file in files[name]:
             try:
@@ -271,6 +274,7 @@ def draw_kinds(
                     f"({error.strerror or error}); give a file or a writable folder with -o"
                 ) from None
             drawn.files.append(file)
+            written(file)
         drawn.tables[name] = data_of(figure)
     return drawn
 
@@ -305,7 +309,7 @@ def _files(store: Path, name: str, output: Path | None, alone: bool) -> list[Pat
     """Return the files of one figure: the given one, or PNG and SVG in a folder."""
     from pipeline.errors import CommandError
 
-    if output is not None and output.suffix:
+    if output is not None and output.suffix and not output.is_dir():
         if not alone or output.suffix not in ENDINGS:
             raise CommandError(
                 f"plot -o {output}: one file needs --kind and an ending of "

@@ -125,6 +125,8 @@ def refine(
         print_records(records, form, keys)
     else:
         click.echo(aligned(records, keys), err=True)
+    if any(state.outcome == "degenerate" for state in first.states):
+        _explain(store)
     if pending:
         click.echo(f"{store}: {pending} trials are pending and run first", err=True)
     _print_cost(store, first.states, sweep)
@@ -133,7 +135,7 @@ def refine(
         click.echo(f"{store}: holds {there} trials already: --trials {trials} allows no more", err=True)
     launch.check_workplace(workplace)
     if pending:
-        launch.check_memory(sweep, workplace, force)
+        launch.check_memory(sweep, workplace, force, cells=stores.Store(store).pending_cells())
     require = partial(launch.require_memory, workplace=workplace, force=force)
     require(sweep, cells=requested_cells(first.requests, sweep))
     if dry_run:
@@ -250,6 +252,15 @@ def _look(path: StorePath, goal: Goal) -> Allocation:
     with naming_options("refine", path):
         sweep = stores.stored_sweep(path)
         return allocate(open_store(path), sweep, goal.target, limit=limit, success=goal.success)
+
+
+def _explain(path: StorePath) -> None:
+    """Print on stderr why success is undefined in some cells."""
+    from analysis.degenerate import causes_of_zero
+    from analysis.stores import open_store
+
+    for line in causes_of_zero(open_store(path)):
+        click.echo(f"{path}: {line}", err=True)
 
 
 def _requested(path: StorePath) -> int:

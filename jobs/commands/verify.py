@@ -91,12 +91,12 @@ def _damage_record(path: StorePath, found: Damage) -> Record:
 
 def _report(path: StorePath, found: list[Damage]) -> int:
     if found:
-        files = len(found)
-        click.echo(
-            f"{path}: {counted(files, 'problem')} found; `widthlaw verify {path} --repair` resets lost "
-            "trials to pending and removes leftovers",
-            err=True,
+        repair = (
+            f"`widthlaw verify {path} --repair` resets lost trials to pending and removes leftovers"
+            if all(one.remedy for one in found)
+            else "--repair cannot help: run the sweep into a new path, or restore a backup"
         )
+        click.echo(f"{path}: {counted(len(found), 'problem')} found; {repair}", err=True)
         return DAMAGED
     from pipeline.store import check_store
 

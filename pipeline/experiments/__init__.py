@@ -80,6 +80,7 @@ def experiment_of(sweep: Sweep) -> Experiment:
 
 
 def variables(sweep: Sweep) -> tuple[Variable, ...]:
-    """Return the result variables of a sweep, the timing last."""
+    """Return the result variables of a sweep with its numerics, the timing last."""
     experiment = experiment_of(sweep)
-    return (*experiment.variables, TRIAL_SECONDS if experiment.independent else SECONDS)
+    known = (one for one in experiment.variables if one.since <= sweep.numerics_version)
+    return (*known, TRIAL_SECONDS if experiment.independent else SECONDS)

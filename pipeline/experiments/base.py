@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pipeline.sweep import Cell, Descent
 
 __all__ = [
+    "FIRST_WITH_ALPHA_ERRORS",
     "FLOAT",
     "LAST_BITS",
     "Experiment",
@@ -44,6 +45,9 @@ LAST_BITS = 1e-15
 FIRST_WITH_EXACT_ZEROS = 5
 """Version of the numerics since which rounding errors are not stored as smallest eigenvalues."""
 
+FIRST_WITH_ALPHA_ERRORS = 6
+"""Version of the numerics since which the error of alpha is stored."""
+
 FLOAT = 8
 """Bytes of a number. Estimates of memory count arrays of it, by a fit to measured peaks."""
 
@@ -59,6 +63,8 @@ class Variable:
     below
         For eigenvalues or singular values of a matrix of n columns: the variable with the largest of
         them. Values up to n eps of it are rounding errors, and are stored as exactly 0.
+    since
+        Version of the numerics since which stores have it.
     """
 
     name: str
@@ -66,6 +72,7 @@ class Variable:
     long_name: str
     units: str = "1"
     below: str = ""
+    since: int = 0
 
 
 @dataclass(frozen=True)
@@ -89,7 +96,7 @@ class SeedTrial:
     seed: int
     sizes: Mapping[str, int]
     descent: Descent | None = None
-    numerics_version: int = FIRST_WITH_EXACT_ZEROS
+    numerics_version: int = FIRST_WITH_ALPHA_ERRORS
     moved: int = 0
 
     @property
@@ -253,5 +260,9 @@ def set_exact_zeros(trial: SeedTrial, result: SeedResult, variables: Iterable[Va
 
 
 def describe(error: Exception) -> str:
-    """Return the line that is stored as the message of a failure."""
-    return f"{type(error).__name__}: {error}".splitlines()[0][:500]
+    """Return the line that is stored as the message of a failure.
+
+    It always begins with the class: the text of a KeyError is a bare name, and that of others is empty.
+    """
+    name, lines = type(error).__name__, str(error).strip().splitlines()
+    return f"{name}: {lines[0]}"[:500] if lines else name

@@ -30,7 +30,7 @@ from pipeline.sweep import Cell, Sweep
 from pipeline.theory.kernels import kernel_eigenvalues, kernel_matrix
 from pipeline.trial_status import Status
 
-__all__ = ["Comparison", "Difference", "redrawn_eigenvalues", "sample"]
+__all__ = ["Comparison", "Difference", "redrawn_eigenvalues", "redrawn_inputs", "sample"]
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def sample(path: StorePath, number: int, seed: int | None = None) -> Comparison:
     StoreError
         There is no store at this path, or it lacks its sweep.
     """
-    from threadpoolctl import threadpool_limits
+    from pipeline.execution.worker import one_thread
 
     store = stores.Store(path)
     exact = one_platform([stores.provenance_of(path), provenance()])
@@ -121,7 +121,7 @@ def sample(path: StorePath, number: int, seed: int | None = None) -> Comparison:
     cells = {cell.index: cell for cell in store.sweep.cells()}
     found: list[Difference] = []
     chaotic: list[Difference] = []
-    with threadpool_limits(limits=1):  # as in a run
+    with one_thread():  # as in a run
         for trial in trials:
             wrong, within = _differences(store, cells[trial.cell], trial, exact)
             found += wrong
@@ -194,14 +194,7 @@ def _as_text(name: str, value: Any) -> str:
 
 
 def redrawn_eigenvalues(
-    attributes: Mapping[str, Any],
-    *,
-    d: int,
-    n: int,
-    seed: int,
-    activation: str | None = None,
-    dataset: str | None = None,
-    angle: float = 0.0,
+    attributes: Mapping[str, Any], *, activation: str | None = None, **sizes: Any
 ) -> NDArray[np.float64]:
     """Draw the inputs of a seed again and return the eigenvalues of their population kernel.
 
@@ -209,12 +202,10 @@ def redrawn_eigenvalues(
 
     Parameters
     ----------
-    attributes
-        Attributes of the store.
-    d, n, seed
-        Coordinates of the trial.
-    activation, dataset, angle
-        Its other coordinates, if the store has such axes; 0 for a dataset without an angle.
+    attributes, **sizes
+        As for `redrawn_inputs`.
+    activation
+        The activation, if the store has several.
 
     Returns
     -------
@@ -225,9 +216,39 @@ def redrawn_eigenvalues(
     StoreError
         The attributes are not those of a store, or its data file is missing.
     """
+    names = attributes.get("identity_fields", {}).get("activation", ())
+    return kernel_eigenvalues(
+        kernel_matrix(redrawn_inputs(attributes, **sizes), activation or next(iter(names)))
+    )
+
+
+def redrawn_inputs(
+    attributes: Mapping[str, Any],
+    *,
+    d: int,
+    n: int,
+    seed: int,
+    dataset: str | None = None,
+    angle: float = 0.0,
+) -> NDArray[np.float64]:
+    """Draw the inputs of a seed again, shape (n, d).
+
+    Parameters
+    ----------
+    attributes
+        Attributes of the store.
+    d, n, seed
+        Coordinates of the trial.
+    dataset, angle
+        Its other coordinates, if the store has such axes; 0 for a dataset without an angle.
+
+    Raises
+    ------
+    StoreError
+        The attributes are not those of a store, or its data file is missing.
+    """
     if not isinstance(attributes.get("identity"), str):
         raise StoreError("the data have no attributes of a store: open them with analysis.open_store")
     sweep: Sweep = stores.sweep_from(str(attributes.get("name")), dict(attributes))
     spec = next(spec for spec in sweep.dataset if dataset in (None, spec.kind))
-    X = draw(spec, stream(sweep.entropy, d, n, seed, Role.DATA), n, d, angle or None)
-    return kernel_eigenvalues(kernel_matrix(X, activation or sweep.activation[0]))
+    return draw(spec, stream(sweep.entropy, d, n, seed, Role.DATA), n, d, angle or None)

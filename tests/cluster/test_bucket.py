@@ -37,6 +37,8 @@ from pipeline.store.names import LEASE, LEASE_BYTES
 from ..waiting import PATIENCE
 from .buckets import S3Server, free_ports
 
+pytestmark = pytest.mark.cluster
+
 pytest.importorskip("obstore")
 
 FILES = {f"status/c/{i}": bytes([i]) * (i + 1) for i in range(40)} | {"zarr.json": b"{}"}

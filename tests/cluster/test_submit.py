@@ -22,6 +22,8 @@ from pipeline.store.location import locate
 from ..waiting import wait_until
 from .private_slurm import PrivateSlurm
 
+pytestmark = pytest.mark.cluster
+
 PROFILE = """
 system = "slurm"
 workers = 2
@@ -72,7 +74,6 @@ def begun(path: Path) -> None:
     wait_until(lambda: store.Store(path).counts()["done"] > 0, "a block is done")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("allocation", [False, True], ids=["jobs", "allocation"])
 def test_a_sweep_on_two_nodes_has_the_bits_of_a_local_run(
     cluster, profile, widthlaw, tmp_path, long_sweep, assert_equal_stores, allocation
@@ -312,7 +313,6 @@ def said(path: Path) -> str:
     return "".join(log.read_text() for log in Path(f"{path}.run", "logs").glob("*"))
 
 
-@pytest.mark.slow
 def test_a_controller_with_a_fault_is_started_again_and_gives_up_in_the_end(
     cluster, profile, widthlaw, tmp_path, long_sweep
 ) -> None:
@@ -329,7 +329,6 @@ def test_a_controller_with_a_fault_is_started_again_and_gives_up_in_the_end(
     assert lease.read(locate(path)) is None
 
 
-@pytest.mark.slow
 def test_a_run_whose_workers_never_come_gives_up_and_says_why(
     cluster, profile, widthlaw, tmp_path, long_sweep
 ) -> None:

@@ -46,6 +46,7 @@ STYLE: Any = {
     "axes.spines.top": False,
     "axes.titlesize": "medium",
     "axes.titlelocation": "left",
+    "axes.titley": 1.0,  # where Matplotlib would put it too, after it has measured all labels again
     "figure.constrained_layout.use": True,
     "figure.titlesize": "medium",
     "legend.fontsize": "small",
@@ -78,6 +79,9 @@ COLOUR_BAR = "<colorbar>"
 
 CROWDED = 0.6
 """Share of its own width to which a panel may shrink before the next one moves below it."""
+
+NO_ENGINE: Any = {"figure.autolayout": False, "figure.constrained_layout.use": False}
+"""Parameters with which a figure that has no layout engine gets none."""
 
 
 def styled() -> AbstractContextManager[None]:
@@ -148,7 +152,8 @@ def scaled(look: Mapping[str, Any]) -> dict[str, Any]:
 
 def chosen(name: str, ours: Any) -> Any:
     """Return the user's value of a parameter, or ours where the user has set none."""
-    return mpl.rcParams[name] if _is_set(name) else ours
+    now: Any = mpl.rcParams
+    return now[name] if _is_set(name) else ours
 
 
 def places(count: int, across: int, width: float) -> int:
@@ -200,7 +205,7 @@ class Chart(Figure):
 
     def savefig(self, fname: Any, *args: Any, **kwargs: Any) -> None:
         """Save the figure in its own style; the arguments are Matplotlib's. An SVG has words."""
-        with mpl.rc_context(self._style):
+        with mpl.rc_context(self._style | NO_ENGINE), self._laid_out(kwargs.get("dpi")):
             if (kwargs.get("format") or Path(str(fname)).suffix[1:]) != "svg":
                 super().savefig(fname, *args, **kwargs)
                 return
@@ -214,6 +219,32 @@ class Chart(Figure):
         else:
             Path(fname).write_text(svg, encoding="utf-8")
 
+    @contextmanager
+    def _laid_out(self, dpi: Any) -> Iterator[None]:
+        """Solve the layout at a resolution, and take the engine off in this block.
+
+        With an engine, even one that does nothing, Matplotlib draws the whole figure twice.
+        """
+        engine, own = self.get_layout_engine(), self.dpi
+        if engine is not None:
+            dpi = mpl.rcParams["savefig.dpi"] if dpi is None else dpi
+            try:
+                self.set_dpi(own if dpi == "figure" else dpi)
+                engine.execute(self)
+            finally:
+                self.set_dpi(own)
+            self.keep_layout()
+        try:
+            yield
+        finally:
+            if engine is not None:
+                self.set_layout_engine(engine)
+
+    def keep_layout(self) -> None:
+        """Keep the panels where they are from now on: their layout is solved."""
+        with mpl.rc_context(NO_ENGINE):
+            self.set_layout_engine(None)
+
     def _repr_png_(self) -> bytes:
         """Return the picture that a notebook shows."""
         picture = io.BytesIO()
@@ -226,7 +257,7 @@ class Chart(Figure):
         with warnings.catch_warnings(record=True) as found:
             warnings.simplefilter("always", UserWarning)  # Matplotlib's, of a panel without any room
             self.draw_without_rendering()
-        self.set_layout_engine("none")  # it is solved
+        self.keep_layout()
         letter = float(self._style.get("font.size", 10.0)) * self.dpi / 72
         panels = [axes for axes in self.axes if axes.axison and axes.get_label() != COLOUR_BAR]
         rooms = np.array([axes.get_window_extent().size for axes in panels]).reshape(-1, 2) / letter

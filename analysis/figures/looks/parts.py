@@ -32,6 +32,7 @@ from analysis.transitions.curves import LINKS
 from pipeline.trial_status import Status
 
 __all__ = [
+    "axes_as_in",
     "draw_success",
     "each_once",
     "grid_of_parts",
@@ -77,6 +78,12 @@ def with_axes(ds: xr.Dataset, *dims: str) -> xr.Dataset:
     return ds
 
 
+def axes_as_in(ds: xr.Dataset, found: xr.Dataset, *dims: str) -> xr.Dataset:
+    """Return an answer on a store with the dims that `with_axes` has given to the store."""
+    lacking = [dim for dim in dims if dim not in found.dims]
+    return found.expand_dims({dim: ds[dim].values for dim in lacking}) if lacking else found
+
+
 def grid_of_parts(count: int, across: int, width: float = 3.5, height: float = 3.1) -> Any:
     """Return a figure and the axes of its parts, of which at most `MOST_PANELS` are drawn."""
     shown = max(1, min(count, MOST_PANELS))
@@ -99,11 +106,12 @@ def grid_with_residuals(columns: int, rows: int, width: float = 4.2, height: flo
     down = -(-columns * rows // across)
     figure = Chart(width, height, across, down)
     spec = figure.add_gridspec(2 * down, across, height_ratios=[3.2, 1] * down)
-    pairs = []
-    for index in range(columns * rows):
-        row, at = divmod(index, across)
-        above = figure.add_subplot(spec[2 * row, at])
-        pairs.append((above, figure.add_subplot(spec[2 * row + 1, at], sharex=above)))
+    pairs: list[tuple[Axes, Axes]] = []
+    for row in range(down):
+        beside = range(min(across, columns * rows - len(pairs)))
+        above = [figure.add_subplot(spec[2 * row, at]) for at in beside]
+        below = [figure.add_subplot(spec[2 * row + 1, at], sharex=above[at]) for at in beside]
+        pairs += zip(above, below, strict=True)
     return figure, pairs
 
 

@@ -14,6 +14,7 @@ import itertools
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import matplotlib as mpl
 import numpy as np
@@ -242,10 +243,16 @@ def only_text(figure: Figure, text: str) -> None:
     show_text(figure.axes[len(figure.axes) // 2], text)
 
 
-def save(figure: Figure, path: Path) -> None:
-    """Write a figure in the format of the path's suffix.
+def save(figure: Chart, path: Path) -> None:
+    """Write a figure in the format of the path's suffix; nobody sees a file with half a picture.
 
     The layout is solved on the first call only, which halves the time of the next format.
     """
-    figure.savefig(path, metadata=MADE_BY | ({"Date": None} if path.suffix == ".svg" else {}))
-    figure.set_layout_engine("none")
+    place = path.resolve()  # a link stays a link
+    draft = place.with_name(f".{uuid4().hex}{path.suffix}")
+    try:
+        figure.savefig(draft, metadata=MADE_BY | ({"Date": None} if path.suffix == ".svg" else {}))
+        draft.replace(place)
+    finally:
+        draft.unlink(missing_ok=True)
+    figure.keep_layout()

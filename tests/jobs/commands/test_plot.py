@@ -289,7 +289,7 @@ def test_only_trials_that_meet_a_condition_are_drawn_and_written(widthlaw, compl
         (("--style", "https://example.org/a.mplstyle"), "no style of Matplotlib and no file"),
         (("--size", "6"), "expected a width and a height in inches, as in 6x4"),
         (("--size", "0x4"), "expected from 1 to 60 inches"),
-        (("--size", "1x1"), "--size: got 1x1, which is too small for phase ("),
+        (("--size", "1x1"), "--size: got 1x1, which is too small for phase: its labels"),
         (("--where", "n == 7"), "'n == 7' holds for no trial; n has"),
         (("--data", "a.txt"), "--data a.txt: unknown ending; expected one of .csv, .json, .parquet"),
     ],

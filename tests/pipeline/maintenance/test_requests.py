@@ -16,6 +16,7 @@ from analysis.stores import open_store
 from pipeline import store
 from pipeline.blocks import estimated_seconds
 from pipeline.errors import StoreError, StoreHeld, SweepError
+from pipeline.execution.memory import worker_memory
 from pipeline.maintenance.grow import extend, merge, request_trials
 from pipeline.maintenance.plan import grid
 from pipeline.maintenance.recompute import sample
@@ -52,6 +53,19 @@ def test_requested_trials_are_pending_and_the_rest_not_requested(filled) -> None
     assert store.stored_sweep(filled).width == (1.5, 2.0, 2.5, 4.0)
     assert store.is_refined(filled)
     assert damage(filled) == []
+
+
+def test_only_the_widths_of_requested_trials_are_counted_as_work(filled) -> None:
+    assert store.Store(filled).pending_cells() == []
+    request_trials(filled, REQUESTS)
+    cells = store.Store(filled).pending_cells()
+    whole = {cell.index: cell for cell in store.stored_sweep(filled).cells()}
+    assert [cell.index for cell in cells] == [(0, 1), (1, 0), (1, 1)]
+    at = {2.0: 1, 2.5: 2}
+    for cell, width in zip(cells, [2.5, 2.0, 2.5], strict=True):
+        assert cell.widths == (whole[cell.index].widths[at[width]],)
+    sweep = store.stored_sweep(filled)
+    assert worker_memory(sweep, cells) < worker_memory(sweep)
 
 
 def test_a_repeated_request_changes_nothing(filled) -> None:
