@@ -150,8 +150,8 @@ def _draw_distances(axes: Axes, ds: xr.Dataset) -> None:
     name_ticks(axes.yaxis, names)
     axes.invert_yaxis()
     multiple = float(at_least.multiple)
-    axes.set(xlabel="ratio, median and range over seeds and widths", ylabel="network")
-    axes.set_title(f"Distance travelled at {number(multiple)} × the certified residual")
+    axes.set(xlabel="ratio: median and range", ylabel="network")
+    titled(axes, f"Distance travelled, at {number(multiple)} × the certified residual", share=0.6)
     log_abscissa(axes)
 
 

@@ -87,9 +87,10 @@ def _draw_curves(raw: Axes, master: Axes, found: xr.Dataset, colours: dict[int, 
         raw.plot(np.exp(log_k), cell.share, label=name, **look)
         master.plot(cell.x, cell.share, label=name, **look | {"linestyle": "none"})
         raw.plot([], [], label=first.pop(n, "_"), **look)
+    logistic: Any = {"color": grey(0.75), "linewidth": stroke(3)}  # the fitted power is a thin line
     x = np.linspace(-REACH, REACH, 200)
-    master.plot(x, special.expit(RISE * x), color=grey(0.5), linewidth=stroke(1), zorder=0)
-    raw.plot([], [], color=grey(0.5), linewidth=stroke(1), label="logistic curve")
+    master.plot(x, special.expit(RISE * x), **logistic, zorder=0)
+    raw.plot([], [], **logistic, label="logistic curve")
     raw.set(xlabel="width k", ylabel="share of seeds that succeed")
     log_abscissa(raw)
     master.set(xlabel=mathtext("(log k − log k*) / w"), xlim=(-REACH, REACH))

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.patheffects import AbstractPathEffect, withStroke
 
 from analysis.axes import PANEL
-from analysis.figures.looks.chart import Chart, chosen, stroke, styled
+from analysis.figures.looks.chart import Chart, chosen, is_column, stroke, styled
 from analysis.figures.looks.data import stands_for
 from analysis.figures.looks.parts import (
     draw_success,
@@ -88,11 +88,18 @@ def phase_figure(study: Study) -> Chart:
         if not parts:
             only_text(figure, f"no success to count: {with_missing('cells', widths)}")
         if mesh is not None:
-            figure.colorbar(mesh, ax=grid, label=_share_of(widths), shrink=0.8)
+            figure.colorbar(mesh, ax=grid, label=_share_of(widths), **_bar())
             legend_below(figure, *grid.ravel()[: len(parts)], columns=3)
         if total > MOST_PANELS:
             figure.suptitle(left_out(total - MOST_PANELS))
         return figure
+
+
+def _bar() -> dict[str, Any]:
+    """Return the place of the colour bar: above the panels of a figure that has no room beside them."""
+    if is_column():
+        return {"location": "top", "aspect": 40, "shrink": 0.9, "pad": 0.01}
+    return {"shrink": 0.8}
 
 
 def _share_of(widths: xr.Dataset) -> str:

@@ -68,8 +68,9 @@ def _strips(axes: Axes, part: xr.Dataset, name: str, **look: Any) -> None:
 
 
 def _draw_limit(axes: Axes, part: xr.Dataset) -> None:
-    _strips(axes, part, "limit_error", label="_distance to the limit", **series_look(0))
-    axes.axhline(np.sqrt(part.tolerance.values[-1]), color=grey(0.55), linewidth=stroke(1),
+    _strips(axes, part, "limit_error", label="_distance to the limit", color=grey(0.35),
+            marker="o")  # fmt: skip
+    axes.axhline(np.sqrt(part.tolerance.values[-1]), color=grey(0.8), linewidth=stroke(3), zorder=0,
                  label="root of the last tolerance")  # fmt: skip
     axes.set_ylabel(mathtext("‖θ_T − θ_∞‖ / ‖θ_∞ − θ₀‖"))
     log_ordinate(axes)

@@ -149,13 +149,14 @@ def _draw_looseness(axes: Axes, part: xr.Dataset) -> None:
         factor = factors[law].transpose("n", "d")
         look: Any = {"color": grey(shade), "markersize": dot(6)}
         label = mathtext(f"{law}, sufficient for {activation}")
-        axes.plot([], [], marker="o", linestyle="none", label=label, **look)
+        axes.plot([], [], linewidth=stroke(3), color=look["color"], label=label)
         for d_index, d in enumerate(part.d.values):
             x, heights = part.n.values / d, factor.sel(d=d).values
             line(axes, x, heights, linewidth=stroke(0.8), marker=MARKERS[d_index % len(MARKERS)],
                  label=f"_{label}, d = {d}", **look)  # fmt: skip
+            drop, side = (-6, "top") if d_index % 2 else (6, "bottom")  # so that neighbours have room
             for at, height in zip(x[np.isfinite(heights)], heights[np.isfinite(heights)], strict=True):
-                axes.annotate(f"× {number(float(f'{height:.2g}'))}", (at, height), (0, 7),
+                axes.annotate(f"× {number(float(f'{height:.2g}'))}", (at, height), (0, drop), va=side,
                               textcoords="offset points", ha="center", fontsize="x-small")  # fmt: skip
     axes.axhline(1, color=grey(0.65), linewidth=stroke(0.9), zorder=0)
     ratio = np.unique((part.n / part.d).values)

@@ -30,6 +30,7 @@ __all__ = [
     "dot",
     "em",
     "holding",
+    "is_column",
     "places",
     "scaled",
     "sized",
@@ -77,7 +78,7 @@ LEAST_ROOM = (7.0, 2.5)
 COLOUR_BAR = "<colorbar>"
 """Label that Matplotlib gives the axes of a colour bar."""
 
-CROWDED = 0.6
+CROWDED = 0.65
 """Share of its own width to which a panel may shrink before the next one moves below it."""
 
 NO_ENGINE: Any = {"figure.autolayout": False, "figure.constrained_layout.use": False}
@@ -90,8 +91,7 @@ def styled() -> AbstractContextManager[None]:
     A parameter counts as set if it differs from Matplotlib's own default, by a style, by a
     `matplotlibrc` file or by an assignment; or if `holding` names it.
     """
-    size = _SIZE.get()
-    letters = {"font.size": 8.0} if size and size[0] <= COLUMN else {}
+    letters = {"font.size": 8.0} if is_column() else {}
     mine = {name: value for name, value in (STYLE | letters).items() if not _is_set(name)}
     return mpl.rc_context(mine)
 
@@ -171,7 +171,13 @@ def places(count: int, across: int, width: float) -> int:
     size = _given()
     if size is None:
         return min(across, count)
-    return max(1, min(across, count, int(size[0] / (CROWDED * width * max(em(), 0.8)))))
+    return max(1, min(across, count, int(size[0] / (CROWDED * width * max(em(), 0.9)))))
+
+
+def is_column() -> bool:
+    """Return True if figures are made for a column of a journal."""
+    size = _given()
+    return size is not None and size[0] <= COLUMN
 
 
 def _given() -> Size | None:

@@ -253,9 +253,21 @@ def mark_beyond(axes: Axes, x: Any, cells: xr.Dataset, scale: Any = 1.0, **look:
         axes.plot([], [], **BEYOND, color=grey(0.5), label=ABOVE)
 
 
-def titled(axes: Axes, title: str, width: int = 46) -> None:
-    """Give a panel a title, wrapped between its parts, with powers of ten typeset."""
-    letters = int(room_of(axes) * 72 / (0.62 * 10 * em()))  # that a panel has room for
+def titled(axes: Axes, title: str, width: int = 46, share: float = 1.0) -> None:
+    """Give a panel a title, wrapped between its parts, with powers of ten typeset.
+
+    Parameters
+    ----------
+    axes
+        The panel.
+    title
+        The title.
+    width
+        Number of letters of a line, at most.
+    share
+        Share of the column of the panel that long labels of ticks leave.
+    """
+    letters = int(share * room_of(axes) * 72 / (0.62 * 10 * em()))  # that a panel has room for
     axes.set_title(powers(wrapped(title, max(16, min(int(width / em() ** 0.5), letters)))))
 
 

@@ -73,6 +73,8 @@ FITTED = ("-", "-.", (0, (7, 1.5, 1, 1.5, 1, 1.5)))
 BEYOND: Any = {"marker": "^", "linestyle": "none"}
 """Look of the arrow heads that stand for what lies beyond the panel."""
 MOST_PANELS = 12
+STACKED = 0.75
+"""Height over width of panels that a narrow figure has below each other."""
 OPEN = "interval open at an end"
 """Legend of hollow markers: critical widths whose interval lacks an end."""
 PREDICTED = {"k_edge": "predicted (edge)", "k_edge_finite": "predicted (edge, finite n)"}
@@ -88,6 +90,8 @@ def grid_of(columns: int, rows: int = 1, width: float = 4.2, height: float = 3.6
     """
     across = places(columns * rows, columns, width)
     down = -(-columns * rows // across)
+    if across < columns:  # panels below each other are flat, so that a page holds some of them
+        height = min(height, STACKED * width)
     figure = Chart(width, height, across, down)
     spec = figure.add_gridspec(down, across)
     panels = [figure.add_subplot(spec[at // across, at % across]) for at in range(columns * rows)]
