@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 
 from analysis.axes import NETWORK, TRAINED
 from analysis.experiments.theorem1 import applies, worst_ratios
-from analysis.figures.looks.chart import Chart, dot, places, scaled, stroke, styled
+from analysis.figures.looks.chart import Chart, dot, places, scaled, stroke, styled, uncaptioned
 from analysis.figures.looks.parts import legend_below, log_abscissa, parts_of, titled, with_axes
 from analysis.figures.looks.scales import name_ticks
 from analysis.figures.looks.style import BEYOND, MOST_PANELS, grey, ink, series_look, show_text
@@ -31,11 +31,15 @@ DISTANCES = {
 
 
 def certificate_figure(study: Study) -> Chart:
-    """Worst ratios of bounds (4) and (5) against the initial residual, and bounds on the distance.
+    """Left over right side of the bounds (4) and (5) of Theorem 1, and the distance travelled.
 
-    Each point is a trial to which the theorem applies with proven constants, so it must be at or below
-    1. A cross is a trial whose constants are only measured or whose residual exceeds the certified one.
-    An arrow head with a number stands for that many trials above the axis.
+    Upper panels: the largest ratio over the steps of descent, a point for each trial, against the
+    initial residual over the certified one; the line at 1 is the bound. Filled markers are trials
+    to which the theorem applies with proven constants. A cross is a trial whose constants are only
+    measured or whose residual exceeds the certified one. A triangle with a number stands for that
+    many trials above the axis. Lowest panel: bounds on the distance that the weights travel, at the
+    least residual; markers are medians over seeds and widths, and bars reach from the least to the
+    largest value.
     """
     ds = with_axes(study.ds, *NETWORK)
     columns = parts_of(ds, *({*map(str, ds.dims)} - {"activation", "depth"}))[: MOST_PANELS // 2]
@@ -151,7 +155,8 @@ def _draw_distances(axes: Axes, ds: xr.Dataset) -> None:
     axes.invert_yaxis()
     multiple = float(at_least.multiple)
     axes.set(xlabel="ratio: median and range", ylabel="network")
-    titled(axes, f"Distance travelled, at {number(multiple)} × the certified residual", share=0.6)
+    title = f"Distance travelled, at {number(multiple)} × the certified residual"
+    titled(axes, uncaptioned(title), share=0.6)
     log_abscissa(axes)
 
 

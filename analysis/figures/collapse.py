@@ -9,7 +9,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from scipy import special
 
-from analysis.figures.looks.chart import Chart, dot, stroke, styled
+from analysis.figures.looks.chart import Chart, dot, stroke, styled, uncaptioned
 from analysis.figures.looks.parts import left_out, legend_below, log_abscissa, titled
 from analysis.figures.looks.style import (
     MOST_PANELS,
@@ -39,10 +39,13 @@ REACH = 2.5
 def collapse_figure(study: Study) -> Chart:
     """Success curves, the same curves collapsed, and the width of the transition against n.
 
-    Left: success against k. Middle: success against (log k - log k*) / w, with the w of each cell; the
-    grey line is a logistic curve. Right: w = log(k at 90% / k at 10%) with its standard error, the
-    fitted power of n with its 95% interval, and (dashed) the prediction from the kernel by the spectral
-    edge and the Tracy-Widom law.
+    First panel: share of seeds that succeed against the width k; colours are n, and each d has its
+    own line. Second: the same points against (log k − log k*) / w, with k* and w of each cell; the
+    thick grey line is a logistic curve, and χ² per bin and p tell how well all cells follow one
+    curve. Third: the width of the transition, w = log(k at 90% / k at 10%); bars are standard
+    errors, the thin grey line is the fitted power of n, whose exponent b stands in the title with
+    its 95% interval. Dashed lines are predicted from the kernel by the spectral edge and the
+    Tracy-Widom law, where it is known; nothing in them is fitted.
     """
     parts = [(name, part) for name, part in panels_of(study.ds) if part.sizes["n"]]
     scaled = [(name, found) for name, part in parts if (found := _scaled(study, part)) is not None]
@@ -57,7 +60,7 @@ def collapse_figure(study: Study) -> Chart:
             if name:
                 titled(row[0], name)
             else:
-                row[0].set_title(formula(found.attrs["rule"]))
+                row[0].set_title(uncaptioned(formula(found.attrs["rule"])))
         if not shown:
             only_text(
                 figure, "nothing to collapse: fewer than three success curves rise within the widths"

@@ -43,11 +43,12 @@ SPREAD = 30.0
 
 
 def density_figure(study: Study) -> Chart:
-    """Histograms of the eigenvalues of Phi^T Phi / k with the generalised Marchenko-Pastur density.
+    """Density of the eigenvalues of ΦᵀΦ/k, with the generalised Marchenko-Pastur law.
 
-    Each panel is one n and pools the bulk of all seeds on a logarithmic axis. The dashed line is the
-    mean of the densities of the seeds. The lower panel shows the number of eigenvalues in each bin over
-    the expected number, minus 1, with its standard error over seeds.
+    Each panel is one n and pools the bulk of all seeds on a logarithmic axis; bars are the
+    histogram. The dashed line is the mean of the limiting densities of the seeds, computed from the
+    kernel; nothing is fitted. The panel below shows the number of eigenvalues in each bin over the
+    expected number, minus 1; bars are standard errors over seeds.
     """
     parts = [
         (name, part.sel(n=n))

@@ -12,7 +12,7 @@ from analysis.axes import CELL, TRAINED
 from analysis.axes import label as axis_label
 from analysis.cells import width_label
 from analysis.experiments.output import expected_loss
-from analysis.figures.looks.chart import Chart, dot, stroke, styled
+from analysis.figures.looks.chart import Chart, dot, stroke, styled, uncaptioned
 from analysis.figures.looks.parts import (
     axes_as_in,
     draw_success,
@@ -54,9 +54,10 @@ MOST_CURVES, MOST_SEEDS = 6, 4
 
 
 def curves_figure(study: Study) -> Chart:
-    """Relative loss against steps for a few widths; thin lines are seeds, grey lines tolerances.
+    """Relative loss ‖r‖²/‖r₀‖² against steps of gradient descent.
 
-    A line ends where its trial ended. If all trials have the same width, the lines are values of n.
+    Thin lines are seeds, at most four for each colour; colours are widths, or values of n if all trials
+    have the same width. Grey horizontal lines are the tolerances. A line ends where its trial ended.
     """
     along = "width" if study.ds.sizes["width"] > 1 else "n"
     parts = parts_of(study.ds, along)
@@ -76,7 +77,7 @@ def curves_caption(study: Study) -> str:
     if study.ds.attrs.get("experiment") != "output":
         return ""
     return (
-        "The black dashes are the loss that random matrix theory predicts from the kernel of the first "
+        "Black dashes are the loss that random matrix theory predicts from the kernel of the first "
         "seed. The lower panel shows the median over seeds over that prediction, minus 1. Nothing is "
         "fitted."
     )
@@ -187,11 +188,12 @@ def _whole_curve(trial: xr.Dataset) -> tuple[Any, Any]:
 
 
 def layers_figure(study: Study) -> Chart:
-    """Share of successes with v, W or both trained, against the number of weights and the width.
+    """Share of seeds that succeed with v, W or both trained, against trained weights and against width.
 
-    Lines in full colour are the finest tolerance, pale lines the coarsest. Points are shares of seeds,
-    lines the fitted curve (the isotonic fit where no curve fits), and markers critical widths with
-    their intervals.
+    Both abscissae are in units of n. Points are shares of seeds; lines are the fitted curve, or the
+    isotonic fit where no curve fits; markers at one half are critical widths k*. Full colour is the
+    finest tolerance, pale colour the coarsest. On the grey vertical line there are as many weights, or
+    hidden units, as samples.
     """
     ds = with_axes(study.ds, "trained")
     parts = parts_of(ds, "trained")
@@ -275,10 +277,13 @@ def _of_part(part: xr.Dataset, along: str, found: xr.Dataset) -> xr.Dataset:
 def depth_figure(study: Study) -> Chart:
     """Training and conditioning for each number of hidden layers L.
 
-    Left and middle: share of successes against k and against the number of trained weights; pale lines
-    are the coarsest tolerance. Right:
-    sigma_min of the last features over the alpha of the kernel, with the median and range of the seeds.
-    The dashed line is the prediction of the edge, which treats the layers below as infinitely wide.
+    First two panels: share of seeds that succeed against the width k and against the number of
+    trained weights p, in units of n. Points are shares of seeds; lines are the fitted curve, or the
+    isotonic fit where no curve fits; markers at one half are critical widths k*. Full colour is the
+    finest tolerance, pale colour the coarsest. Third panel: σ_min of the last features over √k
+    times the α of their kernel; markers are medians over seeds, bands reach from the least to the
+    largest value. The dashed line is predicted from the spectral edge, which treats the layers
+    below as infinitely wide.
     """
     ds = with_axes(study.ds, "depth")
     parts = parts_of(ds, "depth")
@@ -292,7 +297,7 @@ def depth_figure(study: Study) -> Chart:
             shares.draw(row[1], "parameters", labels)
             _draw_conditioning(row[2], part)
             for axes, title in zip(row, ("by width", "by weights", "last features"), strict=True):
-                titled(axes, ", ".join(filter(None, [name, title])))
+                titled(axes, ", ".join(filter(None, [name, uncaptioned(title)])))
         if not parts:
             only_text(figure, "no trial is done yet")
         legend_below(figure, *grid.ravel(), columns=4)

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 
 from analysis.cells import UNITS, width_unit
 from analysis.experiments.generalisation import gap_slope, gaps, local_slopes
-from analysis.figures.looks.chart import Chart, dot, stroke, styled
+from analysis.figures.looks.chart import Chart, dot, stroke, styled, uncaptioned
 from analysis.figures.looks.parts import left_out, legend_below, log_abscissa, parts_of
 from analysis.figures.looks.style import (
     BOUND,
@@ -33,10 +33,12 @@ MOST_SERIES = 6
 
 
 def generalisation_figure(study: Study) -> Chart:
-    """Gap between test and training loss: against n, divided by Gamma against n, and against Γ/√n.
+    """Gap between test and training loss, and the distance Γ = ‖θ_T − θ₀‖ that the weights travel.
 
-    Points are means over seeds, with the range of the seeds. The dotted lines have the slope of the
-    bound of theory.
+    First panel: gap against n; second: gap over Γ against n. Points are means over seeds, bars
+    reach from the least to the largest seed, and solid lines are fitted powers of n, whose slopes
+    are in the legend with 95% intervals. Third: gap against Γ/√n, a point for each trial; the line
+    joins the means of each n. Dotted lines have the slope of the bound of theory.
     """
     series = [
         (_series_name(name, part, width), part.sel(width=width))
@@ -67,9 +69,11 @@ def generalisation_figure(study: Study) -> Chart:
 
 def _label_gaps(row: Any, n: Any) -> None:
     alone, over, against = row
-    alone.set(ylabel="gap: test − training loss (clipped)", title="Gap")
-    over.set(ylabel="gap / Γ", title=mathtext("Gap over distance Γ = ‖θ_T − θ₀‖"))
-    against.set(xlabel="Γ / √n", ylabel="gap: test − training loss", title="Gap against Γ/√n")
+    alone.set(ylabel="gap: test − training loss (clipped)", title=uncaptioned("Gap"))
+    over.set(ylabel="gap / Γ")
+    over.set_title(uncaptioned(mathtext("Gap over distance Γ = ‖θ_T − θ₀‖")))
+    against.set(xlabel="Γ / √n", ylabel="gap: test − training loss")
+    against.set_title(uncaptioned("Gap against Γ/√n"))
     log_abscissa(against)
     for axes in row:
         log_ordinate(axes)
@@ -121,8 +125,8 @@ def _draw_against(axes: Axes, part: xr.Dataset, look: Any, name: str, alone: boo
     axes.plot(middle, mean, color=look["color"], linewidth=stroke(1.2), label=label)
     for at, height, size in zip(middle, top, n, strict=True):
         if alone and height > 0:
-            axes.annotate(f"n = {size:.0f}", (at, height), (0, 6), textcoords="offset points",
-                          fontsize="x-small", ha="center", path_effects=outlined(1.2), zorder=5)  # fmt: skip
+            axes.annotate(f"n = {size:.0f}", (at, height), (0, 6), textcoords="offset points", zorder=5,
+                          fontsize="x-small", ha="center", path_effects=outlined(1.2))  # fmt: skip
     known = mean > 0
     ends = np.array([np.nanmin(x), np.nanmax(x)])
     level = _log_mean(mean[known]) / _log_mean(middle[known])

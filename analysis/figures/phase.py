@@ -43,7 +43,7 @@ from analysis.signs import signs
 from analysis.study import Study
 from pipeline.axes import optional
 
-__all__ = ["phase_figure"]
+__all__ = ["phase_caption", "phase_figure"]
 
 FAMILIES = (*(axis.name for axis in optional()), "d")
 """Axes whose values are lines of one panel if the store has a single n."""
@@ -58,13 +58,8 @@ DEGENERATE: Any = {"hatch": ".....", "label": "α = 0"}
 
 
 def phase_figure(study: Study) -> Chart:
-    """Share of successes over n and k, with the fitted and the predicted critical width.
-
-    A store with a single n has lines instead of a map: the share over k for each d, depth and set of
-    trained weights. Points are the shares of seeds, the line is the fitted curve, or the isotonic fit
-    where no curve fits, and the critical width is marked on it at one half.
-    """
-    if study.ds.sizes["n"] == 1:
+    """Share of seeds that succeed against the width k, with the critical width k*."""
+    if _is_of_one_n(study):
         return _lines_figure(study)
     counts, widths = study.counts, study.widths
     share = counts.successes / counts.trials.where(counts.trials > 0)
@@ -93,6 +88,32 @@ def phase_figure(study: Study) -> Chart:
         if total > MOST_PANELS:
             figure.suptitle(left_out(total - MOST_PANELS))
         return figure
+
+
+def _is_of_one_n(study: Study) -> bool:
+    """Return True if the figure has lines instead of a map."""
+    return bool(study.ds.sizes["n"] == 1)
+
+
+def phase_caption(study: Study) -> str:
+    """Describe the map over n and k; or the lines over k, if the store has a single n."""
+    known = "k_edge_finite" in study.widths
+    if _is_of_one_n(study):
+        dashes = " Dashed vertical lines are the predicted k*." * known
+        return (
+            "Points are shares of seeds; lines are the fitted curve, or the isotonic fit where no "
+            f"curve fits; markers at one half are critical widths k*.{dashes}"
+        )
+    dashes = (
+        " The dashed line is k* as predicted from the spectral edge of the kernel, shifted by the "
+        "median of the Tracy-Widom law for finite n; nothing in it is fitted."
+    ) * known
+    outcomes = study.widths.outcome.values.astype(str)
+    dots = " Dotted cells have α = 0." * bool((outcomes == "degenerate").any())
+    return (
+        "Each column is one n and each of its cells one width; colour is the share of seeds. White "
+        f"markers are the fitted k*.{dashes}{dots} Hatched cells, if any, have no trial."
+    )
 
 
 def _bar() -> dict[str, Any]:

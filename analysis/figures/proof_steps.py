@@ -9,7 +9,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 
 from analysis.experiments.proof import proof_steps
-from analysis.figures.looks.chart import Chart, dot, scaled, stroke, styled
+from analysis.figures.looks.chart import Chart, dot, scaled, stroke, styled, uncaptioned
 from analysis.figures.looks.parts import legend_below, log_abscissa, parts_of, titled
 from analysis.figures.looks.style import (
     BOUND,
@@ -33,11 +33,14 @@ __all__ = ["proof_figure"]
 
 
 def proof_figure(study: Study) -> Chart:
-    """Looseness of the steps of the proof: norms of the rows, truncation, and the sufficient width.
+    """Looseness of the steps of the proof of Theorem 2: norms, truncation, and sufficient width.
 
-    Left: largest norm among k rows, with its bound. Middle: bound on the share of α² that truncation
-    costs; stars are at the sufficient width. Right: the sufficient width next to the measured and the
-    predicted one. Dotted lines are bounds.
+    Colours are n. First panel: the largest squared norm among k rows of the features over n;
+    markers are medians over seeds, bands reach from the least to the largest value. Second: bound
+    on the share of α² that truncation costs; stars are at the sufficient width, and the black line
+    is the limit up to which the proof holds. Third: the sufficient width, next to the measured k*
+    and the predicted one (dashed); the numbers are their ratios. Dotted lines are bounds of the
+    proof.
     """
     ds = study.ds
     parts = parts_of(ds, "n")
@@ -52,7 +55,7 @@ def proof_figure(study: Study) -> Chart:
             _draw_widths(row[2], part, study.widths.sel(cell), steps.sel(cell))
             titles = ("norms of rows", "cost of truncation", "sufficient width")
             for axes, title in zip(row, titles, strict=True):
-                titled(axes, ", ".join(filter(None, [name, title])))
+                titled(axes, ", ".join(filter(None, [name, uncaptioned(title)])))
         if not parts:
             only_text(figure, "no trial is done yet")
         legend_below(figure, *grid.ravel())

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
-from analysis.figures.looks.chart import Chart, dot, stroke, styled
+from analysis.figures.looks.chart import Chart, dot, stroke, styled, uncaptioned
 from analysis.figures.looks.parts import legend_below, log_abscissa, parts_of, titled
 from analysis.figures.looks.scales import name_ticks
 from analysis.figures.looks.style import (
@@ -31,9 +31,12 @@ REGRESSION = ("limit_error", "distance_ratio", "length_ratio", "rate", "rate_pre
 
 
 def regression_figure(study: Study) -> Chart:
-    """Linear regression: the limit of descent, the distance travelled, and the slowest mode's rate.
+    """Linear regression: the limit of gradient descent, the distance travelled, and its rate.
 
-    Each point is a trial.
+    Each point is a trial. First panel: distance between the last iterate and θ_∞ = θ† + Π_null θ₀,
+    over the distance between θ_∞ and θ₀; the grey line is the root of the last tolerance. Second:
+    distance travelled over ‖X†(y − Xθ₀)‖ and, as the paper prints it, over ‖X†y‖. Third: the
+    measured against the predicted rate of the slowest mode; on the line they are equal.
     """
     parts = parts_of(study.ds, "d", "n")
     rows = max(1, min(len(parts), MOST_PANELS // 3))
@@ -44,7 +47,7 @@ def regression_figure(study: Study) -> Chart:
             limit = mathtext("the limit is θ† + Π_null θ₀")
             titles = (limit, "distance travelled", "rate of the slowest mode")
             for axes, title, draw in zip(row, titles, _REGRESSION_PANELS, strict=True):
-                titled(axes, ", ".join(filter(None, [name, title])))
+                titled(axes, ", ".join(filter(None, [name, uncaptioned(title)])))
                 if (part.status == Status.DONE).any():
                     draw(axes, ran)
                 else:

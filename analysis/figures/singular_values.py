@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 
 from analysis.cells import UNITS, width_unit
 from analysis.experiments.spectrum import levels_of
-from analysis.figures.looks.chart import Chart, dot, scaled, stroke, styled
+from analysis.figures.looks.chart import Chart, dot, scaled, stroke, styled, uncaptioned
 from analysis.figures.looks.parts import grid_with_residuals, legend_below, share_abscissa, titled
 from analysis.figures.looks.scales import tick_every
 from analysis.figures.looks.style import (
@@ -35,12 +35,13 @@ __all__ = ["evolution_figure", "spectra_of", "spectrum_figure"]
 
 
 def spectrum_figure(study: Study) -> Chart:
-    """Singular values of Phi as in Figure 1 of the paper, with the prediction of random matrix theory.
+    """Singular values of the features Φ against rank: outliers, then the bulk, as in Figure 1.
 
-    The ranks of each n are stretched to the same length, as in the paper. One seed is drawn, the first
-    that is done. The thin dashes are the deterministic equivalent. The bar at its end is the predicted
-    sigma_min, the square root of k times the edge. The lower panel shows the relative deviation, rank
-    by rank.
+    Colours and markers are n, and the ranks of each n are stretched to the same length, as in the
+    paper. One seed is drawn, the first that is done. Thin dashes are the deterministic equivalent
+    of random matrix theory, computed from the kernel. The bar at their end is the predicted σ_min,
+    the square root of k times the spectral edge. The panel below shows the measured over the
+    predicted value, minus 1. Nothing is fitted.
     """
     parts = spectra_of(study.ds)[:MOST_PANELS]
     columns = min(3, max(1, len(parts)))
@@ -49,7 +50,7 @@ def spectrum_figure(study: Study) -> Chart:
         for (axes, below), (name, part) in zip(pairs, parts, strict=False):
             _draw_spectra(axes, below, part)
             title = f"{name or 'spectrum of Φ'}: d = {int(part.d)}, {_width(study.ds, 0)}"
-            titled(axes, f"{title}; 1 + d outliers, then the bulk", 64)
+            titled(axes, title + uncaptioned("; 1 + d outliers, then the bulk"), 64)
             share_abscissa(axes, below)
         for pair in pairs[len(parts) :]:
             for axes in pair:
@@ -118,9 +119,10 @@ def _draw_spectra(axes: Axes, below: Axes, ds: xr.Dataset) -> None:
 
 
 def evolution_figure(study: Study) -> Chart:
-    """Outliers, bulk and edges of the spectrum against n, the width and d.
+    """Singular values of the features Φ over √k: outliers, bulk and ends, against n, the width and d.
 
-    In each panel one coordinate varies and the two others stay in the middle of the grid.
+    In each panel one coordinate varies and the two others stay in the middle of the grid. Markers are
+    medians over seeds. The dashed line is σ_min as predicted from the spectral edge; nothing is fitted.
     """
     parts = [(name, part) for name, part in panels_of(study.ds) if (part.status == Status.DONE).any()]
     parts = parts[: MOST_PANELS // 3]

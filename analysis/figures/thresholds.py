@@ -41,18 +41,18 @@ from analysis.figures.looks.typography import mathtext, number
 from analysis.study import Study
 from analysis.success.budgets import budget_grid, budget_of
 
-__all__ = ["budget_figure", "thresholds_figure"]
+__all__ = ["budget_figure", "budgeted", "thresholds_figure"]
 
 
 def budget_figure(study: Study) -> Chart:
-    """Critical width against the budget of steps, a line for each tolerance.
+    """Critical width of training against the budget of steps of gradient descent.
 
-    Widths are in units of n/d if W is trained (on the grey line there are as many weights as samples),
-    and in units of n if v is trained. An arrow head marks the longest budget for which the widest
-    network is too narrow. A budget of 0 steps is omitted, because the axis is logarithmic.
+    Colours and markers are tolerances of the relative loss. Widths are in units of n/d if W is
+    trained (on the grey line there are as many weights as samples), and in units of n if v is
+    trained. A triangle marks the longest budget for which the widest network is too narrow.
     """
     ds = study.ds
-    widths = study.at_budgets(study.success.budgets or budget_grid(ds)).widths
+    widths = budgeted(study).widths
     parts = parts_of(widths)
     with styled():
         figure, panels = grid_of_parts(len(parts), 3)
@@ -61,6 +61,11 @@ def budget_figure(study: Study) -> Chart:
             titled(axes, name)
         legend_below(figure, *panels[: len(parts)])
         return figure
+
+
+def budgeted(study: Study) -> Study:
+    """Return the study of the same store at the budgets of the figure."""
+    return study.at_budgets(study.success.budgets or budget_grid(study.ds))
 
 
 def _draw_budgets(axes: Axes, part: xr.Dataset, inputs: bool) -> None:
@@ -94,10 +99,11 @@ def _draw_budgets(axes: Axes, part: xr.Dataset, inputs: bool) -> None:
 
 
 def thresholds_figure(study: Study) -> Chart:
-    """Critical width against n/d, and the factors by which the sufficient conditions are loose.
+    """Critical width of training against n/d, and the looseness of sufficient conditions.
 
-    Left: the critical width at the full budget, for each tolerance; the line is kd = n. Right: the
-    conditions n²/d (smooth) and n⁴/d³ (ReLU) with constant 1, over the width measured at the finest
+    First panel: the critical width k* at the full budget; colours are tolerances, markers are d,
+    and the line is kd = n. A triangle is a k* above the widest network tried. Second: the
+    conditions n²/d (smooth activations) and n⁴/d³ (ReLU) with constant 1, over the k* at the finest
     tolerance. Both are sufficient conditions: a large factor means that they are loose, not wrong.
     """
     ds = with_axes(study.ds, "activation")

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.transforms import ScaledTranslation
 
 from analysis.cells import located
-from analysis.figures.looks.chart import Chart, em, stroke, styled
+from analysis.figures.looks.chart import Chart, em, stroke, styled, uncaptioned
 from analysis.figures.looks.parts import (
     each_once,
     grid_with_residuals,
@@ -54,7 +54,11 @@ MOST_LAWS = 3
 
 
 def laws_figure(study: Study) -> Chart:
-    """Critical width against n for each d, and the best of the registered laws."""
+    """Critical width k* against n for each d, with the laws that fit best.
+
+    Solid and dash-dotted lines are fitted laws, the best first; ΔAICc is the difference to the best
+    one. A law in n alone is grey, and one that reads d has the colour of each d.
+    """
     panels = [(name, part) for name, part in panels_of(study.widths) if located(part).any()]
     total = len(panels)
     panels = panels[:MOST_PANELS]
@@ -80,7 +84,7 @@ def laws_figure(study: Study) -> Chart:
             if name:
                 titled(axes, name)
             else:
-                axes.set_title(_filled(about))
+                axes.set_title(uncaptioned(_filled(about)))
         for pair in pairs[len(panels) :]:
             for spare in filter(None, pair):
                 spare.set_axis_off()
@@ -89,9 +93,9 @@ def laws_figure(study: Study) -> Chart:
         if panels and alone:
             legend_below(figure, axes)
         if any(name for name, _ in panels):
-            lines = [about] + [left_out(total - MOST_PANELS)] * (total > MOST_PANELS)
+            lines = [uncaptioned(about)] + [left_out(total - MOST_PANELS)] * (total > MOST_PANELS)
             # Short lines on the left, because a phone shows only that part of the figure.
-            figure.suptitle("\n".join(map(_filled, lines)), x=0.01, ha="left")
+            figure.suptitle("\n".join(map(_filled, filter(None, lines))), x=0.01, ha="left")
         return figure
 
 
@@ -196,7 +200,10 @@ def _law_lines(study: Study, widths: xr.Dataset) -> list[tuple[str, dict[int, An
 
 
 def ratios_figure(study: Study) -> Chart:
-    """The quotients k*/n, k*/(n log n) and k* alpha^2/(n log n) against n; flat where the law holds."""
+    """Quotients k*/n, k*/(n log n) and k* α²/(n log n) against n.
+
+    Colours and markers are cells. A quotient is flat where k* is proportional to its denominator.
+    """
     parts = [
         (f"{name}{', ' if name else ''}d = {d}", part.sel(d=d))
         for name, part in panels_of(study.widths)
@@ -219,7 +226,8 @@ def ratios_figure(study: Study) -> Chart:
             return figure
         titles = ("k* / n", "k* / (n log n)", "k* α² / (n log n)")
         for axes, title in zip(grid[0], titles, strict=True):
-            axes.set(ylabel=mathtext(title), title=mathtext(f"flat if k* ∝ {_inverse(title)}"))
+            axes.set_ylabel(mathtext(title))
+            axes.set_title(uncaptioned(mathtext(f"flat if k* ∝ {_inverse(title)}")))
             log_ordinate(axes)
             sample_ticks(axes, study.ds.n.values)
         legend_below(figure, grid[0, 0], columns=6)
@@ -231,7 +239,12 @@ def _inverse(ratio: str) -> str:
 
 
 def stress_figure(study: Study) -> Chart:
-    """Structured data: alpha against the angle between rows, and measured against predicted widths."""
+    """Structured data: α against the angle between rows, and measured against predicted k*.
+
+    Colours and markers are kinds of data; each point is one angle, d and n. Near-duplicate rows
+    make α small. On the line of the second panel, the measured k*/n equals the one that is
+    predicted from the spectral edge at finite n; structured data depart from it.
+    """
     widths = study.widths
     if "dataset" not in widths.dims:
         widths = widths.expand_dims(dataset=[str(study.ds.attrs["dataset"][0])])
@@ -260,10 +273,10 @@ def stress_figure(study: Study) -> Chart:
         ends = np.array([known.min(), known.max()]) * [0.95, 1.05] if len(known) else known
         against.plot(ends, ends, color=grey(0.35), linewidth=stroke(1), label="measured = predicted")
         fall.set(xlabel="angle between neighbouring rows (rad)", ylabel="α",
-                 title="Near-duplicate rows make α small")  # fmt: skip
+                 title=uncaptioned("Near-duplicate rows make α small"))  # fmt: skip
         against.set_xlabel(mathtext("predicted k*/n (edge, finite n)"))
         against.set_ylabel(mathtext("measured k*/n"))
-        against.set_title("Structured data depart from the prediction")
+        against.set_title(uncaptioned("Structured data depart from the prediction"))
         log_abscissa(fall)
         log_ordinate(fall)
         log_ordinate(against)

@@ -26,6 +26,7 @@ from analysis.figures.looks.words import with_words
 __all__ = [
     "STYLE",
     "Chart",
+    "captioned",
     "chosen",
     "dot",
     "em",
@@ -36,6 +37,7 @@ __all__ = [
     "sized",
     "stroke",
     "styled",
+    "uncaptioned",
 ]
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
@@ -48,7 +50,6 @@ STYLE: Any = {
     "axes.titlesize": "medium",
     "axes.titlelocation": "left",
     "axes.titley": 1.0,  # where Matplotlib would put it too, after it has measured all labels again
-    "figure.constrained_layout.use": True,
     "figure.titlesize": "medium",
     "legend.fontsize": "small",
     "legend.frameon": False,
@@ -67,6 +68,7 @@ Size = tuple[float, float | None]
 """Width and height in inches; without a height, the panels decide."""
 
 _SIZE: ContextVar[Size | None] = ContextVar("size", default=None)
+_CAPTIONED: ContextVar[bool] = ContextVar("captioned", default=False)
 _HELD: ContextVar[frozenset[str]] = ContextVar("held", default=frozenset())
 
 COLUMN = 4.5
@@ -127,6 +129,21 @@ def sized(size: Size | None) -> Iterator[None]:
         yield
     finally:
         _SIZE.reset(token)
+
+
+@contextmanager
+def captioned() -> Iterator[None]:
+    """Make all figures inside without the titles that a caption beside them says."""
+    token = _CAPTIONED.set(True)
+    try:
+        yield
+    finally:
+        _CAPTIONED.reset(token)
+
+
+def uncaptioned(title: str) -> str:
+    """Return a title that says what is drawn, or "" where a caption says it."""
+    return "" if _CAPTIONED.get() else title
 
 
 def em() -> float:
@@ -201,7 +218,8 @@ class Chart(Figure):
         if tall is None:
             narrow = min(1.0, across / (width * columns * room))
             tall = height * rows * room * narrow**0.5
-        super().__init__(figsize=(across, tall))
+        # No matter of style: legends below the panels need it.
+        super().__init__(figsize=(across, tall), layout="constrained")
         self._style: Any = {name: mpl.rcParams[name] for name in mpl.rcParams if _is_own(name)}
 
     def draw(self, renderer: RendererBase) -> None:
@@ -256,6 +274,13 @@ class Chart(Figure):
         picture = io.BytesIO()
         self.savefig(picture, format="png", dpi=self.get_dpi())
         return picture.getvalue()
+
+    def drop_common_title(self) -> None:
+        """Remove the titles of panels that all have the same: it names what the whole figure shows."""
+        titled = [axes for axes in self.axes if axes.get_title(loc="left")]
+        if len({axes.get_title(loc="left") for axes in titled}) == 1:
+            for axes in titled:
+                axes.set_title("", loc="left")
 
     @property
     def is_cramped(self) -> bool:
