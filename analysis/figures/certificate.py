@@ -50,7 +50,7 @@ def certificate_figure(study: Study) -> Chart:
             show_text(figure.subplots(), "no trial has a certificate: α = 0, J₀ is singular")
             return figure
     with styled():
-        across = places(len(columns), len(columns), 3.0)
+        across = places(len(columns), len(columns), 3.6)
         down = -(-len(columns) // across)
         figure = Chart(max(9.0 / across, 3.0), 5.4 * down + 4.1, across)
         halves: Any = figure.subfigures(2, 1, height_ratios=[5.4 * down, 4.1])  # with own margins
@@ -156,7 +156,7 @@ def _draw_distances(axes: Axes, ds: xr.Dataset) -> None:
     multiple = float(at_least.multiple)
     axes.set(xlabel="ratio: median and range", ylabel="network")
     title = f"Distance travelled, at {number(multiple)} × the certified residual"
-    titled(axes, uncaptioned(title), share=0.6)
+    titled(axes, uncaptioned(title), 60, share=0.6)
     log_abscissa(axes)
 
 

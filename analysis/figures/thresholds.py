@@ -92,7 +92,7 @@ def _draw_budgets(axes: Axes, part: xr.Dataset, inputs: bool) -> None:
     axes.axhline(
         1, color=grey(0.65), linewidth=stroke(0.9), zorder=0, label="kd = n" if inputs else "k = n"
     )
-    axes.set(xlabel="budget (steps)", xlim=(budgets[0] / 1.3, budgets[-1] * 1.3))
+    axes.set(xlabel="budget (steps)", xlim=(budgets[0] / 1.7, budgets[-1] * 1.7))
     log_abscissa(axes)
     axes.set_ylabel(f"critical width, {'kd/n' if inputs else 'k/n'}")
     log_ordinate(axes)

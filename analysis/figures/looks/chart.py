@@ -72,7 +72,10 @@ _CAPTIONED: ContextVar[bool] = ContextVar("captioned", default=False)
 _HELD: ContextVar[frozenset[str]] = ContextVar("held", default=frozenset())
 
 COLUMN = 4.5
-"""Width in inches up to which a figure is one for a column of a journal, with letters of 8 points."""
+"""Width in inches up to which a figure is one for a column of a journal."""
+
+PAGE = 7.5
+"""Width in inches up to which a figure is one for a page of a journal, with letters of 8 points."""
 
 LEAST_ROOM = (7.0, 2.5)
 """Width and height of a panel, in letters, below which it shows nothing."""
@@ -93,7 +96,8 @@ def styled() -> AbstractContextManager[None]:
     A parameter counts as set if it differs from Matplotlib's own default, by a style, by a
     `matplotlibrc` file or by an assignment; or if `holding` names it.
     """
-    letters = {"font.size": 8.0} if is_column() else {}
+    size = _given()
+    letters = {"font.size": 8.0} if size is not None and size[0] <= PAGE else {}
     mine = {name: value for name, value in (STYLE | letters).items() if not _is_set(name)}
     return mpl.rc_context(mine)
 
@@ -188,7 +192,8 @@ def places(count: int, across: int, width: float) -> int:
     size = _given()
     if size is None:
         return min(across, count)
-    return max(1, min(across, count, int(size[0] / (CROWDED * width * max(em(), 0.9)))))
+    most = max(1, min(across, count, int(size[0] / (CROWDED * width * max(em(), 0.9)))))
+    return most if most >= across else -(-count // -(-count // most))  # rows of the same length
 
 
 def is_column() -> bool:

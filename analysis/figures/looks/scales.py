@@ -69,7 +69,8 @@ def log_axis(axis: Axis) -> None:
     """Make an axis logarithmic, with a few round numbers as labels."""
     across = isinstance(axis, XAxis)
     axis.axes.set(**{"xscale" if across else "yscale": "log"})
-    axis.set_major_locator(_Round(most=min(6, max(3, int(2 * room_of(axis.axes)))) if across else 9))
+    most = min(6, max(3, int(1.45 * room_of(axis.axes) / max(em(), 0.8)))) if across else 9
+    axis.set_major_locator(_Round(most))
     axis.set_major_formatter(tick)
     axis.set_minor_formatter(NullFormatter())
 
