@@ -29,6 +29,7 @@ __all__ = ["COMMANDS", "main"]
 COMMANDS = {
     "sweeps": ("listing", "List the bundled sweeps."),
     "profiles": ("listing", "List the profiles, which describe where workers run."),
+    "new": ("new", "Write the first files of an experiment of your own."),
     "run": ("run", "Fill the store of SWEEP; the same command again resumes."),
     "submit": ("submit", "Fill the store of SWEEP on a cluster."),
     "cancel": ("submit", "End the run that fills STORE, here or on a cluster."),

@@ -33,7 +33,7 @@ POLL_SECONDS = 1.0
 
 @dataclass
 class Shown:
-    """What a store has to show.
+    """The figures and the section of the report of one store.
 
     Attributes
     ----------

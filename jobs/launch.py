@@ -28,8 +28,11 @@ from pipeline.execution import forkserver, memory
 from pipeline.execution.driver import run
 from pipeline.execution.fill import Outcome
 from pipeline.execution.local import local_client
+from pipeline.execution.measure import with_cost
 from pipeline.printable import one_line
 from pipeline.store import lease
+from pipeline.store.code import accept_code as record_code
+from pipeline.store.code import with_code
 from pipeline.store.location import StorePath, is_url, locate
 from pipeline.sweep import Cell, Sweep
 from pipeline.sweep_files.load import load_sweep
@@ -58,12 +61,47 @@ START_SECONDS = 1.0
 """Time in which two workers start on a quiet machine, from the command to their first trial."""
 
 
-def loaded_sweep(sweep: str) -> tuple[Sweep, StorePath]:
-    """Return the sweep that an argument names, and its default store; a store names its own sweep."""
+def loaded_sweep(
+    sweep: str,
+    store: StorePath | None = None,
+    *,
+    code: Path | None = None,
+    accept_code: bool = False,
+    runs: bool = True,
+) -> tuple[Sweep, StorePath]:
+    """Return the sweep that an argument names, and the store; a store names its own sweep.
+
+    Parameters
+    ----------
+    sweep
+        A sweep file, the name of a bundled sweep, or a store.
+    store
+        The store to fill; by default it is named after the sweep.
+    code
+        The file of an experiment of one's own, if `sweep` is a store of it.
+    accept_code
+        Whether code that has changed since the store was made is accepted, and recorded there.
+    runs
+        Whether trials are to run, for which their code is needed.
+    """
     if is_url(sweep) or os.path.isfile(Path(sweep, "zarr.json")):  # Path.is_file raises for long names
-        return stores.stored_sweep(sweep), sweep if is_url(sweep) else Path(sweep)
+        there = sweep if is_url(sweep) else Path(sweep)
+        stored = stores.stored_sweep(there)
+        if runs or code is not None:
+            stored = with_code(there, stored, code, accept_code)
+        return stored, store or there
+    if code is not None:
+        raise InputError(f"--code {code}: the sweep {sweep} names its code itself; remove --code")
     loaded = load_sweep(sweep)
-    return loaded, Path(f"{loaded.name}.zarr")
+    path = store or Path(f"{loaded.name}.zarr")
+    if accept_code:
+        record_code(path, loaded)
+    if runs and not locate(path).exists():
+        stores.check_target(path, loaded)  # before anything runs
+        loaded, told = with_cost(loaded)
+        if told:
+            click.echo(told, err=True)
+    return loaded, path
 
 
 def check_workplace(workplace: Mapping[str, Any]) -> None:
@@ -190,16 +228,18 @@ def remaining_seconds(sweep: Sweep, path: StorePath, retry_failed: bool = False)
     """Estimate the time of the trials that a store still lacks, on one core.
 
     It is infinite if the last run on this store was killed: a trial may have killed it, and would end
-    this process too, whereas workers find out which one it is.
+    this process too, whereas workers find out which one it is. For the same reason it is never short
+    where the code is a user's own.
     """
     where = locate(path)
+    least = START_SECONDS if sweep.own is not None else 0.0
     if not where.exists():
-        return estimated_seconds(sweep)
+        return max(least, estimated_seconds(sweep))
     if lease.read(where) is not None:
         return math.inf
     trials = requested_trials(stores.Store(path).counts())
     share = _waiting(path, retry_failed) / trials if trials else 0.0
-    return share * float(stores.check_store(path)["estimated_seconds"])
+    return max(least, share * float(stores.check_store(path)["estimated_seconds"]))
 
 
 @contextmanager
@@ -231,7 +271,9 @@ def workers(
 
 
 @contextmanager
-def filling(workplace: Mapping[str, Any], keeps: bool = True) -> Iterator[Callable[[StorePath], None]]:
+def filling(
+    workplace: Mapping[str, Any], keeps: bool = True, code: Path | None = None
+) -> Iterator[Callable[[StorePath], None]]:
     """Yield a function that runs the pending trials of a store.
 
     Workers start at the first call that takes longer than their start.
@@ -242,6 +284,8 @@ def filling(workplace: Mapping[str, Any], keeps: bool = True) -> Iterator[Callab
         Keywords of `cluster`.
     keeps
         Whether the stores stay after the command.
+    code
+        The file of an experiment of one's own.
     """
     check_workplace(workplace)  # before trials are added to a store
     with ExitStack() as stack:
@@ -249,7 +293,7 @@ def filling(workplace: Mapping[str, Any], keeps: bool = True) -> Iterator[Callab
 
         def fill(path: StorePath) -> None:
             nonlocal client
-            sweep = stores.stored_sweep(path)
+            sweep = with_code(path, stores.stored_sweep(path), code)
             if client is None:
                 client = stack.enter_context(workers(workplace, remaining_seconds(sweep, path)))
             run_sweep(sweep, path, client, keeps=keeps)

@@ -19,7 +19,9 @@ __all__ = [
     "SHARE",
     "STORE",
     "SWEEP",
+    "accept_option",
     "among",
+    "code_option",
     "complete_activation",
     "force_option",
     "listing_options",
@@ -120,6 +122,27 @@ def listing_options(command: Callable[..., None]) -> Callable[..., None]:
         command(*args, form="csv" if csv else "json" if json else None, **kwargs)
 
     return wrapped
+
+
+def code_option(command: Callable[..., None]) -> Callable[..., None]:
+    """Add --code, the file of an experiment of one's own: the command gets its path, or None."""
+    option = click.option(
+        "--code",
+        type=FILE,
+        metavar="FILE",
+        help="The file whose function the trials of STORE run; a store keeps no code.",
+    )
+    return option(command)
+
+
+def accept_option(command: Callable[..., None]) -> Callable[..., None]:
+    """Add --accept-code: the command gets `accept_code`."""
+    option = click.option(
+        "--accept-code",
+        is_flag=True,
+        help="Go on with code that has changed but gives the same values; the store records it.",
+    )
+    return option(command)
 
 
 def worker_options(command: Callable[..., None]) -> Callable[..., None]:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from analysis.axes import CELL, TRAINED
+from analysis.axes import CELL, TRAINED, own_axes
 from analysis.cells import UNITS, is_open, width_unit
 from analysis.signs import RAISED, signs
 from analysis.study import Study
@@ -31,6 +31,7 @@ MOST_VALUES = 6
 def trials(ds: xr.Dataset) -> str:
     """Return the sentences on the trials of a store: their axes, seeds and outcomes."""
     axes = [text for dim in CELL if (text := _axis(dim, _values(ds, dim)))]
+    axes += [_parameter(dim, ds[dim].values) for dim in own_axes(ds)]
     if not (ds.k == 1).all():  # linear regression has no width
         axes.append(_numbers(UNITS[width_unit(ds)], ds.width.values))
     if "tolerance" in ds.dims:
@@ -81,6 +82,13 @@ def _axis(dim: str, values: Sequence[Any]) -> str:
     if AXES[dim].symbol or dim == "angle":
         return _numbers(AXES[dim].symbol or dim, values)
     return f"{dim} {_listed(list(map(str, values)))}"
+
+
+def _parameter(name: str, values: Any) -> str:
+    """Return the values of a parameter of one's own experiment: numbers, or text."""
+    if np.issubdtype(values.dtype, np.number):
+        return _numbers(name, values)
+    return f"{name} {_listed(list(map(str, values.tolist())))}"
 
 
 def _numbers(name: str, values: Any) -> str:

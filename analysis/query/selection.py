@@ -50,6 +50,9 @@ __all__ = [
 LISTED = ("tolerance", "multiple")
 """Axes beyond a trial that are short enough to become columns."""
 
+BOUNDS = ("alpha_error", "kernel_alpha_error")
+"""Bounds of errors: the first columns to go where a table is too wide."""
+
 At = dict[str, npt.NDArray[np.intp]]
 """The indices of trials along each dim."""
 
@@ -319,9 +322,10 @@ def picked(values: xr.DataArray, at: At) -> npt.NDArray[Any]:
 
 
 def default_columns(ds: xr.Dataset, fixed: Sequence[str] = ()) -> list[str]:
-    """Return the variables that have one value per trial or lie along `tolerance`."""
+    """Return the variables that have one value per trial or lie along `tolerance`; bounds come last."""
     own = {*ds.status.dims, "tolerance", *fixed}
-    return [str(name) for name, v in ds.data_vars.items() if set(v.dims) <= own]
+    found = [str(name) for name, v in ds.data_vars.items() if set(v.dims) <= own]
+    return sorted(found, key=BOUNDS.__contains__)
 
 
 def with_axes(ds: xr.Dataset, columns: Sequence[str]) -> list[Column]:

@@ -20,7 +20,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.colors import to_hex
 
-from analysis.axes import MODEL
+from analysis.axes import MODEL, own_axes
 from analysis.figures.looks.style import PREDICTED, parts_along
 from analysis.report.numbers import axis_value, number, whole, wilson, with_interval
 from analysis.study import Study
@@ -341,7 +341,7 @@ def diagram_of(study: Study) -> Diagram:
         if none_ran
         else [
             panel
-            for name, part in parts_along(cells, [dim for dim in FAMILY if dim in cells.dims])
+            for name, part in parts_along(cells, (*own_axes(cells), *FAMILY))
             if (panel := _panel(name, part, [slider.dim for slider in sliders])) is not None
         ]
     )

@@ -231,7 +231,7 @@ def _drawn(study: Study, left_out: Container[str]) -> dict[str, tuple[str, pd.Da
     """Draw the figures that suit the store, except some; none unless a trial is done."""
     if not (study.ds.status == Status.DONE).any():
         return {}
-    kinds = [kind for kind in kinds_for(study.ds) if kind not in left_out]
+    kinds = [kind for kind in kinds_for(study.ds, study.success) if kind not in left_out]
     figures = {kind: FIGURES[kind].captioned(study)[0] for kind in kinds}
     return {
         kind: (svg_of(figure), data_of(figure))

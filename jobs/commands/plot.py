@@ -134,7 +134,7 @@ def plot(
         check_output("plot --data", data, overwrite)
     with naming_options("plot", store):
         study = Study(restrict(load_store(store), where), success)
-    suited = kinds_for(study.ds)
+    suited = kinds_for(study.ds, study.success)
     if not suited:
         raise CommandError(
             f"plot {store}: no figure suits a store of {study.ds.attrs['experiment']}; "
@@ -291,7 +291,7 @@ def draw_kinds(
     from pipeline.store.location import beside
     from pipeline.trial_status import Status
 
-    suited = kinds_for(study.ds)
+    suited = kinds_for(study.ds, study.success)
     if kind is not None and kind not in suited:
         raise CommandError(
             f"plot {store}: no figure {kind!r} of a store of {study.ds.attrs['experiment']}; "

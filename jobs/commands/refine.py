@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,6 +19,7 @@ import click
 from jobs.options import (
     SHARE,
     STORE,
+    code_option,
     force_option,
     listing_options,
     success_options,
@@ -78,6 +80,7 @@ class Goal:
 )
 @click.option("--dry-run", is_flag=True, help="Show the expected cost and stop.")
 @worker_options
+@code_option
 @force_option
 @success_options
 @listing_options
@@ -87,6 +90,7 @@ def refine(
     trials: int | None,
     dry_run: bool,
     workplace: dict[str, Any],
+    code: Path | None,
     force: bool,
     success: Success,
     form: str | None,
@@ -114,8 +118,9 @@ def refine(
     """
     from jobs import launch
     from pipeline import store as stores
+    from pipeline.store.code import with_code
 
-    sweep = _check(store, success)
+    sweep = with_code(store, _check(store, success), code)
     pending = stores.Store(store).counts()["pending"]
     goal = Goal(target, success, trials)
     first = _look(store, goal)
@@ -140,7 +145,7 @@ def refine(
     require(sweep, cells=requested_cells(first.requests, sweep))
     if dry_run:
         return
-    with launch.filling(workplace) as fill:
+    with launch.filling(workplace, code=code) as fill:
         last = rounds(store, goal, fill, require=require)
     print_records(list(_records(last.states, stores.stored_sweep(store), target)), form, keys)
     sys.exit(_report(store, last, trials))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 from contextlib import nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from jobs.ahead import workers_ahead
-from jobs.options import STORE, SWEEP, force_option, worker_options
+from jobs.options import STORE, SWEEP, accept_option, code_option, force_option, worker_options
 from jobs.output.records import Record, print_records
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ __all__ = ["plan_records", "run"]
 @worker_options
 @click.option("--retry-failed", is_flag=True, help="Compute failed trials again.")
 @click.option("--dry-run", is_flag=True, help="Show the plan and stop.")
+@code_option
+@accept_option
 @force_option
 def run(
     sweep: str,
@@ -32,6 +35,8 @@ def run(
     workplace: dict[str, Any],
     retry_failed: bool,
     dry_run: bool,
+    code: Path | None,
+    accept_code: bool,
     force: bool,
 ) -> None:
     """Fill the store of SWEEP; the same command again resumes.
@@ -40,14 +45,16 @@ def run(
     Trials that take less than a second together run in this process, unless workers are named.
     """
     if dry_run:
-        _show_plan(sweep, store, workplace, retry_failed, force)
+        from jobs import launch
+
+        loaded, path = launch.loaded_sweep(sweep, store, code=code, accept_code=accept_code)
+        _show_plan(loaded, path, workplace, retry_failed, force)
         return
     with workers_ahead(sweep, store, workplace) as begun:
         from jobs import interrupts, launch
 
         with interrupts.starting() if begun else nullcontext():
-            loaded, default = launch.loaded_sweep(sweep)
-            path = store or default
+            loaded, path = launch.loaded_sweep(sweep, store, code=code, accept_code=accept_code)
             launch.check_workplace(workplace)
             if launch.is_complete(loaded, path, retry_failed):
                 sys.exit(launch.report_run(path))
@@ -61,14 +68,12 @@ def run(
 
 
 def _show_plan(
-    sweep: str, store: StorePath | None, workplace: dict[str, Any], retry_failed: bool, force: bool
+    loaded: Sweep, path: StorePath, workplace: dict[str, Any], retry_failed: bool, force: bool
 ) -> None:
     """Print the plan of a run, and the memory that it needs."""
     from jobs import launch
 
-    loaded, default = launch.loaded_sweep(sweep)
     launch.check_workplace(workplace)
-    path = store or default
     print_records(plan_records(loaded, path, retry_failed), None)
     cells = launch.cells_to_run(loaded, path, retry_failed)
     launch.check_memory(loaded, workplace, force, cells=cells)

@@ -24,10 +24,12 @@ from typing import TYPE_CHECKING, Any
 from pipeline.blocks import Tile, tasks
 from pipeline.errors import LeaseLost, StoreFull, WorkersLost
 from pipeline.execution.fill import Outcome, fill
+from pipeline.execution.measure import with_cost
 from pipeline.execution.progress import reporting
 from pipeline.execution.worker import keep_freed_memory, one_thread, settle
+from pipeline.experiments import require_code
 from pipeline.store import Store, lease, open_or_create
-from pipeline.store.location import Location, normal
+from pipeline.store.location import Location, locate, normal
 from pipeline.sweep import Sweep
 from pipeline.sweep_files.load import load_sweep
 
@@ -95,6 +97,8 @@ def run(
     ------
     StoreError
         The path holds something else, or another run holds the store.
+    CodeError
+        The sweep is that of a store, which keeps no code, and the experiment is one's own.
     StoreFull
         Writing to the store failed; what is written stays valid.
     WorkersLost
@@ -116,6 +120,11 @@ def run(
     """
     if not isinstance(sweep, Sweep):
         sweep = load_sweep(sweep)
+    require_code(sweep, f"store {store}")
+    if not locate(normal(store)).exists():
+        sweep, told = with_cost(sweep)
+        if told:
+            log.info("%s", told)
     opened = open_or_create(normal(store), sweep)
     location, sweep = opened.location, opened.sweep
     with ExitStack() as stack:

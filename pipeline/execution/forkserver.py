@@ -36,7 +36,7 @@ IMPORTED = (
     "pipeline.theory.marchenko_pastur",
     "pipeline.theory.edge_condition",
 )
-"""What a worker needs before its first task: Dask, the store, and what most experiments share."""
+"""Modules that a worker needs before its first task: Dask, the store, what most experiments share."""
 
 SETTINGS = {
     "OPENBLAS_NUM_THREADS": "1",  # the process must have one thread, as must each worker

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.errors import first_line
 from pipeline.numerics.compile_time import compile_seconds
 from pipeline.numerics.datasets import draw
 from pipeline.numerics.streams import Role, stream
@@ -188,6 +189,10 @@ class Experiment:
         True if it tests on fresh samples, which the dataset must be able to draw.
     widthless
         True if it has no hidden units, so that sweeps leave `width` out.
+    together
+        True if the last bits of a width may depend on the widths that run with it.
+    frugal
+        True if sweeps may leave out `dataset`, `d`, `n`, `width` and `activation`.
     activations
         Names of the supported activations; None for all.
     """
@@ -203,6 +208,8 @@ class Experiment:
     options: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     tests: bool = False
     widthless: bool = False
+    together: bool = False
+    frugal: bool = False
     activations: tuple[str, ...] | None = None
 
     @property
@@ -259,10 +266,6 @@ def set_exact_zeros(trial: SeedTrial, result: SeedResult, variables: Iterable[Va
             values[np.abs(values) <= level] = 0.0
 
 
-def describe(error: Exception) -> str:
-    """Return the line that is stored as the message of a failure.
-
-    It always begins with the class: the text of a KeyError is a bare name, and that of others is empty.
-    """
-    name, lines = type(error).__name__, str(error).strip().splitlines()
-    return f"{name}: {lines[0]}"[:500] if lines else name
+def describe(error: BaseException) -> str:
+    """Return the line that is stored as the message of a failure."""
+    return first_line(error)

@@ -64,7 +64,7 @@ class Cause:
 
     @property
     def verdict(self) -> str:
-        """What is known of alpha."""
+        """The words for this alpha."""
         return "alpha is exactly 0" if self.exact else "alpha is lost to rounding"
 
 

@@ -354,3 +354,31 @@ def test_the_controller_refuses_a_folder_that_is_no_run(tmp_path) -> None:
     )
     assert told.returncode == 1
     assert "contains no readable run" in told.stderr
+
+
+OWN = """
+import helper
+from pipeline import Trial, experiment, variable
+
+@experiment(value=variable("a value"))
+def one(trial: Trial):
+    return {"value": helper.SCALE * trial.rng("x").random()}
+"""
+
+
+def test_trials_of_ones_own_run_without_their_files(
+    cluster, profile, widthlaw, tmp_path, assert_equal_stores
+) -> None:
+    (tmp_path / "one.py").write_text(OWN)
+    (tmp_path / "helper.py").write_text("SCALE = 7")
+    file, path = tmp_path / "one.toml", tmp_path / "a.zarr"
+    file.write_text('name = "one"\nexperiment = "one.py:one"\nwidth = [1, 2, 3]\nseeds = 50\n')
+    sweep = pipeline.load_sweep(file)
+    told = widthlaw("submit", file, "--profile", profile(), "-o", path)
+    assert told.returncode == 0, told.stderr
+    for name in ("one.py", "helper.py", "one.toml"):
+        (tmp_path / name).unlink()
+    wait_for_end(path)
+    assert store.Store(path).counts()["done"] == 150, widthlaw("status", path).stdout
+    pipeline.run(sweep, tmp_path / "local.zarr")
+    assert_equal_stores(path, tmp_path / "local.zarr")

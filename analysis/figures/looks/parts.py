@@ -13,7 +13,7 @@ from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 from scipy.optimize import isotonic_regression
 
-from analysis.axes import CELL
+from analysis.axes import CELL, own_axes
 from analysis.cells import is_open, located
 from analysis.figures.looks.chart import Chart, dot, em, places, stroke
 from analysis.figures.looks.scales import log_axis, room_of
@@ -58,7 +58,7 @@ RAN = (Status.DONE, Status.DIVERGED)
 
 def parts_of(ds: xr.Dataset, *kept: str) -> list[tuple[str, xr.Dataset]]:
     """Return the name and the part of each cell with something to draw; the kept dims stay."""
-    dims = [dim for dim in CELL if dim not in kept]
+    dims = [dim for dim in (*own_axes(ds), *CELL) if dim not in kept]
     return [(name, part) for name, part in parts_along(ds, dims) if _has_any(part)]
 
 

@@ -25,7 +25,7 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import AbstractPathEffect, withStroke
 from matplotlib.transforms import ScaledTranslation, Transform
 
-from analysis.axes import PANEL, label
+from analysis.axes import PANEL, label, own_axes
 from analysis.cells import is_open, located
 from analysis.figures.looks.chart import STYLE, Chart, dot, places
 from analysis.figures.looks.scales import log_axis, tick_every
@@ -163,7 +163,7 @@ def parts_along(ds: xr.Dataset, dims: Iterable[str]) -> Iterator[tuple[str, xr.D
 
 def panels_of(ds: xr.Dataset) -> Iterator[tuple[str, xr.Dataset]]:
     """Yield the name and the part of a Dataset for each panel: no scaling law holds across them."""
-    return parts_along(ds, PANEL)
+    return parts_along(ds, (*PANEL, *own_axes(ds)))
 
 
 def side_by_side(count: int, gap: float = 3.5) -> list[float]:

@@ -178,7 +178,7 @@ def test_a_dry_run_shows_the_cost_and_changes_nothing(coarse, widthlaw) -> None:
 
 
 def test_a_dry_run_counts_pending_trials(make_sweep, tmp_path) -> None:
-    path, sweep = tmp_path / "a.zarr", make_sweep(**COARSE | {"n": "[400]"})
+    path, sweep = tmp_path / "a.zarr", make_sweep(**COARSE | {"n": "[800]"})
     store.create(path, sweep)
     result = CliRunner().invoke(main, ["refine", str(path), "--to", "8%", "--dry-run"])
     assert result.exit_code == 0, result.stderr
