@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
-from analysis.axes import CELL, TRAINED
+from analysis.axes import CELL, TRAINED, own_axes
 from analysis.axes import label as axis_label
 from analysis.cells import width_label
 from analysis.experiments.output import expected_loss
@@ -267,7 +267,7 @@ class _Shares:
 
 def _of_part(part: xr.Dataset, along: str, found: xr.Dataset) -> xr.Dataset:
     """Return the cells of an answer that are those of a part of the store."""
-    dims = [dim for dim in CELL if dim in found.dims and dim != along]
+    dims = [dim for dim in (*own_axes(found), *CELL) if dim in found.dims and dim != along]
     return axes_as_in(part, found.sel({dim: part[dim].item() for dim in dims}), along)
 
 
