@@ -16,9 +16,9 @@ from analysis.figures.looks.style import (
     BOUND,
     grey,
     grid_of,
+    ground,
     log_ordinate,
     only_text,
-    outlined,
     sample_ticks,
     series_look,
     show_text,
@@ -126,7 +126,7 @@ def _draw_against(axes: Axes, part: xr.Dataset, look: Any, name: str, alone: boo
     for at, height, size in zip(middle, top, n, strict=True):
         if alone and height > 0:
             axes.annotate(f"n = {size:.0f}", (at, height), (0, 6), textcoords="offset points", zorder=5,
-                          fontsize="x-small", ha="center", path_effects=outlined(1.2))  # fmt: skip
+                          fontsize="x-small", ha="center", bbox=ground())  # fmt: skip
     known = mean > 0
     ends = np.array([np.nanmin(x), np.nanmax(x)])
     level = _log_mean(mean[known]) / _log_mean(middle[known])

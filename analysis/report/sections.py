@@ -250,14 +250,15 @@ def _pictures(
     drawn = _drawn(study, left_out) if drawn is None else drawn
     name = str(study.ds.attrs.get("name", ""))
     pictures = []
-    for kind in (kind for kind in drawn if kind not in left_out):
+    shown = [kind for kind in drawn if kind not in left_out]
+    for index, kind in enumerate(shown):
         svg, data = drawn[kind]
         caption = FIGURES[kind].caption(study)
         pictures.append(
             Picture(
                 kind,
                 caption,
-                inline(svg, f"{anchor}-{kind}", f"{name}: {kind}", caption),
+                inline(svg, f"{anchor}-{index}", f"{name}: {kind}", caption),
                 download_of(_file_name(name, kind), csv_of(data)),
                 width_of(svg) > WIDE,
             )

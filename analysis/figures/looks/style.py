@@ -46,6 +46,7 @@ __all__ = [
     "error_bars",
     "grey",
     "grid_of",
+    "ground",
     "ink",
     "line",
     "log_ordinate",
@@ -126,6 +127,11 @@ def pale(colour: str) -> str:
 def outlined(width: float) -> list[AbstractPathEffect]:
     """Return an outline in the colour of the ground: a line of a width is seen on lines below it."""
     return [withStroke(linewidth=width + 1.2, foreground=paper())]
+
+
+def ground() -> dict[str, Any]:
+    """Return a box in the colour of the ground: words in it are read on points, and stay words in SVG."""
+    return {"facecolor": paper(), "edgecolor": "none", "alpha": 0.7, "boxstyle": "square,pad=0.1"}
 
 
 def series_look(index: int) -> dict[str, Any]:
