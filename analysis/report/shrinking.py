@@ -179,7 +179,7 @@ def _rounded(text: str, decimals: int) -> str:
 
 
 def _compact(path: str) -> str:
-    """Return path data without needless spaces; its points become relative, lines lose needless ones."""
+    """Return path data without needless spaces; points become relative, lines lose needless ones."""
     parts = PATH_PART.findall(path)
     letters = {letter for letter, _ in parts}
     if not letters <= set("MLQCz"):

@@ -130,7 +130,7 @@ def outlined(width: float) -> list[AbstractPathEffect]:
 
 
 def ground() -> dict[str, Any]:
-    """Return a box in the colour of the ground: words in it are read on points, and stay words in SVG."""
+    """Return a box in the colour of the ground, in which words on points are read and stay words."""
     return {"facecolor": paper(), "edgecolor": "none", "alpha": 0.7, "boxstyle": "square,pad=0.1"}
 
 
