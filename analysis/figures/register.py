@@ -1,6 +1,6 @@
 """The register of figures: which function draws a kind, and which stores it suits.
 
-A new figure is a function in the file of its subject, a line here, and a line in `kinds`.
+A new figure is a function in the package of its subject, a line here, and a line in `kinds`.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from types import MappingProxyType
 import xarray as xr
 
 from analysis.figures.captions import criterion, intervals, trials
-from analysis.figures.certificate import certificate_figure
-from analysis.figures.collapse import collapse_figure
-from analysis.figures.density import density_figure
-from analysis.figures.descent import curves_caption, curves_figure, depth_figure, layers_figure
+from analysis.figures.theory.certificate import certificate_figure
+from analysis.figures.widths.collapse import collapse_figure
+from analysis.figures.spectra.density import density_figure
+from analysis.figures.training.descent import curves_caption, curves_figure, depth_figure, layers_figure
 from analysis.figures.looks.chart import Chart, captioned
-from analysis.figures.loss_gap import generalisation_figure
-from analysis.figures.own_values import own_numbers, values_figure
-from analysis.figures.phase import phase_caption, phase_figure
-from analysis.figures.proof_steps import proof_figure
-from analysis.figures.regression import regression_figure
-from analysis.figures.singular_values import evolution_figure, spectrum_figure
-from analysis.figures.thresholds import budget_figure, budgeted, thresholds_figure
-from analysis.figures.transition import laws_caption, laws_figure, ratios_figure, stress_figure
+from analysis.figures.training.loss_gap import generalisation_figure
+from analysis.figures.own.values import own_numbers, values_figure
+from analysis.figures.widths.phase import phase_caption, phase_figure
+from analysis.figures.theory.proof_steps import proof_figure
+from analysis.figures.training.regression import regression_figure
+from analysis.figures.spectra.singular_values import evolution_figure, spectrum_figure
+from analysis.figures.widths.thresholds import budget_figure, budgeted, thresholds_figure
+from analysis.figures.widths.transition import laws_caption, laws_figure, ratios_figure, stress_figure
 from analysis.study import Study
 from analysis.success import Success
 from pipeline.errors import InputError

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 import pipeline
 from analysis import collapse, critical_widths, load_store, success_counts
 from analysis.figures import FIGURES, draw, kinds_for, save
-from analysis.figures.density import bulk_counts
+from analysis.figures.spectra.density import bulk_counts
 from analysis.figures.looks.typography import plain
 from analysis.scaling.laws import LAWS, Law
 from analysis.study import Study

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analysis.figures.transition import laws_figure
+from analysis.figures.widths.transition import laws_figure
 from analysis.scaling import distinguishable, fit_laws
 from analysis.scaling import laws as register
 from analysis.study import Study

@@ -27,7 +27,7 @@ from analysis.figures.looks.style import (
     series_look,
 )
 from analysis.figures.looks.typography import mathtext
-from analysis.figures.singular_values import spectra_of
+from analysis.figures.spectra.singular_values import spectra_of
 from analysis.study import Study
 from pipeline.theory import marchenko_pastur
 from pipeline.trial_status import Status
