@@ -12,17 +12,17 @@ from types import MappingProxyType
 import xarray as xr
 
 from analysis.figures.captions import criterion, intervals, trials
-from analysis.figures.theory.certificate import certificate_figure
-from analysis.figures.widths.collapse import collapse_figure
-from analysis.figures.spectra.density import density_figure
-from analysis.figures.training.descent import curves_caption, curves_figure, depth_figure, layers_figure
 from analysis.figures.looks.chart import Chart, captioned
-from analysis.figures.training.loss_gap import generalisation_figure
 from analysis.figures.own.values import own_numbers, values_figure
-from analysis.figures.widths.phase import phase_caption, phase_figure
-from analysis.figures.theory.proof_steps import proof_figure
-from analysis.figures.training.regression import regression_figure
+from analysis.figures.spectra.density import density_figure
 from analysis.figures.spectra.singular_values import evolution_figure, spectrum_figure
+from analysis.figures.theory.certificate import certificate_figure
+from analysis.figures.theory.proof_steps import proof_figure
+from analysis.figures.training.descent import curves_caption, curves_figure, depth_figure, layers_figure
+from analysis.figures.training.loss_gap import generalisation_figure
+from analysis.figures.training.regression import regression_figure
+from analysis.figures.widths.collapse import collapse_figure
+from analysis.figures.widths.phase import phase_caption, phase_figure
 from analysis.figures.widths.thresholds import budget_figure, budgeted, thresholds_figure
 from analysis.figures.widths.transition import laws_caption, laws_figure, ratios_figure, stress_figure
 from analysis.study import Study

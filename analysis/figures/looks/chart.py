@@ -32,6 +32,7 @@ __all__ = [
     "em",
     "holding",
     "is_column",
+    "is_long_column",
     "places",
     "scaled",
     "sized",
@@ -77,11 +78,17 @@ COLUMN = 4.5
 PAGE = 7.5
 """Width in inches up to which a figure is one for a page of a journal, with letters of 8 points."""
 
+LONGEST = 9.0
+"""Height in inches of a page of a journal: no figure for a page or a column is higher."""
+
 LEAST_ROOM = (7.0, 2.5)
 """Width and height of a panel, in letters, below which it shows nothing."""
 
 COLOUR_BAR = "<colorbar>"
 """Label that Matplotlib gives the axes of a colour bar."""
+
+STACK = 4
+"""Number of panels that a column of a journal holds below each other; more stand in pairs."""
 
 CROWDED = 0.65
 """Share of its own width to which a panel may shrink before the next one moves below it."""
@@ -193,7 +200,14 @@ def places(count: int, across: int, width: float) -> int:
     if size is None:
         return min(across, count)
     most = max(1, min(across, count, int(size[0] / (CROWDED * width * max(em(), 0.9)))))
+    if most == 1 and across > 1 and is_long_column(count):
+        most = 2
     return most if most >= across else -(-count // -(-count // most))  # rows of the same length
+
+
+def is_long_column(count: int) -> bool:
+    """Return True if figures are made for a column that holds fewer panels below each other."""
+    return is_column() and count > STACK
 
 
 def is_column() -> bool:
@@ -223,6 +237,8 @@ class Chart(Figure):
         if tall is None:
             narrow = min(1.0, across / (width * columns * room))
             tall = height * rows * room * narrow**0.5
+            if given and across <= PAGE:
+                tall = min(tall, LONGEST)
         # No matter of style: legends below the panels need it.
         super().__init__(figsize=(across, tall), layout="constrained")
         self._style: Any = {name: mpl.rcParams[name] for name in mpl.rcParams if _is_own(name)}

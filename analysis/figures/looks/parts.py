@@ -90,9 +90,7 @@ def grid_of_parts(count: int, across: int, width: float = 3.5, height: float = 3
     columns = min(across, shown)
     if columns == 1:  # a legend below needs room
         width = max(width, 5.6)
-    figure, grid = grid_of(columns, -(-shown // columns), width, height)
-    for axes in grid.ravel()[shown:]:
-        axes.set_axis_off()
+    figure, grid = grid_of(columns, -(-shown // columns), width, height, shown)
     if count > shown:
         figure.suptitle(left_out(count - shown))
     if not count:
@@ -100,15 +98,15 @@ def grid_of_parts(count: int, across: int, width: float = 3.5, height: float = 3
     return figure, grid.ravel()
 
 
-def grid_with_residuals(columns: int, rows: int, width: float = 4.2, height: float = 4.6) -> Any:
+def grid_with_residuals(columns: int, count: int, width: float = 4.2, height: float = 4.6) -> Any:
     """Return a figure and pairs of axes: a panel, and its residuals below on the same abscissa."""
-    across = places(columns * rows, columns, width)
-    down = -(-columns * rows // across)
+    across = places(count, columns, width)
+    down = -(-count // across)
     figure = Chart(width, height, across, down)
     spec = figure.add_gridspec(2 * down, across, height_ratios=[3.2, 1] * down)
     pairs: list[tuple[Axes, Axes]] = []
     for row in range(down):
-        beside = range(min(across, columns * rows - len(pairs)))
+        beside = range(min(across, count - len(pairs)))
         above = [figure.add_subplot(spec[2 * row, at]) for at in beside]
         below = [figure.add_subplot(spec[2 * row + 1, at], sharex=above[at]) for at in beside]
         pairs += zip(above, below, strict=True)

@@ -84,19 +84,23 @@ RESIDUAL = "measured /\npredicted − 1"
 """Label of the ordinate of a panel with relative residuals."""
 
 
-def grid_of(columns: int, rows: int = 1, width: float = 4.2, height: float = 3.6) -> Any:
+def grid_of(
+    columns: int, rows: int = 1, width: float = 4.2, height: float = 3.6, count: int | None = None
+) -> Any:
     """Return a figure and its grid of axes; width and height are those of one panel, in inches.
 
     The panels of a row continue below where a given size has no room for all of them side by side.
+    With a count, which may be less than the grid has places, there is one row of that many axes.
     """
-    across = places(columns * rows, columns, width)
-    down = -(-columns * rows // across)
+    total = columns * rows if count is None else count
+    across = places(total, columns, width)
+    down = -(-total // across)
     if across < columns:  # panels below each other are flat, so that a page holds some of them
         height = min(height, STACKED * width)
     figure = Chart(width, height, across, down)
     spec = figure.add_gridspec(down, across)
-    panels = [figure.add_subplot(spec[at // across, at % across]) for at in range(columns * rows)]
-    return figure, np.array(panels, dtype=object).reshape(rows, columns)
+    panels = [figure.add_subplot(spec[at // across, at % across]) for at in range(total)]
+    return figure, np.array(panels, dtype=object).reshape(rows if count is None else 1, -1)
 
 
 # --- colours of the user's style ------------------------------------------------------------------
@@ -137,7 +141,9 @@ def ground() -> dict[str, Any]:
 def series_look(index: int) -> dict[str, Any]:
     """Return the colour and the marker of a series; the colours are those of the style's cycle."""
     colours = mpl.rcParams["axes.prop_cycle"].by_key().get("color", ["C0"])
-    return {"color": colours[index % len(colours)], "marker": MARKERS[index % len(MARKERS)]}
+    again = index // len(colours)  # a colour that comes again has another marker
+    marker = MARKERS[(index + again) % len(MARKERS)]
+    return {"color": colours[index % len(colours)], "marker": marker}
 
 
 def shades(count: int) -> list[Any]:

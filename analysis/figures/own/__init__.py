@@ -1,1 +1,1 @@
-"""Figures of one's own: of the data given to `widthlaw width`, and of trials by a function of one's own."""
+"""Figures of one's own: of data given to `widthlaw width`, and of trials by one's own function."""

@@ -60,15 +60,12 @@ def density_figure(study: Study) -> Chart:
     columns = min(4, max(1, len(shown)))
     with styled():
         width = 3.7 if columns > 1 else 5.6
-        figure, pairs = grid_with_residuals(columns, -(-max(1, len(shown)) // columns), width, 4.2)
+        figure, pairs = grid_with_residuals(columns, max(1, len(shown)), width, 4.2)
         for (axes, below), (name, part) in zip(pairs, shown, strict=False):
             index = int(np.flatnonzero(study.ds.n.values == int(part.n))[0])
             _draw_density(axes, below, part, series_look(index)["color"])
             size = f"d = {int(part.d)}, n = {int(part.n)}, k = {int(part.k)}"
             titled(axes, ", ".join(filter(None, [name, size])), 40)
-        for pair in pairs[len(shown) :]:
-            for axes in pair:
-                axes.set_axis_off()
         if not shown:
             only_text(figure, "no trial is done yet")
         if len(parts) > len(shown):

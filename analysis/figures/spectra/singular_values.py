@@ -46,15 +46,12 @@ def spectrum_figure(study: Study) -> Chart:
     parts = spectra_of(study.ds)[:MOST_PANELS]
     columns = min(3, max(1, len(parts)))
     with styled():
-        figure, pairs = grid_with_residuals(columns, -(-max(1, len(parts)) // columns), 5.2, 5.4)
+        figure, pairs = grid_with_residuals(columns, max(1, len(parts)), 5.2, 5.4)
         for (axes, below), (name, part) in zip(pairs, parts, strict=False):
             _draw_spectra(axes, below, part)
             title = f"{name or 'spectrum of Φ'}: d = {int(part.d)}, {_width(study.ds, 0)}"
             titled(axes, title + uncaptioned("; 1 + d outliers, then the bulk"), 64)
             share_abscissa(axes, below)
-        for pair in pairs[len(parts) :]:
-            for axes in pair:
-                axes.set_axis_off()
         if not parts:
             only_text(figure, "no trial is done yet")
         legend_below(figure, *(axes for axes, _ in pairs[: len(parts)]))

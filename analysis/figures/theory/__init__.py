@@ -1,1 +1,1 @@
-"""Figures that set the theorems of the paper beside what was measured: the certificate and the proof."""
+"""Figures that set the theorems of the paper beside measurements: certificate and proof."""

@@ -88,15 +88,12 @@ def _curves_with_theory(parts: list[tuple[str, xr.Dataset]], along: str) -> Char
     columns = min(3, len(shown))
     with styled():
         width = 4.0 if columns > 1 else 5.6
-        figure, pairs = grid_with_residuals(columns, -(-len(shown) // columns), width, 4.4)
+        figure, pairs = grid_with_residuals(columns, len(shown), width, 4.4)
         for (axes, below), (name, part) in zip(pairs, shown, strict=False):
             _draw_curves(axes, part, along)
             _draw_expected(axes, below, part, along)
             titled(axes, name)
             share_abscissa(axes, below)
-        for pair in pairs[len(shown) :]:
-            for axes in pair:
-                axes.set_axis_off()
         if len(parts) > len(shown):
             figure.suptitle(left_out(len(parts) - len(shown)))
         legend_below(figure, *(axes for axes, _ in pairs[: len(shown)]), columns=MOST_CURVES + 2)

@@ -1,1 +1,1 @@
-"""Figures of success against the width: phase diagrams, critical widths with their laws, and collapse."""
+"""Figures of success against the width: phase diagrams, critical widths and laws, collapse."""

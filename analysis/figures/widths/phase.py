@@ -73,13 +73,11 @@ def phase_figure(study: Study) -> Chart:
     parts = parts[:MOST_PANELS]
     columns = min(4, max(1, len(parts)))
     with styled():
-        figure, grid = grid_of(columns, -(-max(1, len(parts)) // columns), 3.4, 3.4)
+        figure, grid = grid_of(columns, -(-max(1, len(parts)) // columns), 3.4, 3.4, max(1, len(parts)))
         mesh = None
         for axes, (title, part) in zip(grid.ravel(), parts, strict=False):
             mesh = _draw_phase(axes, part)
             titled(axes, title, 36)
-        for axes in grid.ravel()[len(parts) :]:
-            axes.set_axis_off()
         if not parts:
             only_text(figure, f"no success to count: {with_missing('cells', widths)}")
         if mesh is not None:

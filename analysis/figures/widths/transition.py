@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.transforms import ScaledTranslation
 
 from analysis.cells import located
-from analysis.figures.looks.chart import Chart, em, stroke, styled, uncaptioned
+from analysis.figures.looks.chart import Chart, em, is_long_column, stroke, styled, uncaptioned
 from analysis.figures.looks.parts import (
     each_once,
     grid_with_residuals,
@@ -64,15 +64,16 @@ def laws_figure(study: Study) -> Chart:
     panels = panels[:MOST_PANELS]
     about = f"Critical width: {signs(study.widths.attrs['rule'])} in half of the trials"
     columns = min(3, max(1, len(panels)))
-    rows = -(-max(1, len(panels)) // columns)
+    count = max(1, len(panels))
     alone = len(panels) <= 1
     with styled():
         width, height = (6.4, 4.6) if alone else (4.4, 3.6)
         pairs: list[tuple[Axes, Axes | None]]
-        if "k_edge_finite" in study.widths and panels:
-            figure, pairs = grid_with_residuals(columns, rows, width, height * 1.3)
+        # A long column has no room for residuals.
+        if "k_edge_finite" in study.widths and panels and not is_long_column(count):
+            figure, pairs = grid_with_residuals(columns, count, width, height * 1.3)
         else:
-            figure, grid = grid_of(columns, rows, width, height)
+            figure, grid = grid_of(columns, -(-count // columns), width, height, count)
             pairs = [(axes, None) for axes in grid.ravel()]
         for (axes, below), (name, part) in zip(pairs, panels, strict=False):
             _draw_laws(axes, study, part)
@@ -85,9 +86,6 @@ def laws_figure(study: Study) -> Chart:
                 titled(axes, name)
             else:
                 axes.set_title(uncaptioned(_filled(about)))
-        for pair in pairs[len(panels) :]:
-            for spare in filter(None, pair):
-                spare.set_axis_off()
         if not panels:
             only_text(figure, f"no critical width to draw: {with_missing('cells', study.widths)}")
         if panels and alone:
@@ -121,8 +119,8 @@ def laws_caption(study: Study) -> str:
         return ""
     return (
         "The dashed line is predicted from the spectral edge, shifted by the median of the Tracy-Widom "
-        "law for finite n. The lower panel shows the measured width over the predicted one, minus 1. "
-        "Nothing in the prediction is fitted."
+        "law for finite n. The lower panel, if any, shows the measured width over the predicted one, "
+        "minus 1. Nothing in the prediction is fitted."
     )
 
 
