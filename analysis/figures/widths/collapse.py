@@ -9,7 +9,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from scipy import special
 
-from analysis.figures.looks.chart import Chart, dot, stroke, styled, uncaptioned
+from analysis.figures.looks.chart import Chart, dot, is_column, stroke, styled, uncaptioned
 from analysis.figures.looks.parts import left_out, legend_below, log_abscissa, titled
 from analysis.figures.looks.style import (
     MOST_PANELS,
@@ -49,7 +49,7 @@ def collapse_figure(study: Study) -> Chart:
     """
     parts = [(name, part) for name, part in panels_of(study.ds) if part.sizes["n"]]
     scaled = [(name, found) for name, part in parts if (found := _scaled(study, part)) is not None]
-    shown = scaled[: MOST_PANELS // 3]
+    shown = scaled[: 1 if is_column() else MOST_PANELS // 3]  # a row has three panels
     with styled():
         figure, grid = grid_of(3, max(1, len(shown)), width=4.3, height=3.5)
         sizes = sorted({n for _, found in shown for n in found.n.values.tolist()})

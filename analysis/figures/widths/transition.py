@@ -63,24 +63,17 @@ def laws_figure(study: Study) -> Chart:
     total = len(panels)
     panels = panels[:MOST_PANELS]
     about = f"Critical width: {signs(study.widths.attrs['rule'])} in half of the trials"
-    columns = min(3, max(1, len(panels)))
-    count = max(1, len(panels))
     alone = len(panels) <= 1
     with styled():
-        width, height = (6.4, 4.6) if alone else (4.4, 3.6)
-        pairs: list[tuple[Axes, Axes | None]]
-        # A long column has no room for residuals.
-        if "k_edge_finite" in study.widths and panels and not is_long_column(count):
-            figure, pairs = grid_with_residuals(columns, count, width, height * 1.3)
-        else:
-            figure, grid = grid_of(columns, -(-count // columns), width, height, count)
-            pairs = [(axes, None) for axes in grid.ravel()]
+        figure, pairs = _grid_of_laws(study, max(1, len(panels)))
         for (axes, below), (name, part) in zip(pairs, panels, strict=False):
             _draw_laws(axes, study, part)
             if below is not None:
                 _draw_misses(below, part)
                 share_abscissa(axes, below)
-            if not alone:  # a small panel has no room for a legend inside
+            if is_long_column(len(panels)):
+                _legend_beside(axes, is_last=axes is pairs[-1][0])
+            elif not alone:  # a small panel has no room for a legend inside
                 _legend_under(axes, below or axes)
             if name:
                 titled(axes, name)
@@ -95,6 +88,25 @@ def laws_figure(study: Study) -> Chart:
             # Short lines on the left, because a phone shows only that part of the figure.
             figure.suptitle("\n".join(map(_filled, filter(None, lines))), x=0.01, ha="left")
         return figure
+
+
+def _grid_of_laws(study: Study, count: int) -> tuple[Chart, list[tuple[Axes, Axes | None]]]:
+    """Return a figure and its panels, with the panels of their residuals where there are any."""
+    columns = min(3, count)
+    width, height = (6.4, 4.6) if count == 1 else (4.4, 3.6)
+    if is_long_column(count):  # flat panels with legends beside them have no room for residuals
+        figure, grid = grid_of(1, count, 2 * width, height)
+    elif "k_edge_finite" in study.widths:
+        return grid_with_residuals(columns, count, width, height * 1.3)
+    else:
+        figure, grid = grid_of(columns, -(-count // columns), width, height, count)
+    return figure, [(axes, None) for axes in grid.ravel()]
+
+
+def _legend_beside(axes: Axes, is_last: bool) -> None:
+    """Draw the legend of a flat panel on its right; only the last panel names the abscissa."""
+    axes.legend(*each_once(axes), loc="center left", bbox_to_anchor=(1, 0.5), handlelength=1.4)
+    axes.set(xlabel="samples n" if is_last else "", ylabel=mathtext("k*"))
 
 
 def _legend_under(axes: Axes, lowest: Axes) -> None:
