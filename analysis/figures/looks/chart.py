@@ -24,6 +24,7 @@ from matplotlib.figure import Figure
 from analysis.figures.looks.words import with_words
 
 __all__ = [
+    "LONGEST",
     "STYLE",
     "Chart",
     "captioned",
@@ -79,7 +80,7 @@ PAGE = 7.5
 """Width in inches up to which a figure is one for a page of a journal, with letters of 8 points."""
 
 LONGEST = 9.0
-"""Height in inches of a page of a journal: no figure for a page or a column is higher."""
+"""Height in inches of a page of a journal."""
 
 LEAST_ROOM = (7.0, 2.5)
 """Width and height of a panel, in letters, below which it shows nothing."""
@@ -184,7 +185,7 @@ def chosen(name: str, ours: Any) -> Any:
     return now[name] if _is_set(name) else ours
 
 
-def places(count: int, across: int, width: float) -> int:
+def places(count: int, across: int, width: float, *, alike: bool = False) -> int:
     """Return the number of panels side by side: as many as a given size leaves room for.
 
     Parameters
@@ -195,12 +196,14 @@ def places(count: int, across: int, width: float) -> int:
         Number of panels side by side in a figure of its own size.
     width
         Width of a panel in inches in such a figure.
+    alike
+        Whether all panels show the same for other cells, so that they may be small.
     """
     size = _given()
     if size is None:
         return min(across, count)
     most = max(1, min(across, count, int(size[0] / (CROWDED * width * max(em(), 0.9)))))
-    if most == 1 and across > 1 and is_long_column(count):
+    if alike and most == 1 and across > 1 and is_long_column(count):
         most = 2
     return most if most >= across else -(-count // -(-count // most))  # rows of the same length
 
@@ -226,10 +229,13 @@ def _given() -> Size | None:
 class Chart(Figure):
     """A figure for panels of a given width and height in inches, unless a size is asked for.
 
-    Larger letters get a larger figure, so that they have room.
+    Larger letters get a larger figure, so that they have room. The longest height holds for a page or
+    a column.
     """
 
-    def __init__(self, width: float, height: float, columns: int = 1, rows: int = 1) -> None:
+    def __init__(
+        self, width: float, height: float, columns: int = 1, rows: int = 1, longest: float | None = None
+    ) -> None:
         room = max(1.0, em()) ** 0.5
         given = _given()
         across = given[0] if given else width * columns * room
@@ -237,8 +243,8 @@ class Chart(Figure):
         if tall is None:
             narrow = min(1.0, across / (width * columns * room))
             tall = height * rows * room * narrow**0.5
-            if given and across <= PAGE:
-                tall = min(tall, LONGEST)
+            if given and across <= PAGE and longest:
+                tall = min(tall, longest)
         # No matter of style: legends below the panels need it.
         super().__init__(figsize=(across, tall), layout="constrained")
         self._style: Any = {name: mpl.rcParams[name] for name in mpl.rcParams if _is_own(name)}

@@ -15,7 +15,7 @@ from scipy.optimize import isotonic_regression
 
 from analysis.axes import CELL, own_axes
 from analysis.cells import is_open, located
-from analysis.figures.looks.chart import Chart, dot, em, places, stroke
+from analysis.figures.looks.chart import LONGEST, Chart, dot, em, places, stroke
 from analysis.figures.looks.scales import log_axis, room_of
 from analysis.figures.looks.style import (
     BEYOND,
@@ -100,9 +100,9 @@ def grid_of_parts(count: int, across: int, width: float = 3.5, height: float = 3
 
 def grid_with_residuals(columns: int, count: int, width: float = 4.2, height: float = 4.6) -> Any:
     """Return a figure and pairs of axes: a panel, and its residuals below on the same abscissa."""
-    across = places(count, columns, width)
+    across = places(count, columns, width, alike=True)
     down = -(-count // across)
-    figure = Chart(width, height, across, down)
+    figure = Chart(width, height, across, down, LONGEST)
     spec = figure.add_gridspec(2 * down, across, height_ratios=[3.2, 1] * down)
     pairs: list[tuple[Axes, Axes]] = []
     for row in range(down):

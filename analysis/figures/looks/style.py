@@ -27,7 +27,7 @@ from matplotlib.transforms import ScaledTranslation, Transform
 
 from analysis.axes import PANEL, label, own_axes
 from analysis.cells import is_open, located
-from analysis.figures.looks.chart import STYLE, Chart, dot, places
+from analysis.figures.looks.chart import LONGEST, STYLE, Chart, dot, places
 from analysis.figures.looks.scales import log_axis, tick_every
 from analysis.signs import literal
 
@@ -90,17 +90,19 @@ def grid_of(
     """Return a figure and its grid of axes; width and height are those of one panel, in inches.
 
     The panels of a row continue below where a given size has no room for all of them side by side.
-    With a count, which may be less than the grid has places, there is one row of that many axes.
+    With a count, which may be less than the grid has places, there is one row of that many axes, which
+    show the same for other cells.
     """
     total = columns * rows if count is None else count
-    across = places(total, columns, width)
+    alike = count is not None
+    across = places(total, columns, width, alike=alike)
     down = -(-total // across)
     if across < columns:  # panels below each other are flat, so that a page holds some of them
         height = min(height, STACKED * width)
-    figure = Chart(width, height, across, down)
+    figure = Chart(width, height, across, down, LONGEST if alike else None)
     spec = figure.add_gridspec(down, across)
     panels = [figure.add_subplot(spec[at // across, at % across]) for at in range(total)]
-    return figure, np.array(panels, dtype=object).reshape(rows if count is None else 1, -1)
+    return figure, np.array(panels, dtype=object).reshape(1 if alike else rows, -1)
 
 
 # --- colours of the user's style ------------------------------------------------------------------

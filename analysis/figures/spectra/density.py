@@ -133,9 +133,7 @@ def _draw_density(axes: Axes, below: Axes, cell: xr.Dataset, colour: Any) -> Non
     )
     below.errorbar(middle, ratio.mean("seed") - 1, error, color=colour, linestyle="none", marker="o",
                    markersize=dot(3), linewidth=stroke(0.9), label="_eigenvalues")  # fmt: skip
-    axes.set(
-        xlabel=mathtext("eigenvalue x of ΦᵀΦ / k"), ylabel="density of log x, bulk", ylim=(0, None)
-    )
+    axes.set(xlabel=mathtext("eigenvalue x of ΦᵀΦ / k"), ylabel="density of log x", ylim=(0, None))
     below.set(ylabel=RESIDUAL, ylim=(-0.6, 0.6))
     log_abscissa(axes)
     share_abscissa(axes, below)
