@@ -17,6 +17,7 @@ from analysis.figures.looks.parts import (
     share_abscissa,
     titled,
 )
+from analysis.figures.looks.scales import room_of
 from analysis.figures.looks.style import (
     MOST_PANELS,
     PREDICTION,
@@ -133,7 +134,11 @@ def _draw_density(axes: Axes, below: Axes, cell: xr.Dataset, colour: Any) -> Non
     )
     below.errorbar(middle, ratio.mean("seed") - 1, error, color=colour, linestyle="none", marker="o",
                    markersize=dot(3), linewidth=stroke(0.9), label="_eigenvalues")  # fmt: skip
-    axes.set(xlabel=mathtext("eigenvalue x of ΦᵀΦ / k"), ylabel="density of log x", ylim=(0, None))
+    axes.set(
+        xlabel=mathtext("eigenvalue x" + " of ΦᵀΦ / k" * (room_of(axes) > 2)),
+        ylabel="density of log x",
+        ylim=(0, None),
+    )
     below.set(ylabel=RESIDUAL, ylim=(-0.6, 0.6))
     log_abscissa(axes)
     share_abscissa(axes, below)
