@@ -265,7 +265,7 @@ def titled(axes: Axes, title: str, width: int = 46, share: float = 1.0) -> None:
     share
         Share of the column of the panel that long labels of ticks leave.
     """
-    room = share * room_of(axes) / em() - 0.7  # beside the labels of its ordinate
+    room = share * room_of(axes) / em() - 0.6  # beside the labels of its ordinate
     letters = int(room * 72 / (0.62 * 10))
     axes.set_title(powers(wrapped(title, max(16, min(int(width / em() ** 0.5), letters)))))
 

@@ -42,6 +42,9 @@ FINE = 12
 SPREAD = 30.0
 """Ratio of largest to least eigenvalue above which the 1 + d largest, the outliers, are omitted."""
 
+SMALL = 2.0
+"""Width in inches below which a panel has short labels."""
+
 
 def density_figure(study: Study) -> Chart:
     """Density of the eigenvalues of ΦᵀΦ/k, with the generalised Marchenko-Pastur law.
@@ -73,6 +76,15 @@ def density_figure(study: Study) -> Chart:
             figure.suptitle(left_out(len(parts) - len(shown)))
         legend_below(figure, pairs[0][0])
         return figure
+
+
+def _shorten_labels(axes: Axes, below: Axes) -> None:
+    """Give a small panel short labels; the panels of a row name their ordinates once."""
+    axes.set(xlabel="eigenvalue x", ylabel="density")
+    place = axes.get_subplotspec()
+    if place is not None and not place.is_first_col():
+        axes.set_ylabel("")
+        below.set_ylabel("")
 
 
 def bulk_counts(cell: xr.Dataset) -> xr.Dataset:
@@ -134,11 +146,9 @@ def _draw_density(axes: Axes, below: Axes, cell: xr.Dataset, colour: Any) -> Non
     )
     below.errorbar(middle, ratio.mean("seed") - 1, error, color=colour, linestyle="none", marker="o",
                    markersize=dot(3), linewidth=stroke(0.9), label="_eigenvalues")  # fmt: skip
-    axes.set(
-        xlabel=mathtext("eigenvalue x" + " of ΦᵀΦ / k" * (room_of(axes) > 2)),
-        ylabel="density of log x",
-        ylim=(0, None),
-    )
+    axes.set(xlabel=mathtext("eigenvalue x of ΦᵀΦ / k"), ylabel="density of log x", ylim=(0, None))
     below.set(ylabel=RESIDUAL, ylim=(-0.6, 0.6))
+    if room_of(axes) < SMALL:
+        _shorten_labels(axes, below)
     log_abscissa(axes)
     share_abscissa(axes, below)
