@@ -95,7 +95,7 @@ def _grid_of_laws(study: Study, count: int) -> tuple[Chart, list[tuple[Axes, Axe
     columns = min(3, count)
     width, height = (6.4, 4.6) if count == 1 else (4.4, 3.6)
     if is_long_column(count):  # flat panels with legends beside them have no room for residuals
-        figure, grid = grid_of(1, count, 2 * width, height)
+        figure, grid = grid_of(1, count, 2 * width, height, count)
     elif "k_edge_finite" in study.widths:
         return grid_with_residuals(columns, count, width, height * 1.3)
     else:
