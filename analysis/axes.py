@@ -9,9 +9,22 @@ from __future__ import annotations
 
 from typing import Any
 
+import xarray as xr
+
 from pipeline.axes import AXES, Kind, names
 
-__all__ = ["CELL", "CRITERIA", "DATA", "MODEL", "NETWORK", "PANEL", "SIZES", "TRAINED", "label"]
+__all__ = [
+    "CELL",
+    "CRITERIA",
+    "DATA",
+    "MODEL",
+    "NETWORK",
+    "PANEL",
+    "SIZES",
+    "TRAINED",
+    "label",
+    "own_axes",
+]
 
 MODEL = names(Kind.MODEL)
 """Leading axes that are no sizes: activation, dataset, angle, trained, depth."""
@@ -38,6 +51,13 @@ TRAINED = {"output": "v trained", "input": "W trained", "both": "v and W trained
 """Labels of the values of the axis `trained`."""
 
 
+def own_axes(ds: xr.Dataset) -> tuple[str, ...]:
+    """Return the axes of a store, or of its cells, that are parameters of one's own experiment."""
+    like = next((ds[name] for name in ("status", "outcome") if name in ds), ds)
+    known = {*AXES, *CRITERIA}
+    return tuple(str(dim) for dim in like.dims if dim not in known)
+
+
 def label(dim: str, value: Any) -> str:
     """Return the label of one value of an axis, such as `n = 100` or `loss ≤ 0.01`.
 
@@ -60,6 +80,8 @@ def label(dim: str, value: Any) -> str:
     if dim == "budget":
         return f"{value:,} steps"
     if dim == "trained":
-        return TRAINED[str(value)]
+        return TRAINED.get(str(value), f"trained = {value}")  # the name may be a parameter's
+    if dim not in AXES:  # a parameter of an experiment of one's own
+        return f"{dim} = {value:g}" if isinstance(value, float) else f"{dim} = {value}"
     symbol = AXES[dim].symbol if dim in CELL else ""
     return f"{symbol} = {value}" if symbol else str(value)

@@ -17,6 +17,7 @@ import pandas as pd
 import xarray as xr
 
 from analysis.axes import CRITERIA, NETWORK, SIZES
+from analysis.degenerate import causes_of_zero
 from analysis.scaling import distinguishable, fit_laws
 from analysis.scaling.laws import group_columns
 from analysis.stores import open_stores
@@ -157,6 +158,7 @@ def answer_of(ds: xr.Dataset, **settings: Any) -> Answer:
     axes = tuple(str(dim) for dim in widths.k50.dims)
     known = str(widths.attrs["rule"]), axes, _cells(widths)
     constant = _settings(ds)
+    zeros = causes_of_zero(ds) if (widths.outcome == "degenerate").any() else []
     if "budget" in widths.attrs:
         constant["budget"] = widths.attrs["budget"]
     try:
@@ -164,8 +166,9 @@ def answer_of(ds: xr.Dataset, **settings: Any) -> Answer:
             warnings.simplefilter("always", UserWarning)
             laws = fit_laws(widths)
     except ValueError as error:
-        return Answer(*known, None, str(error), constant)
-    return Answer(*known, laws, distinguishable(laws), constant, tuple(str(n.message) for n in notes))
+        return Answer(*known, None, str(error), constant, tuple(zeros))
+    told = (*zeros, *(str(note.message) for note in notes))
+    return Answer(*known, laws, distinguishable(laws), constant, told)
 
 
 def _cells(widths: xr.Dataset) -> pd.DataFrame:

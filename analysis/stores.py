@@ -89,13 +89,17 @@ def _opened(path: str | Path, chunks: dict[Any, Any] | None) -> xr.Dataset:
     return ds.assign(status=status)
 
 
-def open_stores(paths: Sequence[str | Path] | Mapping[str, str | Path]) -> xr.DataTree:
+def open_stores(
+    paths: Sequence[str | Path] | Mapping[str, str | Path], *, dask: bool = True
+) -> xr.DataTree:
     """Open stores as the nodes of one tree, each lazily.
 
     Parameters
     ----------
     paths
         Folders or s3:// URLs; or a mapping from names of nodes to them. Their experiments may differ.
+    dask
+        As for `open_store`.
 
     Returns
     -------
@@ -130,7 +134,7 @@ def open_stores(paths: Sequence[str | Path] | Mapping[str, str | Path]) -> xr.Da
     for name in named:
         if not name or "/" in name or name in (".", ".."):
             raise InputError(f"stores: got the name {name!r}; expected one without '/', such as 'relu'")
-    return xr.DataTree.from_dict({name: open_store(path) for name, path in named.items()})
+    return xr.DataTree.from_dict({name: open_store(path, dask=dask) for name, path in named.items()})
 
 
 def _names(paths: Sequence[str | Path]) -> list[str]:

@@ -1,12 +1,23 @@
-"""A store and its critical widths, as claims, figures and the report share them."""
+"""A store and what is fitted to it once, as claims, figures and the report share it.
+
+A `Study` owns a store and a success. Its counts, critical widths and laws are computed when somebody
+first asks for them, and kept in memory: whoever holds the study asks again at no cost. A figure or a
+claim that needs another success of the same store gets the study of it from the first one (`default`,
+`at_budgets`), so that its neighbours get the same.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+import pandas as pd
 import xarray as xr
 
+from analysis.scaling import fit_laws
+from analysis.scaling.laws import group_columns
 from analysis.success import Success
 from analysis.transitions import critical_widths, success_counts
 
@@ -15,7 +26,7 @@ __all__ = ["Study"]
 
 @dataclass(frozen=True)
 class Study:
-    """A store with its critical widths, which are computed once and only if needed.
+    """A store with its counts, critical widths and laws, which are computed once and only if needed.
 
     Attributes
     ----------
@@ -27,6 +38,7 @@ class Study:
 
     ds: xr.Dataset
     success: Success = Success()  # noqa: RUF009 (frozen)
+    _others: dict[Success, Study] = field(default_factory=dict, repr=False, compare=False)
 
     @cached_property
     def widths(self) -> xr.Dataset:
@@ -37,3 +49,44 @@ class Study:
     def counts(self) -> xr.Dataset:
         """The `success_counts` of the store, computed on first use."""
         return success_counts(self.ds, success=self.success)
+
+    @cached_property
+    def laws(self) -> pd.DataFrame:
+        """The laws of the critical widths, computed on first use; ValueError if there are too few."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # groups with too few widths
+            return fit_laws(self.widths)
+
+    def laws_of(self, part: xr.Dataset) -> pd.DataFrame:
+        """Return the laws of a part of `widths` that has one value on each axis that parts the laws.
+
+        Raises
+        ------
+        ValueError
+            The part has too few critical widths.
+        """
+        if "angle" in self.widths.dims:  # the laws of the store pool all angles
+            return fit_laws(part)
+        laws = self.laws
+        for name in group_columns(laws):
+            laws = laws[laws[name] == part[name].item()]
+        if laws.empty:
+            raise ValueError("too few critical widths to compare laws")
+        return laws
+
+    @property
+    def default(self) -> Study:
+        """The study of the same store with the default success."""
+        return self if self.success.is_default else self._other(Success())
+
+    def at_budgets(self, budgets: Sequence[int]) -> Study:
+        """Return the study of the same store whose descents succeed within these budgets of steps."""
+        own = self.success
+        if own.condition is None and own.threshold is None and own.budgets == tuple(budgets):
+            return self
+        return self._other(Success(budgets=tuple(budgets)))
+
+    def _other(self, success: Success) -> Study:
+        if success not in self._others:
+            self._others[success] = replace(self, success=success)
+        return self._others[success]

@@ -6,6 +6,7 @@ The dashboard's address and the bar go to stderr; there is no bar if stderr is n
 from __future__ import annotations
 
 import logging
+import math
 import os
 import sys
 import warnings
@@ -17,16 +18,21 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jobs import interrupts
+from jobs.ahead import Begun, wants_dashboard
 from jobs.output.records import exit_status, print_damaged, print_failures
 from jobs.output.terminal import bar_stream
 from pipeline import store as stores
+from pipeline.blocks import estimated_seconds
 from pipeline.errors import InputError, WorkersLost
-from pipeline.execution import memory
+from pipeline.execution import forkserver, memory
 from pipeline.execution.driver import run
 from pipeline.execution.fill import Outcome
 from pipeline.execution.local import local_client
+from pipeline.execution.measure import with_cost
 from pipeline.printable import one_line
 from pipeline.store import lease
+from pipeline.store.code import accept_code as record_code
+from pipeline.store.code import with_code
 from pipeline.store.location import StorePath, is_url, locate
 from pipeline.sweep import Cell, Sweep
 from pipeline.sweep_files.load import load_sweep
@@ -36,24 +42,66 @@ if TYPE_CHECKING:
     from distributed import Client, Security
 
 __all__ = [
+    "cells_to_run",
     "check_memory",
     "check_workplace",
     "cluster",
     "filling",
     "is_complete",
+    "is_short",
     "loaded_sweep",
+    "remaining_seconds",
     "report_run",
     "require_memory",
     "run_sweep",
+    "workers",
 ]
 
+START_SECONDS = 1.0
+"""Time in which two workers start on a quiet machine, from the command to their first trial."""
 
-def loaded_sweep(sweep: str) -> tuple[Sweep, StorePath]:
-    """Return the sweep that an argument names, and its default store; a store names its own sweep."""
+
+def loaded_sweep(
+    sweep: str,
+    store: StorePath | None = None,
+    *,
+    code: Path | None = None,
+    accept_code: bool = False,
+    runs: bool = True,
+) -> tuple[Sweep, StorePath]:
+    """Return the sweep that an argument names, and the store; a store names its own sweep.
+
+    Parameters
+    ----------
+    sweep
+        A sweep file, the name of a bundled sweep, or a store.
+    store
+        The store to fill; by default it is named after the sweep.
+    code
+        The file of an experiment of one's own, if `sweep` is a store of it.
+    accept_code
+        Whether code that has changed since the store was made is accepted, and recorded there.
+    runs
+        Whether trials are to run, for which their code is needed.
+    """
     if is_url(sweep) or os.path.isfile(Path(sweep, "zarr.json")):  # Path.is_file raises for long names
-        return stores.stored_sweep(sweep), sweep if is_url(sweep) else Path(sweep)
+        there = sweep if is_url(sweep) else Path(sweep)
+        stored = stores.stored_sweep(there)
+        if runs or code is not None:
+            stored = with_code(there, stored, code, accept_code)
+        return stored, store or there
+    if code is not None:
+        raise InputError(f"--code {code}: the sweep {sweep} names its code itself; remove --code")
     loaded = load_sweep(sweep)
-    return loaded, Path(f"{loaded.name}.zarr")
+    path = store or Path(f"{loaded.name}.zarr")
+    if accept_code:
+        record_code(path, loaded)
+    if runs and not locate(path).exists():
+        stores.check_target(path, loaded)  # before anything runs
+        loaded, told = with_cost(loaded)
+        if told:
+            click.echo(told, err=True)
+    return loaded, path
 
 
 def check_workplace(workplace: Mapping[str, Any]) -> None:
@@ -99,37 +147,55 @@ def require_memory(
     cells
         The cells that run, with the widths that run in them; all of the sweep if None.
     """
-    from distributed.system import MEMORY_LIMIT
-
     _, scheduler = _workers_of(workplace)
     if not scheduler and not force and (cells is None or cells):
-        memory.check_memory(sweep, MEMORY_LIMIT, "this machine", cells)
+        memory.check_memory(sweep, memory.machine_memory(), "this machine", cells)
 
 
-def check_memory(sweep: Sweep, workplace: Mapping[str, Any], force: bool = False) -> None:
+def check_memory(
+    sweep: Sweep,
+    workplace: Mapping[str, Any],
+    force: bool = False,
+    quiet: bool = False,
+    cells: Sequence[Cell] | None = None,
+) -> None:
     """Print the memory that workers on this machine need, and refuse them if it has too little.
 
     Parameters
     ----------
-    workplace, force
+    workplace, force, cells
         As for `require_memory`.
+    quiet
+        Whether to print nothing: no worker will start.
     """
+    require_memory(sweep, workplace, force, cells)
+    if quiet or (cells is not None and not cells):
+        return
     from dask.system import CPU_COUNT
     from dask.utils import format_bytes
-    from distributed.system import MEMORY_LIMIT
 
-    require_memory(sweep, workplace, force)
     workers, scheduler = _workers_of(workplace)
-    needed, count = memory.worker_memory(sweep), workers or CPU_COUNT
+    limit, count = memory.machine_memory(), workers or CPU_COUNT
+    needed = memory.worker_memory(sweep, cells)
     together = f"{format_bytes(int(needed))} for a worker"
-    if not scheduler and count * needed > MEMORY_LIMIT:
-        fitting = max(1, int(MEMORY_LIMIT // needed))
+    if not scheduler and count * needed > limit:
+        fitting = max(1, int(limit // needed))
         together += (
             f"; {count} workers may need more together than this machine has "
-            f"({format_bytes(MEMORY_LIMIT)}): --workers {fitting} is safer"
+            f"({format_bytes(limit)}): --workers {fitting} is safer"
         )
-    trial = format_bytes(int(memory.trial_memory(sweep)))
+    trial = format_bytes(int(memory.trial_memory(sweep, cells)))
     click.echo(f"memory: at most about {trial} for a trial, {together}", err=True)
+
+
+def cells_to_run(sweep: Sweep, path: StorePath, retry_failed: bool = False) -> list[Cell]:
+    """Return the cells that a run computes, each with the widths that run in it.
+
+    In a refined store that is much less than its axes span.
+    """
+    if not locate(path).exists():
+        return list(sweep.cells())
+    return stores.Store(path, stores.as_in_store(path, sweep)).pending_cells(retry_failed)
 
 
 def _workers_of(workplace: Mapping[str, Any]) -> tuple[int | None, str | None]:
@@ -144,9 +210,73 @@ def _waiting(path: StorePath, retry_failed: bool) -> int:
     return found["pending"] + (found["failed"] if retry_failed else 0)
 
 
+def is_short(workplace: Mapping[str, Any], seconds: float) -> bool:
+    """Return whether trials run in this process: workers would start for longer than trials take.
+
+    Parameters
+    ----------
+    workplace
+        Keywords of `cluster`; whoever names workers gets them.
+    seconds
+        Estimated time of the trials on one core.
+    """
+    named = any(workplace[name] is not None for name in ("workers", "scheduler", "profile"))
+    return not named and seconds < START_SECONDS
+
+
+def remaining_seconds(sweep: Sweep, path: StorePath, retry_failed: bool = False) -> float:
+    """Estimate the time of the trials that a store still lacks, on one core.
+
+    It is infinite if the last run on this store was killed: a trial may have killed it, and would end
+    this process too, whereas workers find out which one it is. For the same reason it is never short
+    where the code is a user's own.
+    """
+    where = locate(path)
+    least = START_SECONDS if sweep.own is not None else 0.0
+    if not where.exists():
+        return max(least, estimated_seconds(sweep))
+    if lease.read(where) is not None:
+        return math.inf
+    trials = requested_trials(stores.Store(path).counts())
+    share = _waiting(path, retry_failed) / trials if trials else 0.0
+    return max(least, share * float(stores.check_store(path)["estimated_seconds"]))
+
+
 @contextmanager
-def filling(workplace: Mapping[str, Any], keeps: bool = True) -> Iterator[Callable[[StorePath], None]]:
-    """Yield a function that runs the pending trials of a store; workers start at its first call.
+def workers(
+    workplace: Mapping[str, Any], seconds: float, begun: Begun | None = None
+) -> Iterator[Client | None]:
+    """Yield a client of the workers that a workplace names; None where this process is enough.
+
+    Parameters
+    ----------
+    workplace
+        Keywords of `cluster`.
+    seconds
+        Estimated time of the trials on one core.
+    begun
+        Workers that are starting already.
+    """
+    if is_short(workplace, seconds):
+        click.echo(
+            f"about {max(seconds, 0.1):.1f} s of trials run in this process: workers would take longer "
+            "to start (--workers N starts them)",
+            err=True,
+        )
+        yield None
+        return
+    wanted = wants_dashboard(workplace, seconds)
+    with cluster(**{**workplace, "dashboard": wanted}, begun=begun) as client:
+        yield client
+
+
+@contextmanager
+def filling(
+    workplace: Mapping[str, Any], keeps: bool = True, code: Path | None = None
+) -> Iterator[Callable[[StorePath], None]]:
+    """Yield a function that runs the pending trials of a store.
+
+    Workers start at the first call that takes longer than their start.
 
     Parameters
     ----------
@@ -154,6 +284,8 @@ def filling(workplace: Mapping[str, Any], keeps: bool = True) -> Iterator[Callab
         Keywords of `cluster`.
     keeps
         Whether the stores stay after the command.
+    code
+        The file of an experiment of one's own.
     """
     check_workplace(workplace)  # before trials are added to a store
     with ExitStack() as stack:
@@ -161,9 +293,10 @@ def filling(workplace: Mapping[str, Any], keeps: bool = True) -> Iterator[Callab
 
         def fill(path: StorePath) -> None:
             nonlocal client
+            sweep = with_code(path, stores.stored_sweep(path), code)
             if client is None:
-                client = stack.enter_context(cluster(**workplace))
-            run_sweep(stores.stored_sweep(path), path, client, keeps=keeps)
+                client = stack.enter_context(workers(workplace, remaining_seconds(sweep, path)))
+            run_sweep(sweep, path, client, keeps=keeps)
 
         yield fill
 
@@ -173,12 +306,13 @@ def cluster(
     workers: int | None = None,
     scheduler: str | None = None,
     profile: str | None = None,
-    dashboard: bool = True,
+    dashboard: bool | None = True,
+    begun: Begun | None = None,
 ) -> Iterator[Client]:
     """Connect to a running scheduler, or start local workers, and print the dashboard's address.
 
     At most one of the first three may be given; a profile names one of the first two. Local workers
-    have a dashboard only if it is wanted.
+    have a dashboard unless it is not wanted.
 
     Interrupts are handled as `jobs.interrupts` says.
     """
@@ -187,9 +321,10 @@ def cluster(
     if profile:
         workers, scheduler, security = _from_profile(profile)
     with interrupts.starting():
-        client = _connect(scheduler, security) if scheduler else _start(workers, dashboard)
+        has_dashboard = dashboard is not False
+        client = _connect(scheduler, security) if scheduler else _start(workers, has_dashboard, begun)
         try:
-            line = _introduction(client, scheduler, dashboard)
+            line = _introduction(client, scheduler, has_dashboard)
             interrupts.started()
             click.echo(line, err=True)
             yield client
@@ -209,7 +344,7 @@ def _silence_dask() -> None:
     warnings.filterwarnings("ignore", category=UserWarning, module="contextlib")  # slow folders
 
 
-def _start(workers: int | None, dashboard: bool) -> Client:
+def _start(workers: int | None, dashboard: bool, begun: Begun | None) -> Client:
     """Start workers on this machine; with more than one for each core, say why that takes long."""
     from dask.system import CPU_COUNT
 
@@ -219,6 +354,9 @@ def _start(workers: int | None, dashboard: bool) -> Client:
             f"each) and compute no faster than --workers {CPU_COUNT}",
             err=True,
         )
+    if begun is not None:
+        return begun.client()
+    forkserver.start(workers or CPU_COUNT)
     return local_client(workers, dashboard=dashboard)
 
 
@@ -281,14 +419,16 @@ def _connect(address: str, security: Security | None = None) -> Client:
 def run_sweep(
     sweep: Sweep,
     path: StorePath,
-    client: Client,
+    client: Client | None,
     *,
     retry_failed: bool = False,
     keeps: bool = True,
+    meanwhile: Callable[[], object] = lambda: None,
 ) -> Outcome:
     """Run a sweep into its store with a bar of trials, trials/s and time left.
 
-    A store that the command does not keep is not mentioned.
+    Without a client, it runs in this process. A store that the command does not keep is not mentioned.
+    `meanwhile` is called once a second and after every task; it must return soon.
     """
     left = (
         f"{path} keeps the finished trials; the same command resumes"
@@ -296,7 +436,7 @@ def run_sweep(
         else "nothing is kept without --store; the same command starts again"
     )
     try:
-        return _run_with_bar(sweep, path, client, retry_failed)
+        return _run_with_bar(sweep, path, client, retry_failed, meanwhile)
     except WorkersLost as error:
         raise WorkersLost(f"lost the workers ({error}); {left}") from None
     except KeyboardInterrupt:
@@ -304,8 +444,18 @@ def run_sweep(
         raise
 
 
-def _run_with_bar(sweep: Sweep, path: StorePath, client: Client, retry_failed: bool) -> Outcome:
+def _run_with_bar(
+    sweep: Sweep,
+    path: StorePath,
+    client: Client | None,
+    retry_failed: bool,
+    meanwhile: Callable[[], object],
+) -> Outcome:
     from tqdm import tqdm
+
+    def draining() -> bool:
+        meanwhile()
+        return interrupts.check()
 
     interrupts.check()
     stores.open_or_create(path, sweep)
@@ -327,7 +477,7 @@ def _run_with_bar(sweep: Sweep, path: StorePath, client: Client, retry_failed: b
             client,
             retry_failed=retry_failed,
             progress=lambda done, total: bar.update(done.trials) and None,
-            draining=interrupts.check,
+            draining=draining,
         )
 
 

@@ -19,7 +19,9 @@ __all__ = [
     "SHARE",
     "STORE",
     "SWEEP",
+    "accept_option",
     "among",
+    "code_option",
     "complete_activation",
     "force_option",
     "listing_options",
@@ -122,6 +124,27 @@ def listing_options(command: Callable[..., None]) -> Callable[..., None]:
     return wrapped
 
 
+def code_option(command: Callable[..., None]) -> Callable[..., None]:
+    """Add --code, the file of an experiment of one's own: the command gets its path, or None."""
+    option = click.option(
+        "--code",
+        type=FILE,
+        metavar="FILE",
+        help="The file whose function the trials of STORE run; a store keeps no code.",
+    )
+    return option(command)
+
+
+def accept_option(command: Callable[..., None]) -> Callable[..., None]:
+    """Add --accept-code: the command gets `accept_code`."""
+    option = click.option(
+        "--accept-code",
+        is_flag=True,
+        help="Go on with code that has changed but gives the same values; the store records it.",
+    )
+    return option(command)
+
+
 def worker_options(command: Callable[..., None]) -> Callable[..., None]:
     """Add --workers, --scheduler and --profile, of which at most one may be given, and --dashboard.
 
@@ -129,7 +152,9 @@ def worker_options(command: Callable[..., None]) -> Callable[..., None]:
     """
 
     @click.option(
-        "--workers", type=click.IntRange(min=1), help="Worker processes.  [default: usable cores]"
+        "--workers",
+        type=click.IntRange(min=1),
+        help="Worker processes.  [default: usable cores; none for trials of less than a second]",
     )
     @click.option(
         "--scheduler", metavar="ADDRESS", help="Use a running Dask scheduler, e.g. tls://10.0.0.1:8786."
@@ -142,9 +167,9 @@ def worker_options(command: Callable[..., None]) -> Callable[..., None]:
     )
     @click.option(
         "--dashboard/--no-dashboard",
-        default=True,
-        show_default=True,
-        help="Dask's dashboard of workers on this machine; any user of this machine can read it.",
+        default=None,
+        help="Dask's dashboard of workers on this machine; any user of this machine can read it."
+        "  [default: if the run takes long enough to look]",
     )
     @functools.wraps(command)
     def wrapped(
@@ -152,7 +177,7 @@ def worker_options(command: Callable[..., None]) -> Callable[..., None]:
         workers: int | None,
         scheduler: str | None,
         profile: str | None,
-        dashboard: bool,
+        dashboard: bool | None,
         **kwargs: Any,
     ) -> None:
         if scheduler is not None and not scheduler.strip():

@@ -24,15 +24,30 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pipeline.execution.driver import run
     from pipeline.execution.local import local_client
+    from pipeline.experiments.own.declaration import experiment, variable
+    from pipeline.experiments.own.trial import Diverged, Trial
     from pipeline.sweep import Sweep
     from pipeline.sweep_files.load import load_sweep
 
-__all__ = ["Sweep", "load_sweep", "local_client", "run"]
+__all__ = [
+    "Diverged",
+    "Sweep",
+    "Trial",
+    "experiment",
+    "load_sweep",
+    "local_client",
+    "run",
+    "variable",
+]
 
 PACKAGES = ("descent", "errors", "numerics", "theory")
 """The packages and modules below this one with documented names of their own."""
 
 _HOME = {
+    "Diverged": "pipeline.experiments.own.trial",
+    "Trial": "pipeline.experiments.own.trial",
+    "experiment": "pipeline.experiments.own.declaration",
+    "variable": "pipeline.experiments.own.declaration",
     "Sweep": "pipeline.sweep",
     "load_sweep": "pipeline.sweep_files.load",
     "local_client": "pipeline.execution.local",

@@ -50,7 +50,7 @@ FILES, TRIALS_PER_FILE = 500, 100
 """A store has at most this number of files, or one for so many trials, unless blocks take too long."""
 
 FILES_BESIDE_ARRAYS = 2
-"""Of each tile, beside its variables and messages: its statuses, and their digests."""
+"""Files of a tile beside its variables and messages: its statuses, and their digests."""
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 __all__ = [
     "LIMITS",
     "ChunkDamaged",
+    "CodeError",
     "CommandError",
     "DataError",
     "InputError",
@@ -27,6 +28,7 @@ __all__ = [
     "StoreHeld",
     "SweepError",
     "WorkersLost",
+    "first_line",
     "installing",
     "listed",
     "listing",
@@ -98,6 +100,10 @@ class SweepError(InputError):
     def __init__(self, message: str = "", problems: Iterable[Problem] = ()) -> None:
         super().__init__(message)
         self.problems = tuple(problems)
+
+
+class CodeError(InputError):
+    """A file with an experiment of one's own cannot be used."""
 
 
 class DataError(InputError):
@@ -177,6 +183,17 @@ SHORTAGES = LIMITS | {
 def remedy(error: OSError) -> str:
     """Return the repair of a shortage outside a store; "" if the error is none."""
     return SHORTAGES.get(error.errno or 0, "")
+
+
+def first_line(error: BaseException) -> str:
+    """Return the type of an error and the first line of its text, whatever its author wrote."""
+    try:
+        text = str(error)
+    except Exception:  # an exception of a user's own may raise even here
+        text = "its text cannot be read"
+    name, lines = type(error).__name__, text.strip().splitlines()
+    line = f"{name}: {lines[0]}"[:500] if lines else name
+    return line.encode("utf-8", "replace").decode()
 
 
 def installing(extra: str) -> str:

@@ -19,19 +19,23 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from functools import cached_property
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from pipeline.axes import AXES, leading, optional
+from pipeline.axes import AXES, Axis, Kind, names, optional
 from pipeline.numerics.datasets import KINDS, DatasetSpec
+
+if TYPE_CHECKING:
+    from pipeline.experiments.own.record import Own
 
 __all__ = ["KNOWN_VERSIONS", "Cell", "Descent", "Request", "Sweep"]
 
-NUMERICS_VERSION = 5
+NUMERICS_VERSION = 6
 """Part of a sweep's identity; incremented when a change of the numerics changes stored values."""
 
-KNOWN_VERSIONS = (4, 5)
+KNOWN_VERSIONS = (4, 5, 6)
 """Versions of the numerics whose stores can be resumed: they go on with the numerics that they began
-with. Up to 4 rounding errors of smallest eigenvalues were stored, and alpha was 0 below those of K."""
+with. Up to 4 rounding errors of smallest eigenvalues were stored, and alpha was 0 below those of K.
+Up to 5 nothing told an alpha that is 0 from one that is lost to rounding."""
 
 
 MARKS_PER_DECADE = 8
@@ -98,7 +102,7 @@ class Cell:
         return self._by_axis[axis]
 
     def __getattr__(self, name: str) -> Any:
-        if name in leading():
+        if not name.startswith("_") and name in self._by_axis:
             return self[name]
         raise AttributeError(f"a Cell has no attribute {name!r}")
 
@@ -156,6 +160,12 @@ class Sweep:
         None for experiments that do not descend.
     numerics_version
         One of `KNOWN_VERSIONS`; an older one only in the sweep of a store.
+    own
+        The experiment of one's own; None for those that come with widthlaw.
+    parameters
+        Its parameters that are axes: pairs of a name and the values.
+    constants
+        Its other parameters, as JSON.
 
     Examples
     --------
@@ -182,6 +192,9 @@ class Sweep:
     options: tuple[tuple[str, tuple[Any, ...]], ...] = ()
     descent: Descent | None = None
     numerics_version: int = NUMERICS_VERSION
+    own: Own | None = None
+    parameters: tuple[tuple[str, tuple[Any, ...]], ...] = ()
+    constants: str = "{}"
 
     def __getattr__(self, name: str) -> Any:
         if any(name == axis.name for axis in optional()):
@@ -205,9 +218,11 @@ class Sweep:
         return (*(len(self.values(axis)) for axis in self.axes), len(self.width), len(self.seeds))
 
     @cached_property
-    def inner(self) -> dict[str, tuple[float, ...]]:
+    def inner(self) -> dict[str, tuple[Any, ...]]:
         """Coordinates of the dimensions that a variable can have beyond `dims`."""
-        inner: dict[str, tuple[float, ...]] = {"index": tuple(range(max(self.n)))}
+        if self.own is not None:
+            return dict(self.own.declaration.coords)
+        inner: dict[str, tuple[Any, ...]] = {"index": tuple(range(max(self.n)))}
         if self.descent is None:
             return inner
         return inner | {
@@ -223,8 +238,24 @@ class Sweep:
 
     def values(self, axis: str) -> tuple[Any, ...]:
         """Return the values on a leading axis; one value if the sweep has no such dimension."""
+        if axis in (own := dict(self.parameters)):
+            return own[axis]
         values: tuple[Any, ...] = getattr(self, axis)
         return values or (AXES[axis].default,)
+
+    @cached_property
+    def leading(self) -> tuple[str, ...]:
+        """Names of all axes that a cell has a value on, in the order of a store."""
+        own = dict(self.parameters)
+        return (*(axis for axis in names(Kind.MODEL) if axis not in own), *own, *names(Kind.SIZE))
+
+    def axis(self, name: str) -> Axis:
+        """Return the record of an axis, or of a dimension of single variables."""
+        if name in dict(self.parameters):
+            return Axis(name, name, f"parameter {name}", "1", Kind.MODEL)
+        if self.own is not None and name in self.inner:
+            return Axis(name, "", name, "1", Kind.INNER)
+        return AXES[name]
 
     def labels(self, axis: str) -> tuple[Any, ...]:
         """Return the values on a leading axis as the store writes them: a dataset by its kind."""
@@ -251,7 +282,7 @@ class Sweep:
 
     def _grid(self) -> Iterator[tuple[tuple[int, ...], Cell | None]]:
         """Yield every index on the leading axes with its cell, None where it is excluded."""
-        values = {axis: self.values(axis) for axis in leading()}
+        values = {axis: self.values(axis) for axis in self.leading}
         for index in itertools.product(*(range(len(values[axis])) for axis in self.axes)):
             at = dict(zip(self.axes, index, strict=True))
             point = {axis: values[axis][at.get(axis, 0)] for axis in values}
@@ -259,6 +290,8 @@ class Sweep:
 
     def _cell(self, index: tuple[int, ...], point: dict[str, Any]) -> Cell | None:
         spec, d, n = point["dataset"], point["d"], point["n"]
+        if spec is None:  # the experiment draws its own
+            return Cell(index, tuple(point.items()), self.k(d, n))
         if n % KINDS[spec.kind].multiple or point["angle"] not in (spec.angle or (0.0,)):
             return None
         point["angle"] = point["angle"] if spec.angle else None
@@ -276,9 +309,18 @@ class Sweep:
             "numerics_version": self.numerics_version,
         }
         fields |= {axis: list(values) for axis, values in self.options}
+        if self.own is not None:
+            axes = {name: list(values) for name, values in self.parameters}
+            fields |= {"code": self.own.digest, "parameters": axes | json.loads(self.constants)}
         if self.descent is not None:
             fields["descent"] = {key: _as_json(value) for key, value in asdict(self.descent).items()}
         return fields
+
+    def with_cost_of(self, other: Sweep) -> Sweep:
+        """Return the sweep with the measured cost of another sweep of the same experiment."""
+        if self.own is None or other.own is None:
+            return self
+        return replace(self, own=replace(self.own, cost=other.own.cost))
 
     def with_numerics_of(self, fields: Mapping[str, Any]) -> Sweep:
         """Return the sweep with the numerics that the identity fields of a store name, if known."""

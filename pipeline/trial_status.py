@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import operator
+from collections.abc import Iterable, Mapping
 from enum import IntEnum
+from functools import reduce
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["STORED", "UNREQUESTED", "WITH_RESULTS", "Status", "lookup", "requested_trials"]
+__all__ = ["STORED", "UNREQUESTED", "WITH_RESULTS", "Status", "among", "lookup", "requested_trials"]
 
 
 class Status(IntEnum):
@@ -45,6 +48,14 @@ WITH_RESULTS = (Status.DONE, Status.FAILED, Status.DIVERGED)
 """Statuses of trials that were computed."""
 
 UNREQUESTED = tuple(status for status in Status if not status.is_requested)
+
+
+def among(statuses: Any, codes: Iterable[Status]) -> Any:
+    """Return which statuses are some of these: a NumPy or xarray mask.
+
+    One byte is needed for each trial, where `isin` needs eight.
+    """
+    return reduce(operator.or_, (statuses == code for code in codes))
 
 
 def requested_trials(counts: Mapping[str, int]) -> int:

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
-from scipy import stats
+from scipy import special
 
 from analysis.cells import has_interval, located
 from pipeline.trial_status import Status
@@ -285,7 +285,7 @@ def mean_interval(values: Any) -> tuple[float, float]:
     known = _known(values)
     if known.size < 2:
         return -np.inf, np.inf
-    half = stats.t.ppf(0.975, known.size - 1) * np.std(known, ddof=1) / np.sqrt(known.size)
+    half = special.stdtrit(known.size - 1, 0.975) * np.std(known, ddof=1) / np.sqrt(known.size)
     return float(known.mean() - half), float(known.mean() + half)
 
 

@@ -29,7 +29,6 @@ from analysis.claims.rows import (
 from analysis.experiments.input import is_smooth
 from analysis.study import Study
 from analysis.success.budgets import budget_of
-from analysis.transitions import critical_widths
 from pipeline.descent.architecture import parameter_count
 from pipeline.trial_status import Status
 
@@ -113,7 +112,7 @@ def budget(study: Study) -> Iterator[Claim]:
     """Yield the thresholds of every activation against tolerance and budget."""
     top = budget_of(study.ds)
     budgets = sorted({top // 10, top // 3, top})
-    widths = critical_widths(study.ds, budgets=budgets)
+    widths = study.at_budgets(budgets).widths
     for cell in cells_of(widths.isel(budget=-1), "d", "n", "activation", "tolerance"):
         d, n, activation = int(cell.d), int(cell.n), str(cell.activation.item())
         tolerance = float(cell.tolerance)

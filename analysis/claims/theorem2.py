@@ -31,7 +31,6 @@ from analysis.claims.rows import (
     width_of,
 )
 from analysis.experiments.spectrum import Levels, levels_of
-from analysis.scaling import fit_laws
 from analysis.study import Study
 from pipeline.trial_status import Status
 
@@ -69,7 +68,7 @@ def theorem2(study: Study) -> Iterator[Claim]:
     ratios = [k / float(c.k50) for k, c in zip(proven, cells, strict=True)]
     yield sufficient(proven, cells).on(
         "Theorem 2: k >= n log n log k / alpha^2 is sufficient (constant 1)",
-        f"that width over k* = {spread(ratios)}; best law by AICc: {_best_law(widths)}",
+        f"that width over k* = {spread(ratios)}; best law by AICc: {_best_law(study)}",
         criterion=SUFFICES,
         figure="ratios",
         readings=(Reading(Quantity.THEOREM2, tuple(ratios)),) if ratios else (),
@@ -111,9 +110,9 @@ def _beside_the_edge(cell: xr.Dataset) -> Verdict:
     return Verdict(Mark.FINDING, detail, times)
 
 
-def _best_law(widths: xr.Dataset) -> str:
+def _best_law(study: Study) -> str:
     try:
-        best = fit_laws(widths).iloc[0]
+        best = study.laws.iloc[0]
     except ValueError:
         return "(too few widths)"
     return f"{best['law']} ({best['points']} points: {best['points_at']})"
@@ -163,7 +162,7 @@ def stress(study: Study) -> Iterator[Claim]:
         data = f"{kind}, n={cell.n.item()}" + (f", angle={angle:g}" if angle else "")
         alpha = float(cell.alpha)
         yield _structured(cell).on(
-            f"{EDGE}: structured data ({data})" + (f": alpha = {alpha:.2e}" if alpha == alpha else ""),
+            f"{EDGE}: structured data ({data})" + (f": {_told(cell)}" if alpha == alpha else ""),
             width_of(cell) if np.isnan(float(cell.k50)) else f"k* = {width_of(cell)}",
             f"{EDGE}: structured data ({kind}), width over that of the edge",
             criterion=OFF,
@@ -174,12 +173,23 @@ def stress(study: Study) -> Iterator[Claim]:
 
 def _structured(cell: xr.Dataset) -> Verdict:
     if str(cell.outcome.item()) == "degenerate":
-        detail = "alpha = 0: the theorem says nothing, and no width is predicted"
+        detail = f"{_told(cell)}: the theorem says nothing, and no width is predicted"
         return Verdict(Mark.FINDING, detail)
     verdict, edge = _beside_the_edge(cell), float(cell.k_edge_finite)
     if verdict.mark == Mark.OPEN and edge == edge:
         return replace(verdict, detail=f"the edge predicts {edge:.0f}")
     return verdict
+
+
+def _told(cell: xr.Dataset) -> str:
+    """Return alpha of a cell as text, or what is known of an alpha of 0."""
+    alpha = float(cell.alpha)
+    error = float(cell.alpha_error) if "alpha_error" in cell else np.nan
+    if alpha > 0:
+        return f"alpha = {alpha:.2e}"
+    if error > 0:
+        return f"alpha is lost to rounding (at most {error:.1e})"
+    return "alpha = 0" + (" exactly" if error == 0 else "")
 
 
 # --- the spectrum ---------------------------------------------------------------------------------

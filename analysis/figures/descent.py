@@ -8,12 +8,13 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
-from analysis.axes import TRAINED
+from analysis.axes import CELL, TRAINED
 from analysis.axes import label as axis_label
 from analysis.cells import width_label
 from analysis.experiments.output import expected_loss
 from analysis.figures.looks.chart import Chart, styled
 from analysis.figures.looks.parts import (
+    axes_as_in,
     draw_success,
     grid_of_parts,
     grid_with_residuals,
@@ -44,9 +45,7 @@ from analysis.figures.looks.style import (
 from analysis.figures.looks.typography import mathtext
 from analysis.study import Study
 from analysis.success.budgets import budget_of
-from analysis.transitions import critical_widths, success_counts
 from pipeline.errors import InputError
-from pipeline.maintenance.recompute import redrawn_eigenvalues
 from pipeline.trial_status import Status
 
 __all__ = ["curves_caption", "curves_figure", "depth_figure", "layers_figure"]
@@ -138,6 +137,9 @@ def _kernel_of(cell: xr.Dataset) -> Any:
         name: cell[name].item() for name in ("activation", "dataset", "angle") if name in cell.coords
     }
     d, n, seed = int(cell.d), int(cell.n), int(cell.seed[0])
+    # Imported here: it knows how data are drawn and trained, and few figures need that.
+    from pipeline.maintenance.recompute import redrawn_eigenvalues
+
     return redrawn_eigenvalues(cell.attrs, d=d, n=n, seed=seed, **model)
 
 
@@ -197,7 +199,7 @@ def layers_figure(study: Study) -> Chart:
     with styled():
         figure, grid = grid_of(2, rows, width=5.0, height=3.6)
         for row, (name, part) in zip(grid, parts, strict=False):
-            shares = _Shares(part, "trained")
+            shares = _Shares(study, part, "trained")
             for axes, unit in zip(row, ("parameters", "k"), strict=True):
                 shares.draw(axes, unit, TRAINED)
                 titled(axes, name, 56)
@@ -210,13 +212,14 @@ def layers_figure(study: Study) -> Chart:
 class _Shares:
     """Shares of successes and critical widths for each value on an axis."""
 
-    def __init__(self, part: xr.Dataset, along: str) -> None:
+    def __init__(self, study: Study, part: xr.Dataset, along: str) -> None:
         self.part, self.along, self.n = part, along, float(part.n)
         self.budget = budget_of(part)
-        counts = success_counts(self.part)
+        counts, self.widths = (
+            _of_part(part, along, found) for found in (study.default.counts, study.default.widths)
+        )
         self.share = counts.successes / counts.trials.where(counts.trials > 0)
         self.trials = counts.trials
-        self.widths = critical_widths(self.part)
 
     def draw(self, axes: Axes, unit: str, labels: Any) -> None:
         """Draw lines over k or over the number of trained weights, both in units of n."""
@@ -260,6 +263,12 @@ class _Shares:
         return [values[-1], values[0]] if len(values) > 1 else values
 
 
+def _of_part(part: xr.Dataset, along: str, found: xr.Dataset) -> xr.Dataset:
+    """Return the cells of an answer that are those of a part of the store."""
+    dims = [dim for dim in CELL if dim in found.dims and dim != along]
+    return axes_as_in(part, found.sel({dim: part[dim].item() for dim in dims}), along)
+
+
 # --- depth ----------------------------------------------------------------------------------------
 
 
@@ -278,7 +287,7 @@ def depth_figure(study: Study) -> Chart:
     with styled():
         figure, grid = grid_of(3, rows, width=4.2, height=3.6)
         for row, (name, part) in zip(grid, parts, strict=False):
-            shares = _Shares(part, "depth")
+            shares = _Shares(study, part, "depth")
             shares.draw(row[0], "k", labels)
             shares.draw(row[1], "parameters", labels)
             _draw_conditioning(row[2], part)

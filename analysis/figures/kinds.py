@@ -25,6 +25,7 @@ KINDS: Mapping[str, str] = MappingProxyType(
         "certificate": "bounds of Theorem 1 against what descent does",
         "proof": "each step of the proof of Theorem 2 against what it bounds",
         "generalisation": "gap between test and training loss",
+        "values": "each number that trials of one's own return",
         "regression": "limit, distance and rate of linear regression",
     }
 )

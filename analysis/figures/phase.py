@@ -10,7 +10,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.patheffects import AbstractPathEffect, withStroke
 
-from analysis.axes import PANEL
+from analysis.axes import PANEL, own_axes
 from analysis.figures.looks.chart import Chart, styled
 from analysis.figures.looks.data import stands_for
 from analysis.figures.looks.parts import (
@@ -151,7 +151,7 @@ def _lines_figure(study: Study) -> Chart:
     counts = study.counts
     share = counts.successes / counts.trials.where(counts.trials > 0)
     whole = study.widths.assign(share=share, trials_at=counts.trials, k=study.ds.k).isel(n=0)
-    every = parts_along(whole, [dim for dim in PANEL if dim not in FAMILIES])
+    every = parts_along(whole, [dim for dim in (*PANEL, *own_axes(whole)) if dim not in FAMILIES])
     parts = [(name, part) for name, part in every if part.share.notnull().any()]
     with styled():
         figure, panels = grid_of_parts(len(parts), 3, width=4.2, height=3.4)

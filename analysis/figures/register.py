@@ -17,6 +17,7 @@ from analysis.figures.density import density_figure
 from analysis.figures.descent import curves_caption, curves_figure, depth_figure, layers_figure
 from analysis.figures.looks.chart import Chart
 from analysis.figures.loss_gap import generalisation_figure
+from analysis.figures.own_values import own_numbers, values_figure
 from analysis.figures.phase import phase_figure
 from analysis.figures.proof_steps import proof_figure
 from analysis.figures.regression import regression_figure
@@ -94,14 +95,24 @@ FIGURES = MappingProxyType(
         "certificate": Picture(certificate_figure, lambda ds: _is(ds, "theorem1")),
         "proof": Picture(proof_figure, lambda ds: _is(ds, "theorem2-proof")),
         "generalisation": Picture(generalisation_figure, lambda ds: _is(ds, "generalisation")),
+        "values": Picture(values_figure, lambda ds: bool(own_numbers(ds))),
         "regression": Picture(regression_figure, lambda ds: _is(ds, "linear")),
     }
 )
 
 
-def kinds_for(ds: xr.Dataset) -> list[str]:
-    """Return the kinds of figure that suit a store."""
-    return [kind for kind, picture in FIGURES.items() if picture.suits(ds)]
+OF_SUCCESS = ("phase", "laws")
+"""Kinds that suit any store with widths, once a success is chosen."""
+
+
+def kinds_for(ds: xr.Dataset, success: Success = Success()) -> list[str]:  # noqa: B008 (frozen)
+    """Return the kinds of figure that suit a store, and a success that was chosen for it."""
+    chosen = bool(own_numbers(ds)) and success.condition is not None and ds.sizes["width"] > 1
+    return [
+        kind
+        for kind, picture in FIGURES.items()
+        if picture.suits(ds) or (chosen and kind in OF_SUCCESS)
+    ]
 
 
 def draw(ds: xr.Dataset, kind: str, success: Success = Success()) -> Chart:  # noqa: B008 (frozen)
@@ -127,7 +138,7 @@ def draw(ds: xr.Dataset, kind: str, success: Success = Success()) -> Chart:  # n
     InputError
         For a kind that does not suit the store, and for a success that does not.
     """
-    suited = kinds_for(ds)
+    suited = kinds_for(ds, success)
     if kind not in suited:
         raise InputError(
             f"draw: no figure {kind!r} of a store of {ds.attrs.get('experiment')}; expected one of "

@@ -12,6 +12,7 @@ from analysis.cells import located
 from analysis.experiments.input import SUFFICIENT, looseness
 from analysis.figures.looks.chart import Chart, styled
 from analysis.figures.looks.parts import (
+    axes_as_in,
     grid_of_parts,
     is_beyond,
     legend_below,
@@ -39,7 +40,6 @@ from analysis.figures.looks.style import (
 from analysis.figures.looks.typography import mathtext, number
 from analysis.study import Study
 from analysis.success.budgets import budget_grid, budget_of
-from analysis.transitions import critical_widths
 
 __all__ = ["budget_figure", "thresholds_figure"]
 
@@ -52,7 +52,7 @@ def budget_figure(study: Study) -> Chart:
     network is too narrow. A budget of 0 steps is omitted, because the axis is logarithmic.
     """
     ds = study.ds
-    widths = critical_widths(ds, budgets=study.success.budgets or budget_grid(ds))
+    widths = study.at_budgets(study.success.budgets or budget_grid(ds)).widths
     parts = parts_of(widths)
     with styled():
         figure, panels = grid_of_parts(len(parts), 3)
@@ -99,7 +99,7 @@ def thresholds_figure(study: Study) -> Chart:
     tolerance. Both are sufficient conditions: a large factor means that they are loose, not wrong.
     """
     ds = with_axes(study.ds, "activation")
-    widths = critical_widths(ds)
+    widths = axes_as_in(ds, study.default.widths, "activation")
     parts = parts_of(widths, "d", "n")
     rows = max(1, min(len(parts), MOST_PANELS // 2))
     with styled():

@@ -43,7 +43,6 @@ from analysis.figures.looks.style import (
     side_by_side,
 )
 from analysis.figures.looks.typography import formula, mathtext, plain
-from analysis.scaling import fit_laws
 from analysis.scaling.laws import LAWS
 from analysis.signs import literal, signs
 from analysis.study import Study
@@ -72,7 +71,7 @@ def laws_figure(study: Study) -> Chart:
             figure, grid = grid_of(columns, rows, width, height)
             pairs = [(axes, None) for axes in grid.ravel()]
         for (axes, below), (name, part) in zip(pairs, panels, strict=False):
-            _draw_laws(axes, part)
+            _draw_laws(axes, study, part)
             if below is not None:
                 _draw_misses(below, part)
                 share_abscissa(axes, below)
@@ -123,7 +122,7 @@ def laws_caption(study: Study) -> str:
     )
 
 
-def _draw_laws(axes: Axes, widths: xr.Dataset) -> None:
+def _draw_laws(axes: Axes, study: Study, widths: xr.Dataset) -> None:
     n = widths.n.values.astype(float)
     predicted = "k_edge_finite" in widths
     for index, (d, beside) in enumerate(_places(widths)):
@@ -137,7 +136,7 @@ def _draw_laws(axes: Axes, widths: xr.Dataset) -> None:
     if predicted:
         proxy: Any = {"color": grey(0.5), "linestyle": PREDICTION, "label": PREDICTED["k_edge_finite"]}
         axes.plot([], [], **proxy)
-    for index, (label, heights) in enumerate(_law_lines(widths)):
+    for index, (label, heights) in enumerate(_law_lines(study, widths)):
         _draw_law(axes, widths, heights, label, FITTED[index % len(FITTED)])
     axes.set_ylabel(mathtext("critical width k*"))
     log_ordinate(axes)
@@ -167,7 +166,7 @@ def _draw_law(axes: Axes, widths: xr.Dataset, heights: dict[int, Any], label: st
         axes.plot(n, row, color=colour, linewidth=1, linestyle=style, label=name, zorder=0)
 
 
-def _law_lines(widths: xr.Dataset) -> list[tuple[str, dict[int, Any]]]:
+def _law_lines(study: Study, widths: xr.Dataset) -> list[tuple[str, dict[int, Any]]]:
     """Return the labels of the best laws (with delta AICc) and their heights by the index of d.
 
     Candidates are all registered laws that are `shown` and do not read alpha. A law in n alone has
@@ -179,7 +178,7 @@ def _law_lines(widths: xr.Dataset) -> list[tuple[str, dict[int, Any]]]:
     readable = {"n", "d"} if with_d else {"n"}
     names = [name for name, law in LAWS.items() if law.shown and set(law.variables) <= readable]
     try:
-        laws = fit_laws(widths)
+        laws = study.laws_of(widths)
     except ValueError:  # too few points: draw the measured ones only
         return []
     lines = []

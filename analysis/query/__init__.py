@@ -1,7 +1,7 @@
 """From a query to rows: `selection` lists trials, `table` all of them with their variables, and
 `summaries` summarises them by `statistics`.
 
-All read a store of any size piece by piece (`walking`); the language of conditions is that of
+All read a store of any size piece by piece (`analysis.walking`); the language of conditions is that of
 `analysis.expressions`.
 """
 

@@ -31,7 +31,7 @@ from analysis.expressions import (
     words_in,
 )
 from analysis.query.ordering import in_order
-from analysis.query.walking import MOST, pieces
+from analysis.walking import MOST, pieces
 from pipeline.trial_status import UNREQUESTED, Status
 
 __all__ = [
@@ -49,6 +49,9 @@ __all__ = [
 
 LISTED = ("tolerance", "multiple")
 """Axes beyond a trial that are short enough to become columns."""
+
+BOUNDS = ("alpha_error", "kernel_alpha_error")
+"""Bounds of errors: the first columns to go where a table is too wide."""
 
 At = dict[str, npt.NDArray[np.intp]]
 """The indices of trials along each dim."""
@@ -86,7 +89,7 @@ def select(
     -------
     pandas.DataFrame
         Rows in the given order, else in that of the dims of `status`, the last changing fastest, but a
-        cell of more than `walking.MOST` trials chunk by chunk; `status` as words.
+        cell of more than `analysis.walking.MOST` trials chunk by chunk; `status` as words.
 
     Raises
     ------
@@ -319,9 +322,10 @@ def picked(values: xr.DataArray, at: At) -> npt.NDArray[Any]:
 
 
 def default_columns(ds: xr.Dataset, fixed: Sequence[str] = ()) -> list[str]:
-    """Return the variables that have one value per trial or lie along `tolerance`."""
+    """Return the variables that have one value per trial or lie along `tolerance`; bounds come last."""
     own = {*ds.status.dims, "tolerance", *fixed}
-    return [str(name) for name, v in ds.data_vars.items() if set(v.dims) <= own]
+    found = [str(name) for name, v in ds.data_vars.items() if set(v.dims) <= own]
+    return sorted(found, key=BOUNDS.__contains__)
 
 
 def with_axes(ds: xr.Dataset, columns: Sequence[str]) -> list[Column]:

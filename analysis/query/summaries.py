@@ -25,7 +25,7 @@ from analysis.expressions import QueryError, conjuncts, value_of
 from analysis.query.ordering import in_order
 from analysis.query.selection import At, Column, Selection, columns_of, default_columns, emptied, picked
 from analysis.query.statistics import Gathered, Statistic, statistics_of
-from analysis.query.walking import MOST
+from analysis.walking import MOST
 from pipeline.trial_status import Status
 
 __all__ = ["summarise"]

@@ -190,7 +190,7 @@ def plan_of(data: CellData, target: float) -> Plan:
     if data.outcome == "empty":
         return Plan(LOST, "no trial has an outcome")
     if data.outcome == "degenerate":
-        return Plan(LOST, "a seed's alpha is 0, so success is undefined")
+        return Plan(LOST, "a seed's alpha is 0 or lost to rounding, so success is undefined")
     failed = int(data.answer.failed)
     if failed > max(int(data.answer.trials), LEAST_AT_ENDS):
         return Plan(LOST, f"most of its trials fail ({failed})")

@@ -33,12 +33,10 @@ from analysis.signs import typeset
 from analysis.study import Study
 from pipeline.printable import printable
 
-__all__ = ["report_page", "write_report"]
+__all__ = ["page_of", "report_page", "section_of", "write_report"]
 
 
-def report_page(
-    stores: Mapping[str, Study], drawn: Mapping[str, Mapping[str, str]] | None = None
-) -> str:
+def report_page(stores: Mapping[str, Study]) -> str:
     """Return the report on some stores.
 
     Parameters
@@ -46,8 +44,6 @@ def report_page(
     stores
         Studies by the path of their store, in the order of the page. The section of a store uses the
         success of its study; the claims always use the paper's own.
-    drawn
-        SVG of figures that have been drawn already, by path and kind; the others are drawn here.
 
     Returns
     -------
@@ -59,12 +55,25 @@ def report_page(
     InputError
         If the success of a study does not suit its store.
     """
-    known = drawn or {}
-    sections = [
-        section_of(study, store, f"s{index}", known.get(store))
-        for index, (store, study) in enumerate(stores.items(), start=1)
-    ]
-    return _render(*_with_style_sheet(sections))
+    return page_of(
+        [
+            section_of(study, store, f"s{index}")
+            for index, (store, study) in enumerate(stores.items(), start=1)
+        ]
+    )
+
+
+def page_of(sections: Sequence[Section], coming: Sequence[str] = ()) -> str:
+    """Return the report that consists of some sections.
+
+    Parameters
+    ----------
+    sections
+        From `section_of`, in the order of the page.
+    coming
+        Names of sweeps that have no section yet, which the page lists.
+    """
+    return _render(*_with_style_sheet(sections), coming)
 
 
 def _with_style_sheet(sections: Sequence[Section]) -> tuple[list[Section], str]:
@@ -78,12 +87,13 @@ def _with_style_sheet(sections: Sequence[Section]) -> tuple[list[Section], str]:
     return changed, sheet
 
 
-def _render(sections: Sequence[Section], sheet: str) -> str:
+def _render(sections: Sequence[Section], sheet: str, coming: Sequence[str]) -> str:
     environment = _environment()
     style, script = (Markup(_source(environment, name)) for name in ("style.css", "report.js"))
     digest = hashlib.sha256(script.encode()).digest()
     return environment.get_template("page.html").render(
         sections=sections,
+        coming=coming,
         summary=Summary(sections),
         marks=MARKS,
         criteria=CRITERIA,

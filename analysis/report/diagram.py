@@ -20,11 +20,10 @@ import numpy as np
 import xarray as xr
 from matplotlib.colors import to_hex
 
-from analysis.axes import MODEL
+from analysis.axes import MODEL, own_axes
 from analysis.figures.looks.style import PREDICTED, parts_along
 from analysis.report.numbers import axis_value, number, whole, wilson, with_interval
 from analysis.study import Study
-from analysis.success import Success
 from analysis.success.budgets import budget_grid
 
 __all__ = ["Diagram", "diagram_of"]
@@ -342,7 +341,7 @@ def diagram_of(study: Study) -> Diagram:
         if none_ran
         else [
             panel
-            for name, part in parts_along(cells, [dim for dim in FAMILY if dim in cells.dims])
+            for name, part in parts_along(cells, (*own_axes(cells), *FAMILY))
             if (panel := _panel(name, part, [slider.dim for slider in sliders])) is not None
         ]
     )
@@ -354,7 +353,7 @@ def _with_budgets(study: Study) -> Study:
     chosen = study.success.condition is not None or study.success.budgets is not None
     if chosen or "tolerance" not in study.widths.dims:
         return study
-    return Study(study.ds, Success(budgets=tuple(budget_grid(study.ds))))
+    return study.at_budgets(budget_grid(study.ds))
 
 
 def _slider(cells: xr.Dataset, dim: str) -> Slider:

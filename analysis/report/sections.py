@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
-import warnings
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +17,7 @@ from analysis.report.diagram import Diagram, diagram_of
 from analysis.report.download import Download, csv_of, download_of
 from analysis.report.drawing import inline, svg_of, width_of
 from analysis.report.numbers import number
-from analysis.scaling import distinguishable, fit_laws, rule_of_words
+from analysis.scaling import distinguishable, rule_of_words
 from analysis.scaling.laws import exponents_of, group_columns
 from analysis.study import Study
 from analysis.success.rules import rule_for
@@ -101,7 +100,10 @@ class Section:
 
 
 def section_of(
-    study: Study, store: str, anchor: str, drawn: Mapping[str, str] | None = None
+    study: Study,
+    store: str,
+    anchor: str,
+    drawn: Mapping[str, tuple[str, pd.DataFrame]] | None = None,
 ) -> Section:
     """Return the section of a store.
 
@@ -114,7 +116,7 @@ def section_of(
     anchor
         Prefix of all ids of the section; no other section may have it.
     drawn
-        SVG of figures that have been drawn already, by kind.
+        The figures as SVG with their data, by kind, if they have been drawn already; None draws them.
 
     Raises
     ------
@@ -137,12 +139,12 @@ def section_of(
         question=_question(attrs, sweep),
         counts=_counts(study),
         messages=_messages(study),
-        claims=claims_of(study if study.success.is_default else Study(ds)),
+        claims=claims_of(study.default),
         diagram=diagram,
         counted=_counts_of(diagram, str(attrs.get("name", ""))) if diagram else None,
         laws=laws,
         verdict=verdict,
-        pictures=_pictures(study, anchor, drawn or {}, left_out),
+        pictures=_pictures(study, anchor, drawn, left_out),
         command=_command(attrs, sweep, store),
         sweep=sweep,
         provenance=_provenance(attrs),
@@ -187,9 +189,7 @@ def _messages(study: Study, most: int = 5) -> list[tuple[str, int]]:
 def _laws(study: Study) -> tuple[list[dict[str, str]], list[str]]:
     """Return the table of laws, and a text per group on which laws fit; or on why none is."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # groups with too few widths
-            laws = fit_laws(study.widths)
+        laws = study.laws
     except ValueError as error:
         return [], [f"No law is fitted: {error}."]
     groups = group_columns(laws)
@@ -227,29 +227,38 @@ def _file_name(name: str, kind: str) -> str:
     return re.sub(r"[^\w.-]+", "-", f"{name}-{kind}").strip("-.")
 
 
-def _pictures(
-    study: Study, anchor: str, drawn: Mapping[str, str], left_out: tuple[str, ...]
-) -> list[Picture]:
-    """Return the figures that suit the store, except some; none unless a trial is done."""
+def _drawn(study: Study, left_out: Container[str]) -> dict[str, tuple[str, pd.DataFrame]]:
+    """Draw the figures that suit the store, except some; none unless a trial is done."""
     if not (study.ds.status == Status.DONE).any():
-        return []
+        return {}
+    kinds = [kind for kind in kinds_for(study.ds, study.success) if kind not in left_out]
+    figures = {kind: FIGURES[kind].draw(study) for kind in kinds}
+    return {
+        kind: (svg_of(figure), data_of(figure))
+        for kind, figure in figures.items()
+        if not figure.sentence  # else the store has too little for it
+    }
+
+
+def _pictures(
+    study: Study,
+    anchor: str,
+    drawn: Mapping[str, tuple[str, pd.DataFrame]] | None,
+    left_out: Container[str],
+) -> list[Picture]:
+    """Return the figures of a store for the page, except some."""
+    drawn = _drawn(study, left_out) if drawn is None else drawn
+    name = str(study.ds.attrs.get("name", ""))
     pictures = []
-    for kind in kinds_for(study.ds):
-        if kind in left_out:
-            continue
+    for kind in (kind for kind in drawn if kind not in left_out):
+        svg, data = drawn[kind]
         caption = FIGURES[kind].caption(study)
-        figure = FIGURES[kind].draw(study)
-        if figure.sentence:  # the store has too little for it
-            continue
-        data = csv_of(data_of(figure))
-        svg = drawn.get(kind) or svg_of(figure)
-        name = str(study.ds.attrs.get("name", ""))
         pictures.append(
             Picture(
                 kind,
                 caption,
                 inline(svg, f"{anchor}-{kind}", f"{name}: {kind}", caption),
-                download_of(_file_name(name, kind), data),
+                download_of(_file_name(name, kind), csv_of(data)),
                 width_of(svg) > WIDE,
             )
         )

@@ -32,8 +32,8 @@ from scipy import special
 from analysis.scaling.fitting import Fit, Model, fit_model
 from analysis.success.rules import Success, outcomes, rule_for
 from analysis.transitions.curves import RISE, fit_curves
-from analysis.transitions.intervals import draws
 from analysis.transitions.separation import separated
+from analysis.transitions.tables import table_of
 
 __all__ = ["TooFewCurves", "collapse"]
 
@@ -154,27 +154,22 @@ def _curve(
     entropy: int,
 ) -> _Curve | None:
     """Return the curve of one cell, or None if it is not determined or leaves the grid."""
-    won = succeeded.isel(cell=at).transpose("seed", "width").values.astype(float)
-    tried = counted.isel(cell=at).transpose("seed", "width").values.astype(float)
-    seeds, widths = tried.any(axis=1), tried.any(axis=0)
-    if seeds.sum() < 3 or widths.sum() < 3:
+    won, tried = (a.isel(cell=at).transpose("width", "seed").values for a in (succeeded, counted))
+    table = table_of(won, tried, k.isel(cell=at).values)
+    if table.seeds < 3 or len(table.k) < 3:
         return None
-    log_k = np.log(k.isel(cell=at).values[widths].astype(float))
-    order = np.argsort(log_k)
-    won, tried = won[np.ix_(seeds, widths)][:, order], tried[np.ix_(seeds, widths)][:, order]
-    count = int(seeds.sum())
-    drawn = draws(count, resamples, entropy)
-    wins, trials = drawn @ won, drawn @ tried
+    log_k = table.log_k
+    wins, trials = table.resampled(resamples, entropy)
     overlap = ~separated(wins, trials - wins)
     if not overlap[0]:
         return None
-    intercept, slope = fit_curves(log_k[order], wins[overlap], trials[overlap])
-    if not (slope[0] > 0 and log_k.min() < -intercept[0] / slope[0] < log_k.max()):
+    intercept, slope = fit_curves(log_k, wins[overlap], trials[overlap])
+    if not (slope[0] > 0 and log_k[0] < -intercept[0] / slope[0] < log_k[-1]):
         return None
     rising = slope > 0
     location = -intercept[rising] / slope[rising]
     kept = wins[overlap][rising], trials[overlap][rising]
-    return _Curve(log_k[order], *kept, location, np.log(RISE / slope[rising]), count)
+    return _Curve(log_k, *kept, location, np.log(RISE / slope[rising]), table.seeds)
 
 
 # --- all cells ----------------------------------------------------------------------------------
@@ -299,7 +294,7 @@ def _chi2(departures: Floats, widen: Floats) -> tuple[float, float, Floats]:
 def _predicted(ds: xr.Dataset, out: xr.Dataset, threshold: float) -> Floats:
     """Return log k at 90% minus log k at 10% by the kernel and Tracy-Widom, the median over seeds."""
     # Imported here: a store without kernel eigenvalues does not need it.
-    from pipeline.theory.marchenko_pastur import critical_width
+    from pipeline.theory.marchenko_pastur import critical_widths
 
     spectra = ds.kernel_eigenvalues.transpose(..., "seed", "index")
     dims = [dim for dim in spectra.dims if dim not in ("seed", "index")]
@@ -307,11 +302,9 @@ def _predicted(ds: xr.Dataset, out: xr.Dataset, threshold: float) -> Floats:
     for index in range(out.sizes["cell"]):
         at: dict[Any, Any] = {dim: out[dim].values[index] for dim in dims}
         known = spectra.sel(at).values[:, : int(out.n.values[index])]
-        pairs = [
-            [critical_width(row, threshold**2, shift=-TRACY_WIDOM[p]) for p in (0.1, 0.9)]
-            for row in known
-            if np.isfinite(row).all()
-        ]
-        low, high = np.log(np.array(pairs)).T
+        known = known[np.isfinite(known).all(axis=1)]
+        low, high = (
+            np.log(critical_widths(known, threshold**2, shift=-TRACY_WIDOM[p])) for p in (0.1, 0.9)
+        )
         widths.append(float(np.median(high - low)))
     return np.array(widths)

@@ -13,13 +13,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import optimize, special, stats
+from scipy import optimize, special
 
-__all__ = ["Fit", "Model", "fit_model"]
+__all__ = ["Fit", "Model", "fit_model", "parameters_of"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -122,7 +123,7 @@ class Fit:
         """Return the ends of the interval of one parameter."""
         arm = np.inf
         if self.freedom > 0:
-            reach = float(stats.t.ppf((1 + confidence) / 2, self.freedom))
+            reach = float(special.stdtrit(self.freedom, (1 + confidence) / 2))
             arm = reach * float(np.sqrt(self.covariance[index, index]))
         return float(self.theta[index]) - arm, float(self.theta[index]) + arm
 
@@ -139,9 +140,26 @@ def fit_model(model: Model, table: pd.DataFrame) -> Fit:
     The parameters and tau maximise the restricted likelihood, which accounts for the degrees of freedom
     of tau; models are compared by the maximum of the full likelihood.
     """
+    at, low, high = _by_scatter(model, table)
+    most = at(_minimise(lambda x: -at(x).log_likelihood, low, high)).log_likelihood
+    return replace(_restricted(at, low, high), log_likelihood=most)
+
+
+def parameters_of(model: Model, table: pd.DataFrame) -> Floats:
+    """Return theta of `fit_model` alone, in half the time."""
+    return _restricted(*_by_scatter(model, table)).theta
+
+
+def _restricted(at: Callable[[float], Fit], low: float, high: float) -> Fit:
+    return at(_minimise(lambda x: -at(x).restricted, low, high))
+
+
+def _by_scatter(model: Model, table: pd.DataFrame) -> tuple[Callable[[float], Fit], float, float]:
+    """Return the best fit at each log tau, and the interval of log tau to be searched."""
     y, s = table["y"].to_numpy(float), table["s"].to_numpy(float)
     built = model.build(table)
 
+    @cache  # both likelihoods are scanned over the same grid
     def at(log_tau: float) -> Fit:
         variance = s**2 + np.exp(2 * log_tau)
         theta = _solve(model, y, built, variance)
@@ -151,10 +169,7 @@ def fit_model(model: Model, table: pd.DataFrame) -> Fit:
         likelihood = _log_likelihood(residuals, variance)
         return Fit(model, theta, float(np.exp(log_tau)), information, residuals, variance, likelihood)
 
-    low, high = np.log(FLOOR) / 2, np.log(np.ptp(y) + 10)
-    most = at(_minimise(lambda x: -at(x).log_likelihood, low, high)).log_likelihood
-    best = at(_minimise(lambda x: -at(x).restricted, low, high))
-    return replace(best, log_likelihood=most)
+    return at, np.log(FLOOR) / 2, np.log(np.ptp(y) + 10)
 
 
 def _minimise(cost: Callable[[float], float], low: float, high: float) -> float:

@@ -20,11 +20,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import xarray as xr
-from scipy import stats
+from scipy import special
 
 from analysis.axes import SIZES
 from analysis.cells import LOCATED
-from analysis.scaling.fitting import Fit, Model, fit_model
+from analysis.scaling.fitting import Fit, Model, fit_model, parameters_of
 from analysis.scaling.laws import (
     LAWS,
     VARIABLES,
@@ -111,7 +111,8 @@ def fit_laws(widths: xr.Dataset) -> pd.DataFrame:
     """
     table = _points(widths)
     groups = [name for name in widths.k50.dims if name not in _POOLED]
-    parts = [(dict(zip(groups, key, strict=True)), t) for key, t in _split(table, groups)]
+    each = ((dict(zip(groups, key, strict=True)), t) for key, t in _split(table, groups))
+    parts = [(key, _with_alpha(t)) for key, t in each]
     enough = [(key, t) for key, t in parts if len(t) >= _LEAST_POINTS]
     if not enough:
         most = max((len(t) for _, t in parts), default=0)
@@ -138,13 +139,33 @@ def _points(widths: xr.Dataset) -> pd.DataFrame:
             f"the widths have no {', '.join(missing)}; expected the result of critical_widths "
             f"with {', '.join(needed)}"
         )
-    has_alpha = ["alpha"] if "alpha" in widths else []
-    table = widths[[*needed[:4], *has_alpha]].to_dataframe().reset_index()
-    table = table.assign(alpha=table["alpha"] if has_alpha else np.nan)
+    more = [name for name in ("alpha", "alpha_error") if name in widths]
+    table = widths[[*needed[:4], *more]].to_dataframe().reset_index()
+    alpha = table["alpha"] if "alpha" in more else np.nan
+    if "alpha_error" in more:
+        alpha = table["alpha"].where(table["alpha"] > table["alpha_error"], 0.0)
+    table = table.assign(alpha=alpha)
     table = table[table["outcome"].isin(LOCATED)]
     table = table.assign(y=np.log(table["k50"]))
     table = table.assign(s=_errors(table, float(widths.attrs.get("confidence", 0.95))))
     return table[np.isfinite(table["s"])]
+
+
+def _with_alpha(table: pd.DataFrame) -> pd.DataFrame:
+    """Leave out the cells whose alpha is 0 or lost, so that all laws are compared on the same cells.
+
+    Where it is so in all cells, they stay, and the laws that contain alpha are left out.
+    """
+    without = table["alpha"] == 0
+    if not without.any():
+        return table
+    if without.all():
+        told = f"the laws with alpha are left out: alpha is 0 or lost to rounding at all {len(table)}"
+        warnings.warn(f"{told} critical widths", stacklevel=3)
+        return table.assign(alpha=np.nan)
+    told = f"{without.sum()} of {len(table)} critical widths are left out of the laws"
+    warnings.warn(f"{told}: their alpha is 0 or lost to rounding", stacklevel=3)
+    return table[~without]
 
 
 def _errors(table: pd.DataFrame, confidence: float) -> Floats:
@@ -162,7 +183,7 @@ def _errors(table: pd.DataFrame, confidence: float) -> Floats:
 
 
 def _normal_reach(confidence: float) -> float:
-    return float(stats.norm.ppf((1 + confidence) / 2))
+    return float(special.ndtri((1 + confidence) / 2))
 
 
 def _split(table: pd.DataFrame, groups: list[Any]) -> list[tuple[tuple[Any, ...], pd.DataFrame]]:
@@ -323,7 +344,7 @@ def _left_out_error(model: Model, table: pd.DataFrame, by: str, values: list[Any
         # A free exponent that the remaining points do not determine predicts nothing.
         if len(rest) < len(model.names) or not _determined(model, rest):
             return np.nan
-        theta = fit_model(model, rest).theta
+        theta = parameters_of(model, rest)
         misses.append(held["y"].to_numpy(float) - model.predict(theta, held)[0])
     return float(np.sqrt(np.mean(np.concatenate(misses) ** 2)))
 

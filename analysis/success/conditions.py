@@ -18,7 +18,7 @@ import xarray as xr
 
 from analysis.expressions import condition, value_of
 
-__all__ = ["surely", "theorem2_threshold"]
+__all__ = ["largest_value", "surely", "theorem2_threshold"]
 
 
 def surely(ds: xr.Dataset, node: ast.expr, wanted: bool = True) -> xr.DataArray:
@@ -67,6 +67,48 @@ def _unchained(node: ast.Compare) -> ast.BoolOp:
         for op, (left, right) in zip(node.ops, sides, strict=True)
     ]
     return ast.copy_location(ast.BoolOp(ast.And(), pairs), node)
+
+
+# --- the form of a budget -------------------------------------------------------------------------
+
+
+def largest_value(node: ast.expr, name: str) -> tuple[ast.expr, float] | None:
+    """Return what a condition compares, and the largest value at which it holds.
+
+    Parameters
+    ----------
+    node
+        From `analysis.expressions.parse`.
+    name
+        The variable that must be compared.
+
+    Returns
+    -------
+    tuple or None
+        For `name <= 20`, `name[0.01] < 20`, or the same from right to left. None for any other
+        condition, and for a number below 0.
+    """
+    if not isinstance(node, ast.Compare) or len(node.ops) != 1:
+        return None
+    small, great, op = node.left, node.comparators[0], node.ops[0]
+    if isinstance(op, ast.Gt | ast.GtE):
+        small, great = great, small
+    elif not isinstance(op, ast.Lt | ast.LtE):
+        return None
+    match great:
+        case ast.Constant(value=int() | float() as number) if not isinstance(number, bool):
+            strict = isinstance(op, ast.Lt | ast.Gt)
+            limit = float(np.nextafter(number, -np.inf) if strict else number)
+        case _:
+            return None
+    match small:
+        case ast.Name(id=found) | ast.Subscript(value=ast.Name(id=found)):
+            pass
+        case ast.Call(func=ast.Name(id=found)):
+            pass
+        case _:
+            return None
+    return (small, limit) if found == name and limit >= 0 else None
 
 
 # --- the form of Theorem 2 ------------------------------------------------------------------------

@@ -16,8 +16,9 @@ condition compares a missing value. A rule for everybody is a function and a lin
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from numbers import Real
 from typing import Any
 
@@ -25,9 +26,11 @@ import numpy as np
 import xarray as xr
 
 from analysis.expressions import evaluate, names_in, parse
-from analysis.success.conditions import surely, theorem2_threshold
+from analysis.expressions.evaluation import index_of
+from analysis.success.conditions import largest_value, surely, theorem2_threshold
+from analysis.walking import places
 from pipeline.errors import InputError, ParameterError
-from pipeline.trial_status import Status
+from pipeline.trial_status import Status, among
 
 __all__ = ["STEPS", "THRESHOLD", "Rule", "Success", "outcomes", "rule_for", "zero_alpha"]
 
@@ -112,6 +115,9 @@ class Rule:
     within_budget
         Success is that of descent within a budget of steps: it can only rise with the budget and with
         the tolerance.
+    limit, tolerance
+        For a condition that says just that: the number of steps, and the index of the tolerance if it
+        names one.
     more
         Further attributes of the answer.
     """
@@ -122,6 +128,8 @@ class Rule:
     threshold: float | None = None
     against_alpha: bool = False
     within_budget: bool = False
+    limit: float = np.inf
+    tolerance: int | None = None
     more: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -205,13 +213,18 @@ def _expressed(ds: xr.Dataset, text: str) -> Rule:
             f"{text!r} uses nothing that a trial measured, so it cannot locate a width; "
             f"use one of {', '.join(_measured(ds))}",
         )
-    return Rule(
+    rule = Rule(
         text,
         tuple(n for n in names if n in ds),
         lambda ds: surely(ds, tree),
         theorem2_threshold(tree),
         against_alpha="alpha" in names,
     )
+    if (form := largest_value(tree, STEPS)) is None:
+        return rule
+    compared, limit = form
+    at = index_of(ds, compared)[2] if isinstance(compared, ast.Subscript | ast.Call) else None
+    return replace(rule, within_budget=True, limit=limit, tolerance=at)
 
 
 def _measured(ds: xr.Dataset) -> list[str]:
@@ -283,10 +296,33 @@ def _require(ds: xr.Dataset, names: tuple[str, ...], beside: str = "") -> None:
 def outcomes(ds: xr.Dataset, rule: Rule) -> tuple[xr.DataArray, xr.DataArray]:
     """Return the trials that succeeded and those that count: booleans (cells..., width, seed), loaded.
 
-    A diverged trial counts as a failure, even if it met a tolerance before it diverged. Trials whose
+    The store is read piece by piece, and two bytes are kept of each trial. A diverged trial counts as a
+    failure, even if it met a tolerance before it diverged. Trials whose
     alpha is 0 do not count if success is measured against alpha.
     """
-    counted = ds.status.isin([Status.DONE, Status.DIVERGED])
+    found = list(places(ds)) if rule.reads else []
+    if len(found) < 2:
+        return _outcomes(ds, rule)
+    names = [name for name in dict.fromkeys([*rule.reads, "status", "k", "alpha"]) if name in ds]
+    whole: tuple[xr.DataArray, ...] = ()
+    for place in found:
+        parts = _outcomes(ds[names].isel(place).load(), rule)
+        whole = whole or tuple(_enlarged(part, ds) for part in parts)
+        for array, part in zip(whole, parts, strict=True):
+            array[place] = part.values
+    return whole[0], whole[1]
+
+
+def _enlarged(part: xr.DataArray, ds: xr.Dataset) -> xr.DataArray:
+    """Return booleans over all trials of a store, with the dims of those of a piece of it."""
+    sizes = {dim: ds.sizes[dim] if dim in ds.status.dims else size for dim, size in part.sizes.items()}
+    coords = {dim: (ds if dim in ds.status.dims else part)[dim] for dim in sizes if dim in part.coords}
+    bare = {dim: values.variable for dim, values in coords.items()}
+    return xr.DataArray(np.zeros(tuple(sizes.values()), dtype=bool), bare, tuple(sizes))
+
+
+def _outcomes(ds: xr.Dataset, rule: Rule) -> tuple[xr.DataArray, xr.DataArray]:
+    counted = among(ds.status, [Status.DONE, Status.DIVERGED])
     if rule.against_alpha:
         counted = counted & (ds.alpha != 0)
     success, counted = xr.broadcast(rule.succeeds(ds) & (ds.status == Status.DONE), counted)
@@ -300,6 +336,6 @@ def outcomes(ds: xr.Dataset, rule: Rule) -> tuple[xr.DataArray, xr.DataArray]:
 
 def zero_alpha(ds: xr.Dataset, succeeded: xr.DataArray) -> xr.DataArray:
     """Return the cells in which a trial that has run has an alpha of exactly 0."""
-    ran = ds.status.isin([Status.DONE, Status.DIVERGED])
+    ran = among(ds.status, [Status.DONE, Status.DIVERGED])
     zero = ((ds.alpha == 0) & ran).any(["width", "seed"])
     return zero.transpose(*succeeded.dims[:-2]).reset_coords(drop=True).compute()

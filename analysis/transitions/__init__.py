@@ -1,7 +1,7 @@
 """From outcomes to critical widths: `widths` goes through the cells of a store, `estimates` does one.
 
-`separation` finds the cells that need no curve, `curves` fits the others, `intervals` has the
-uncertainty, and `isotonic` and `goodness` check the curve.
+`tables` counts the outcomes of a cell, `separation` finds the cells that need no curve, `curves` fits
+the others, `intervals` has the uncertainty, and `isotonic` and `goodness` check the curve.
 """
 
 from analysis.transitions.widths import critical_widths, success_counts

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special, stats
+from scipy import special
 
 __all__ = ["LINKS", "RISE", "deviance", "fit_curves", "log_likelihood", "profile"]
 
@@ -70,7 +70,7 @@ def _probit(eta: Floats, successes: Floats, trials: Floats) -> _Terms:
 
 LINKS = {
     "logistic": Link(_logistic, special.expit, float(np.log(9))),
-    "probit": Link(_probit, special.ndtr, float(stats.norm.ppf(0.9))),
+    "probit": Link(_probit, special.ndtr, float(special.ndtri(0.9))),
 }
 
 RISE = 2 * LINKS["logistic"].ninety

@@ -18,7 +18,6 @@ from analysis.transitions.intervals import (
     FEWEST,
     Interval,
     crossing_bounds,
-    draws,
     median_of_bounds,
     percentiles,
     profile_interval,
@@ -27,6 +26,7 @@ from analysis.transitions.intervals import (
 )
 from analysis.transitions.isotonic import isotonic_crossings
 from analysis.transitions.separation import brackets, mixed_range, separated
+from analysis.transitions.tables import Table, table_of
 
 __all__ = ["Estimate", "Settings", "estimate"]
 
@@ -72,22 +72,17 @@ class Estimate(NamedTuple):
     k_crossing_high: float = np.nan
 
 
-class _Table(NamedTuple):
-    """The counted trials of a cell, and their sums over the resampled seeds."""
+class _Resampled(NamedTuple):
+    """The table of a cell, and its sums over the resampled seeds."""
 
-    k: Floats  # (widths,), ascending
-    won: Floats  # (seeds, widths), 0 or 1
-    tried: Floats
+    table: Table
     successes: Floats  # (1 + resamples, widths); the first row is the data itself
     trials: Floats
 
     @property
-    def seeds(self) -> int:
-        return len(self.won)
-
-    @property
-    def log_k(self) -> Floats:
-        return np.log(self.k)
+    def rows(self) -> tuple[Floats, Floats, Floats, Floats]:
+        """The covariate, and successes, trials and number of seeds by row."""
+        return self.table.log_k, self.table.won, self.table.tried, self.table.times
 
 
 def estimate(
@@ -113,24 +108,16 @@ def estimate(
     """
     if not counted.any():
         return Estimate()
-    table = _table(succeeded, counted, k, settings)
-    isotonic = _isotonic(table, settings.confidence)
-    found = _located(table, settings, isotonic, ordered)
+    table = table_of(succeeded, counted, k)
+    sums = _Resampled(table, *table.resampled(settings.resamples, settings.entropy))
+    isotonic = _isotonic(sums, settings.confidence)
+    found = _located(sums, settings, isotonic, ordered)
     found |= _named("k50_isotonic", *_widths(*isotonic))
     if settings.nested:
-        bounds = crossing_bounds(table.won > 0, table.tried > 0, table.k)
-        found |= _named("k_crossing", *median_of_bounds(*bounds, settings.confidence))
+        ends = crossing_bounds(table.won > 0, table.tried > 0, table.k)
+        low, high = (np.repeat(end, table.times.astype(int)) for end in ends)
+        found |= _named("k_crossing", *median_of_bounds(low, high, settings.confidence))
     return Estimate(**found)
-
-
-def _table(succeeded: Bools, counted: Bools, k: npt.NDArray[np.int64], settings: Settings) -> _Table:
-    order = np.flatnonzero(counted.any(axis=1))
-    order = order[np.argsort(k[order], kind="stable")]
-    seeds = np.flatnonzero(counted.any(axis=0))
-    # (seed, width), as resampling seeds needs it
-    won, tried = (a[np.ix_(order, seeds)].T.astype(float) for a in (succeeded & counted, counted))
-    drawn = draws(len(seeds), settings.resamples, settings.entropy)
-    return _Table(k[order].astype(float), won, tried, drawn @ won, drawn @ tried)
 
 
 def _named(name: str, value: float, low: float, high: float) -> Answers:
@@ -146,10 +133,10 @@ def _widths(*log_k: float) -> list[float]:
 
 
 def _located(
-    table: _Table, settings: Settings, isotonic: tuple[float, float, float], ordered: float
+    sums: _Resampled, settings: Settings, isotonic: tuple[float, float, float], ordered: float
 ) -> Answers:
     """Return the outcome, the bracketing widths, the critical width and the numbers of the curve."""
-    log_k, won, tried = table.log_k, table.successes[:1], table.trials[:1]
+    log_k, won, tried = sums.table.log_k, sums.successes[:1], sums.trials[:1]
     low, high = (ends[0] for ends in brackets(log_k, won, tried - won))
     whole = bool(separated(won, tried - won)[0])
     found = crossings(log_k, won, tried, settings.link)
@@ -160,18 +147,18 @@ def _located(
         side = (-np.inf, log_k[0]) if location < 0 else (log_k[-1], np.inf)
         return _bracketed("censored", *side)
     if whole:
-        ends = _separated_interval(table, settings.confidence)
+        ends = _separated_interval(sums, settings.confidence)
         return _bracketed("separated", low, high) | _named("k50", *_widths(location, *ends))
     curve = float(found.intercept[0]), float(found.slope[0])
     if found.isotonic[0]:
-        ends = isotonic[1:] if table.seeds >= FEWEST else (-np.inf, np.inf)
+        ends = isotonic[1:] if sums.table.seeds >= FEWEST else (-np.inf, np.inf)
     else:
-        ends = _curve_interval(table, curve, settings)
+        ends = _curve_interval(sums, curve, settings)
         if np.isfinite(ordered):
             ends = _moved(ends, ordered - location, log_k)
             location = ordered
     width = _named("k50", *_widths(location, *ends))
-    return _bracketed("fitted", low, high) | width | _of_curve(table, curve, settings)
+    return _bracketed("fitted", low, high) | width | _of_curve(sums, curve, settings)
 
 
 def _bracketed(outcome: str, low: float, high: float) -> Answers:
@@ -179,26 +166,26 @@ def _bracketed(outcome: str, low: float, high: float) -> Answers:
     return {"outcome": outcome, "bracket_low": bracket[0], "bracket_high": bracket[1]}
 
 
-def _separated_interval(table: _Table, confidence: float) -> Interval:
+def _separated_interval(sums: _Resampled, confidence: float) -> Interval:
     """Return the range of widths at which some seeds fail and others succeed, given enough seeds.
 
     All seeds lie on one side of the population's median with probability 2^(1 - seeds).
     """
-    if 2.0 ** (1 - table.seeds) > 1 - confidence:
+    if 2.0 ** (1 - sums.table.seeds) > 1 - confidence:
         return -np.inf, np.inf
-    won, tried = table.successes[0], table.trials[0]
-    return mixed_range(table.log_k, won, tried - won)
+    won, tried = sums.successes[0], sums.trials[0]
+    return mixed_range(sums.table.log_k, won, tried - won)
 
 
-def _curve_interval(table: _Table, curve: tuple[float, float], settings: Settings) -> Interval:
+def _curve_interval(sums: _Resampled, curve: tuple[float, float], settings: Settings) -> Interval:
     """Return the interval of the crossing of a curve."""
-    log_k, link, confidence = table.log_k, settings.link, settings.confidence
+    log_k, link, confidence = sums.table.log_k, settings.link, settings.confidence
     if settings.interval == "profile":
-        sums = table.successes[0], table.trials[0]
-        return profile_interval(log_k, *sums, link, curve, confidence)
-    ends = robust_interval(log_k, table.won, table.tried, link, curve, confidence)
-    drawn = crossings(log_k, table.successes[1:], table.trials[1:], link, curve).location
-    return _opened(ends, percentiles(drawn, confidence, table.seeds))
+        data = sums.successes[0], sums.trials[0]
+        return profile_interval(log_k, *data, link, curve, confidence)
+    ends = robust_interval(*sums.rows, link, curve, confidence)
+    drawn = crossings(log_k, sums.successes[1:], sums.trials[1:], link, curve).location
+    return _opened(ends, percentiles(drawn, confidence, sums.table.seeds))
 
 
 def _opened(ends: Interval, resampled: Interval) -> Interval:
@@ -213,15 +200,15 @@ def _moved(ends: Interval, by: float, log_k: Floats) -> Interval:
     return low if low >= log_k[0] else -np.inf, high if high <= log_k[-1] else np.inf
 
 
-def _of_curve(table: _Table, curve: tuple[float, float], settings: Settings) -> Answers:
+def _of_curve(sums: _Resampled, curve: tuple[float, float], settings: Settings) -> Answers:
     """Return the numbers of the curve: its slope, with an interval, and how well it fits."""
-    log_k, slope = table.log_k, curve[1]
-    steep = slope_interval(log_k, table.won, table.tried, settings.link, curve, settings.confidence)
+    (log_k, _, tried, times), slope = sums.rows, curve[1]
+    steep = slope_interval(*sums.rows, settings.link, curve, settings.confidence)
     spread = [_ratio(s, settings.link) for s in (slope, steep[1], steep[0])]
     a, b = np.array(curve)[:, None]
-    lack = float(deviance(log_k, a, b, table.successes[:1], table.trials[:1], settings.link)[0])
+    lack = float(deviance(log_k, a, b, sums.successes[:1], sums.trials[:1], settings.link)[0])
     model = settings.link, settings.nested, settings.entropy, settings.tables
-    p = fit_p(log_k, table.tried, curve, lack, *model) if settings.tables else np.nan
+    p = fit_p(log_k, tried, times, curve, lack, *model) if settings.tables else np.nan
     return {
         **_named("slope", slope, *steep),
         **_named("transition_width", *spread),
@@ -240,12 +227,12 @@ def _ratio(slope: float, link: str) -> float:
 # --- without a curve ---------------------------------------------------------------------------
 
 
-def _isotonic(table: _Table, confidence: float) -> tuple[float, float, float]:
+def _isotonic(sums: _Resampled, confidence: float) -> tuple[float, float, float]:
     """Return the crossing of 1/2 of the isotonic fit, with its interval; NaN if there is none."""
-    crossings = isotonic_crossings(table.log_k, table.successes, table.trials)
+    crossings = isotonic_crossings(sums.table.log_k, sums.successes, sums.trials)
     if not np.isfinite(crossings[0]):
         return np.nan, np.nan, np.nan
-    if separated(table.successes[:1], table.trials[:1] - table.successes[:1])[0]:
+    if separated(sums.successes[:1], sums.trials[:1] - sums.successes[:1])[0]:
         # Resamples do not locate the transition within the bracket.
-        return crossings[0], *_separated_interval(table, confidence)
-    return crossings[0], *percentiles(crossings[1:], confidence, table.seeds)
+        return crossings[0], *_separated_interval(sums, confidence)
+    return crossings[0], *percentiles(crossings[1:], confidence, sums.table.seeds)

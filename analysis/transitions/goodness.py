@@ -23,6 +23,7 @@ Floats = npt.NDArray[np.float64]
 def fit_p(
     log_k: Floats,
     tried: Floats,
+    times: Floats,
     curve: tuple[float, float],
     observed: float,
     link: str,
@@ -37,7 +38,9 @@ def fit_p(
     log_k
         (widths,) the covariate.
     tried
-        (seeds, widths) 1 for the trials that count.
+        (rows, widths) 1 for the trials that count.
+    times
+        (rows,) number of seeds of each row.
     curve
         Intercept and slope of the fitted curve.
     observed
@@ -52,16 +55,31 @@ def fit_p(
         Number of simulated tables; the smallest p-value is 1 / (1 + tables).
     """
     chance = LINKS[link].chance(curve[0] + curve[1] * log_k)
-    trials = tried.sum(axis=0)
+    trials = times @ tried
     rng = np.random.default_rng([entropy, 1])
-    if nested:
+    if nested and (times == 1).all():
         passed = rng.random((tables, len(tried), 1)) <= chance
         successes = np.einsum("tsw,sw->tw", passed, tried)
+    elif nested:
+        successes = _many_thresholds(rng, chance, tried, times, tables)
     else:
         successes = rng.binomial(trials.astype(int), chance, size=(tables, len(log_k))).astype(float)
     simulated = _deviances(log_k, successes, np.broadcast_to(trials, successes.shape), link, curve)
     # Rounding must not distinguish tables with the same counts.
     return float((1 + (simulated >= observed - 1e-7).sum()) / (1 + tables))
+
+
+def _many_thresholds(
+    rng: np.random.Generator, chance: Floats, tried: Floats, times: Floats, tables: int
+) -> Floats:
+    """Return successes (tables, widths): seeds that were tried at the same widths are drawn at once."""
+    between = np.diff(chance, prepend=0.0, append=1.0)
+    distinct, row_of = np.unique(tried, axis=0, return_inverse=True)
+    seeds = np.bincount(row_of.ravel(), weights=times).astype(int)
+    found = np.zeros((tables, len(chance)))
+    for row, count in zip(distinct, seeds, strict=True):
+        found += rng.multinomial(count, between, size=tables)[:, :-1].cumsum(axis=1) * row
+    return found
 
 
 def _deviances(

@@ -9,7 +9,7 @@ from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy import special
 
 from analysis.transitions.curves import LINKS, fit_curves, log_likelihood, profile
 
@@ -36,7 +36,7 @@ _ROUNDS = 3
 _PART = 0.75  # the share of a seed's trials that the jackknife takes out
 
 
-@lru_cache(8)
+@lru_cache(4)
 def draws(seeds: int, resamples: int, entropy: int) -> Floats:
     """Return the number of times each seed is drawn, (1 + resamples, seeds); row 0 is the data."""
     rng = np.random.default_rng(entropy)
@@ -70,18 +70,26 @@ def percentiles(values: Floats, confidence: float, seeds: int) -> Interval:
 @lru_cache
 def _tail(confidence: float, seeds: int) -> float:
     """Return the share of resamples beyond each end that gives a normal mean Student's interval."""
-    reach = stats.t.ppf((1 + confidence) / 2, seeds - 1) * np.sqrt(seeds / (seeds - 1))
-    return float(stats.norm.sf(reach))
+    reach = special.stdtrit(seeds - 1, (1 + confidence) / 2) * np.sqrt(seeds / (seeds - 1))
+    return float(special.ndtr(-reach))
 
 
 @lru_cache
 def _rank(confidence: float, seeds: int) -> int:
     """Return the rank of the order statistic at the lower end of a median's interval; 0 for none."""
-    return int(stats.binom.ppf((1 - confidence) / 2, seeds, 0.5))
+    tail = (1 - confidence) / 2
+    rank = int(np.ceil(special.bdtrik(tail, seeds, 0.5)))
+    return rank - 1 if rank and special.bdtr(rank - 1, seeds, 0.5) >= tail else rank
 
 
 def robust_interval(
-    log_k: Floats, won: Floats, tried: Floats, link: str, curve: tuple[float, float], confidence: float
+    log_k: Floats,
+    won: Floats,
+    tried: Floats,
+    times: Floats,
+    link: str,
+    curve: tuple[float, float],
+    confidence: float,
 ) -> Interval:
     """Return Student's interval of the crossing of 1/2, robust to dependence within a seed.
 
@@ -90,7 +98,9 @@ def robust_interval(
     log_k
         (widths,) the covariate.
     won, tried
-        (seeds, widths) outcomes, 0 or 1.
+        (rows, widths) outcomes, 0 or 1.
+    times
+        (rows,) number of seeds of each row.
     link
         A key of `analysis.transitions.curves.LINKS`.
     curve
@@ -105,27 +115,33 @@ def robust_interval(
     seeds do not determine it: with independent widths, intervals contained the truth in 2 to 25% of
     simulated cells of two seeds, in 76 to 92% of three, in 93 to 96% of four to six.
     """
-    if len(won) < FEWEST:
+    if times.sum() < FEWEST:
         return -np.inf, np.inf
     intercept, slope = curve
     away = log_k + intercept / slope
     _, score, weight = LINKS[link].terms(slope * away, won, tried)
-    h0, h1, h2 = ((weight @ away**power).sum() for power in range(3))
+    h0, h1, h2 = ((weight @ away**power * times).sum() for power in range(3))
     influence = score @ (h2 - h1 * away) / (h0 * h2 - h1**2) / slope
-    middle, reach = -intercept / slope, _reach(influence, confidence)
+    middle, reach = -intercept / slope, _reach(influence, times, confidence)
     low, high = float(middle - reach), float(middle + reach)
     # No extrapolation.
     return low if low >= log_k[0] else -np.inf, high if high <= log_k[-1] else np.inf
 
 
 def slope_interval(
-    log_k: Floats, won: Floats, tried: Floats, link: str, curve: tuple[float, float], confidence: float
+    log_k: Floats,
+    won: Floats,
+    tried: Floats,
+    times: Floats,
+    link: str,
+    curve: tuple[float, float],
+    confidence: float,
 ) -> Interval:
     """Return Student's interval of a curve's slope, robust to dependence within a seed.
 
     Parameters
     ----------
-    log_k, won, tried, link, confidence
+    log_k, won, tried, times, link, confidence
         As for `robust_interval`.
     curve
         Intercept and slope of the best curve, which rises.
@@ -145,39 +161,43 @@ def slope_interval(
     its bias. Only a part of a seed is removed, because a whole one may be all that keeps failures and
     successes from being separated, and the curve without it would have no slope.
     """
-    if len(won) < 3:
+    if times.sum() < 3:
         return 0.0, np.inf
-    won_less, tried_less = (table.sum(axis=0) - _PART * table for table in (won, tried))
+    won_less, tried_less = (times @ table - _PART * table for table in (won, tried))
     _, slopes = fit_curves(log_k, won_less, tried_less, link, curve)
     if (slopes <= 0).any():
         return 0.0, np.inf
     moves = np.log(slopes / curve[1])
-    middle = np.log(curve[1]) - moves.sum() / _PART**2
-    reach = _reach((moves - moves.mean()) / _PART, confidence)
+    total = (moves * times).sum()
+    middle = np.log(curve[1]) - total / _PART**2
+    reach = _reach((moves - total / times.sum()) / _PART, times, confidence)
     with np.errstate(over="ignore"):
         low, high = float(np.exp(middle - reach)), float(np.exp(middle + reach))
-    return low if _rises(log_k, won, tried, confidence) else 0.0, high
+    return low if _rises(log_k, won, tried, times, confidence) else 0.0, high
 
 
-def _rises(log_k: Floats, won: Floats, tried: Floats, confidence: float) -> bool:
+def _rises(log_k: Floats, won: Floats, tried: Floats, times: Floats, confidence: float) -> bool:
     """Test by the scores of the seeds (Student) whether success depends on width."""
-    trials = tried.sum()
-    share, centre = won.sum() / trials, (tried @ log_k).sum() / trials
+    trials = (times @ tried).sum()
+    share, centre = (times @ won).sum() / trials, (tried @ log_k * times).sum() / trials
     scores = (won - share * tried) @ (log_k - centre)
-    return bool(scores.sum() > _reach(scores - scores.mean(), confidence))
+    total = (scores * times).sum()
+    return bool(total > _reach(scores - total / times.sum(), times, confidence))
 
 
-def _reach(influence: Floats, confidence: float) -> float:
-    """Return half the length of Student's interval, from the influence of each seed.
+def _reach(influence: Floats, times: Floats, confidence: float) -> float:
+    """Return half the length of Student's interval, from the influence of the seeds of each row.
 
     If few seeds carry most of the variance there are fewer degrees of freedom: Satterthwaite's number,
     from the fourth powers, and at most one less than the seeds.
     """
-    square = (influence**2).sum()
+    square = (influence**2 * times).sum()
     if square < 1e-18:
         return np.inf  # identical seeds show no spread
-    equal = np.clip(3 * square**2 / (influence**4).sum(), 2, len(influence))
-    return float(stats.t.ppf((1 + confidence) / 2, equal - 1) * np.sqrt(square * equal / (equal - 1)))
+    equal = np.clip(3 * square**2 / (influence**4 * times).sum(), 2, times.sum())
+    return float(
+        special.stdtrit(equal - 1, (1 + confidence) / 2) * np.sqrt(square * equal / (equal - 1))
+    )
 
 
 def profile_interval(
@@ -203,7 +223,7 @@ def profile_interval(
     """
     a, b = np.array(curve)[:, None]
     best = log_likelihood(log_k, a, b, successes, trials, link)[0]
-    least = best - stats.chi2.ppf(confidence, 1) / 2
+    least = best - special.gammaincinv(0.5, confidence)
     middle = -curve[0] / curve[1]
     low, high = (
         _level_crossing(log_k, successes, trials, link, curve[1], least, (middle, end))

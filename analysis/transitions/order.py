@@ -60,15 +60,17 @@ def ordered_locations(
         return found
     own = [dim for dim in succeeded.dims[:-2] if dim not in criteria]
     steps = ds[STEPS].where(ds.status == Status.DONE, np.inf)
-    steps = steps if "tolerance" in criteria else steps.expand_dims("tolerance")
+    steps = steps if "tolerance" in steps.dims else steps.expand_dims("tolerance")
     steps = steps.transpose(*own, "tolerance", "width", "seed")
     tried = counted.isel(dict.fromkeys(criteria, 0)).transpose(*own, "width", "seed").values
     k = ds.k.broadcast_like(ds.status.isel(seed=0, drop=True)).transpose(*own, "width").values
-    asked = succeeded.budget.values.astype(float) if "budget" in criteria else np.array([np.inf])
+    asked = succeeded.budget.values.astype(float) if "budget" in criteria else np.array([rule.limit])
     by_ease = np.argsort(-steps.tolerance.values) if "tolerance" in steps.coords else None
-    found = found.reshape(*steps.shape[:-2], len(asked))
+    found = np.full((*steps.shape[:-2], len(asked)), np.nan)
     for cell in np.ndindex(*steps.shape[:-3]):
         found[cell] = _of_cell(steps.values[cell], tried[cell], k[cell], asked, by_ease, link)
+    if rule.tolerance is not None:  # a condition names it, and its order is that among all of them
+        found = found[..., rule.tolerance, :]
     return found.reshape(shape)
 
 

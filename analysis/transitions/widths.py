@@ -27,7 +27,8 @@ A cell is fitted only if its data determine a curve; `outcome` names the case:
 - `censored`: the grid does not reach the transition. Nothing is extrapolated: `k50` is NaN, and the
   bracket shows the side on which it lies (0 to the narrowest width, or the widest to infinity).
 - `unordered`: success does not rise with width, so there is no transition to locate.
-- `degenerate`: a seed's alpha cannot be told from 0, and success measured against alpha is undefined.
+- `degenerate`: a seed's alpha is 0 or lost to rounding, and success measured against alpha is
+  undefined; `analysis.degenerate` tells which, and why.
 - `empty`: no trial is done yet.
 
 Trials are read by their status. A diverged trial is an outcome, a failure to train, even if it met a
@@ -76,12 +77,16 @@ from analysis.success.rules import Rule, Success, outcomes, rule_for, zero_alpha
 from analysis.transitions.curves import LINKS
 from analysis.transitions.estimates import Estimate, Settings, estimate
 from analysis.transitions.order import ordered_locations
+from analysis.walking import MOST, places
 from pipeline.errors import ParameterError
-from pipeline.trial_status import Status
+from pipeline.trial_status import Status, among
 
 __all__ = ["critical_widths", "success_counts"]
 
 Floats = npt.NDArray[np.float64]
+
+SPECTRA = 2**15
+"""The most eigenvalues of kernels that are read at a time, unless a single chunk has more."""
 
 INTERVALS = {
     "seeds": "Student's t of log k50, robust to dependence within a seed",
@@ -117,6 +122,7 @@ _VARIABLES = {
     "pending": ("trials still to be run", "1"),
     "failed": ("trials that raised an error and are not counted", "1"),
     "alpha": ("median over seeds of the square root of the kernel's smallest eigenvalue", "1"),
+    "alpha_error": ("largest error of alpha of a seed; 0: exactly known to be 0", "1"),
     "k_edge": ("median over seeds of the width predicted by the spectral edge", "hidden units"),
     "k_edge_finite": ("k_edge with the finite-size shift of the edge", "hidden units"),
     "successes": ("successful trials", "1"),
@@ -168,7 +174,8 @@ def critical_widths(
         normal sample), and that of `k_crossing` from order statistics.
     resamples, entropy
         Number of resamples and seed of their random stream. Every cell uses the same stream, so its
-        interval does not depend on the other cells.
+        interval does not depend on the other cells. Of a cell with more than a thousand seeds, those
+        with equal outcomes are drawn together.
     tables
         Number of tables simulated for `fit_p`; 0 skips it and saves a third of the time.
 
@@ -187,8 +194,9 @@ def critical_widths(
         - `k_crossing` with `_low` and `_high`, for nested sweeps: the median over seeds of the first
           width of the grid from which a seed always succeeds, so up to one step above the transition.
           It is NaN if untried widths leave it open; its interval is valid even then.
-        - `seeds`, `trials`, `pending`, `failed`; `alpha` if the store has it; `k_edge` and
-          `k_edge_finite` if it has kernel eigenvalues and the rule is Theorem 2's conditioning.
+        - `seeds`, `trials`, `pending`, `failed`; `alpha` and `alpha_error` if the store has them;
+          `k_edge` and `k_edge_finite` if it has kernel eigenvalues and the rule is Theorem 2's
+          conditioning.
 
         The attribute `rule` is the rule of success as text. Select one tolerance with
         `.sel({"tolerance": 1e-2})`: in `.sel(tolerance=...)` xarray takes it for its own option.
@@ -220,8 +228,7 @@ def critical_widths(
     _check_parameters(ds, link, interval, confidence, resamples, tables)
     rule = rule_for(ds, Success.of(threshold, budgets, success))
     # Read once, since a chunk is a file and several steps below use it.
-    predicted = ["kernel_eigenvalues"] if rule.threshold is not None else []
-    ds = _loaded(ds, rule, "alpha", *predicted)
+    ds = _loaded(ds, rule)
     succeeded, counted = outcomes(ds, rule)
     cells = succeeded.dims[:-2]
     k = ds.k.broadcast_like(succeeded.isel(seed=0, drop=True)).transpose(*cells, "width")
@@ -274,10 +281,16 @@ def success_counts(
     return _described(xr.Dataset(counts, attrs=rule.attrs))
 
 
-def _loaded(ds: xr.Dataset, rule: Rule, *more: str) -> xr.Dataset:
-    """Load the variables that a rule reads, and those of `more` that the store has."""
-    names = dict.fromkeys(["status", "k", *rule.reads, *more])
-    return ds[[name for name in names if name in ds]].compute()
+def _loaded(ds: xr.Dataset, rule: Rule) -> xr.Dataset:
+    """Load what a fit reads: of a large store only the statuses and what has one value for each seed.
+
+    Its outcomes, of which only successes are kept, are read piece by piece. The steps of descents are
+    all read, since their order needs the budgets at which counts change.
+    """
+    whole = ds.status.size <= MOST or rule.within_budget
+    names = dict.fromkeys(["status", "k", "alpha", "alpha_error", *(rule.reads if whole else ())])
+    part = ds[[name for name in names if name in ds]].compute()
+    return ds.assign(part.data_vars).assign_coords(part.coords)
 
 
 # --- reading the store -------------------------------------------------------------------------
@@ -344,7 +357,7 @@ def _with_summaries(
 ) -> xr.Dataset:
     """Add the counts, the median alpha and the predicted widths."""
     over = ["width", "seed"]
-    ran = ds.status.isin([Status.DONE, Status.DIVERGED]).any("width").compute()
+    ran = among(ds.status, [Status.DONE, Status.DIVERGED]).any("width").compute()
     out["seeds"] = counted.any("width").sum("seed")
     out["trials"] = counted.sum(over)
     status = ds.status.reset_coords(drop=True)
@@ -353,6 +366,9 @@ def _with_summaries(
     if "alpha" in ds:
         alpha = ds.alpha.compute().where(ran).median("seed")
         out["alpha"] = alpha.transpose(*ran.dims[:-1]).reset_coords(drop=True)
+    if "alpha_error" in ds:
+        error = ds.alpha_error.compute().where(ran).max("seed")
+        out["alpha_error"] = error.transpose(*ran.dims[:-1]).reset_coords(drop=True)
     if threshold is not None and "kernel_eigenvalues" in ds:
         edges = _edge_widths(ds, ran, threshold)
         out = out.assign({name: edge.transpose(*out.k50.dims) for name, edge in edges.items()})
@@ -362,20 +378,34 @@ def _with_summaries(
 def _edge_widths(ds: xr.Dataset, ran: xr.DataArray, threshold: float) -> dict[str, xr.DataArray]:
     """Return the predicted width of the limiting spectrum, the median over the seeds that ran."""
     # Imported here: a store without kernel eigenvalues does not need it.
-    from pipeline.theory.marchenko_pastur import critical_width
+    from pipeline.theory.marchenko_pastur import MEDIAN_SHIFT, critical_widths
 
-    dims = ran.dims
-    spectra = ds.kernel_eigenvalues.transpose(*dims, "index").values
-    n = ds.n.broadcast_like(ran).transpose(*dims).values
-    median: dict[bool, Floats] = {f: np.full(ran.shape[:-1], np.nan) for f in (False, True)}
-    for cell in np.ndindex(*ran.shape[:-1]):
-        seeds = [(*cell, int(s)) for s in np.flatnonzero(ran.values[cell])]
-        own = [spectra[at][: n[at]] for at in seeds]
-        for finite, into in median.items():
-            widths = [critical_width(e, level=threshold**2, finite_size=finite) for e in own]
-            into[cell] = np.median(widths) if widths else np.nan
-    names = {"k_edge": False, "k_edge_finite": True}
-    return {name: xr.DataArray(median[f], dims=dims[:-1]) for name, f in names.items()}
+    shifts = {"k_edge": 0.0, "k_edge_finite": MEDIAN_SHIFT}
+    found = {name: np.full(ran.shape, np.nan) for name in shifts}
+    # A piece of one width has each spectrum once.
+    first = ds[["status", "kernel_eigenvalues"]].isel(width=slice(1))
+    for place in places(first, most=max(1, SPECTRA // ds.sizes["index"])):
+        at = {dim: place[dim] for dim in ran.dims}
+        here = ran.isel(at)
+        piece = ds[["kernel_eigenvalues"]].isel(at)
+        spectra = piece.kernel_eigenvalues.transpose(*ran.dims, "index").values
+        n = piece.n.broadcast_like(here).transpose(*ran.dims).values
+        for name, shift in shifts.items():
+            part = found[name][tuple(at.values())]  # a view
+            for cell in np.ndindex(*here.shape[:-1]):
+                seeds = here.values[cell]
+                own = spectra[cell][seeds, : n[cell][0]]
+                part[cell][seeds] = critical_widths(own, threshold**2, shift=shift)
+    return {name: _median(widths, ran) for name, widths in found.items()}
+
+
+def _median(widths: Floats, ran: xr.DataArray) -> xr.DataArray:
+    """Return the median over the seeds that ran of each cell; NaN if there are none."""
+    median = np.full(ran.shape[:-1], np.nan)
+    for cell in np.ndindex(*median.shape):
+        if ran.values[cell].any():
+            median[cell] = np.median(widths[cell][ran.values[cell]])
+    return xr.DataArray(median, dims=ran.dims[:-1])
 
 
 def _described(out: xr.Dataset) -> xr.Dataset:

@@ -3,6 +3,7 @@
     STORE.run/profile.toml       the profile as submitted
               run.json           the other options, and the state of the jobs
               tls/               certificate and key of this run, readable only by its owner
+              code/              the file of an experiment of one's own, and what it imports
               environment.sh     credentials of an S3 store, readable only by its owner
               controller.sh      the script of the controller's job, which starts
               supervise.sh       a loop that restarts the controller after it was killed
@@ -35,6 +36,7 @@ from jobs.cluster.profile import Profile, load_profile
 from jobs.cluster.systems import SYSTEMS
 from pipeline.errors import InputError
 from pipeline.store import lease, stored_sweep
+from pipeline.store.code import with_code
 from pipeline.store.location import Location, beside, is_url, locate
 from pipeline.sweep import Sweep
 
@@ -203,6 +205,11 @@ class Run:
         return self.folder / "controller.sh"
 
     @property
+    def code(self) -> Path:
+        """The sources of an experiment of one's own."""
+        return self.folder / "code"
+
+    @property
     def tls(self) -> Path:
         return self.folder / "tls"
 
@@ -210,7 +217,7 @@ class Run:
     def environment(self) -> Path:
         return self.folder / "environment.sh"
 
-    def prepare(self, profile: Profile) -> None:
+    def prepare(self, profile: Profile, sweep: Sweep) -> None:
         """Make the folder with everything except the script of the controller's job."""
         from jobs.cluster import credentials
 
@@ -221,7 +228,16 @@ class Run:
         credentials.write_private(self.environment, _exports() if is_url(self.store) else "")
         supervise = importlib.resources.files("jobs.cluster") / "supervise.sh"
         (self.folder / "supervise.sh").write_text(supervise.read_text(), encoding="utf-8")
+        self._keep_code(sweep)
         self.save()
+
+    def _keep_code(self, sweep: Sweep) -> None:
+        """Write the sources of an experiment of one's own, which the store does not keep."""
+        shutil.rmtree(self.code, ignore_errors=True)
+        for path, text in sweep.own.sources if sweep.own is not None else ():
+            file = self.code / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text, encoding="utf-8")
 
     def save(self) -> None:
         """Write run.json atomically."""
@@ -243,8 +259,11 @@ class Run:
         self.environment.unlink(missing_ok=True)
 
     def sweep(self) -> Sweep:
-        """Read the sweep from the store that was made for it."""
-        return stored_sweep(self.store, Path(self.data_folder))
+        """Read the sweep from the store that was made for it, with the code that was submitted."""
+        sweep = stored_sweep(self.store, Path(self.data_folder))
+        if sweep.own is None or sweep.own.is_runnable:
+            return sweep
+        return with_code(self.store, sweep, self.code / sweep.own.file)
 
     def profile(self) -> Profile:
         """Read the profile as it was submitted."""

@@ -170,7 +170,7 @@ def submit(sweep: Sweep, run: Run, profile: Profile) -> str:
     with lease.hold(locate(run.store), run.run) as held:
         if run.retry_failed:
             stores.Store(run.store, holder=held.holder).reset_failed()
-        run.prepare(profile)
+        run.prepare(profile, sweep)
         made = controller_job(run, sweep, profile)
         number = queue.submit_job(made, run.script)
         held.pass_on(lease.Job(profile.system, number, str(run.folder), run.cluster))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from jobs.options import STORE, SWEEP
+from jobs.options import STORE, SWEEP, code_option
 from jobs.output.records import print_change
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ __all__ = ["extend"]
 )
 @click.option("-o", "--output", "out", type=STORE, help="New store.  [default: change STORE in place]")
 @click.option("--dry-run", is_flag=True, help="Show what would be done and stop.")
+@code_option
 def extend(
     store: StorePath,
     sweep: str | None,
@@ -40,6 +42,7 @@ def extend(
     widths: tuple[float, ...],
     out: StorePath | None,
     dry_run: bool,
+    code: Path | None,
 ) -> None:
     """Add seeds, n, d or widths to STORE.
 
@@ -51,6 +54,8 @@ def extend(
     from jobs.launch import loaded_sweep
     from pipeline.maintenance.grow import extend as extend_store
     from pipeline.maintenance.plan import grid, widened
+    from pipeline.store import stored_sweep
+    from pipeline.store.code import with_code
 
     given: dict[str, Sequence[float]] = {
         "seeds": range(seeds or 0),
@@ -61,7 +66,11 @@ def extend(
     more = {key: values for key, values in given.items() if values}
     if sweep is None and not more and out is None:
         raise click.UsageError("nothing to add; give a SWEEP, --seeds, --n, --d or --width.")
-    requested = loaded_sweep(sweep)[0] if sweep is not None else grid(store) if more else None
+    if code is not None or (more and sweep is None):  # more trials of an experiment of one's own
+        with_code(store, stored_sweep(store), code)
+    requested = loaded_sweep(sweep, runs=False)[0] if sweep is not None else None
+    if requested is None and more:
+        requested = grid(store)
     if requested is not None:
         requested = widened(requested, f"extend {store}", **more)
     change = extend_store(store, requested, out, dry_run=dry_run)

@@ -41,6 +41,7 @@ CELL_COLUMNS = [
     "k_edge",
     "k_edge_finite",
     "alpha",
+    "alpha_error",
     "seeds",
     "pending",
 ]
@@ -88,8 +89,9 @@ def fit(
     \b
     outcome        fitted; separated: failures end where successes begin;
                    censored: the transition lies outside the widths; unordered:
-                   success does not rise with width; degenerate: alpha cannot
-                   be told from 0; empty: nothing done
+                   success does not rise with width; degenerate: alpha is 0 or
+                   lost to rounding, and a line says which and why; empty:
+                   nothing done
     k50            width at which half of the trials succeed, with 95% interval:
                    the curve's, or k50_isotonic where no curve fits
     bracket_low    most trials fail up to this width; 0: most succeed at all
@@ -103,7 +105,7 @@ def fit(
     k_edge_finite  the same, with the shift of the edge at finite n
 
     A missing value is NaN in the text, empty in CSV, null in JSON; infinity in JSON is "inf". The
-    text leaves out columns without any value.
+    text leaves out columns without any value, and alpha_error, the largest error of a seed's alpha.
     """
     from analysis.stores import open_stores
     from jobs.output.frames import check_output
@@ -112,7 +114,7 @@ def fit(
         if form is not None:
             raise click.UsageError(f"-o {output} already gives the format; remove --{form}.")
         check_output("fit -o", output, overwrite)
-    tree = open_stores(stores)
+    tree = open_stores(stores, dask=False)
     locations = dict(zip(tree.children, stores, strict=True))
     answers = {
         name: _fitted(path, tree[name].to_dataset(), success, link, interval)
@@ -250,6 +252,7 @@ def _merged(cells: pd.DataFrame) -> pd.DataFrame:
         shown[name] = ["NaN" if value == "NaN" else f"{value} [{a}, {b}]" for value, a, b in ends]
     shown["bracket_low"] += "-" + shown.pop("bracket_high")
     shown = shown.rename(columns={"bracket_low": "bracket"})
+    shown = shown.drop(columns="alpha_error", errors="ignore")  # it decides lines of their own
     known = [name for name in shown if not (shown[name] == "NaN").all() or name == "k50"]
     first = known[: known.index("outcome")]
     answer = [name for name in ANSWER if name in known]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,7 +116,7 @@ def plot(
         check_output("plot --data", data, overwrite)
     with naming_options("plot", store):
         study = Study(restrict(load_store(store), where), success)
-    suited = kinds_for(study.ds)
+    suited = kinds_for(study.ds, study.success)
     if not suited:
         raise CommandError(
             f"plot {store}: no figure suits a store of {study.ds.attrs['experiment']}; "
@@ -128,9 +128,7 @@ def plot(
             click.echo(f"{store}: no figure: {_why_none_is_done(study, store)}", err=True)
         sys.exit(code)
     with naming_options("plot", store), _looks(styles, dpi):
-        drawn = draw_kinds(study, store, kind, output, size, overwrite=overwrite)
-    for file in drawn.files:
-        click.echo(file)
+        drawn = draw_kinds(study, store, kind, output, size, overwrite=overwrite, written=click.echo)
     if data is not None and drawn.tables:
         write_rows([drawn.table()], data, "plot --data")
         click.echo(data)
@@ -215,6 +213,7 @@ def draw_kinds(
     size: tuple[float, float] | None = None,
     *,
     overwrite: bool = False,
+    written: Callable[[Path], None] = lambda file: None,
 ) -> Drawn:
     """Draw a store and write the files; a figure for which it has too little gets none.
 
@@ -232,6 +231,8 @@ def draw_kinds(
         Width and height of each figure in inches; their own if None.
     overwrite
         Whether files that widthlaw did not make may be replaced.
+    written
+        Called with each file as soon as it is there.
     """
     from analysis.figures import FIGURES, data_of, kinds_for, save
     from analysis.figures.looks.chart import sized
@@ -239,7 +240,7 @@ def draw_kinds(
     from pipeline.store.location import beside
     from pipeline.trial_status import Status
 
-    suited = kinds_for(study.ds)
+    suited = kinds_for(study.ds, study.success)
     if kind is not None and kind not in suited:
         raise CommandError(
             f"plot {store}: no figure {kind!r} of a store of {study.ds.attrs['experiment']}; "
@@ -271,6 +272,7 @@ def draw_kinds(
                     f"({error.strerror or error}); give a file or a writable folder with -o"
                 ) from None
             drawn.files.append(file)
+            written(file)
         drawn.tables[name] = data_of(figure)
     return drawn
 
@@ -305,7 +307,7 @@ def _files(store: Path, name: str, output: Path | None, alone: bool) -> list[Pat
     """Return the files of one figure: the given one, or PNG and SVG in a folder."""
     from pipeline.errors import CommandError
 
-    if output is not None and output.suffix:
+    if output is not None and output.suffix and not output.is_dir():
         if not alone or output.suffix not in ENDINGS:
             raise CommandError(
                 f"plot -o {output}: one file needs --kind and an ending of "

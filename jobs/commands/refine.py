@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,6 +19,7 @@ import click
 from jobs.options import (
     SHARE,
     STORE,
+    code_option,
     force_option,
     listing_options,
     success_options,
@@ -78,6 +80,7 @@ class Goal:
 )
 @click.option("--dry-run", is_flag=True, help="Show the expected cost and stop.")
 @worker_options
+@code_option
 @force_option
 @success_options
 @listing_options
@@ -87,6 +90,7 @@ def refine(
     trials: int | None,
     dry_run: bool,
     workplace: dict[str, Any],
+    code: Path | None,
     force: bool,
     success: Success,
     form: str | None,
@@ -114,8 +118,9 @@ def refine(
     """
     from jobs import launch
     from pipeline import store as stores
+    from pipeline.store.code import with_code
 
-    sweep = _check(store, success)
+    sweep = with_code(store, _check(store, success), code)
     pending = stores.Store(store).counts()["pending"]
     goal = Goal(target, success, trials)
     first = _look(store, goal)
@@ -125,6 +130,8 @@ def refine(
         print_records(records, form, keys)
     else:
         click.echo(aligned(records, keys), err=True)
+    if any(state.outcome == "degenerate" for state in first.states):
+        _explain(store)
     if pending:
         click.echo(f"{store}: {pending} trials are pending and run first", err=True)
     _print_cost(store, first.states, sweep)
@@ -133,12 +140,12 @@ def refine(
         click.echo(f"{store}: holds {there} trials already: --trials {trials} allows no more", err=True)
     launch.check_workplace(workplace)
     if pending:
-        launch.check_memory(sweep, workplace, force)
+        launch.check_memory(sweep, workplace, force, cells=stores.Store(store).pending_cells())
     require = partial(launch.require_memory, workplace=workplace, force=force)
     require(sweep, cells=requested_cells(first.requests, sweep))
     if dry_run:
         return
-    with launch.filling(workplace) as fill:
+    with launch.filling(workplace, code=code) as fill:
         last = rounds(store, goal, fill, require=require)
     print_records(list(_records(last.states, stores.stored_sweep(store), target)), form, keys)
     sys.exit(_report(store, last, trials))
@@ -250,6 +257,15 @@ def _look(path: StorePath, goal: Goal) -> Allocation:
     with naming_options("refine", path):
         sweep = stores.stored_sweep(path)
         return allocate(open_store(path), sweep, goal.target, limit=limit, success=goal.success)
+
+
+def _explain(path: StorePath) -> None:
+    """Print on stderr why success is undefined in some cells."""
+    from analysis.degenerate import causes_of_zero
+    from analysis.stores import open_store
+
+    for line in causes_of_zero(open_store(path)):
+        click.echo(f"{path}: {line}", err=True)
 
 
 def _requested(path: StorePath) -> int:

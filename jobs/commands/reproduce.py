@@ -1,7 +1,9 @@
 """`widthlaw reproduce`: all sweeps of the paper, their figures, a table of claims, and a report.
 
 Each row of the table has a claim of the paper or a finding, the measurement, and the verdict
-(`analysis.claims`). The terminal gets one screenful, with the answer; the report has everything.
+(`analysis.claims`). The workers draw the figures of a sweep while they compute the next one, and table
+and report grow with each sweep (`jobs.gallery`). At the end the terminal gets one screenful, with the
+answer; the report has everything.
 """
 
 from __future__ import annotations
@@ -10,38 +12,45 @@ import io
 import re
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from jobs.options import FILE, force_option, worker_options
-from jobs.output.files import check_outputs, make_folder, overwrite_option
+from jobs.output.files import check_outputs, draft_of, make_folder, overwrite_option
 from jobs.output.spreadsheet import write_rows
 
 if TYPE_CHECKING:
     from analysis.claims import Claim, Mark
-    from analysis.study import Study
+    from analysis.report.sections import Section
     from pipeline.sweep import Sweep
 
 __all__ = ["PAPER", "reproduce"]
 
 PAPER = (
-    "linear-regression",
-    "theorem1",
-    "input-layer",
-    "budget",
-    "output-layer",
-    "joint",
-    "depth",
-    "theorem2",
     "theorem2-proof",
+    "theorem2",
     "alpha-stress",
     "figure1",
     "spectrum-evolution",
+    "linear-regression",
+    "output-layer",
+    "input-layer",
+    "budget",
+    "joint",
+    "depth",
+    "theorem1",
     "generalisation",
 )
+"""The sweeps in the order in which they run.
+
+The first takes a second and compiles nothing slow, so that a figure comes soon. The last has few
+figures: nothing else is left to compute while they are drawn.
+"""
+
 FULL_FACTOR = 5
 
 
@@ -58,43 +67,58 @@ def reproduce(
 ) -> None:
     """Run all sweeps of the paper, and compare them with its claims.
 
-    The folder gets a store and figures for each sweep, claims.csv and report.html. The same command
-    again replaces them. It ends with the number of claims that hold, are loose and depart, and with
-    the numbers of the answer.
+    The folder gets a store and figures for each sweep, claims.csv and report.html, which are there from
+    the first sweep on. The same command again resumes, and draws everything again. It ends with the
+    number of claims that hold, are loose and depart, and with the numbers of the answer.
     """
-    from analysis.claims import claims, place_of
-    from analysis.stores import load_store
-    from analysis.study import Study
-    from jobs import launch
-    from jobs.commands.plot import draw_store
+    from analysis.claims import place_of
+    from jobs import interrupts, launch
+    from jobs.gallery import Gallery
     from pipeline.execution.memory import worker_memory
 
     began = time.perf_counter()
     sweeps = [_sweep(name, full) for name in PAPER]
-    stores = {sweep.name: output / f"{sweep.name}.zarr" for sweep in sweeps}
+    stores = {name: output / f"{name}.zarr" for name in sorted(PAPER, key=place_of)}
     launch.check_memory(max(sweeps, key=worker_memory), workplace, force)
     make_folder("reproduce -o", output)
     own = any(store.exists() for store in stores.values())
     check_outputs("reproduce -o", [output / "claims.csv", output / "report.html"], overwrite or own)
     for sweep in sweeps:
         launch.is_complete(sweep, stores[sweep.name])
+    codes = []
     with launch.cluster(**workplace) as client:
-        codes = [
-            launch.report_run(stores[sweep.name], launch.run_sweep(sweep, stores[sweep.name], client))
-            for sweep in sweeps
-        ]
-    studies = {name: Study(load_store(stores[name])) for name in sorted(stores, key=place_of)}
-    drawn = {
-        name: draw_store(study, stores[name], output=output, overwrite=True)
-        for name, study in studies.items()
-    }
-    rows = list(claims(studies.values()))
-    (output / "claims.csv").write_text(_as_csv(rows))
-    report = _report(studies, stores, drawn, output / "report.html")
-    pictures = sum(len(files) for files in drawn.values())
-    click.echo(_screenful(rows, report, f"{len(stores)} stores, {pictures} pictures"))
+        gallery = Gallery(client, stores, partial(_publish, output))
+        for sweep in sweeps:
+            store = stores[sweep.name]
+            outcome = launch.run_sweep(sweep, store, client, meanwhile=gallery.collect)
+            codes.append(launch.report_run(store, outcome))
+            gallery.add(sweep.name)
+        try:
+            gallery.finish(interrupts.check)
+        except KeyboardInterrupt:
+            click.echo("\ninterrupted; all trials are stored; the same command draws them", err=True)
+            raise
+    for problem in gallery.problems:
+        click.echo(problem, err=True)
+    pictures = sum(len(shown.files) for shown in gallery.shown.values())
+    others = f"{len(stores)} stores, {pictures} pictures"
+    click.echo(_screenful(_rows(gallery.sections), output / "report.html", others))
     click.echo(f"{time.perf_counter() - began:.0f} s", err=True)
-    sys.exit(max(codes))
+    sys.exit(max(*codes, bool(gallery.problems)))
+
+
+def _rows(sections: Sequence[Section]) -> list[Claim]:
+    return [row for section in sections for row in section.claims]
+
+
+def _publish(output: Path, sections: Sequence[Section], coming: Sequence[str]) -> None:
+    """Replace the report and the table of claims by those of the sections so far."""
+    from analysis.report import page_of
+    from jobs.commands.report import save_report
+
+    save_report(page_of(sections, coming), output / "report.html")
+    with draft_of("reproduce -o", output / "claims.csv") as draft:
+        draft.write_text(_as_csv(_rows(sections)), encoding="utf-8")
 
 
 def _screenful(rows: list[Claim], report: Path, others: str) -> str:
@@ -122,29 +146,6 @@ def _by_word(item: tuple[Mark, int]) -> int:
     from analysis.claims import WORDS
 
     return list(WORDS).index(item[0])
-
-
-def _report(
-    studies: Mapping[str, Study],
-    stores: Mapping[str, Path],
-    drawn: Mapping[str, list[Path]],
-    file: Path,
-) -> Path:
-    """Write the report with the figures already drawn; it names stores without their folders."""
-    from analysis.report import report_page
-    from jobs.commands.report import save_report
-
-    names = {name: f"{name}.zarr" for name in studies}
-    svgs = {
-        names[name]: {
-            path.stem.removeprefix(f"{stores[name].stem}-"): path.read_text()
-            for path in files
-            if path.suffix == ".svg"
-        }
-        for name, files in drawn.items()
-    }
-    save_report(report_page({names[name]: study for name, study in studies.items()}, svgs), file)
-    return file
 
 
 def _sweep(name: str, full: bool) -> Sweep:

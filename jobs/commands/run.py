@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from jobs.options import STORE, SWEEP, force_option, worker_options
+from jobs.ahead import workers_ahead
+from jobs.options import STORE, SWEEP, accept_option, code_option, force_option, worker_options
 from jobs.output.records import Record, print_records
 
 if TYPE_CHECKING:
@@ -23,6 +26,8 @@ __all__ = ["plan_records", "run"]
 @worker_options
 @click.option("--retry-failed", is_flag=True, help="Compute failed trials again.")
 @click.option("--dry-run", is_flag=True, help="Show the plan and stop.")
+@code_option
+@accept_option
 @force_option
 def run(
     sweep: str,
@@ -30,27 +35,48 @@ def run(
     workplace: dict[str, Any],
     retry_failed: bool,
     dry_run: bool,
+    code: Path | None,
+    accept_code: bool,
     force: bool,
 ) -> None:
     """Fill the store of SWEEP; the same command again resumes.
 
     SWEEP may also be a store, for example one that was extended or repaired: its own sweep is resumed.
+    Trials that take less than a second together run in this process, unless workers are named.
     """
+    if dry_run:
+        from jobs import launch
+
+        loaded, path = launch.loaded_sweep(sweep, store, code=code, accept_code=accept_code)
+        _show_plan(loaded, path, workplace, retry_failed, force)
+        return
+    with workers_ahead(sweep, store, workplace) as begun:
+        from jobs import interrupts, launch
+
+        with interrupts.starting() if begun else nullcontext():
+            loaded, path = launch.loaded_sweep(sweep, store, code=code, accept_code=accept_code)
+            launch.check_workplace(workplace)
+            if launch.is_complete(loaded, path, retry_failed):
+                sys.exit(launch.report_run(path))
+            seconds = launch.remaining_seconds(loaded, path, retry_failed)
+            cells = launch.cells_to_run(loaded, path, retry_failed)
+            quiet = launch.is_short(workplace, seconds)
+            launch.check_memory(loaded, workplace, force, quiet, cells)
+        with launch.workers(workplace, seconds, begun) as client:
+            outcome = launch.run_sweep(loaded, path, client, retry_failed=retry_failed)
+    sys.exit(launch.report_run(path, outcome))
+
+
+def _show_plan(
+    loaded: Sweep, path: StorePath, workplace: dict[str, Any], retry_failed: bool, force: bool
+) -> None:
+    """Print the plan of a run, and the memory that it needs."""
     from jobs import launch
 
-    loaded, default = launch.loaded_sweep(sweep)
-    path = store or default
     launch.check_workplace(workplace)
-    if dry_run:
-        print_records(plan_records(loaded, path, retry_failed), None)
-        launch.check_memory(loaded, workplace, force)
-        return
-    if launch.is_complete(loaded, path, retry_failed):
-        sys.exit(launch.report_run(path))
-    launch.check_memory(loaded, workplace, force)
-    with launch.cluster(**workplace) as client:
-        outcome = launch.run_sweep(loaded, path, client, retry_failed=retry_failed)
-    sys.exit(launch.report_run(path, outcome))
+    print_records(plan_records(loaded, path, retry_failed), None)
+    cells = launch.cells_to_run(loaded, path, retry_failed)
+    launch.check_memory(loaded, workplace, force, cells=cells)
 
 
 def plan_records(sweep: Sweep, path: StorePath, retry_failed: bool = False) -> list[Record]:
@@ -66,6 +92,7 @@ def plan_records(sweep: Sweep, path: StorePath, retry_failed: bool = False) -> l
     check_target(path, sweep)
     sweep = as_in_store(path, sweep)
     resumed = locate(path).exists()
+    cells = Store(path, sweep).pending_cells(retry_failed) if resumed else list(sweep.cells())
     cut = list(
         Store(path, sweep).pending_tiles(retry_failed)
         if resumed
@@ -80,8 +107,8 @@ def plan_records(sweep: Sweep, path: StorePath, retry_failed: bool = False) -> l
         "blocks": sum(len(tile.blocks) for tile in cut),
         "tasks": sum(1 for _ in tasks(cut)),
         "longest block, s": round(max((tile.seconds for tile in cut), default=0.0), 2),
-        "memory of a trial, at most": format_bytes(int(trial_memory(sweep))),
-        "memory of a worker": format_bytes(int(worker_memory(sweep))),
+        "memory of a trial, at most": format_bytes(int(trial_memory(sweep, cells)) if cells else 0),
+        "memory of a worker": format_bytes(int(worker_memory(sweep, cells)) if cells else 0),
         "new files, at most": len(cut) * (len(variables(sweep)) + 3) + 40,
         "core-hours": round(sum(tile.seconds for tile in cut) / 3600, 4),
     }

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jobs.options import PROFILE, STORE, SWEEP, force_option
+from jobs.options import PROFILE, STORE, SWEEP, accept_option, code_option, force_option
 from jobs.output.records import print_records
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ __all__ = ["cancel", "submit"]
     "--allocation", is_flag=True, help="Use one job of several nodes instead of many jobs of workers."
 )
 @click.option("--retry-failed", is_flag=True, help="Compute failed trials again.")
+@code_option
+@accept_option
 @click.option(
     "--dashboard",
     is_flag=True,
@@ -46,6 +48,8 @@ def submit(
     store: StorePath | None,
     allocation: bool,
     retry_failed: bool,
+    code: Path | None,
+    accept_code: bool,
     dashboard: bool,
     dry_run: bool,
     force: bool,
@@ -64,8 +68,8 @@ def submit(
     from jobs.commands.run import plan_records
     from pipeline.store.location import normal
 
-    (loaded, default), where = launch.loaded_sweep(sweep), load_profile(profile)
-    path = store or default
+    where = load_profile(profile)
+    loaded, path = launch.loaded_sweep(sweep, store, code=code, accept_code=accept_code)
     run = Run.new(
         normal(path),
         data_folder=Path(sweep).parent if Path(sweep).is_file() else Path(),

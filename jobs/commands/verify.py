@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from jobs.options import STORE, listing_options
+from jobs.options import STORE, code_option, listing_options
 from jobs.output.records import Record, counted, print_records, report_gaps
 
 if TYPE_CHECKING:
@@ -41,9 +42,15 @@ NOTES = {
     metavar="N",
     help="Also recompute N random trials and compare them with what is stored.",
 )
+@code_option
 @listing_options
 def verify(
-    stores: Sequence[StorePath], repair: bool, upgrade: bool, number: int | None, form: str | None
+    stores: Sequence[StorePath],
+    repair: bool,
+    upgrade: bool,
+    number: int | None,
+    code: Path | None,
+    form: str | None,
 ) -> None:
     """Find damage in STORES: check every chunk, coordinate and file.
 
@@ -68,7 +75,7 @@ def verify(
         if upgrade and codes[-1] != DAMAGED:
             _upgrade(path)
         if number and codes[-1] != DAMAGED:
-            shown = _sampled(path, number)
+            shown = _sampled(path, number, code)
             records += [_trial_record(path, "sample", one) for one in shown.differences]
             records += [_trial_record(path, "chaotic", one) for one in shown.chaotic]
             codes[-1] = DAMAGED if shown.differences else codes[-1]
@@ -91,12 +98,12 @@ def _damage_record(path: StorePath, found: Damage) -> Record:
 
 def _report(path: StorePath, found: list[Damage]) -> int:
     if found:
-        files = len(found)
-        click.echo(
-            f"{path}: {counted(files, 'problem')} found; `widthlaw verify {path} --repair` resets lost "
-            "trials to pending and removes leftovers",
-            err=True,
+        repair = (
+            f"`widthlaw verify {path} --repair` resets lost trials to pending and removes leftovers"
+            if all(one.remedy for one in found)
+            else "--repair cannot help: run the sweep into a new path, or restore a backup"
         )
+        click.echo(f"{path}: {counted(len(found), 'problem')} found; {repair}", err=True)
         return DAMAGED
     from pipeline.store import check_store
 
@@ -135,11 +142,11 @@ def _pending(path: StorePath) -> int:
     return report_gaps(path, f"`widthlaw run {path}` computes them", listing=True)
 
 
-def _sampled(path: StorePath, number: int) -> Comparison:
+def _sampled(path: StorePath, number: int, code: Path | None) -> Comparison:
     """Recompute trials of a store, and say how many of them differ."""
     from pipeline.maintenance.recompute import sample
 
-    shown = sample(path, number)
+    shown = sample(path, number, code=code)
     level = "equal bits" if shown.exact else "values that agree as on two platforms"
     trials = len({difference.where for difference in shown.differences})
     line = f"{path}: {counted(shown.trials, 'trial')} recomputed; {trials} of them without {level}"

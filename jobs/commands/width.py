@@ -239,12 +239,12 @@ def _why_no_width(rows: OwnRows) -> str:
     chance, groups = chance_of_repeats(rows.all, rows.n, rows.activation)
     if chance >= LIKELY:
         return (
-            f"alpha is 0 in about {chance:.0%} of the draws, because {_repeats(groups)}; remove "
-            "duplicate rows"
+            f"alpha is exactly 0 in about {chance:.0%} of the draws, because {_repeats(groups)}; "
+            "remove duplicate rows"
         )
     for seed in range(FIRST_SEEDS):
         if cause := cause_of_zero(rows.draw(seed), rows.activation):
-            return f"alpha is 0 in draw {seed}, because {cause.text}; {cause.repair}"
+            return f"{cause.verdict} in draw {seed}, because {cause.text}; {cause.repair}"
     return ""
 
 
@@ -258,8 +258,9 @@ def _records_of_zero(rows: OwnRows) -> Iterator[Record]:
     values = [alpha(rows.draw(seed), rows.activation) for seed in range(FIRST_SEEDS)]
     spread = (float(np.median(values)), min(values), max(values))
     yield _record("alpha", *spread, f"median and range over the first {FIRST_SEEDS} draws")
+    note = "none: alpha is 0 or lost to rounding in some draws"
     for quantity in ("sufficient width", "k_edge", "k_edge_finite", "measured k*"):
-        yield _record(quantity, math.nan, math.nan, math.nan, "none: alpha is 0 in some draws")
+        yield _record(quantity, math.nan, math.nan, math.nan, note)
 
 
 def _resumed(path: StorePath, sweep: Sweep) -> Sweep:
@@ -319,8 +320,8 @@ def _why_degenerate(rows: OwnRows, ds: xr.Dataset) -> str:
     cause = cause_of_zero(rows.draw(seed), rows.activation)
     assert cause is not None
     return (
-        f"alpha is 0 in {zero.sum()} of {ran.sum().item()} draws, because in draw {seed} {cause.text}; "
-        f"{cause.repair}"
+        f"{cause.verdict} in {zero.sum()} of {ran.sum().item()} draws, because in draw {seed} "
+        f"{cause.text}; {cause.repair}"
     )
 
 

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import errno
 import logging
+import pickle
 import queue
 import uuid
+import zlib
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import ExitStack, closing, suppress
@@ -19,22 +21,22 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from threadpoolctl import threadpool_limits
-
 from pipeline.blocks import Tile, tasks
 from pipeline.errors import LeaseLost, StoreFull, WorkersLost
 from pipeline.execution.fill import Outcome, fill
+from pipeline.execution.measure import with_cost
 from pipeline.execution.progress import reporting
-from pipeline.execution.worker import keep_freed_memory, settle
+from pipeline.execution.worker import keep_freed_memory, one_thread, settle
+from pipeline.experiments import require_code
 from pipeline.store import Store, lease, open_or_create
-from pipeline.store.location import Location, normal
+from pipeline.store.location import Location, locate, normal
 from pipeline.sweep import Sweep
 from pipeline.sweep_files.load import load_sweep
 
 if TYPE_CHECKING:
     from distributed import Client, Future
 
-__all__ = ["run", "run_task"]
+__all__ = ["packed", "run", "run_task"]
 
 TASKS_PER_WORKER = 3
 """Tasks in flight: one running, two waiting on the worker, so that it is never idle between tasks."""
@@ -95,6 +97,8 @@ def run(
     ------
     StoreError
         The path holds something else, or another run holds the store.
+    CodeError
+        The sweep is that of a store, which keeps no code, and the experiment is one's own.
     StoreFull
         Writing to the store failed; what is written stays valid.
     WorkersLost
@@ -116,6 +120,11 @@ def run(
     """
     if not isinstance(sweep, Sweep):
         sweep = load_sweep(sweep)
+    require_code(sweep, f"store {store}")
+    if not locate(normal(store)).exists():
+        sweep, told = with_cost(sweep)
+        if told:
+            log.info("%s", told)
     opened = open_or_create(normal(store), sweep)
     location, sweep = opened.location, opened.sweep
     with ExitStack() as stack:
@@ -174,14 +183,24 @@ def _outcomes(
     return _Window(client, store, retry_failed).outcomes(iter(work), ending)
 
 
+def packed(store: Store) -> bytes:
+    """Return a store with its sweep as bytes, for `run_task`.
+
+    Dask copies what a task carries, in the driver too, and frees it late: a sweep of a million seeds as
+    Python numbers would be 36 MB for each task, and is some hundred kB here.
+    """
+    return zlib.compress(pickle.dumps(store), 1)
+
+
 def run_task(
-    store: Store, tiles: Iterable[Tile], retry_failed: bool = False, carefully: bool = False
+    store: bytes, tiles: Iterable[Tile], retry_failed: bool = False, carefully: bool = False
 ) -> Outcome:
     """Compute and store some tiles on a worker; safe to run twice, even at the same time."""
+    unpacked: Store = pickle.loads(zlib.decompress(store))  # as safe as the task that Dask unpickled
     settle()
     total = Outcome()
     for tile in tiles:
-        total += fill(store, tile, retry_failed=retry_failed, carefully=carefully)
+        total += fill(unpacked, tile, retry_failed=retry_failed, carefully=carefully)
         if total.full or total.lost:
             break
     log.info("wrote %d trials (%d failed) in %.2f s", total.trials, total.failed, total.seconds)
@@ -196,7 +215,7 @@ def _here(
 ) -> Generator[Outcome, None, None]:
     """Compute tiles one by one in this process."""
     keep_freed_memory()
-    with threadpool_limits(limits=1):
+    with one_thread():
         for tiles in work:
             for tile in tiles:
                 if ending():
@@ -209,7 +228,7 @@ class _Window:
 
     def __init__(self, client: Client, store: Store, retry_failed: bool) -> None:
         self._client = client
-        self._store = store
+        self._store = packed(store)
         self._retry_failed = retry_failed
         self._has_workers = True
         self._in_flight: dict[Future[Any], list[Tile]] = {}

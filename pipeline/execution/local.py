@@ -9,16 +9,15 @@ import tempfile
 import weakref
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.execution import unguarded
+from pipeline.execution import forkserver, unguarded
 
 if TYPE_CHECKING:
     from distributed import Client
 
-__all__ = ["DASK", "local_client", "without_dashboard"]
+__all__ = ["DASK", "begin", "local_client", "without_dashboard"]
 
 DASK = {
     "distributed.scheduler.allowed-failures": 1,
@@ -29,8 +28,6 @@ DASK = {
 The second worker that dies with a task fails the task. Dask's profiler keeps an hour of samples: a
 worker would grow by 2 MB a minute.
 """
-
-INTERRUPTS = {signal.SIGINT, signal.SIGTERM}
 
 POLL_SECONDS = 0.1
 
@@ -74,37 +71,30 @@ def local_client(workers: int | None = None, *, dashboard: bool = True) -> Clien
     ...     pipeline.run("tiny", f"{folder.name}/tiny.zarr", client).trials
     720
     """
-    import dask
-    from dask.system import CPU_COUNT
-    from distributed import Client
+    return begin(workers, dashboard=dashboard)()
 
+
+def begin(workers: int | None = None, *, dashboard: bool = True) -> Callable[[], Client]:
+    """Begin to start workers as `local_client` does, and return a function that waits for its client.
+
+    It must be called, also if nobody wants the client any more, which is then closed.
+    """
     unguarded.leave_if_imported()
     # Dask's own folder has a known name in /tmp, where another user can hold its lock for ever.
     scratch = tempfile.mkdtemp(prefix="widthlaw-")
     # With the client, or at the end of Python: after Dask's own clean-up, which is registered later.
-    removal = weakref.finalize(local_client, shutil.rmtree, scratch, ignore_errors=True)
+    removal = weakref.finalize(begin, shutil.rmtree, scratch, ignore_errors=True)
 
     def start() -> Client:
-        own = {"temporary-directory": scratch}
-        settings = DASK | own | without_dashboard(dashboard)
-        with unguarded.noticed(Path(scratch)), dask.config.set(settings):
-            client = Client(
-                n_workers=workers or CPU_COUNT,
-                threads_per_worker=1,
-                host="127.0.0.1",
-                dashboard_address="127.0.0.1:0",
-                scheduler_kwargs={"dashboard": dashboard},
-                worker_dashboard_address=None,
-                memory_limit=0,
-                protocol="tls://",
-                security=True,  # a certificate for this run only, kept in memory
-                preload=["pipeline.execution.worker"],
-            )
+        client = _start(scratch, workers, dashboard)
         weakref.finalize(client, removal)
         return client
 
-    with ThreadPoolExecutor(1) as elsewhere:
-        started = _deaf(elsewhere, start)
+    elsewhere = ThreadPoolExecutor(1)
+    started = _deaf(elsewhere, start)
+    elsewhere.shutdown(wait=False)
+
+    def wait_for_client() -> Client:
         try:
             while not started.done():  # a signal that another thread took does not end a wait
                 wait([started], timeout=POLL_SECONDS)
@@ -112,6 +102,42 @@ def local_client(workers: int | None = None, *, dashboard: bool = True) -> Clien
         except KeyboardInterrupt:
             started.result().close()
             raise
+
+    return wait_for_client
+
+
+def _start(scratch: str, workers: int | None, dashboard: bool) -> Client:
+    import dask
+    from dask.system import CPU_COUNT
+    from distributed import Client
+
+    own = {"temporary-directory": scratch}
+    settings = DASK | own | without_dashboard(dashboard) | _forked()
+    with unguarded.noticed(Path(scratch)), dask.config.set(settings):
+        return Client(
+            n_workers=workers or CPU_COUNT,
+            threads_per_worker=1,
+            host="127.0.0.1",
+            dashboard_address="127.0.0.1:0",
+            scheduler_kwargs={"dashboard": dashboard},
+            worker_dashboard_address=None,
+            memory_limit=0,
+            protocol="tls://",
+            security=True,  # a certificate for this run only, kept in memory
+            preload=["pipeline.execution.worker"],
+            env=dict(os.environ),  # that of a server may be older
+        )
+
+
+def _forked() -> dict[str, Any]:
+    """Return settings of workers that are forked from this process's server, if it has one."""
+    if not forkserver.is_running():
+        return {}
+    from distributed import utils
+
+    # Dask would import pandas and more here, to list them for a server that has started already.
+    utils._forkserver_preload_set = True
+    return {"distributed.worker.multiprocessing-method": "forkserver"}
 
 
 def _deaf(elsewhere: ThreadPoolExecutor, start: Callable[[], Client]) -> Future[Client]:
@@ -121,24 +147,9 @@ def _deaf(elsewhere: ThreadPoolExecutor, start: Callable[[], Client]) -> Future[
     react, in its main thread: a worker or a cluster that is interrupted while it starts would print
     tracebacks, or wait for itself.
     """
-    _start_tracker()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, INTERRUPTS)
+    forkserver.start_tracker()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, forkserver.INTERRUPTS)
     try:
         return elsewhere.submit(start)  # its thread starts here
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _start_tracker() -> None:
-    """Start the process that removes the semaphores of a driver that was killed, and keep it quiet.
-
-    Python would start it later, and then unblock interrupts in the thread that does so.
-    """
-    variable, before = "PYTHONWARNINGS", os.environ.get("PYTHONWARNINGS")
-    os.environ[variable] = "ignore"
-    try:
-        resource_tracker.ensure_running()
-    finally:
-        del os.environ[variable]
-        if before is not None:
-            os.environ[variable] = before

@@ -18,12 +18,10 @@ import ctypes
 import logging
 import os
 import signal
+from contextlib import AbstractContextManager
+from typing import Any
 
-# A limit of threads reaches only libraries that are loaded, and SciPy brings a BLAS of its own:
-import scipy.linalg  # noqa: F401
-from threadpoolctl import threadpool_limits
-
-__all__ = ["dask_setup", "keep_freed_memory", "settle"]
+__all__ = ["dask_setup", "keep_freed_memory", "one_thread", "settle"]
 
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 KEPT = 32 * 2**20  # bytes; the largest MMAP_THRESHOLD that glibc accepts
@@ -34,8 +32,17 @@ def settle() -> None:
 
     The limit is permanent: one that ended with each task would end for tasks in other threads too.
     """
-    threadpool_limits(limits=1)
+    one_thread()
     keep_freed_memory()
+
+
+def one_thread() -> AbstractContextManager[Any]:
+    """Use one thread of BLAS from now on, or to the end of a `with` block of the result."""
+    # A limit of threads reaches only libraries that are loaded, and SciPy brings a BLAS of its own.
+    import scipy.linalg  # noqa: F401
+    from threadpoolctl import threadpool_limits
+
+    return threadpool_limits(limits=1)
 
 
 def keep_freed_memory() -> None:

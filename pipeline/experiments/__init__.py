@@ -5,6 +5,7 @@ its experiment is used: the state of a store can be shown without the numerics.
 
 Additions, and the places that each of them touches:
 
+- an experiment of one's own: no file here, but one beside the sweep (`own`);
 - an experiment: one file here, and a line in `MODULES`;
 - an activation: one record in `pipeline/numerics/activations`, and a line in `MODULES` there;
 - a kind of dataset: one record in `pipeline/numerics/datasets.py`, and a line in `KINDS`;
@@ -22,6 +23,7 @@ from collections.abc import Iterator, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from pipeline.errors import CodeError
 from pipeline.experiments.base import Experiment, SeedResult, SeedTrial, Variable
 
 if TYPE_CHECKING:
@@ -35,6 +37,7 @@ __all__ = [
     "SeedResult",
     "SeedTrial",
     "experiment_of",
+    "require_code",
     "variables",
 ]
 
@@ -76,10 +79,37 @@ TRIAL_SECONDS = Variable("seconds", ("width",), "time of the trial on one core",
 
 def experiment_of(sweep: Sweep) -> Experiment:
     """Return the experiment of a sweep."""
+    if sweep.own is not None:
+        from pipeline.experiments.own.build import built
+
+        return built(sweep.own, sweep.constants, tuple(name for name, _ in sweep.parameters))
     return EXPERIMENTS[sweep.experiment]
 
 
+def require_code(sweep: Sweep, where: str) -> None:
+    """Refuse to run trials of a sweep whose code is not at hand.
+
+    Parameters
+    ----------
+    sweep
+        The sweep, perhaps of a store.
+    where
+        The store or the sweep, for the message.
+
+    Raises
+    ------
+    CodeError
+        The experiment is one's own, and the sweep comes from a store, which keeps no code.
+    """
+    if sweep.own is not None and not sweep.own.is_runnable:
+        raise CodeError(
+            f"{where}: its trials run {sweep.experiment}, and a store keeps no code; add --code "
+            f"{sweep.experiment.partition(':')[0]}, the file that you trust"
+        )
+
+
 def variables(sweep: Sweep) -> tuple[Variable, ...]:
-    """Return the result variables of a sweep, the timing last."""
+    """Return the result variables of a sweep with its numerics, the timing last."""
     experiment = experiment_of(sweep)
-    return (*experiment.variables, TRIAL_SECONDS if experiment.independent else SECONDS)
+    known = (one for one in experiment.variables if one.since <= sweep.numerics_version)
+    return (*known, TRIAL_SECONDS if experiment.independent else SECONDS)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.errors import first_line
 from pipeline.numerics.compile_time import compile_seconds
 from pipeline.numerics.datasets import draw
 from pipeline.numerics.streams import Role, stream
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from pipeline.sweep import Cell, Descent
 
 __all__ = [
+    "FIRST_WITH_ALPHA_ERRORS",
     "FLOAT",
     "LAST_BITS",
     "Experiment",
@@ -44,6 +46,9 @@ LAST_BITS = 1e-15
 FIRST_WITH_EXACT_ZEROS = 5
 """Version of the numerics since which rounding errors are not stored as smallest eigenvalues."""
 
+FIRST_WITH_ALPHA_ERRORS = 6
+"""Version of the numerics since which the error of alpha is stored."""
+
 FLOAT = 8
 """Bytes of a number. Estimates of memory count arrays of it, by a fit to measured peaks."""
 
@@ -59,6 +64,8 @@ class Variable:
     below
         For eigenvalues or singular values of a matrix of n columns: the variable with the largest of
         them. Values up to n eps of it are rounding errors, and are stored as exactly 0.
+    since
+        Version of the numerics since which stores have it.
     """
 
     name: str
@@ -66,6 +73,7 @@ class Variable:
     long_name: str
     units: str = "1"
     below: str = ""
+    since: int = 0
 
 
 @dataclass(frozen=True)
@@ -89,7 +97,7 @@ class SeedTrial:
     seed: int
     sizes: Mapping[str, int]
     descent: Descent | None = None
-    numerics_version: int = FIRST_WITH_EXACT_ZEROS
+    numerics_version: int = FIRST_WITH_ALPHA_ERRORS
     moved: int = 0
 
     @property
@@ -181,6 +189,10 @@ class Experiment:
         True if it tests on fresh samples, which the dataset must be able to draw.
     widthless
         True if it has no hidden units, so that sweeps leave `width` out.
+    together
+        True if the last bits of a width may depend on the widths that run with it.
+    frugal
+        True if sweeps may leave out `dataset`, `d`, `n`, `width` and `activation`.
     activations
         Names of the supported activations; None for all.
     """
@@ -196,6 +208,8 @@ class Experiment:
     options: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     tests: bool = False
     widthless: bool = False
+    together: bool = False
+    frugal: bool = False
     activations: tuple[str, ...] | None = None
 
     @property
@@ -252,6 +266,6 @@ def set_exact_zeros(trial: SeedTrial, result: SeedResult, variables: Iterable[Va
             values[np.abs(values) <= level] = 0.0
 
 
-def describe(error: Exception) -> str:
+def describe(error: BaseException) -> str:
     """Return the line that is stored as the message of a failure."""
-    return f"{type(error).__name__}: {error}".splitlines()[0][:500]
+    return first_line(error)

@@ -7,12 +7,15 @@ parameter-free prediction of the left edge. Success is decided at analysis time.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from pipeline.experiments.base import FLOAT, Experiment, SeedResult, SeedTrial
-from pipeline.experiments.features import SHARED_VARIABLES, kernel_seconds, run_widths
+from pipeline.experiments.base import Experiment, SeedResult, SeedTrial
+from pipeline.experiments.features import SHARED_VARIABLES, kernel_memory, kernel_seconds, run_widths
 from pipeline.numerics.datasets import KINDS
-from pipeline.numerics.random_features import RandomFeatures
 from pipeline.sweep import Cell, Descent
+
+if TYPE_CHECKING:
+    from pipeline.numerics.random_features import RandomFeatures
 
 __all__ = ["EXPERIMENT", "gram_seconds"]
 
@@ -33,17 +36,17 @@ def gram_seconds(cell: Cell, descent: Descent | None = None) -> float:
     needed too.
     """
     n, d, widths = cell.n, cell.d, cell.widths
-    grow = max(widths) * n * (5e-9 + 6e-11 * n + 1.5e-10 * d)
-    per_width = 3e-4 + 8e-9 * n**2 + 1e-11 * n**3
+    grow = max(widths) * n * (5e-9 + 1.9e-11 * n + 1e-10 * d)
+    per_width = 5e-5 + 4e-9 * n**2 + 5.5e-12 * n**3
     if not KINDS[cell.dataset.kind].general:
         grow += 1.5e-10 * max(widths) * n**2
-        per_width += 1.2e-9 * n**3
-    return kernel_seconds(n, widths) + grow + len(widths) * per_width
+        per_width += 2e-4 + 1.5e-10 * n**3
+    return kernel_seconds(cell) + grow + len(widths) * per_width
 
 
 def _memory(cell: Cell, descent: Descent | None) -> float:
-    """Estimate the memory: all rows of Phi, and matrices of shape (n, n)."""
-    return FLOAT * cell.n * (max(cell.widths) + 6.0 * cell.n)
+    """Estimate the memory: matrices of shape (n, n), of which the kernel needs the most."""
+    return kernel_memory(cell)
 
 
 EXPERIMENT = Experiment(SHARED_VARIABLES, _run_seed, gram_seconds, _memory, unit_norm=True)

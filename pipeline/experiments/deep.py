@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pipeline.descent.architecture import TRAINED
 from pipeline.experiments import input as input_layer
 from pipeline.experiments.base import (
+    FIRST_WITH_ALPHA_ERRORS,
     FLOAT,
     SeedResult,
     SeedTrial,
@@ -31,6 +32,7 @@ from pipeline.experiments.training import (
 )
 from pipeline.numerics.random_features import descending_singular_values
 from pipeline.sweep import Cell, Descent
+from pipeline.theory.degenerate import alpha_error
 from pipeline.theory.kernels import (
     alpha_from_eigenvalues,
     deep_kernel,
@@ -51,6 +53,12 @@ VARIABLES = (
     ),
     Variable("sigma_max", ("width",), "largest singular value of the last features at the start"),
     Variable("kernel_alpha", ("width",), "root of the least eigenvalue of the kernel of L layers"),
+    Variable(
+        "kernel_alpha_error",
+        ("width",),
+        "bound on the error of kernel_alpha; 0: it is exactly 0, by the rows themselves",
+        since=FIRST_WITH_ALPHA_ERRORS,
+    ),
     Variable("edge", ("width",), "predicted smallest eigenvalue of Phi^T Phi / k, from that kernel"),
 )
 
@@ -59,13 +67,17 @@ def _run_seed(trial: SeedTrial) -> SeedResult:
     X, y = trial.inputs(), trial.signs()
     cell = trial.cell
     eigenvalues = kernel_eigenvalues(deep_kernel(X, cell.activation, cell.depth))
+    error = np.nan
     if trial.has_exact_zeros:
-        eigenvalues = resolved_eigenvalues(eigenvalues, X, cell.activation, cell.depth)
+        resolved = resolved_eigenvalues(eigenvalues, X, cell.activation, cell.depth)
+        error = alpha_error(resolved, X, cell.activation, cell.depth)
+        eigenvalues = resolved.values
 
     def one_width(index: int, k: int) -> WidthResult:
         found = descend_width(trial, X, y, k)[0]
         start = _conditioning(initial_network(trial, k).features(X), eigenvalues)
         start["kernel_alpha"] = alpha_from_eigenvalues(eigenvalues, resolved=trial.has_exact_zeros)
+        start["kernel_alpha_error"] = error
         return replace(found, values={**found.values, **start})
 
     return visit_widths(trial, blank(trial, VARIABLES), one_width)

@@ -7,11 +7,13 @@ every width, then visits the widths in increasing order.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.experiments.base import (
+    FIRST_WITH_ALPHA_ERRORS,
     FLOAT,
     SeedResult,
     SeedTrial,
@@ -20,8 +22,11 @@ from pipeline.experiments.base import (
     blank,
     visit_widths,
 )
-from pipeline.numerics.random_features import RandomFeatures
-from pipeline.theory import kernels, marchenko_pastur
+from pipeline.numerics.datasets import KINDS
+from pipeline.sweep import Cell
+
+if TYPE_CHECKING:
+    from pipeline.numerics.random_features import RandomFeatures
 
 __all__ = ["SHARED_VARIABLES", "kernel_memory", "kernel_seconds", "run_widths"]
 
@@ -39,6 +44,12 @@ SHARED_VARIABLES = (
     Variable("sigma_max", ("width",), "largest singular value of Phi"),
     Variable("edge", ("width",), "predicted smallest eigenvalue of Phi^T Phi / k (left edge)"),
     Variable("alpha", (), "square root of the smallest eigenvalue of K (Assumption 4)"),
+    Variable(
+        "alpha_error",
+        (),
+        "bound on the error of alpha; 0: alpha is exactly 0, by the rows themselves",
+        since=FIRST_WITH_ALPHA_ERRORS,
+    ),
     Variable("kernel_eigenvalues", ("index",), "eigenvalues of the population kernel K, ascending"),
 )
 
@@ -64,6 +75,8 @@ def run_widths(
     -------
     SeedResult
     """
+    from pipeline.numerics.random_features import RandomFeatures  # numba: only where trials run
+
     result = blank(trial, variables)
     X = trial.inputs()
     edges, scales = _set_kernel(trial, result, X)
@@ -81,13 +94,18 @@ def run_widths(
 
 def _set_kernel(trial: SeedTrial, result: SeedResult, X: Array) -> tuple[Array, Array]:
     """Store alpha, the kernel's eigenvalues and the edge at every width; return edges and scales."""
+    from pipeline.theory import kernels, marchenko_pastur
+    from pipeline.theory.degenerate import alpha_error
+
     activation, resolved = trial.cell.activation, trial.has_exact_zeros
     K = kernels.kernel_matrix(X, activation)
     if not np.isfinite(K).all():
         raise FloatingPointError("the kernel is not finite: the inputs overflow in phi")
     eigenvalues = kernels.kernel_eigenvalues(K)
     if resolved:
-        eigenvalues = kernels.resolved_eigenvalues(eigenvalues, X, activation)
+        found = kernels.resolved_eigenvalues(eigenvalues, X, activation)
+        result.values["alpha_error"][...] = alpha_error(found, X, activation)
+        eigenvalues = found.values
     edges, scales = marchenko_pastur.edge_and_scale(eigenvalues, np.array(trial.widths))
     result.values["alpha"][...] = kernels.alpha_from_eigenvalues(eigenvalues, resolved=resolved)
     result.values["kernel_eigenvalues"][..., : len(K)] = eigenvalues
@@ -95,11 +113,33 @@ def _set_kernel(trial: SeedTrial, result: SeedResult, X: Array) -> tuple[Array, 
     return edges, scales
 
 
-def kernel_memory(n: int) -> float:
+def kernel_memory(cell: Cell) -> float:
     """Estimate the memory of the kernel K and of its eigenvalues, in bytes."""
-    return FLOAT * 5.0 * n**2
+    if KINDS[cell.dataset.kind].general:
+        return FLOAT * cell.n * (6.5 * cell.n + 4000)
+    return FLOAT * cell.n * (31.0 * cell.n + 4000)
 
 
-def kernel_seconds(n: int, widths: Sequence[int]) -> float:
-    """Estimate the time of a seed's X, K, its eigenvalues and the edges."""
-    return 3e-4 + 2e-8 * n**2 + 6e-11 * n**3 + (1.2e-5 + 3e-8 * n) * len(widths)
+def kernel_seconds(cell: Cell) -> float:
+    """Estimate the time of a seed's X, K, its eigenvalues and the edges.
+
+    Rows that are nearly parallel or lie regularly make K so ill-conditioned that it is probably
+    needed in double-double numbers.
+    """
+    n = cell.n
+    seconds = 3e-4 + 2e-8 * n**2 + 6e-11 * n**3 + (1.2e-5 + 3e-8 * n) * len(cell.widths)
+    if KINDS[cell.dataset.kind].general:
+        return seconds
+    return seconds + _precise_seconds(cell)
+
+
+def _precise_seconds(cell: Cell) -> float:
+    """Estimate the time of K in double-double numbers; 0 where n is too large for them."""
+    from pipeline.numerics.activations import ACTIVATIONS  # with the compiler: only where it is needed
+    from pipeline.theory.precise import LARGEST
+
+    n = cell.n
+    if n > LARGEST:
+        return 0.0
+    series = 0.0 if ACTIVATIONS[cell.activation].kernel else 4e-3 * n
+    return 9e-7 * n**2 + 2e-9 * n**3 + series

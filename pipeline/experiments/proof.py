@@ -13,17 +13,19 @@ suffices in half of all draws.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize
 
 from pipeline.experiments.base import FLOAT, Experiment, SeedResult, SeedTrial, Variable
 from pipeline.experiments.conditioning import gram_seconds
 from pipeline.experiments.features import SHARED_VARIABLES, run_widths
 from pipeline.numerics.activations import ACTIVATIONS
-from pipeline.numerics.random_features import RandomFeatures
 from pipeline.sweep import Cell, Descent
+
+if TYPE_CHECKING:
+    from pipeline.numerics.random_features import RandomFeatures
 
 __all__ = ["EXPERIMENT", "delta", "sufficient_width"]
 
@@ -49,6 +51,8 @@ def delta(n: int, norm: float, k: float) -> float:
 
 def sufficient_width(n: int, norm: float, alpha: float) -> float:
     """Return the k that solves k = 16 delta(k)^2 n log(n/p) / alpha^2; inf where alpha is 0."""
+    from scipy import optimize
+
     if alpha == 0:
         return np.inf
     scale = 16 * n * np.log(n / CHANCE) / alpha**2
@@ -99,8 +103,8 @@ def _square_beyond(n: int, norm: float, bound: float) -> float:
 
 
 def _memory(cell: Cell, descent: Descent | None) -> float:
-    """Estimate the memory: the rows of Phi, joined and squared, and matrices of shape (n, n)."""
-    return FLOAT * cell.n * (3.0 * max(cell.widths) + 4.0 * cell.n)
+    """Estimate the memory: the rows of Phi, and their squares, and matrices of shape (n, n)."""
+    return FLOAT * cell.n * (2.0 * max(cell.widths) + 4.0 * cell.n)
 
 
 EXPERIMENT = Experiment(

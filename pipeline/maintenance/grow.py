@@ -38,6 +38,7 @@ from pipeline.maintenance.plan import (
 )
 from pipeline.maintenance.verify import damage
 from pipeline.store import lease
+from pipeline.store.code import as_stored
 from pipeline.store.location import Location, StorePath, locate, normal
 from pipeline.store.names import LEASE, ROOT
 from pipeline.store.template import FORMAT_VERSION, write_template
@@ -89,7 +90,7 @@ def extend(
         source = Source.of(path)
         if sweep is None:
             return make_plan(source.sweep, [source], Knowledge.NOT_REQUESTED)
-        wanted = sweep.with_numerics_of(source.sweep.identity_fields)
+        wanted = as_stored(stores.check_store(path), sweep)
         check_same(f"store {path}", source.sweep, "this sweep", wanted)
         union = union_of(f"store {path} with this sweep", [source.sweep, wanted])
         return make_plan(union, [source], _elsewhere([path]), [np.ix_(*indices_of(union, wanted))])

@@ -271,7 +271,7 @@ def _requested(known: NDArray[np.int8]) -> int:
 def indices_of(union: Sweep, sweep: Sweep) -> Iterator[list[int]]:
     """Yield for each axis of a sweep the indices of its values on the axis of the union."""
     for axis in (*sweep.axes, "width", "seeds"):
-        values = getattr(sweep, axis)
+        values = sweep.values(axis)
         if axis in GROWING:
             index = index_by_value(getattr(union, axis))
             yield [index[value] for value in values]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,18 +20,20 @@ from pipeline import store as stores
 from pipeline.blocks import Block, BlockResult
 from pipeline.errors import StoreError
 from pipeline.execution.compute import compute_block
+from pipeline.experiments import experiment_of
 from pipeline.maintenance.agreement import TIMING, differing, one_platform, trial_label
 from pipeline.maintenance.sensitivity import Sensitivity
 from pipeline.numerics.datasets import draw
 from pipeline.numerics.streams import Role, stream
+from pipeline.store.code import with_code
 from pipeline.store.location import StorePath
 from pipeline.store.names import MESSAGE, STATUS
 from pipeline.store.provenance import provenance
 from pipeline.sweep import Cell, Sweep
 from pipeline.theory.kernels import kernel_eigenvalues, kernel_matrix
-from pipeline.trial_status import Status
+from pipeline.trial_status import WITH_RESULTS, Status
 
-__all__ = ["Comparison", "Difference", "redrawn_eigenvalues", "sample"]
+__all__ = ["Comparison", "Difference", "redrawn_eigenvalues", "redrawn_inputs", "sample"]
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,9 @@ class _Trial:
     seed: int
 
 
-def sample(path: StorePath, number: int, seed: int | None = None) -> Comparison:
+def sample(
+    path: StorePath, number: int, seed: int | None = None, code: Path | None = None
+) -> Comparison:
     """Run random trials of a store again and compare all their variables, except for timings.
 
     Parameters
@@ -103,6 +108,8 @@ def sample(path: StorePath, number: int, seed: int | None = None) -> Comparison:
         Number of trials that are done or diverged; all of them if the store has fewer.
     seed
         Seed of the selection; a random one if None.
+    code
+        The file of an experiment of one's own.
 
     Returns
     -------
@@ -111,17 +118,19 @@ def sample(path: StorePath, number: int, seed: int | None = None) -> Comparison:
     Raises
     ------
     StoreError
-        There is no store at this path, or it lacks its sweep.
+        There is no store at this path, it lacks its sweep, or it comes from other code.
+    CodeError
+        The code is not given, or cannot be used.
     """
-    from threadpoolctl import threadpool_limits
+    from pipeline.execution.worker import one_thread
 
-    store = stores.Store(path)
+    store = stores.Store(path, with_code(path, stores.stored_sweep(path), code))
     exact = one_platform([stores.provenance_of(path), provenance()])
     trials = _draw(store, number, seed)
     cells = {cell.index: cell for cell in store.sweep.cells()}
     found: list[Difference] = []
     chaotic: list[Difference] = []
-    with threadpool_limits(limits=1):  # as in a run
+    with one_thread():  # as in a run
         for trial in trials:
             wrong, within = _differences(store, cells[trial.cell], trial, exact)
             found += wrong
@@ -145,7 +154,7 @@ def _differences(
     """Run a trial again; return its variables that do not agree, and those that are only chaotic."""
     alone = replace(cell, widths=(cell.widths[trial.width],))
     block = Block(alone, trial.width, trial.seed, trial.seed + 1, 0.0)
-    stored, now = store.read(block), compute_block(store.sweep, block)
+    stored, now = store.read(block), _again(store, cell, trial, block)
     label = trial_label(store.sweep, cell.index, trial.width, trial.seed)
     pairs = _pairs(stored, now, exact)
     apart = {name: differing(name, one, other, exact) for name, (one, other) in pairs.items()}
@@ -173,6 +182,17 @@ def _differences(
     return wrong, chaotic
 
 
+def _again(store: stores.Store, cell: Cell, trial: _Trial, alone: Block) -> BlockResult:
+    """Run a trial again: alone, or with the other widths of its seed where they run together."""
+    if not experiment_of(store.sweep).together:
+        return compute_block(store.sweep, alone)
+    seed = Block(cell, 0, trial.seed, trial.seed + 1, 0.0)
+    there = np.isin(store.read(seed).status, WITH_RESULTS)
+    found, row = compute_block(store.sweep, seed, there), [trial.width]
+    values = {name: array[row] if len(array) > 1 else array for name, array in found.values.items()}
+    return BlockResult(values, found.status[row], found.message[row])
+
+
 def _pairs(
     stored: BlockResult, now: BlockResult, exact: bool
 ) -> dict[str, tuple[NDArray[Any], NDArray[Any]]]:
@@ -194,14 +214,7 @@ def _as_text(name: str, value: Any) -> str:
 
 
 def redrawn_eigenvalues(
-    attributes: Mapping[str, Any],
-    *,
-    d: int,
-    n: int,
-    seed: int,
-    activation: str | None = None,
-    dataset: str | None = None,
-    angle: float = 0.0,
+    attributes: Mapping[str, Any], *, activation: str | None = None, **sizes: Any
 ) -> NDArray[np.float64]:
     """Draw the inputs of a seed again and return the eigenvalues of their population kernel.
 
@@ -209,12 +222,10 @@ def redrawn_eigenvalues(
 
     Parameters
     ----------
-    attributes
-        Attributes of the store.
-    d, n, seed
-        Coordinates of the trial.
-    activation, dataset, angle
-        Its other coordinates, if the store has such axes; 0 for a dataset without an angle.
+    attributes, **sizes
+        As for `redrawn_inputs`.
+    activation
+        The activation, if the store has several.
 
     Returns
     -------
@@ -225,9 +236,39 @@ def redrawn_eigenvalues(
     StoreError
         The attributes are not those of a store, or its data file is missing.
     """
+    names = attributes.get("identity_fields", {}).get("activation", ())
+    return kernel_eigenvalues(
+        kernel_matrix(redrawn_inputs(attributes, **sizes), activation or next(iter(names)))
+    )
+
+
+def redrawn_inputs(
+    attributes: Mapping[str, Any],
+    *,
+    d: int,
+    n: int,
+    seed: int,
+    dataset: str | None = None,
+    angle: float = 0.0,
+) -> NDArray[np.float64]:
+    """Draw the inputs of a seed again, shape (n, d).
+
+    Parameters
+    ----------
+    attributes
+        Attributes of the store.
+    d, n, seed
+        Coordinates of the trial.
+    dataset, angle
+        Its other coordinates, if the store has such axes; 0 for a dataset without an angle.
+
+    Raises
+    ------
+    StoreError
+        The attributes are not those of a store, or its data file is missing.
+    """
     if not isinstance(attributes.get("identity"), str):
         raise StoreError("the data have no attributes of a store: open them with analysis.open_store")
     sweep: Sweep = stores.sweep_from(str(attributes.get("name")), dict(attributes))
     spec = next(spec for spec in sweep.dataset if dataset in (None, spec.kind))
-    X = draw(spec, stream(sweep.entropy, d, n, seed, Role.DATA), n, d, angle or None)
-    return kernel_eigenvalues(kernel_matrix(X, activation or sweep.activation[0]))
+    return draw(spec, stream(sweep.entropy, d, n, seed, Role.DATA), n, d, angle or None)

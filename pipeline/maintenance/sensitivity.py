@@ -27,8 +27,10 @@ MOVES = (8, 24)
 """Number of runs from moved inputs; the larger number where the smaller one explains too little."""
 
 BEYOND = 3.0
-"""How far an outcome may lie outside the range of the runs, in widths of the range. The outcomes of
-chaotic descents have long tails: among a hundred, one lay 2 widths outside the range of nine others."""
+"""Distance of an outcome from the range of the runs that is still explained, in widths of the range.
+
+Outcomes of chaotic descents have long tails: of a hundred, one lay 2 widths outside the range of nine.
+"""
 
 STEPS_TO_TOLERANCE = DESCENT[0].name
 

@@ -112,22 +112,24 @@ class RandomFeatures:
         self._Xt = np.ascontiguousarray(X.T)
         self._activation = activation
         self._weights = weights
-        self._panels: list[Array] = []
+        self._drawn: list[Array] = []  # panels of W
+        self._latest: tuple[int, Array] | None = None  # the panel of Phi computed last, and its number
         n = X.shape[0]
         self._gram = np.zeros((n, n), order="F")  # lower triangle of the whole panels added so far
         self._added = 0
+        self._work = np.empty_like(self._gram)
         self._triangle = np.empty((0, n))  # R of the groups of panels factored so far
         self._factored = 0
 
     def features(self, k: int) -> Array:
         """Return the first k rows of Phi, shape (k, n)."""
-        panels = [self._panel(index) for index in range(-(-k // PANEL))]
-        return np.concatenate(panels)[:k]
+        return self._rows(0, k)
 
     def gram(self, k: int) -> Array:
         """Return the lower triangle of Phi^T Phi at width k, shape (n, n), Fortran order.
 
-        Widths must not decrease from call to call.
+        Widths must not decrease from call to call. The next call overwrites the matrix: new memory
+        for each width would take the system as long as a tenth of the mathematics.
         """
         whole, rest = divmod(k, PANEL)
         if whole < self._added:
@@ -135,8 +137,8 @@ class RandomFeatures:
         while self._added < whole:
             self._gram = _add(self._gram, self._panel(self._added))
             self._added += 1
-        gram = self._gram.copy(order="F")
-        return _add(gram, self._panel(whole)[:rest]) if rest else gram
+        np.copyto(self._work, self._gram)
+        return _add(self._work, self._panel(whole)[:rest]) if rest else self._work
 
     def condensed(self, k: int) -> Array:
         """Return a matrix of few rows with the singular values of the first k rows of Phi.
@@ -146,15 +148,11 @@ class RandomFeatures:
         """
         whole = k // (TOGETHER * PANEL)
         while self._factored < whole:
-            first = self._factored * TOGETHER
-            panels = [self._panel(first + step) for step in range(TOGETHER)]
-            stacked = np.concatenate([self._triangle, *panels])
+            rows = self._rows(self._factored * TOGETHER, (self._factored + 1) * TOGETHER * PANEL)
+            stacked = np.concatenate([self._triangle, rows])
             self._triangle = np.asarray(np.linalg.qr(stacked, mode="r"))
             self._factored += 1
-        first = whole * TOGETHER
-        rest = [self._panel(index) for index in range(first, -(-k // PANEL))]
-        rows = k - first * PANEL
-        return np.concatenate([self._triangle, np.concatenate(rest)[:rows]]) if rest else self._triangle
+        return np.concatenate([self._triangle, self._rows(whole * TOGETHER, k)])
 
     def extremes(self, k: int, floor: float = 0.0) -> tuple[float, float]:
         """Return (sigma_min, sigma_max) of Phi at width k.
@@ -183,13 +181,26 @@ class RandomFeatures:
             return float(values[-1]), float(values[0])
         return float(np.sqrt(smallest)), float(np.sqrt(largest))
 
+    def _rows(self, first: int, k: int) -> Array:
+        """Return the rows of Phi from the panel `first` on up to the k-th row."""
+        Phi = np.empty((k - first * PANEL, self._Xt.shape[1]))
+        for begin in range(0, len(Phi), PANEL):
+            part = Phi[begin : begin + PANEL]
+            part[...] = self._panel(first + begin // PANEL)[: len(part)]
+        return Phi
+
     def _panel(self, index: int) -> Array:
-        while len(self._panels) <= index:
-            W = self._weights.standard_normal((PANEL, self._Xt.shape[0]))
-            panel = apply(self._activation, W @ self._Xt)
+        """Return a panel of Phi, until another is asked for.
+
+        Only W is kept. All of Phi would be most of the memory, and again and again new memory.
+        """
+        while len(self._drawn) <= index:
+            self._drawn.append(self._weights.standard_normal((PANEL, self._Xt.shape[0])))
+        if self._latest is None or self._latest[0] != index:
+            panel = apply(self._activation, self._drawn[index] @ self._Xt)
             _check_finite(panel)
-            self._panels.append(panel)
-        return self._panels[index]
+            self._latest = index, panel
+        return self._latest[1]
 
 
 def _add(gram: Array, panel: Array) -> Array:

@@ -8,11 +8,15 @@ of a seed share one stream of weights.
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Sequence
 from enum import IntEnum
+from typing import Any
 
 import numpy as np
 
-__all__ = ["Role", "stream"]
+__all__ = ["Role", "named_stream", "stream"]
 
 
 class Role(IntEnum):
@@ -25,6 +29,7 @@ class Role(IntEnum):
     START = 4
     TEACHER = 5
     TEST = 6
+    NAMED = 7
 
 
 def stream(
@@ -43,3 +48,36 @@ def stream(
     """
     key = (d, n, seed, int(role)) if k is None else (d, n, seed, int(role), k)
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(entropy, spawn_key=key)))
+
+
+def named_stream(
+    entropy: int, d: int, n: int, seed: int, name: Sequence[Any], k: int | None = None
+) -> np.random.Generator:
+    """Return a generator that belongs to a name, in trials of a user's own.
+
+    Parameters
+    ----------
+    entropy, d, n, seed
+        As for `stream`.
+    name
+        Words and numbers; equal ones give the same stream.
+    k
+        The width, for streams of each width; None if all widths of a seed share one.
+
+    Raises
+    ------
+    TypeError
+        A part of the name is neither a word nor a number.
+    """
+    text = json.dumps([[_plain(part) for part in name], k], allow_nan=False)
+    words = np.frombuffer(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest(), dtype="<u4")
+    key = (d, n, seed, int(Role.NAMED), *words.tolist())
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(entropy, spawn_key=key)))
+
+
+def _plain(part: Any) -> str | int | float:
+    """Return a part of a name as JSON writes it the same way everywhere."""
+    value = part.item() if isinstance(part, np.generic) else part
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise TypeError(f"the name of a stream: got {part!r}, expected words and numbers")
+    return value

@@ -14,6 +14,7 @@ import numpy as np
 from pipeline.blocks import chunk_extents
 from pipeline.errors import LIMITS, StoreError, StoreExists
 from pipeline.store.arrays import layout_of, read_array
+from pipeline.store.code import as_stored, changed_code
 from pipeline.store.differences import differences
 from pipeline.store.location import StorePath, locate
 from pipeline.store.names import STATUS
@@ -45,10 +46,10 @@ def open_or_create(path: StorePath, sweep: Sweep) -> Store:
 
 
 def as_in_store(path: StorePath, sweep: Sweep) -> Sweep:
-    """Return a sweep with the numerics of the store at a path, if there is one."""
+    """Return a sweep with the numerics and the cost of the store at a path, if there is one."""
     if not locate(path).exists():
         return sweep
-    return sweep.with_numerics_of(check_store(path)["identity_fields"])
+    return as_stored(check_store(path), sweep)
 
 
 def check_target(path: StorePath, sweep: Sweep) -> None:
@@ -64,7 +65,9 @@ def check_target(path: StorePath, sweep: Sweep) -> None:
         location.check_room()
         return
     attributes = check_store(path)
-    sweep = sweep.with_numerics_of(attributes["identity_fields"])
+    sweep = as_stored(attributes, sweep)
+    if other_code := changed_code(path, attributes, sweep):
+        raise other_code
     if attributes["identity"] != sweep.identity:
         raise StoreError(f"store {path}: belongs to another sweep: {_difference(attributes, sweep)}")
     stored_dims = layout_of(location, STATUS).dims

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,9 @@ from pipeline.store.template import FORMAT, FORMAT_VERSION, coordinates, extents
 from pipeline.sweep import Sweep
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+
+    from pipeline.experiments.own.record import Own
 
 __all__ = [
     "READABLE",
@@ -183,7 +186,7 @@ def sweep_from(
         )
     folder = (folder or Path()).absolute()  # workers have other working folders
     try:
-        sweep = parse_sweep(text, f"store {path}: its sweep", folder)
+        sweep = parse_sweep(text, f"store {path}: its sweep", folder, _own(path, attributes))
         if extents is not None:
             sweep = with_extents(sweep, f"store {path}: its extents", **extents)
         sweep = sweep.with_numerics_of(attributes["identity_fields"])
@@ -199,3 +202,23 @@ def sweep_from(
             "restore the data file, the widthlaw version that made it, or the store from a backup"
         )
     return sweep
+
+
+def _own(path: StorePath, attributes: Mapping[str, Any]) -> Callable[[str], Own] | None:
+    """Return the function that makes the experiment of one's own of a store, without its code."""
+    if "own" not in attributes:
+        return None
+    from pipeline.experiments.own.record import from_attributes
+
+    try:
+        own = from_attributes(attributes["own"])
+    except (TypeError, KeyError, ValueError, AttributeError):
+        raise StoreError(
+            f"store {path}: cannot use its attribute own: the store is damaged; "
+            "run the sweep into a new path, or restore it from a backup"
+        ) from None
+
+    def same(entry: str) -> Own:
+        return replace(own, entry=entry)
+
+    return same

@@ -21,7 +21,7 @@ from pipeline.store.chunks import ArrayLayout, chunk_index
 from pipeline.store.location import StorePath, locate
 from pipeline.store.names import ROOT, STATUS
 from pipeline.store.older_formats import has_all_chunks, separate_not_requested
-from pipeline.trial_status import STORED, WITH_RESULTS, Status
+from pipeline.trial_status import STORED, WITH_RESULTS, Status, among
 
 __all__ = ["statuses_as_read"]
 
@@ -48,10 +48,10 @@ def statuses_as_read(
     or if its code is unknown.
     """
     found = separate_not_requested(path, status, attributes, dims)
-    damaged = ~np.isin(status, STORED)
+    damaged = ~among(status, STORED)
     if has_all_chunks(attributes):
         with suppress(PermissionError):  # readers of a bucket may lack the permission to list
-            damaged |= np.isin(status, WITH_RESULTS) & _without_files(path, status.shape, dims)
+            damaged |= among(status, WITH_RESULTS) & _without_files(path, status.shape, dims)
     return np.where(damaged, np.int8(Status.DAMAGED), found) if damaged.any() else found
 
 
@@ -76,7 +76,9 @@ def _without_files(path: StorePath, shape: Sequence[int], dims: Sequence[str]) -
         if any(sizes[dim] != size for dim, size in zip(dims, shape, strict=True) if dim in sizes):
             raise StoreDamaged(location.name, name, "its shape and that of status differ")
         if "seed" in layout.dims and {*layout.dims} - {"seed"}:  # the coordinate `seed` is no result
-            without |= _spread(_missing(layout, rests), layout, dims)
+            missing = _missing(layout, rests)
+            if missing.any():
+                without |= _spread(missing, layout, dims)
     return without
 
 

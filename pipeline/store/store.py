@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -37,8 +38,8 @@ from pipeline.store.location import Location, StorePath, locate
 from pipeline.store.names import MESSAGE, STATUS
 from pipeline.store.reading import check_store, stored_sweep
 from pipeline.store.statuses import statuses_as_read
-from pipeline.sweep import Sweep
-from pipeline.trial_status import WITH_RESULTS, Status
+from pipeline.sweep import Cell, Sweep
+from pipeline.trial_status import WITH_RESULTS, Status, among
 
 __all__ = ["Store"]
 
@@ -117,10 +118,19 @@ class Store:
 
     def pending_tiles(self, retry_failed: bool = False) -> Iterator[Tile]:
         """Yield the tiles with pending trials, or also with failed ones that are to be retried."""
-        missing = _missing(self.statuses(), retry_failed)
+        statuses = self.statuses()
         for tile in self.tiles():
-            if missing[tile_region(self.sweep, tile, self.sweep.dims)].any():
+            if _missing(statuses[tile_region(self.sweep, tile, self.sweep.dims)], retry_failed).any():
                 yield tile
+
+    def pending_cells(self, retry_failed: bool = False) -> list[Cell]:
+        """Return the cells with trials to be computed, each with the widths of these trials only."""
+        statuses, found = self.statuses(), []
+        for cell in self.sweep.cells():
+            rows = np.flatnonzero(_missing(statuses[cell.index], retry_failed).any(axis=1))
+            if rows.size:
+                found.append(replace(cell, widths=tuple(cell.widths[row] for row in rows)))
+        return found
 
     # ---- its blocks
 
@@ -171,7 +181,7 @@ class Store:
             One of them is lost, belongs elsewhere, or was changed.
         """
         opened = self._opened()
-        outcomes = bool(np.isin(self._split(tile, STATUS, self.sweep.dims), WITH_RESULTS).any())
+        outcomes = bool(among(np.stack(self._split(tile, STATUS, self.sweep.dims)), WITH_RESULTS).any())
         opened.check(tile_keys(self.sweep, tile, opened.extents(self.sweep.dims)), outcomes)
 
     def write(self, tile: Tile, results: Sequence[BlockResult]) -> None:
@@ -268,4 +278,4 @@ class Store:
 
 
 def _missing(status: NDArray[np.int8], retry_failed: bool) -> NDArray[np.bool_]:
-    return np.isin(status, [Status.PENDING, Status.FAILED] if retry_failed else [Status.PENDING])
+    return among(status, [Status.PENDING, Status.FAILED] if retry_failed else [Status.PENDING])

@@ -20,7 +20,7 @@ import zarr
 from numpy.typing import NDArray
 from zarr.codecs import Crc32cCodec, ZstdCodec
 
-from pipeline.axes import AXES
+from pipeline.axes import Axis
 from pipeline.blocks import estimated_seconds
 from pipeline.experiments import variables
 from pipeline.store.digests import as_file, digest, digests_key
@@ -173,7 +173,7 @@ def _attributes(
     sweep: Sweep, sources: Sequence[Mapping[str, Any]], refined_seconds: float | None
 ) -> dict[str, Any]:
     refined = refined_seconds is not None
-    attributes = {
+    attributes: dict[str, Any] = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "name": sweep.name,
@@ -189,6 +189,8 @@ def _attributes(
         "estimated_seconds": refined_seconds if refined else estimated_seconds(sweep),
         "provenance": provenance() | ({"sources": list(sources)} if sources else {}),
     } | ({"refined": 1} if refined else {})
+    if sweep.own is not None:
+        attributes["own"] = sweep.own.attributes()
     return attributes | {"digest": attributes_digest(attributes)}
 
 
@@ -248,27 +250,31 @@ OWN = (
 )
 """Attributes that the digest covers."""
 
-OPTIONAL = ("refined", "width_unit")
-"""Attributes that the digest covers if a store has them; `width_unit` is missing before 0.5.0."""
+OPTIONAL = ("refined", "width_unit", "own")
+"""Attributes that the digest covers if a store has them; `width_unit` is missing before 0.5.0, and
+`own` describes an experiment of one's own."""
 
 
 def coordinates(sweep: Sweep) -> dict[str, Coordinate]:
     """Return the coordinates of a sweep's store by name."""
-    found = {axis: _coordinate(axis, sweep.labels(axis)) for axis in sweep.axes}
+    found = {axis: _coordinate(sweep.axis(axis), sweep.labels(axis)) for axis in sweep.axes}
     whole = sweep.width_unit == "k"
     width = np.array(sweep.width, dtype=np.int64 if whole else np.float64)
-    found["width"] = _coordinate("width", width, suffix=f", as {WIDTH_UNITS[sweep.width_unit]}")
-    found["seed"] = _coordinate("seed", sweep.seeds)
+    found["width"] = _coordinate(
+        sweep.axis("width"), width, suffix=f", as {WIDTH_UNITS[sweep.width_unit]}"
+    )
+    found["seed"] = _coordinate(sweep.axis("seed"), sweep.seeds)
     used = {dim for variable in variables(sweep) for dim in variable.dims}
-    found |= {dim: _coordinate(dim, values) for dim, values in sweep.inner.items() if dim in used}
+    found |= {
+        dim: _coordinate(sweep.axis(dim), values) for dim, values in sweep.inner.items() if dim in used
+    }
     found["k"] = _k_coordinate(sweep)
     return found
 
 
-def _coordinate(name: str, values: Any, suffix: str = "") -> Coordinate:
-    axis = AXES[name]
+def _coordinate(axis: Axis, values: Any, suffix: str = "") -> Coordinate:
     attributes = {"long_name": axis.long_name + suffix, "units": axis.units}
-    return (name,), np.array(values), attributes
+    return (axis.name,), np.array(values), attributes
 
 
 def _k_coordinate(sweep: Sweep) -> Coordinate:

@@ -167,7 +167,7 @@ def check_data_files(
         samples, columns = file_rows(spec).shape
         if d != (columns,) and problems.none_of("d"):
             problems.add("d", f"got {list(d)}, but the rows of {spec.path} have {columns} columns")
-        if max(n) > samples and problems.none_of("n"):
+        if max(n, default=0) > samples and problems.none_of("n"):
             problems.add(
                 "n",
                 f"got {max(n)}, but {spec.path} has {samples} samples and they are drawn without "

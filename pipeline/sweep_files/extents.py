@@ -85,9 +85,9 @@ def _check_extent(key: str, values: tuple[Any, ...], problems: Problems) -> None
 
 def _check_together(sweep: Sweep, changed: Sweep, problems: Problems) -> None:
     """Check the extents against each other, the datasets and the experiment."""
-    from pipeline.experiments import EXPERIMENTS  # the numerics, not needed to read a store
+    from pipeline.experiments import experiment_of  # the numerics, not needed to read a store
 
-    experiment = EXPERIMENTS[sweep.experiment]
+    experiment = experiment_of(sweep)
     if experiment.widthless and changed.width != sweep.width:
         problems.add("width", f"{sweep.experiment} has no hidden units; remove the key")
     elif changed.width_unit == "k" and not experiment.widthless:
@@ -98,5 +98,5 @@ def _check_together(sweep: Sweep, changed: Sweep, problems: Problems) -> None:
     check_samples(changed.dataset, changed.n, problems)
     if check_amount(changed, problems) and not problems:
         check_widths(changed, problems)
-    if not problems:
+    if not problems and not experiment.frugal:
         check_memory(changed, experiment, problems)

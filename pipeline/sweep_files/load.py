@@ -10,11 +10,12 @@ from __future__ import annotations
 import math
 import os
 import statistics
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline.axes import Kind, names, optional
-from pipeline.errors import DataError, Problem, SweepError, listing, nearest_name, shortened
+from pipeline.errors import CodeError, DataError, Problem, SweepError, listing, nearest_name, shortened
 from pipeline.input_files import UnusableFile, read_input
 from pipeline.numerics.data_files import read_rows, rows_digest
 from pipeline.numerics.datasets import DatasetSpec, file_rows
@@ -33,15 +34,20 @@ from pipeline.sweep_files.checks import (
     check_widths,
 )
 from pipeline.sweep_files.documents import LARGEST, BadDocument, read_document
+from pipeline.sweep_files.parameters import read_parameters
 from pipeline.sweep_files.tables import DatasetTable, DescentTable, File, Range, Width, read_tables
 from pipeline.sweep_files.toml import Problems
 
 if TYPE_CHECKING:
     from pipeline.experiments import Experiment
+    from pipeline.experiments.own.record import Own
 
 __all__ = ["bundled_sweeps", "load_sweep", "parse_sweep"]
 
 Unit = Literal["k", "k_per_n", "kd_per_n"]
+
+Parameters = tuple[tuple[str, tuple[Any, ...]], ...]
+"""Pairs of a parameter that is an axis, and its values."""
 
 
 # ---- finding and reading
@@ -93,10 +99,18 @@ def load_sweep(path_or_name: str | Path) -> Sweep:
             f"sweep {name}: neither a file nor a bundled sweep{nearest_name(name, bundled)}; "
             f"bundled are {', '.join(bundled)}"
         ) from None
-    return parse_sweep(text, str(path), folder=path.parent)
+    from pipeline.experiments.own.record import from_code
+
+    # The one place where a user's code is run: a file that the sweep on this command line names.
+    return parse_sweep(text, str(path), path.parent, lambda entry: from_code(entry, path.parent))
 
 
-def parse_sweep(text: str, where: str = "sweep", folder: Path | None = None) -> Sweep:
+def parse_sweep(
+    text: str,
+    where: str = "sweep",
+    folder: Path | None = None,
+    own: Callable[[str], Own] | None = None,
+) -> Sweep:
     """Make a Sweep from the text of a TOML file.
 
     Parameters
@@ -107,6 +121,8 @@ def parse_sweep(text: str, where: str = "sweep", folder: Path | None = None) -> 
         The name of the file in messages.
     folder
         The folder that paths of data files are relative to; the working folder if None.
+    own
+        Function that returns the experiment of one's own that a text names; None if it may name none.
 
     Returns
     -------
@@ -124,7 +140,7 @@ def parse_sweep(text: str, where: str = "sweep", folder: Path | None = None) -> 
         problem = Problem("", str(error))
         raise SweepError(listing(where, [problem]), [problem]) from None
     file, problems = read_tables(document)
-    sweep = _assemble(file, document, text, folder or Path(), problems)
+    sweep = _assemble(file, document, text, folder or Path(), problems, own)
     if problems or sweep is None:
         raise SweepError(listing(where, problems), problems)
     return sweep
@@ -134,20 +150,28 @@ def parse_sweep(text: str, where: str = "sweep", folder: Path | None = None) -> 
 
 
 def _assemble(
-    file: File, document: dict[str, Any], text: str, folder: Path, problems: Problems
+    file: File,
+    document: dict[str, Any],
+    text: str,
+    folder: Path,
+    problems: Problems,
+    own: Callable[[str], Own] | None,
 ) -> Sweep | None:
     """Make a Sweep from the keys of a file, and record the problems of keys that do not fit together.
 
     A check is skipped if one of its keys already has a problem; the others still run.
     """
-    from pipeline.experiments import EXPERIMENTS  # the numerics, not needed to read a store
-
     seeds = tuple(range(file.seeds)) if isinstance(file.seeds, int) else tuple(file.seeds)
     check_values(file, seeds, problems)
-    datasets, d = _samples(file, folder, problems)
     if not problems.none_of("experiment"):
+        _samples(file, folder, problems)
         return None
-    experiment = EXPERIMENTS[file.experiment]
+    chosen = _experiment(file, own, problems)
+    if chosen is None:
+        return None
+    record, experiment, parameters, constants = chosen
+    _require(file, problems, () if experiment.frugal and not file.dataset else ("dataset", "n"))
+    datasets, d = _samples(file, folder, problems, experiment.frugal)
     check_experiment(file, experiment, problems)
     check_descent(file, experiment, problems)
     unit, width = _width_axis(file, experiment, problems)
@@ -158,28 +182,72 @@ def _assemble(
         activation=tuple(file.activation) or _default_activation(experiment),
         dataset=datasets,
         d=d,
-        n=tuple(file.n),
+        n=tuple(file.n) or (1,) * (experiment.frugal and not datasets),
         width_unit=unit,
         width=width,
         seeds=seeds,
         nested=file.nested,
-        axes=_axes(document, datasets),
+        axes=_axes(document, datasets, parameters),
         text=text,
         even=experiment.balanced,
         options=_options(file, experiment),
         descent=_descent(file) if experiment.descends else None,
+        own=record,
+        parameters=parameters,
+        constants=constants,
     )
     if check_amount(sweep, problems) and problems.none_of("d", "n", "width"):
         check_widths(sweep, problems)
-    if problems.none_of("dataset", "d", "n", "width"):
+    if sweep.n and not experiment.frugal and problems.none_of("dataset", "d", "n", "width"):
         check_memory(sweep, experiment, problems)
     if experiment.unit_norm and problems.none_of("dataset"):
         check_unit_norm(sweep, problems)
     return sweep
 
 
+def _experiment(
+    file: File, own: Callable[[str], Own] | None, problems: Problems
+) -> tuple[Own | None, Experiment, Parameters, str] | None:
+    """Return the experiment that a file names, with its parameters; None after a problem.
+
+    For one's own: its record, the experiment, the parameters that are axes, and the others as JSON.
+    """
+    from pipeline.experiments import EXPERIMENTS  # the numerics, not needed to read a store
+
+    if file.experiment in EXPERIMENTS:
+        if file.parameters:
+            problems.add("parameters", f"{file.experiment} takes no parameters; remove the table")
+        return None, EXPERIMENTS[file.experiment], (), "{}"
+    from pipeline.experiments.own.build import built
+
+    if own is None:
+        problems.add("experiment", f"{file.experiment} is code, which only a sweep file can name")
+        return None
+    try:
+        record = own(file.experiment)
+    except CodeError as error:
+        problems.add("experiment", str(error))
+        return None
+    parameters, constants = read_parameters(file, record.declaration, problems)
+    if record.declaration.together and not file.nested:
+        problems.add(
+            "nested",
+            'got false, but widths="together" serves all widths of a seed at once; remove the key',
+        )
+    return record, built(record, constants), parameters, constants
+
+
+def _require(file: File, problems: Problems, keys: tuple[str, ...]) -> None:
+    """Record missing keys; an experiment of one's own that draws its data itself needs none of them."""
+    for key in keys:
+        if not getattr(file, key) and problems.none_of(key):
+            problems.add(key, "missing, this key is needed")
+
+
 def _default_activation(experiment: Experiment) -> tuple[str, ...]:
-    """Return relu, or the only activation that the experiment supports."""
+    """Return relu, or the only activation that the experiment supports; () if it needs none."""
+    if experiment.frugal:
+        return ()
     only = experiment.activations or ()
     return only if len(only) == 1 else ("relu",)
 
@@ -193,16 +261,19 @@ def _options(file: File, experiment: Experiment) -> tuple[tuple[str, tuple[Any, 
     )
 
 
-def _axes(document: dict[str, Any], datasets: tuple[DatasetSpec, ...]) -> tuple[str, ...]:
+def _axes(
+    document: dict[str, Any], datasets: tuple[DatasetSpec, ...], parameters: Parameters
+) -> tuple[str, ...]:
     """Return the leading dimensions: a key that may also be a single value is one if it is a list."""
     varied = {key for key in names(Kind.MODEL) if isinstance(document.get(key), list)}
     if any(spec.angle for spec in datasets):
         varied.add("angle")
-    return (*(axis for axis in names(Kind.MODEL) if axis in varied), *names(Kind.SIZE))
+    own = (name for name, _ in parameters)
+    return (*(axis for axis in names(Kind.MODEL) if axis in varied), *own, *names(Kind.SIZE))
 
 
 def _samples(
-    file: File, folder: Path, problems: Problems
+    file: File, folder: Path, problems: Problems, frugal: bool = False
 ) -> tuple[tuple[DatasetSpec, ...], tuple[int, ...]]:
     """Return the datasets and the d axis; check d and n against the datasets."""
     d = tuple(file.d)
@@ -210,7 +281,7 @@ def _samples(
         return (), d
     try:
         datasets = tuple(_dataset_spec(item, folder) for item in file.dataset)
-        d = d or _columns(datasets)
+        d = d or _columns(datasets) or (1,) * (frugal and not datasets)
         check_data_files(d, file.n, datasets, problems)
     except DataError as error:
         problems.add("dataset.path", str(error))
@@ -219,7 +290,7 @@ def _samples(
         problems.add("d", "missing, expected the input dimension; add d = [20]")
     if d and problems.none_of("d"):
         check_dimensions(datasets, d, problems)
-    if problems.none_of("n"):
+    if file.n and problems.none_of("n"):
         check_samples(datasets, file.n, problems)
     return datasets, d
 
@@ -253,6 +324,8 @@ def _width_axis(
     if experiment.widthless:
         if file.width is not None:
             problems.add("width", f"{file.experiment} has no hidden units; remove the key")
+        return "k", (1.0,)
+    if file.width is None and experiment.frugal:
         return "k", (1.0,)
     if file.width is None:
         if problems.none_of("width"):

@@ -7,7 +7,6 @@ them possible also for a file with faulty keys.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from functools import lru_cache
 from typing import Annotated, Any, Literal
 
@@ -24,6 +23,7 @@ from pydantic import (
     create_model,
 )
 from pydantic import ValidationError as PydanticError
+from pydantic_core import PydanticCustomError
 
 from pipeline.axes import AXES, Axis, optional
 from pipeline.numerics.activations import ACTIVATIONS
@@ -95,10 +95,16 @@ def _column(value: object) -> str:
     return str(value)
 
 
-def _experiments() -> Mapping[str, Any]:
+def _experiment(value: str) -> str:
+    """Accept the name of an experiment, or of a function in a file, which is read later."""
     from pipeline.experiments import EXPERIMENTS  # the numerics, not needed to read a store
+    from pipeline.experiments.own.installed import registered
+    from pipeline.experiments.own.sources import is_file_entry
 
-    return EXPERIMENTS
+    if is_file_entry(value) or value in EXPERIMENTS or value in registered():
+        return value
+    known = [*EXPERIMENTS, *registered()]
+    raise PydanticCustomError("not_one_of", "not one of the names", {"names": known})
 
 
 def _within(axis: str) -> Any:
@@ -181,12 +187,12 @@ class File(_Table):
     """The keys of a sweep file, without those of optional axes, which `_file_table` adds."""
 
     name: Annotated[str, AfterValidator(_file_name)]
-    experiment: Annotated[str, name_of(_experiments)]
+    experiment: Annotated[str, AfterValidator(_experiment)]
     entropy: Annotated[StrictInt, Field(ge=0, le=LARGEST_ENTROPY)] = 0
     activation: Annotated[list[_Activation], BeforeValidator(_as_list), _SETTINGS] = []
-    dataset: Annotated[list[DatasetTable], BeforeValidator(_as_list), _SETTINGS]
+    dataset: Annotated[list[DatasetTable], BeforeValidator(_as_list), _SETTINGS] = []
     d: Annotated[list[_Dimension], BeforeValidator(_as_list), Field(min_length=1)] = []
-    n: Annotated[list[_Samples], BeforeValidator(_as_list), Field(min_length=1)]
+    n: Annotated[list[_Samples], BeforeValidator(_as_list), Field(min_length=1)] = []
     width: (
         Annotated[
             Annotated[Width, Tag(variant("table"))]
@@ -201,6 +207,7 @@ class File(_Table):
     ]
     nested: StrictBool = True
     descent: DescentTable | None = None
+    parameters: dict[str, Any] = {}
 
     def values(self, axis: str) -> list[Any]:
         """Return the values of a leading axis that is a key of the file."""
@@ -248,13 +255,17 @@ def read_tables(document: dict[str, Any]) -> tuple[File, Problems]:
 def _without(document: dict[str, Any], faulty: list[KeyPath]) -> dict[str, Any]:
     """Drop faulty keys; within [descent] and within a list of datasets, only the faulty parts."""
     keys = {path[0] for path in faulty}
+    placeholder = {"kind": "sphere"}
     required = {
         "name": "x",
         "experiment": "spectrum",
-        "dataset": {"kind": "sphere"},
+        "dataset": placeholder,
         "n": 1,
         "seeds": 1,
     }
+    for key in ("dataset", "n"):  # an experiment of one's own may leave them out
+        if key not in keys:
+            del required[key]
     valid = required | {key: value for key, value in document.items() if key not in keys}
     descent, datasets = document.get("descent"), document.get("dataset")
     parts = {tuple(path[:2]) for path in faulty}
@@ -263,7 +274,7 @@ def _without(document: dict[str, Any], faulty: list[KeyPath]) -> dict[str, Any]:
     if isinstance(datasets, list):
         kept = [item for i, item in enumerate(datasets) if ("dataset", i) not in parts]
         sound = kept and len(datasets) <= MOST_SETTINGS
-        valid["dataset"] = kept if sound else required["dataset"]
+        valid["dataset"] = kept if sound else placeholder
     return valid
 
 

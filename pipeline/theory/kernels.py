@@ -7,6 +7,8 @@ an analytic phi. Rows need not have unit norm.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import linalg
@@ -14,9 +16,10 @@ from scipy import linalg
 from pipeline.numerics.activations import ACTIVATIONS, apply, check_activation
 from pipeline.numerics.activations.record import Geometry
 from pipeline.theory.geometry import Covariance, Rows
-from pipeline.theory.precise import precise_eigenvalues
+from pipeline.theory.precise import precise_eigenvalues, precise_rounding
 
 __all__ = [
+    "Resolved",
     "alpha",
     "alpha_from_eigenvalues",
     "deep_kernel",
@@ -107,7 +110,23 @@ def kernel_eigenvalues(K: Array) -> Array:
     return np.asarray(values, dtype=np.float64)
 
 
-def resolved_eigenvalues(eigenvalues: Array, X: Array, activation: str, depth: int = 1) -> Array:
+class Resolved(NamedTuple):
+    """Eigenvalues of a kernel, of which the smallest are no rounding errors.
+
+    Attributes
+    ----------
+    values
+        Ascending, and exactly 0 where they cannot be told from 0: below some n 10^-29 of the largest,
+        or n eps of it where `precise_eigenvalues` cannot help.
+    unsure
+        Bound on the error of the least of them.
+    """
+
+    values: Array
+    unsure: float
+
+
+def resolved_eigenvalues(eigenvalues: Array, X: Array, activation: str, depth: int = 1) -> Resolved:
     """Return eigenvalues of a kernel, of which the smallest are no rounding errors.
 
     Where the least is so far below the largest that it has lost digits, they are computed again in
@@ -122,16 +141,16 @@ def resolved_eigenvalues(eigenvalues: Array, X: Array, activation: str, depth: i
 
     Returns
     -------
-    ndarray, shape (n,)
-        Ascending, and exactly 0 where they cannot be told from 0: below some n 10^-29 of the largest,
-        or n eps of it where `precise_eigenvalues` cannot help.
+    Resolved
     """
+    tail = 0.0 if ACTIVATIONS[activation].kernel else TAIL * float(np.abs(eigenvalues).sum())
+    unsure = depth * (_rounding(eigenvalues) + tail)
     if eigenvalues[0] > ACCURATE * eigenvalues[-1]:
-        return eigenvalues
+        return Resolved(eigenvalues, unsure)
     found = precise_eigenvalues(X, activation, depth)
     if found is not None:
-        return found
-    return np.where(eigenvalues <= _rounding(eigenvalues), 0.0, eigenvalues)
+        return Resolved(found, precise_rounding(found, X, activation))
+    return Resolved(np.where(eigenvalues <= _rounding(eigenvalues), 0.0, eigenvalues), unsure)
 
 
 def _rounding(eigenvalues: Array) -> float:
@@ -182,7 +201,7 @@ def alpha(X: ArrayLike, activation: str) -> float:
     """
     rows = np.asarray(X, dtype=np.float64)
     found = kernel_eigenvalues(kernel_matrix(rows, activation))
-    return alpha_from_eigenvalues(resolved_eigenvalues(found, rows, activation), resolved=True)
+    return alpha_from_eigenvalues(resolved_eigenvalues(found, rows, activation).values, resolved=True)
 
 
 # ---- quadrature, for activations that are analytic and have no closed form

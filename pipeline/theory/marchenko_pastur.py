@@ -30,13 +30,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import brentq
 
 from pipeline.theory.spectral_curve import Curve, passed
 
 __all__ = [
     "MEDIAN_SHIFT",
     "critical_width",
+    "critical_widths",
     "density",
     "edge_and_scale",
     "left_edge",
@@ -146,6 +146,30 @@ def critical_width(
     if shift is None:
         shift = MEDIAN_SHIFT if finite_size else 0.0
     return _critical_width(_Gaps(spectrum), level, shift)
+
+
+def critical_widths(spectra: ArrayLike, level: float = 0.25, *, shift: float = 0.0) -> Floats:
+    """Return the critical widths of many kernels at once, each as from `critical_width`.
+
+    Parameters
+    ----------
+    spectra : (kernels, n) eigenvalues of each kernel, in any order.
+    level, shift : as for `critical_width`.
+
+    Returns
+    -------
+    (kernels,) widths, equal to those of `critical_width` up to rounding.
+    """
+    rows = np.sort(np.asarray(spectra, dtype=np.float64), axis=-1)
+    if rows.ndim != 2 or not np.isfinite(rows).all():
+        raise ValueError(
+            f"spectra: got an array of shape {rows.shape}, expected finite numbers (kernels, n)"
+        )
+    found = np.full(len(rows), np.nan)
+    known = rows[:, 0] > rows.shape[1] * np.finfo(np.float64).eps * rows[:, -1]
+    if known.any():
+        found[known] = _critical_widths(rows[known], level, shift)
+    return found
 
 
 # ---- the law itself ----------------------------------------------------------------------------
@@ -308,12 +332,40 @@ def _critical_width(gaps: _Gaps, level: float, shift: float) -> float:
         edge, scale = _edge_terms(gaps, np.asarray(np.exp(log_t)))
         return float(edge + shift * scale) / (width(log_t) * gaps.least) - level
 
+    from scipy.optimize import brentq  # 0.1 s, which no trial of a sweep needs
+
     low, high = -1.0, 1.0
     while surplus(low) < 0.0:
         low -= 2.0
     while surplus(high) > 0.0:
         high += 2.0
     return width(float(brentq(surplus, low, high, xtol=1e-15, rtol=1e-15)))
+
+
+def _critical_widths(spectra: Floats, level: float, shift: float) -> Floats:
+    """Return the roots of `_critical_width` for rows of ascending spectra."""
+    from scipy.optimize import elementwise
+
+    least = spectra[:, :1]
+    ratio, above = spectra / least, (spectra - least) / least
+
+    def at(log_t: Floats, rows: NDArray[np.intp]) -> tuple[Floats, Floats]:
+        """Return the width, and the edge in units of the least eigenvalue less the level."""
+        t = np.exp(log_t)
+        inverse = 1.0 / (above[rows] + ratio[rows] * t[..., None])
+        width = spectra.shape[1] + np.sum(inverse * (2.0 + inverse), axis=-1)
+        first = np.sum(inverse * (1.0 + inverse), axis=-1)
+        third = np.sum(inverse * (1.0 + inverse) ** 2, axis=-1)
+        return width, (first + shift * np.cbrt(third)) / (1.0 + t) / width - level
+
+    every = np.arange(len(spectra))
+    low, high = np.full(len(spectra), -1.0), np.full(len(spectra), 1.0)
+    while (short := at(low, every)[1] < 0.0).any():
+        low[short] -= 2.0
+    while (short := at(high, every)[1] > 0.0).any():
+        high[short] += 2.0
+    root = elementwise.find_root(lambda log_t, rows: at(log_t, rows)[1], (low, high), args=(every,))
+    return at(root.x, every)[0]
 
 
 # ---- checked arguments -------------------------------------------------------------------------

@@ -28,8 +28,9 @@ from pipeline.numerics.double_double import (
     products,
     sqrt,
 )
+from pipeline.theory.geometry import Rows
 
-__all__ = ["LARGEST", "precise_eigenvalues", "precise_kernel"]
+__all__ = ["LARGEST", "precise_eigenvalues", "precise_kernel", "precise_rounding"]
 
 Array = NDArray[np.float64]
 
@@ -71,6 +72,19 @@ def precise_eigenvalues(X: Array, activation: str, depth: int = 1) -> Array | No
         return None
     values = np.linalg.svd(cholesky(C), compute_uv=False)[::-1] ** 2
     return np.where(values <= len(values) * ROUNDING * values[-1], 0.0, values)
+
+
+def precise_rounding(eigenvalues: Array, X: Array, activation: str) -> float:
+    """Return a bound on the errors of eigenvalues from `precise_eigenvalues`.
+
+    Step functions need the angle between rows itself, and its error grows as the rows come closer:
+    it is half of that of the squared sine, over the sine.
+    """
+    unsure = 2 * len(eigenvalues) * ROUNDING * float(eigenvalues[-1])
+    if activation in ("step", "sign"):
+        apart = np.maximum(Rows(X).sine, np.sqrt(PARALLEL))
+        unsure += PARALLEL * float((1 / apart).sum(axis=1).max())
+    return unsure
 
 
 def precise_kernel(C: DoubleDouble, activation: str) -> DoubleDouble:

@@ -24,9 +24,13 @@ from zarr.codecs import Crc32cCodec, ZstdCodec
 from zarr.core.buffer import default_buffer_prototype
 from zarr.storage import MemoryStore
 
+import analysis
+import pipeline
 from pipeline.errors import StoreError
+from pipeline.maintenance.verify import damage
 from pipeline.store import lease
 from pipeline.store.chunks import Coder
+from pipeline.store.code import accept_code
 from pipeline.store.files import bucket
 from pipeline.store.files import s3 as module
 from pipeline.store.files.bucket import Bucket
@@ -36,6 +40,8 @@ from pipeline.store.names import LEASE, LEASE_BYTES
 
 from ..waiting import PATIENCE
 from .buckets import S3Server, free_ports
+
+pytestmark = pytest.mark.cluster
 
 pytest.importorskip("obstore")
 
@@ -614,3 +620,30 @@ def test_no_secret_is_pickled_and_each_process_takes_its_own(
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "another")
     with pytest.raises(PermissionError):
         zarr.open_array(pickle.loads(store), path="x", mode="r")
+
+
+def test_trials_of_ones_own_fill_a_bucket_and_go_on_with_accepted_code(
+    s3: Bucket, tmp_path: Path, assert_equal_stores: Callable[..., None]
+) -> None:
+    code = (
+        "from pipeline import Trial, experiment, variable\n\n"
+        "@experiment(value=variable('a value'))\ndef one(trial: Trial):\n"
+        "    return {'value': trial.rng('x').random() * trial.parameters['scale']}\n"
+    )
+    (tmp_path / "one.py").write_text(code)
+    file = tmp_path / "one.toml"
+    file.write_text(
+        'name = "one"\nexperiment = "one.py:one"\nwidth = [1, 2]\nseeds = 5\n'
+        "[parameters]\nscale = [1, 2]\n"
+    )
+    loaded = pipeline.load_sweep(file)
+    assert pipeline.run(loaded, s3.name).trials == 20
+    pipeline.run(loaded, tmp_path / "local.zarr")
+    assert_equal_stores(analysis.open_store(s3.name), tmp_path / "local.zarr")
+    (tmp_path / "one.py").write_text(code + "\n# the same values\n")
+    changed = pipeline.load_sweep(file)
+    with pytest.raises(StoreError, match="its trials come from other code"):
+        pipeline.run(changed, s3.name)
+    accept_code(s3.name, changed)
+    assert pipeline.run(changed, s3.name).trials == 0
+    assert damage(s3.name) == []

@@ -12,6 +12,8 @@ import pytest
 from ..waiting import PATIENCE, wait_until
 from .network import Network
 
+pytestmark = pytest.mark.cluster
+
 ECHO = """
 import socket
 with socket.create_server(("", 5000)) as server:

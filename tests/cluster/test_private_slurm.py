@@ -12,6 +12,8 @@ import pytest
 from ..waiting import PATIENCE, wait_until
 from .private_slurm import PrivateSlurm
 
+pytestmark = pytest.mark.cluster
+
 ROOT = Path(__file__).parents[2]
 
 SLEEP = "exec sleep 600"
@@ -53,7 +55,6 @@ def test_scancel_ends_a_job(slurm: PrivateSlurm) -> None:
     assert slurm.pids_of_job(other)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("declared", [True, False], ids=["declared down", "found out"])
 def test_job_of_a_killed_slurmd_runs_twice_until_slurmd_is_back(
     slurm: PrivateSlurm, tmp_path: Path, declared: bool
@@ -103,7 +104,6 @@ def test_several_do_not_disturb_each_other(slurm: PrivateSlurm, short_folder: st
     assert running(slurm, SLEEP) != job
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("slurm")
 def test_none_of_its_processes_is_left(short_folder: str) -> None:
     with PrivateSlurm(f"{short_folder}/other") as other:

@@ -19,6 +19,8 @@ from pipeline.store.location import locate
 from ..waiting import PATIENCE, wait_until
 from .private_slurm import PrivateSlurm
 
+pytestmark = pytest.mark.cluster
+
 README = Path(__file__).parents[2] / "jobs" / "README.md"
 
 
@@ -32,7 +34,6 @@ def commands() -> list[list[str]]:
     return [shlex.split(line, comments=True)[1:] for line in lines]
 
 
-@pytest.mark.slow
 def test_the_commands_do_what_they_say(
     short_folder: str, tmp_path: Path, command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -22,6 +22,8 @@ from pipeline.store.location import locate
 from ..waiting import wait_until
 from .private_slurm import PrivateSlurm
 
+pytestmark = pytest.mark.cluster
+
 PROFILE = """
 system = "slurm"
 workers = 2
@@ -72,7 +74,6 @@ def begun(path: Path) -> None:
     wait_until(lambda: store.Store(path).counts()["done"] > 0, "a block is done")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("allocation", [False, True], ids=["jobs", "allocation"])
 def test_a_sweep_on_two_nodes_has_the_bits_of_a_local_run(
     cluster, profile, widthlaw, tmp_path, long_sweep, assert_equal_stores, allocation
@@ -312,7 +313,6 @@ def said(path: Path) -> str:
     return "".join(log.read_text() for log in Path(f"{path}.run", "logs").glob("*"))
 
 
-@pytest.mark.slow
 def test_a_controller_with_a_fault_is_started_again_and_gives_up_in_the_end(
     cluster, profile, widthlaw, tmp_path, long_sweep
 ) -> None:
@@ -329,7 +329,6 @@ def test_a_controller_with_a_fault_is_started_again_and_gives_up_in_the_end(
     assert lease.read(locate(path)) is None
 
 
-@pytest.mark.slow
 def test_a_run_whose_workers_never_come_gives_up_and_says_why(
     cluster, profile, widthlaw, tmp_path, long_sweep
 ) -> None:
@@ -355,3 +354,31 @@ def test_the_controller_refuses_a_folder_that_is_no_run(tmp_path) -> None:
     )
     assert told.returncode == 1
     assert "contains no readable run" in told.stderr
+
+
+OWN = """
+import helper
+from pipeline import Trial, experiment, variable
+
+@experiment(value=variable("a value"))
+def one(trial: Trial):
+    return {"value": helper.SCALE * trial.rng("x").random()}
+"""
+
+
+def test_trials_of_ones_own_run_without_their_files(
+    cluster, profile, widthlaw, tmp_path, assert_equal_stores
+) -> None:
+    (tmp_path / "one.py").write_text(OWN)
+    (tmp_path / "helper.py").write_text("SCALE = 7")
+    file, path = tmp_path / "one.toml", tmp_path / "a.zarr"
+    file.write_text('name = "one"\nexperiment = "one.py:one"\nwidth = [1, 2, 3]\nseeds = 50\n')
+    sweep = pipeline.load_sweep(file)
+    told = widthlaw("submit", file, "--profile", profile(), "-o", path)
+    assert told.returncode == 0, told.stderr
+    for name in ("one.py", "helper.py", "one.toml"):
+        (tmp_path / name).unlink()
+    wait_for_end(path)
+    assert store.Store(path).counts()["done"] == 150, widthlaw("status", path).stdout
+    pipeline.run(sweep, tmp_path / "local.zarr")
+    assert_equal_stores(path, tmp_path / "local.zarr")

@@ -1,4 +1,4 @@
-"""What faults are tried on: the sweep, a row that judges its store, processes that surely end.
+"""The object of the faults: the sweep, a row that judges its store, processes that surely end.
 
 The sweep costs about twelve core-seconds in 24 blocks of half a second, so that a fault strikes in the
 midst of it, and hits a block in the making.
@@ -206,7 +206,7 @@ class Worker:
         return len(BEGINS.findall(said)) >= blocks and _says_last(said)
 
     def deaths(self) -> int:
-        """How often the nanny has found its worker process dead."""
+        """Number of times that the nanny has found its worker process dead."""
         return len(re.findall("Worker process .* was killed by signal", self.said()))
 
     def wait_for_block(self, blocks: int = 2) -> None:
@@ -287,7 +287,7 @@ class Bench:
 
     @property
     def said(self) -> Path:
-        """What the command says."""
+        """The words of the command."""
         return self._folder / "run.log"
 
     def _tls_options(self) -> list[str]:
@@ -319,7 +319,7 @@ class Runs:
         return self._processes.start(line, self.logs[-1], {"DASK_LOGGING": repr(LOGGING)})
 
     def said(self) -> str:
-        """What the last one has said so far."""
+        """The words of the last one so far."""
         return self.logs[-1].read_text()
 
     def to_the_end(self) -> int:

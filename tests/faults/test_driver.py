@@ -16,8 +16,6 @@ from ..cluster.buckets import S3Server
 from ..waiting import wait_until
 from .stand import BEGINS, PATIENCE, SEEDS_PER_BLOCK, Processes, Row, Runs, the_sweep
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.mark.fault("kill -9 of the driver, same command again")
 def test_the_same_command_finishes_for_a_killed_driver(row: Row, runs: Runs) -> None:

@@ -23,8 +23,6 @@ from pipeline.store.location import locate
 from ..cluster.private_slurm import Job, PrivateSlurm
 from .stand import PATIENCE, TRIALS_PER_BLOCK, Processes, Row, begun, line_of, run_line, the_sweep
 
-pytestmark = pytest.mark.slow
-
 T = TypeVar("T")
 
 PROFILE = """

@@ -10,8 +10,6 @@ import pytest
 from ..cluster.network import Network
 from .stand import Bench
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture
 def network() -> Iterator[Network]:

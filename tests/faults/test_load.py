@@ -18,8 +18,6 @@ from pipeline.maintenance.verify import damage
 from ..waiting import wait_until
 from .stand import PATIENCE, Processes, Row, Runs, line_of
 
-pytestmark = pytest.mark.slow
-
 SECONDS = float(os.environ.get("WIDTHLAW_FAULT_SECONDS", "30"))
 """Seconds for which the memory of workers is watched."""
 

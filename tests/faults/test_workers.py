@@ -12,8 +12,6 @@ import pytest
 from ..waiting import wait_until
 from .stand import Bench, Row, kill_group, with_failed
 
-pytestmark = pytest.mark.slow
-
 WORKER_TTL = {"distributed.scheduler.worker-ttl": "10s"}
 
 POISON = str(Path(__file__).with_name("poison.py"))

@@ -70,7 +70,7 @@ def test_bundled_sweeps_are_listed(widthlaw) -> None:
 
 def test_a_sweep_runs_and_can_be_queried_fitted_and_drawn(widthlaw, write_sweep, tmp_path) -> None:
     path = tmp_path / "small.zarr"
-    ran = widthlaw("run", write_sweep(n="[6, 12, 24]"), "-o", path, "--workers", 2)
+    ran = widthlaw("run", write_sweep(n="[6, 12, 24]"), "-o", path, "--workers", 2, "--dashboard")
     assert ran.returncode == 0, ran.stderr
     assert "dashboard at http://127.0.0.1" in ran.stderr
     assert "any user of this machine can read it" in ran.stderr

@@ -58,7 +58,7 @@ def test_a_local_profile_sets_the_number_of_workers(tmp_path, widthlaw) -> None:
     profile.write_text('system = "local"\nworkers = 1\n')
     result = widthlaw("run", "tiny", "-o", tmp_path / "t.zarr", "--profile", profile)
     assert result.returncode == 0, result.stderr
-    assert "1 worker, dashboard" in result.stderr
+    assert "1 worker, no dashboard" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -175,3 +175,18 @@ def test_a_submission_is_refused_where_the_profile_gives_a_worker_too_little_mem
 def test_no_dashboard_is_started_if_it_is_not_wanted(tmp_path, widthlaw) -> None:
     line = ["run", "tiny", "-o", tmp_path / "t.zarr", "--workers", "1", "--no-dashboard"]
     assert "1 worker, no dashboard\n" in widthlaw(*line).stderr
+
+
+def test_a_short_run_has_a_dashboard_only_if_it_is_asked_for(tmp_path, widthlaw) -> None:
+    line = ["run", "tiny", "--workers", "1", "-o"]
+    assert "1 worker, no dashboard\n" in widthlaw(*line, tmp_path / "t.zarr").stderr
+    asked = widthlaw(*line, tmp_path / "u.zarr", "--dashboard").stderr
+    assert "1 worker, dashboard at http://127.0.0.1" in asked
+
+
+def test_workers_that_start_ahead_are_closed_where_the_command_refuses(tmp_path, widthlaw) -> None:
+    (tmp_path / "file").write_text("no folder")
+    refused = widthlaw("run", "tiny", "-o", tmp_path / "file" / "t.zarr", "--workers", "1")
+    assert refused.returncode == 2
+    assert refused.stderr.count("\n") <= 3
+    assert "Traceback" not in refused.stderr

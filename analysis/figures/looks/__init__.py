@@ -1,1 +1,1 @@
-"""What all figures share: their style, scales, letters and parts, and the data behind what is drawn."""
+"""The common part of figures: style, scales, letters and parts, and the data behind what is drawn."""

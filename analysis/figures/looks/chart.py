@@ -33,6 +33,7 @@ STYLE: Any = {
     "axes.spines.top": False,
     "axes.titlesize": "medium",
     "axes.titlelocation": "left",
+    "axes.titley": 1.0,  # where Matplotlib would put it too, after it has measured all labels again
     "figure.constrained_layout.use": True,
     "figure.titlesize": "medium",
     "legend.fontsize": "small",
@@ -45,6 +46,9 @@ STYLE: Any = {
     "ytick.labelsize": "small",
 }
 """The style of figures, as far as the user has set no other. Sizes are relative to `font.size`."""
+
+NO_ENGINE: Any = {"figure.autolayout": False, "figure.constrained_layout.use": False}
+"""Parameters with which a figure that has no layout engine gets none."""
 
 _SIZE: ContextVar[tuple[float, float] | None] = ContextVar("size", default=None)
 
@@ -98,7 +102,7 @@ class Chart(Figure):
 
     def savefig(self, fname: Any, *args: Any, **kwargs: Any) -> None:
         """Save the figure in its own style; the arguments are Matplotlib's. An SVG has words."""
-        with mpl.rc_context(self._style):
+        with mpl.rc_context(self._style | NO_ENGINE), self._laid_out(kwargs.get("dpi")):
             if (kwargs.get("format") or Path(str(fname)).suffix[1:]) != "svg":
                 super().savefig(fname, *args, **kwargs)
                 return
@@ -111,6 +115,32 @@ class Chart(Figure):
             fname.write(svg.encode())
         else:
             Path(fname).write_text(svg, encoding="utf-8")
+
+    @contextmanager
+    def _laid_out(self, dpi: Any) -> Iterator[None]:
+        """Solve the layout at a resolution, and take the engine off in this block.
+
+        With an engine, even one that does nothing, Matplotlib draws the whole figure twice.
+        """
+        engine, own = self.get_layout_engine(), self.dpi
+        if engine is not None:
+            dpi = mpl.rcParams["savefig.dpi"] if dpi is None else dpi
+            try:
+                self.set_dpi(own if dpi == "figure" else dpi)
+                engine.execute(self)
+            finally:
+                self.set_dpi(own)
+            self.keep_layout()
+        try:
+            yield
+        finally:
+            if engine is not None:
+                self.set_layout_engine(engine)
+
+    def keep_layout(self) -> None:
+        """Keep the panels where they are from now on: their layout is solved."""
+        with mpl.rc_context(NO_ENGINE):
+            self.set_layout_engine(None)
 
     def _repr_png_(self) -> bytes:
         """Return the picture that a notebook shows."""

@@ -13,7 +13,7 @@ from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 from scipy.optimize import isotonic_regression
 
-from analysis.axes import CELL
+from analysis.axes import CELL, own_axes
 from analysis.cells import is_open, located
 from analysis.figures.looks.chart import Chart, em
 from analysis.figures.looks.scales import log_axis
@@ -32,6 +32,7 @@ from analysis.transitions.curves import LINKS
 from pipeline.trial_status import Status
 
 __all__ = [
+    "axes_as_in",
     "draw_success",
     "each_once",
     "grid_of_parts",
@@ -57,7 +58,7 @@ RAN = (Status.DONE, Status.DIVERGED)
 
 def parts_of(ds: xr.Dataset, *kept: str) -> list[tuple[str, xr.Dataset]]:
     """Return the name and the part of each cell with something to draw; the kept dims stay."""
-    dims = [dim for dim in CELL if dim not in kept]
+    dims = [dim for dim in (*own_axes(ds), *CELL) if dim not in kept]
     return [(name, part) for name, part in parts_along(ds, dims) if _has_any(part)]
 
 
@@ -75,6 +76,12 @@ def with_axes(ds: xr.Dataset, *dims: str) -> xr.Dataset:
             found = ds.attrs.get("identity_fields", {}).get(dim, defaults.get(dim, [""]))
             ds = ds.expand_dims({dim: [found[0]]})
     return ds
+
+
+def axes_as_in(ds: xr.Dataset, found: xr.Dataset, *dims: str) -> xr.Dataset:
+    """Return an answer on a store with the dims that `with_axes` has given to the store."""
+    lacking = [dim for dim in dims if dim not in found.dims]
+    return found.expand_dims({dim: ds[dim].values for dim in lacking}) if lacking else found
 
 
 def grid_of_parts(count: int, across: int, width: float = 3.5, height: float = 3.1) -> Any:

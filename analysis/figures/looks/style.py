@@ -14,6 +14,7 @@ import itertools
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import matplotlib as mpl
 import numpy as np
@@ -24,7 +25,7 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import AbstractPathEffect, withStroke
 from matplotlib.transforms import ScaledTranslation, Transform
 
-from analysis.axes import PANEL, label
+from analysis.axes import PANEL, label, own_axes
 from analysis.cells import is_open, located
 from analysis.figures.looks.chart import STYLE, Chart
 from analysis.figures.looks.scales import log_axis, tick_every
@@ -151,7 +152,7 @@ def parts_along(ds: xr.Dataset, dims: Iterable[str]) -> Iterator[tuple[str, xr.D
 
 def panels_of(ds: xr.Dataset) -> Iterator[tuple[str, xr.Dataset]]:
     """Yield the name and the part of a Dataset for each panel: no scaling law holds across them."""
-    return parts_along(ds, PANEL)
+    return parts_along(ds, (*PANEL, *own_axes(ds)))
 
 
 def side_by_side(count: int, gap: float = 3.5) -> list[float]:
@@ -235,10 +236,16 @@ def only_text(figure: Figure, text: str) -> None:
     show_text(figure.axes[len(figure.axes) // 2], text)
 
 
-def save(figure: Figure, path: Path) -> None:
-    """Write a figure in the format of the path's suffix.
+def save(figure: Chart, path: Path) -> None:
+    """Write a figure in the format of the path's suffix; nobody sees a file with half a picture.
 
     The layout is solved on the first call only, which halves the time of the next format.
     """
-    figure.savefig(path, metadata=MADE_BY | ({"Date": None} if path.suffix == ".svg" else {}))
-    figure.set_layout_engine("none")
+    place = path.resolve()  # a link stays a link
+    draft = place.with_name(f".{uuid4().hex}{path.suffix}")
+    try:
+        figure.savefig(draft, metadata=MADE_BY | ({"Date": None} if path.suffix == ".svg" else {}))
+        draft.replace(place)
+    finally:
+        draft.unlink(missing_ok=True)
+    figure.keep_layout()

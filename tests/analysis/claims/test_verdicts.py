@@ -5,7 +5,6 @@ Critical widths and stores are made here, so that which verdict is right is know
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from types import SimpleNamespace
 
 import numpy as np
@@ -16,15 +15,15 @@ from analysis.claims import Claim, Mark, section3, section4, theorem2
 from analysis.claims import rows as rows_module
 from analysis.claims.rows import Verdict
 from analysis.report.summary import Summary
+from analysis.study import Study
 from pipeline.trial_status import Status
 
 
-@dataclass
-class Given:
-    """A store and its critical widths, as a study has them."""
-
-    widths: xr.Dataset = field(default_factory=xr.Dataset)
-    ds: xr.Dataset = field(default_factory=xr.Dataset)
+def given_study(widths: xr.Dataset | None = None, ds: xr.Dataset | None = None) -> Study:
+    """Make a study of a store whose critical widths are these, not those of its trials."""
+    study = Study(xr.Dataset() if ds is None else ds)
+    vars(study)["widths"] = xr.Dataset() if widths is None else widths
+    return study
 
 
 def cells(k50, low, high, *, outcome: str = "fitted", edge: float = 100.0, **axes) -> xr.Dataset:
@@ -74,13 +73,13 @@ EDGES = [
 def test_a_width_off_the_edge_is_a_finding_and_the_theorem_does_not_depart(
     k50, low, high, verdict
 ) -> None:
-    edge, theorem = theorem2.theorem2(Given(cells(k50, low, high)))
+    edge, theorem = theorem2.theorem2(given_study(cells(k50, low, high)))
     assert (edge.of_paper, theorem.of_paper) == (False, True)
     assert (edge.mark, edge.detail) == (Mark.FINDING, verdict)
     assert edge.factor == pytest.approx(k50 / 100)
     assert theorem.mark == Mark.LOOSE
 
-    (structured,) = theorem2.stress(Given(cells(k50, low, high, dataset=["circle"], angle=[0.0])))
+    (structured,) = theorem2.stress(given_study(cells(k50, low, high, dataset=["circle"], angle=[0.0])))
     assert not structured.of_paper
     assert (structured.mark, structured.detail) == (Mark.FINDING, verdict)
 
@@ -89,10 +88,10 @@ def test_a_width_off_the_edge_is_a_finding_and_the_theorem_does_not_depart(
 def test_a_width_whose_interval_lacks_an_end_is_not_located(low, high) -> None:
     axes = {"tolerance": [0.1]}
     rows = [
-        *theorem2.theorem2(Given(cells(220, low, high))),
-        *theorem2.stress(Given(cells(220, low, high, dataset=["circle"], angle=[0.0]))),
-        *section4.input_layer(Given(cells(220, low, high, **axes))),
-        *section4.joint(Given(cells(220, low, high, trained=["input", "output"], **axes))),
+        *theorem2.theorem2(given_study(cells(220, low, high))),
+        *theorem2.stress(given_study(cells(220, low, high, dataset=["circle"], angle=[0.0]))),
+        *section4.input_layer(given_study(cells(220, low, high, **axes))),
+        *section4.joint(given_study(cells(220, low, high, trained=["input", "output"], **axes))),
     ]
     assert len(rows) == 2 + 1 + 2 + 1
     assert {row.mark for row in rows} == {Mark.OPEN}
@@ -109,7 +108,7 @@ FREEDOM = [  # k* d / n is a tenth of k*
 
 @pytest.mark.parametrize(("k50", "low", "high", "mark", "verdict"), FREEDOM)
 def test_the_count_of_freedom_is_told_by_its_mark(k50, low, high, mark, verdict) -> None:
-    row, _ = section4.input_layer(Given(cells(k50, low, high, tolerance=[0.1])))
+    row, _ = section4.input_layer(given_study(cells(k50, low, high, tolerance=[0.1])))
     assert row.mark == mark
     assert row.detail.startswith(verdict)
     assert row.factor == pytest.approx(k50 / 10)
@@ -127,7 +126,7 @@ def test_a_width_is_sufficient_only_beyond_the_interval_of_the_critical_one(
     k50, low, high, mark, verdict
 ) -> None:
     widths = cells(k50, low, high, tolerance=[0.1], n=[20]).assign_coords(d=[21.544346900318843])
-    *_, row = section4.input_layer(Given(widths))
+    *_, row = section4.input_layer(given_study(widths))
     assert row.mark == mark
     assert row.verdict.startswith(verdict)
 
@@ -153,7 +152,7 @@ def test_a_threshold_moves_with_the_budget_where_the_intervals_say_so(slowness, 
     store = filled(table, **axes, tolerance=[0.1]).assign_coords(k=("width", k))
     store["status"] = store.status.isel(tolerance=0, drop=True)
     store.attrs = {"experiment": "input", "nested": 1, "identity_fields": {"descent": {"steps": 1000}}}
-    (row,) = section4.budget(Given(ds=store))
+    (row,) = section4.budget(given_study(ds=store))
     assert row.verdict == verdict
     assert (row.mark == Mark.OPEN) == np.isnan(slowness)
 
@@ -170,18 +169,18 @@ def test_a_threshold_moves_with_the_budget_where_the_intervals_say_so(slowness, 
 def test_which_layer_needs_fewer_units_is_told_where_intervals_are_disjoint(low, high, mark) -> None:
     middle = np.sqrt(np.multiply(low, high))
     axes = {"tolerance": [0.1], "trained": ["input", "output"]}
-    (row,) = section4.joint(Given(cells(middle, low, high, **axes)))
+    (row,) = section4.joint(given_study(cells(middle, low, high, **axes)))
     assert row.mark == mark
 
 
-def deep(low, high, d=(10,)) -> Given:
+def deep(low, high, d=(10,)) -> Study:
     """Critical widths of one and of two layers, and a store with their theorem2."""
     axes = {"tolerance": [0.1], "depth": [1, 2]}
     numbers = {"sigma_min": np.reshape(d, (-1, 1, 1, 1)), "kernel_alpha": 1.0}
     store = filled(numbers, depth=[1, 2], d=list(d), n=[100], width=[4.0], seed=range(3))
     store = store.assign_coords(k=("width", [4]))
     middle = np.sqrt(np.multiply(low, high))
-    return Given(cells(middle, low, high, d=list(d), **axes), store)
+    return given_study(cells(middle, low, high, d=list(d), **axes), store)
 
 
 @pytest.mark.parametrize(
@@ -214,7 +213,7 @@ def test_the_output_layers_width_is_told_of_every_d() -> None:
     k50 = np.array([[[60.0], [110]], [[70], [120]]])
     names = ("solution_error", "loss_final", "loss_initial")
     store = unfilled(*names, **sizes, width=[1.0], seed=[0]).assign_coords(k=("n", [50, 100]))
-    given = Given(cells(k50, 50, 130, **sizes, tolerance=[0.1]), store)
+    given = given_study(cells(k50, 50, 130, **sizes, tolerance=[0.1]), store)
     rows = [row for row in section4.output_layer(given) if "of order n" in row.claim]
     for row, d, n in zip(rows, (10, 10, 30, 30), (50, 100, 50, 100), strict=True):
         assert f"(d={d}, n={n})" in row.claim
@@ -225,7 +224,7 @@ def test_the_output_layers_width_is_told_of_every_d() -> None:
 def test_figure_1_compares_n_only_where_there_are_two(n) -> None:
     names = ("sigma_min", "sigma_max", "edge")
     store = unfilled(*names, dataset=["sphere"], n=n, seed=[0, 1]).assign_coords(k=1600)
-    rows = list(theorem2.figure1(Given(ds=store)))
+    rows = list(theorem2.figure1(given_study(ds=store)))
     assert ["amplifies" in row.claim for row in rows] == [False] * len(n) + [True] * (len(n) > 1)
     assert {row.mark for row in rows} == {Mark.OPEN}
     assert not any("nan" in row.measured for row in rows)
@@ -244,7 +243,7 @@ def test_figure_1_departs_only_where_the_seeds_agree_that_it_does(largest, mark)
     least = np.stack([np.ones(len(largest)), np.full(len(largest), 0.5)])
     numbers = {"sigma_max": [np.ones(len(largest)), largest], "sigma_min": least, "edge": 1.0}
     store = filled(numbers, dataset=["sphere"], n=[100, 200], seed=range(len(largest)))
-    *_, row = theorem2.figure1(Given(ds=store.assign_coords(k=1600)))
+    *_, row = theorem2.figure1(given_study(ds=store.assign_coords(k=1600)))
     assert row.mark == mark
 
 
@@ -263,7 +262,7 @@ def certified(*multiples: float) -> list[Claim]:
         relative_loss=store.rate_ratio * 0 + 1e-2,
         steps=store.rate_ratio * 0 + 10,
     )
-    return list(section3.theorem1(Given(ds=store)))
+    return list(section3.theorem1(given_study(ds=store)))
 
 
 def test_a_multiple_below_one_is_within_the_certificate() -> None:
@@ -309,8 +308,8 @@ SIZES = {"d": [10, 20], "n": [100, 200]}
     ],
 )
 def test_claims_whose_widths_are_not_located_stay_as_open(make, axes) -> None:
-    told = list(make(Given(cells(22, 20, 24, **axes), filled(PROOF, **SIZES, seed=[0]))))
-    left = list(make(Given(censored(**axes), unfilled(*PROOF, **SIZES, seed=[0]))))
+    told = list(make(given_study(cells(22, 20, 24, **axes), filled(PROOF, **SIZES, seed=[0]))))
+    left = list(make(given_study(censored(**axes), unfilled(*PROOF, **SIZES, seed=[0]))))
     assert [row.claim for row in left] == [row.claim for row in told]
     assert Mark.OPEN not in {row.mark for row in told}
     assert {row.mark for row in left} == {Mark.OPEN}
@@ -325,7 +324,7 @@ def test_claims_whose_widths_are_not_located_stay_as_open(make, axes) -> None:
 def test_a_proven_width_below_the_critical_one_departs(k50, low, high, mark) -> None:
     """Its constants are the proof's: no free constant excuses it."""
     store = filled(PROOF, d=[10], n=[100], seed=[0, 1])
-    *_, row = theorem2.proof(Given(cells(k50, low, high), store))
+    *_, row = theorem2.proof(given_study(cells(k50, low, high), store))
     assert row.mark == mark
 
 
@@ -333,7 +332,7 @@ def test_a_proven_width_below_the_critical_one_departs(k50, low, high, mark) -> 
 def test_a_step_claimed_with_probability_one_half_holds_in_half_of_the_trials(held, mark) -> None:
     norms = {"feature_norm": [0.5] * held + [1.5] * (4 - held)}
     store = filled(PROOF | norms, d=[10], n=[100], seed=range(4))
-    row = next(theorem2.proof(Given(censored(), store)))
+    row = next(theorem2.proof(given_study(censored(), store)))
     assert f"{held} of 4 trials" in row.detail
     assert row.mark == mark
 
@@ -350,7 +349,7 @@ def test_a_step_claimed_with_probability_one_half_holds_in_half_of_the_trials(he
 def test_the_floor_is_told_to_be_off_only_where_the_seeds_agree_that_it_is(seeds, mark, detail) -> None:
     loss = {"loss_final": np.divide(seeds, 2), "loss_initial": 1.0, "solution_error": 0.0}
     store = filled(loss, d=[10], n=[100], width=[0.5], seed=range(len(seeds)))
-    given = Given(censored(tolerance=[0.1]), store.assign_coords(k=("width", [50])))
+    given = given_study(censored(tolerance=[0.1]), store.assign_coords(k=("width", [50])))
     (row,) = [row for row in section4.output_layer(given) if "floors" in row.claim]
     assert (row.mark, row.detail, row.of_paper) == (mark, detail, False)
 
@@ -358,7 +357,7 @@ def test_the_floor_is_told_to_be_off_only_where_the_seeds_agree_that_it_is(seeds
 def section4_rows() -> dict[str, list[Claim]]:
     """Claims of Section IV with every mark among them, by the sweep."""
     ends = (np.reshape(row, (1, 3, 1)) for row in ([15.0, 34, 60], [14.0, 30, 15], [16.0, 40, 99]))
-    swept = Given(cells(*ends, n=[100, 101, 102], tolerance=[0.1]))
+    swept = given_study(cells(*ends, n=[100, 101, 102], tolerance=[0.1]))
     ends = (np.reshape(row, (1, 1, 2, 1)) for row in ([20, 40], [18, 36], [22, 44]))
     both = cells(*ends, trained=["input", "output"], tolerance=[0.1])
     loss = {"loss_final": [0.7, 0.75, 0.8], "loss_initial": 1.0, "solution_error": 0.0}
@@ -366,8 +365,8 @@ def section4_rows() -> dict[str, list[Claim]]:
     located = cells(110, 100, 120, tolerance=[0.1])
     return {
         "input-layer": list(section4.input_layer(swept)),
-        "joint": list(section4.joint(Given(both))),
-        "output-layer": list(section4.output_layer(Given(located, store))),
+        "joint": list(section4.joint(given_study(both))),
+        "output-layer": list(section4.output_layer(given_study(located, store))),
         "depth": [*section4.depth(deep([50, 8], [60, 9])), *section4.depth(deep([9, 5], [20, 12]))],
     }
 

@@ -232,10 +232,10 @@ def test_laws_are_drawn_through_the_measured_widths(studies, figures) -> None:
 def test_a_law_is_drawn_because_it_is_registered(studies, monkeypatch) -> None:
     law = Law("C n^1.5", lambda table: 1.5 * np.log(table["n"].to_numpy(float)))
     monkeypatch.setitem(LAWS, "n^1.5", law)
-    axes, _ = panels(FIGURES["laws"].draw(studies["conditioning"]))
+    axes, _ = panels(FIGURES["laws"].draw(Study(studies["conditioning"].ds)))
     assert any(" $n^{1.5}$ " in line.get_label() for line in axes.lines)
     monkeypatch.setitem(LAWS, "n^1.5", replace(law, shown=False))
-    axes, _ = panels(FIGURES["laws"].draw(studies["conditioning"]))
+    axes, _ = panels(FIGURES["laws"].draw(Study(studies["conditioning"].ds)))
     assert not any("1.5}" in line.get_label() for line in axes.lines)
 
 

@@ -148,7 +148,7 @@ def covered(simulator: Simulator, target: float) -> tuple[float, float, float]:
     return float(np.mean(inside)), float(errors.mean()), float(errors.std() / math.sqrt(len(states)))
 
 
-@pytest.mark.slow
+@pytest.mark.simulation
 @pytest.mark.parametrize(("nested", "alone"), [("true", False), ("false", True)])
 def test_final_intervals_cover_and_widths_are_unbiased(nested, alone) -> None:
     cells = f"[{', '.join(map(str, range(1, 101)))}]"  # cells that differ in nothing but chance

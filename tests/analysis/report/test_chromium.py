@@ -17,6 +17,8 @@ import pytest
 from analysis import critical_widths
 from pipeline.trial_status import Status
 
+pytestmark = pytest.mark.browser
+
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 if CHROMIUM is None:
     pytest.skip("no Chromium is installed", allow_module_level=True)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 
 from analysis.figures.transition import laws_figure
 from analysis.scaling import distinguishable, fit_laws
 from analysis.scaling import laws as register
+from analysis.study import Study
 
 from .test_ranking import D, N, widths
 
@@ -34,7 +33,8 @@ def test_an_added_law_is_ranked_and_named(added: np.ndarray) -> None:
 def test_an_added_law_is_drawn(added: np.ndarray) -> None:
     cells = widths(added).assign_attrs(rule="sigma_min/sqrt(k) >= 0.5 alpha")
     cells["k_edge_finite"] = cells.k50 * np.nan
-    study = SimpleNamespace(widths=cells, ds=cells)
+    study = Study(cells)
+    vars(study)["widths"] = cells
     labels = [
         text.get_text()
         for axes in laws_figure(study).axes

@@ -199,3 +199,23 @@ def test_a_law_with_log_k_gives_the_width_that_solves_it() -> None:
     table = pd.DataFrame({"n": [100, 400], "d": [10, 10], "alpha": [0.5, 0.3]})
     k = laws_module.LAWS["n log n log k/alpha^2"].width(0.3, table)
     assert k == pytest.approx(0.3 * table.n * np.log(table.n) * np.log(k) / table.alpha**2)
+
+
+@pytest.mark.parametrize(("alpha", "error"), [(0.0, 0.0), (0.0, 1e-6), (1e-7, 1e-6)])
+def test_cells_whose_alpha_is_zero_or_lost_are_left_out_of_all_laws_and_told(alpha, error) -> None:
+    known = widths(noisy("n/alpha^2"))
+    lost = known.assign(alpha=known.alpha.where(known.n < 800, alpha))
+    lost = lost.assign(alpha_error=xr.full_like(known.alpha, 1e-12).where(known.n < 800, error))
+    with pytest.warns(UserWarning, match=r"3 of 15 critical widths .* 0 or lost to rounding"):
+        laws = fit_laws(lost)
+    assert (laws["points"] == 12).all()
+    assert laws.iloc[0]["law"] == "n/alpha^2"
+    assert laws.iloc[0]["rms_log_residual"] < 0.02
+
+
+def test_laws_with_alpha_are_left_out_where_no_cell_has_one() -> None:
+    none = widths(noisy("n")).assign(alpha=(("d", "n"), np.zeros(ALPHA.shape)))
+    with pytest.warns(UserWarning, match="the laws with alpha are left out"):
+        laws = fit_laws(none)
+    assert (laws["points"] == 15).all()
+    assert not laws["law"].str.contains("alpha").any()

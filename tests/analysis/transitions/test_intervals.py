@@ -55,7 +55,7 @@ def coverage(widths: xr.Dataset, name: str, truth: float) -> float:
     return float(((widths[f"{name}_low"] <= truth) & (truth <= widths[f"{name}_high"])).mean())
 
 
-@pytest.mark.slow
+@pytest.mark.simulation
 @every_kind
 def test_intervals_over_seeds_cover(nested: bool, seeds: int, link: str) -> None:
     widths = answers(nested, seeds, link)
@@ -77,7 +77,7 @@ def test_p_values_of_the_right_curve_are_uniform(nested: bool, seeds: int, link:
     assert 0.005 <= (p <= 0.05).mean() <= 0.09
 
 
-@pytest.mark.slow
+@pytest.mark.simulation
 @pytest.mark.parametrize("link", CHANCE)
 def test_parameters_are_recovered_and_bias_shrinks_with_seeds(link: str) -> None:
     few, many = answers(True, 20, link), answers(True, 40, link)
@@ -93,7 +93,7 @@ def test_parameters_are_recovered_and_bias_shrinks_with_seeds(link: str) -> None
 # ---- of the slope
 
 
-@pytest.mark.slow
+@pytest.mark.simulation
 @every_kind
 def test_the_slope_s_interval_lies_around_a_slope_without_the_bias_of_few_seeds(
     nested: bool, seeds: int, link: str
@@ -106,7 +106,7 @@ def test_the_slope_s_interval_lies_around_a_slope_without_the_bias_of_few_seeds(
     assert ((widths.slope_low < widths.slope) & (widths.slope < widths.slope_high)).all()
 
 
-@pytest.mark.slow
+@pytest.mark.simulation
 @every_kind
 def test_the_slope_of_a_transition_hardly_wider_than_a_step_has_bounds(
     nested: bool, seeds: int, link: str
@@ -172,7 +172,7 @@ def test_few_seeds_and_seeds_that_are_all_alike_tell_no_interval(seeds: int) -> 
 # ---- of independent trials
 
 
-@pytest.mark.slow
+@pytest.mark.simulation
 @pytest.mark.parametrize("link", CHANCE)
 @pytest.mark.parametrize("seeds", [20, 40])
 def test_the_profile_covers_where_trials_are_independent(seeds: int, link: str) -> None:
@@ -180,14 +180,14 @@ def test_the_profile_covers_where_trials_are_independent(seeds: int, link: str) 
     assert 0.93 <= coverage(widths, "k50", TRUTH) <= 0.97
 
 
-@pytest.mark.slow
+@pytest.mark.simulation
 def test_a_profile_of_nested_widths_would_cover_far_too_little() -> None:
     ds, won = tables(True, 40, "logistic", repeats=300)
     unaware = ds.assign_attrs(nested=0)
     assert coverage(fitted(unaware, won, interval="profile", resamples=2), "k50", TRUTH) < 0.8
 
 
-@pytest.mark.slow
+@pytest.mark.simulation
 def test_the_profile_is_too_short_where_data_sets_differ_and_resampled_seeds_are_not() -> None:
     rng = np.random.default_rng(11)
     own = TRUTH * np.exp(0.1 * rng.normal(size=(300, 1, 20)))  # a critical width for each data set
@@ -206,7 +206,7 @@ def test_success_that_levels_off_is_found_out(nested: bool) -> None:
     assert (p <= 0.05).mean() > 0.9
 
 
-@pytest.mark.slow
+@pytest.mark.simulation
 @pytest.mark.parametrize("link", CHANCE)
 def test_seeds_tried_at_few_widths_of_their_own_are_enough(link: str) -> None:
     # A coarse pass of 12 seeds; the others were tried at two or three neighbouring widths near k*.
@@ -244,7 +244,7 @@ def test_order_statistics_cover_the_median_crossing(seeds: int) -> None:
     assert 0.93 <= np.mean(covered) <= 0.97  # whole ranks: 95.9% of 20 seeds, 96.2% of 40
 
 
-@pytest.mark.slow
+@pytest.mark.simulation
 @pytest.mark.parametrize("seeds", [20, 40])
 def test_on_a_coarse_grid_ties_only_widen_the_crossing_s_interval(seeds: int) -> None:
     widths = answers(True, seeds, "logistic")

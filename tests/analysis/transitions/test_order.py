@@ -78,6 +78,7 @@ def test_a_critical_width_never_rises_with_the_budget_or_the_tolerance(entropy: 
     assert fitted(ds).k50.equals(whole.k50.drop_vars("budget"))
 
 
+@pytest.mark.simulation
 def test_the_simulated_cells_are_of_every_kind_and_raw_curves_do_rise() -> None:
     """The property above is no property of cells taken alone: some of their crossings do rise."""
     outcomes, out_of_order = set(), 0
@@ -215,3 +216,28 @@ def test_no_critical_width_of_a_bundled_sweep_rises(name: str, tmp_path) -> None
     whole = widths.outcome == "separated"
     assert whole.sum() > 5
     assert widths.k50.where(whole).equals(widths.k50_isotonic.where(whole))
+
+
+@pytest.mark.parametrize("write", ["{0}[{1}] <= {2}", "{2} >= {0}({1})", "{0}[{1}] < {3}"])
+def test_a_condition_on_the_steps_has_the_order_of_a_budget(write: str) -> None:
+    rng = np.random.default_rng(1)
+    budgets = [60, 200, 420, 640, 900]
+    compared = 0
+    for _ in range(4):
+        ds = store(*drawn_steps(rng, 6, 12))
+        expected = fitted(ds, budgets)
+        for budget in budgets:
+            for tolerance in TOLERANCES:
+                text = write.format("steps_to_tolerance", tolerance, budget, budget + 1)
+                found = critical_widths(ds, success=text, resamples=1, tables=0).squeeze(["d", "n"])
+                cell = expected.sel({"tolerance": tolerance, "budget": budget})
+                np.testing.assert_array_equal(found.k50, cell.k50)
+                compared += int(np.isfinite(cell.k50))
+    assert compared > 20
+
+
+def test_a_condition_without_a_tolerance_has_the_order_of_all() -> None:
+    ds = store(*drawn_steps(np.random.default_rng(2), 6, 12))
+    found = critical_widths(ds, success="steps_to_tolerance <= 420", resamples=1, tables=0)
+    expected = fitted(ds, [420]).squeeze("budget")
+    np.testing.assert_array_equal(found.squeeze(["d", "n"]).k50, expected.k50)

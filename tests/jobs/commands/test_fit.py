@@ -211,3 +211,35 @@ def test_a_fit_as_csv_has_a_row_for_every_cell(widthlaw, complete) -> None:
     assert [row["n"] for row in rows] == ["8", "12", "16"]
     truth = critical_widths(open_store(complete)).squeeze("d").k50
     np.testing.assert_allclose([float(row["k50"]) for row in rows], truth, rtol=1e-13)
+
+
+@pytest.mark.parametrize(
+    ("activation", "angle", "told"),
+    [
+        (
+            "linear",
+            0.5,
+            "alpha is exactly 0 in 3 of 3 draws of angle=0.5 d=3 n=8, because in draw 0 "
+            "linear features of rows of rank 3 span at most 3 dimensions",
+        ),
+        (
+            "relu",
+            1e-300,
+            "alpha is exactly 0 in 3 of 3 draws of angle=1e-300 d=3 n=8, because in draw 0 "
+            "rows coincide once they are scaled (4 of 8 repeat another); leave such rows out",
+        ),
+        (
+            "erf",
+            1e-14,
+            "alpha is lost to rounding in 3 of 3 draws of angle=1e-14 d=3 n=8, because in draw 0",
+        ),
+    ],
+)
+def test_the_cause_of_degenerate_cells_is_told(make_sweep, tmp_path, activation, angle, told) -> None:
+    path, data = tmp_path / "a.zarr", f"{{ kind = 'pairs', angle = [{angle}] }}"
+    keys = {"activation": f"'{activation}'", "d": "[3]", "n": "[8]", "seeds": 3}
+    pipeline.run(make_sweep(dataset=data, **keys), path)
+    result = fit(path)
+    assert result.exit_code == 0
+    assert told in result.stderr
+    assert "degenerate" in result.stdout

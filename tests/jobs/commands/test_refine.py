@@ -178,7 +178,7 @@ def test_a_dry_run_shows_the_cost_and_changes_nothing(coarse, widthlaw) -> None:
 
 
 def test_a_dry_run_counts_pending_trials(make_sweep, tmp_path) -> None:
-    path, sweep = tmp_path / "a.zarr", make_sweep(**COARSE | {"n": "[400]"})
+    path, sweep = tmp_path / "a.zarr", make_sweep(**COARSE | {"n": "[800]"})
     store.create(path, sweep)
     result = CliRunner().invoke(main, ["refine", str(path), "--to", "8%", "--dry-run"])
     assert result.exit_code == 0, result.stderr
@@ -215,6 +215,8 @@ def test_a_cell_that_cannot_be_located_exits_with_one(make_sweep, tmp_path, widt
     result = widthlaw("refine", path, "--to", "10%")
     assert result.returncode == 1, result.stderr
     assert "not locatable: a seed's alpha is 0" in result.stdout
+    assert "alpha is exactly 0 in 2 of 2 draws of " in result.stderr
+    assert "because in draw 0 4 pairs of rows are opposite" in result.stderr
     assert "1 not locatable" in result.stderr
 
 

@@ -5,12 +5,8 @@ from __future__ import annotations
 import pytest
 
 import pipeline
-from analysis import load_store
-from analysis.study import Study
 from analysis.success import Success
-from jobs.commands.plot import draw_store
 from jobs.commands.report import report_stores
-from jobs.commands.reproduce import _report
 from pipeline.errors import InputError
 from pipeline.maintenance.grow import extend
 from pipeline.maintenance.plan import grid, widened
@@ -77,18 +73,6 @@ def test_a_report_replaces_a_report_and_any_other_file_if_told(folder, tmp_path)
     file.write_text("<html>mine</html>")
     assert report_stores([folder / "a.zarr"], Success(), file, overwrite=True) == 0
     assert "mine</html>" not in file.read_text()
-
-
-def test_reproduce_reuses_its_figures_in_the_report(folder, tmp_path) -> None:
-    store = folder / "theorem2.zarr"
-    study = Study(load_store(store))
-    files = draw_store(study, store, output=tmp_path)
-    marked = tmp_path / "theorem2-laws.svg"
-    marked.write_text(marked.read_text().replace("samples n", "samples, as drawn"))
-    file = _report({"theorem2": study}, {"theorem2": store}, {"theorem2": files}, tmp_path / "r.html")
-    page = file.read_text()
-    assert "samples, as drawn" in page
-    assert page.count("<svg role=") == len(files) // 2 - 1  # the page draws one itself
 
 
 def test_an_error_is_one_line(widthlaw, tmp_path) -> None:

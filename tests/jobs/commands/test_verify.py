@@ -69,6 +69,7 @@ def test_a_damaged_root_cannot_be_repaired(widthlaw, own_store) -> None:
     result = widthlaw("verify", own_store)
     assert result.returncode == 1
     assert "root" in result.stdout
+    assert "1 problem found; --repair cannot help: run the sweep into a new path" in result.stderr
     repaired = widthlaw("verify", own_store, "--repair")
     assert repaired.returncode == 2
     assert "zarr.json is damaged and cannot be repaired" in repaired.stderr

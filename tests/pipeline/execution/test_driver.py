@@ -18,7 +18,7 @@ import pipeline
 from pipeline import blocks as cutting
 from pipeline import store
 from pipeline.errors import StoreFull, WorkersLost
-from pipeline.execution.driver import TASKS_PER_WORKER, _Window, run_task
+from pipeline.execution.driver import TASKS_PER_WORKER, _Window, packed, run_task
 from pipeline.execution.fill import Outcome
 from pipeline.store import Store
 from pipeline.trial_status import Status
@@ -199,7 +199,7 @@ def test_a_task_computes_on_one_blas_thread(tmp_path, make_sweep, two_workers) -
 
         threadpool_limits(2, user_api="blas")
         before = threads()
-        run_task(made, looking())
+        run_task(packed(made), looking())
         return before, inside
 
     assert two_workers.submit(looked_at).result() == ({2}, {1})

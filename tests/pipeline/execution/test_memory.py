@@ -91,9 +91,10 @@ def test_what_a_worker_cannot_hold_is_refused_with_the_cell_that_needs_it(make_s
 
 
 def test_only_the_cells_and_widths_that_run_count(make_sweep) -> None:
-    sweep = make_sweep(n="[100, 3000]", d="[5]")
+    spectra = {"experiment": '"spectrum"', "d": "[5]"}  # its memory is that of all rows of Phi
+    sweep = make_sweep(n="[100, 3000]", **spectra)
     small, large = sweep.cells()
-    assert worker_memory(sweep, [small]) == worker_memory(make_sweep(n="[100]", d="[5]"))
+    assert worker_memory(sweep, [small]) == worker_memory(make_sweep(n="[100]", **spectra))
     narrow = replace(large, widths=(10,))
     assert worker_memory(sweep, [small]) < worker_memory(sweep, [narrow]) < worker_memory(sweep)
     check_memory(sweep, worker_memory(sweep, [narrow]), "this machine", [narrow])

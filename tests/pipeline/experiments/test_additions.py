@@ -17,7 +17,7 @@ import xarray as xr
 import pipeline
 from pipeline import experiments
 from pipeline.errors import SweepError
-from pipeline.experiments.base import Experiment, Variable, WidthResult, blank, visit_widths
+from pipeline.experiments.base import Experiment, Variable, WidthResult, blank, describe, visit_widths
 from pipeline.numerics import datasets
 from pipeline.numerics.datasets import Kind
 from pipeline.sweep_files.load import parse_sweep
@@ -169,3 +169,15 @@ def test_an_activation_is_a_file_and_a_line(tmp_path) -> None:
     assert found["refused"]
     assert found["runs"] == {"conditioning": 0, "input": 0}
     assert max(found["losses"]) < 1e-2
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (KeyError("x"), "KeyError: 'x'"),
+        (ValueError(), "ValueError"),
+        (RuntimeError("\nfirst\nsecond"), "RuntimeError: first"),
+    ],
+)
+def test_the_message_of_a_failure_names_its_class(error: Exception, line: str) -> None:
+    assert describe(error) == line

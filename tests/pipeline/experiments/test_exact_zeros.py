@@ -6,7 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+import xarray as xr
 
+import pipeline
 from pipeline.blocks import blocks
 from pipeline.execution.compute import compute_block
 from pipeline.experiments import EXPERIMENTS
@@ -113,3 +115,26 @@ def test_where_rows_are_duplicates_alpha_and_the_least_eigenvalue_are_zero(sweep
     assert (values["alpha"] == 0).all()
     assert (values["kernel_eigenvalues"][..., :12] == 0).all()
     assert (values["kernel_eigenvalues"][..., 12:] > 0).all()
+
+
+@pytest.mark.parametrize("name", ["conditioning", "spectrum", "theorem2-proof", "deep"])
+def test_a_store_tells_an_alpha_of_zero_from_one_that_is_lost(sweep_text, name: str) -> None:
+    pairs = '{ kind = "pairs", angle = [1e-300, 1e-13, 1e-2] }'
+    alpha = "kernel_alpha" if name == "deep" else "alpha"
+    sweep = made(sweep_text, name, activation='"tanh"', dataset=pairs, seeds="1", width="{ k = [30] }")
+    for cell, (size, error) in zip(sweep.cells(), [(0, 0), (0, 1), (1, 1)], strict=True):
+        one = next(block for block in blocks(sweep, 1, 1) if block.cell == cell)
+        values = compute_block(sweep, one).values
+        assert ((values[alpha] > 0) == bool(size)).all()
+        assert ((values[f"{alpha}_error"] > 0) == bool(error)).all()
+        assert (values[f"{alpha}_error"] < 1e-7).all()
+
+
+def test_a_store_of_older_numerics_has_no_errors_of_alpha(sweep_text, tmp_path) -> None:
+    sweep = made(sweep_text, "conditioning", seeds="2")
+    for version, there in ((4, False), (5, False), (6, True)):
+        store = tmp_path / f"{version}.zarr"
+        own = sweep.with_numerics_of({"numerics_version": version})
+        pipeline.run(own, store)
+        assert ("alpha_error" in xr.open_zarr(store)) == there
+        assert pipeline.run(sweep, store).trials == 0

@@ -54,6 +54,17 @@ def test_requested_trials_are_pending_and_the_rest_not_requested(filled) -> None
     assert damage(filled) == []
 
 
+def test_only_the_widths_of_requested_trials_are_counted_as_work(filled) -> None:
+    assert store.Store(filled).pending_cells() == []
+    request_trials(filled, REQUESTS)
+    cells = store.Store(filled).pending_cells()
+    whole = {cell.index: cell for cell in store.stored_sweep(filled).cells()}
+    assert [cell.index for cell in cells] == [(0, 1), (1, 0), (1, 1)]
+    at = {2.0: 1, 2.5: 2}
+    for cell, width in zip(cells, [2.5, 2.0, 2.5], strict=True):
+        assert cell.widths == (whole[cell.index].widths[at[width]],)
+
+
 def test_a_repeated_request_changes_nothing(filled) -> None:
     before = filled.stat().st_ino
     assert not request_trials(filled, [Request((0, 0), 2.0, (1, 2))]).written
@@ -201,10 +212,10 @@ def test_repair_requests_no_other_trial_if_the_status_is_left(
 
 
 def test_the_status_of_a_block_without_outcomes_is_missed_too(filled) -> None:
-    request_trials(filled, [Request((0, 0), 2.0, tuple(range(8, 4000)))])
+    request_trials(filled, [Request((0, 0), 2.0, tuple(range(8, 40_000)))])
     status = zarr.open_group(str(filled), mode="r")["status"]
     seeds = status.chunks[-1]
-    last = (4000 - 1) // seeds
+    last = (40_000 - 1) // seeds
     assert (np.asarray(status[1, 1, :, last * seeds :]) == Status.NOT_REQUESTED).all()
     (filled / "status" / "c" / "1" / "1" / "0" / str(last)).unlink()
     assert [one.kind for one in damage(filled)] == ["missing"]

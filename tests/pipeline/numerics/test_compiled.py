@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import xarray as xr
 
 import pipeline
@@ -50,6 +51,7 @@ def test_the_first_of_two_processes_compiles_and_announces_it_and_the_other_load
     assert "".join(err for _, err in ended).splitlines() == [ANNOUNCEMENT]
 
 
+@pytest.mark.slow
 def test_compiling_is_announced_once_by_a_run_and_is_no_time_of_a_trial(
     widthlaw, write_sweep, tmp_path, monkeypatch
 ) -> None:
@@ -67,6 +69,7 @@ def test_compiling_is_announced_once_by_a_run_and_is_no_time_of_a_trial(
     assert 10 * float(xr.open_zarr(path).seconds.max()) < compiling
 
 
+@pytest.mark.slow
 def test_code_of_other_sources_is_not_taken_for_ours(tmp_path) -> None:
     """A function that is inlined elsewhere changes: what was compiled of it is not loaded again."""
     package = Path(pipeline.__file__).parent

@@ -39,7 +39,7 @@ IDENTITIES = {
 @pytest.mark.parametrize("name", bundled_sweeps())
 def test_with_the_numerics_of_older_stores_identities_are_those_that_exist(name: str) -> None:
     sweep = load_sweep(name)
-    assert sweep.numerics_version == NUMERICS_VERSION == 5
+    assert sweep.numerics_version == NUMERICS_VERSION == 6
     assert sweep.with_numerics_of({"numerics_version": 4}).identity == IDENTITIES[name]
     for unknown in (3, 6, 4.0, "4", None):
         assert sweep.with_numerics_of({"numerics_version": unknown}) == sweep

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pipeline.theory.marchenko_pastur import (
     MEDIAN_SHIFT,
     critical_width,
+    critical_widths,
     density,
     edge_and_scale,
     left_edge,
@@ -215,3 +216,25 @@ def test_an_eigenvalue_of_0_adds_to_the_atom_alone() -> None:
     alone, _ = nodes(np.ones(30), 60)
     np.testing.assert_allclose(points[points > 0], alone, rtol=1e-9)
     assert (quantiles(np.zeros(4), 8) == 0).all()
+
+
+@pytest.mark.parametrize("shift", [0.0, MEDIAN_SHIFT, 2.7824, -0.4501])
+@pytest.mark.parametrize("level", [0.01, 0.25, 0.9])
+@pytest.mark.parametrize("name", SPECTRA)
+def test_widths_of_many_kernels_are_those_of_each(name: str, level: float, shift: float) -> None:
+    rng = np.random.default_rng(0)
+    spectra = np.stack([rng.permutation(SPECTRA[name]) * c for c in np.geomspace(1e-6, 1e6, 5)])
+    single = [critical_width(spectrum, level, shift=shift) for spectrum in spectra]
+    np.testing.assert_allclose(critical_widths(spectra, level, shift=shift), single, rtol=1e-12)
+
+
+def test_a_degenerate_kernel_among_others_has_no_width() -> None:
+    spectra = np.array([[1.0, 1.0, 1.0], [0.0, 1.0, 1.0], [2.0, 2.0, 2.0]])
+    np.testing.assert_allclose(critical_widths(spectra), [12.0, np.nan, 12.0])
+    assert not critical_widths(np.empty((0, 3))).size
+
+
+@pytest.mark.parametrize("spectra", [np.ones(3), np.full((2, 3), np.nan)])
+def test_kernels_without_finite_eigenvalues_are_refused(spectra: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="expected finite numbers"):
+        critical_widths(spectra)

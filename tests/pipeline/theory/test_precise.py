@@ -8,8 +8,9 @@ import pytest
 
 from pipeline.numerics import double_double as dd
 from pipeline.numerics.datasets import DatasetSpec, draw
-from pipeline.theory import alpha
-from pipeline.theory.kernels import kernel_eigenvalues, kernel_matrix
+from pipeline.theory import alpha, precise
+from pipeline.theory.degenerate import alpha_error, certain_cause
+from pipeline.theory.kernels import Resolved, kernel_eigenvalues, kernel_matrix, resolved_eigenvalues
 from pipeline.theory.precise import KERNELS, LARGEST, precise_eigenvalues, precise_kernel
 
 PHI = {
@@ -141,3 +142,86 @@ def test_cholesky_has_the_singular_values_of_hilberts_matrix() -> None:
         for j in range(n):
             whole[i, j] = mp.mpf(1) / (i + j + 1)
     assert least == pytest.approx(float(min(mp.eigsy(whole, eigvals_only=True))), rel=1e-5)
+
+
+# ---- what is known of alpha: its value to an error, exactly 0, or lost to rounding
+
+
+def resolved(X: np.ndarray, activation: str) -> Resolved:
+    return resolved_eigenvalues(kernel_eigenvalues(kernel_matrix(X, activation)), X, activation)
+
+
+def alpha_by_quadrature(X: np.ndarray, activation: str) -> mp.mpf:
+    n = len(X)
+    K = mp.matrix(n, n)
+    for i in range(n):
+        for j in range(i, n):
+            at = (covariance(X, *pair) for pair in ((i, i), (j, j), (i, j)))
+            K[i, j] = K[j, i] = truth(activation, *at)
+    return mp.sqrt(min(mp.eigsy(K, eigvals_only=True)))
+
+
+@pytest.mark.parametrize("activation", ["softplus", "tanh", "gelu", "erf", "relu", "step"])
+@pytest.mark.parametrize("angle", [1e-1, 1e-3, 1e-6, 1e-10])
+def test_alpha_is_within_its_error_of_that_of_40_digits(activation: str, angle: float) -> None:
+    X = pairs(10, 2, angle)
+    found, error = alpha(X, activation), alpha_error(resolved(X, activation), X, activation)
+    expected = true_alpha(precise_kernel(dd.products(X), activation))
+    assert error > 0
+    assert abs(found - expected) <= error
+    assert error < found / 100 or expected < 1e-11
+
+
+@pytest.mark.parametrize("angle", [1e-1, 1e-2, 1e-4])
+def test_alpha_of_long_rows_is_within_its_error_or_lost_and_not_zero(angle: float) -> None:
+    X = 2 * pairs(4, 2, angle)
+    found, error = alpha(X, "softplus"), alpha_error(resolved(X, "softplus"), X, "softplus")
+    expected = alpha_by_quadrature(X, "softplus")
+    assert (found == 0) == (angle == 1e-4)
+    assert expected > 0
+    assert abs(found - expected) <= error
+
+
+@pytest.mark.parametrize("angle", [1e-13, 1e-14])
+def test_alpha_that_31_digits_cannot_show_is_lost_and_not_zero(angle: float) -> None:
+    X = pairs(6, 2, angle)
+    with mp.workdps(80):
+        C = [[covariance(X, i, j) for j in range(6)] for i in range(6)]
+        wide = [mp.sqrt(1 + 2 * C[i][i]) for i in range(6)]
+        K = mp.matrix([[mp.asin(2 * C[i][j] / wide[i] / wide[j]) for j in range(6)] for i in range(6)])
+        true = mp.sqrt(min(mp.eigsy(2 / mp.pi * K, eigvals_only=True)))
+    assert alpha(X, "erf") == 0
+    assert 0 < true <= alpha_error(resolved(X, "erf"), X, "erf")
+
+
+def test_alpha_of_more_rows_than_are_computed_precisely_is_lost_and_not_zero(monkeypatch) -> None:
+    X = pairs(30, 5, 1e-6)
+    true = alpha(X, "softplus")
+    monkeypatch.setattr(precise, "LARGEST", 29)
+    assert alpha(X, "softplus") == 0
+    assert 0 < true <= alpha_error(resolved(X, "softplus"), X, "softplus")
+
+
+@pytest.mark.parametrize("activation", KERNELS)
+def test_alpha_of_dependent_rows_is_exactly_zero(activation: str) -> None:
+    X = np.random.default_rng(5).standard_normal((5, 3)) / 3
+    X = np.vstack([X, X[1]])
+    assert alpha(X, activation) == alpha_error(resolved(X, activation), X, activation) == 0
+
+
+@pytest.mark.parametrize("activation", ["relu", "gelu", "softplus", "step", "sigmoid", "leaky_relu"])
+def test_opposite_rows_make_alpha_exactly_zero_if_there_are_enough(activation: str) -> None:
+    rows = np.random.default_rng(6).standard_normal((3, 2)) / 2
+    most = (
+        1 if activation in ("step", "sigmoid") else 2
+    )  # a constant, or linear functions in 2 dimensions
+    enough, few = (np.vstack([rows[:m], -rows[:m]]) for m in (most + 1, most))
+    assert "opposite" in certain_cause(enough, activation).text
+    assert alpha(enough, activation) == 0
+    assert certain_cause(few, activation) is None
+    assert alpha(few, activation) > 0
+
+
+def test_rows_that_are_close_are_no_duplicates() -> None:
+    assert certain_cause(pairs(10, 3, 1e-14), "relu") is None
+    assert certain_cause(pairs(10, 3, 1e-300), "relu") is not None

@@ -10,7 +10,7 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis.query.walking import pieces
+from analysis.walking import pieces
 
 DIMS = ("activation", "n", "width", "seed")
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-__all__ = ["MOST", "pieces"]
+__all__ = ["MOST", "pieces", "places"]
 
 MOST = 2**17
 """The most trials of a piece, unless a single chunk has more."""
@@ -47,6 +48,17 @@ def pieces(
         A piece, as lazy as `ds`. If a cell (all its widths and seeds) fits into a piece, pieces come in
         the order of the dims; a larger cell comes chunk by chunk.
     """
+    for place in places(ds, kept, slowest, most):
+        yield ds.isel(place)
+
+
+def places(
+    ds: xr.Dataset,
+    kept: Mapping[str, Indices] | None = None,
+    slowest: Sequence[str] = (),
+    most: int = MOST,
+) -> Iterator[dict[Any, Any]]:
+    """Yield the indices of each of the `pieces`, by dim, as `isel` takes them."""
     kept = kept or {}
     dims = [str(dim) for dim in ds.status.dims]
     indices = {dim: kept.get(dim, np.arange(ds.sizes[dim])) for dim in dims}
@@ -55,7 +67,7 @@ def pieces(
     order = [*slowest, *(dim for dim in dims if dim not in slowest)]
     runs = _runs(ds, indices, order, most)
     for parts in itertools.product(*(runs[dim] for dim in order)):
-        yield ds.isel({dim: _slice(part) for dim, part in zip(order, parts, strict=True)})
+        yield {dim: _slice(part) for dim, part in zip(order, parts, strict=True)}
 
 
 def _runs(

@@ -1,0 +1,187 @@
+"""The commands on stores of one's own trials: which need the code, and what they say without it."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+import xarray as xr
+
+import pipeline
+
+CODE = """
+import numpy as np
+from pipeline import Trial, experiment, variable
+
+@experiment(ratio=variable("smallest over largest singular value"))
+def cond(trial: Trial):
+    E = trial.rng("noise").standard_normal((trial.k, trial.n))
+    W, X = trial.weights(), trial.inputs()
+    s = np.linalg.svd(np.maximum(W @ X.T, 0) + trial.parameters["noise"] * E, compute_uv=False)
+    return {"ratio": s[-1] / s[0]}
+"""
+
+SWEEP = """
+name = "cond"
+experiment = "cond.py:cond"
+dataset = { kind = "sphere" }
+d = [5]
+n = [6, 9]
+width = { k_per_n = [1.0, 1.5, 2.0, 4.0, 8.0] }
+seeds = 8
+[parameters]
+noise = [0.0, 0.5]
+"""
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a sweep, its file and its store."""
+    folder = tmp_path_factory.mktemp("own")
+    (folder / "cond.py").write_text(CODE)
+    (folder / "cond.toml").write_text(SWEEP)
+    pipeline.run(pipeline.load_sweep(folder / "cond.toml"), folder / "cond.zarr")
+    return folder
+
+
+@pytest.fixture
+def alone(filled: Path, tmp_path: Path) -> Path:
+    """A copy of the store in a folder without code, which a test may change."""
+    import shutil
+
+    shutil.copytree(filled / "cond.zarr", tmp_path / "cond.zarr")
+    return tmp_path / "cond.zarr"
+
+
+def test_a_run_measures_fills_and_resumes(widthlaw, tmp_path) -> None:
+    (tmp_path / "cond.py").write_text(CODE)
+    (tmp_path / "cond.toml").write_text(SWEEP)
+    sweep, path = tmp_path / "cond.toml", tmp_path / "c.zarr"
+    planned = widthlaw("run", sweep, "-o", path, "--dry-run")
+    assert planned.returncode == 0, planned.stderr
+    assert "cond.py:cond: a trial takes " in planned.stderr
+    assert not path.exists()
+    ran = widthlaw("run", sweep, "-o", path, "--workers", 1)
+    assert ran.returncode == 0, ran.stderr
+    assert "160 trials done, 0 failed; 160 computed now" in ran.stderr
+    again = widthlaw("run", sweep, "-o", path)
+    assert "0 computed now" in again.stderr
+    assert "a trial takes" not in again.stderr  # it is known by now
+
+
+def test_reading_commands_need_no_code_and_run_none(widthlaw, alone, tmp_path, monkeypatch) -> None:
+    (tmp_path / "cond.py").write_text("raise SystemExit('this must never run')")
+    monkeypatch.chdir(tmp_path)
+    assert widthlaw("status", alone).returncode == 0
+    assert widthlaw("verify", alone).returncode == 0
+    found = json.loads(widthlaw("query", alone, "ratio > 0.1", "--json").stdout)
+    assert {"noise", "d", "n", "ratio"} <= found[0].keys()
+    fitted = widthlaw("fit", alone, "--success", "ratio > 0.1")
+    assert fitted.returncode == 0, fitted.stderr
+    assert "critical widths at ratio > 0.1" in fitted.stdout + fitted.stderr
+    drawn = widthlaw("plot", alone, "--success", "ratio > 0.1", "-o", tmp_path / "figures")
+    assert drawn.returncode == 0, drawn.stderr
+    assert {"cond-phase.png", "cond-laws.png", "cond-values.png"} <= {*os.listdir(tmp_path / "figures")}
+    page = widthlaw("report", alone, "--success", "ratio > 0.1", "-o", tmp_path / "report.html")
+    assert page.returncode == 0, page.stderr
+    merged = widthlaw("merge", alone, _extended(widthlaw, alone, tmp_path), "-o", tmp_path / "m.zarr")
+    assert merged.returncode == 0, merged.stderr
+
+
+def _extended(widthlaw, store: Path, folder: Path) -> Path:
+    """Return another store of the same experiment: a copy, which needs no code either."""
+    other = folder / "other.zarr"
+    assert widthlaw("extend", store, "-o", other).returncode == 0
+    return other
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        ("run",),
+        ("extend", "--seeds", 9),
+        ("refine", "--to", "5%", "--success", "ratio > 0.1"),
+        ("verify", "--sample", 3),
+    ],
+    ids=lambda line: line[0],
+)
+def test_commands_that_run_trials_of_a_store_need_the_code_by_name(
+    widthlaw, filled, alone, line
+) -> None:
+    name, *options = line
+    (alone.parent / "cond.py").write_text("raise SystemExit('this must never run')")
+    refused = widthlaw(name, alone, *options)
+    assert refused.returncode == 2
+    assert (
+        "its trials run cond.py:cond, and a store keeps no code; add --code cond.py" in refused.stderr
+    )
+    there = widthlaw(name, alone, *options, "--code", filled / "cond.py")
+    assert there.returncode in ((0, 1) if name == "refine" else (0,)), there.stderr
+
+
+def test_changed_code_is_refused_with_both_digests_until_it_is_accepted(
+    widthlaw, alone, filled, tmp_path, assert_refused
+) -> None:
+    (tmp_path / "cond.py").write_text(CODE + "\n# a comment changes no value\n")
+    (tmp_path / "cond.toml").write_text(SWEEP)
+    before = pipeline.load_sweep(filled / "cond.toml").own.digest
+    now = pipeline.load_sweep(tmp_path / "cond.toml").own.digest
+    for refused in (
+        widthlaw("run", tmp_path / "cond.toml", "-o", alone),
+        widthlaw("run", alone, "--code", tmp_path / "cond.py"),
+    ):
+        assert_refused(refused, f"had the digest {before}, now it has {now}; give a new path")
+    accepted = widthlaw("run", tmp_path / "cond.toml", "-o", alone, "--accept-code")
+    assert accepted.returncode == 0, accepted.stderr
+    recorded = xr.open_zarr(alone).attrs["provenance"]["accepted_code"]
+    assert [one["digest"] for one in recorded] == [now]
+    assert widthlaw("verify", alone, "--sample", 4, "--code", tmp_path / "cond.py").returncode == 0
+    larger = widthlaw("extend", alone, "--seeds", 9, "--code", tmp_path / "cond.py")
+    assert larger.returncode == 0, larger.stderr  # once accepted, for good
+    done = widthlaw("run", alone, "--code", tmp_path / "cond.py", "--workers", 1)
+    assert done.returncode == 0, done.stderr
+    assert "20 computed now" in done.stderr
+
+
+def test_accepted_code_that_changes_values_is_found_by_a_sample(widthlaw, alone, tmp_path) -> None:
+    (tmp_path / "cond.py").write_text(CODE.replace("s[-1] / s[0]", "s[-1] / s[0] + 1e-9"))
+    (tmp_path / "cond.toml").write_text(SWEEP)
+    assert widthlaw("run", tmp_path / "cond.toml", "-o", alone, "--accept-code").returncode == 0
+    found = widthlaw("verify", alone, "--sample", 4, "--code", tmp_path / "cond.py")
+    assert found.returncode == 1
+    assert "4 of them without equal bits" in found.stderr
+
+
+def test_code_that_declares_other_arrays_is_never_accepted(widthlaw, alone, tmp_path) -> None:
+    (tmp_path / "cond.py").write_text(CODE.replace("ratio", "other"))
+    (tmp_path / "cond.toml").write_text(SWEEP)
+    told = widthlaw("run", tmp_path / "cond.toml", "-o", alone, "--accept-code")
+    assert told.returncode == 2
+    assert "declares other arrays than it has; give a new path" in told.stderr
+
+
+def test_code_is_refused_where_none_is_needed(widthlaw, own_store, filled, assert_refused) -> None:
+    told = widthlaw("run", own_store, "--code", filled / "cond.py")
+    assert_refused(told, "runs conditioning, which needs no code; remove --code")
+    told = widthlaw("run", filled / "cond.toml", "--code", filled / "cond.py")
+    assert_refused(told, "names its code itself; remove --code")
+
+
+def test_a_trial_that_kills_its_process_fails_alone(widthlaw, tmp_path) -> None:
+    (tmp_path / "kill.py").write_text(
+        "import os\nfrom pipeline import experiment, variable\n"
+        "@experiment(value=variable('a value'))\ndef kill(trial):\n"
+        "    if (trial.k, trial.seed) == (2, 1):\n        os.kill(os.getpid(), 9)\n"
+        "    return {'value': trial.k}\n"
+    )
+    (tmp_path / "kill.toml").write_text(
+        'name = "kill"\nexperiment = "kill.py:kill"\nwidth = [1, 2, 3]\nseeds = 3\n'
+    )
+    told = widthlaw("run", tmp_path / "kill.toml", "-o", tmp_path / "kill.zarr", "--workers", 2)
+    assert told.returncode == 1, told.stderr
+    assert "8 trials done, 1 failed" in told.stderr
+    ds = xr.open_zarr(tmp_path / "kill.zarr").load()
+    assert ds.status.sel(width=2, seed=1).item() == 2
+    assert "its process died 3 times" in ds.message.sel(width=2, seed=1).item()

@@ -1,0 +1,80 @@
+"""Commands import what they use: a library that a command may not import makes every call slower."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from ..waiting import PATIENCE
+
+LOADED = """
+import sys
+from jobs.cli import main
+try:
+    main(sys.argv[1:])
+except SystemExit:
+    pass
+sys.stdout.flush()
+print(*sorted({name.split(".")[0] for name in sys.modules}), file=sys.stderr)
+"""
+
+HELP = [["--help"], ["run", "--help"], ["status", "--help"], ["fit", "--help"]]
+
+HEAVY = {
+    *("bokeh", "cryptography", "dask", "distributed", "jinja2", "matplotlib", "numba", "numpy"),
+    *("pandas", "pyarrow", "scipy", "statsmodels", "xarray", "zarr"),
+}
+"""Libraries that take a tenth of a second and more."""
+
+
+def loaded(*line: object) -> set[str]:
+    """The heavy libraries that a command has imported at its end."""
+    words = [sys.executable, "-c", LOADED, *map(str, line)]
+    ended = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE, check=True)
+    return HEAVY & set(ended.stderr.splitlines()[-1].split())
+
+
+@pytest.mark.parametrize("line", HELP)
+def test_help_imports_no_library(line) -> None:
+    assert loaded(*line) == set()
+
+
+def test_status_imports_the_store_alone(complete) -> None:
+    assert loaded("status", complete) == {"numpy", "zarr"}
+
+
+def test_a_run_with_nothing_to_do_imports_the_store_alone(complete) -> None:
+    assert loaded("run", complete) == {"numpy", "zarr"}
+
+
+def test_a_short_run_imports_no_dask(tmp_path) -> None:
+    found = loaded("run", "tiny", "-o", tmp_path / "a.zarr")
+    assert found == {"numba", "numpy", "scipy", "zarr"}
+
+
+def test_the_driver_of_workers_imports_no_numerics(tmp_path) -> None:
+    found = loaded("run", "tiny", "-o", tmp_path / "a.zarr", "--workers", 1)
+    assert found == {"cryptography", "dask", "distributed", "jinja2", "numpy", "zarr"}
+
+
+def test_sweeps_import_no_store() -> None:
+    assert loaded("sweeps") <= {"numba", "numpy", "scipy"}
+
+
+@pytest.mark.parametrize(
+    ("command", "allowed"),
+    [
+        (
+            "query",
+            {"dask", "jinja2", "numpy", "pandas", "pyarrow", "scipy", "xarray", "zarr"},
+        ),
+        (
+            "fit",
+            {"dask", "distributed", "jinja2", "numpy", "pandas", "pyarrow", "scipy", "xarray", "zarr"},
+        ),
+    ],
+)
+def test_the_analysis_imports_no_more_than_it_did(complete, command, allowed) -> None:
+    assert loaded(command, complete) <= allowed
