@@ -17,6 +17,7 @@ import xarray as xr
 from analysis.cells import located
 from analysis.live.kept import Kept, Region
 from analysis.scaling import fit_laws
+from analysis.study import Study
 from analysis.success import Success
 from analysis.transitions import critical_widths, success_counts
 from pipeline.trial_status import Status
@@ -66,6 +67,13 @@ class Fits:
         self.no_laws = ""
         self._dirty: dict[tuple[int, ...], None] = {}
         self._laws_are_old = False
+
+    @property
+    def study(self) -> Study:
+        """The store as figures and the report take it, with these counts and widths."""
+        study = Study(self._kept.ds, self._success)
+        vars(study).update(counts=self.counts, widths=self.widths)  # they are not computed again
+        return study
 
     @property
     def is_behind(self) -> bool:

@@ -26,7 +26,7 @@ from analysis.report.numbers import axis_value, number, whole, wilson, with_inte
 from analysis.study import Study
 from analysis.success.budgets import budget_grid
 
-__all__ = ["Diagram", "diagram_of"]
+__all__ = ["Diagram", "Panel", "diagram_of", "plain_diagram"]
 
 HEIGHT, TOP, LEFT, BOTTOM = 300.0, 10.0, 62.0, 42.0
 ACROSS = 264.0
@@ -330,7 +330,11 @@ def diagram_of(study: Study) -> Diagram:
         A store and its success. A store of descent gets all budgets of `budget_grid` unless the
         success gives budgets.
     """
-    study = _with_budgets(study)
+    return plain_diagram(_with_budgets(study))
+
+
+def plain_diagram(study: Study) -> Diagram:
+    """Return the phase diagram of a store with the success of the study, and no other budgets."""
     counts = {f"{name}_at": counts for name, counts in study.counts.data_vars.items()}
     cells = study.widths.assign(counts).assign(k=study.ds.k)
     own = set(map(str, study.ds.status.dims))

@@ -25,7 +25,7 @@ from pipeline.errors import InputError
 from pipeline.sweep_files.load import bundled_sweeps
 from pipeline.trial_status import Status
 
-__all__ = ["Picture", "Section", "section_of"]
+__all__ = ["Picture", "Section", "law_table", "section_of"]
 
 QUESTIONS = {
     "conditioning": "How wide must random features be for their least singular value to reach alpha?",
@@ -192,6 +192,11 @@ def _laws(study: Study) -> tuple[list[dict[str, str]], list[str]]:
         laws = study.laws
     except ValueError as error:
         return [], [f"No law is fitted: {error}."]
+    return law_table(laws)
+
+
+def law_table(laws: pd.DataFrame) -> tuple[list[dict[str, str]], list[str]]:
+    """Return the rows of a table of laws, and a text per group on which laws fit."""
     groups = group_columns(laws)
     parts = [part for _, part in laws.groupby(groups, sort=False)] if groups else [laws]
     rows = [_law(row, groups) for _, row in laws.iterrows()]

@@ -1,0 +1,189 @@
+"""The server of `widthlaw watch`: a page on the loopback interface with a secret in its address.
+
+Any user of the machine reaches the loopback interface, and so does any page in a browser of it. So no
+path is answered without the secret, nor a request whose Host is another name than that of this machine
+(a foreign page whose name was bound to 127.0.0.1). The page may load nothing from elsewhere and run no
+script but its own.
+
+As a program (`python -m jobs.watching STORE`), it serves beside a run, until its standard input ends.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import os
+import secrets
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlsplit
+
+import click
+
+from analysis.live.page import FILES, digest_of, file_of, page, state_of
+from analysis.live.view import View
+
+if TYPE_CHECKING:
+    from analysis.success import Success
+    from pipeline.store.location import StorePath
+
+__all__ = ["Server", "announce"]
+
+LOCAL = ("127.0.0.1", "localhost")
+"""Names of this machine in an address; a tunnel may end at any port."""
+
+PERIOD = 0.9
+"""Seconds before stores are looked at again, however many pages ask."""
+
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "Cache-Control": "no-store",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+
+
+class _State:
+    """The state of some stores, which is brought up to date when somebody asks."""
+
+    def __init__(self, views: Sequence[View]) -> None:
+        self._views = views
+        self._lock = threading.Lock()
+        self._looked = -PERIOD
+        self._version, self._body = "", b""
+
+    def after(self, seen: str) -> bytes | None:
+        """Return the state as JSON, or None if it is the one that was seen."""
+        with self._lock:
+            if time.monotonic() - self._looked >= PERIOD or not self._version:
+                self._update()
+                self._looked = time.monotonic()
+            return None if seen == self._version else self._body
+
+    def _update(self) -> None:
+        for view in self._views:
+            view.update()
+        parts = state_of(self._views)
+        self._version = digest_of(parts)
+        title = f"{', '.join(view.name for view in self._views)[:80]} – widthlaw watch"
+        state = {"version": self._version, "title": title, "parts": parts}
+        self._body = json.dumps(state).encode()
+
+
+class Server(ThreadingHTTPServer):
+    """Serves the page of some stores at `address`.
+
+    Parameters
+    ----------
+    stores, success
+        The stores, which need not exist yet, and the success of a trial.
+    port
+        A port of the loopback interface; 0 takes a free one.
+    """
+
+    daemon_threads = True
+
+    def __init__(self, stores: Sequence[StorePath], success: Success, port: int = 0) -> None:
+        self.state = _State([View(store, success) for store in stores])
+        self.secret = secrets.token_urlsafe(32)
+        super().__init__(("127.0.0.1", port), _Handler)
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/{self.secret}/"
+
+    def handle_error(self, *_: Any) -> None:
+        pass  # a page that was closed while it was answered
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """Answers GET and HEAD of those who know the secret; http.server answers 501 to all else."""
+
+    server: Server
+    protocol_version = "HTTP/1.1"
+    timeout = 60
+
+    def do_GET(self) -> None:
+        if not self._is_local():
+            return self._refuse(HTTPStatus.FORBIDDEN, "this name is not one of this machine")
+        path = urlsplit(self.path)
+        secret, slash, name = path.path.removeprefix("/").partition("/")
+        if not hmac.compare_digest(secret.encode(), self.server.secret.encode()):
+            return self._refuse(HTTPStatus.FORBIDDEN, "the address lacks the secret that widthlaw printed")
+        if not slash:
+            return self._send(HTTPStatus.PERMANENT_REDIRECT, b"", "text/plain", Location=f"{secret}/")
+        if name == "":
+            return self._send(HTTPStatus.OK, page().encode(), "text/html")
+        if name in FILES:
+            return self._send(HTTPStatus.OK, file_of(name), FILES[name][1])
+        if name == "state":
+            return self._send_state(parse_qs(path.query).get("seen", [""])[0])
+        return self._refuse(HTTPStatus.NOT_FOUND, "there is no such page")
+
+    do_HEAD = do_GET
+
+    def _is_local(self) -> bool:
+        return self.headers.get("Host", "").rpartition(":")[0] in LOCAL or (
+            self.headers.get("Host", "") in LOCAL
+        )
+
+    def _send_state(self, seen: str) -> None:
+        body = self.server.state.after(seen)
+        if body is None:
+            return self._send(HTTPStatus.NO_CONTENT, b"", "application/json")
+        return self._send(HTTPStatus.OK, body, "application/json")
+
+    def _refuse(self, status: HTTPStatus, reason: str) -> None:
+        self._send(status, f"{reason}\n".encode(), "text/plain")
+
+    def _send(self, status: HTTPStatus, body: bytes, kind: str, **more: str) -> None:
+        self.send_response(status)
+        for name, value in (HEADERS | more).items():
+            self.send_header(name, value)
+        if status != HTTPStatus.NO_CONTENT:
+            self.send_header("Content-Type", kind if kind.startswith("image") else f"{kind}; charset=utf-8")
+            self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def version_string(self) -> str:
+        return "widthlaw"
+
+    def log_message(self, *_: Any) -> None:
+        pass  # a log would repeat the secret
+
+
+def announce(server: Server, ending: str) -> None:
+    """Print where the page is, on stderr, and how to reach it from the machine of a user of SSH."""
+    click.echo(f"watch: {server.address} ({ending})", err=True)
+    if os.environ.get("SSH_CONNECTION"):
+        port = server.server_port
+        host = os.environ["SSH_CONNECTION"].split()[2:3] or ["HOST"]
+        click.echo(f"watch: on your own machine first: ssh -L {port}:127.0.0.1:{port} {host[0]}", err=True)
+
+
+def main(store: str) -> None:
+    """Serve the page of one store until standard input ends, with the run that started this process."""
+    from analysis.success import Success
+    from jobs.options import STORE
+
+    server = Server([STORE.convert(store)], Success())
+    announce(server, "it ends with the run")
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    sys.stdin.buffer.read()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
