@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
+from analysis.report import diagram
 from analysis.report.diagram import Diagram, Panel
 from analysis.report.numbers import wilson
 
@@ -51,28 +50,27 @@ class Curves:
     left, top, right, foot = LEFT, TOP, LEFT + WIDTH, TOP + HEIGHT
 
 
-def curves_of(diagram: Diagram) -> list[Curves]:
+def curves_of(phase: Diagram) -> list[Curves]:
     """Return the success curves of every panel, in its last frame: the finest tolerance."""
-    return [_of(panel, diagram.frames - 1) for panel in diagram.panels]
+    return [_of(panel, phase.frames - 1) for panel in phase.panels]
 
 
 def _of(panel: Panel, frame: int) -> Curves:
-    low, high = panel.scale.low, panel.scale.high
-
-    def across(k: float) -> float:
-        return round(LEFT + WIDTH * (float(np.log(k)) - low) / (high - low), 1)
+    def across(y: float) -> float:
+        """Return the position of a width that the phase diagram has at this height."""
+        return round(LEFT + WIDTH * (1 - (y - diagram.TOP) / diagram.HEIGHT), 1)
 
     curves = []
     for index, column in enumerate(panel.columns):
         points = [
-            _point(across(band["k"]), column["n"], band["k"], *pair)
+            _point(across(panel.scale(band["k"])), column["n"], band["k"], *pair)
             for band, pair in zip(column["bands"], panel.pairs(frame, index), strict=True)
             if pair[1] > 0
         ]
         curves.append(Curve(column["n"], index % COLOURS, points))
     ticks = panel.scale.ticks()
     step = max(1, -(-len(ticks) // 6))
-    labels = [(across(float(text.replace("\N{THIN SPACE}", "").replace("\N{NARROW NO-BREAK SPACE}", ""))), text) for _, text in ticks[::step]]
+    labels = [(across(y), text) for y, text in ticks[::step]]
     return Curves(panel.name, curves, labels)
 
 

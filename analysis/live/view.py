@@ -215,8 +215,8 @@ class View:
         if self._fits is None:
             return "–", "–"
         cell: Any = self._fits.widths[["k50", "k50_low", "k50_high", "outcome"]]
-        ends = [cell[name].values[at].ravel()[-1] for name in ("k50", "k50_low", "k50_high")]
-        return with_interval(*map(float, ends)), str(cell.outcome.values[at].ravel()[-1])
+        ends = [np.ravel(cell[name].values[at])[-1] for name in ("k50", "k50_low", "k50_high")]
+        return with_interval(*map(float, ends)), str(np.ravel(cell.outcome.values[at])[-1])
 
 
 def duration(seconds: float) -> str:
