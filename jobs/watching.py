@@ -120,7 +120,9 @@ class _Handler(BaseHTTPRequestHandler):
         path = urlsplit(self.path)
         secret, slash, name = path.path.removeprefix("/").partition("/")
         if not hmac.compare_digest(secret.encode(), self.server.secret.encode()):
-            return self._refuse(HTTPStatus.FORBIDDEN, "the address lacks the secret that widthlaw printed")
+            return self._refuse(
+                HTTPStatus.FORBIDDEN, "the address lacks the secret that widthlaw printed"
+            )
         if not slash:
             return self._send(HTTPStatus.PERMANENT_REDIRECT, b"", "text/plain", Location=f"{secret}/")
         if name == "":
@@ -152,7 +154,9 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in (HEADERS | more).items():
             self.send_header(name, value)
         if status != HTTPStatus.NO_CONTENT:
-            self.send_header("Content-Type", kind if kind.startswith("image") else f"{kind}; charset=utf-8")
+            self.send_header(
+                "Content-Type", kind if kind.startswith("image") else f"{kind}; charset=utf-8"
+            )
             self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         if self.command != "HEAD":
@@ -171,7 +175,9 @@ def announce(server: Server, ending: str) -> None:
     if os.environ.get("SSH_CONNECTION"):
         port = server.server_port
         host = os.environ["SSH_CONNECTION"].split()[2:3] or ["HOST"]
-        click.echo(f"watch: on your own machine first: ssh -L {port}:127.0.0.1:{port} {host[0]}", err=True)
+        click.echo(
+            f"watch: on your own machine first: ssh -L {port}:127.0.0.1:{port} {host[0]}", err=True
+        )
 
 
 def main(store: str) -> None:

@@ -23,6 +23,7 @@ Floats = NDArray[np.float64]
 REMEMBERED = 120.0
 """Seconds over which the rate of a run is observed."""
 
+
 class Costs:
     """Core-seconds of each cell, measured by the trials themselves.
 

@@ -1,4 +1,4 @@
-"""Success curves of a panel of the phase diagram: shares with Wilson's intervals, placed in a drawing."""
+"""Success curves of a panel of the phase diagram: shares with Wilson's intervals, and their places."""
 
 from __future__ import annotations
 

@@ -228,7 +228,9 @@ class Kept:
             except StoreDamaged as error:
                 self._broken[index] = str(error)
             else:
-                self._messages[index] = Counter(dict(Counter(map(str, texts)).most_common(MOST_MESSAGES)))
+                self._messages[index] = Counter(
+                    dict(Counter(map(str, texts)).most_common(MOST_MESSAGES))
+                )
 
 
 def _rule(ds: xr.Dataset, success: Success) -> tuple[Rule | None, str]:

@@ -37,14 +37,18 @@ def file_of(name: str) -> bytes:
 
 def page() -> str:
     """Return the page, which is empty until its script has asked for the state."""
-    return _templates().get_template("watch.html").render(version=version("widthlaw"), style="", parts=[])
+    return (
+        _templates().get_template("watch.html").render(version=version("widthlaw"), style="", parts=[])
+    )
 
 
 def frame_of(view: View) -> str:
     """Return a frame with all parts of one store, for a notebook: it runs no script."""
     style = "\n".join(file_of(name).decode() for name in ("style.css", "watch.css"))
     whole = _templates().get_template("watch.html")
-    document = whole.render(version=version("widthlaw"), style=style, parts=parts_of(view, "s1").values())
+    document = whole.render(
+        version=version("widthlaw"), style=style, parts=parts_of(view, "s1").values()
+    )
     source = html.escape(document, quote=True)
     return f'<iframe sandbox srcdoc="{source}" width="100%" height="720" style="border:0"></iframe>'
 

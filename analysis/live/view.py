@@ -78,8 +78,10 @@ class View:
             self.sentence = ""
         except InputError as error:
             self._kept = None
-            self.sentence = str(error) if locate(self.path).exists() else (
-                "This store is not there yet. The page waits for it."
+            self.sentence = (
+                str(error)
+                if locate(self.path).exists()
+                else ("This store is not there yet. The page waits for it.")
             )
             changed = False
         return changed or self.sentence != before
@@ -172,7 +174,11 @@ class View:
         if self._fits.laws is not None:
             return law_table(self._fits.laws)[1]
         reason = self._fits.no_laws
-        return [f"No law is fitted: {reason}." if reason else "No law is fitted before three cells have a critical width."]
+        return [
+            f"No law is fitted: {reason}."
+            if reason
+            else "No law is fitted before three cells have a critical width."
+        ]
 
     @property
     def axes(self) -> list[str]:
