@@ -4,8 +4,6 @@ Any user of the machine reaches the loopback interface, and so does any page in 
 path is answered without the secret, nor a request whose Host is another name than that of this machine
 (a foreign page whose name was bound to 127.0.0.1). The page may load nothing from elsewhere and run no
 script but its own.
-
-As a program (`python -m jobs.watching STORE`), it serves beside a run, until its standard input ends.
 """
 
 from __future__ import annotations
@@ -14,14 +12,13 @@ import hmac
 import json
 import os
 import secrets
-import sys
 import threading
 import time
 from collections.abc import Sequence
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 import click
 
@@ -37,8 +34,13 @@ __all__ = ["Server", "announce"]
 LOCAL = ("127.0.0.1", "localhost")
 """Names of this machine in an address; a tunnel may end at any port."""
 
+NO_SECRET = "the address lacks the secret that widthlaw printed"
+
 PERIOD = 0.9
 """Seconds before stores are looked at again, however many pages ask."""
+
+OPEN_SECONDS = 5.0
+"""A page that has asked so recently is open."""
 
 HEADERS = {
     "Content-Security-Policy": (
@@ -62,6 +64,16 @@ class _State:
         self._lock = threading.Lock()
         self._looked = -PERIOD
         self._version, self._body = "", b""
+        self._asked = -OPEN_SECONDS
+        self._is_last, self._has_last = False, threading.Event()
+
+    def finish(self) -> None:
+        """Wait until a page that is open has the state of this moment; after some seconds, do not."""
+        with self._lock:
+            self._looked, self._is_last = -PERIOD, True
+            is_open = time.monotonic() - self._asked < OPEN_SECONDS
+        if is_open:
+            self._has_last.wait(OPEN_SECONDS)
 
     def after(self, seen: str) -> bytes | None:
         """Return the state as JSON, or None if it is the one that was seen."""
@@ -69,7 +81,12 @@ class _State:
             if time.monotonic() - self._looked >= PERIOD or not self._version:
                 self._update()
                 self._looked = time.monotonic()
-            return None if seen == self._version else self._body
+            self._asked = time.monotonic()
+            if seen != self._version:
+                return self._body
+            if self._is_last and not any(view.is_behind for view in self._views):
+                self._has_last.set()
+            return None
 
     def _update(self) -> None:
         for view in self._views:
@@ -117,12 +134,10 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         if not self._is_local():
             return self._refuse(HTTPStatus.FORBIDDEN, "this name is not one of this machine")
-        path = urlsplit(self.path)
-        secret, slash, name = path.path.removeprefix("/").partition("/")
+        path, _, query = self.path.partition("?")
+        secret, slash, name = path.removeprefix("/").partition("/")
         if not hmac.compare_digest(secret.encode(), self.server.secret.encode()):
-            return self._refuse(
-                HTTPStatus.FORBIDDEN, "the address lacks the secret that widthlaw printed"
-            )
+            return self._refuse(HTTPStatus.FORBIDDEN, NO_SECRET)
         if not slash:
             return self._send(HTTPStatus.PERMANENT_REDIRECT, b"", "text/plain", Location=f"{secret}/")
         if name == "":
@@ -130,15 +145,14 @@ class _Handler(BaseHTTPRequestHandler):
         if name in FILES:
             return self._send(HTTPStatus.OK, file_of(name), FILES[name][1])
         if name == "state":
-            return self._send_state(parse_qs(path.query).get("seen", [""])[0])
+            return self._send_state(parse_qs(query).get("seen", [""])[0])
         return self._refuse(HTTPStatus.NOT_FOUND, "there is no such page")
 
     do_HEAD = do_GET
 
     def _is_local(self) -> bool:
-        return self.headers.get("Host", "").rpartition(":")[0] in LOCAL or (
-            self.headers.get("Host", "") in LOCAL
-        )
+        name, _, port = self.headers.get("Host", "").partition(":")
+        return name in LOCAL and (not port or port.isdecimal())
 
     def _send_state(self, seen: str) -> None:
         body = self.server.state.after(seen)
@@ -154,9 +168,7 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in (HEADERS | more).items():
             self.send_header(name, value)
         if status != HTTPStatus.NO_CONTENT:
-            self.send_header(
-                "Content-Type", kind if kind.startswith("image") else f"{kind}; charset=utf-8"
-            )
+            self.send_header("Content-Type", f"{kind}; charset=utf-8")
             self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         if self.command != "HEAD":
@@ -174,22 +186,5 @@ def announce(server: Server, ending: str) -> None:
     click.echo(f"watch: {server.address} ({ending})", err=True)
     if os.environ.get("SSH_CONNECTION"):
         port = server.server_port
-        host = os.environ["SSH_CONNECTION"].split()[2:3] or ["HOST"]
-        click.echo(
-            f"watch: on your own machine first: ssh -L {port}:127.0.0.1:{port} {host[0]}", err=True
-        )
-
-
-def main(store: str) -> None:
-    """Serve the page of one store until standard input ends, with the run that started this process."""
-    from analysis.success import Success
-    from jobs.options import STORE
-
-    server = Server([STORE.convert(store)], Success())
-    announce(server, "it ends with the run")
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    sys.stdin.buffer.read()
-
-
-if __name__ == "__main__":
-    main(sys.argv[1])
+        host = (os.environ["SSH_CONNECTION"].split()[2:3] or ["HOST"])[0]
+        click.echo(f"watch: first, on your machine: ssh -L {port}:127.0.0.1:{port} {host}", err=True)

@@ -75,6 +75,10 @@ class Fits:
         vars(study).update(counts=self.counts, widths=self.widths)  # they are not computed again
         return study
 
+    def waits(self, cell: tuple[int, ...]) -> bool:
+        """Return whether a cell has changed since it was fitted."""
+        return cell in self._dirty
+
     @property
     def is_behind(self) -> bool:
         """True if cells have changed since they were fitted."""
@@ -97,7 +101,7 @@ class Fits:
         The laws follow when no cell waits any more.
         """
         end = time.monotonic() + seconds
-        done = []
+        done: list[tuple[int, ...]] = []
         while self._dirty and (not done or time.monotonic() < end):
             cell = next(iter(self._dirty))
             del self._dirty[cell]

@@ -1,9 +1,9 @@
 """A copy of a store in memory that is kept up: it reads only the chunks that have changed.
 
 A run writes the results of a tile first and its statuses last. So a look lists the files of the
-statuses, which costs no reading, and reads the tiles whose file is new or was written again. The copy has
-the variables that success is read from, no others. It is an ordinary Dataset, so that `success_counts`
-and `critical_widths` do all counting and fitting.
+statuses, which costs no reading, and reads the tiles whose file is new or was written again. The copy
+has the variables that success is read from, no others. It is an ordinary Dataset, so `success_counts` and
+`critical_widths` do all counting and fitting.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Kept:
         The success does not suit the store.
     """
 
-    def __init__(self, path: StorePath, success: Success = Success()) -> None:
+    def __init__(self, path: StorePath, success: Success) -> None:
         self.path, self._location = path, locate(path)
         self.attributes = check_store(path)
         self.fingerprint = self._location.fingerprint()
@@ -212,10 +212,10 @@ class Kept:
         return [self._region(index) for index in chunks]
 
     def _read_variables(self, where: Region) -> None:
-        at = dict(zip(self._layout.dims, where, strict=True))
+        at: dict[Hashable, slice] = dict(zip(self._layout.dims, where, strict=True))
         for name, array in self.ds.data_vars.items():
             if name != STATUS:
-                own = {dim: at[str(dim)] for dim in array.dims if dim in at}
+                own = {dim: at[dim] for dim in array.dims if dim in at}
                 place = tuple(own.get(dim, slice(None)) for dim in array.dims)
                 array.values[place] = self._lazy[name].isel(own).values
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import html
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib.metadata import version
 from importlib.resources import files
@@ -18,7 +18,7 @@ from jinja2 import Environment
 from analysis.live.view import View
 from analysis.report import environment_of
 
-__all__ = ["FILES", "frame_of", "page", "parts_of", "state_of"]
+__all__ = ["FILES", "digest_of", "file_of", "frame_of", "page", "parts_of", "state_of"]
 
 FILES = {
     "style.css": ("analysis.report", "text/css"),
@@ -37,20 +37,19 @@ def file_of(name: str) -> bytes:
 
 def page() -> str:
     """Return the page, which is empty until its script has asked for the state."""
-    return (
-        _templates().get_template("watch.html").render(version=version("widthlaw"), style="", parts=[])
-    )
+    return _page("", ())
 
 
 def frame_of(view: View) -> str:
     """Return a frame with all parts of one store, for a notebook: it runs no script."""
     style = "\n".join(file_of(name).decode() for name in ("style.css", "watch.css"))
-    whole = _templates().get_template("watch.html")
-    document = whole.render(
-        version=version("widthlaw"), style=style, parts=parts_of(view, "s1").values()
-    )
-    source = html.escape(document, quote=True)
+    source = html.escape(_page(style, parts_of(view, "s1").values()), quote=True)
     return f'<iframe sandbox srcdoc="{source}" width="100%" height="720" style="border:0"></iframe>'
+
+
+def _page(style: str, parts: Iterable[str]) -> str:
+    whole = _templates().get_template("watch.html")
+    return whole.render(version=version("widthlaw"), style=style, parts=parts)
 
 
 def state_of(views: Sequence[View]) -> dict[str, str]:

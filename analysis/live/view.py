@@ -1,8 +1,8 @@
 """What the page shows of one store: waiting, a sentence on what is wrong, or its progress and answers.
 
-A `View` looks again at each `update`. It reads what has changed, counts it, and fits cells for a part of
-a second; cells that are left are fitted at the next update. Every number comes from the analysis: counts
-and Wilson's intervals, `critical_widths`, `fit_laws`.
+A `View` looks again at each `update`. It reads what has changed, counts it, and fits cells for a part
+of a second; cells that are left are fitted at the next update. Every number comes from the analysis:
+counts and Wilson's intervals, `critical_widths`, `fit_laws`.
 """
 
 from __future__ import annotations
@@ -28,6 +28,9 @@ __all__ = ["View"]
 FIT_SECONDS = 0.2
 """Time for fits in one update, which shall take half a second at most."""
 
+NOT_THERE = "This store is not there yet. The page waits for it."
+ONCE_FITTED = "Laws follow once all cells are fitted."
+
 MOST_ROWS = 200
 MOST_MESSAGES = 20
 """The most cells and messages that are listed."""
@@ -49,24 +52,29 @@ class View:
         Why there is nothing to show, "" if there is.
     """
 
-    def __init__(self, path: StorePath, success: Success = Success()) -> None:
+    def __init__(self, path: StorePath, success: Success) -> None:
         self.path, self._success = path, success
         self._kept: Kept | None = None
         self._fits: Fits | None = None
         self._costs: Costs | None = None
         self._diagram: Diagram | None = None
-        self.sentence = "This store is not there yet. The page waits for it."
+        self.sentence = NOT_THERE
 
     @property
     def name(self) -> str:
         return str(self._kept.attributes.get("name", "")) if self._kept else str(self.path)
 
     @property
+    def is_behind(self) -> bool:
+        """True if the next update fits more of what was read."""
+        return self._fits is not None and self._fits.is_behind
+
+    @property
     def is_complete(self) -> bool:
         """True if no trial is pending and all cells are fitted."""
         if self._kept is None or self.sentence:
             return False
-        return not self.counts["pending"] and not (self._fits and self._fits.is_behind)
+        return not self.counts["pending"] and not self.is_behind
 
     # ---- looking
 
@@ -78,13 +86,18 @@ class View:
             self.sentence = ""
         except InputError as error:
             self._kept = None
-            self.sentence = (
-                str(error)
-                if locate(self.path).exists()
-                else ("This store is not there yet. The page waits for it.")
-            )
+            self.sentence = NOT_THERE if self._is_missing() else str(error)
+            changed = False
+        except OSError as error:  # a mount or a network that may come back
+            self.sentence = f"store {self.path}: cannot be read now ({error.strerror or error})"
             changed = False
         return changed or self.sentence != before
+
+    def _is_missing(self) -> bool:
+        try:
+            return not locate(self.path).exists()
+        except (InputError, OSError):
+            return False
 
     def _look(self) -> bool:
         is_new = self._kept is None
@@ -98,7 +111,7 @@ class View:
             if self._fits:
                 self._fits.count(where)
         self._costs.observe()
-        was_behind = self._fits is not None and self._fits.is_behind
+        was_behind = self.is_behind
         if self._fits:
             self._fits.fit(FIT_SECONDS)
         changed = bool(regions) or was_behind or is_new
@@ -174,11 +187,9 @@ class View:
         if self._fits.laws is not None:
             return law_table(self._fits.laws)[1]
         reason = self._fits.no_laws
-        return [
-            f"No law is fitted: {reason}."
-            if reason
-            else "No law is fitted before three cells have a critical width."
-        ]
+        if reason:
+            return [f"No law is fitted: {reason}."]
+        return [ONCE_FITTED if self.is_behind else "A law needs critical widths of three cells."]
 
     @property
     def axes(self) -> list[str]:
@@ -222,7 +233,9 @@ class View:
             return "–", "–"
         cell: Any = self._fits.widths[["k50", "k50_low", "k50_high", "outcome"]]
         ends = [np.ravel(cell[name].values[at])[-1] for name in ("k50", "k50_low", "k50_high")]
-        return with_interval(*map(float, ends)), str(np.ravel(cell.outcome.values[at])[-1])
+        outcome = str(np.ravel(cell.outcome.values[at])[-1])
+        is_first = outcome == "empty" and self._fits.waits(at)
+        return with_interval(*map(float, ends)), "to be fitted" if is_first else outcome
 
 
 def duration(seconds: float) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,7 @@ __all__ = ["plan_records", "run"]
 @click.option("-o", "--output", "store", type=STORE, help="Store.  [default: NAME.zarr]")
 @worker_options
 @click.option("--retry-failed", is_flag=True, help="Compute failed trials again.")
+@click.option("--watch", is_flag=True, help="Show the store on a page while it is filled.")
 @click.option("--dry-run", is_flag=True, help="Show the plan and stop.")
 @code_option
 @accept_option
@@ -34,6 +35,7 @@ def run(
     store: StorePath | None,
     workplace: dict[str, Any],
     retry_failed: bool,
+    watch: bool,
     dry_run: bool,
     code: Path | None,
     accept_code: bool,
@@ -62,9 +64,15 @@ def run(
             cells = launch.cells_to_run(loaded, path, retry_failed)
             quiet = launch.is_short(workplace, seconds)
             launch.check_memory(loaded, workplace, force, quiet, cells)
-        with launch.workers(workplace, seconds, begun) as client:
+        with _page_of(path, watch), launch.workers(workplace, seconds, begun) as client:
             outcome = launch.run_sweep(loaded, path, client, retry_failed=retry_failed)
     sys.exit(launch.report_run(path, outcome))
+
+
+def _page_of(path: StorePath, watch: bool) -> AbstractContextManager[None]:
+    from jobs.commands.watch import watching
+
+    return watching(path) if watch else nullcontext()
 
 
 def _show_plan(
