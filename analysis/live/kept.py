@@ -2,8 +2,8 @@
 
 A run writes the results of a tile first and its statuses last. So a look lists the files of the
 statuses, which costs no reading, and reads the tiles whose file is new or was written again. The copy
-has the variables that success is read from, no others. It is an ordinary Dataset, so `success_counts` and
-`critical_widths` do all counting and fitting.
+has the variables that success is read from, no others. It is an ordinary Dataset, so `success_counts`
+and `critical_widths` do all counting and fitting.
 """
 
 from __future__ import annotations
