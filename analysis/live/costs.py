@@ -46,6 +46,7 @@ class Costs:
         self.requested: NDArray[np.int64] = np.zeros(shape, np.int64)
         self._each = _estimates(path, ds, estimated)
         self._history: deque[tuple[float, float]] = deque()
+        self.update(ds, (slice(None),) * len(shape))
 
     def update(self, ds: xr.Dataset, where: tuple[slice, ...]) -> None:
         """Count a rectangle of cells anew."""

@@ -18,6 +18,7 @@ from analysis.live.kept import Kept
 from analysis.report.diagram import Diagram, plain_diagram
 from analysis.report.numbers import axis_value, number, whole, with_interval
 from analysis.report.sections import law_table
+from analysis.study import Study
 from analysis.success import Success
 from pipeline.errors import InputError
 from pipeline.store.location import StorePath, locate
@@ -48,6 +49,8 @@ class View:
 
     Attributes
     ----------
+    costs
+        What the trials took and what is left; None if there is nothing to show.
     sentence
         Why there is nothing to show, "" if there is.
     """
@@ -56,13 +59,19 @@ class View:
         self.path, self._success = path, success
         self._kept: Kept | None = None
         self._fits: Fits | None = None
-        self._costs: Costs | None = None
+        self.costs: Costs | None = None
         self._diagram: Diagram | None = None
         self.sentence = NOT_THERE
 
     @property
     def name(self) -> str:
         return str(self._kept.attributes.get("name", "")) if self._kept else str(self.path)
+
+    @property
+    def study(self) -> Study:
+        """The store with its counts and critical widths so far, as figures and the report take it."""
+        assert self._fits is not None
+        return self._fits.study
 
     @property
     def is_behind(self) -> bool:
@@ -104,13 +113,13 @@ class View:
         if self._kept is None:
             self._open()
         assert self._kept is not None
-        assert self._costs is not None
+        assert self.costs is not None
         regions = self._kept.look()
         for where in regions:
-            self._costs.update(self._kept.ds, where)
+            self.costs.update(self._kept.ds, where)
             if self._fits:
                 self._fits.count(where)
-        self._costs.observe()
+        self.costs.observe()
         was_behind = self.is_behind
         if self._fits:
             self._fits.fit(FIT_SECONDS)
@@ -122,7 +131,7 @@ class View:
     def _open(self) -> None:
         kept = Kept(self.path, self._success)
         estimated = float(kept.attributes.get("estimated_seconds", 0.0))
-        self._costs = Costs(self.path, kept.ds, estimated)
+        self.costs = Costs(self.path, kept.ds, estimated)
         self._fits = Fits(kept, self._success) if kept.rule else None
         self._diagram, self._kept = None, kept
 
@@ -147,11 +156,11 @@ class View:
     @property
     def left(self) -> str:
         """Time that is left, as text."""
-        assert self._costs is not None
+        assert self.costs is not None
         if not self.counts["pending"]:
             return "nothing is left"
-        wall = self._costs.wall_left
-        cores = f"about {duration(float(self._costs.left.sum()))} on one core"
+        wall = self.costs.wall_left
+        cores = f"about {duration(float(self.costs.left.sum()))} on one core"
         return f"{cores}, {duration(wall)} at the present rate" if wall is not None else cores
 
     @property
@@ -201,15 +210,15 @@ class View:
     @property
     def left_out(self) -> int:
         """Number of cells that are not listed."""
-        assert self._costs is not None
-        return max(0, self._costs.ran.size - MOST_ROWS)
+        assert self.costs is not None
+        return max(0, self.costs.ran.size - MOST_ROWS)
 
     @property
     def cells(self) -> list[list[str]]:
         """Rows of the table of cells: axes, trials, failed, k*, outcome, time spent, time left."""
         assert self._kept is not None
-        assert self._costs is not None
-        costs, left = self._costs, self._costs.left
+        assert self.costs is not None
+        costs, left = self.costs, self.costs.left
         return [
             [
                 *(self._value(name, at[self._kept.axes.index(name)]) for name in self.axes),
