@@ -154,7 +154,8 @@ def _run(
     try:
         # Several passes: a worker that was thought dead may have restored old statuses of a tile.
         for retry in [retry_failed, *[False] * MORE_PASSES]:
-            work = list(tasks(store.pending_tiles(retry)))
+            with store.while_ours():
+                work = list(tasks(store.pending_tiles(retry)))
             if not work or ending():
                 break
             with closing(_outcomes(client, store, work, retry, ending)) as outcomes:

@@ -94,12 +94,13 @@ def fill(store: Store, tile: Tile, *, retry_failed: bool = False, carefully: boo
         print a traceback.
     """
     try:
-        missing = store.missing(tile, retry_failed)
-        if not missing.any():
-            return Outcome()
-        if carefully:
-            return _fill_carefully(store, tile, missing)
-        return _fill(store, tile, missing)
+        with store.while_ours():
+            missing = store.missing(tile, retry_failed)
+            if not missing.any():
+                return Outcome()
+            if carefully:
+                return _fill_carefully(store, tile, missing)
+            return _fill(store, tile, missing)
     except StoreFull as error:
         return Outcome(full=str(error.strerror))
     except LeaseLost as error:

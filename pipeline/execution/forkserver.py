@@ -58,6 +58,7 @@ def start(workers: int) -> None:
 
     It ignores interrupts, and so do its children until they have handlers of their own. Where the
     process may not open enough files for the workers there is no server: it would end in tracebacks.
+    Nor is there one where its socket cannot be made, such as in a temporary folder with a long path.
     """
     global _started
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
@@ -69,6 +70,8 @@ def start(workers: int) -> None:
         with _environment(SETTINGS):
             forkserver.set_forkserver_preload(list(IMPORTED))
             forkserver.ensure_running()
+    except OSError:
+        return
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
     _started = True

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.blocks import Block, BlockResult, Tile, tiles
-from pipeline.errors import ChunkDamaged, LeaseLost, StoreFull
+from pipeline.errors import ChunkDamaged, LeaseLost, StoreError, StoreFull
 from pipeline.store.arrays import (
     OpenStore,
     damage_as,
@@ -248,6 +249,22 @@ class Store:
             array = open_arrays(self.location.name, self.location.fingerprint())[name]
             values = np.asarray(array[where])
             return values if name != MESSAGE else values.astype(object)
+
+    @contextmanager
+    def while_ours(self) -> Iterator[None]:
+        """Say of a store that was removed or replaced while it was read that it is gone, not damaged.
+
+        Raises
+        ------
+        LeaseLost
+            An array could not be read, and the store is not there or not ours.
+        """
+        try:
+            yield
+        except StoreError:
+            if self.holder:
+                self._opened()
+            raise
 
     def _opened(self) -> OpenStore:
         """Return the store open for writing, after checking that it is still the one to write to."""

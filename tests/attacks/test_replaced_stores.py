@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import pipeline
@@ -17,6 +18,7 @@ from pipeline.maintenance import grow
 from pipeline.maintenance.verify import damage
 from pipeline.store import lease
 from pipeline.store.location import Location, locate
+from pipeline.trial_status import Status
 
 from ..waiting import PATIENCE
 
@@ -100,6 +102,44 @@ def held(tmp_path: Path, make_sweep):
 def replaced(path: Path, by: Path) -> None:
     path.rename(path.with_name("old.zarr"))
     by.rename(path)
+
+
+@pytest.mark.attack("replaced stores")
+@pytest.mark.parametrize("step", ["missing", "check", "read_tile", "write"])
+def test_a_store_that_goes_at_any_step_of_a_block_is_gone_and_not_damaged(
+    held, tmp_path, monkeypatch, step
+) -> None:
+    mine, tile = held
+    mine.write_statuses(tile, np.full_like(mine.missing(tile), Status.PENDING, dtype=np.int8))
+    half = mine.missing(tile)
+    half[..., ::2] = False  # the others are read back before the block is written
+    reached = getattr(store.Store, step)
+
+    def late(*arguments):
+        if (tmp_path / "S.zarr").exists():
+            (tmp_path / "S.zarr").rename(tmp_path / "elsewhere.zarr")
+        return reached(*arguments)
+
+    monkeypatch.setattr(store.Store, step, late)
+    if step != "missing":
+        monkeypatch.setattr(store.Store, "missing", lambda *_: half)
+    assert "is gone" in fill(mine, tile).lost
+    assert not (tmp_path / "S.zarr").exists()
+
+
+@pytest.mark.attack("replaced stores")
+def test_a_run_that_finds_its_store_gone_between_two_passes_says_so(
+    tmp_path, make_sweep, monkeypatch
+) -> None:
+    path, passes = tmp_path / "S.zarr", store.Store.pending_tiles
+
+    def late(self, retry):
+        path.rename(tmp_path / "elsewhere.zarr")
+        yield from passes(self, retry)
+
+    monkeypatch.setattr(store.Store, "pending_tiles", late)
+    with pytest.raises(LeaseLost, match="is gone"):
+        pipeline.run(make_sweep(**SMALL), path)
 
 
 @pytest.mark.attack("replaced stores")

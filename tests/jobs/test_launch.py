@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from jobs.cluster import credentials
+from pipeline import store
 
 from ..waiting import PATIENCE, wait_until
 
@@ -190,3 +192,16 @@ def test_workers_that_start_ahead_are_closed_where_the_command_refuses(tmp_path,
     assert refused.returncode == 2
     assert refused.stderr.count("\n") <= 3
     assert "Traceback" not in refused.stderr
+
+
+def test_workers_start_where_the_path_of_the_temporary_folder_is_too_long_for_a_socket(
+    command, write_sweep, tmp_path
+) -> None:
+    folder = tmp_path / ("long" * 30)
+    folder.mkdir()
+    line = [command, "run", write_sweep(), "-o", tmp_path / "a.zarr", "--workers", "2"]
+    ran = subprocess.run(
+        line, env=os.environ | {"TMPDIR": str(folder)}, capture_output=True, text=True, timeout=PATIENCE
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert store.Store(tmp_path / "a.zarr").counts()["pending"] == 0
