@@ -15,6 +15,7 @@ from click.shell_completion import CompletionItem
 
 __all__ = [
     "FILE",
+    "PORT",
     "PROFILE",
     "SHARE",
     "STORE",
@@ -108,6 +109,7 @@ SWEEP = _Sweep()
 PROFILE = _Profile()
 SHARE = _Share()
 FILE = click.Path(path_type=Path)
+PORT = click.IntRange(0, 65535)
 
 
 def listing_options(command: Callable[..., None]) -> Callable[..., None]:

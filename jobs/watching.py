@@ -2,8 +2,8 @@
 
 Any user of the machine reaches the loopback interface, and so does any page in a browser of it. So no
 path is answered without the secret, nor a request whose Host is another name than that of this machine
-(a foreign page whose name was bound to 127.0.0.1). The page may load nothing from elsewhere and run no
-script but its own.
+(a foreign page whose name was bound to 127.0.0.1), nor one that the script of another page sends. The
+page may load nothing from elsewhere and run no script but its own.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import hmac
 import json
 import os
 import secrets
+import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -22,14 +23,14 @@ from urllib.parse import parse_qs
 
 import click
 
-from analysis.live.page import FILES, digest_of, file_of, page, state_of
-from analysis.live.view import View
+from pipeline.errors import InputError
 
 if TYPE_CHECKING:
+    from analysis.live.view import View
     from analysis.success import Success
     from pipeline.store.location import StorePath
 
-__all__ = ["Server", "announce"]
+__all__ = ["Server", "announce", "check_port"]
 
 LOCAL = ("127.0.0.1", "localhost")
 """Names of this machine in an address; a tunnel may end at any port."""
@@ -38,6 +39,12 @@ NO_SECRET = "the address lacks the secret that widthlaw printed"
 
 PERIOD = 0.9
 """Seconds before stores are looked at again, however many pages ask."""
+
+FIT_SECONDS = 0.2
+"""Time for fits of all stores in one update, which shall take half a second at most."""
+
+S3_SECONDS = "5"
+"""Seconds for which a request to a server of buckets is retried: then the page tells of it."""
 
 OPEN_SECONDS = 5.0
 """A page that has asked so recently is open."""
@@ -84,44 +91,83 @@ class _State:
             self._asked = time.monotonic()
             if seen != self._version:
                 return self._body
-            if self._is_last and not any(view.is_behind for view in self._views):
+            if self._is_final:
                 self._has_last.set()
             return None
 
+    @property
+    def _is_final(self) -> bool:
+        return self._is_last and not any(view.is_behind for view in self._views)
+
     def _update(self) -> None:
+        from analysis.live.page import digest_of, state_of
+
         for view in self._views:
-            view.update()
-        parts = state_of(self._views)
-        self._version = digest_of(parts)
+            view.update(FIT_SECONDS / len(self._views))
+        parts, final = state_of(self._views), self._is_final
+        self._version = f"{digest_of(parts)}{'.' if final else ''}"
         title = f"{', '.join(view.name for view in self._views)[:80]} – widthlaw watch"
-        state = {"version": self._version, "title": title, "parts": parts}
+        state = {"version": self._version, "title": title, "final": final, "parts": parts}
         self._body = json.dumps(state).encode()
 
 
 class Server(ThreadingHTTPServer):
-    """Serves the page of some stores at `address`.
+    """Serves a page at `address`, of the stores that it has been told to `follow`.
 
     Parameters
     ----------
-    stores, success
-        The stores, which need not exist yet, and the success of a trial.
     port
         A port of the loopback interface; 0 takes a free one.
+
+    Attributes
+    ----------
+    fault
+        The error that ended the server, None if none did.
+
+    Raises
+    ------
+    InputError
+        The port cannot be used.
     """
 
     daemon_threads = True
 
-    def __init__(self, stores: Sequence[StorePath], success: Success, port: int = 0) -> None:
-        self.state = _State([View(store, success) for store in stores])
+    def __init__(self, port: int = 0) -> None:
         self.secret = secrets.token_urlsafe(32)
-        super().__init__(("127.0.0.1", port), _Handler)
+        self.fault: BaseException | None = None
+        try:
+            super().__init__(("127.0.0.1", port), _Handler)
+        except OSError as error:
+            raise InputError(
+                f"watch --port {port}: {(error.strerror or str(error)).lower()}; give another port, or "
+                "none for a free one"
+            ) from None
 
     @property
     def address(self) -> str:
         return f"http://127.0.0.1:{self.server_port}/{self.secret}/"
 
+    def follow(self, stores: Sequence[StorePath], success: Success) -> None:
+        """Show some stores, which need not exist yet, with the success of a trial.
+
+        This imports the analysis, which takes a second. Who opens the page meanwhile waits for it.
+        """
+        from analysis.live.view import View
+
+        os.environ.setdefault("WIDTHLAW_S3_PATIENCE", S3_SECONDS)
+        self.state = _State([View(store, success) for store in stores])
+
+    def serve(self) -> None:
+        """Answer until the process is interrupted, or an error occurs that was not foreseen."""
+        self.serve_forever()
+        if self.fault is not None:
+            raise self.fault
+
     def handle_error(self, *_: Any) -> None:
-        pass  # a page that was closed while it was answered
+        error = sys.exc_info()[1]
+        if not isinstance(error, (ConnectionError, TimeoutError)):  # a page that was closed, or hangs
+            self.fault = error
+            self.shutdown()
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -134,19 +180,17 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         if not self._is_local():
             return self._refuse(HTTPStatus.FORBIDDEN, "this name is not one of this machine")
+        if not self._is_own():
+            return self._refuse(HTTPStatus.FORBIDDEN, "this request is one of another page")
         path, _, query = self.path.partition("?")
         secret, slash, name = path.removeprefix("/").partition("/")
         if not hmac.compare_digest(secret.encode(), self.server.secret.encode()):
             return self._refuse(HTTPStatus.FORBIDDEN, NO_SECRET)
         if not slash:
             return self._send(HTTPStatus.PERMANENT_REDIRECT, b"", "text/plain", Location=f"{secret}/")
-        if name == "":
-            return self._send(HTTPStatus.OK, page().encode(), "text/html")
-        if name in FILES:
-            return self._send(HTTPStatus.OK, file_of(name), FILES[name][1])
         if name == "state":
             return self._send_state(parse_qs(query).get("seen", [""])[0])
-        return self._refuse(HTTPStatus.NOT_FOUND, "there is no such page")
+        return self._send_file(name)
 
     do_HEAD = do_GET
 
@@ -154,11 +198,24 @@ class _Handler(BaseHTTPRequestHandler):
         name, _, port = self.headers.get("Host", "").partition(":")
         return name in LOCAL and (not port or port.isdecimal())
 
+    def _is_own(self) -> bool:
+        """Return whether no script of another page sends this; a browser names the page then."""
+        return self.headers.get("Origin") in (None, f"http://{self.headers['Host']}")
+
     def _send_state(self, seen: str) -> None:
         body = self.server.state.after(seen)
         if body is None:
             return self._send(HTTPStatus.NO_CONTENT, b"", "application/json")
         return self._send(HTTPStatus.OK, body, "application/json")
+
+    def _send_file(self, name: str) -> None:
+        from analysis.live.page import FILES, file_of, page
+
+        if name == "":
+            return self._send(HTTPStatus.OK, page().encode(), "text/html")
+        if name in FILES:
+            return self._send(HTTPStatus.OK, file_of(name), FILES[name][1])
+        return self._refuse(HTTPStatus.NOT_FOUND, "there is no such page")
 
     def _refuse(self, status: HTTPStatus, reason: str) -> None:
         self._send(status, f"{reason}\n".encode(), "text/plain")
@@ -179,6 +236,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: Any) -> None:
         pass  # a log would repeat the secret
+
+
+def check_port(port: int) -> None:
+    """Refuse a port that cannot be used, before anything starts."""
+    Server(port).server_close()
 
 
 def announce(server: Server, ending: str) -> None:

@@ -49,6 +49,11 @@ class Curves:
 
     left, top, right, foot = LEFT, TOP, LEFT + WIDTH, TOP + HEIGHT
 
+    @property
+    def is_empty(self) -> bool:
+        """True if no trial has run."""
+        return not any(curve.points for curve in self.curves)
+
 
 def curves_of(phase: Diagram) -> list[Curves]:
     """Return the success curves of every panel, in its last frame: the finest tolerance."""

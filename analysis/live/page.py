@@ -29,6 +29,10 @@ FILES = {
 """Files of the page: the package that has each of them, and its media type."""
 
 
+FRAME, FRAME_WITHOUT_DIAGRAM = 700, 240
+"""Height of a frame in a notebook, in pixels; what is longer gets a scroll bar."""
+
+
 @cache
 def file_of(name: str) -> bytes:
     """Return the content of one of `FILES`."""
@@ -41,10 +45,15 @@ def page() -> str:
 
 
 def frame_of(view: View) -> str:
-    """Return a frame with all parts of one store, for a notebook: it runs no script."""
+    """Return a frame with the progress and the phase diagram, for a notebook: it runs no script."""
     style = "\n".join(file_of(name).decode() for name in ("style.css", "watch.css"))
-    source = html.escape(_page(style, parts_of(view, "s1").values()), quote=True)
-    return f'<iframe sandbox srcdoc="{source}" width="100%" height="720" style="border:0"></iframe>'
+    found = parts_of(view, "s1")
+    source = _page(style, [found[f"s1-{name}"] for name in ("head", "phase", "failures")])
+    height = FRAME if view.diagram else FRAME_WITHOUT_DIAGRAM
+    return (
+        f'<iframe sandbox srcdoc="{html.escape(source, quote=True)}" width="100%" height="{height}" '
+        'style="border:0"></iframe>'
+    )
 
 
 def _page(style: str, parts: Iterable[str]) -> str:

@@ -21,6 +21,7 @@ from analysis.report.sections import law_table
 from analysis.study import Study
 from analysis.success import Success
 from pipeline.errors import InputError
+from pipeline.printable import one_line
 from pipeline.store.location import StorePath, locate
 from pipeline.trial_status import Status
 
@@ -61,7 +62,7 @@ class View:
         self._fits: Fits | None = None
         self.costs: Costs | None = None
         self._diagram: Diagram | None = None
-        self.sentence = NOT_THERE
+        self.sentence, self._outage = NOT_THERE, ""
 
     @property
     def name(self) -> str:
@@ -87,20 +88,26 @@ class View:
 
     # ---- looking
 
-    def update(self) -> bool:
-        """Look at the store again; return whether anything to show has changed."""
-        before = self.sentence
+    def update(self, seconds: float = FIT_SECONDS) -> bool:
+        """Look at the store again; return whether anything to show has changed.
+
+        Parameters
+        ----------
+        seconds
+            Time for fits. One cell at least is fitted.
+        """
+        before, changed = (self.sentence, self._outage), False
         try:
-            changed = self._look()
-            self.sentence = ""
+            changed = self._look(seconds)
+            self.sentence = self._outage = ""
         except InputError as error:
-            self._kept = None
+            self._kept, self._outage = None, ""
             self.sentence = NOT_THERE if self._is_missing() else str(error)
-            changed = False
         except OSError as error:  # a mount or a network that may come back
-            self.sentence = f"store {self.path}: cannot be read now ({error.strerror or error})"
-            changed = False
-        return changed or self.sentence != before
+            self._outage = f"store {self.path}: cannot be read now ({error.strerror or error})"
+            if self._kept is None:
+                self.sentence = self._outage
+        return changed or (self.sentence, self._outage) != before
 
     def _is_missing(self) -> bool:
         try:
@@ -108,7 +115,7 @@ class View:
         except (InputError, OSError):
             return False
 
-    def _look(self) -> bool:
+    def _look(self, seconds: float) -> bool:
         is_new = self._kept is None
         if self._kept is None:
             self._open()
@@ -122,7 +129,7 @@ class View:
         self.costs.observe()
         was_behind = self.is_behind
         if self._fits:
-            self._fits.fit(FIT_SECONDS)
+            self._fits.fit(seconds)
         changed = bool(regions) or was_behind or is_new
         if self._fits and changed:
             self._diagram = plain_diagram(self._fits.study)
@@ -142,11 +149,22 @@ class View:
         """Number of trials by the word of their status, those that are requested."""
         assert self._kept is not None
         found = self._kept.counts
-        return {status.word: found[status.word] for status in Status if status.is_requested}
+        last = Status.PENDING
+        shown = [status for status in Status if status.is_requested and status is not last]
+        return {status.word: found[status.word] for status in (*shown, last)}
 
     @property
     def trials(self) -> int:
         return sum(self.counts.values())
+
+    @property
+    def line(self) -> str:
+        """Return the progress as a line of text."""
+        if self.sentence:
+            return self.sentence
+        parts = [f"{number} {word}" for word, number in self.counts.items() if number]
+        name, share = one_line(self.name), f"{100 * self.share:.1f}%"
+        return f"{name}: {share} of {self.trials} trials: {', '.join(parts)}"
 
     @property
     def share(self) -> float:
@@ -154,21 +172,28 @@ class View:
         return 1 - self.counts["pending"] / self.trials if self.trials else 1.0
 
     @property
+    def is_new(self) -> bool:
+        """True if no trial has run yet."""
+        return self.counts["pending"] == self.trials > 0
+
+    @property
     def left(self) -> str:
-        """Time that is left, as text."""
+        """Sentence on the time that is left."""
         assert self.costs is not None
         if not self.counts["pending"]:
-            return "nothing is left"
+            return "Nothing is left to run."
         wall = self.costs.wall_left
         cores = f"about {duration(float(self.costs.left.sum()))} on one core"
-        return f"{cores}, {duration(wall)} at the present rate" if wall is not None else cores
+        present = f", {duration(wall)} at the present rate" if wall is not None else ""
+        return f"Time left: {cores}{present}."
 
     @property
     def notes(self) -> list[str]:
         """Sentences on what is missing or wrong."""
         assert self._kept is not None
-        found = [f"A part of the store cannot be read: {self._kept.unreadable}"]
-        return [*(found if self._kept.unreadable else []), *filter(None, [self._kept.no_rule])]
+        lost = self._kept.unreadable
+        part = f"A part of the store cannot be read: {lost}" if lost else ""
+        return [note for note in (self._outage, part, self._kept.no_rule) if note]
 
     @property
     def messages(self) -> list[tuple[str, int]]:
@@ -182,7 +207,7 @@ class View:
 
     @property
     def curves(self) -> list[Curves]:
-        return curves_of(self.diagram) if self.diagram else []
+        return [c for c in curves_of(self.diagram) if not c.is_empty] if self.diagram else []
 
     @property
     def laws(self) -> list[dict[str, str]]:
@@ -238,7 +263,8 @@ class View:
 
     def _answer(self, at: tuple[int, ...]) -> tuple[str, str]:
         """Return the critical width and outcome of a cell, at the finest tolerance."""
-        if self._fits is None:
+        assert self.costs is not None
+        if self._fits is None or not self.costs.ran[at]:
             return "–", "–"
         cell: Any = self._fits.widths[["k50", "k50_low", "k50_high", "outcome"]]
         ends = [np.ravel(cell[name].values[at])[-1] for name in ("k50", "k50_low", "k50_high")]

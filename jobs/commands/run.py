@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jobs.ahead import workers_ahead
-from jobs.options import STORE, SWEEP, accept_option, code_option, force_option, worker_options
+from jobs.options import (
+    PORT,
+    STORE,
+    SWEEP,
+    accept_option,
+    code_option,
+    force_option,
+    worker_options,
+)
 from jobs.output.records import Record, print_records
 
 if TYPE_CHECKING:
@@ -26,6 +34,7 @@ __all__ = ["plan_records", "run"]
 @worker_options
 @click.option("--retry-failed", is_flag=True, help="Compute failed trials again.")
 @click.option("--watch", is_flag=True, help="Show the store on a page while it is filled.")
+@click.option("--port", type=PORT, help="Port of that page on 127.0.0.1.  [default: a free one]")
 @click.option("--dry-run", is_flag=True, help="Show the plan and stop.")
 @code_option
 @accept_option
@@ -36,6 +45,7 @@ def run(
     workplace: dict[str, Any],
     retry_failed: bool,
     watch: bool,
+    port: int | None,
     dry_run: bool,
     code: Path | None,
     accept_code: bool,
@@ -46,12 +56,15 @@ def run(
     SWEEP may also be a store, for example one that was extended or repaired: its own sweep is resumed.
     Trials that take less than a second together run in this process, unless workers are named.
     """
+    if port is not None and not watch:
+        raise click.UsageError("--port is that of the page of --watch; add --watch, or remove --port.")
     if dry_run:
         from jobs import launch
 
         loaded, path = launch.loaded_sweep(sweep, store, code=code, accept_code=accept_code)
         _show_plan(loaded, path, workplace, retry_failed, force)
         return
+    _check_page(watch, port)
     with workers_ahead(sweep, store, workplace) as begun:
         from jobs import interrupts, launch
 
@@ -59,20 +72,36 @@ def run(
             loaded, path = launch.loaded_sweep(sweep, store, code=code, accept_code=accept_code)
             launch.check_workplace(workplace)
             if launch.is_complete(loaded, path, retry_failed):
+                _tell_of_page(path, watch, "nothing is left to run")
                 sys.exit(launch.report_run(path))
             seconds = launch.remaining_seconds(loaded, path, retry_failed)
             cells = launch.cells_to_run(loaded, path, retry_failed)
             quiet = launch.is_short(workplace, seconds)
             launch.check_memory(loaded, workplace, force, quiet, cells)
-        with _page_of(path, watch), launch.workers(workplace, seconds, begun) as client:
+        with _page_of(path, watch, port), launch.workers(workplace, seconds, begun) as client:
             outcome = launch.run_sweep(loaded, path, client, retry_failed=retry_failed)
+    _tell_of_page(path, watch, "the page has ended with the run")
     sys.exit(launch.report_run(path, outcome))
 
 
-def _page_of(path: StorePath, watch: bool) -> AbstractContextManager[None]:
+def _check_page(watch: bool, port: int | None) -> None:
+    """Refuse a port that the page cannot have, before anything runs."""
+    if watch and port:
+        from jobs.watching import check_port
+
+        check_port(port)
+
+
+def _tell_of_page(path: StorePath, watch: bool, why: str) -> None:
+    """Say why there is no page any more, and which command shows one."""
+    if watch:
+        click.echo(f"watch: {why}; `widthlaw watch {path}` shows the store", err=True)
+
+
+def _page_of(path: StorePath, watch: bool, port: int | None) -> AbstractContextManager[None]:
     from jobs.commands.watch import watching
 
-    return watching(path) if watch else nullcontext()
+    return watching(path, port or 0) if watch else nullcontext()
 
 
 def _show_plan(

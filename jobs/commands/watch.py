@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jobs.options import STORE, success_options
+from jobs.options import PORT, STORE, success_options
 
 if TYPE_CHECKING:
     from analysis.success import Success
@@ -24,7 +24,7 @@ __all__ = ["watch", "watching"]
 @click.command()
 @click.argument("stores", type=STORE, nargs=-1, required=True)
 @click.option(
-    "--port", type=click.IntRange(0, 65535), default=0, help="Port on 127.0.0.1.  [default: a free one]"
+    "--port", type=PORT, default=0, help="Port of the page on 127.0.0.1.  [default: a free one]"
 )
 @click.option("--with-run", is_flag=True, hidden=True)
 @success_options
@@ -36,38 +36,34 @@ def watch(stores: Sequence[StorePath], port: int, with_run: bool, success: Succe
     a run has yet to make. Only who has the printed address can open the page. Ctrl-C ends the command.
     """
     from jobs.watching import Server, announce
-    from pipeline.errors import InputError
 
-    try:
-        server = Server(stores, success, port)
-    except OSError as error:
-        raise InputError(
-            f"watch --port {port}: {(error.strerror or str(error)).lower()}; give another port, or "
-            "none for a free one"
-        ) from None
-    with server:
+    with Server(port) as server:
+        announce(server, "it ends with the run" if with_run else "Ctrl-C ends it")
+        server.follow(stores, success)
         if with_run:
-            announce(server, "it ends with the run")
-            _serve_with_run(server)
-        else:
-            announce(server, "Ctrl-C ends it")
-            server.serve_forever()
+            _end_with_run(server)
+        server.serve()
 
 
-def _serve_with_run(server: Server) -> None:
-    """Serve until standard input ends, with the run that started this process."""
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    sys.stdin.buffer.read()
-    server.state.finish()
+def _end_with_run(server: Server) -> None:
+    """End the server when standard input ends, with the run that started this process."""
+
+    def wait() -> None:
+        sys.stdin.buffer.read()
+        server.state.finish()
+        server.shutdown()
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 @contextmanager
-def watching(path: StorePath) -> Iterator[None]:
+def watching(path: StorePath, port: int) -> Iterator[None]:
     """Show a store on a page while this block fills it, by a process of its own.
 
     That process hears no Ctrl-C. It ends when this one closes its end of a pipe, or is gone.
     """
-    line = [sys.executable, "-c", "from jobs.cli import main; main()", "watch", "--with-run", str(path)]
+    own = "from jobs.cli import main; main()"
+    line = [sys.executable, "-c", own, "watch", "--with-run", f"--port={port}", str(path)]
     process = subprocess.Popen(
         line, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True
     )

@@ -4,10 +4,12 @@
 "use strict";
 
 const PAUSE = 1000; // milliseconds between two questions
+const SLOW = 4000; // milliseconds after which an answer is late
 const page = document.getElementById("main");
 const line = document.getElementById("state");
 const shown = new Map(); // HTML of each part by its id
 let version = "";
+let final = false; // the run has ended, and so will the server
 
 function say(text) {
   if (line.textContent !== text) line.textContent = text;
@@ -32,18 +34,29 @@ function show(parts) {
   }
 }
 
-async function look() {
+async function ask() {
+  const late = setTimeout(() => say("The stores are being read. This page shows what was there before."), SLOW);
   try {
     const answer = await fetch(`state?seen=${version}`, { cache: "no-store" });
     if (answer.status === 200) {
       const state = await answer.json();
       show(state.parts);
       version = state.version;
+      final = state.final;
       document.title = state.title;
     }
+  } finally {
+    clearTimeout(late);
+  }
+}
+
+async function look() {
+  try {
+    await ask();
     document.body.classList.remove("gone");
-    say("This page follows the stores as trials arrive.");
+    say(final ? "The run has ended. This page shows what it left." : "This page follows the stores as trials arrive.");
   } catch {
+    if (final) return; // nothing more will come
     document.body.classList.add("gone");
     say("The command no longer answers. This page shows what it last said.");
   }
