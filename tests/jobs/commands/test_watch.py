@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+import errno
 import http.client
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
 import pipeline
+from analysis.live.page import parts_of
+from analysis.live.view import View
+from analysis.success import Success
+from jobs.watching import Server
 from pipeline import store
 from pipeline.execution.compute import compute_block
+from pipeline.store import lease
+from pipeline.store.files.folder import Folder
+from pipeline.store.location import locate
+from pipeline.store.names import LEASE
 
 from ...waiting import PATIENCE, wait_until
 
@@ -77,9 +89,12 @@ def small(tmp_path_factory, make_sweep) -> Path:
     return path
 
 
-def files_of(path: Path) -> dict[str, tuple[int, bytes]]:
-    """Time of the last change and bytes of each file."""
-    return {str(f): (f.stat().st_mtime_ns, f.read_bytes()) for f in path.rglob("*") if f.is_file()}
+def content_of(path: Path) -> dict[str, tuple[int, bytes]]:
+    """Time of the last change and bytes of each file and folder; a file that came and went shows."""
+    return {
+        str(one): (one.stat().st_mtime_ns, one.read_bytes() if one.is_file() else b"")
+        for one in (path, *path.rglob("*"))
+    }
 
 
 @pytest.mark.attack("page")
@@ -126,11 +141,26 @@ def test_the_page_may_load_nothing_from_elsewhere_and_runs_no_script_of_a_store(
     assert page.get(f"/{page.secret}")[2]["Location"] == f"{page.secret}/"
 
 
-def test_looking_changes_no_file_of_the_store(watch, small) -> None:
-    before = files_of(small)
-    parts = watch(small).parts()
-    assert "100.0% of" in parts["s1-head"]
-    assert files_of(small) == before
+@pytest.mark.parametrize("holder", ["nobody", "a run that is gone", "a job that is gone", "a run"])
+def test_looking_changes_nothing_in_the_store_and_takes_no_lease(watch, half, tmp_path, holder) -> None:
+    path = Path(shutil.copytree(half, tmp_path / "a.zarr"))
+    gone = {"renewed": 1.0, "boot": "another"}
+    job = {
+        "renewed": None,
+        "job": {"system": "slurm", "number": "1", "folder": "/none", "cluster": "c"},
+    }
+    with lease.hold(locate(path)) if holder != "nobody" else nullcontext():
+        forged = {"a run that is gone": gone, "a job that is gone": job}.get(holder)
+        content = (path / LEASE).read_bytes() if holder != "nobody" else b""
+        if forged:
+            (path / LEASE).write_text(json.dumps(json.loads(content) | forged))
+        before = content_of(path)
+        page = watch(path)
+        wait_until(lambda: "to be fitted" not in page.parts()["s1-cells"], "all cells are fitted")
+        assert ((path / LEASE).name in map(os.path.basename, before)) == (holder != "nobody")
+        assert content_of(path) == before
+        if forged:
+            (path / LEASE).write_bytes(content)  # so that its holder can give it back
 
 
 def test_the_page_says_the_critical_widths_that_fit_prints(watch, complete, widthlaw) -> None:
@@ -180,21 +210,92 @@ def test_failed_trials_are_told_with_their_messages(watch, all_failed) -> None:
     assert re.search(r"\d+ trials?: ", parts["s1-failures"])
 
 
+def test_a_script_of_another_page_is_refused(watch, small) -> None:
+    page = watch(small)
+    for origin in (
+        "http://evil.example",
+        "null",
+        "http://localhost:1",
+        f"https://127.0.0.1:{page.port}",
+    ):
+        assert page.get(f"/{page.secret}/state", Origin=origin)[0] == 403, origin
+    assert page.get(f"/{page.secret}/state", Origin=f"http://127.0.0.1:{page.port}")[0] == 200
+    tunnelled = page.get(f"/{page.secret}/state", Host="localhost:9", Origin="http://localhost:9")
+    assert tunnelled[0] == 200
+
+
 def test_ctrl_c_ends_it_and_a_user_of_ssh_is_told_of_the_tunnel(watch, small) -> None:
     page = watch(small, SSH_CONNECTION="10.0.0.9 50000 10.0.0.7 22")
     page.parts()
     page.process.send_signal(signal.SIGINT)
-    _, rest = page.process.communicate(timeout=PATIENCE)
-    assert page.process.returncode == 130
+    assert page.process.wait(PATIENCE) == 130
+    rest = page.process.stderr.read()  # not by `communicate`, which loses what was read ahead
     assert f"ssh -L {page.port}:127.0.0.1:{page.port} 10.0.0.7" in rest
 
 
-def test_a_port_that_is_taken_is_one_line(watch, small, widthlaw) -> None:
+@pytest.mark.parametrize("line", [("watch",), ("run", "--watch")])
+def test_a_port_that_is_taken_is_one_line(watch, small, widthlaw, line) -> None:
     page = watch(small)
-    ended = widthlaw("watch", small, "--port", page.port)
+    ended = widthlaw(*line, small, "--port", page.port)
     assert ended.returncode == 2
     assert ended.stderr.startswith(f"widthlaw: watch --port {page.port}: ")
     assert ended.stderr.count("\n") == 1
+
+
+def test_a_port_without_a_page_is_wrong_usage(small, widthlaw) -> None:
+    ended = widthlaw("run", small, "--port", 8000)
+    assert ended.returncode == 2
+    assert "add --watch" in ended.stderr
+
+
+def test_a_run_with_nothing_to_do_names_the_command_that_shows_its_store(small, widthlaw) -> None:
+    ended = widthlaw("run", small, "--watch")
+    assert ended.returncode == 0
+    assert f"watch: nothing is left to run; `widthlaw watch {small}` shows the store" in ended.stderr
+    assert "http://" not in ended.stderr
+
+
+def test_an_error_that_was_not_foreseen_ends_the_command(small, monkeypatch) -> None:
+    def fails(*_: object) -> None:
+        raise RuntimeError("a fault")
+
+    monkeypatch.setattr(View, "update", fails)
+    with Server() as server:
+        server.follow([small], Success())
+        asking = threading.Thread(target=ask, args=[server])
+        asking.start()
+        with pytest.raises(RuntimeError, match="a fault"):
+            server.serve()
+        asking.join()
+
+
+def ask(server: Server) -> None:
+    """Ask a server for its state; whether it answers is its own affair."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=PATIENCE)
+    connection.request("GET", f"/{server.secret}/state")
+    with suppress(http.client.HTTPException, ConnectionError):
+        connection.getresponse().read()
+    connection.close()
+
+
+def test_an_outage_leaves_what_was_read_and_is_told(small, monkeypatch) -> None:
+    view = View(small, Success())
+    while view.update() or view.is_behind:
+        pass
+    shown = parts_of(view, "s1")
+    with monkeypatch.context() as outage:
+        outage.setattr(Folder, "fingerprint", stale_handle)
+        assert view.update()
+        during = parts_of(view, "s1")
+        assert not view.update()
+    assert "cannot be read now (Stale file handle)" in during["s1-head"]
+    assert during["s1-cells"] == shown["s1-cells"] != ""
+    assert view.update()
+    assert parts_of(view, "s1") == shown
+
+
+def stale_handle(_: Folder) -> object:
+    raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
 
 
 def test_a_run_with_its_page_ends_and_leaves_no_process(command, write_sweep, tmp_path) -> None:
@@ -202,6 +303,7 @@ def test_a_run_with_its_page_ends_and_leaves_no_process(command, write_sweep, tm
     ended = subprocess.run(line, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert ended.returncode == 0, ended.stderr
     assert "it ends with the run" in ended.stderr
+    assert f"`widthlaw watch {tmp_path}/a.zarr` shows the store" in ended.stderr
     port = int(re.search(r"127\.0\.0\.1:(\d+)/", ended.stderr).group(1))  # type: ignore[union-attr]
     with pytest.raises(ConnectionRefusedError):
         http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE).connect()
