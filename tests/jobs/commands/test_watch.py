@@ -59,7 +59,7 @@ class Page:
         return json.loads(body)["parts"]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def watch(command) -> Iterator[Watch]:
     """Start the command; whatever a test leaves is killed."""
     started: list[subprocess.Popen[str]] = []
@@ -89,6 +89,12 @@ def small(tmp_path_factory, make_sweep) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def page(watch, small) -> Page:
+    """The page of the small store, which most tests share."""
+    return watch(small)
+
+
 def content_of(path: Path) -> dict[str, tuple[int, bytes]]:
     """Time of the last change and bytes of each file and folder; a file that came and went shows."""
     return {
@@ -98,8 +104,7 @@ def content_of(path: Path) -> dict[str, tuple[int, bytes]]:
 
 
 @pytest.mark.attack("page")
-def test_a_stranger_gets_nothing_on_any_path(watch, small) -> None:
-    page = watch(small)
+def test_a_stranger_gets_nothing_on_any_path(page) -> None:
     assert len(page.secret) == 43
     wrong = "A" * 43
     for path in (
@@ -119,16 +124,14 @@ def test_a_stranger_gets_nothing_on_any_path(watch, small) -> None:
 
 
 @pytest.mark.attack("page")
-def test_a_foreign_name_that_leads_here_is_refused_and_a_tunnel_is_not(watch, small) -> None:
-    page = watch(small)
+def test_a_foreign_name_that_leads_here_is_refused_and_a_tunnel_is_not(page) -> None:
     for host in ("evil.example", f"evil.example:{page.port}", "127.0.0.1.evil.example", "", "[::1]:x"):
         assert page.get(f"/{page.secret}/", Host=host)[0] == 403, host
     for host in ("127.0.0.1:9", "localhost:8080", "localhost"):
         assert page.get(f"/{page.secret}/", Host=host)[0] == 200, host
 
 
-def test_the_page_may_load_nothing_from_elsewhere_and_runs_no_script_of_a_store(watch, small) -> None:
-    page = watch(small)
+def test_the_page_may_load_nothing_from_elsewhere_and_runs_no_script_of_a_store(page) -> None:
     status, html, headers = page.get(f"/{page.secret}/")
     assert status == 200
     assert "unsafe" not in headers["Content-Security-Policy"]
@@ -210,8 +213,7 @@ def test_failed_trials_are_told_with_their_messages(watch, all_failed) -> None:
     assert re.search(r"\d+ trials?: ", parts["s1-failures"])
 
 
-def test_a_script_of_another_page_is_refused(watch, small) -> None:
-    page = watch(small)
+def test_a_script_of_another_page_is_refused(page) -> None:
     for origin in (
         "http://evil.example",
         "null",
@@ -234,8 +236,7 @@ def test_ctrl_c_ends_it_and_a_user_of_ssh_is_told_of_the_tunnel(watch, small) ->
 
 
 @pytest.mark.parametrize("line", [("watch",), ("run", "--watch")])
-def test_a_port_that_is_taken_is_one_line(watch, small, widthlaw, line) -> None:
-    page = watch(small)
+def test_a_port_that_is_taken_is_one_line(page, small, widthlaw, line) -> None:
     ended = widthlaw(*line, small, "--port", page.port)
     assert ended.returncode == 2
     assert ended.stderr.startswith(f"widthlaw: watch --port {page.port}: ")
