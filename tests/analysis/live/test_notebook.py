@@ -1,6 +1,7 @@
 """A store in a notebook, whose display a run finds and updates while trials arrive.
 
-Where Jupyter is not installed, a small package stands for IPython: it prints what it is told to display.
+A small package stands for IPython, and prints what it is told to display. Where Jupyter is installed, a
+real kernel does the same.
 """
 
 from __future__ import annotations

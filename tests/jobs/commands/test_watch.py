@@ -13,13 +13,14 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext, suppress
+from importlib.resources import files
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
 import pipeline
-from analysis.live.page import parts_of
+from analysis.live.page import FILES, parts_of
 from analysis.live.view import View
 from analysis.success import Success
 from jobs.watching import Server
@@ -308,3 +309,10 @@ def test_a_run_with_its_page_ends_and_leaves_no_process(command, write_sweep, tm
     port = int(re.search(r"127\.0\.0\.1:(\d+)/", ended.stderr).group(1))  # type: ignore[union-attr]
     with pytest.raises(ConnectionRefusedError):
         http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE).connect()
+
+
+def test_the_files_of_the_page_come_with_the_package() -> None:
+    for name, (package, _) in FILES.items():
+        assert (files(package) / "templates" / name).is_file(), name
+    for name in ("watch.html", "store.html"):
+        assert (files("analysis.live") / "templates" / name).is_file(), name
