@@ -1,11 +1,13 @@
 """Counts and critical widths of a store that is kept up: only cells that changed are done again.
 
 All numbers come from `success_counts`, `critical_widths` and `fit_laws`. Counting takes milliseconds.
-A fit takes longer, so `fit` does one cell after another, for a given time at most; the others wait.
+A fit takes longer, so `fit` does one cell after another, for a given time at most; the others wait. The
+laws of many cells take seconds: they are fitted in the background, and not again for a while.
 """
 
 from __future__ import annotations
 
+import threading
 import time
 import warnings
 from typing import Any
@@ -29,6 +31,9 @@ MOST_DRAWN = 10**6
 
 FEWEST_WIDTHS = 3
 """Critical widths without which no law is fitted."""
+
+SHARE = 10
+"""While trials arrive, laws wait for so many times the seconds that they took before."""
 
 
 class Fits:
@@ -66,7 +71,9 @@ class Fits:
         self.laws: pd.DataFrame | None = None
         self.no_laws = ""
         self._dirty: dict[tuple[int, ...], None] = {}
-        self._laws_are_old = False
+        self._laws_are_old, self._laws_due = False, 0.0
+        self._laws_thread: threading.Thread | None = None
+        self._found: tuple[pd.DataFrame | None, str] = None, ""
 
     @property
     def study(self) -> Study:
@@ -82,7 +89,7 @@ class Fits:
     @property
     def is_behind(self) -> bool:
         """True if cells have changed since they were fitted."""
-        return bool(self._dirty) or self._laws_are_old
+        return bool(self._dirty) or self._laws_are_old or self._laws_thread is not None
 
     def count(self, where: Region) -> None:
         """Count a rectangle of cells anew, and remember to fit them."""
@@ -98,7 +105,7 @@ class Fits:
     def fit(self, seconds: float) -> list[tuple[int, ...]]:
         """Fit cells that have changed for so many seconds, at least one; return them.
 
-        The laws follow when no cell waits any more.
+        The laws follow when no cell waits any more. They may take longer; then a later call has them.
         """
         end = time.monotonic() + seconds
         done: list[tuple[int, ...]] = []
@@ -107,8 +114,8 @@ class Fits:
             del self._dirty[cell]
             self._fit_cell(cell)
             done.append(cell)
-        if not self._dirty and time.monotonic() < end and self.is_behind:
-            self._fit_laws()
+        if not self._dirty:
+            self._fit_laws(end)
         return done
 
     def _part(self, where: Region) -> xr.Dataset:
@@ -125,14 +132,37 @@ class Fits:
                 self.widths[name].values[where] = values.values
         self._laws_are_old = True
 
-    def _fit_laws(self) -> None:
-        self._laws_are_old = False
-        if located(self.widths).sum() < FEWEST_WIDTHS:
-            self.laws, self.no_laws = None, ""
-            return
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", UserWarning)  # groups with too few widths
-                self.laws, self.no_laws = fit_laws(self.widths), ""
-        except ValueError as error:
-            self.laws, self.no_laws = None, str(error)
+    def _fit_laws(self, end: float) -> None:
+        """Start to fit the laws if they are old, and wait for them until then."""
+        if self._laws_thread is None and self._laws_are_old:
+            pending = (self._kept.ds.status.values == Status.PENDING).any()
+            if pending and time.monotonic() < self._laws_due:
+                return
+            self._laws_are_old = False
+            self._laws_thread = threading.Thread(
+                target=self._find_laws, args=[self.widths.copy(deep=True)], daemon=True
+            )
+            self._laws_thread.start()
+        if self._laws_thread is not None:
+            self._laws_thread.join(max(0.0, end - time.monotonic()))
+            if not self._laws_thread.is_alive():
+                self._laws_thread = None
+                self.laws, self.no_laws = self._found
+
+    def _find_laws(self, widths: xr.Dataset) -> None:
+        """Fit the laws of some critical widths, in a thread: `fit` takes them when they are there."""
+        began = time.monotonic()
+        self._found = _laws_of(widths)
+        self._laws_due = time.monotonic() + SHARE * (time.monotonic() - began)
+
+
+def _laws_of(widths: xr.Dataset) -> tuple[pd.DataFrame | None, str]:
+    """Return the laws of critical widths, or None and the reason."""
+    if located(widths).sum() < FEWEST_WIDTHS:
+        return None, ""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # groups with too few widths
+            return fit_laws(widths), ""
+    except ValueError as error:
+        return None, str(error)

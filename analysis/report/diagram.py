@@ -12,13 +12,13 @@ import itertools
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 import xarray as xr
-from matplotlib.colors import to_hex
+from matplotlib.colors import Colormap, to_hex
 
 from analysis.axes import MODEL, own_axes
 from analysis.figures.looks.style import PREDICTED, parts_along
@@ -237,7 +237,7 @@ class Diagram:
     @property
     def scale(self) -> list[str]:
         """Colours of shares from 0 to 1, for the legend."""
-        return [to_hex(mpl.colormaps["cividis"](share)) for share in np.linspace(0, 1, 11)]
+        return [to_hex(_colours()(share)) for share in np.linspace(0, 1, 11)]
 
     @property
     def columns(self) -> list[str]:
@@ -395,8 +395,11 @@ def _panel(name: str, part: xr.Dataset, moving: list[str]) -> Panel | None:
 def _by_frame(part: xr.Dataset, name: str, moving: list[str]) -> Any:
     """Return a variable as an array (frame, n) or (frame, n, width)."""
     kept = ["n", "width"] if name.endswith("_at") else ["n"]
-    like = part.trials_at if name.endswith("_at") else part.k50
-    values = part[name].broadcast_like(like).transpose(*moving, *kept)
+    values = part.variables[name]
+    if set(values.dims) != {*moving, *kept}:
+        like = part.trials_at if name.endswith("_at") else part.k50
+        values = part[name].broadcast_like(like).variable
+    values = values.transpose(*moving, *kept)
     return values.values.reshape(-1, *(part.sizes[dim] for dim in kept))
 
 
@@ -404,6 +407,11 @@ def _fit_text(p: float) -> str:
     if np.isnan(p):
         return "–"
     return f"{p:.2f}" + " fits badly" * (p < FITS_BADLY)
+
+
+@cache
+def _colours() -> Colormap:
+    return mpl.colormaps["cividis"]  # a copy, each time it is asked for
 
 
 def _look(successes: int, trials: int) -> tuple[str, str]:
@@ -414,4 +422,4 @@ def _look(successes: int, trials: int) -> tuple[str, str]:
         return "url(#untried)", NOT_TRIED
     share, (low, high) = successes / trials, wilson(successes, trials)
     text = f"{successes} of {trials} succeed: {share:.2f} [{low:.2f}, {high:.2f}]"
-    return to_hex(mpl.colormaps["cividis"](share)), text
+    return to_hex(_colours()(share)), text
