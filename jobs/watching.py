@@ -46,7 +46,10 @@ FIT_SECONDS = 0.2
 S3_SECONDS = "5"
 """Seconds for which a request to a server of buckets is retried: then the page tells of it."""
 
-OPEN_SECONDS = 5.0
+FINAL = "."
+"""The mark of the version after which no other comes."""
+
+OPEN_SECONDS = 10.0
 """A page that has asked so recently is open."""
 
 HEADERS = {
@@ -89,11 +92,13 @@ class _State:
                 self._update()
                 self._looked = time.monotonic()
             self._asked = time.monotonic()
-            if seen != self._version:
-                return self._body
-            if self._is_final:
+            return self._body if seen != self._version else None
+
+    def has(self, seen: str) -> None:
+        """Note that a page has shown a state; after the last one the server may end."""
+        with self._lock:
+            if seen == self._version and seen.endswith(FINAL):
                 self._has_last.set()
-            return None
 
     @property
     def _is_final(self) -> bool:
@@ -105,7 +110,7 @@ class _State:
         for view in self._views:
             view.update(FIT_SECONDS / len(self._views))
         parts, final = state_of(self._views), self._is_final
-        self._version = f"{digest_of(parts)}{'.' if final else ''}"
+        self._version = f"{digest_of(parts)}{FINAL if final else ''}"
         title = f"{', '.join(view.name for view in self._views)[:80]} – widthlaw watch"
         state = {"version": self._version, "title": title, "final": final, "parts": parts}
         self._body = json.dumps(state).encode()
@@ -204,9 +209,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send_state(self, seen: str) -> None:
         body = self.server.state.after(seen)
-        if body is None:
-            return self._send(HTTPStatus.NO_CONTENT, b"", "application/json")
-        return self._send(HTTPStatus.OK, body, "application/json")
+        if body is not None:
+            return self._send(HTTPStatus.OK, body, "application/json")
+        self._send(HTTPStatus.NO_CONTENT, b"", "application/json")
+        return self.server.state.has(seen)
 
     def _send_file(self, name: str) -> None:
         from analysis.live.page import FILES, file_of, page

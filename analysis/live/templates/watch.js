@@ -54,13 +54,18 @@ async function look() {
   try {
     await ask();
     document.body.classList.remove("gone");
-    say(final ? "The run has ended. This page shows what it left." : "This page follows the stores as trials arrive.");
+    say("This page follows the stores as trials arrive.");
   } catch {
-    if (final) return; // nothing more will come
     document.body.classList.add("gone");
     say("The command no longer answers. This page shows what it last said.");
   }
-  setTimeout(look, PAUSE);
+  if (final) end();
+  else setTimeout(look, PAUSE);
+}
+
+function end() {
+  say("The run has ended. This page shows what it left.");
+  ask().catch(() => {}); // tells the server that the last state is here
 }
 
 look();

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import signal
 import subprocess
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+import zarr
 
 import pipeline
 from pipeline import store
 from pipeline.execution.compute import compute_block
+from pipeline.store.template import attributes_digest
+from pipeline.trial_status import Status
 
 from ...waiting import PATIENCE
 
@@ -25,6 +29,7 @@ if CHROMIUM is None:
 sync_api = pytest.importorskip("playwright.sync_api")
 
 WAIT = PATIENCE * 1000
+HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script>\"'&{{7*7}}"
 KEYS = {"n": "[8, 12, 16]", "d": "[4]", "seeds": 20, "width": "{ k_per_n = [1.2, 1.5, 2.0, 3.0, 5.0] }"}
 
 
@@ -41,10 +46,15 @@ def watched(command, browser) -> Iterator:
     """Start a command with a page, and open the page; nothing may fail, run or come from elsewhere."""
     wrong: list[str] = []
     started: list[subprocess.Popen[str]] = []
+    contexts = []
 
     def start(*words: object, **options):
         process = subprocess.Popen(
-            [command, *map(str, words)], stderr=subprocess.PIPE, text=True, start_new_session=True
+            [command, *map(str, words)],
+            stdin=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
         )
         started.append(process)
         address = next(
@@ -52,7 +62,8 @@ def watched(command, browser) -> Iterator:
             for line in process.stderr
             if (found := re.search(r"http://\S+/(?= \()", line))
         )
-        tab = browser.new_context(viewport={"width": 1400, "height": 900}, **options).new_page()
+        contexts.append(browser.new_context(viewport={"width": 1400, "height": 900}, **options))
+        tab = contexts[-1].new_page()
         tab.set_default_timeout(WAIT)
         tab.on("console", lambda message: wrong.append(f"console: {message.text}"))
         tab.on("pageerror", lambda error: wrong.append(f"error: {error}"))
@@ -62,9 +73,11 @@ def watched(command, browser) -> Iterator:
         return tab, process
 
     yield start
+    for context in contexts:  # before its command ends, which a page would tell
+        context.close()
     for process in started:
-        process.kill()
-        process.communicate()
+        with process:
+            process.kill()
     assert wrong == []
 
 
@@ -107,16 +120,88 @@ def test_each_block_is_shown_as_it_is_written(watched, make_sweep, tmp_path) -> 
     assert tab.evaluate("window.kept") == 1
 
 
+@pytest.mark.attack("page")
 def test_a_hostile_name_path_and_message_stay_text(watched, make_sweep, tmp_path) -> None:
-    name = "<img src=x onerror=alert(1)><script>alert(2)</script>\"'&{{7*7}}"
-    sweep = make_sweep(name=json.dumps(name))
     path = tmp_path / "<b onclick=alert(3)>x.zarr"
-    pipeline.run(sweep, path)
+    pipeline.run(make_sweep(), path)
+    group = zarr.open_group(path, mode="r+")
+    group.attrs["name"] = HOSTILE
+    group.attrs["digest"] = attributes_digest(dict(group.attrs))
+    statuses, messages = group["status"][:], group["message"][:]
+    statuses[..., :2], messages[..., :2] = Status.FAILED, HOSTILE
+    group["status"][:], group["message"][:] = statuses, messages
+    zarr.consolidate_metadata(path)
     tab, _ = watched("watch", path)
     tab.wait_for_selector("#s1-cells tbody tr")
-    assert tab.locator("h2").inner_text() == name
+    assert tab.locator("h2").inner_text() == HOSTILE
+    assert HOSTILE in tab.locator("#s1-failures li").inner_text()
     assert tab.locator("img, #main script, #main b").count() == 0
     assert "<b onclick=alert(3)>x.zarr" in tab.locator("#s1-head .made").inner_text()
+    assert HOSTILE[:20] in tab.title()
+
+
+@pytest.mark.attack("page")
+def test_a_page_from_elsewhere_that_knows_the_secret_reads_and_shows_nothing(
+    watched, browser, complete
+) -> None:
+    tab, _ = watched("watch", complete)
+    tab.wait_for_selector("#s1-cells tbody tr")
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Empty) as elsewhere:
+        threading.Thread(target=elsewhere.serve_forever, daemon=True).start()
+        context = browser.new_context()
+        evil = context.new_page()
+        evil.goto(f"http://127.0.0.1:{elsewhere.server_port}/")
+        told = evil.evaluate(STEAL, tab.url)
+        framed = evil.frames[1].evaluate("document.body.innerText")
+        context.close()
+        elsewhere.shutdown()
+    assert told == ["fetch: refused", "script: refused", "picture: refused"]
+    assert "How wide" not in framed
+
+
+class _Empty(BaseHTTPRequestHandler):
+    """A page of another origin."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+STEAL = """async (url) => {
+    const told = [];
+    await fetch(url + "state").then(() => told.push("fetch: read"), () => told.push("fetch: refused"));
+    const load = (what, one) => new Promise((done) => {
+        one.onload = () => done(told.push(what + ": read"));
+        one.onerror = () => done(told.push(what + ": refused"));
+        document.body.append(one);
+    });
+    await load("script", Object.assign(document.createElement("script"), {src: url + "watch.js"}));
+    await load("picture", Object.assign(new Image(), {src: url + "icon.svg"}));
+    await new Promise((done) => {
+        const frame = Object.assign(document.createElement("iframe"), {src: url, onload: done});
+        document.body.append(frame);
+    });
+    return told;
+}"""
+
+
+def test_a_page_shows_the_end_of_its_run_and_says_so(watched, make_sweep, tmp_path) -> None:
+    sweep, path = make_sweep(**KEYS), tmp_path / "a.zarr"
+    store.create(path, sweep, seeds_per_chunk=20)
+    tab, process = watched("watch", "--with-run", path)  # as `run --watch` starts it
+    tab.locator("#s1-head", has_text=" 0 done").wait_for()
+    for tile in list(store.Store(path, sweep).pending_tiles()):
+        store.Store(path, sweep).write(tile, [compute_block(sweep, tile.first)])
+    process.stdin.close()  # as the end of the run does
+    assert process.wait(PATIENCE) == 0
+    tab.locator("#state", has_text="The run has ended").wait_for()
+    assert "100.0% of" in tab.locator("#s1-head").inner_text()
+    assert "to be fitted" not in tab.locator("#s1-cells").inner_text()
+    assert tab.locator("body.gone").count() == 0
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
