@@ -51,8 +51,8 @@ class Curves:
 
     @property
     def is_empty(self) -> bool:
-        """True if no trial has run."""
-        return not any(curve.points for curve in self.curves)
+        """True if no curve has two points: no trial has run, or there is but one width."""
+        return all(len(curve.points) < 2 for curve in self.curves)
 
 
 def curves_of(phase: Diagram) -> list[Curves]:

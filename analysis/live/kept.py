@@ -37,6 +37,9 @@ Region = tuple[slice, ...]
 MOST_EIGENVALUES = 2**22
 """The most eigenvalues of kernels that are kept; without them there is no predicted width."""
 
+NO_RULE = "Nothing says which of these trials succeed, so there is no critical width (see --success)."
+"""The note on a store that has no rule of success."""
+
 MOST_MESSAGES = 50
 """The most different messages that are kept of one chunk."""
 
@@ -237,10 +240,10 @@ def _rule(ds: xr.Dataset, success: Success) -> tuple[Rule | None, str]:
     """Return the rule of success, or None and the reason; a success that was chosen must suit."""
     try:
         return rule_for(ds, success), ""
-    except InputError as error:
+    except InputError:
         if not success.is_default:
             raise
-        return None, str(error)
+        return None, NO_RULE
 
 
 def _blank(lazy: xr.Dataset, rule: Rule | None) -> xr.Dataset:

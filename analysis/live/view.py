@@ -211,7 +211,13 @@ class View:
 
     @property
     def laws(self) -> list[dict[str, str]]:
+        """Rows of the table of laws."""
         return law_table(self._fits.laws)[0] if self._fits and self._fits.laws is not None else []
+
+    @property
+    def words(self) -> list[str]:
+        """Sentences on the rule that the words on laws follow."""
+        return law_table(self._fits.laws)[2] if self._fits and self._fits.laws is not None else []
 
     @property
     def verdict(self) -> list[str]:

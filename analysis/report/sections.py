@@ -192,16 +192,17 @@ def _laws(study: Study) -> tuple[list[dict[str, str]], list[str]]:
         laws = study.laws
     except ValueError as error:
         return [], [f"No law is fitted: {error}."]
-    return law_table(laws)
+    rows, texts, rule = law_table(laws)
+    return rows, texts + rule
 
 
-def law_table(laws: pd.DataFrame) -> tuple[list[dict[str, str]], list[str]]:
-    """Return the rows of a table of laws, and a text per group on which laws fit."""
+def law_table(laws: pd.DataFrame) -> tuple[list[dict[str, str]], list[str], list[str]]:
+    """Return the rows of a table of laws, a text per group on which laws fit, and the words' rule."""
     groups = group_columns(laws)
     parts = [part for _, part in laws.groupby(groups, sort=False)] if groups else [laws]
     rows = [_law(row, groups) for _, row in laws.iterrows()]
     rule = [rule_of_words()] if laws["delta_aicc"].notna().any() else []
-    return rows, [distinguishable(part) for part in parts] + rule
+    return rows, [distinguishable(part) for part in parts], rule
 
 
 def _law(row: pd.Series[Any], groups: list[Any]) -> dict[str, str]:
