@@ -26,13 +26,10 @@ from pipeline.store.arrays import layout_of, open_array
 from pipeline.store.chunks import chunk_index
 from pipeline.store.location import StorePath, locate
 from pipeline.store.names import MESSAGE, SECONDS, STATUS
-from pipeline.store.statuses import statuses_as_read
+from pipeline.store.statuses import Region, status_parts
 from pipeline.trial_status import WITH_RESULTS, Status
 
 __all__ = ["Kept", "Region"]
-
-Region = tuple[slice, ...]
-"""A rectangle of trials, or of cells, as indices along their dimensions."""
 
 MOST_EIGENVALUES = 2**22
 """The most eigenvalues of kernels that are kept; without them there is no predicted width."""
@@ -82,8 +79,7 @@ class Kept:
         self._layout = layout_of(self._location, STATUS)
         self._lazy = open_store(path, dask=False)
         self.rule, self.no_rule = _rule(self._lazy, success)
-        self._stored = np.zeros(self._layout.shape, np.int8)
-        self._stamps: dict[str, Hashable] = {}
+        self._stamps: dict[str, Hashable] | None = {}
         self._messages: dict[tuple[int, ...], Counter[str]] = {}
         self._broken: dict[tuple[int, ...], str] = {}
         self.ds = _blank(self._lazy, self.rule)
@@ -119,21 +115,20 @@ class Kept:
             The store is gone, or another one has taken its place: make a new copy.
         """
         self._check_same()
-        chunks = self._changed()
-        if not chunks:
-            return []
-        statuses = self._read_statuses(chunks)
-        seen = statuses_as_read(self.path, self.attributes, statuses, self._layout.dims)
-        self._read_results(chunks, seen)
-        for index in self._broken:
-            where = self._region(index)
-            lost = np.isin(seen[where], WITH_RESULTS)
-            seen[where] = np.where(lost, np.int8(Status.DAMAGED), seen[where])
-        before = self.ds.status.values
-        moved = self._moved(before, seen)
-        before[...] = seen
-        rectangles = dict.fromkeys(index[:-2] for index in [*chunks, *moved])
-        return [self._region((*index, 0, 0))[:-2] for index in rectangles]
+        stamps = self._listed()
+        chunks = self._changed(stamps)
+        if chunks:
+            statuses = self.ds.status.values
+            for where, part in status_parts(self._location, self.attributes, self._together(chunks)):
+                statuses[where] = part
+            self._read_results(chunks, statuses)
+            for index in self._broken:
+                where = self._region(index)
+                lost = np.isin(statuses[where], WITH_RESULTS)
+                statuses[where] = np.where(lost, np.int8(Status.DAMAGED), statuses[where])
+        self._stamps = stamps  # after an outage the same chunks are read again
+        cells = dict.fromkeys(index[:-2] for index in chunks)
+        return [self._region((*index, 0, 0))[:-2] for index in cells]
 
     def _check_same(self) -> None:
         try:
@@ -143,19 +138,23 @@ class Kept:
         if not same:
             raise StoreError(f"store {self.path}: was replaced or removed while it was read")
 
-    def _changed(self) -> list[tuple[int, ...]]:
-        """Return the indices of the chunks of statuses that were written since the last look."""
-        prefix = f"{STATUS}/"
+    def _listed(self) -> dict[str, Hashable] | None:
+        """Return the stamps of the files of statuses; None if they may not be listed."""
         try:
-            stamps = dict(self._location.stamps(f"{STATUS}/c"))
+            return dict(self._location.stamps(f"{STATUS}/c"))
         except PermissionError:  # readers of a bucket may lack the permission to list
+            return None
+
+    def _changed(self, stamps: dict[str, Hashable] | None) -> list[tuple[int, ...]]:
+        """Return the indices of the chunks of statuses that were written since the last look."""
+        if stamps is None:
             return list(np.ndindex(*self._layout.grid))
-        keys = [key for key in {*stamps, *self._stamps} if stamps.get(key) != self._stamps.get(key)]
-        self._stamps = stamps
-        found = []
-        for key in sorted(keys):
+        before, found = self._stamps or {}, []
+        for key in sorted({*stamps, *before}):
+            if stamps.get(key) == before.get(key):
+                continue
             with suppress(ValueError):  # a file that is no chunk
-                index = chunk_index(key.removeprefix(prefix))
+                index = chunk_index(key.removeprefix(f"{STATUS}/"))
                 if len(index) == len(self._layout.grid) and np.all(np.less(index, self._layout.grid)):
                     found.append(index)
         return found
@@ -167,22 +166,7 @@ class Kept:
             for at, extent, size in zip(index, self._layout.chunks, self._layout.shape, strict=True)
         )
 
-    def _moved(self, before: NDArray[np.int8], after: NDArray[np.int8]) -> list[tuple[int, ...]]:
-        """Return the chunks in which a status differs, also where its file does not: a loss."""
-        different = np.flatnonzero(before != after)
-        parts = np.unravel_index(different, before.shape)
-        grid = [at // extent for at, extent in zip(parts, self._layout.chunks, strict=True)]
-        flat = np.unique(np.ravel_multi_index(grid, self._layout.grid))
-        return [tuple(map(int, np.unravel_index(at, self._layout.grid))) for at in flat]
-
     # ---- reading
-
-    def _read_statuses(self, chunks: list[tuple[int, ...]]) -> NDArray[np.int8]:
-        """Read the statuses of some chunks; return those of the whole store."""
-        array = open_array(self._location, STATUS)
-        for where in self._together(chunks):
-            self._stored[where] = np.asarray(array[where])
-        return self._stored
 
     def _read_results(self, chunks: list[tuple[int, ...]], seen: NDArray[np.int8]) -> None:
         """Read the results of those chunks that have some; one that is damaged is left out."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections import Counter
 
 import numpy as np
@@ -104,3 +106,26 @@ def test_time_is_counted_by_cell(make_sweep, tmp_path) -> None:
     view.update()
     assert view.costs.left.sum() == 0
     assert view.costs.spent.sum() == pytest.approx(float(open_store(path).seconds.sum()))
+
+
+def test_what_was_not_read_in_an_outage_is_read_after_it(make_sweep, tmp_path, monkeypatch) -> None:
+    sweep, path = make_sweep(**KEYS), tmp_path / "a.zarr"
+    store.create(path, sweep, seeds_per_chunk=5)
+    view = View(path, Success())
+    view.update()
+    tile = next(iter(store.Store(path, sweep).pending_tiles()))
+    store.Store(path, sweep).write(tile, [compute_block(sweep, tile.first)])
+    read = Folder.read
+
+    def cut_off(self, key, *rest, **more):
+        if key.startswith("sigma_min/c/"):
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+        return read(self, key, *rest, **more)
+
+    with monkeypatch.context() as outage:
+        outage.setattr(Folder, "read", cut_off)
+        view.update()
+    assert "cannot be read now (Stale file handle)" in view.notes[0]
+    settled(view)
+    assert view.notes == []
+    assert int(view.study.counts.trials.sum()) == tile.trials
