@@ -154,12 +154,10 @@ def watch(
     --------
     >>> watch("mine.zarr")  # at a Python prompt
     Traceback (most recent call last):
-    pipeline.errors.InputError: watch mine.zarr: this is no notebook; `widthlaw watch` shows a store ...
+    pipeline.errors.InputError: watch mine.zarr: this is no notebook; `widthlaw watch` shows a page
     """
     if not in_notebook():
-        raise InputError(
-            f"watch {store}: this is no notebook; `widthlaw watch` shows a store in a browser"
-        )
+        raise InputError(f"watch {store}: this is no notebook; `widthlaw watch` shows a page")
     path = normal(store)
     if str(path) in _followed:
         _followed.pop(str(path)).stop()
