@@ -29,7 +29,7 @@ FILES = {
 """Files of the page: the package that has each of them, and its media type."""
 
 
-FRAME, FRAME_WITHOUT_DIAGRAM = 700, 240
+FRAME, FRAME_WITHOUT_DIAGRAM = 720, 240
 """Height of a frame in a notebook, in pixels; what is longer gets a scroll bar."""
 
 

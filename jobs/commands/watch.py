@@ -33,7 +33,8 @@ def watch(stores: Sequence[StorePath], port: int, with_run: bool, success: Succe
 
     The page has the phase diagram, success curves, critical widths, laws, the cost of each cell and
     failed trials. It only reads: the run, here or on a cluster, is not touched. A store may be one that
-    a run has yet to make. Only who has the printed address can open the page. Ctrl-C ends the command.
+    a run has yet to make. Only those who have the printed address can open the page. Ctrl-C ends the
+    command.
     """
     from jobs.watching import Server, announce
 
