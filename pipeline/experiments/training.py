@@ -8,6 +8,9 @@ nested widths a narrower W is part of a wider one.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -96,6 +99,21 @@ TRAINING = (
 )
 
 
+LOSS_NAMES = {
+    "loss_initial": "{loss}, at the start",
+    "loss_final": "{loss}, after the last step",
+    "loss_curve": "relative loss, of the {loss}, of seeds 0 to 3",
+}
+"""Long names of variables where the loss is not the squared one."""
+
+
+def named_by_loss(variables: Iterable[Variable], loss: str) -> Iterator[Variable]:
+    """Yield variables with the long names of another loss; as they are where it is ""."""
+    for one in variables:
+        name = LOSS_NAMES.get(one.name) if loss else None
+        yield one if name is None else replace(one, long_name=name.format(loss=loss))
+
+
 TestSet = tuple[Array, Array] | None
 """Inputs and labels of a test set, if there is one."""
 
@@ -150,6 +168,8 @@ def _trained(
         decay=given["decay"],
         loss=given["loss"],
         dtype=given["precision"],
+        hidden_step=given["hidden_step"],
+        v_step=given["v_step"],
     )
     relative = given["relative_step"] or descent.step_size
     eta = given["absolute_step"] or (relative / largest if largest > 0 else relative)
@@ -158,7 +178,7 @@ def _trained(
         X,
         y,
         eta,
-        descent.budget(trial.n, k, trial.cell.d),
+        descent.budget(trial.cell, k),
         descent.tolerances,
         descent.marks,
         method,
@@ -262,7 +282,7 @@ def expected_steps(cell: Cell, k: int, descent: Descent) -> float:
     large eigenvalue makes the steps of one hidden layer shorter.
     """
     ratio = parameter_count(k, cell.d, cell.depth, cell.trained) / cell.n
-    budget = descent.budget(cell.n, k, cell.d)
+    budget = descent.budget(cell, k)
     if ratio < 1:
         return float(budget)
     tail = (1e-2 / descent.tolerances[-1]) ** 0.5 * max(1.0, cell.n / (10 * cell.d)) ** 2
