@@ -52,6 +52,9 @@ FIRST_WITH_EXACT_ZEROS = 5
 FIRST_WITH_ALPHA_ERRORS = 6
 """Version of the numerics since which the error of alpha is stored."""
 
+DEFAULTS = {name: setting.default for name, setting in SETTINGS.items()}
+"""The settings of training that a sweep does not give."""
+
 FLOAT = 8
 """Bytes of a number. Estimates of memory count arrays of it, by a fit to measured peaks."""
 
@@ -176,13 +179,11 @@ class WidthResult:
 def training_at(cell: Cell, descent: Descent | None, k: int) -> Mapping[str, Any]:
     """Return all settings of training of a cell at one width, with numbers in the place of formulas."""
     assert descent is not None
-    given = dict(descent.settings)
     sizes = {"n": cell.n, "k": k, "d": cell.d}
-    found: dict[str, Any] = {}
-    for name, setting in SETTINGS.items():
-        value = given.get(name, setting.default)
-        value = cell[name] if isinstance(value, tuple) else value
-        text = setting.formula and isinstance(value, str)
+    found = dict(DEFAULTS)
+    for name, given in descent.settings:
+        value = cell[name] if isinstance(given, tuple) else given
+        text = SETTINGS[name].formula and isinstance(value, str)
         found[name] = formula_value(value, sizes) if text else value
     return found
 

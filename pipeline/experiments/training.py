@@ -1,4 +1,4 @@
-"""The common part of experiments on trained networks: their descent, and its cost.
+"""The common part of experiments on trained networks: their descent. `training_cost` has its cost.
 
 The step size is c / lambda_max(J0 J0^T). If only v is trained, the result comes from a closed form and
 needs no steps. Sweeps with settings of training (`pipeline.settings`) run the loop of `methods`, also
@@ -15,31 +15,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.descent import closed_form as output
-from pipeline.descent.architecture import parameter_count
 from pipeline.descent.loop import DIVERGED, Training, train
 from pipeline.descent.methods import Method, Outcome, train_by
 from pipeline.descent.network import Network
-from pipeline.experiments.base import FLOAT, SeedTrial, Variable, WidthResult, training_at
+from pipeline.experiments.base import SeedTrial, Variable, WidthResult
 from pipeline.experiments.start import initial_network
-from pipeline.numerics.activations import ACTIVATIONS
 from pipeline.numerics.streams import Role
-from pipeline.sweep import Cell, Descent
+from pipeline.sweep import Descent
 from pipeline.trial_status import Status
 
 __all__ = [
     "CURVE",
     "DESCENT",
     "MEASURED",
-    "PER_STEP",
     "TRAINING",
     "descend_width",
-    "descent_memory",
-    "descent_seconds",
     "initial_network",
     "output_layer_result",
-    "step_seconds",
     "training_result",
-    "width_seconds",
 ]
 
 Array = NDArray[np.float64]
@@ -256,61 +249,3 @@ def output_layer_result(
     }
     bounded = last <= DIVERGED * first
     return WidthResult(values, Status.DONE if bounded else Status.DIVERGED)
-
-
-# ---- cost
-
-PER_STEP, PER_FLOP, PER_KEPT = 6e-7, 4e-11, 1.5e-9
-"""Measured seconds: of a step, of one floating point operation, and of storing one phi, which training
-v needs. The time of phi and phi' themselves is in the record of the activation."""
-
-
-def step_seconds(cell: Cell, k: int) -> float:
-    """Estimate the time of one step on one core."""
-    flops = 4.0 * cell.n * k * cell.d + 6.0 * (cell.depth - 1) * cell.n * k * k
-    derivative = ACTIVATIONS[cell.activation].derivative
-    assert derivative is not None
-    per_unit = derivative.seconds + (PER_KEPT if cell.trained == "both" else 0.0)
-    return PER_STEP + PER_FLOP * flops + cell.depth * cell.n * k * per_unit
-
-
-def expected_steps(cell: Cell, k: int, descent: Descent) -> float:
-    """Estimate the steps of a trial on random signs, by a fit to measured medians.
-
-    Below one parameter per sample the whole budget is used. Above, the tail of the loss falls like a
-    power of the step, more slowly the more samples there are per dimension. If v is trained too, its
-    large eigenvalue makes the steps of one hidden layer shorter.
-    """
-    ratio = parameter_count(k, cell.d, cell.depth, cell.trained) / cell.n
-    budget = descent.budget(cell, k)
-    if ratio < 1:
-        return float(budget)
-    tail = (1e-2 / descent.tolerances[-1]) ** 0.5 * max(1.0, cell.n / (10 * cell.d)) ** 2
-    both = 6.0 if cell.trained == "both" and cell.depth == 1 else 1.0
-    return float(min(budget, 500 * both * tail * (1 + 4 / ratio**2)))
-
-
-def descent_seconds(cell: Cell, descent: Descent | None) -> float:
-    """Estimate the time of all widths of one seed on one core."""
-    assert descent is not None
-    return 1e-3 + sum(width_seconds(cell, k, expected_steps(cell, k, descent)) for k in cell.widths)
-
-
-def descent_memory(cell: Cell, descent: Descent | None) -> float:
-    """Estimate the memory of the widest network in bytes: its layers, its weights and the NTK."""
-    n, k, layers = cell.n, max(cell.widths), cell.depth
-    weights = k * cell.d + (layers - 1) * k**2
-    test = training_at(cell, descent, k)["test_samples"]
-    return FLOAT * (
-        3.0 * n**2 + 3.0 * layers * k * n + 3.0 * weights + 2.0 * (n + test) * cell.d
-        + 2.0 * layers * k * test
-    )  # fmt: skip
-
-
-def width_seconds(cell: Cell, k: int, steps: float) -> float:
-    """Estimate the time of one width of one seed that takes a given number of steps."""
-    n = cell.n
-    start = 4e-4 + 4e-11 * (n**2 * (k + cell.d) * cell.depth) + 1.2e-10 * n**3
-    if cell.trained == "output":
-        return start + 2e-4 + 3e-10 * n * k * min(n, k)
-    return start + step_seconds(cell, k) * steps

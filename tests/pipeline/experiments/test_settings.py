@@ -12,7 +12,7 @@ from scipy import stats
 
 import analysis
 import pipeline
-from pipeline.experiments import SeedTrial
+from pipeline.experiments import SeedTrial, experiment_of
 from pipeline.experiments.start import fresh_set, initial_network, labels
 from pipeline.experiments.training import curvature
 from pipeline.numerics.streams import Role
@@ -381,3 +381,18 @@ def test_labels_that_change_after_the_sweep_was_read_fail_its_trials(tmp_path) -
     ds = xr.open_zarr(tmp_path / "a.zarr")
     assert (ds.status == Status.FAILED).all()
     assert "y.npy: changed since the sweep was read" in str(ds.message.values.ravel()[0])
+
+
+def seconds(descent: str, trained: str = "both") -> float:
+    """The estimated time of a seed."""
+    text = sweep_file("joint", f"tolerances = [1e-9]\n{descent}")
+    sweep = parse_sweep(text.replace('"relu"', f'"relu"\ntrained = "{trained}"'))
+    return experiment_of(sweep).seconds(next(sweep.cells()), sweep.descent)
+
+
+def test_estimates_know_what_the_settings_cost() -> None:
+    adam = 'method = "adam"\nstep_size = { absolute = 0.1 }\nsteps = '
+    assert 8 < seconds(adam + "200000") / seconds(adam + "20000") < 12
+    alone = "diagnostics = true\nsteps = "  # v alone is trained step by step then
+    assert 8 < seconds(alone + "200000", "output") / seconds(alone + "20000", "output") < 12
+    assert seconds('steps = ["10 * n", "n"]') == seconds("steps = 100\ndiagnostics = true")
