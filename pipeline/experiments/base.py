@@ -44,7 +44,9 @@ __all__ = [
 Array = NDArray[np.float64]
 
 LAST_BITS = 1e-15
-"""Size of the moves that show how sensitive a trial is: some units in the last place of each input."""
+LAST_BITS_32 = 5e-7
+"""Size of the moves that show how sensitive a trial is: some units in the last place of each input, of
+those that are trained in float32 as well."""
 
 FIRST_WITH_EXACT_ZEROS = 5
 """Version of the numerics since which rounding errors are not stored as smallest eigenvalues."""
@@ -135,7 +137,10 @@ class SeedTrial:
         X = draw(cell.dataset, self.stream(Role.DATA), cell.n, cell.d, cell.angle)
         if not self.moved:
             return X
-        return X * (1 + LAST_BITS * np.random.default_rng(self.moved).uniform(-1, 1, X.shape))
+        trains = self.descent is not None
+        single = trains and self.training(self.widths[0])["precision"] == "float32"
+        size = LAST_BITS_32 if single else LAST_BITS
+        return X * (1 + size * np.random.default_rng(self.moved).uniform(-1, 1, X.shape))
 
     def drawn(self, test: int = 0) -> NDArray[np.int64]:
         """Return the numbers of the rows drawn from a data file, or of a test set that follows them."""
