@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline.axes import AXES, Axis, Kind, names, optional
 from pipeline.numerics.datasets import KINDS, DatasetSpec
-from pipeline.settings import SETTINGS, budget
+from pipeline.settings import LOSSES, SETTINGS, budget
 
 if TYPE_CHECKING:
     from pipeline.experiments.own.record import Own
@@ -77,9 +77,24 @@ class Descent:
         """True for the paper's training: full-batch descent on the squared loss and random signs."""
         return not self.settings and not self.formula
 
-    def budget(self, n: int, k: int, d: int) -> int:
-        """Return the largest number of steps of a trial."""
-        return budget(self.formula, n, k, d) if self.formula else self.steps
+    def budget(self, cell: Cell, k: int) -> int:
+        """Return the largest number of steps of a trial of one width."""
+        steps = self.formula or self.steps
+        if "most_steps" in dict(self.settings):
+            steps = cell["most_steps"]
+        return budget(steps, cell.n, k, cell.d) if isinstance(steps, str) else int(steps)
+
+    @property
+    def other_loss(self) -> str:
+        """The loss in words if it is not, or not everywhere, the squared one; "" if it is."""
+        loss = dict(self.settings).get("loss", "squared")
+        if isinstance(loss, tuple):
+            return "loss that is minimised" if len(loss) > 1 else self._other(loss[0])
+        return self._other(loss)
+
+    @staticmethod
+    def _other(loss: str) -> str:
+        return "" if loss == "squared" else LOSSES[loss]
 
     @property
     def identity_fields(self) -> dict[str, Any]:
@@ -287,6 +302,8 @@ class Sweep:
             return Axis(name, "", SETTINGS[name].long_name, "1", Kind.MODEL)
         if name in dict(self.parameters):
             return Axis(name, name, f"parameter {name}", "1", Kind.MODEL)
+        if name == "tolerance" and self.descent is not None and (loss := self.descent.other_loss):
+            return replace(AXES[name], long_name=f"relative loss to be reached, of the {loss}")
         if self.own is not None and name in self.inner:
             return Axis(name, "", name, "1", Kind.INNER)
         return AXES[name]

@@ -17,7 +17,7 @@ condition compares a missing value. A rule for everybody is a function and a lin
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from numbers import Real
 from typing import Any
@@ -236,18 +236,25 @@ def _measured(ds: xr.Dataset) -> list[str]:
 def _within_budget(ds: xr.Dataset, budgets: Sequence[int] | None) -> Rule:
     if (ds.k == 1).all():  # linear regression
         raise InputError(f"{_source(ds)} has no width to vary: k is 1 throughout")
-    words = "relative loss <= tolerance within budget"
     descent = ds.attrs.get("identity_fields", {}).get("descent") or {}
+    words = f"relative {_loss(descent)}loss <= tolerance within budget"
     whole = budget_of(ds) if "steps" in descent else None
     if budgets is None:
         # The steps beyond the store's own budget were never taken: they are stored as inf.
-        known = {} if whole is None or "formula" in descent else {"budget": whole}
+        varies = "formula" in descent or "most_steps" in descent.get("settings", {})
+        known = {} if whole is None or varies else {"budget": whole}
         words += "" if whole is None else f" ({budget_words(ds)})"
         return Rule(words, (STEPS,), lambda ds: ds[STEPS] < np.inf, within_budget=True, more=known)
     limits = _checked(budgets, whole)
     about = {"long_name": "steps in which the tolerance is to be reached", "units": "steps"}
     axis = xr.DataArray(limits, dims="budget", coords={"budget": ("budget", limits, about)})
     return Rule(words, (STEPS,), lambda ds: ds[STEPS] <= axis, within_budget=True)
+
+
+def _loss(descent: Mapping[str, Any]) -> str:
+    """Return the adjective of the loss that trials minimise; "" for the squared one, or several."""
+    loss = descent.get("settings", {}).get("loss")
+    return f"{loss.replace('_', ' ')} " if isinstance(loss, str) else ""
 
 
 def _checked(budgets: Sequence[int], whole: int | None) -> list[int]:

@@ -331,8 +331,9 @@ def _descent(file: File, settings: tuple[tuple[str, Any], ...]) -> Descent:
     """Return the settings of the [descent] table, tolerances from coarse to fine."""
     table = file.descent or DescentTable()
     formula = table.steps if isinstance(table.steps, str) else ""
+    listed = table.steps if isinstance(table.steps, list) else [table.steps]
     return Descent(
-        MOST_STEPS if isinstance(table.steps, str) else table.steps,
+        max(MOST_STEPS if isinstance(steps, str) else steps for steps in listed),
         tuple(sorted(table.tolerances, reverse=True)),
         table.step_size if isinstance(table.step_size, float) else 1.0,
         tuple(sorted(table.multiples)),

@@ -205,6 +205,13 @@ class AbsoluteStep(_Table):
     absolute: Annotated[Any, BeforeValidator(_as_list), _setting("absolute_step")]
 
 
+def _form_of_steps(value: Any) -> str:
+    """Return the tag of a form in which the budget is given."""
+    return variant(
+        "formula" if isinstance(value, str) else "list" if isinstance(value, list) else "number"
+    )
+
+
 def _form_of_step(value: Any) -> str:
     """Return the tag of a form in which the step size is given."""
     if isinstance(value, dict | AbsoluteStep):
@@ -217,8 +224,9 @@ class DescentTable(_Table):
 
     steps: Annotated[
         Annotated[StrictInt, Field(ge=0, le=MOST_STEPS), Tag(variant("number"))]
-        | Annotated[str, AfterValidator(_formula), Tag(variant("formula"))],
-        Discriminator(lambda value: variant("formula" if isinstance(value, str) else "number")),
+        | Annotated[str, AfterValidator(_formula), Tag(variant("formula"))]
+        | Annotated[list[Any], _setting("most_steps"), Tag(variant("list"))],
+        Discriminator(_form_of_steps),
     ] = 20_000
     tolerances: Annotated[list[_Positive], BeforeValidator(_as_list), _SETTINGS] = [1e-2, 1e-4]
     step_size: Annotated[
@@ -236,6 +244,8 @@ class DescentTable(_Table):
     batch: Annotated[Any, _setting("batch")] = None
     schedule: Annotated[Any, _setting("schedule")] = None
     decay: Annotated[Any, _setting("decay")] = None
+    hidden_step: Annotated[Any, _setting("hidden_step")] = None
+    v_step: Annotated[Any, _setting("v_step")] = None
     loss: Annotated[Any, _setting("loss")] = None
     dtype: Annotated[Any, _setting("precision")] = None
     target_accuracy: Annotated[Any, _setting("target_accuracy")] = None
