@@ -6,7 +6,8 @@ TOML file, and refuses one that cannot be computed.
 
 A *cell* is all widths and seeds of one combination of the leading axes (activation, dataset, angle,
 trained, depth, d, n). Where a sweep lists several datasets, a combination that a dataset cannot form
-(an odd n of pairs, an angle of a circle) is excluded: its trials have the status `excluded`.
+(an odd n of pairs, an angle of a circle) is excluded: its trials have the status `excluded`. Trials
+that the sub-grids and conditions of a sweep leave out are not requested (`selection`).
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline.axes import AXES, Axis, Kind, names, optional
 from pipeline.numerics.datasets import KINDS, DatasetSpec
+from pipeline.selection import Selection, requested
 from pipeline.settings import SETTINGS, budget
 
 if TYPE_CHECKING:
@@ -198,6 +200,8 @@ class Sweep:
         Its parameters that are axes, or settings of training that are: pairs of a name and the values.
     constants
         Its other parameters, as JSON.
+    requests
+        The trials that are requested, which are those in any of the selections; () for all.
 
     Examples
     --------
@@ -227,6 +231,7 @@ class Sweep:
     own: Own | None = None
     parameters: tuple[tuple[str, tuple[Any, ...]], ...] = ()
     constants: str = "{}"
+    requests: tuple[Selection, ...] = ()
 
     def __getattr__(self, name: str) -> Any:
         if any(name == axis.name for axis in optional()):
@@ -265,7 +270,15 @@ class Sweep:
 
     @property
     def trials(self) -> int:
-        """Number of trials, without the excluded ones."""
+        """Number of requested trials."""
+        if not self.requests:
+            return self.possible_trials
+        wanted = requested(self)
+        return sum(int(wanted[cell.index].sum()) for cell in self.cells())
+
+    @property
+    def possible_trials(self) -> int:
+        """Number of trials that can exist on the axes, requested or not."""
         return sum(1 for _ in self.cells()) * len(self.width) * len(self.seeds)
 
     def values(self, axis: str) -> tuple[Any, ...]:
@@ -307,6 +320,17 @@ class Sweep:
         for _, cell in self._grid():
             if cell is not None:
                 yield cell
+
+    def requested_cells(self) -> Iterator[Cell]:
+        """Yield the cells with requested trials, each with the widths of these trials only."""
+        if not self.requests:
+            yield from self.cells()
+            return
+        wanted = requested(self)
+        for cell in self.cells():
+            rows = wanted[cell.index].any(axis=1)
+            if rows.any():
+                yield replace(cell, widths=tuple(itertools.compress(cell.widths, rows.tolist())))
 
     def excluded(self) -> Iterator[tuple[int, ...]]:
         """Yield the indices on the leading axes of the combinations that a dataset cannot form."""

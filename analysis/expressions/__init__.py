@@ -15,7 +15,7 @@ from analysis.expressions.evaluation import (
     value_of,
     words_in,
 )
-from analysis.expressions.parsing import QueryError, conjuncts, parse
+from pipeline.expressions import QueryError, conjuncts, parse
 
 __all__ = [
     "QueryError",
