@@ -284,9 +284,8 @@ def chunk_extents(sweep: Sweep) -> dict[str, int]:
     for cell, cost in costs.items():
         seconds[cell.index] = cost * seeds * widths / len(sweep.width)
     per_tile = len(variables(sweep)) + 1 + FILES_BESIDE_ARRAYS
-    most = max(FILES, sweep.trials // TRIALS_PER_FILE) - 2 * (
-        per_tile + len(sweep.dims)
-    )  # the template's
+    in_template = 2 * (per_tile + len(sweep.dims))
+    most = max(FILES, sweep.trials // TRIALS_PER_FILE) - in_template
     for axis in reversed(sweep.axes):
         while _number_of_tiles(sizes, extents) * per_tile > most and extents[axis] < sizes[axis]:
             wider = extents | {axis: min(2 * extents[axis], sizes[axis])}

@@ -1,8 +1,8 @@
 """The value of a condition on coordinates: `n > 10*d and activation == "relu"`.
 
 `expressions.parse` reads the text, and its tree is walked here, so nothing of Python is run. Every name
-is an array; arrays of different axes broadcast against each other. A comparison with a number that is
-not finite, as from a division by 0, is false.
+is an array; arrays of different axes broadcast against each other. Arithmetic is in floating point:
+a division by 0 is infinite, and what is not a number compares as false.
 """
 
 from __future__ import annotations

@@ -175,15 +175,27 @@ def admitted(sweep: Sweep, request: Request) -> tuple[int, ...]:
 def _met(selection: Selection, at: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_]:
     if selection.single:
         return np.array(False)
-    met = np.array(True)
-    if selection.grids:
-        met = np.array(False)
-        for grid in selection.grids:
-            inside = np.array(True)
-            for axis, values in grid:
-                inside = inside & np.isin(at["seed" if axis == "seeds" else axis], list(values))
-            met = met | inside
-    return met & _conditions(selection, at)
+    return _conditions(selection, at) & (_in_grids(selection, at) if selection.grids else True)
+
+
+def _in_grids(selection: Selection, at: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_]:
+    """Return which trials are in a sub-grid, along the axes that sub-grids limit."""
+    limited = {axis: _named(at, axis) for grid in selection.grids for axis, _ in grid}
+    shapes = [one.shape for one in limited.values()]
+    met: NDArray[np.bool_] = np.zeros(np.broadcast_shapes((1,) * at["k"].ndim, *shapes), dtype=bool)
+    for grid in selection.grids:
+        index: list[Any] = [np.arange(size) for size in met.shape]
+        found = [np.isin(limited[axis], list(values)) for axis, values in grid]
+        for there in found:
+            if there.size > 1:
+                index[int(np.argmax(there.shape))] = np.flatnonzero(there)
+        if all(there.any() for there in found):
+            met[np.ix_(*index)] = True
+    return met
+
+
+def _named(at: Mapping[str, NDArray[Any]], axis: str) -> NDArray[Any]:
+    return at["seed" if axis == "seeds" else axis]
 
 
 def _conditions(selection: Selection, at: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_]:

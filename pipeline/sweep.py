@@ -19,7 +19,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline.axes import AXES, Axis, Kind, names, optional
@@ -311,9 +311,8 @@ class Sweep:
 
     def k(self, d: int, n: int) -> tuple[int, ...]:
         """Return the width k at each index of the width axis, shape (widths,)."""
-        scale = {"k": Fraction(1), "k_per_n": Fraction(n), "kd_per_n": Fraction(n, d)}
-        widths = (_nearest(ratio, scale[self.width_unit]) for ratio in self.width)
-        return tuple(k + k % 2 for k in widths) if self.even else tuple(widths)
+        scale = {"k": (1, 1), "k_per_n": (n, 1), "kd_per_n": (n, d)}[self.width_unit]
+        return _whole_widths(self.width, *scale, self.even)
 
     def cells(self) -> Iterator[Cell]:
         """Yield the cells of the sweep in the order of the store."""
@@ -412,6 +411,14 @@ class Request:
     cell: tuple[int, ...]
     width: float
     seeds: tuple[int, ...]
+
+
+@lru_cache(maxsize=4096)
+def _whole_widths(ratios: tuple[float, ...], above: int, below: int, even: bool) -> tuple[int, ...]:
+    """Return the whole number nearest to each ratio times above / below; the next even one if `even`."""
+    scale = Fraction(above, below)
+    widths = (_nearest(ratio, scale) for ratio in ratios)
+    return tuple(k + k % 2 for k in widths) if even else tuple(widths)
 
 
 def _nearest(ratio: float, scale: Fraction) -> int:

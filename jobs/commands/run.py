@@ -97,12 +97,11 @@ def plan_records(sweep: Sweep, path: StorePath, retry_failed: bool = False) -> l
     sweep = as_in_store(path, sweep)
     resumed = locate(path).exists()
     cells = cells_to_run(sweep, path, retry_failed)
-    whole = (
+    whole = list(
         Store(path, sweep).pending_tiles(retry_failed)
         if resumed
         else tiles(sweep, chunk_extents(sweep))
     )
-    whole = list(whole)
     cut = list(cut_to_requests(sweep, whole))
     excluded = sweep.possible_trials - sweep.trials
     plan = {

@@ -175,7 +175,10 @@ def _assemble(
 
     A check is skipped if one of its keys already has a problem; the others still run.
     """
+    before = len(problems)
     file, document, parts = _with_sub_grids(file, document, problems)
+    if len(problems) > before or not problems.none_of("grid", "pairs"):
+        return None  # what is missing or too much elsewhere may be theirs
     seeds = tuple(range(file.seeds)) if isinstance(file.seeds, int) else tuple(file.seeds)
     check_values(file, seeds, problems)
     if not problems.none_of("experiment"):
@@ -219,12 +222,13 @@ def _assemble(
         check_widths(sweep, problems)
         if not problems:
             check_training_sizes(sweep, problems)
-    if sweep.n and not experiment.frugal and problems.none_of("dataset", "d", "n", "width"):
+    if not problems and sweep.requests:
+        check_requests(sweep, problems)
+    sized = problems.none_of("only", "exclude", "grid", "pairs")
+    if sweep.n and sized and not experiment.frugal and problems.none_of("dataset", "d", "n", "width"):
         check_memory(sweep, experiment, problems)
     if experiment.unit_norm and problems.none_of("dataset"):
         check_unit_norm(sweep, problems)
-    if not problems and sweep.requests:
-        check_requests(sweep, problems)
     return sweep
 
 

@@ -321,8 +321,12 @@ class GridTable(BaseModel):
 
     def given(self) -> dict[str, Any]:
         """Return the values by axis, without those of the table of parameters."""
-        keys = [key for key in self.model_fields_set if key != "parameters"]
-        return {key: getattr(self, key) for key in keys}
+        keys = (*type(self).model_fields, *(self.model_extra or {}))
+        return {
+            key: getattr(self, key)
+            for key in keys
+            if key in self.model_fields_set and key != "parameters"
+        }
 
 
 class File(_Table):
@@ -430,7 +434,11 @@ def _expected(fault: Any, path: KeyPath) -> str | None:
     if path[0] in ("grid", "pairs"):
         inner = path[2:] if path[0] == "grid" else path[1:]
         if not inner:
-            return "tables [[grid]]" if path == ["grid"] else "a table such as { d = [..], n = [..] }"
+            return (
+                "tables [[grid]], in double brackets"
+                if path == ["grid"]
+                else "a table such as { d = [..], n = [..] }"
+            )
         path = inner
     if fault["type"] == "extra_forbidden":
         return answer_to(path, _TABLES | {"": _file_table(optional())})
