@@ -415,7 +415,7 @@ class Request:
 
 @lru_cache(maxsize=4096)
 def _whole_widths(ratios: tuple[float, ...], above: int, below: int, even: bool) -> tuple[int, ...]:
-    """Return the whole number nearest to each ratio times above / below; the next even one if `even`."""
+    """Return the whole number nearest to each ratio times above / below, or the next even one."""
     scale = Fraction(above, below)
     widths = (_nearest(ratio, scale) for ratio in ratios)
     return tuple(k + k % 2 for k in widths) if even else tuple(widths)
