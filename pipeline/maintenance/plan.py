@@ -173,6 +173,8 @@ def grid(path: StorePath) -> Sweep:
             return stored
         stored = replace(stored, requests=selections)
     written = stores.sweep_from(path, stores.check_store(path))
+    if written.requests and len(stored.requests) == 1:  # it was refined, and not extended
+        stored = replace(stored, requests=written.requests)
     return with_extents(stored, f"store {path}", width=written.width, seeds=written.seeds)
 
 
