@@ -1,7 +1,7 @@
 """The small language of queries: conditions and values over the trials of a store.
 
-`pipeline.expressions` turns a text into a syntax tree, as it does for the conditions of sweep files, and
-`evaluation` computes its value over a store.
+`pipeline.expressions` turns a text into a syntax tree, as it does for the conditions of sweep files,
+and `evaluation` computes its value over a store.
 """
 
 from analysis.expressions.evaluation import (
