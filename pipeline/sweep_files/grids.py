@@ -18,6 +18,7 @@ from pipeline.errors import Problem, nearest_name, shortened
 from pipeline.expressions import QueryError
 from pipeline.selection import Selection, named_values, requested
 from pipeline.sweep import Sweep
+from pipeline.sweep_files.checks import check_distinct
 from pipeline.sweep_files.tables import File, GridTable, Width
 from pipeline.sweep_files.toml import Problems
 
@@ -32,6 +33,16 @@ SubGrids = list[tuple[str, Part]]
 ReadWidths = Callable[[Any, Problems], tuple[str, tuple[float, ...]]]
 """Function from a table of widths to their unit and the widths; it adds to the problems."""
 
+INSTEAD = {
+    "k": "write width = { k = [20, 40] }",
+    "k_per_n": "write width = { k_per_n = [1.5, 2.0] }",
+    "kd_per_n": "write width = { kd_per_n = [1.5, 2.0] }",
+    "seed": "write seeds",
+    "only": "a condition stands at the top of the file, above the first line such as [[grid]]",
+    "exclude": "a condition stands at the top of the file, above the first line such as [[grid]]",
+}
+"""What a file should say instead of names that are no axes."""
+
 MOST_PARTS = 10_000
 """Sub-grids of a file, with each row of [pairs] in each of them."""
 
@@ -41,6 +52,7 @@ def sub_grids(file: File, read_widths: ReadWidths, problems: Problems) -> tuple[
     parts = [(f"grid[{i}]", _part(table)) for i, table in enumerate(file.grid)]
     unit = _read_widths(parts, read_widths, problems)
     rows = _rows(file.pairs, problems)
+    _check_values([*parts, *rows], problems)
     if not rows:
         return parts, unit
     common = {axis for _, part in parts for axis in part}.intersection(rows[0][1])
@@ -69,6 +81,20 @@ def _part(table: GridTable) -> Part:
             value = list(range(value))
         part[axis] = value if isinstance(value, list) or axis == "width" else [value]
     return part
+
+
+def _check_values(parts: SubGrids, problems: Problems) -> None:
+    """Check that values can stand on an axis, and that none is listed twice."""
+    for where, part in parts:
+        for axis, values in part.items():
+            odd = [value for value in values if not isinstance(value, str | int | float)]
+            if odd:
+                problems.add(
+                    f"{where}.{axis}",
+                    f"got {shortened(str(odd[0]))}, expected numbers or words; give values by name",
+                )
+            else:
+                check_distinct(f"{where}.{axis}", values, problems)
 
 
 def _read_widths(parts: SubGrids, read: ReadWidths, problems: Problems) -> str:
@@ -243,10 +269,9 @@ def _limits(
         known = _known(sweep, axis)
         if known is None:
             axes = (*sweep.axes, "width", "seeds")
-            problems.add(
-                f"{where}.{axis}",
-                f"unknown axis{nearest_name(axis, axes)}; the axes of this sweep are {', '.join(axes)}",
-            )
+            advice = INSTEAD.get(axis) or f"the axes of this sweep are {', '.join(axes)}"
+            near = "" if axis in INSTEAD else nearest_name(axis, axes)
+            problems.add(f"{where}.{axis}", f"unknown axis{near}; {advice}")
         elif odd := [value for value in values if value not in known]:
             problems.add(
                 f"{where}.{axis}",

@@ -246,7 +246,10 @@ def _with_sub_grids(
     def read(widths: Width | list[int], problems: Problems) -> tuple[Unit, tuple[float, ...]]:
         return _unit_and_widths(widths, balanced, problems)
 
+    before = len(problems)
     parts, unit = sub_grids(file, read, problems)
+    if len(problems) > before:
+        return file, document, []
     file, document = with_unions(file, document, parts, unit, read, problems)
     return file, document, parts
 
