@@ -50,7 +50,8 @@ def extend(
     The values are those of SWEEP, or those of the options. Nothing is computed again; `widthlaw run
     STORE` computes what is new. After `widthlaw refine`, extend also schedules the trials that refine
     skipped: all trials of SWEEP, or with options the new values at the widths and seeds of the
-    store's original sweep.
+    store's original sweep. New values come under the sub-grids and conditions of the store; SWEEP may
+    have others, which add trials and remove none.
     """
     from jobs.launch import loaded_sweep
     from pipeline.maintenance.grow import extend as extend_store
