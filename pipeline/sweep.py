@@ -6,7 +6,8 @@ TOML file, and refuses one that cannot be computed.
 
 A *cell* is all widths and seeds of one combination of the leading axes (activation, dataset, angle,
 trained, depth, d, n). Where a sweep lists several datasets, a combination that a dataset cannot form
-(an odd n of pairs, an angle of a circle) is excluded: its trials have the status `excluded`.
+(an odd n of pairs, an angle of a circle) is excluded: its trials have the status `excluded`. Trials
+that the sub-grids and conditions of a sweep leave out are not requested (`selection`).
 """
 
 from __future__ import annotations
@@ -18,11 +19,12 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline.axes import AXES, Axis, Kind, names, optional
 from pipeline.numerics.datasets import KINDS, DatasetSpec
+from pipeline.selection import Selection, requested
 from pipeline.settings import LOSSES, SETTINGS, budget
 
 if TYPE_CHECKING:
@@ -213,6 +215,8 @@ class Sweep:
         Its parameters that are axes, or settings of training that are: pairs of a name and the values.
     constants
         Its other parameters, as JSON.
+    requests
+        The trials that are requested, which are those in any of the selections; () for all.
 
     Examples
     --------
@@ -242,6 +246,7 @@ class Sweep:
     own: Own | None = None
     parameters: tuple[tuple[str, tuple[Any, ...]], ...] = ()
     constants: str = "{}"
+    requests: tuple[Selection, ...] = ()
 
     def __getattr__(self, name: str) -> Any:
         if any(name == axis.name for axis in optional()):
@@ -280,7 +285,15 @@ class Sweep:
 
     @property
     def trials(self) -> int:
-        """Number of trials, without the excluded ones."""
+        """Number of requested trials."""
+        if not self.requests:
+            return self.possible_trials
+        wanted = requested(self)
+        return sum(int(wanted[cell.index].sum()) for cell in self.cells())
+
+    @property
+    def possible_trials(self) -> int:
+        """Number of trials that can exist on the axes, requested or not."""
         return sum(1 for _ in self.cells()) * len(self.width) * len(self.seeds)
 
     def values(self, axis: str) -> tuple[Any, ...]:
@@ -315,15 +328,25 @@ class Sweep:
 
     def k(self, d: int, n: int) -> tuple[int, ...]:
         """Return the width k at each index of the width axis, shape (widths,)."""
-        scale = {"k": Fraction(1), "k_per_n": Fraction(n), "kd_per_n": Fraction(n, d)}
-        widths = (_nearest(ratio, scale[self.width_unit]) for ratio in self.width)
-        return tuple(k + k % 2 for k in widths) if self.even else tuple(widths)
+        scale = {"k": (1, 1), "k_per_n": (n, 1), "kd_per_n": (n, d)}[self.width_unit]
+        return _whole_widths(self.width, *scale, self.even)
 
     def cells(self) -> Iterator[Cell]:
         """Yield the cells of the sweep in the order of the store."""
         for _, cell in self._grid():
             if cell is not None:
                 yield cell
+
+    def requested_cells(self) -> Iterator[Cell]:
+        """Yield the cells with requested trials, each with the widths of these trials only."""
+        if not self.requests:
+            yield from self.cells()
+            return
+        wanted = requested(self)
+        for cell in self.cells():
+            rows = wanted[cell.index].any(axis=1)
+            if rows.any():
+                yield replace(cell, widths=tuple(itertools.compress(cell.widths, rows.tolist())))
 
     def excluded(self) -> Iterator[tuple[int, ...]]:
         """Yield the indices on the leading axes of the combinations that a dataset cannot form."""
@@ -405,6 +428,14 @@ class Request:
     cell: tuple[int, ...]
     width: float
     seeds: tuple[int, ...]
+
+
+@lru_cache(maxsize=4096)
+def _whole_widths(ratios: tuple[float, ...], above: int, below: int, even: bool) -> tuple[int, ...]:
+    """Return the whole number nearest to each ratio times above / below, or the next even one."""
+    scale = Fraction(above, below)
+    widths = (_nearest(ratio, scale) for ratio in ratios)
+    return tuple(k + k % 2 for k in widths) if even else tuple(widths)
 
 
 def _nearest(ratio: float, scale: Fraction) -> int:

@@ -22,6 +22,9 @@ from jobs.options import (
 from jobs.output.records import Record, print_records
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pipeline.blocks import Tile
     from pipeline.store.location import StorePath
     from pipeline.sweep import Sweep
 
@@ -120,7 +123,8 @@ def plan_records(sweep: Sweep, path: StorePath, retry_failed: bool = False) -> l
     """Return the plan of a run: all of the sweep, or what its store still lacks."""
     from dask.utils import format_bytes
 
-    from pipeline.blocks import chunk_extents, tasks, tiles
+    from jobs.launch import cells_to_run
+    from pipeline.blocks import chunk_extents, cut_to_requests, tasks, tiles
     from pipeline.execution.memory import trial_memory, worker_memory
     from pipeline.experiments import variables
     from pipeline.store import Store, as_in_store, check_target
@@ -129,24 +133,36 @@ def plan_records(sweep: Sweep, path: StorePath, retry_failed: bool = False) -> l
     check_target(path, sweep)
     sweep = as_in_store(path, sweep)
     resumed = locate(path).exists()
-    cells = Store(path, sweep).pending_cells(retry_failed) if resumed else list(sweep.cells())
-    cut = list(
+    cells = cells_to_run(sweep, path, retry_failed)
+    whole = list(
         Store(path, sweep).pending_tiles(retry_failed)
         if resumed
         else tiles(sweep, chunk_extents(sweep))
     )
+    cut = list(cut_to_requests(sweep, whole))
+    excluded = sweep.possible_trials - sweep.trials
     plan = {
         "store": str(path),
         "exists": resumed,
         "identity": sweep.identity[:12],
         "trials": sweep.trials,
-        "trials to compute": sum(tile.trials for tile in cut),
+        **({"trials excluded": excluded} if sweep.requests else {}),
+        "trials to compute": _trials_of(sweep, cut),
         "blocks": sum(len(tile.blocks) for tile in cut),
         "tasks": sum(1 for _ in tasks(cut)),
         "longest block, s": round(max((tile.seconds for tile in cut), default=0.0), 2),
         "memory of a trial, at most": format_bytes(int(trial_memory(sweep, cells)) if cells else 0),
         "memory of a worker": format_bytes(int(worker_memory(sweep, cells)) if cells else 0),
-        "new files, at most": len(cut) * (len(variables(sweep)) + 3) + 40,
+        "new files, at most": len(cut) * (len(variables(sweep)) + 3) + 2 * (len(whole) - len(cut)) + 40,
         "core-hours": round(sum(tile.seconds for tile in cut) / 3600, 4),
     }
     return [{"plan": key, "value": str(value)} for key, value in plan.items()]
+
+
+def _trials_of(sweep: Sweep, cut: Iterable[Tile]) -> int:
+    """Return the number of trials of some tiles, without those that the sweep excludes."""
+    from pipeline.selection import requested
+
+    wanted = requested(sweep)
+    blocks = (block for tile in cut for block in tile.blocks)
+    return sum(int(wanted[one.cell.index][one.widths, one.seeds].sum()) for one in blocks)

@@ -19,6 +19,7 @@ from pipeline.axes import Kind, names
 from pipeline.blocks import Block, BlockResult, empty_result, rows_for
 from pipeline.errors import StoreError
 from pipeline.maintenance.agreement import TIMING, agreement_of, differing, one_platform, trial_label
+from pipeline.selection import SINGLE
 from pipeline.store.location import StorePath
 from pipeline.store.names import MESSAGE, STATUS
 from pipeline.sweep import Cell, Sweep
@@ -57,6 +58,13 @@ class Source:
     def of(cls, path: StorePath) -> Source:
         """Return the store at a path as a source."""
         return cls(path, stores.stored_sweep(path), stores.provenance_of(path))
+
+    @property
+    def selected(self) -> Sweep:
+        """The sweep of the store; it says so if only the statuses know which trials are requested."""
+        if self.sweep.requests or not stores.is_refined(self.path):
+            return self.sweep
+        return replace(self.sweep, requests=(SINGLE,))
 
     def overlap(self, union: Sweep, block: Block) -> _Overlap | None:
         """Return the trials that a block of the union has in common with this store, if any."""
