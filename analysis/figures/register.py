@@ -22,6 +22,7 @@ from analysis.figures.phase import phase_figure
 from analysis.figures.proof_steps import proof_figure
 from analysis.figures.regression import regression_figure
 from analysis.figures.singular_values import evolution_figure, spectrum_figure
+from analysis.figures.tangent import tangent_figure
 from analysis.figures.thresholds import budget_figure, thresholds_figure
 from analysis.figures.transition import laws_caption, laws_figure, ratios_figure, stress_figure
 from analysis.study import Study
@@ -59,12 +60,12 @@ def _is(ds: xr.Dataset, experiment: str) -> bool:
 
 
 def _has_widths(ds: xr.Dataset) -> bool:
-    """Return True if descent was run at several widths."""
-    return "steps_to_tolerance" in ds and ds.sizes["width"] > 1
+    """Return True if descent, or its linearisation, was looked at at several widths."""
+    return ("steps_to_tolerance" in ds or _is(ds, "tangent")) and ds.sizes["width"] > 1
 
 
 def _has_thresholds(ds: xr.Dataset) -> bool:
-    """Return True if descent was run at several widths and several n."""
+    """Return True for such a store with several n."""
     return _has_widths(ds) and ds.sizes["n"] > 1
 
 
@@ -90,6 +91,7 @@ FIGURES = MappingProxyType(
         "thresholds": Picture(
             thresholds_figure, lambda ds: _is(ds, "input") and ds.sizes["d"] * ds.sizes["n"] > 1
         ),
+        "tangent": Picture(tangent_figure, lambda ds: _is(ds, "tangent") and ds.sizes["width"] > 1),
         "layers": Picture(layers_figure, lambda ds: _is(ds, "joint")),
         "depth": Picture(depth_figure, lambda ds: _is(ds, "deep")),
         "certificate": Picture(certificate_figure, lambda ds: _is(ds, "theorem1")),
