@@ -51,7 +51,9 @@ class TangentKernels:
         self._of_slopes = _Sum(n) if trained != "output" else None
         self._inner = X @ X.T if trained != "output" else None
         self._whole = 0
-        self._latest: tuple[Array, Array] | None = None  # phi and phi' of the panel after the whole ones
+        self._latest: tuple[Array, Array] | None = (
+            None  # phi and phi' of the panel after the whole ones
+        )
 
     def at(self, k: int) -> Array:
         """Return the lower triangle of J J^T at width k, shape (n, n), Fortran order.
@@ -65,7 +67,9 @@ class TangentKernels:
         """
         whole, rest = divmod(k, PANEL)
         if whole < self._whole:
-            raise ValueError(f"got width {k} after {self._whole * PANEL} units, expected no smaller one")
+            raise ValueError(
+                f"got width {k} after {self._whole * PANEL} units, expected no smaller one"
+            )
         while self._whole < whole:
             self._add(self._panel())
             self._latest = None

@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.descent.architecture import TRAINED
+from pipeline.descent.architecture import TRAINED, parameter_count
 from pipeline.descent.dispatch import DERIVATIVES
 from pipeline.descent.tangent import TangentKernels
 from pipeline.experiments.base import (
@@ -103,15 +103,16 @@ def _least_of_sum(K: Array, tangent: Array, k: int) -> float:
 def _seconds(cell: Cell, descent: Descent | None) -> float:
     """Estimate the time of one seed: population kernels, growing sums, two eigenvalues per width."""
     n, widths = cell.n, cell.widths
-    sums = 2 if cell.trained == "both" else 1
     slope = DERIVATIVES[cell.activation].seconds
-    start = 2e-3 + 4e-8 * n**2 + 1e-10 * n**3
-    grow = max(widths) * n * (2e-9 + slope + sums * 2.5e-11 * n + 1e-10 * cell.d)
-    per_width = 8e-5 + sums * 8e-9 * n**2 + 1.2e-11 * n**3
+    start = 1e-3 + 4e-8 * n**2 + 1e-10 * n**3
+    grow = max(widths) * n * (2e-9 + slope + 2.5e-11 * n + 1e-10 * cell.d)
+    narrow = sum(parameter_count(k, cell.d, 1, cell.trained) < n for k in widths)
+    per_width = 8e-5 + 8e-9 * n**2
+    factored = 1.2e-11 * n**3
     if cell.trained == "both":
-        start += 1.5e-10 * n**3
-        per_width += 2e-2 + 2e-5 * n + 1.2e-11 * n**3
-    return start + grow + len(widths) * per_width
+        start += 1e-10 * n**3
+        per_width += 1.1e-2 + 1.2e-5 * n + factored
+    return start + grow + len(widths) * per_width + (len(widths) - narrow) * factored
 
 
 def _memory(cell: Cell, descent: Descent | None) -> float:

@@ -88,7 +88,8 @@ def both_edge(K: Array, tangent: Array, k: ArrayLike, d: int, activation: str) -
     Returns
     -------
     ndarray
-        0 where the k columns of features and those of W are together no more than n.
+        0 where the k columns of features and those of W are together no more than n; nan where it is
+        not known (`_two_kinds`).
     """
     values, basis = np.linalg.eigh(K)
     other = np.einsum("ij,ij->j", basis, tangent @ basis)
@@ -109,7 +110,8 @@ def _two_kinds(first: Array, second: Array, k: float, columns: float) -> float:
     The k columns of the first kind have the eigenvalues `first`, the `columns` others `second` over
     `columns`. The resolvent at z is 1 / (b (r first + second - y)) with z = b y, where b = 1 - s,
     s = sum second q / columns, q = 1 / (r first + second - y), and r solves
-    r (1 - s + sum first q) = k. The edge is the largest z along r.
+    r (1 - s + sum first q) = k. The edge is the largest z along r, which is below k. nan where a column
+    of the second kind outweighs one of the first so much that r has no solution.
     """
     from scipy import optimize
 
@@ -117,23 +119,37 @@ def _two_kinds(first: Array, second: Array, k: float, columns: float) -> float:
         return 0.0
 
     def z(log_r: float) -> float:
-        level = np.exp(log_r) * first + second
-        least = level.min()
-        above = level - least
-
-        def excess(log_gap: float) -> float:
-            q = 1 / (above + np.exp(log_gap))
-            return float(np.exp(log_r) * (1 - second @ q / columns + first @ q) - k)
-
-        low, high = np.log(least) + np.array([-80.0, 40.0])
-        if excess(low) <= 0 or excess(high) >= 0:
-            return -np.inf
-        gap = np.exp(optimize.brentq(excess, low, high, xtol=1e-12))
-        return float((least - gap) * (1 - second @ (1 / (above + gap)) / columns))
+        return _on_curve(first, second, k, columns, log_r)
 
     grid = np.log(k) - BELOW
     heights = np.array([z(log_r) for log_r in grid])
-    top = int(heights.argmax())
+    if np.isnan(heights).all():
+        return float("nan")
+    top = int(np.nanargmax(heights))
+    if heights[top] <= 0:
+        return 0.0
     around = sorted((grid[max(top - 1, 0)], grid[min(top + 1, len(grid) - 1)]))
-    best = optimize.minimize_scalar(lambda log_r: -z(log_r), bounds=around, method="bounded")
-    return float(max(-best.fun, heights[top], 0.0))
+    best = optimize.minimize_scalar(
+        lambda log_r: -np.nan_to_num(z(log_r)), bounds=around, method="bounded"
+    )
+    return float(max(-best.fun, heights[top]))
+
+
+def _on_curve(first: Array, second: Array, k: float, columns: float, log_r: float) -> float:
+    """Return z at one r, by the gap between y and the least r first + second; nan if there is none."""
+    from scipy import optimize
+
+    level = np.exp(log_r) * first + second
+    least = level.min()
+    above = level - least
+    surplus = first - second / columns
+
+    def excess(log_gap: float) -> float:
+        q = 1 / (above + np.exp(log_gap))
+        return float(np.exp(log_r) * (1 + surplus @ q) - k)
+
+    low, high = np.log(least) + np.array([-80.0, 40.0])
+    if excess(low) <= 0 or excess(high) >= 0:
+        return float("nan")
+    gap = np.exp(optimize.brentq(excess, low, high, xtol=1e-12))
+    return float((least - gap) * (1 - second @ (1 / (above + gap)) / columns))
