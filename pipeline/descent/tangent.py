@@ -23,7 +23,7 @@ __all__ = ["TangentKernels"]
 Array = NDArray[np.float64]
 
 LIMIT = 1e-10
-"""Below this share of the largest, the least eigenvalue is LAPACK's: Lanczos needs a factor of J J^T."""
+"""Below this share of the largest, the least eigenvalue is that of LAPACK: Lanczos needs a factor."""
 
 
 class TangentKernels:

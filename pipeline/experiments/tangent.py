@@ -1,6 +1,6 @@
 """The linearised theory: the least eigenvalue of the neural tangent kernel at the start.
 
-Descent on the linearised network reaches zero loss on every label if and only if J0 J0^T is regular. Its
+Descent on the linearised network reaches zero loss on all labels if and only if J0 J0^T is regular. Its
 least eigenvalue is stored at every width, beside that of its expectation, the population kernel, and
 beside the prediction of random matrix theory (`theory.tangent`). Success, such as half of the
 population value, is decided at analysis time. W has N(0, 1) entries and v = +-1/sqrt(k), as in `input`

@@ -222,11 +222,11 @@ TAIL = 1e-13
 def quadrature(phi: Callable[[Array], Array], rows: Geometry) -> Array:
     """Return K of an analytic phi by Mehler's formula.
 
-    K_ij is the sum over m of a_m(|x_i|) a_m(|x_j|) rho^m, where a_m(s) are the coefficients of
-    z -> phi(s z) in normalised Hermite polynomials, which depend on the norm s of the row. The even and the odd part of phi have their own series, so that each needs
-    half the line. The series ends when the rest of E[phi^2] is below `TAIL` for every row. It ends
-    there on the diagonal too, so K is a sum of positive semidefinite terms, and duplicate rows stay
-    duplicate.
+    K_ij is the sum over m of a_m(|x_i|) a_m(|x_j|) rho^m. a_m(s) are the coefficients of z -> phi(s z)
+    in normalised Hermite polynomials, which depend on the norm s of the row. The even and the odd part
+    of phi have their own series, so that each needs half the line. The series ends when the rest of
+    E[phi^2] is below `TAIL` for every row. It ends there on the diagonal too, so K is a sum of positive
+    semidefinite terms, and duplicate rows stay duplicate.
     """
     z = np.outer(rows.norms, NODES)
     ahead, behind = phi(z.copy()), phi(-z)

@@ -36,7 +36,7 @@ def _relu_kernel(rows: Geometry) -> Array:
 
 
 def _slope_kernel(below: float, rows: Geometry) -> Array:
-    """Return E[phi' phi'] of phi(z) = max(z, below z): the arc-cosine kernel of order 0, and a constant."""
+    """Return E[phi' phi'] of phi(z) = max(z, below z): an arc-cosine kernel of order 0."""
     return np.asarray(below + (1 - below) ** 2 * (np.pi - rows.angle) / (2 * np.pi))
 
 

@@ -1,4 +1,4 @@
-"""Stores of tangent: the same networks as `joint`, the same features as `conditioning`, known limits."""
+"""Stores of tangent: the same networks as `joint`, the features of `conditioning`, known limits."""
 
 from __future__ import annotations
 
