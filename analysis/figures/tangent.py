@@ -74,5 +74,5 @@ def _draw(axes: Axes, part: xr.Dataset) -> None:
     axes.plot([], [], color=grey(0.5), linestyle=PREDICTION, label=PREDICTED["k_edge"])
     axes.axhline(0.5, color=grey(0.65), linewidth=0.8, zorder=0)
     axes.set(xlabel="weights per sample kd / n", ylim=(-0.03, 1.03))
-    axes.set_ylabel(mathtext("λ_min(J₀J₀ᵀ) / λ_min(E J₀J₀ᵀ)"))
+    axes.set_ylabel(mathtext("λ_min(NTK) / λ_min(E NTK)"))
     log_abscissa(axes)

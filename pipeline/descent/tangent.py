@@ -76,7 +76,7 @@ class TangentKernels:
             self._whole += 1
         features, slopes = self._panel() if rest else (None, None)
         found: Array | None = None
-        if self._of_slopes is not None:
+        if self._of_slopes is not None and self._inner is not None:
             found = self._of_slopes.with_rows(slopes, rest)
             found *= self._inner
             found /= k

@@ -80,10 +80,10 @@ def _population_and_edges(
     K = kernel_matrix(X, activation)
     if trained == "output":
         values = kernel_eigenvalues(K)
-        return widths * _least(values), widths * left_edge(values, widths)
+        return np.asarray(widths * _least(values), float), widths * left_edge(values, widths)
     tangent = input_kernel(X, activation)
     least = [_least_of_sum(K, tangent, int(k)) for k in widths]
-    return np.array(least), both_edge(K, tangent, widths, d, activation)
+    return np.array(least, dtype=np.float64), both_edge(K, tangent, widths, d, activation)
 
 
 def _least(values: Array) -> float:
