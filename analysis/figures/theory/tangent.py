@@ -8,10 +8,9 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
-from analysis.figures.looks.chart import Chart, styled
-from analysis.figures.looks.parts import grid_of_parts, left_out, legend_below, log_abscissa, titled
+from analysis.figures.looks.chart import Chart, dot, stroke, styled
+from analysis.figures.looks.parts import grid_of_parts, legend_below, log_abscissa, titled
 from analysis.figures.looks.style import (
-    MOST_PANELS,
     PREDICTED,
     PREDICTION,
     grey,
@@ -38,21 +37,19 @@ def tangent_figure(study: Study) -> Chart:
     weights of the first layer, kd, over n: with W trained, the eigenvalue is 0 to the left of 1. The
     dashed line is the left edge that random matrix theory predicts, with nothing fitted.
     """
-    ds = study.ds
+    ds = study.ds[["ntk_min", "ntk_edge", "ntk_population", "status"]].load()  # medians need all
     known = (ds.status == Status.DONE) & (ds.ntk_population > 0)
     share = (ds[["ntk_min", "ntk_edge"]] / ds.ntk_population).where(known).assign(k=ds.k)
     every = list(panels_of(share))
     parts = [(title, part) for title, part in every if bool(np.isfinite(part.ntk_min).any())]
     with styled():
-        figure, panels = grid_of_parts(min(len(parts), MOST_PANELS), 3, width=4.2, height=3.6)
+        figure, panels = grid_of_parts(len(parts), 3, width=4.2, height=3.6)
         for axes, (title, part) in zip(panels, parts, strict=False):
             _draw(axes, part)
             titled(axes, title, 44)
         if not parts:
             panels[0].clear()
             only_text(figure, "no trial with a regular population NTK is done yet")
-        if len(parts) > MOST_PANELS:
-            figure.suptitle(left_out(len(parts) - MOST_PANELS))
         legend_below(figure, *panels[: len(parts)], columns=4)
         return figure
 
@@ -68,11 +65,13 @@ def _draw(axes: Axes, part: xr.Dataset) -> None:
         look: Any = series_look(index)
         axes.fill_between(x[tried], low, high, color=look["color"], alpha=0.2, linewidth=0,
                           label=f"_{label}, 80% of seeds")  # fmt: skip
-        axes.plot(x[tried], middle, **look, linewidth=1.3, markersize=4, label=powers(label))
-        line(axes, x[tried], shown.ntk_edge.median("seed").values, color=look["color"], linewidth=1,
+        axes.plot(
+            x[tried], middle, **look, linewidth=stroke(1.3), markersize=dot(4), label=powers(label)
+        )
+        line(axes, x[tried], shown.ntk_edge.median("seed").values, color=look["color"], linewidth=stroke(1),
              linestyle=PREDICTION, label=f"_{label}, predicted")  # fmt: skip
     axes.plot([], [], color=grey(0.5), linestyle=PREDICTION, label=PREDICTED["k_edge"])
-    axes.axhline(0.5, color=grey(0.65), linewidth=0.8, zorder=0)
+    axes.axhline(0.5, color=grey(0.65), linewidth=stroke(0.8), zorder=0)
     axes.set(xlabel="weights per sample kd / n", ylim=(-0.03, 1.03))
     axes.set_ylabel(mathtext("λ_min(NTK) / λ_min(E NTK)"))
     log_abscissa(axes)
