@@ -68,7 +68,8 @@ def _draw(axes: Axes, part: xr.Dataset) -> None:
         axes.plot(
             x[tried], middle, **look, linewidth=stroke(1.3), markersize=dot(4), label=powers(label)
         )
-        line(axes, x[tried], shown.ntk_edge.median("seed").values, color=look["color"], linewidth=stroke(1),
+        predicted = shown.ntk_edge.median("seed").values
+        line(axes, x[tried], predicted, color=look["color"], linewidth=stroke(1),
              linestyle=PREDICTION, label=f"_{label}, predicted")  # fmt: skip
     axes.plot([], [], color=grey(0.5), linestyle=PREDICTION, label=PREDICTED["k_edge"])
     axes.axhline(0.5, color=grey(0.65), linewidth=stroke(0.8), zorder=0)
