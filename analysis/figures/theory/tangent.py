@@ -73,6 +73,6 @@ def _draw(axes: Axes, part: xr.Dataset) -> None:
              linestyle=PREDICTION, label=f"_{label}, predicted")  # fmt: skip
     axes.plot([], [], color=grey(0.5), linestyle=PREDICTION, label=PREDICTED["k_edge"])
     axes.axhline(0.5, color=grey(0.65), linewidth=stroke(0.8), zorder=0)
-    axes.set(xlabel="weights per sample kd / n", ylim=(-0.03, 1.03))
+    axes.set(xlabel="weights per sample kd / n", ylim=(-0.03, max(1.03, axes.get_ylim()[1])))
     axes.set_ylabel(mathtext("λ_min(NTK) / λ_min(E NTK)"))
     log_abscissa(axes)
