@@ -103,12 +103,13 @@ def _least_of_sum(K: Array, tangent: Array, k: int) -> float:
 def _seconds(cell: Cell, descent: Descent | None) -> float:
     """Estimate the time of one seed: population kernels, growing sums, two eigenvalues per width."""
     n, widths = cell.n, cell.widths
-    slope = DERIVATIVES[cell.activation].seconds
-    start = 1e-3 + 4e-8 * n**2 + 1e-10 * n**3
-    grow = max(widths) * n * (2e-9 + slope + 2.5e-11 * n + 1e-10 * cell.d)
+    derivative = DERIVATIVES[cell.activation]
+    start = 1e-3 + 3e-8 * n**2 + 9e-11 * n**3
+    start += 3e-5 * n * (derivative.kernel is None)  # it is integrated
+    grow = max(widths) * n * (2e-9 + derivative.seconds + 2.5e-11 * n + 1e-10 * cell.d)
     narrow = sum(parameter_count(k, cell.d, 1, cell.trained) < n for k in widths)
-    per_width = 8e-5 + 8e-9 * n**2
-    factored = 1.2e-11 * n**3
+    per_width = 6e-5 + 3e-9 * n**2
+    factored = 2e-5 + 5e-9 * n**2 + 1.2e-11 * n**3
     if cell.trained == "both":
         start += 1e-10 * n**3
         per_width += 1.1e-2 + 1.2e-5 * n + factored
