@@ -35,6 +35,7 @@ QUESTIONS = {
     "input": "How wide must a network be for its input layer alone to fit?",
     "joint": "Which weights need the fewest hidden units to fit?",
     "deep": "How does the number of hidden layers change the width that is needed?",
+    "tangent": "How wide must a network be for its linearisation at the start to fit any labels?",
     "theorem1": "Do the bounds of Theorem 1 hold at every step of descent?",
     "theorem2-proof": "How loose is each step of the proof of Theorem 2?",
     "generalisation": "How does the gap between test and training loss decrease with n?",

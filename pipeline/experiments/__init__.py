@@ -51,6 +51,7 @@ MODULES = {
     "deep": "deep",
     "theorem1": "theorem1",
     "theorem2-proof": "proof",
+    "tangent": "tangent",
     "generalisation": "generalisation",
 }
 
