@@ -195,6 +195,8 @@ def _attributes(
         from pipeline.experiments.own.provider import as_attributes  # only for functions of one's own
 
         attributes["functions"] = as_attributes(sweep.functions)
+    if sweep.requests:
+        attributes["requests"] = [selection.as_json() for selection in sweep.requests]
     return attributes | {"digest": attributes_digest(attributes)}
 
 
@@ -254,9 +256,10 @@ OWN = (
 )
 """Attributes that the digest covers."""
 
-OPTIONAL = ("refined", "width_unit", "own", "functions")
-"""Attributes that the digest covers if a store has them; `width_unit` is missing before 0.5.0, and
-`own` and `functions` describe an experiment, and activations and datasets, of one's own."""
+OPTIONAL = ("refined", "width_unit", "own", "functions", "requests")
+"""Attributes that the digest covers if a store has them; `width_unit` is missing before 0.5.0, `own`
+and `functions` describe an experiment, and activations and datasets, of one's own, and `requests` the
+sub-grids and conditions of the sweep."""
 
 
 def coordinates(sweep: Sweep) -> dict[str, Coordinate]:
