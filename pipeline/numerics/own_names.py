@@ -33,6 +33,10 @@ class OwnName(str):
         """Return what is known of the function, made at the first use in a process."""
         raise NotImplementedError
 
+    def with_slope(self, z: Any) -> tuple[Any, Any]:
+        """Return phi(z) and phi'(z) of an activation, arrays of the shape of z."""
+        raise NotImplementedError
+
 
 FAULTS: list[Exception] = []
 """Exceptions of functions of one's own that compiled code has called, which cannot raise them."""

@@ -55,7 +55,7 @@ def slope_kernel(X: ArrayLike, activation: str) -> Array:
         return record.derivative.kernel(rows)
 
     def slope(z: Array) -> Array:
-        return apply_with_slope(activation, z)[1]
+        return apply_with_slope(activation, np.array(z, order="C"))[1]
 
     return kinked_kernel(slope, record.kinks, rows) if record.kinks else quadrature(slope, rows)
 

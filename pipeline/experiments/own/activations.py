@@ -106,6 +106,10 @@ class OwnActivation(Named):
         """Return its record, as for the activations that come with widthlaw."""
         return _record(self, self.code, self.facts)
 
+    def with_slope(self, z: Array) -> tuple[Array, Array]:
+        slope = as_derived(self.function, self.facts)
+        return _values(self, z), _checked(str(self), slope, z, "its derivative: ")
+
 
 @lru_cache(maxsize=32)
 def _record(name: OwnActivation, code: Code, facts: Facts) -> Activation:

@@ -124,6 +124,8 @@ def apply_with_slope(activation: str, z: Array) -> tuple[Array, Array]:
     if derivative is None:
         known = [name for name, record in ACTIVATIONS.items() if record.derivative is not None]
         raise ValueError(f"got {activation!r}, expected one with a derivative: {', '.join(known)}")
+    if isinstance(activation, OwnName):
+        return activation.with_slope(z)
     values = np.empty_like(z)
     derivative.row(z.reshape(-1), values.reshape(-1))  # views, since both are contiguous
     return values, z

@@ -107,6 +107,16 @@ def test_features_and_kernels_are_those_of_the_built_in_twins(write: Write, expe
             np.testing.assert_allclose(one[array], other[array], rtol=1e-9)
 
 
+def test_tangent_kernels_are_those_of_the_built_in_twins(write: Write) -> None:
+    names = ["softplus", "a.py:softplus", "leaky_relu", "a.py:leaky"]
+    ds = filled(write(TWINS, names, CONDITIONING, experiment="tangent"))
+    assert (ds.status == Status.DONE).all()
+    for name in ("ntk_min", "ntk_population"):
+        for built_in, own in (names[:2], names[2:]):
+            one, other = (ds[name].sel(activation=which).values for which in (built_in, own))
+            np.testing.assert_allclose(other, one, rtol=1e-6, atol=1e-9)
+
+
 @pytest.mark.parametrize(
     ("experiment", "more"),
     [("input", ""), ("joint", 'trained = ["both", "output"]'), ("deep", "depth = [1, 2]")],
