@@ -20,10 +20,12 @@ __all__ = [
     "STORE",
     "SWEEP",
     "accept_option",
+    "along_options",
     "among",
     "code_option",
     "complete_activation",
     "force_option",
+    "lapse_option",
     "listing_options",
     "success_options",
     "worker_options",
@@ -195,6 +197,46 @@ def worker_options(command: Callable[..., None]) -> Callable[..., None]:
 
 force_option = click.option(
     "--force", is_flag=True, help="Start workers even if their memory is too small by the estimate."
+)
+
+
+def along_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add --along, --direction and --scale; the command gets one `analysis.transitions.scales.Along`."""
+
+    @click.option(
+        "--along",
+        default="width",
+        show_default=True,
+        metavar="AXIS",
+        help="Axis of the transition: width, or n, angle, a parameter, ... at each fixed width.",
+    )
+    @click.option(
+        "--direction",
+        metavar="WORD",
+        shell_complete=among("rising", "falling"),
+        help="rising or falling success along AXIS.  [default: rising along the width, else as in the data]",
+    )
+    @click.option(
+        "--scale",
+        metavar="WORD",
+        shell_complete=among("log", "linear"),
+        help="Curve in the log of AXIS, or linear.  [default: log if all values are positive]",
+    )
+    @functools.wraps(command)
+    def wrapped(
+        *args: Any, along: str, direction: str | None, scale: str | None, **kwargs: Any
+    ) -> None:
+        from analysis.transitions.scales import Along
+
+        command(*args, along=Along(along, direction, scale), **kwargs)
+
+    return wrapped
+
+
+lapse_option = click.option(
+    "--lapse",
+    is_flag=True,
+    help="Fit curves that end below 1: some trials fail at any size, by one rate for all sizes.",
 )
 
 

@@ -139,7 +139,7 @@ class Rule:
         return {"rule": self.words, **known, **self.more}
 
 
-def rule_for(ds: xr.Dataset, success: Success = Success()) -> Rule:
+def rule_for(ds: xr.Dataset, success: Success = Success(), along: str = "width") -> Rule:
     """Return the rule by which the trials of a store succeed.
 
     Parameters
@@ -148,6 +148,8 @@ def rule_for(ds: xr.Dataset, success: Success = Success()) -> Rule:
         An opened store.
     success
         The user's choice.
+    along
+        The axis along which success changes.
 
     Raises
     ------
@@ -170,6 +172,8 @@ def rule_for(ds: xr.Dataset, success: Success = Success()) -> Rule:
             f"it compares sigma_min with alpha, but the rule of {_source(ds)} is {other}; remove it",
         )
     if descends:
+        if along == "width" and (ds.k == 1).all():  # linear regression
+            raise InputError(f"{_source(ds)} has no width to vary: k is 1 throughout")
         return _within_budget(ds, success.budgets)
     if success.budgets is not None:
         raise ParameterError(
@@ -210,7 +214,7 @@ def _expressed(ds: xr.Dataset, text: str) -> Rule:
     if not any({"width", "seed"} <= set(ds[name].dims) for name in names if name in ds):
         raise ParameterError(
             "success",
-            f"{text!r} uses nothing that a trial measured, so it cannot locate a width; "
+            f"{text!r} uses nothing that a trial measured, so it cannot locate a transition; "
             f"use one of {', '.join(_measured(ds))}",
         )
     rule = Rule(
@@ -233,8 +237,6 @@ def _measured(ds: xr.Dataset) -> list[str]:
 
 
 def _within_budget(ds: xr.Dataset, budgets: Sequence[int] | None) -> Rule:
-    if (ds.k == 1).all():  # linear regression
-        raise InputError(f"{_source(ds)} has no width to vary: k is 1 throughout")
     words = "relative loss <= tolerance within budget"
     whole = (ds.attrs.get("identity_fields", {}).get("descent") or {}).get("steps")
     if budgets is None:
@@ -337,5 +339,5 @@ def _outcomes(ds: xr.Dataset, rule: Rule) -> tuple[xr.DataArray, xr.DataArray]:
 def zero_alpha(ds: xr.Dataset, succeeded: xr.DataArray) -> xr.DataArray:
     """Return the cells in which a trial that has run has an alpha of exactly 0."""
     ran = among(ds.status, [Status.DONE, Status.DIVERGED])
-    zero = ((ds.alpha == 0) & ran).any(["width", "seed"])
+    zero = ((ds.alpha == 0) & ran).any(list(succeeded.dims[-2:]))
     return zero.transpose(*succeeded.dims[:-2]).reset_coords(drop=True).compute()
