@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.patheffects import AbstractPathEffect, withStroke
 
 from analysis.axes import PANEL, own_axes
+from analysis.figures.along import phase_along_figure
 from analysis.figures.looks.chart import Chart, styled
 from analysis.figures.looks.data import stands_for
 from analysis.figures.looks.parts import (
@@ -64,6 +65,8 @@ def phase_figure(study: Study) -> Chart:
     trained weights. Points are the shares of seeds, the line is the fitted curve, or the isotonic fit
     where no curve fits, and the critical width is marked on it at one half.
     """
+    if not study.along.is_width:
+        return phase_along_figure(study)
     if study.ds.sizes["n"] == 1:
         return _lines_figure(study)
     counts, widths = study.counts, study.widths

@@ -11,6 +11,7 @@ from types import MappingProxyType
 
 import xarray as xr
 
+from analysis.figures.along import success_figure
 from analysis.figures.certificate import certificate_figure
 from analysis.figures.collapse import collapse_figure
 from analysis.figures.density import density_figure
@@ -26,6 +27,7 @@ from analysis.figures.thresholds import budget_figure, thresholds_figure
 from analysis.figures.transition import laws_caption, laws_figure, ratios_figure, stress_figure
 from analysis.study import Study
 from analysis.success import Success
+from analysis.transitions.scales import Along
 from pipeline.errors import InputError
 
 __all__ = ["FIGURES", "Picture", "draw", "kinds_for"]
@@ -76,6 +78,8 @@ FIGURES = MappingProxyType(
             evolution_figure, lambda ds: _is(ds, "spectrum") and ds.sizes["width"] > 1
         ),
         "phase": Picture(phase_figure, lambda ds: _is(ds, "conditioning") or _has_widths(ds)),
+        # Only if another axis or a lapse rate was asked for (`kinds_for`).
+        "success": Picture(success_figure, lambda ds: False),
         "laws": Picture(
             laws_figure, lambda ds: _is(ds, "conditioning") or _has_thresholds(ds), laws_caption
         ),
@@ -104,9 +108,26 @@ FIGURES = MappingProxyType(
 OF_SUCCESS = ("phase", "laws")
 """Kinds that suit any store with widths, once a success is chosen."""
 
+ALONG = ("phase", "success", "laws")
+"""Kinds of a transition along any axis."""
 
-def kinds_for(ds: xr.Dataset, success: Success = Success()) -> list[str]:  # noqa: B008 (frozen)
-    """Return the kinds of figure that suit a store, and a success that was chosen for it."""
+
+def kinds_for(
+    ds: xr.Dataset,
+    success: Success = Success(),  # noqa: B008 (frozen)
+    along: Along = Along(),  # noqa: B008 (frozen)
+    lapse: bool = False,
+) -> list[str]:
+    """Return the kinds of figure that suit a store, and the question that was asked of it."""
+    if not along.is_width:
+        return list(ALONG)
+    kinds = _kinds_of_widths(ds, success)
+    if lapse and "phase" in kinds:
+        kinds.insert(kinds.index("phase") + 1, "success")
+    return kinds
+
+
+def _kinds_of_widths(ds: xr.Dataset, success: Success) -> list[str]:
     chosen = bool(own_numbers(ds)) and success.condition is not None and ds.sizes["width"] > 1
     return [
         kind

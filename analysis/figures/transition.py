@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.transforms import ScaledTranslation
 
 from analysis.cells import located
+from analysis.figures.along import laws_along_figure
 from analysis.figures.looks.chart import Chart, em, styled
 from analysis.figures.looks.parts import (
     each_once,
@@ -55,6 +56,8 @@ MOST_LAWS = 3
 
 def laws_figure(study: Study) -> Chart:
     """Critical width against n for each d, and the best of the registered laws."""
+    if not study.along.is_width:
+        return laws_along_figure(study)
     panels = [(name, part) for name, part in panels_of(study.widths) if located(part).any()]
     total = len(panels)
     panels = panels[:MOST_PANELS]

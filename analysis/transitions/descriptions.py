@@ -7,7 +7,7 @@ import xarray as xr
 from analysis.cells import OUTCOMES
 from analysis.transitions.scales import Along, Scale
 
-__all__ = ["described", "renamed"]
+__all__ = ["as_widths", "described", "renamed"]
 
 VARIABLES = {
     "k50": ("critical width: success has probability 1/2", "hidden units"),
@@ -72,6 +72,14 @@ def renamed(name: str, along: Along) -> str:
     if name.startswith(("k50", "k_crossing")):
         return along.symbol + name.removeprefix("k")
     return name
+
+
+def as_widths(out: xr.Dataset, along: Along) -> xr.Dataset:
+    """Return an answer along any axis with the names of one along the width, for whoever knows only those."""
+    own = {renamed(name, along): name for name in VARIABLES}
+    return out.rename(
+        {name: own[str(name)] for name in out.data_vars if own.get(str(name), name) != name}
+    )
 
 
 def described(out: xr.Dataset, along: Along = Along(), scale: Scale = Scale()) -> xr.Dataset:

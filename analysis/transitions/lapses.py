@@ -7,8 +7,7 @@ curve. What else distinguishes cells (the activation, a tolerance, a parameter) 
 
 The likelihood of a group is that of its cells, each with the curve that is best at the rate. A separated
 cell has a steep curve, so its successes count for the rate and its failures do not. The rate maximises
-the product. Its interval comes from that profile: the drop that Student's interval has, times the
-variance over seeds by that of independent trials, but never less than the latter. The interval of a
+the product. Its interval comes from that profile: the drop that x interval of a
 crossing is Student's over seeds, from the joint influence of each seed on the rate and on the curve. Seeds
 are the units in both, across all cells of the group, because cells may share draws.
 
@@ -41,7 +40,8 @@ Bools = npt.NDArray[np.bool_]
 MOST = 0.9
 """The greatest rate that is tried."""
 
-GRID = np.concatenate([[0.0], np.geomspace(1e-4, MOST, 31)])
+GRID = np.concatenate([[0.0], np.geomspace(5e-4, MOST, 15)])
+"""The rates among which the search begins."""
 
 
 class Outcomes(NamedTuple):
@@ -98,11 +98,8 @@ def lapses_of(cells: Sequence[Outcomes], link: str, confidence: float) -> Lapses
         return Lapses(np.nan, np.nan, np.nan, np.nan, (None,) * len(cells))
     rate, best = group.maximum
     joint = _Joint(group, rate)
-    excess = max(1.0, joint.excess)
-    seeds = int(np.sum([cell.tried.any(axis=0) for cell in cells], axis=0).astype(bool).sum())
-    reach = special.stdtrit(max(seeds - 1, 1), (1 + confidence) / 2)
-    low, high = _interval(group, rate, best, reach**2 * excess / 2)
-    gain = 2 * (best - group.likelihood(0.0)) / excess
+    low, high = _interval(group, rate, best, joint.drop(confidence))
+    gain = 2 * (best - group.likelihood(0.0)) / max(1.0, joint.excess)
     return Lapses(rate, low, high, gain - group.penalty, joint.reaches(confidence))
 
 
@@ -152,12 +149,10 @@ class _Group:
             return steps, np.zeros((0, 2))
         x, won, tried = self.rows
         problem = Problem((np.ones_like(x), x), won, tried, lapsed(self.link, rate))
-        starts = [np.zeros((len(x), 2)), _steep(x, won, tried, 1 - rate)]
-        if self._at:
+        starts = [np.zeros((len(x), 2))]  # at a rate of 0 there is one maximum
+        if rate:
             near = min(self._at, key=lambda known: abs(known - rate))
-            starts.append(self._at[near][1])
-        if rate == 0:  # one maximum
-            starts = starts[:1]
+            starts = [self._at[near][1], _steep(x, won, tried, 1 - rate)]
         found = np.stack([fit_problem(problem, start) for start in starts])
         values = np.stack([problem.at(beta).value for beta in found])
         first = values.argmax(axis=0)
@@ -252,6 +247,14 @@ class _Joint:
         if seeds < 2:
             return 1.0
         return float(self.information * np.sum(self.influence**2) * seeds / (seeds - 1))
+
+    def drop(self, confidence: float) -> float:
+        """Return how far the log-likelihood falls at the ends of the interval of the rate."""
+        few = float(special.ndtri((1 + confidence) / 2)) ** 2
+        influence = self.influence[self.known]
+        reach = interval_reach(influence, np.ones(len(influence)), confidence)
+        own = reach**2 * self.information if np.isfinite(reach) else 0.0
+        return max(few, own) / 2
 
     def reaches(self, confidence: float) -> tuple[float | None, ...]:
         """Return the half length of the interval of each crossing; None for a cell without a curve."""
