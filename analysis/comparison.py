@@ -167,7 +167,7 @@ def answer_of(ds: xr.Dataset, **settings: Any) -> Answer:
     along = Along(*(str(widths.attrs[name]) for name in ("along", "direction", "scale")))
     cells, axes = _cells(widths, along, width_unit(ds))
     known = str(widths.attrs["rule"]), axes, cells
-    told_of = {"along": along, "lapses": lapse_words(widths, along.symbol)}
+    lapses = lapse_words(widths, along.symbol)
     constant = _settings(ds)
     zeros = causes_of_zero(ds) if (widths.outcome == "degenerate").any() else []
     if "budget" in widths.attrs:
@@ -177,16 +177,16 @@ def answer_of(ds: xr.Dataset, **settings: Any) -> Answer:
             warnings.simplefilter("always", UserWarning)
             laws = fit_laws(widths)
     except ValueError as error:
-        return Answer(*known, None, str(error), constant, tuple(zeros), **told_of)
+        return Answer(*known, None, str(error), constant, tuple(zeros), along, lapses)
     told = (*zeros, *(str(note.message) for note in notes))
-    return Answer(*known, laws, distinguishable(laws), constant, told, **told_of)
+    return Answer(*known, laws, distinguishable(laws), constant, told, along, lapses)
 
 
 def _cells(widths: xr.Dataset, along: Along, unit: str) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Return one row per cell with trials, and the columns that identify it.
 
-    Along another axis than the width a cell has a width, which the table gives as k, and before that in the
-    unit of the store if it is another.
+    Along another axis than the width a cell has a width, which the table gives as k, and before that in
+    the unit of the store if it is another.
     """
     axes = [str(dim) for dim in widths.outcome.dims]
     frame = widths.to_dataframe(dim_order=axes).reset_index()

@@ -201,7 +201,7 @@ force_option = click.option(
 
 
 def along_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Add --along, --direction and --scale; the command gets one `analysis.transitions.scales.Along`."""
+    """Add --along, --direction and --scale; the command gets one `Along`."""
 
     @click.option(
         "--along",
@@ -214,7 +214,7 @@ def along_options(command: Callable[..., None]) -> Callable[..., None]:
         "--direction",
         metavar="WORD",
         shell_complete=among("rising", "falling"),
-        help="rising or falling success along AXIS.  [default: rising along the width, else as in the data]",
+        help="rising or falling success along AXIS.  [default: rising along width, else by the data]",
     )
     @click.option(
         "--scale",

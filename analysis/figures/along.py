@@ -22,6 +22,7 @@ from analysis.figures.looks.parts import (
     log_abscissa,
     mark_critical,
     titled,
+    upper_end,
     with_missing,
 )
 from analysis.figures.looks.scales import name_ticks, tick_every
@@ -53,9 +54,9 @@ MOST_LAWS = 3
 def success_figure(study: Study) -> Chart:
     """Share of successes along the axis of the transition, with the fitted curves.
 
-    Points are the shares of seeds, the line is the fitted curve, or the isotonic fit where no curve fits.
-    The critical value is marked at half of the upper end of the curve. That end is 1, or less by the lapse
-    rate: a dotted line.
+    Points are the shares of seeds, the line is the fitted curve, or the isotonic fit where no curve
+    fits. The critical value is marked at half of the upper end of the curve. That end is 1, or less by
+    the lapse rate: a dotted line.
     """
     whole = _whole(study)
     series = _series(whole, study.along.axis)
@@ -72,6 +73,8 @@ def success_figure(study: Study) -> Chart:
                 if len(known):
                     mark_critical(axes, cell, known, known, label=f"_{label}, critical", **look)
                 axes.plot([], [], label=powers(label), **look)
+                if upper_end(cell) < 1:
+                    axes.plot([], [], color=grey(0.5), linestyle=":", label="1 − lapse rate")
             axes.axhline(0.5, color=grey(0.85), linewidth=0.8, zorder=0)
             axes.set(xlabel=_axis_label(study), ylim=(-0.04, 1.04))
             if whole.attrs["scale"] == "log":
@@ -123,7 +126,7 @@ def laws_along_figure(study: Study) -> Chart:
         for axes, (name, part) in zip(panels, parts, strict=False):
             _draw_values(axes, part, family)
             _draw_laws(axes, study, part, family)
-            axes.set_ylabel(mathtext(f"critical {_axis_label(study)}"))
+            axes.set_ylabel(mathtext(f"critical {study.along.axis}"))
             if whole.attrs["scale"] == "log":
                 log_ordinate(axes)
             tick_every(axes.xaxis, part[family.lead].values)
@@ -242,7 +245,7 @@ def _draw_values(axes: Axes, part: xr.Dataset, family: Family) -> None:
 
 
 def _draw_laws(axes: Axes, study: Study, part: xr.Dataset, family: Family) -> None:
-    """Draw the best named laws: one grey line if a law reads the first size only, else one per series."""
+    """Draw the best named laws: a grey line for one in the first size alone, else one per series."""
     laws = _laws_of(study, part)
     if laws is None:
         return

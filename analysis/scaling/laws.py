@@ -4,10 +4,10 @@ A law says k* = C f(n, d, alpha) with one constant C. Adding one is a line in `L
 ranked, named in verdicts and drawn. A free power law has free exponents: `free_models` nests them, from
 n alone to all that the points determine.
 
-The critical value of another axis follows laws of its own `Family`: those of the critical n are the same
-laws, solved for n at a given k; no law is known for a critical noise or angle, so only free powers are
-fitted to them. A law that reads what changes along the axis is none of a family: alpha is not known at a
-critical n.
+The critical value of another axis follows laws of its own `Family`: those of the critical n are the
+same laws, solved for n at a given k; no law is known for a critical noise or angle, so only free powers
+are fitted to them. A law that reads what changes along the axis is none of a family: alpha is not known
+at a critical n.
 
 Where a law has the fitted k inside a logarithm, k = C g log k is solved for k (its larger root, by
 Lambert's function), so that measured widths never appear on both sides.
@@ -117,8 +117,8 @@ class Family:
     target
         The letter of the critical value, k for a width.
     variables
-        What it may depend on. The first two are varied as sizes: the largest of the first is left out to
-        test a law, and so is each of the second.
+        What it may depend on. The first two are varied as sizes: the largest of the first is left out
+        to test a law, and so is each of the second.
     laws
         The candidates beside free powers, by their names.
     """
@@ -285,9 +285,9 @@ def group_columns(laws: pd.DataFrame) -> list[str]:
     return list(laws.columns[: laws.columns.get_loc("law")])
 
 
-def sizes_of(columns: Iterable[str]) -> tuple[str, str]:
+def sizes_of(columns: Iterable[Any]) -> tuple[str, str]:
     """Return the two sizes of a family from the columns of its table of laws: n and d for widths."""
-    names = list(columns)
+    names = [str(name) for name in columns]
     lead = next(name for name in names if name.startswith("error_largest_"))
     other = next(name for name in names if name.startswith("error_left_out_"))
     return lead.removeprefix("error_largest_"), other.removeprefix("error_left_out_")

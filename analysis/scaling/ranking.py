@@ -5,8 +5,8 @@ The laws of `laws` and the free power laws C n^a d^b alpha^c are fitted to log k
 predicts the largest n, or a d, when it is fitted without it, and the n from which it would differ
 measurably from the best law.
 
-The critical values of another axis than the width have laws of their own (`laws.Family`), which are fitted
-and compared alike; the names of the columns follow its variables.
+The critical values of another axis than the width have laws of their own (`laws.Family`), which are
+fitted and compared alike; the names of the columns follow its variables.
 
 Only cells whose outcome is `fitted` or `separated` are used. The cells of all d, n and angles are one
 sample, since a law should hold across them (angle changes alpha); every other dim, such as

@@ -8,8 +8,8 @@ isotonic fit, which assumes only that success rises with width. There are two su
   3/4. That happens where success falls again, such as at widths that need more steps than the budget
   has: the curve is flat then, and its crossing is drawn far away from the rise.
 
-With a lapse rate the levels 1/2, 1/4 and 3/4 are shares of the upper end of success: the crossing is where
-the curve without lapses passes 1/2.
+With a lapse rate the levels 1/2, 1/4 and 3/4 are shares of the upper end of success: the crossing is
+where the curve without lapses passes 1/2.
 """
 
 from __future__ import annotations

@@ -5,7 +5,8 @@ function of the link: logistic, or normal (probit). Both are symmetric about 0 a
 logarithm, so that the likelihood has one maximum, and Newton's method with halved steps finds it.
 
 With a lapse rate r the probability is (1 - r) F. Its likelihood need not be concave, so the expected
-curvature, which is never negative, takes the place of the observed one: a short enough step still gains.
+curvature, which is never negative, takes the place of the observed one: a short enough step still
+gains.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ Bools = npt.NDArray[np.bool_]
 
 _MAX_NEWTON = 100
 _MAX_HALVINGS = 40
+_RIDGE = 1e-5  # with lapses: too small to move a curve, enough to keep a step from growing forever
 _MOVED = 1e-6  # the step after it would be its square
 
 
@@ -108,7 +110,7 @@ def link_of(link: str | Link) -> Link:
 
 
 def lapsed(link: str | Link, rate: float) -> Link:
-    """Return the link of trials of which a share fails whatever the covariate; 0 gives the plain one."""
+    """Return the link of trials of which a share always fails; a share of 0 gives the plain one."""
     plain = link_of(link)
     if rate <= 0:
         return plain
@@ -245,25 +247,40 @@ class Problem(NamedTuple):
     trials: Floats
     link: Link
 
+    @property
+    def ridge(self) -> float:
+        """The share of half the squared parameters that is taken from the likelihood.
+
+        With lapses even counts that are not separated may have a step as their best curve.
+        """
+        return _RIDGE if self.link.top < 1 else 0.0
+
     def at(self, beta: Floats) -> _Terms:
         """Return the log-likelihood of every row, and the other terms of every count."""
         eta = sum(beta[:, j, None] * column for j, column in enumerate(self.columns))
         value, score, weight = self.link.terms(np.asarray(eta), self.successes, self.trials)
-        return _Terms(value.sum(axis=1), score, weight)
+        total = value.sum(axis=1)
+        if self.ridge:
+            total = total - self.ridge / 2 * (beta**2).sum(axis=1)
+        return _Terms(total, score, weight)
 
     def rows(self, chosen: Bools) -> Problem:
         columns = tuple(c if c.ndim == 1 else c[chosen] for c in self.columns)
         return Problem(columns, self.successes[chosen], self.trials[chosen], self.link)
 
-    def step(self, terms: _Terms) -> Floats:
+    def step(self, terms: _Terms, beta: Floats) -> Floats:
         """Return Newton's step, with the small 2 x 2 systems written out."""
         g = [_sums(terms.score, column) for column in self.columns]
+        if self.ridge:
+            g = [own - self.ridge * beta[:, j] for j, own in enumerate(g)]
         tiny = np.finfo(float).tiny  # rounding can bring a nearly separated row to zero
         if len(g) == 1:
-            curvature = _sums(terms.weight, self.columns[0] ** 2)
+            curvature = _sums(terms.weight, self.columns[0] ** 2) + self.ridge
             return (g[0] / np.maximum(curvature, tiny))[:, None]
         one, z = self.columns
         h00, h01, h11 = (_sums(terms.weight, column) for column in (one, z, z**2))
+        if self.ridge:
+            h00, h11 = h00 + self.ridge, h11 + self.ridge
         det = np.maximum(h00 * h11 - h01**2, tiny)
         return np.stack([h11 * g[0] - h01 * g[1], h00 * g[1] - h01 * g[0]], axis=1) / det[:, None]
 
@@ -296,7 +313,7 @@ def fit_problem(problem: Problem, start: Floats) -> Floats:
 def _climb(problem: Problem, beta: Floats, terms: _Terms) -> tuple[Floats, _Terms]:
     """Take the step, halved in the rows in which it would lose likelihood."""
     # The likelihood is concave, so a short enough Newton step always gains.
-    step, value = problem.step(terms), terms.value
+    step, value = problem.step(terms, beta), terms.value
     least = value - 1e-13 * (1 + np.abs(value))
     size = np.ones((len(beta), 1))
     for _ in range(_MAX_HALVINGS):

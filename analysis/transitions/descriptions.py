@@ -5,7 +5,7 @@ from __future__ import annotations
 import xarray as xr
 
 from analysis.cells import OUTCOMES
-from analysis.transitions.scales import Along, Scale
+from analysis.transitions.scales import ALONG_WIDTH, RISING, Along, Scale
 
 __all__ = ["as_widths", "described", "renamed"]
 
@@ -64,7 +64,7 @@ OF_AXIS = {
     "k_crossing_low": "lower end of the interval of {k}_crossing",
     "k_crossing_high": "upper end of the interval of {k}_crossing",
 }
-"""The meanings that are others along another axis; those with the unit of the width have that axis's."""
+"""The meanings that differ along another axis; units of the width become units of that axis."""
 
 
 def renamed(name: str, along: Along) -> str:
@@ -75,14 +75,14 @@ def renamed(name: str, along: Along) -> str:
 
 
 def as_widths(out: xr.Dataset, along: Along) -> xr.Dataset:
-    """Return an answer along any axis with the names of one along the width, for whoever knows only those."""
+    """Return an answer along any axis with the names of one along the width."""
     own = {renamed(name, along): name for name in VARIABLES}
     return out.rename(
         {name: own[str(name)] for name in out.data_vars if own.get(str(name), name) != name}
     )
 
 
-def described(out: xr.Dataset, along: Along = Along(), scale: Scale = Scale()) -> xr.Dataset:
+def described(out: xr.Dataset, along: Along = ALONG_WIDTH, scale: Scale = RISING) -> xr.Dataset:
     """Give each variable of an answer, which has its name along the axis, its meaning and unit."""
     words = {
         "axis": along.axis,

@@ -161,7 +161,7 @@ def _located(
         return _bracketed("unordered", low, high, scale)
     if np.isinf(location):
         side = (-np.inf, x[0]) if location < 0 else (x[-1], np.inf)
-        return _bracketed("censored", *side, scale)
+        return _bracketed("censored", side[0], side[1], scale)
     if whole:
         ends = _separated_interval(sums, settings.confidence)
         width = _named("k50", *scale.interval(location, *ends))
@@ -170,7 +170,7 @@ def _located(
     if link_of(settings.link).top < 1 and (step := _step(x, curve)) is not None:
         location = isotonic[0] if step[0] <= isotonic[0] <= step[1] else sum(step) / 2
         width = _named("k50", *scale.interval(location, *step))
-        return _bracketed("separated", *step, scale) | width
+        return _bracketed("separated", step[0], step[1], scale) | width
     if found.isotonic[0]:
         ends = isotonic[1:] if sums.table.seeds >= FEWEST else (-np.inf, np.inf)
     else:
@@ -192,7 +192,7 @@ STEEP = 7.0
 
 
 def _step(x: Floats, curve: tuple[float, float]) -> Interval | None:
-    """Return the covariates between which a curve steps from end to end; None if it passes any on the way.
+    """Return the covariates between which a curve steps from end to end; None if it takes several.
 
     With lapses the failures beyond a step keep no curve from fitting: it gets ever steeper.
     """

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from scipy import special
 
 from analysis.transitions.curves import Link, fit_curves, link_of, log_likelihood, profile
-from analysis.transitions.scales import Scale
+from analysis.transitions.scales import RISING, Scale
 
 __all__ = [
     "Interval",
@@ -275,10 +275,10 @@ def crossing_bounds(won: Bools, tried: Bools, k: Floats, least: float = 0.0) -> 
     Returns
     -------
     low, high
-        (seeds,) widths of the grid; `least` if the crossing may lie below it, inf if above. Both are equal
-        if the seed was tried at the widths on both sides. Between the last width at which it failed
-        and the next at which it was tried, it is assumed to fail up to its crossing and to succeed
-        from there on.
+        (seeds,) widths of the grid; `least` if the crossing may lie below it, inf if above. Both are
+        equal if the seed was tried at the widths on both sides. Between the last width at which it
+        failed and the next at which it was tried, it is assumed to fail up to its crossing and to
+        succeed from there on.
     """
     widths = np.arange(len(k))
     failed = np.where(tried & ~won, widths, -1).max(axis=1)
@@ -292,7 +292,7 @@ def crossing_bounds(won: Bools, tried: Bools, k: Floats, least: float = 0.0) -> 
 
 
 def median_of_bounds(
-    low: Floats, high: Floats, confidence: float, scale: Scale = Scale()
+    low: Floats, high: Floats, confidence: float, scale: Scale = RISING
 ) -> tuple[float, float, float]:
     """Return the median of quantities between bounds, and its interval by order statistics.
 

@@ -5,15 +5,16 @@ A bad start fails at any size, so the sizes share their rate, and it is known fr
 together. One cell would often leave it open whether its last failures are lapses or the end of a flat
 curve. What else distinguishes cells (the activation, a tolerance, a parameter) has a rate of its own.
 
-The likelihood of a group is that of its cells, each with the curve that is best at the rate. A separated
-cell has a steep curve, so its successes count for the rate and its failures do not. The rate maximises
-the product. Its interval comes from that profile: the drop that x interval of a
-crossing is Student's over seeds, from the joint influence of each seed on the rate and on the curve. Seeds
-are the units in both, across all cells of the group, because cells may share draws.
+The likelihood of a group is that of its cells, each with the curve that is best at the rate. A
+separated cell has a steep curve, so its successes count for the rate and its failures do not. The rate
+maximises the product. Its interval comes from that profile, at the drop that Student's interval over
+seeds would have; of few lapses, at no less than the drop for independent trials. The interval of a
+crossing is Student's over seeds too, from the joint influence of each seed on the rate and on the
+curve. Seeds are the units across all cells of the group, because cells may share draws.
 
 AICc compares with the same curves at a rate of 0. Seeds that fail together, as nested ones do, gain
-likelihood by a rate more easily than independent trials would. So the gain is divided by the same ratio of
-variances (QAICc).
+likelihood by a rate more easily than independent trials would. So the gain is divided by the same ratio
+of variances (QAICc).
 """
 
 from __future__ import annotations
@@ -39,6 +40,9 @@ Bools = npt.NDArray[np.bool_]
 
 MOST = 0.9
 """The greatest rate that is tried."""
+
+FEW = 6.0
+"""Fewer lapses than this do not tell by their differences between seeds how dependent they are."""
 
 GRID = np.concatenate([[0.0], np.geomspace(5e-4, MOST, 15)])
 """The rates among which the search begins."""
@@ -99,7 +103,7 @@ def lapses_of(cells: Sequence[Outcomes], link: str, confidence: float) -> Lapses
     rate, best = group.maximum
     joint = _Joint(group, rate)
     low, high = _interval(group, rate, best, joint.drop(confidence))
-    gain = 2 * (best - group.likelihood(0.0)) / max(1.0, joint.excess)
+    gain = 2 * (best - group.likelihood(0.0)) / joint.excess
     return Lapses(rate, low, high, gain - group.penalty, joint.reaches(confidence))
 
 
@@ -239,22 +243,26 @@ class _Joint:
         self.influence = score / information
         self.known = np.any([cell.tried.any(axis=0) for cell in group.cells], axis=0)
         self.information = information
+        self.lapses = rate * group.successes / (1 - rate)
 
     @property
     def excess(self) -> float:
-        """The variance of the rate over seeds, by that of as many independent trials."""
+        """The variance of the rate over seeds, by that of as many independent trials; at least 1."""
         seeds = int(self.known.sum())
         if seeds < 2:
             return 1.0
-        return float(self.information * np.sum(self.influence**2) * seeds / (seeds - 1))
+        own = float(self.information * np.sum(self.influence**2) * seeds / (seeds - 1))
+        return max(1.0, own)
 
     def drop(self, confidence: float) -> float:
         """Return how far the log-likelihood falls at the ends of the interval of the rate."""
-        few = float(special.ndtri((1 + confidence) / 2)) ** 2
+        alone = float(special.ndtri((1 + confidence) / 2)) ** 2
         influence = self.influence[self.known]
         reach = interval_reach(influence, np.ones(len(influence)), confidence)
-        own = reach**2 * self.information if np.isfinite(reach) else 0.0
-        return max(few, own) / 2
+        if not np.isfinite(reach):
+            return alone / 2
+        own = reach**2 * self.information
+        return (max(own, alone) if self.lapses < FEW else own) / 2
 
     def reaches(self, confidence: float) -> tuple[float | None, ...]:
         """Return the half length of the interval of each crossing; None for a cell without a curve."""
@@ -352,6 +360,6 @@ def _words(group: xr.Dataset, symbol: str) -> str:
         return "no lapse rate, because no trial succeeds."
     word = "prefers it to none" if gain > 0 else "prefers none"
     return (
-        f"lapse rate {rate:.1%} [{low:.1%}, {high:.1%}]; AICc {word} (by {abs(gain):.1f}). {symbol}50 is "
-        f"where the trials that do not lapse succeed in half of the cases."
+        f"lapse rate {rate:.1%} [{low:.1%}, {high:.1%}]; AICc {word} (by {abs(gain):.1f}). {symbol}50 "
+        "is where the trials that do not lapse succeed in half of the cases."
     )

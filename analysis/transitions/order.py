@@ -20,7 +20,7 @@ import xarray as xr
 
 from analysis.success.rules import STEPS, Rule
 from analysis.transitions.crossings import crossings
-from analysis.transitions.scales import Scale
+from analysis.transitions.scales import RISING, Scale
 from pipeline.trial_status import Status
 
 __all__ = ["ordered_locations"]
@@ -40,7 +40,7 @@ def ordered_locations(
     counted: xr.DataArray,
     link: str,
     values: xr.DataArray,
-    scale: Scale = Scale(),
+    scale: Scale = RISING,
 ) -> Floats:
     """Return the log critical widths of all cells, in order along budgets and tolerances.
 

@@ -17,7 +17,18 @@ import xarray as xr
 from analysis.cells import width_label
 from pipeline.errors import InputError, ParameterError
 
-__all__ = ["DIRECTIONS", "SCALES", "WIDTH", "Along", "Scale", "axis_values", "checked", "scale_of"]
+__all__ = [
+    "ALONG_WIDTH",
+    "DIRECTIONS",
+    "RISING",
+    "SCALES",
+    "WIDTH",
+    "Along",
+    "Scale",
+    "axis_values",
+    "checked",
+    "scale_of",
+]
 
 Floats = npt.NDArray[np.float64]
 
@@ -44,7 +55,7 @@ class Scale(NamedTuple):
         return float(np.exp(signed)) if self.logarithmic else float(signed)
 
     def interval(self, *covariates: float) -> tuple[float, ...]:
-        """Return the values of a middle, a low and a high covariate, or of an interval alone, in order."""
+        """Return the values of a middle and of the two ends after it, which come in ascending order."""
         found = [self.value(covariate) for covariate in covariates]
         if self.falling:
             found[-2:] = found[:-3:-1]
@@ -76,6 +87,10 @@ class Scale(NamedTuple):
         return float(np.sqrt(first * second)) if self.logarithmic else (first + second) / 2
 
 
+RISING = Scale()
+"""The scale of widths: success rises with log k."""
+
+
 @dataclass(frozen=True)
 class Along:
     """The axis along which a critical value is sought, as a user chooses it.
@@ -104,6 +119,10 @@ class Along:
     def symbol(self) -> str:
         """The letter or word of the critical value, as in k50, n50, noise50."""
         return "k" if self.is_width else self.axis
+
+
+ALONG_WIDTH = Along()
+"""The question of all other parts of this package."""
 
 
 def axis_values(ds: xr.Dataset, axis: str) -> xr.DataArray:

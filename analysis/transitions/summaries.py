@@ -23,8 +23,8 @@ def with_summaries(
 ) -> xr.Dataset:
     """Add the counts, the median alpha and the predicted widths.
 
-    Alpha is that of inputs, so it is left out where it changes along the axis of a cell; and the spectrum
-    predicts a width, so that is left out along any other axis.
+    Alpha is that of inputs, so it is left out where it changes along the axis of a cell; and the
+    spectrum predicts a width, so that is left out along any other axis.
 
     Parameters
     ----------

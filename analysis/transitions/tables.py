@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analysis.transitions.intervals import draws
-from analysis.transitions.scales import Scale
+from analysis.transitions.scales import RISING, Scale
 
 __all__ = ["MANY", "Table", "table_of"]
 
@@ -79,7 +79,7 @@ class Table(NamedTuple):
 
 
 def table_of(
-    succeeded: Bools, counted: Bools, k: npt.NDArray[np.generic], scale: Scale = Scale()
+    succeeded: Bools, counted: Bools, k: npt.NDArray[np.generic], scale: Scale = RISING
 ) -> Table:
     """Return the table of a cell.
 
@@ -93,7 +93,7 @@ def table_of(
         The scale of the axis.
     """
     order = np.flatnonzero(counted.any(axis=1))
-    order = order[np.argsort(-k[order] if scale.falling else k[order], kind="stable")]
+    order = order[np.argsort(scale.upright(k[order]), kind="stable")]
     seeds = np.flatnonzero(counted.any(axis=0))
     won, tried = (a[np.ix_(order, seeds)].T for a in (succeeded & counted, counted))
     times = np.ones(len(seeds))

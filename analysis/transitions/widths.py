@@ -59,13 +59,13 @@ any                                                 k_crossing               95%
 .. [3] Of the width of the grid at which the median seed crosses.
 
 Along another axis than the width (`along`) a cell is a combination of all others, the width too: the
-critical n at a fixed k, the critical noise, the critical angle. Success may fall there; everything above
-then holds with the axis read backwards. Values that are not all positive have a linear covariate. Trials
-of one seed share their draws at all angles, depths and parameters, as they do at nested widths, and not at
-different n or d.
+critical n at a fixed k, the critical noise, the critical angle. Success may fall there; everything
+above then holds with the axis read backwards. Values that are not all positive have a linear covariate.
+Trials of one seed share their draws at all angles, depths and parameters, as they do at nested widths,
+and not at different n or d.
 
-With `lapse` success has the probability (1 - r) F: `lapses` has the rate r, and `k50` is where F, the curve
-of the trials that do not lapse, is 1/2; success has then the probability (1 - r) / 2.
+With `lapse` success has the probability (1 - r) F: `lapses` has the rate r, and `k50` is where F, the
+curve of the trials that do not lapse, is 1/2; success has then the probability (1 - r) / 2.
 
 `fit_p` is at most 0.05 in 2 to 5% of tables that the curve itself generates.
 
@@ -122,8 +122,8 @@ def critical_widths(
 ) -> xr.Dataset:
     """Return the critical width of every cell, with intervals from the differences between seeds.
 
-    With `along` it is the critical value of another axis: the n, the noise, the angle, ... at which success
-    passes 1/2.
+    With `along` it is the critical value of another axis: the n, the noise, the angle, ... at which
+    success passes 1/2.
 
     Parameters
     ----------
@@ -144,11 +144,11 @@ def critical_widths(
         beyond those of `status` become cells.
     along
         The axis of the transition: "width", or any other dim of `status` with numbers, such as "n",
-        "angle" or a parameter. The others make cells, so each needs one k along the axis. Or an `Along`,
-        which holds the next two as well.
+        "angle" or a parameter. The others make cells, so each needs one k along the axis. Or an
+        `Along`, which holds the next two as well.
     direction
-        "rising" or "falling" success along the axis. By default rising along the width, and elsewhere as
-        all cells together have it.
+        "rising" or "falling" success along the axis. By default rising along the width, and elsewhere
+        as all cells together have it.
     scale
         The covariate of the curve: "log" or "linear" in the values; by default log if all are positive.
     lapse
@@ -190,18 +190,18 @@ def critical_widths(
           `k_edge` and `k_edge_finite` if it has kernel eigenvalues and the rule is Theorem 2's
           conditioning.
 
-        With `lapse`: `lapse`, `lapse_low`, `lapse_high`, and `lapse_delta_aicc`, AICc without lapses minus
-        that with them. `k50` is then where the curve without lapses passes 1/2, and the interval of
-        `k50_isotonic`, where the isotonic fit passes half of the upper end, takes the rate as known. No
-        order of budgets is imposed.
+        With `lapse`: `lapse`, `lapse_low`, `lapse_high`, and `lapse_delta_aicc`, AICc without lapses
+        minus that with them. `k50` is then where the curve without lapses passes 1/2, and the interval
+        of `k50_isotonic`, where the isotonic fit passes half of the upper end, takes the rate as known.
+        No order of budgets is imposed.
 
-        Along another axis the names follow it: `n50`, `n50_low`, `n_crossing`, ... (`n_crossing` only where
-        the trials of a seed share their draws). Falling success has a negative `slope`, and most succeed up
-        to `bracket_low`.
+        Along another axis the names follow it: `n50`, `n50_low`, `n_crossing`, ... (`n_crossing` only
+        where the trials of a seed share their draws). Falling success has a negative `slope`, and most
+        succeed up to `bracket_low`.
 
-        The attribute `rule` is the rule of success as text, and `along`, `direction` and `scale` tell the
-        axis. Select one tolerance with
-        `.sel({"tolerance": 1e-2})`: in `.sel(tolerance=...)` xarray takes it for its own option.
+        The attribute `rule` is the rule of success as text, and `along`, `direction` and `scale` tell
+        the axis. Select one tolerance with `.sel({"tolerance": 1e-2})`: in `.sel(tolerance=...)` xarray
+        takes it for its own option.
 
     Raises
     ------
@@ -327,8 +327,8 @@ def _check_parameters(
         raise ParameterError(
             "interval",
             "a profile assumes that the trials of a seed are independent, but here they share their "
-            "draws (widths nest by attrs['nested'], and parameters and angles always do), so it would be far too narrow; use 'seeds', or run a sweep with "
-            "nested = false",
+            "draws (widths nest by attrs['nested'], and parameters and angles always do), so it would "
+            "be far too narrow; use 'seeds', or along the width run a sweep with nested = false",
         )
 
 

@@ -281,7 +281,7 @@ def _show(answers: Mapping[str, Answer], locations: Mapping[str, StorePath]) -> 
         shown = shown.drop(columns="store") if alone else shown
         click.echo("\nlaws, by AICc\n" + frame_text(shown, list(shown).index("formula") + 1))
         if laws["delta_aicc"].notna().any():
-            click.echo("\n" + rule_of_words(sizes_of(laws)))
+            click.echo("\n" + rule_of_words(sizes_of(laws.columns)))
 
 
 def _subject(answer: Answer) -> str:
@@ -339,7 +339,7 @@ def _compact(laws: pd.DataFrame) -> pd.DataFrame:
     """Return the main columns of the laws, to fit into a terminal; JSON has all of them."""
     from analysis.scaling.laws import group_columns, sizes_of
 
-    groups, (lead, _) = group_columns(laws), sizes_of(laws)
+    groups, (lead, _) = group_columns(laws), sizes_of(laws.columns)
     shown = laws[[*groups, "formula", "constant"]].copy()
     shown["constant"] = [f"{value:.3g}" for value in laws["constant"]]
     shown["exponents"] = [_exponents(row) for _, row in laws.iterrows()]

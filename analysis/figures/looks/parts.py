@@ -217,7 +217,7 @@ def upper_end(cell: xr.Dataset) -> float:
 
 
 def _covariate(cell: xr.Dataset) -> tuple[Any, Any]:
-    """Return the function from the values of an axis to the covariate of its curves, and the one back."""
+    """Return the function from values of an axis to the covariate of curves, and the one back."""
     linear = cell.attrs.get("scale") == "linear"
     return (np.asarray, np.asarray) if linear else (np.log, np.exp)
 
