@@ -212,8 +212,9 @@ def _settings(ds: xr.Dataset) -> dict[str, Any]:
         found |= {name: value for name, value in spec.items() if name != "kind"}
     if "rows" in found:  # a digest: its start distinguishes files
         found["rows"] = found["rows"][:8]
-    if "step_size" in (fields.get("descent") or {}):
-        found["step_size"] = fields["descent"]["step_size"]
+    descent = fields.get("descent") or {}
+    found |= {key: descent[key] for key in ("step_size", "formula") if key in descent}
+    found |= descent.get("settings", {})
     return {name: _plain(value) for name, value in found.items()}
 
 

@@ -17,10 +17,10 @@ import xarray as xr
 
 from pipeline.errors import InputError, StoreDamaged
 from pipeline.store import check_store
-from pipeline.store.arrays import damage_as, layout_of, read_array
+from pipeline.store.arrays import damage_as
 from pipeline.store.location import locate, normal
-from pipeline.store.names import ROOT, STATUS
-from pipeline.store.statuses import statuses_as_read
+from pipeline.store.names import ROOT
+from pipeline.store.statuses import read_statuses
 from pipeline.trial_status import Status
 
 __all__ = ["load_store", "open_store", "open_stores"]
@@ -71,10 +71,9 @@ def open_store(path: str | Path, *, dask: bool = True) -> xr.Dataset:
 
 
 def _opened(path: str | Path, chunks: dict[Any, Any] | None) -> xr.Dataset:
-    """Open a store; its statuses are those that `statuses_as_read` sees."""
-    attributes, location = check_store(path), locate(path)
-    stored = read_array(location, STATUS)  # before the files are listed: a run may be writing
-    found = statuses_as_read(path, attributes, stored, layout_of(location, STATUS).dims)
+    """Open a store; its statuses are those that `read_statuses` sees."""
+    location = locate(path)
+    found = read_statuses(location, check_store(path))
     with damage_as(StoreDamaged, location, ROOT):
         ds: xr.Dataset = xr.open_zarr(location.zarr(), chunks=chunks, zarr_format=3)
     status = ds.status.assign_attrs(ds.status.attrs | STATUS_FLAGS)

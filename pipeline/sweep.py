@@ -16,13 +16,14 @@ import itertools
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline.axes import AXES, Axis, Kind, names, optional
 from pipeline.numerics.datasets import KINDS, DatasetSpec
+from pipeline.settings import SETTINGS, budget
 
 if TYPE_CHECKING:
     from pipeline.experiments.own.record import Own
@@ -49,7 +50,7 @@ class Descent:
     Attributes
     ----------
     steps
-        The budget of a trial.
+        The budget of a trial; the largest of any sweep where a formula gives it.
     tolerances
         Values of the relative loss ||r||^2 / ||r0||^2, descending; a trial ends when it reaches the
         last one.
@@ -57,12 +58,43 @@ class Descent:
         In units of 1 / lambda_max(J0 J0^T).
     multiples
         Residuals at the start for Theorem 1, in multiples of the certified one, ascending.
+    formula
+        The budget as a formula of n, k and d; "" if it is a number.
+    settings
+        Pairs of a setting (`pipeline.settings`) that is not at its default and its value: a tuple of
+        values where it is an axis.
     """
 
     steps: int
     tolerances: tuple[float, ...]
     step_size: float
     multiples: tuple[float, ...] = (1.0,)
+    formula: str = ""
+    settings: tuple[tuple[str, Any], ...] = ()
+
+    @property
+    def is_paper(self) -> bool:
+        """True for the paper's training: full-batch descent on the squared loss and random signs."""
+        return not self.settings and not self.formula
+
+    def budget(self, n: int, k: int, d: int) -> int:
+        """Return the largest number of steps of a trial."""
+        return budget(self.formula, n, k, d) if self.formula else self.steps
+
+    @property
+    def identity_fields(self) -> dict[str, Any]:
+        """What decides a trial's value; settings that are not given leave no trace."""
+        fields: dict[str, Any] = {
+            "steps": self.steps,
+            "tolerances": list(self.tolerances),
+            "step_size": self.step_size,
+            "multiples": list(self.multiples),
+        }
+        if self.formula:
+            fields["formula"] = self.formula
+        if self.settings:
+            fields["settings"] = {name: _as_json(value) for name, value in self.settings}
+        return fields
 
     @property
     def marks(self) -> tuple[int, ...]:
@@ -163,7 +195,7 @@ class Sweep:
     own
         The experiment of one's own; None for those that come with widthlaw.
     parameters
-        Its parameters that are axes: pairs of a name and the values.
+        Its parameters that are axes, or settings of training that are: pairs of a name and the values.
     constants
         Its other parameters, as JSON.
 
@@ -251,6 +283,8 @@ class Sweep:
 
     def axis(self, name: str) -> Axis:
         """Return the record of an axis, or of a dimension of single variables."""
+        if name in dict(self.parameters) and self.own is None:
+            return Axis(name, "", SETTINGS[name].long_name, "1", Kind.MODEL)
         if name in dict(self.parameters):
             return Axis(name, name, f"parameter {name}", "1", Kind.MODEL)
         if self.own is not None and name in self.inner:
@@ -313,7 +347,7 @@ class Sweep:
             axes = {name: list(values) for name, values in self.parameters}
             fields |= {"code": self.own.digest, "parameters": axes | json.loads(self.constants)}
         if self.descent is not None:
-            fields["descent"] = {key: _as_json(value) for key, value in asdict(self.descent).items()}
+            fields["descent"] = self.descent.identity_fields
         return fields
 
     def with_cost_of(self, other: Sweep) -> Sweep:
@@ -372,4 +406,6 @@ def _dataset_identity(spec: DatasetSpec) -> dict[str, Any]:
         fields["angle"] = list(spec.angle)
     if spec.path is not None:
         fields |= {"rows": spec.digest, "normalise": spec.normalise}
+    if spec.labels is not None:
+        fields["labels"] = spec.labels.digest
     return fields

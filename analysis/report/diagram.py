@@ -3,7 +3,7 @@
 A panel shows the cells of one d, activation, ...: a column for each n, and in it a tile for each
 width. A frame is one combination of tolerance and budget, the axes that success adds, and the page has
 a slider for each of them. All frames are computed here; the script of the page only switches between
-them. The still picture of the same data is `analysis.figures.phase`.
+them. The still picture of the same data is `analysis.figures.widths.phase`.
 """
 
 from __future__ import annotations

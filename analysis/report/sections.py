@@ -232,7 +232,7 @@ def _drawn(study: Study, left_out: Container[str]) -> dict[str, tuple[str, pd.Da
     if not (study.ds.status == Status.DONE).any():
         return {}
     kinds = [kind for kind in kinds_for(study.ds, study.success) if kind not in left_out]
-    figures = {kind: FIGURES[kind].draw(study) for kind in kinds}
+    figures = {kind: FIGURES[kind].captioned(study)[0] for kind in kinds}
     return {
         kind: (svg_of(figure), data_of(figure))
         for kind, figure in figures.items()
@@ -250,14 +250,15 @@ def _pictures(
     drawn = _drawn(study, left_out) if drawn is None else drawn
     name = str(study.ds.attrs.get("name", ""))
     pictures = []
-    for kind in (kind for kind in drawn if kind not in left_out):
+    shown = [kind for kind in drawn if kind not in left_out]
+    for index, kind in enumerate(shown):
         svg, data = drawn[kind]
         caption = FIGURES[kind].caption(study)
         pictures.append(
             Picture(
                 kind,
                 caption,
-                inline(svg, f"{anchor}-{kind}", f"{name}: {kind}", caption),
+                inline(svg, f"{anchor}-{index}", f"{name}: {kind}", caption),
                 download_of(_file_name(name, kind), csv_of(data)),
                 width_of(svg) > WIDE,
             )

@@ -5,12 +5,25 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-__all__ = ["budget_grid", "budget_of"]
+from pipeline.settings import budget
+
+__all__ = ["budget_grid", "budget_of", "budget_words"]
 
 
 def budget_of(ds: xr.Dataset) -> int:
-    """Return the largest number of steps that a trial of a store may take."""
-    return int(ds.attrs["identity_fields"]["descent"]["steps"])
+    """Return the largest number of steps that every trial of a store may take."""
+    descent = ds.attrs["identity_fields"]["descent"]
+    formula = descent.get("formula")
+    if formula is None:
+        return int(descent["steps"])
+    sizes = xr.broadcast(ds.n, ds.k, ds.d)
+    return min(budget(formula, *map(int, one)) for one in zip(*map(np.ravel, sizes), strict=True))
+
+
+def budget_words(ds: xr.Dataset) -> str:
+    """Return the budget of a store's trials in words: a number, or the formula."""
+    descent = ds.attrs["identity_fields"]["descent"]
+    return f"{descent.get('formula') or descent['steps']} steps"
 
 
 def budget_grid(ds: xr.Dataset, count: int = 10) -> list[int]:

@@ -27,6 +27,7 @@ import xarray as xr
 
 from analysis.expressions import evaluate, names_in, parse
 from analysis.expressions.evaluation import index_of
+from analysis.success.budgets import budget_of, budget_words
 from analysis.success.conditions import largest_value, surely, theorem2_threshold
 from analysis.walking import places
 from pipeline.errors import InputError, ParameterError
@@ -238,11 +239,12 @@ def _measured(ds: xr.Dataset) -> list[str]:
 
 def _within_budget(ds: xr.Dataset, budgets: Sequence[int] | None) -> Rule:
     words = "relative loss <= tolerance within budget"
-    whole = (ds.attrs.get("identity_fields", {}).get("descent") or {}).get("steps")
+    descent = ds.attrs.get("identity_fields", {}).get("descent") or {}
+    whole = budget_of(ds) if "steps" in descent else None
     if budgets is None:
         # The steps beyond the store's own budget were never taken: they are stored as inf.
-        known = {} if whole is None else {"budget": int(whole)}
-        words += "" if whole is None else f" ({whole} steps)"
+        known = {} if whole is None or "formula" in descent else {"budget": whole}
+        words += "" if whole is None else f" ({budget_words(ds)})"
         return Rule(words, (STEPS,), lambda ds: ds[STEPS] < np.inf, within_budget=True, more=known)
     limits = _checked(budgets, whole)
     about = {"long_name": "steps in which the tolerance is to be reached", "units": "steps"}

@@ -440,6 +440,8 @@ def _named(out: xr.Dataset, ds: xr.Dataset, along: Along, scale: Scale) -> xr.Da
         k = ds.k.isel({along.axis: 0}, drop=True) if along.axis in ds.k.dims else ds.k
         named = named.assign_coords(k=k.reset_coords(drop=True))
         named.attrs["unit"] = str(ds[along.axis].attrs.get("units", "1"))
+    value = ("log " if scale.logarithmic else "") + renamed("k50", along)
+    named.attrs["interval_method"] = str(named.attrs["interval_method"]).replace("log k50", value)
     named.attrs["along"] = along.axis
     named.attrs["direction"] = "falling" if scale.falling else "rising"
     named.attrs["scale"] = "log" if scale.logarithmic else "linear"

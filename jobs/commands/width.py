@@ -327,7 +327,7 @@ def _why_degenerate(rows: OwnRows, ds: xr.Dataset) -> str:
 
 def _draw(study: Study, picture: Path) -> None:
     from analysis.figures import save
-    from analysis.figures.own_data import own_data_figure
+    from analysis.figures.own.data import own_data_figure
     from pipeline.errors import InputError
 
     enough = _spread(study.ds, "sufficient_width")[0] if "sufficient_width" in study.ds else math.nan

@@ -8,6 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+from numba import float32
+from numba.extending import overload
+from numpy.typing import NDArray
+
 from pipeline.numerics.activations import ACTIVATIONS
 from pipeline.numerics.activations.record import Derivative
 from pipeline.numerics.compiled import compiled
@@ -48,5 +53,18 @@ def _dispatcher(rows: list[Any]) -> Any:
     return compiled(names["activate"], cache=False)
 
 
-activate = _dispatcher([one.row for one in DERIVATIVES.values()])
-"""Compiled function of (code, z, a): a = phi(z), then z is overwritten by phi'(z)."""
+_double = _dispatcher([one.row for one in DERIVATIVES.values()])
+_single = _dispatcher([one.row32 or one.row for one in DERIVATIVES.values()])
+
+
+def activate(code: int, z: NDArray[Any], a: NDArray[Any]) -> None:
+    """Write phi(z) to a, then overwrite z by phi'(z)."""
+    (_single if z.dtype == np.float32 else _double)(code, z, a)
+
+
+@overload(activate, inline="always")
+def _by_type(code, z, a):  # type: ignore[no-untyped-def]
+    """Return what compiled code calls in the place of `activate`, by the type of the row."""
+    if z.dtype == float32:
+        return lambda code, z, a: _single(code, z, a)
+    return lambda code, z, a: _double(code, z, a)

@@ -256,6 +256,7 @@ def _update(  # type: ignore[no-untyped-def]
 @compiled
 def _add_rectified(total, v, Z, slope):  # type: ignore[no-untyped-def]
     """Add v^T phi(Z) to `total`."""
+    slope = Z.dtype.type(slope)  # a float64 would make all of it float64
     for unit in range(Z.shape[0]):
         for i in range(Z.shape[1]):
             total[i] += v[unit] * (Z[unit, i] if Z[unit, i] > 0 else slope * Z[unit, i])
@@ -264,9 +265,10 @@ def _add_rectified(total, v, Z, slope):  # type: ignore[no-untyped-def]
 @compiled
 def _bend_rectified(Z, slope, v, residual):  # type: ignore[no-untyped-def]
     """Overwrite Z by phi'(Z) v residual^T."""
+    one, slope = Z.dtype.type(1.0), Z.dtype.type(slope)
     for unit in range(Z.shape[0]):
         for i in range(Z.shape[1]):
-            Z[unit, i] = v[unit] * residual[i] * (1.0 if Z[unit, i] > 0 else slope)
+            Z[unit, i] = v[unit] * residual[i] * (one if Z[unit, i] > 0 else slope)
 
 
 @compiled

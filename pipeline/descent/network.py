@@ -44,6 +44,8 @@ class Network:
         (k,) output weights.
     trained
         One of `pipeline.descent.architecture.TRAINED`.
+    scale
+        Factor of the outputs: f(x) = scale v^T phi(...).
     """
 
     activation: str
@@ -51,6 +53,7 @@ class Network:
     hidden: Array
     v: Array
     trained: str = "input"
+    scale: float = 1.0
 
     @property
     def trains_hidden(self) -> bool:
@@ -70,7 +73,7 @@ class Network:
 
     def outputs(self, X: Array) -> Array:
         """Return f(x_i), shape (n,)."""
-        return self.v @ self.features(X)
+        return self.scale * (self.v @ self.features(X))
 
     def features(self, X: Array) -> Array:
         """Return Phi of the last hidden layer, shape (k, n)."""
@@ -105,13 +108,15 @@ class Network:
             pairs = zip(signals, [X.T, *features[:-1]], strict=True)
             blocks += [np.einsum("ki,ji->ikj", signal, below).reshape(n, -1) for signal, below in pairs]
         if self.trains_output:
-            blocks.append(features[-1].T)
+            blocks.append(self.scale * features[-1].T)
         return np.concatenate(blocks, axis=1)
 
     def tangent_kernel(self, X: Array) -> Array:
         """Return J J^T, the empirical neural tangent kernel, shape (n, n), without forming J."""
         features, signals = self._signals(X)
-        K = features[-1].T @ features[-1] if self.trains_output else np.zeros((len(X), len(X)))
+        K = np.zeros((len(X), len(X)))
+        if self.trains_output:
+            K = self.scale**2 * (features[-1].T @ features[-1])
         if self.trains_hidden:
             for signal, below in zip(signals, [X.T, *features[:-1]], strict=True):
                 K += (signal.T @ signal) * (below.T @ below)
@@ -139,7 +144,7 @@ class Network:
     def _signals(self, X: Array) -> tuple[list[Array], list[Array]]:
         """Return the features, and the derivative of f in every pre-activation, (k, n) per layer."""
         features, slopes = self._layers(X)
-        signal = self.v[:, None] * slopes[-1]
+        signal = (self.scale * self.v)[:, None] * slopes[-1]
         signals = [signal]
         for weights, slope in zip(self.hidden[::-1], slopes[-2::-1], strict=True):
             signal = (weights.T @ signal) * slope

@@ -111,5 +111,7 @@ def require_code(sweep: Sweep, where: str) -> None:
 def variables(sweep: Sweep) -> tuple[Variable, ...]:
     """Return the result variables of a sweep with its numerics, the timing last."""
     experiment = experiment_of(sweep)
-    known = (one for one in experiment.variables if one.since <= sweep.numerics_version)
+    known = [one for one in experiment.variables if one.since <= sweep.numerics_version]
+    if sweep.descent is not None and not sweep.descent.is_paper:
+        known += experiment.measured
     return (*known, TRIAL_SECONDS if experiment.independent else SECONDS)

@@ -14,9 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import first_line
+from pipeline.formulas import formula_value
 from pipeline.numerics.compile_time import compile_seconds
-from pipeline.numerics.datasets import draw
+from pipeline.numerics.datasets import KINDS, draw, draw_rows, file_rows
 from pipeline.numerics.streams import Role, stream
+from pipeline.settings import SETTINGS
 from pipeline.trial_status import Status
 
 if TYPE_CHECKING:
@@ -35,6 +37,7 @@ __all__ = [
     "describe",
     "matrices_memory",
     "set_exact_zeros",
+    "training_at",
     "visit_widths",
 ]
 
@@ -131,6 +134,22 @@ class SeedTrial:
             return X
         return X * (1 + LAST_BITS * np.random.default_rng(self.moved).uniform(-1, 1, X.shape))
 
+    def drawn(self, test: int = 0) -> NDArray[np.int64]:
+        """Return the numbers of the rows drawn from a data file, or of a test set that follows them."""
+        order = draw_rows(self.cell.dataset, self.stream(Role.DATA))
+        return order[self.n : self.n + test] if test else order[: self.n]
+
+    def fresh_inputs(self, count: int) -> Array:
+        """Draw the inputs of a test set: from a stream of its own, or the next rows of a data file."""
+        cell = self.cell
+        if KINDS[cell.dataset.kind].has_file:
+            return file_rows(cell.dataset)[self.drawn(test=count)]
+        return draw(cell.dataset, self.stream(Role.TEST), count, cell.d, cell.angle)
+
+    def training(self, k: int) -> Mapping[str, Any]:
+        """Return all settings of training, with numbers in the place of formulas."""
+        return training_at(self.cell, self.descent, k)
+
     def signs(self) -> Array:
         """Draw random labels +1 and -1, shape (n,)."""
         return self.stream(Role.LABELS).choice([-1.0, 1.0], self.cell.n)
@@ -152,6 +171,20 @@ class WidthResult:
     values: Mapping[str, Any]
     status: Status = Status.DONE
     message: str = ""
+
+
+def training_at(cell: Cell, descent: Descent | None, k: int) -> Mapping[str, Any]:
+    """Return all settings of training of a cell at one width, with numbers in the place of formulas."""
+    assert descent is not None
+    given = dict(descent.settings)
+    sizes = {"n": cell.n, "k": k, "d": cell.d}
+    found: dict[str, Any] = {}
+    for name, setting in SETTINGS.items():
+        value = given.get(name, setting.default)
+        value = cell[name] if isinstance(value, tuple) else value
+        text = setting.formula and isinstance(value, str)
+        found[name] = formula_value(value, sizes) if text else value
+    return found
 
 
 def matrices_memory(cell: Cell, descent: Descent | None) -> float:
@@ -195,6 +228,10 @@ class Experiment:
         True if sweeps may leave out `dataset`, `d`, `n`, `width` and `activation`.
     activations
         Names of the supported activations; None for all.
+    why_fixed
+        Why it takes no settings of training (`pipeline.settings`); "" if it takes them.
+    measured
+        The arrays that it stores as well in sweeps with such settings.
     """
 
     variables: Sequence[Variable]
@@ -211,6 +248,8 @@ class Experiment:
     together: bool = False
     frugal: bool = False
     activations: tuple[str, ...] | None = None
+    why_fixed: str = "it does not train networks"
+    measured: Sequence[Variable] = ()
 
     @property
     def certifies(self) -> bool:

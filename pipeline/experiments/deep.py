@@ -23,12 +23,13 @@ from pipeline.experiments.base import (
     blank,
     visit_widths,
 )
+from pipeline.experiments.start import fresh_set, initial_network, labels
 from pipeline.experiments.training import (
+    MEASURED,
     TRAINING,
     descend_width,
     descent_memory,
     descent_seconds,
-    initial_network,
 )
 from pipeline.numerics.random_features import descending_singular_values
 from pipeline.sweep import Cell, Descent
@@ -64,7 +65,8 @@ VARIABLES = (
 
 
 def _run_seed(trial: SeedTrial) -> SeedResult:
-    X, y = trial.inputs(), trial.signs()
+    X = trial.inputs()
+    y, test = labels(trial, X), fresh_set(trial)
     cell = trial.cell
     eigenvalues = kernel_eigenvalues(deep_kernel(X, cell.activation, cell.depth))
     error = np.nan
@@ -74,13 +76,16 @@ def _run_seed(trial: SeedTrial) -> SeedResult:
         eigenvalues = resolved.values
 
     def one_width(index: int, k: int) -> WidthResult:
-        found = descend_width(trial, X, y, k)[0]
+        found = descend_width(trial, X, y, k, test)[0]
         start = _conditioning(initial_network(trial, k).features(X), eigenvalues)
         start["kernel_alpha"] = alpha_from_eigenvalues(eigenvalues, resolved=trial.has_exact_zeros)
         start["kernel_alpha_error"] = error
+        given = trial.training(k)
+        if given["W_law"] != "gaussian" or given["W_scale"] != 1:  # the kernel is that of N(0, 1)
+            start |= dict.fromkeys(("edge", "kernel_alpha", "kernel_alpha_error"), np.nan)
         return replace(found, values={**found.values, **start})
 
-    return visit_widths(trial, blank(trial, VARIABLES), one_width)
+    return visit_widths(trial, blank(trial, (*VARIABLES, *MEASURED)), one_width)
 
 
 def _conditioning(Phi: NDArray[np.float64], eigenvalues: NDArray[np.float64]) -> dict[str, float]:

@@ -97,4 +97,6 @@ EXPERIMENT = replace(
     memory=_memory,
     options={"trained": ("input", "both")},
     tests=True,
+    measured=(),
+    why_fixed="its teacher and its claim belong to gradient descent on the squared loss",
 )

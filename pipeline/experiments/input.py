@@ -8,16 +8,26 @@ from __future__ import annotations
 
 from pipeline.descent.dispatch import DERIVATIVES
 from pipeline.experiments.base import Experiment, SeedResult, SeedTrial, blank, visit_widths
-from pipeline.experiments.training import TRAINING, descend_width, descent_memory, descent_seconds
+from pipeline.experiments.start import fresh_set, labels
+from pipeline.experiments.training import (
+    MEASURED,
+    TRAINING,
+    descend_width,
+    descent_memory,
+    descent_seconds,
+)
 
 __all__ = ["EXPERIMENT"]
 
 
 def _run_seed(trial: SeedTrial) -> SeedResult:
-    """Train the networks of all widths of one seed on random signs."""
-    X, y = trial.inputs(), trial.signs()
+    """Train the networks of all widths of one seed on its labels."""
+    X = trial.inputs()
+    y, test = labels(trial, X), fresh_set(trial)
     return visit_widths(
-        trial, blank(trial, TRAINING), lambda index, k: descend_width(trial, X, y, k)[0]
+        trial,
+        blank(trial, (*TRAINING, *MEASURED)),
+        lambda index, k: descend_width(trial, X, y, k, test)[0],
     )
 
 
@@ -31,4 +41,6 @@ EXPERIMENT = Experiment(
     balanced=True,
     options={"trained": ("input",)},
     activations=tuple(DERIVATIVES),
+    why_fixed="",
+    measured=MEASURED,
 )

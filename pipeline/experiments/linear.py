@@ -101,5 +101,6 @@ EXPERIMENT = Experiment(
     independent=True,
     descends=True,
     widthless=True,
+    why_fixed="it solves a linear regression, without a network",
     activations=("linear",),
 )

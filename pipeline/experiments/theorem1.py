@@ -30,7 +30,8 @@ from pipeline.experiments.base import (
     blank,
     visit_widths,
 )
-from pipeline.experiments.training import descent_memory, initial_network, step_seconds
+from pipeline.experiments.start import initial_network
+from pipeline.experiments.training import descent_memory, step_seconds
 from pipeline.numerics.streams import Role
 from pipeline.sweep import Cell, Descent
 
@@ -159,4 +160,6 @@ EXPERIMENT = Experiment(
     balanced=True,
     options={"trained": ("input", *(name for name in TRAINED if name != "input")), "depth": ()},
     activations=tuple(DERIVATIVES),
+    why_fixed="the theorem is about full-batch gradient descent on the squared loss, and its labels "
+    "lie at a certified distance",
 )

@@ -1,9 +1,9 @@
-"""The common part of experiments on trained networks: a network's start, its descent, its cost.
+"""The common part of experiments on trained networks: their descent, and its cost.
 
-W has N(0, 1) entries, later layers N(0, 2/k), v = +-1/sqrt(k) in turn, labels are random signs; the
-step size is c / lambda_max(J0 J0^T). If only v is trained, the result comes from a closed form and
-needs no steps. Widths are computed independently, though with nested widths a narrower W is part of a
-wider one.
+The step size is c / lambda_max(J0 J0^T). If only v is trained, the result comes from a closed form and
+needs no steps. Sweeps with settings of training (`pipeline.settings`) run the loop of `methods`, also
+for v alone, and store what is `MEASURED` as well. Widths are computed independently, though with
+nested widths a narrower W is part of a wider one.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from pipeline.descent import closed_form as output
 from pipeline.descent.architecture import parameter_count
 from pipeline.descent.loop import DIVERGED, Training, train
-from pipeline.descent.network import Network, balanced
-from pipeline.experiments.base import FLOAT, SeedTrial, Variable, WidthResult
+from pipeline.descent.methods import Method, Outcome, train_by
+from pipeline.descent.network import Network
+from pipeline.experiments.base import FLOAT, SeedTrial, Variable, WidthResult, training_at
+from pipeline.experiments.start import initial_network
 from pipeline.numerics.activations import ACTIVATIONS
 from pipeline.numerics.streams import Role
 from pipeline.sweep import Cell, Descent
@@ -24,6 +26,7 @@ from pipeline.trial_status import Status
 __all__ = [
     "CURVE",
     "DESCENT",
+    "MEASURED",
     "PER_STEP",
     "TRAINING",
     "descend_width",
@@ -37,6 +40,33 @@ __all__ = [
 ]
 
 Array = NDArray[np.float64]
+
+MEASURED = (
+    Variable("accuracy", ("width",), "share of samples with the right sign after the last step"),
+    Variable(
+        "steps_to_accuracy",
+        ("width",),
+        "first step with training accuracy at or above the target (1 if none is set); inf where none",
+    ),
+    Variable(
+        "steps_to_loss",
+        ("width",),
+        "first step with a loss at or below the target; inf where none",
+    ),
+    Variable(
+        "test_accuracy",
+        ("width",),
+        "share of the test set with the sign of its label without noise and flips, after the last step",
+    ),
+    Variable("rises", ("width",), "steps (of batches: epochs) at which the loss rose"),
+    Variable(
+        "sharpness",
+        ("width",),
+        "largest eigenvalue of the Gauss-Newton matrix at the end; full-batch gradient descent is at "
+        "the edge of stability near 2 / step_size",
+    ),
+)
+"""What a sweep with settings of training stores beside the variables of every descent."""
 
 CURVE_SEEDS = 4
 """Loss curves are stored for seeds below this number."""
@@ -66,15 +96,13 @@ TRAINING = (
 )
 
 
-def initial_network(trial: SeedTrial, k: int, trained: str | None = None) -> Network:
-    """Draw the network of one width at its start."""
-    cell = trial.cell
-    W = trial.weights(k).standard_normal((k, cell.d))
-    hidden = trial.stream(Role.HIDDEN, k).standard_normal((cell.depth - 1, k, k)) * np.sqrt(2 / k)
-    return Network(cell.activation, W, hidden, balanced(k), trained or cell.trained)
+TestSet = tuple[Array, Array] | None
+"""Inputs and labels of a test set, if there is one."""
 
 
-def descend_width(trial: SeedTrial, X: Array, y: Array, k: int) -> tuple[WidthResult, Network]:
+def descend_width(
+    trial: SeedTrial, X: Array, y: Array, k: int, test: TestSet = None
+) -> tuple[WidthResult, Network]:
     """Train the network of one width; return its result and the trained network."""
     descent = trial.descent
     assert descent is not None
@@ -87,7 +115,9 @@ def descend_width(trial: SeedTrial, X: Array, y: Array, k: int) -> tuple[WidthRe
         "dead_samples": network.dead_samples(X),
     }
     eta = descent.step_size / largest if largest > 0 else descent.step_size
-    if network.trained == "output":
+    if not descent.is_paper:
+        found = _trained(trial, network, X, y, largest, test)
+    elif network.trained == "output":
         found = output_layer_result(
             output.modes(network.features(X), network.outputs(X) - y), descent, eta
         )
@@ -100,6 +130,72 @@ def descend_width(trial: SeedTrial, X: Array, y: Array, k: int) -> tuple[WidthRe
 def _iterated(network: Network, X: Array, y: Array, descent: Descent, eta: float) -> WidthResult:
     done = train(network, X, y, eta, descent.steps, descent.tolerances, descent.marks)
     return training_result(done, eta)
+
+
+def _trained(
+    trial: SeedTrial, network: Network, X: Array, y: Array, largest: float, test: TestSet
+) -> WidthResult:
+    """Train a network as the settings of training say."""
+    descent, k = trial.descent, network.v.size
+    assert descent is not None
+    given = trial.training(k)
+    method = Method(
+        name=given["descent_method"],
+        momentum=given["momentum"],
+        beta1=given["beta1"],
+        beta2=given["beta2"],
+        epsilon=given["adam_epsilon"],
+        batch=given["batch"],
+        schedule=given["schedule"],
+        decay=given["decay"],
+        loss=given["loss"],
+        dtype=given["precision"],
+    )
+    relative = given["relative_step"] or descent.step_size
+    eta = given["absolute_step"] or (relative / largest if largest > 0 else relative)
+    done = train_by(
+        network,
+        X,
+        y,
+        eta,
+        descent.budget(trial.n, k, trial.cell.d),
+        descent.tolerances,
+        descent.marks,
+        method,
+        seed=int(trial.stream(Role.BATCH).integers(2**64, dtype=np.uint64)),
+        target=given["target_accuracy"] or 1.0,
+        waits=given["target_accuracy"] > 0,
+        target_loss=given["target_loss"] or None,
+    )
+    result = training_result(done, eta)
+    measured = _measured(done, network, X, y, method.loss)
+    if test is not None and not done.diverged:
+        measured["test_accuracy"] = float(np.mean((network.outputs(test[0]) >= 0) == (test[1] >= 0)))
+    return WidthResult({**result.values, **measured}, result.status)
+
+
+def _measured(done: Outcome, network: Network, X: Array, y: Array, loss: str) -> dict[str, float]:
+    """Return what is stored of a training beside the values of every descent."""
+    values = {
+        "accuracy": done.accuracy,
+        "steps_to_accuracy": done.steps_to_accuracy,
+        "steps_to_loss": done.steps_to_loss,
+        "rises": float(done.rises),
+    }
+    if done.diverged:
+        return values
+    roots = np.sqrt(curvature(loss, network.outputs(X), y))
+    K = network.tangent_kernel(X) * np.outer(roots, roots)
+    return values | {"sharpness": float(np.linalg.eigvalsh(K)[-1])}
+
+
+def curvature(loss: str, outputs: Array, y: Array) -> Array:
+    """Return the second derivative of the loss of each sample in its output, shape (n,)."""
+    if loss == "logistic":
+        return np.asarray(y**2 / (4 * np.cosh(np.clip(y * outputs / 2, -300, 300)) ** 2))
+    if loss == "squared_hinge":
+        return np.where(y * outputs < 1, y**2, 0.0)
+    return np.ones(len(y))
 
 
 def training_result(done: Training, eta: float) -> WidthResult:
@@ -166,11 +262,12 @@ def expected_steps(cell: Cell, k: int, descent: Descent) -> float:
     large eigenvalue makes the steps of one hidden layer shorter.
     """
     ratio = parameter_count(k, cell.d, cell.depth, cell.trained) / cell.n
+    budget = descent.budget(cell.n, k, cell.d)
     if ratio < 1:
-        return float(descent.steps)
+        return float(budget)
     tail = (1e-2 / descent.tolerances[-1]) ** 0.5 * max(1.0, cell.n / (10 * cell.d)) ** 2
     both = 6.0 if cell.trained == "both" and cell.depth == 1 else 1.0
-    return float(min(descent.steps, 500 * both * tail * (1 + 4 / ratio**2)))
+    return float(min(budget, 500 * both * tail * (1 + 4 / ratio**2)))
 
 
 def descent_seconds(cell: Cell, descent: Descent | None) -> float:
@@ -183,7 +280,11 @@ def descent_memory(cell: Cell, descent: Descent | None) -> float:
     """Estimate the memory of the widest network in bytes: its layers, its weights and the NTK."""
     n, k, layers = cell.n, max(cell.widths), cell.depth
     weights = k * cell.d + (layers - 1) * k**2
-    return FLOAT * (3.0 * n**2 + 3.0 * layers * k * n + 3.0 * weights + 2.0 * n * cell.d)
+    test = training_at(cell, descent, k)["test_samples"]
+    return FLOAT * (
+        3.0 * n**2 + 3.0 * layers * k * n + 3.0 * weights + 2.0 * (n + test) * cell.d
+        + 2.0 * layers * k * test
+    )  # fmt: skip
 
 
 def width_seconds(cell: Cell, k: int, steps: float) -> float:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from pipeline.blocks import Block, BlockResult
 from pipeline.execution.compute import compute_block
-from pipeline.experiments.training import CURVE, DESCENT
+from pipeline.experiments.training import CURVE, DESCENT, MEASURED
 from pipeline.store.names import STATUS
 from pipeline.sweep import Sweep
 
@@ -32,7 +32,8 @@ BEYOND = 3.0
 Outcomes of chaotic descents have long tails: of a hundred, one lay 2 widths outside the range of nine.
 """
 
-STEPS_TO_TOLERANCE = DESCENT[0].name
+FIRST_STEPS = (DESCENT[0].name, MEASURED[1].name, MEASURED[2].name)
+"""Variables with a first step, which is inf where there is none."""
 
 
 class Sensitivity:
@@ -92,13 +93,14 @@ class Sensitivity:
     def _comparable(self, result: BlockResult) -> BlockResult:
         """Return a result whose values have an order also where a run has ended.
 
-        A tolerance that was not met counts as met one step after the budget, and a curve keeps the
-        loss of the last step.
+        A tolerance or an accuracy that was not met counts as met one step after the budget, and a
+        curve keeps the loss of the last step.
         """
         values = dict(result.values)
-        if self._sweep.descent is not None and STEPS_TO_TOLERANCE in values:
-            beyond = float(self._sweep.descent.steps + 1)
-            values[STEPS_TO_TOLERANCE] = np.minimum(values[STEPS_TO_TOLERANCE], beyond)
+        descent = self._sweep.descent
+        for name in FIRST_STEPS:
+            if descent is not None and name in values:
+                values[name] = np.minimum(values[name], float(descent.steps + 1))
         if self._has_curve(result):
             last = values["loss_final"] / values["loss_initial"]
             curve = values[CURVE.name]

@@ -19,11 +19,11 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import DataError, shortened
+from pipeline.errors import DataError, listed, shortened
 from pipeline.input_files import UnusableFile, in_bytes, open_input
 from pipeline.numerics.columns import is_number, names_of, selected
 
-__all__ = ["Table", "read_rows", "read_table", "rows_digest"]
+__all__ = ["Table", "read_labels", "read_rows", "read_table", "rows_digest"]
 
 Array = NDArray[np.float64]
 
@@ -63,7 +63,38 @@ def read_rows(path: str, columns: Sequence[str] = (), drop: Sequence[str] = ()) 
     return read_table(path, columns, drop).rows
 
 
-def read_table(path: str, columns: Sequence[str] = (), drop: Sequence[str] = ()) -> Table:
+def read_labels(path: str, column: str = "") -> Array:
+    """Read the user's labels: one column of a file of `read_table`, or a .npy file of one dimension.
+
+    Parameters
+    ----------
+    path
+        The file.
+    column
+        The name or the number (from 0) of the column; "" if the file has no other.
+
+    Returns
+    -------
+    ndarray, shape (samples,)
+
+    Raises
+    ------
+    DataError
+        As for `read_table`; also if a file of several columns comes without a `column`.
+    """
+    table = read_table(path, (column,) if column else (), flat=True)
+    if table.rows.shape[1] > 1:
+        known = f", named {listed(table.names)}" if table.names else ""
+        raise DataError(
+            f"data file {shortened(path)}: got {table.columns} columns{known}, expected one of labels; "
+            "add column with its name, or its number from 0"
+        )
+    return np.ascontiguousarray(table.rows[:, 0])
+
+
+def read_table(
+    path: str, columns: Sequence[str] = (), drop: Sequence[str] = (), *, flat: bool = False
+) -> Table:
     """Read the user's rows from a .npy or .csv file.
 
     Parameters
@@ -73,6 +104,8 @@ def read_table(path: str, columns: Sequence[str] = (), drop: Sequence[str] = ())
         column names is skipped, see `columns`).
     columns, drop
         The names or numbers (from 0) of the columns to read, all if (); and of those to leave out.
+    flat
+        True if a .npy array of shape (samples,) is read as one column.
 
     Raises
     ------
@@ -86,7 +119,7 @@ def read_table(path: str, columns: Sequence[str] = (), drop: Sequence[str] = ())
         with _opened(path, name, LARGEST_CSV if ending == ".csv" else 16 * MOST_NUMBERS) as file:
             if ending not in _READERS:
                 raise DataError(f"{name}: got the ending {ending!r}, expected .npy or .csv")
-            table = _READERS[ending](file, name, columns, drop)
+            table = _READERS[ending](file, name, columns, drop, flat)
     except OSError as error:
         raise DataError(f"{name}: cannot be read ({error.strerror})") from None
     except MemoryError:
@@ -120,15 +153,18 @@ def _opened(path: str, name: str, most: int) -> BinaryIO:
     try:
         return open_input(Path(path), most)
     except UnusableFile as error:
-        hint = "; dataset.path is relative to the sweep's folder" if error.missing else ""
+        hint = "; paths are relative to the sweep's folder" if error.missing else ""
         raise DataError(f"{name}: {error}{hint}") from None
 
 
 # ---- .npy
 
 
-def _read_npy(file: BinaryIO, name: str, columns: Sequence[str], drop: Sequence[str]) -> Table:
+def _read_npy(
+    file: BinaryIO, name: str, columns: Sequence[str], drop: Sequence[str], flat: bool
+) -> Table:
     shape, dtype = _header(file, name)
+    shape = (*shape, 1) if flat and len(shape) == 1 else shape
     if dtype.hasobject:
         raise DataError(f"{name}: not a .npy array of numbers: it holds pickled objects")
     if dtype.kind not in "iufb":
@@ -147,7 +183,7 @@ def _read_npy(file: BinaryIO, name: str, columns: Sequence[str], drop: Sequence[
     _check_size(math.prod(shape), name)
     file.seek(0)
     kept = selected((), shape[1], columns, drop, name)
-    rows = np.lib.format.read_array(file, allow_pickle=False)
+    rows = np.lib.format.read_array(file, allow_pickle=False).reshape(shape)
     if len(kept) < shape[1]:
         rows = rows[:, kept]
     return Table(np.asarray(rows, dtype=np.float64, order="C"), (), shape[1])
@@ -222,7 +258,9 @@ def _records(file: BinaryIO, name: str) -> Iterator[tuple[int, list[str]]]:
             raise DataError(f"{name}: not readable as text ({shortened(str(error))})") from None
 
 
-def _read_csv(file: BinaryIO, name: str, columns: Sequence[str], drop: Sequence[str]) -> Table:
+def _read_csv(
+    file: BinaryIO, name: str, columns: Sequence[str], drop: Sequence[str], flat: bool
+) -> Table:
     numbers, count = array("d"), 0
     names: tuple[str, ...] = ()
     kept: list[int] = []
@@ -263,6 +301,6 @@ def _check_size(numbers: int, name: str) -> None:
         )
 
 
-_Reader = Callable[[BinaryIO, str, Sequence[str], Sequence[str]], Table]
+_Reader = Callable[[BinaryIO, str, Sequence[str], Sequence[str], bool], Table]
 
 _READERS: dict[str, _Reader] = {".npy": _read_npy, ".csv": _read_csv}

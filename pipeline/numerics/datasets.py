@@ -1,9 +1,9 @@
 """The inputs X, shape (n, d): random models, the stress families for alpha, and the user's own rows.
 
 A dataset is drawn anew for every seed from the seed's own stream. `sphere` has uniform rows of unit
-norm, `gaussian` the N(0, 1/d) entries of the paper's Figure 1. `circle`, `pairs` and `triples` are
-the families on which alpha falls by orders of magnitude. `file` draws n of the user's rows without
-replacement.
+norm, `shell` uniform directions and norms uniform on [1, 2], `gaussian` the N(0, 1/d) entries of the
+paper's Figure 1. `circle`, `pairs` and `triples` are the families on which alpha falls by orders of
+magnitude. `file` draws n of the user's rows without replacement.
 
 To add a kind, write its record and a line in `KINDS`. Sweep files, their checks and cost estimates
 follow from the record.
@@ -19,11 +19,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import DataError
-from pipeline.numerics.data_files import read_rows, rows_digest
+from pipeline.numerics.data_files import read_labels, read_rows, rows_digest
 
-__all__ = ["KINDS", "DatasetSpec", "Kind", "draw", "file_rows"]
+__all__ = ["KINDS", "DatasetSpec", "Kind", "LabelFile", "draw", "draw_rows", "file_labels", "file_rows"]
 
 Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class LabelFile:
+    """Labels of one's own, one for each row of a data file.
+
+    Attributes
+    ----------
+    path, column
+        The file, and the name or the number of its column; "" if it has no other.
+    digest
+        SHA-256 of the numbers (`rows_digest`), to notice changes of them.
+    """
+
+    path: str
+    column: str
+    digest: str
 
 
 @dataclass(frozen=True)
@@ -42,6 +59,8 @@ class DatasetSpec:
         Names or numbers of the columns of the file that are read, all if (); and of those left out.
     digest
         SHA-256 of the numbers in the file (`rows_digest`), to notice changes of it.
+    labels
+        The labels of its rows, where they come from a file.
     """
 
     kind: str
@@ -51,6 +70,7 @@ class DatasetSpec:
     digest: str = ""
     columns: tuple[str, ...] = ()
     drop: tuple[str, ...] = ()
+    labels: LabelFile | None = None
 
 
 @dataclass(frozen=True)
@@ -89,6 +109,10 @@ def _sphere(spec: DatasetSpec, rng: np.random.Generator, n: int, d: int, angle: 
     return _uniform(rng, n, d)
 
 
+def _shell(spec: DatasetSpec, rng: np.random.Generator, n: int, d: int, angle: float | None) -> Array:
+    return np.asarray(_uniform(rng, n, d) * rng.uniform(1, 2, (n, 1)))
+
+
 def _gaussian(
     spec: DatasetSpec, rng: np.random.Generator, n: int, d: int, angle: float | None
 ) -> Array:
@@ -121,8 +145,12 @@ def _rotated(*turns: int) -> Kind:
 
 
 def _sampled(spec: DatasetSpec, rng: np.random.Generator, n: int, d: int, angle: float | None) -> Array:
-    rows = file_rows(spec)
-    return rows[rng.permutation(len(rows))[:n]]
+    return file_rows(spec)[draw_rows(spec, rng)[:n]]
+
+
+def draw_rows(spec: DatasetSpec, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Return the order in which a seed draws the rows of a data file, shape (samples,)."""
+    return rng.permutation(len(file_rows(spec)))
 
 
 def _uniform(rng: np.random.Generator, n: int, d: int) -> Array:
@@ -136,6 +164,7 @@ def _unit(rows: Array) -> Array:
 
 KINDS = {
     "sphere": Kind(_sphere),
+    "shell": Kind(_shell, unit_norm=False),
     "gaussian": Kind(_gaussian, unit_norm=False),
     "circle": Kind(_circle, fresh=False, general=False, least_d=2),
     "pairs": _rotated(0, 1),
@@ -183,11 +212,7 @@ def file_rows(spec: DatasetSpec) -> Array:
     """
     assert spec.path is not None
     rows = read_rows(spec.path, spec.columns, spec.drop)
-    if rows_digest(rows) != spec.digest:
-        raise DataError(
-            f"data file {spec.path}: changed since the sweep was read; restore it and run again with "
-            "--retry-failed, or run the sweep into a new store"
-        )
+    _require_unchanged(rows, spec.digest, spec.path)
     if spec.normalise:
         largest = np.abs(rows).max(axis=1, keepdims=True)
         if not largest.all():
@@ -198,3 +223,30 @@ def file_rows(spec: DatasetSpec) -> Array:
         rows = _unit(rows / largest)  # squares of huge or tiny numbers leave the range of floats
     rows.flags.writeable = False
     return rows
+
+
+@lru_cache(maxsize=4)
+def file_labels(labels: LabelFile) -> Array:
+    """Return the labels of all rows of a `file` dataset, read once per process.
+
+    Returns
+    -------
+    ndarray, shape (samples,), not writable
+
+    Raises
+    ------
+    DataError
+        As for `read_labels`; also if they have changed since the sweep was read.
+    """
+    values = read_labels(labels.path, labels.column)
+    _require_unchanged(values, labels.digest, labels.path)
+    values.flags.writeable = False
+    return values
+
+
+def _require_unchanged(numbers: Array, digest: str, path: str) -> None:
+    if rows_digest(numbers) != digest:
+        raise DataError(
+            f"data file {path}: changed since the sweep was read; restore it and run again with "
+            "--retry-failed, or run the sweep into a new store"
+        )

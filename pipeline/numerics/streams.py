@@ -30,6 +30,10 @@ class Role(IntEnum):
     TEACHER = 5
     TEST = 6
     NAMED = 7
+    BATCH = 8
+    NOISE = 9
+    FLIP = 10
+    OUTPUT = 11
 
 
 def stream(

@@ -2,8 +2,8 @@
 
 Up to format version 2 there was one status, `excluded`, for two kinds of trials of a refined store:
 those that cannot exist and those that were not requested. Which is which follows from the sweep: it
-excludes whole cells. `separate_not_requested` tells them apart wherever the statuses of a whole store
-are read (`Store.statuses`, `analysis.open_store`), so that everything above sees one meaning.
+excludes whole cells. `separate_not_requested` tells them apart wherever the statuses of a store
+are read (`Store`, `analysis.open_store`), so that everything above sees one meaning.
 
 Blocks are read and written with the codes that the store has. So `run` continues a store of version 2
 in version 2. Whatever writes a whole new store (extend, merge, the next round of refine) makes it one
@@ -50,30 +50,22 @@ def not_requested_code(attributes: Mapping[str, Any]) -> Status:
 
 
 def separate_not_requested(
-    path: StorePath, status: NDArray[np.int8], attributes: Mapping[str, Any], dims: Sequence[str]
+    status: NDArray[np.int8], impossible: NDArray[np.bool_] | None, region: tuple[slice, ...]
 ) -> NDArray[np.int8]:
-    """Return the statuses of a whole store, in the meaning of the current format.
+    """Return statuses in the meaning of the current format.
 
     Parameters
     ----------
-    path
-        Path of the store, for messages.
     status
-        The statuses as stored.
-    attributes
-        Attributes of the store.
-    dims
-        Dimensions of `status`.
-
-    Raises
-    ------
-    StoreError
-        The attributes do not describe the axes.
+        Statuses of a part of the store, as stored.
+    impossible
+        Mask of the trials of the whole store that the sweep excludes, from `impossible_trials`.
+    region
+        Indices of the part along the dimensions of `status`.
     """
-    impossible = impossible_trials(path, attributes, dims)
     if impossible is None:
         return status
-    merged = (status == Status.EXCLUDED) & ~impossible
+    merged = (status == Status.EXCLUDED) & ~impossible[region[:-2]]
     return np.where(merged, np.int8(Status.NOT_REQUESTED), status)
 
 

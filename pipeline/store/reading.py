@@ -192,7 +192,7 @@ def sweep_from(
         sweep = sweep.with_numerics_of(attributes["identity_fields"])
     except SweepError as error:
         message = "; ".join(line.strip() for line in str(error).splitlines())
-        if any(problem.key == "dataset.path" for problem in error.problems):
+        if any(problem.key in ("dataset.path", "labels.path") for problem in error.problems):
             message += f" (relative to {folder}; change to the folder of the file)"
         raise StoreError(message) from None
     if sweep.identity != attributes["identity"]:

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
+from operator import add
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +21,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.blocks import Block, BlockResult, Tile, tiles
-from pipeline.errors import ChunkDamaged, LeaseLost, StoreError, StoreFull
+from pipeline.errors import ChunkDamaged, LeaseLost, StoreDamaged, StoreError, StoreFull
 from pipeline.store.arrays import (
     OpenStore,
     damage_as,
     dims_of_arrays,
     from_store,
     layout_of,
+    open_array,
     open_arrays,
     open_store,
-    read_array,
     region,
     tile_keys,
     tile_region,
@@ -38,7 +39,7 @@ from pipeline.store.arrays import (
 from pipeline.store.location import Location, StorePath, locate
 from pipeline.store.names import MESSAGE, STATUS
 from pipeline.store.reading import check_store, stored_sweep
-from pipeline.store.statuses import statuses_as_read
+from pipeline.store.statuses import Region, read_statuses, status_parts
 from pipeline.sweep import Cell, Sweep
 from pipeline.trial_status import WITH_RESULTS, Status, among
 
@@ -90,9 +91,10 @@ class Store:
         StoreError
             There is no store at this location.
         """
-        name = self.location.name
-        attributes, status = check_store(name), read_array(self.location, STATUS)
-        return statuses_as_read(name, attributes, status, layout_of(self.location, STATUS).dims)
+        return read_statuses(self.location, check_store(self.location.name))
+
+    def _parts(self) -> Iterator[tuple[Region, NDArray[np.int8]]]:
+        return status_parts(self.location, check_store(self.location.name))
 
     def counts(self) -> dict[str, int]:
         """Return the number of trials by the name of their status.
@@ -102,15 +104,22 @@ class Store:
         StoreError
             There is no store at this location.
         """
-        found = self.statuses()
-        return {status.word: int(np.count_nonzero(found == status)) for status in Status}
+        counts = dict.fromkeys((status.word for status in Status), 0)
+        for _, part in self._parts():
+            for status in Status:
+                counts[status.word] += int(np.count_nonzero(part == status))
+        return counts
 
     def messages(self, limit: int = 5) -> list[tuple[str, int]]:
         """Return the most frequent messages of failed trials, with their numbers."""
-        failed = self.statuses() == Status.FAILED
-        if not failed.any():
-            return []
-        return Counter(read_array(self.location, MESSAGE)[failed].tolist()).most_common(limit)
+        counts: Counter[str] = Counter()
+        for where, part in self._parts():
+            failed = part == Status.FAILED
+            if failed.any():
+                with damage_as(StoreDamaged, self.location, MESSAGE):
+                    texts = np.asarray(open_array(self.location, MESSAGE)[where])
+                counts.update(texts[failed].tolist())
+        return counts.most_common(limit)
 
     def tiles(self) -> Iterator[Tile]:
         """Yield the tiles of the store, which share its chunks."""
@@ -119,16 +128,28 @@ class Store:
 
     def pending_tiles(self, retry_failed: bool = False) -> Iterator[Tile]:
         """Yield the tiles with pending trials, or also with failed ones that are to be retried."""
-        statuses = self.statuses()
+        layout = layout_of(self.location, STATUS)
+        pending = np.zeros(layout.grid, dtype=bool)  # by chunk
+        for where, part in self._parts():
+            missing = _missing(part, retry_failed)
+            for axis, extent in enumerate(layout.chunks):
+                missing = np.logical_or.reduceat(missing, range(0, missing.shape[axis], extent), axis)
+            corner = [at.start // extent for at, extent in zip(where, layout.chunks, strict=True)]
+            stops = map(add, corner, missing.shape)
+            pending[tuple(map(slice, corner, stops))] = missing
         for tile in self.tiles():
-            if _missing(statuses[tile_region(self.sweep, tile, self.sweep.dims)], retry_failed).any():
+            where = tile_region(self.sweep, tile, self.sweep.dims)
+            if pending[tuple(at.start // n for at, n in zip(where, layout.chunks, strict=True))]:
                 yield tile
 
     def pending_cells(self, retry_failed: bool = False) -> list[Cell]:
         """Return the cells with trials to be computed, each with the widths of these trials only."""
-        statuses, found = self.statuses(), []
+        pending = np.zeros(self.sweep.shape[:-1], dtype=bool)
+        for where, part in self._parts():
+            pending[where[:-1]] |= _missing(part, retry_failed).any(axis=-1)
+        found = []
         for cell in self.sweep.cells():
-            rows = np.flatnonzero(_missing(statuses[cell.index], retry_failed).any(axis=1))
+            rows = np.flatnonzero(pending[cell.index])
             if rows.size:
                 found.append(replace(cell, widths=tuple(cell.widths[row] for row in rows)))
         return found

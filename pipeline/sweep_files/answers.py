@@ -13,16 +13,16 @@ from pydantic import BaseModel
 
 __all__ = ["ANSWERS", "answer_to"]
 
-_SIGNS = "labels are independent random signs; theorem1 and generalisation make labels of their own"
-_START = "the start is fixed: W is N(0, 1), later layers N(0, 2/k), v is +-1/sqrt(k) (output: v = 0)"
-_BATCH = "training is full-batch gradient descent: every step takes all n samples"
-_PLAIN = "training is plain gradient descent, without momentum or adaptive step sizes"
-_STEP = "write step_size in the table [descent], in units of 1 / lambda_max(J0 J0^T)"
-_CONSTANT = "the step size stays the same during a descent; write step_size in the table [descent]"
-_STEPS = "write steps in the table [descent]; a step takes all samples, so it is one epoch"
+_LABELS = 'write a table: [labels], kind = "signs", "linear", "file" or others, noise, classes, flip'
+_START = 'write a table: [start], W = "gaussian", W_scale = 1.0, v = "signs", v_scale, output = "1"'
+_BATCH = "write batch = 32 in the table [descent]; each epoch draws without replacement"
+_METHOD = 'write method = "gd", "momentum", "nesterov" or "adam" in the table [descent]'
+_STEP = "write step_size in the table [descent], a multiple of 1 / lambda_max, or { absolute = 0.1 }"
+_SCHEDULE = 'write schedule = "constant", "cosine" or "1/t" in the table [descent]'
+_STEPS = 'write steps in the table [descent], 20000 or "20 * n"; without batch, one is one epoch'
 _TOLERANCES = "write tolerances = [1e-2, 1e-4] in the table [descent]; a trial ends at the last of them"
-_LOSS = "training minimises the squared loss ||f(X) - y||^2 / 2, and no other"
-_REGULAR = "training minimises the squared loss alone, without regularisation"
+_LOSS = 'write loss = "squared", "logistic" or "squared_hinge" in the table [descent]'
+_REGULAR = "training minimises the loss alone, without regularisation"
 _BIAS = "networks have no biases"
 _LAYERS = 'write experiment = "deep" and depth = [1, 2, 3], the number of hidden layers of width k'
 _TRAINED = (
@@ -35,28 +35,28 @@ _SAMPLES = "write n = [100, 200], the number of samples"
 _DIMENSION = "write d = [20], the input dimension; a data file knows its own"
 _PHI = 'write activation = "relu", or a list of names'
 _ROWS = 'write dataset = { kind = "file", path = "rows.npy", normalise = true }'
-_TEST = 'only experiment = "generalisation" tests, on fresh samples of the same dataset'
+_TEST = "write test_samples = 1000 in the table [descent]; they are fresh samples of the same dataset"
 _TEACHER = 'experiment = "generalisation" draws a teacher network; it has no settings'
 _SUCCESS = "success is chosen when a store is read: `widthlaw fit STORE --success EXPRESSION`"
 _BUDGET = "write steps in the table [descent]; `widthlaw fit STORE --budget STEPS` takes less of them"
 _WORKERS = "give it to the command: `widthlaw run SWEEP --workers N`"
 _STORE = "give it to the command: `widthlaw run SWEEP -o STORE`"
-_FLOAT = "all numbers are float64"
+_FLOAT = 'write dtype = "float32" in the table [descent]; results are stored as float64'
 _CPU = "trials run on CPUs only"
 _NOTE = "write a comment: # text; the store keeps the file as it is written"
 
 ANSWERS: dict[str, str] = {
     key: text
     for keys, text in (
-        ("batch batch_size batchsize minibatch mini_batch shuffle", _BATCH),
-        ("optimizer optimiser algorithm solver adam sgd momentum nesterov beta1 beta2", _PLAIN),
+        ("batch_size batchsize minibatch mini_batch shuffle", _BATCH),
+        ("optimizer optimiser algorithm solver adam sgd nesterov", _METHOD),
         ("learning_rate lr eta stepsize rate", _STEP),
-        ("lr_scheduler schedule lr_schedule warmup decay lr_decay", _CONSTANT),
+        ("lr_scheduler lr_schedule warmup lr_decay", _SCHEDULE),
         ("epochs epoch iterations max_iter max_steps num_steps n_steps", _STEPS),
         ("tolerance tol epsilon eps early_stopping patience", _TOLERANCES),
-        ("loss loss_fn loss_function criterion objective", _LOSS),
+        ("loss_fn loss_function criterion objective", _LOSS),
         ("regularization regularisation weight_decay l2 l1 ridge dropout", _REGULAR),
-        ("labels label targets target y noise label_noise", _SIGNS),
+        ("label targets target y label_noise", _LABELS),
         ("init initialization initialisation initializer init_scale weights sigma_w", _START),
         ("bias biases use_bias", _BIAS),
         ("layers hidden_layers num_layers n_layers architecture model", _LAYERS),
@@ -74,7 +74,7 @@ ANSWERS: dict[str, str] = {
         ("budget budgets", _BUDGET),
         ("workers processes parallel n_jobs cores threads", _WORKERS),
         ("output out store path_out save", _STORE),
-        ("dtype precision", _FLOAT),
+        ("precision float float32", _FLOAT),
         ("device gpu cuda", _CPU),
         ("description notes note title comment author", _NOTE),
     )
@@ -85,6 +85,8 @@ ANSWERS: dict[str, str] = {
 _PLACES = {
     "": "write it at the top of the file, above the first line such as [descent]",
     "descent": "write it in the table [descent]",
+    "labels": "write it in the table [labels]",
+    "start": "write it in the table [start]",
     "dataset": "write it in the table of a dataset, dataset = { kind = ... }",
     "width": "write it in the table of the widths, width = { ... }",
 }
@@ -105,6 +107,8 @@ def answer_to(path: Sequence[object], tables: Mapping[str, type[BaseModel]]) -> 
     if here == "width" and len(path) > 2:  # within a range
         return None
     name = str(path[-1])[:100].lower().replace("-", "_")
+    if here == "width" and name in ANSWERS:  # start, which is a table as well
+        return ANSWERS[name]
     for place, table in tables.items():
         if place != here and name in table.model_fields:
             return _PLACES[place]

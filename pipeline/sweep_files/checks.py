@@ -18,7 +18,7 @@ from pipeline.errors import not_one_of
 from pipeline.input_files import in_bytes
 from pipeline.numerics.datasets import KINDS, DatasetSpec, file_rows
 from pipeline.sweep import Sweep
-from pipeline.sweep_files.tables import DatasetTable, DescentTable, File
+from pipeline.sweep_files.tables import AbsoluteStep, DatasetTable, DescentTable, File
 from pipeline.sweep_files.toml import Problems
 
 if TYPE_CHECKING:
@@ -118,14 +118,15 @@ def check_experiment(file: File, experiment: Experiment, problems: Problems) -> 
 def check_descent(file: File, experiment: Experiment, problems: Problems) -> None:
     """Check the [descent] table against the experiment, and its values against each other."""
     if not experiment.descends:
-        if file.descent is not None:
-            problems.add("descent", f"{file.experiment} does not descend; remove the table")
+        for name in ("descent", "labels", "start"):
+            if getattr(file, name) is not None:
+                problems.add(name, f"{file.experiment} does not descend; remove the table")
         return
     table = file.descent or DescentTable()
     if experiment.certifies and "step_size" in table.model_fields_set:
         problems.add(
             "descent.step_size",
-            f"got {table.step_size:g}, but {file.experiment} takes the theorem's step size, 1/beta^2; "
+            f"got {_step(table)}, but {file.experiment} takes the theorem's step size, 1/beta^2; "
             "remove the key",
         )
     if not experiment.certifies and "multiples" in table.model_fields_set:
@@ -137,6 +138,13 @@ def check_descent(file: File, experiment: Experiment, problems: Problems) -> Non
     for key in ("tolerances", "multiples"):
         check_distinct(f"descent.{key}", list(getattr(table, key)), problems)
     _check_tolerances(table, problems)
+
+
+def _step(table: DescentTable) -> str:
+    """Return the step size of a table as it is written."""
+    if isinstance(table.step_size, AbsoluteStep):
+        return f"absolute = {table.step_size.absolute}"
+    return f"{table.step_size:g}" if isinstance(table.step_size, float) else str(table.step_size)
 
 
 def _check_tolerances(table: DescentTable, problems: Problems) -> None:

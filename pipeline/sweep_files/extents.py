@@ -20,6 +20,7 @@ from pipeline.sweep_files.checks import (
     check_widths,
 )
 from pipeline.sweep_files.toml import Problems
+from pipeline.sweep_files.training_sizes import check_training_sizes
 
 __all__ = ["with_extents"]
 
@@ -98,5 +99,6 @@ def _check_together(sweep: Sweep, changed: Sweep, problems: Problems) -> None:
     check_samples(changed.dataset, changed.n, problems)
     if check_amount(changed, problems) and not problems:
         check_widths(changed, problems)
+        check_training_sizes(changed, problems)
     if not problems and not experiment.frugal:
         check_memory(changed, experiment, problems)

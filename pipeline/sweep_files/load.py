@@ -19,6 +19,7 @@ from pipeline.errors import CodeError, DataError, Problem, SweepError, listing, 
 from pipeline.input_files import UnusableFile, read_input
 from pipeline.numerics.data_files import read_rows, rows_digest
 from pipeline.numerics.datasets import DatasetSpec, file_rows
+from pipeline.settings import MOST_STEPS
 from pipeline.sweep import Descent, Sweep
 from pipeline.sweep_files.checks import (
     check_amount,
@@ -34,9 +35,20 @@ from pipeline.sweep_files.checks import (
     check_widths,
 )
 from pipeline.sweep_files.documents import LARGEST, BadDocument, read_document
+from pipeline.sweep_files.label_files import column_of_labels, with_labels
 from pipeline.sweep_files.parameters import read_parameters
-from pipeline.sweep_files.tables import DatasetTable, DescentTable, File, Range, Width, read_tables
+from pipeline.sweep_files.tables import (
+    DatasetTable,
+    DescentTable,
+    File,
+    LabelsTable,
+    Range,
+    Width,
+    read_tables,
+)
 from pipeline.sweep_files.toml import Problems
+from pipeline.sweep_files.training import read_settings
+from pipeline.sweep_files.training_sizes import check_training_sizes
 
 if TYPE_CHECKING:
     from pipeline.experiments import Experiment
@@ -174,6 +186,8 @@ def _assemble(
     datasets, d = _samples(file, folder, problems, experiment.frugal)
     check_experiment(file, experiment, problems)
     check_descent(file, experiment, problems)
+    settings = read_settings(file, experiment, problems)
+    parameters += tuple((name, value) for name, value in settings if isinstance(value, tuple))
     unit, width = _width_axis(file, experiment, problems)
     sweep = Sweep(
         name=file.name,
@@ -191,13 +205,15 @@ def _assemble(
         text=text,
         even=experiment.balanced,
         options=_options(file, experiment),
-        descent=_descent(file) if experiment.descends else None,
+        descent=_descent(file, settings) if experiment.descends else None,
         own=record,
         parameters=parameters,
         constants=constants,
     )
     if check_amount(sweep, problems) and problems.none_of("d", "n", "width"):
         check_widths(sweep, problems)
+        if not problems:
+            check_training_sizes(sweep, problems)
     if sweep.n and not experiment.frugal and problems.none_of("dataset", "d", "n", "width"):
         check_memory(sweep, experiment, problems)
     if experiment.unit_norm and problems.none_of("dataset"):
@@ -280,7 +296,8 @@ def _samples(
     if not problems.none_of("dataset"):
         return (), d
     try:
-        datasets = tuple(_dataset_spec(item, folder) for item in file.dataset)
+        datasets = tuple(_dataset_spec(item, folder, file.labels) for item in file.dataset)
+        datasets = tuple(with_labels(spec, file.labels, folder, problems) for spec in datasets)
         d = d or _columns(datasets) or (1,) * (frugal and not datasets)
         check_data_files(d, file.n, datasets, problems)
     except DataError as error:
@@ -300,21 +317,28 @@ def _columns(datasets: tuple[DatasetSpec, ...]) -> tuple[int, ...]:
     return next(((file_rows(spec).shape[1],) for spec in datasets if spec.path is not None), ())
 
 
-def _dataset_spec(item: DatasetTable, folder: Path) -> DatasetSpec:
+def _dataset_spec(item: DatasetTable, folder: Path, labels: LabelsTable | None) -> DatasetSpec:
     angles = tuple(sorted(float(angle) for angle in item.angle))
     if item.path is None:
         return DatasetSpec(item.kind, angles)
     path = os.path.realpath(folder / item.path)
-    digest = rows_digest(read_rows(path, item.columns, item.drop))
-    chosen = {"columns": tuple(item.columns), "drop": tuple(item.drop)}
-    return DatasetSpec(item.kind, angles, path, item.normalise, digest, **chosen)
+    drop = (*item.drop, *column_of_labels(labels))
+    digest = rows_digest(read_rows(path, item.columns, drop))
+    return DatasetSpec(item.kind, angles, path, item.normalise, digest, tuple(item.columns), drop)
 
 
-def _descent(file: File) -> Descent:
+def _descent(file: File, settings: tuple[tuple[str, Any], ...]) -> Descent:
     """Return the settings of the [descent] table, tolerances from coarse to fine."""
     table = file.descent or DescentTable()
-    tolerances = tuple(sorted(table.tolerances, reverse=True))
-    return Descent(table.steps, tolerances, table.step_size, tuple(sorted(table.multiples)))
+    formula = table.steps if isinstance(table.steps, str) else ""
+    return Descent(
+        MOST_STEPS if isinstance(table.steps, str) else table.steps,
+        tuple(sorted(table.tolerances, reverse=True)),
+        table.step_size if isinstance(table.step_size, float) else 1.0,
+        tuple(sorted(table.multiples)),
+        formula,
+        settings,
+    )
 
 
 def _width_axis(

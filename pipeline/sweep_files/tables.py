@@ -26,8 +26,10 @@ from pydantic import ValidationError as PydanticError
 from pydantic_core import PydanticCustomError
 
 from pipeline.axes import AXES, Axis, optional
+from pipeline.formulas import check_formula
 from pipeline.numerics.activations import ACTIVATIONS
 from pipeline.numerics.datasets import KINDS
+from pipeline.settings import MOST_STEPS, SETTINGS, SIZES
 from pipeline.sweep_files.answers import answer_to
 from pipeline.sweep_files.toml import (
     CLOSED,
@@ -40,10 +42,13 @@ from pipeline.sweep_files.toml import (
 )
 
 __all__ = [
+    "AbsoluteStep",
     "DatasetTable",
     "DescentTable",
     "File",
+    "LabelsTable",
     "Range",
+    "StartTable",
     "Width",
     "read_tables",
 ]
@@ -93,6 +98,12 @@ def _column(value: object) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise ValueError("the name of a column in quotes, or its number from 0")
     return str(value)
+
+
+def _formula(value: str) -> str:
+    """Accept a number of steps that depends on the sizes."""
+    check_formula(value, SIZES)
+    return value
 
 
 def _experiment(value: str) -> str:
@@ -174,13 +185,90 @@ class DatasetTable(_Table):
     drop: Annotated[list[_Column], BeforeValidator(_as_list), Field(max_length=MOST_COLUMNS)] = []
 
 
-class DescentTable(_Table):
-    """The settings of gradient descent."""
+def _setting(name: str) -> AfterValidator:
+    """Return a validator of a setting: one value, or a list, which is an axis."""
+    setting = SETTINGS[name]
 
-    steps: Annotated[StrictInt, Field(ge=0, le=10**9)] = 20_000
+    def read(value: Any) -> Any:
+        if not isinstance(value, list):
+            return setting.read(value)
+        if not 1 <= len(value) <= MOST_SETTINGS:
+            raise ValueError(f"a list of 1 to {MOST_SETTINGS} values")
+        return [setting.read(one) for one in value]
+
+    return AfterValidator(read)
+
+
+class AbsoluteStep(_Table):
+    """A step size that is eta itself."""
+
+    absolute: Annotated[Any, BeforeValidator(_as_list), _setting("absolute_step")]
+
+
+def _form_of_step(value: Any) -> str:
+    """Return the tag of a form in which the step size is given."""
+    if isinstance(value, dict | AbsoluteStep):
+        return variant("table")
+    return variant("list" if isinstance(value, list) else "number")
+
+
+class DescentTable(_Table):
+    """The settings of gradient descent; those that may be left out are None."""
+
+    steps: Annotated[
+        Annotated[StrictInt, Field(ge=0, le=MOST_STEPS), Tag(variant("number"))]
+        | Annotated[str, AfterValidator(_formula), Tag(variant("formula"))],
+        Discriminator(lambda value: variant("formula" if isinstance(value, str) else "number")),
+    ] = 20_000
     tolerances: Annotated[list[_Positive], BeforeValidator(_as_list), _SETTINGS] = [1e-2, 1e-4]
-    step_size: _Positive = 1.0
+    step_size: Annotated[
+        Annotated[_Positive, Tag(variant("number"))]
+        | Annotated[list[_Positive], _SETTINGS, Tag(variant("list"))]
+        | Annotated[AbsoluteStep, Tag(variant("table"))],
+        Discriminator(_form_of_step),
+    ] = 1.0
     multiples: Annotated[list[_Positive], BeforeValidator(_as_list), _SETTINGS] = [1.0]
+    method: Annotated[Any, _setting("descent_method")] = None
+    momentum: Annotated[Any, _setting("momentum")] = None
+    beta1: Annotated[Any, _setting("beta1")] = None
+    beta2: Annotated[Any, _setting("beta2")] = None
+    adam_epsilon: Annotated[Any, _setting("adam_epsilon")] = None
+    batch: Annotated[Any, _setting("batch")] = None
+    schedule: Annotated[Any, _setting("schedule")] = None
+    decay: Annotated[Any, _setting("decay")] = None
+    loss: Annotated[Any, _setting("loss")] = None
+    dtype: Annotated[Any, _setting("precision")] = None
+    target_accuracy: Annotated[Any, _setting("target_accuracy")] = None
+    target_loss: Annotated[Any, _setting("target_loss")] = None
+    test_samples: Annotated[Any, _setting("test_samples")] = None
+    diagnostics: Annotated[Any, _setting("diagnostics")] = None
+
+
+class LabelsTable(_Table):
+    """The law of the labels."""
+
+    kind: Annotated[Any, _setting("labels")] = None
+    units: Annotated[Any, _setting("teacher_units")] = None
+    classes: Annotated[Any, _setting("classes")] = None
+    noise: Annotated[Any, _setting("noise")] = None
+    flip: Annotated[Any, _setting("flip")] = None
+    path: Annotated[str, AfterValidator(_path)] | None = None
+    column: _Column | None = None
+
+    @property
+    def of_file(self) -> bool:
+        """True if labels come from a file."""
+        return "file" in _as_list(self.kind)  # type: ignore[operator]
+
+
+class StartTable(_Table):
+    """The network at the start."""
+
+    W: Annotated[Any, _setting("W_law")] = None
+    W_scale: Annotated[Any, _setting("W_scale")] = None
+    v: Annotated[Any, _setting("v_law")] = None
+    v_scale: Annotated[Any, _setting("v_scale")] = None
+    output: Annotated[Any, _setting("output_scale")] = None
 
 
 class File(_Table):
@@ -207,6 +295,8 @@ class File(_Table):
     ]
     nested: StrictBool = True
     descent: DescentTable | None = None
+    labels: LabelsTable | None = None
+    start: StartTable | None = None
     parameters: dict[str, Any] = {}
 
     def values(self, axis: str) -> list[Any]:
@@ -217,6 +307,8 @@ class File(_Table):
 
 _TABLES: dict[str, type[BaseModel]] = {
     "descent": DescentTable,
+    "labels": LabelsTable,
+    "start": StartTable,
     "dataset": DatasetTable,
     "width": Width,
 }

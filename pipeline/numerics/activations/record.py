@@ -63,6 +63,8 @@ class Derivative:
     below
         phi'(z) for z < 0 where phi(z) = max(z, below z): for such rectifiers the loop has a faster
         path through the last layer. None for all others.
+    row32
+        `row` for rows of float32; None where it serves both.
     """
 
     row: Any
@@ -71,6 +73,7 @@ class Derivative:
     seconds: float
     jump: float = 0.0
     below: float | None = None
+    row32: Any = None
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import math
 import numpy as np
 from scipy import special
 
+from pipeline.numerics import elementary32 as single
 from pipeline.numerics.activations.record import Activation, Array, Derivative, Geometry
 from pipeline.numerics.compiled import compiled
 from pipeline.numerics.elementary import erf_of_positive, exp_of_negative, tanh_of_positive
@@ -57,17 +58,25 @@ RECORDS = {
     "erf": Activation(
         lambda z: np.asarray(special.erf(z, out=z)),
         _erf_kernel,
-        Derivative(_erf_row, 2 / math.sqrt(math.pi), math.sqrt(8 / (math.pi * math.e)), seconds=6e-9),
+        Derivative(
+            _erf_row,
+            2 / math.sqrt(math.pi),
+            math.sqrt(8 / (math.pi * math.e)),
+            seconds=6e-9,
+            row32=single.erf_row,
+        ),
         concentrates=True,
     ),
     "tanh": Activation(
         lambda z: np.tanh(z, out=z),
-        derivative=Derivative(_tanh_row, 1.0, 4 / math.sqrt(27), seconds=4e-9),
+        derivative=Derivative(_tanh_row, 1.0, 4 / math.sqrt(27), seconds=4e-9, row32=single.tanh_row),
         concentrates=True,
     ),
     "sigmoid": Activation(
         _sigmoid,
-        derivative=Derivative(_sigmoid_row, 1 / 4, 1 / math.sqrt(108), seconds=4e-9),
+        derivative=Derivative(
+            _sigmoid_row, 1 / 4, 1 / math.sqrt(108), seconds=4e-9, row32=single.sigmoid_row
+        ),
         concentrates=True,
     ),
 }

@@ -7,6 +7,7 @@ import math
 import numpy as np
 from scipy import special
 
+from pipeline.numerics import elementary32 as single
 from pipeline.numerics.activations.record import Activation, Array, Derivative, Geometry
 from pipeline.numerics.compiled import compiled
 from pipeline.numerics.elementary import erf_of_positive, exp_of_negative, log1p_of_share
@@ -56,7 +57,7 @@ def _gelu_row(z, a):  # type: ignore[no-untyped-def]
 RECORDS = {
     "softplus": Activation(
         _softplus,
-        derivative=Derivative(_softplus_row, 1.0, 1 / 4, seconds=5e-9),
+        derivative=Derivative(_softplus_row, 1.0, 1 / 4, seconds=5e-9, row32=single.softplus_row),
         concentrates=True,
     ),
     "gelu": Activation(
@@ -68,6 +69,7 @@ RECORDS = {
             0.5 * (1 + math.erf(1.0)) + math.exp(-1.0) / math.sqrt(math.pi),
             2 / math.sqrt(2 * math.pi),
             seconds=7e-9,
+            row32=single.gelu_row,
         ),
         concentrates=True,
     ),

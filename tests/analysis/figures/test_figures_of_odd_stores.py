@@ -16,7 +16,7 @@ from analysis import load_store
 from analysis.figures import FIGURES, kinds_for
 from analysis.figures.looks.style import OPEN
 from analysis.figures.looks.typography import plain
-from analysis.figures.own_data import own_data_figure
+from analysis.figures.own.data import own_data_figure
 from analysis.report.drawing import svg_of
 from analysis.signs import signs
 from analysis.study import Study

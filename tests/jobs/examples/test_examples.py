@@ -12,6 +12,8 @@ import pytest
 import analysis
 import pipeline
 from analysis.success import Success
+from pipeline.experiments import SeedTrial
+from pipeline.experiments.start import initial_network, labels
 from pipeline.sweep_files.extents import with_extents
 
 EXAMPLES = Path(str(files("jobs") / "examples"))
@@ -50,6 +52,39 @@ def test_the_threshold_of_random_3_xorsat_is_the_published_one(tmp_path: Path) -
     assert float(widths.k50.squeeze()) / 200 == pytest.approx(0.918, abs=0.03)
 
 
+def converges_by_hand(trial: SeedTrial, k: int) -> float:
+    """The first step of plain NumPy in float32 at which the sum of r^2 is below 1; inf if none."""
+    network, X = initial_network(trial, k), trial.inputs()
+    W, v, X, y = (a.astype(np.float32) for a in (network.W, network.v, X, labels(trial, X)))
+    n, steps = len(X), np.ceil(1.5 * np.sqrt(len(X) * k) * np.log(len(X) * k) / 4)
+    for step in range(int(steps) + 1):
+        z = W @ X.T
+        r = v @ np.maximum(z, 0) / np.float32(k) - y
+        if np.sum(r * r) <= 1:
+            return step
+        to_W, to_v = (np.outer(v, r) * (z > 0)) @ X / n, np.maximum(z, 0) @ r / n
+        W, v = W - to_W, v - to_v
+    return np.inf
+
+
+def test_weakly_interacting_data_converge_as_in_plain_numpy(tmp_path: Path) -> None:
+    sweep = pipeline.load_sweep(EXAMPLES / "dana" / "dana.toml")
+    sweep = with_extents(sweep, n=[30, 80, 150], seeds=range(12))
+    pipeline.run(sweep, tmp_path / "dana.zarr")
+    ds = analysis.open_store(tmp_path / "dana.zarr").load()
+    converged = (ds.steps_to_loss < np.inf).mean("seed").squeeze()
+    assert converged.sel(n=30) > 0.8
+    assert converged.sel(n=150) == 0
+    np.testing.assert_allclose(ds.step_size.sel(n=80), 30 / 80)
+    sizes = {dim: len(values) for dim, values in sweep.inner.items()} | {"width": 1}
+    for cell in sweep.cells():
+        for seed in sweep.seeds:
+            trial = SeedTrial(sweep.entropy, sweep.nested, cell, seed, sizes, sweep.descent)
+            found = ds.steps_to_loss.sel(n=cell.n, seed=seed).item()
+            wanted = converges_by_hand(trial, 30)
+            assert found == wanted or abs(found - wanted) <= 1  # float32 sums have other orders
+
+
 def test_every_example_is_tested() -> None:
-    assert {file.stem for file in EXAMPLES.glob("*.toml")} == {"new", "xorsat"}
-    assert {file.stem for file in EXAMPLES.glob("*.py")} == {"new", "xorsat"}
+    assert {file.stem for file in EXAMPLES.rglob("*.toml")} == {"new", "xorsat", "dana"}
+    assert {file.stem for file in EXAMPLES.rglob("*.py")} == {"new", "xorsat"}

@@ -115,6 +115,21 @@ def test_not_a_number_stays_one(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_rows_of_float32_are_those_of_float64_to_their_rounding(name: str) -> None:
+    largest = float(np.finfo(np.float32).max)
+    inside = np.concatenate([np.linspace(-30, 30, 100_001), EXTREMES, [1e4, -1e4, 1e30, -1e30]])
+    z = np.concatenate([inside, [largest, -largest]]).astype(np.float32)
+    value, slope = np.empty_like(z), z.copy()
+    activate(code_of(name), slope, value)
+    exact, derivative = rows(name, z.astype(np.float64))
+    assert value.dtype == slope.dtype == np.float32
+    np.testing.assert_allclose(value, exact, rtol=5e-7, atol=5e-7)
+    np.testing.assert_allclose(slope, derivative, rtol=1e-6, atol=1e-6)
+    activate(code_of(name), nan := np.full(9, np.nan, np.float32), empty := np.empty_like(nan))
+    assert np.isnan(empty).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_a_number_does_not_depend_on_its_place_in_the_row(name: str) -> None:
     z = np.random.default_rng(0).standard_normal(37)
     value, slope = rows(name, z)

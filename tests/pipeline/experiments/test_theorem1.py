@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from pipeline.experiments.training import initial_network
+from pipeline.experiments.start import initial_network
 from pipeline.trial_status import Status
 
 Run = Callable[..., list]

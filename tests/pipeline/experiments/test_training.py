@@ -9,7 +9,7 @@ import pytest
 from scipy import integrate, special
 
 from pipeline.errors import SweepError
-from pipeline.experiments.training import initial_network
+from pipeline.experiments.start import initial_network
 from pipeline.numerics.datasets import draw
 from pipeline.numerics.streams import Role
 from pipeline.theory.kernels import deep_kernel, kernel_matrix

@@ -75,6 +75,7 @@ def test_weights_of_a_width_are_the_child_of_that_number() -> None:
 
 def test_the_numbers_of_roles_are_those_of_the_stores_on_disk() -> None:
     assert [role.name for role in sorted(Role)] == [
-        "DATA", "WEIGHTS", "LABELS", "HIDDEN", "START", "TEACHER", "TEST", "NAMED"
+        "DATA", "WEIGHTS", "LABELS", "HIDDEN", "START", "TEACHER", "TEST", "NAMED",
+        "BATCH", "NOISE", "FLIP", "OUTPUT",
     ]  # fmt: skip
-    assert [int(role) for role in sorted(Role)] == list(range(8))
+    assert [int(role) for role in sorted(Role)] == list(range(12))

@@ -12,8 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.transforms import ScaledTranslation
 
 from analysis.cells import located
-from analysis.figures.along import laws_along_figure
-from analysis.figures.looks.chart import Chart, em, styled
+from analysis.figures.looks.chart import Chart, em, is_long_column, stroke, styled, uncaptioned
 from analysis.figures.looks.parts import (
     each_once,
     grid_with_residuals,
@@ -55,47 +54,59 @@ MOST_LAWS = 3
 
 
 def laws_figure(study: Study) -> Chart:
-    """Critical width against n for each d, and the best of the registered laws."""
-    if not study.along.is_width:
-        return laws_along_figure(study)
+    """Critical width k* against n for each d, with the laws that fit best.
+
+    Solid and dash-dotted lines are fitted laws, the best first; ΔAICc is the difference to the best
+    one. A law in n alone is grey, and one that reads d has the colour of each d.
+    """
     panels = [(name, part) for name, part in panels_of(study.widths) if located(part).any()]
     total = len(panels)
     panels = panels[:MOST_PANELS]
     about = f"Critical width: {signs(study.widths.attrs['rule'])} in half of the trials"
-    columns = min(3, max(1, len(panels)))
-    rows = -(-max(1, len(panels)) // columns)
     alone = len(panels) <= 1
     with styled():
-        width, height = (6.4, 4.6) if alone else (4.4, 3.6)
-        pairs: list[tuple[Axes, Axes | None]]
-        if "k_edge_finite" in study.widths and panels:
-            figure, pairs = grid_with_residuals(columns, rows, width, height * 1.3)
-        else:
-            figure, grid = grid_of(columns, rows, width, height)
-            pairs = [(axes, None) for axes in grid.ravel()]
+        figure, pairs = _grid_of_laws(study, max(1, len(panels)))
         for (axes, below), (name, part) in zip(pairs, panels, strict=False):
             _draw_laws(axes, study, part)
             if below is not None:
                 _draw_misses(below, part)
                 share_abscissa(axes, below)
-            if alone:
-                axes.legend(*each_once(axes))
-            else:  # a small panel has no room for a legend inside
+            if is_long_column(len(panels)):
+                _legend_beside(axes, is_last=axes is pairs[-1][0])
+            elif not alone:  # a small panel has no room for a legend inside
                 _legend_under(axes, below or axes)
             if name:
                 titled(axes, name)
             else:
-                axes.set_title(_filled(about))
-        for pair in pairs[len(panels) :]:
-            for spare in filter(None, pair):
-                spare.set_axis_off()
+                axes.set_title(uncaptioned(_filled(about)))
         if not panels:
             only_text(figure, f"no critical width to draw: {with_missing('cells', study.widths)}")
+        if panels and alone:
+            legend_below(figure, axes)
         if any(name for name, _ in panels):
-            lines = [about] + [left_out(total - MOST_PANELS)] * (total > MOST_PANELS)
+            lines = [uncaptioned(about)] + [left_out(total - MOST_PANELS)] * (total > MOST_PANELS)
             # Short lines on the left, because a phone shows only that part of the figure.
-            figure.suptitle("\n".join(map(_filled, lines)), x=0.01, ha="left")
+            figure.suptitle("\n".join(map(_filled, filter(None, lines))), x=0.01, ha="left")
         return figure
+
+
+def _grid_of_laws(study: Study, count: int) -> tuple[Chart, list[tuple[Axes, Axes | None]]]:
+    """Return a figure and its panels, with the panels of their residuals where there are any."""
+    columns = min(3, count)
+    width, height = (6.4, 4.6) if count == 1 else (4.4, 3.6)
+    if is_long_column(count):  # flat panels with legends beside them have no room for residuals
+        figure, grid = grid_of(1, count, 2 * width, height, count)
+    elif "k_edge_finite" in study.widths:
+        return grid_with_residuals(columns, count, width, height * 1.3)
+    else:
+        figure, grid = grid_of(columns, -(-count // columns), width, height, count)
+    return figure, [(axes, None) for axes in grid.ravel()]
+
+
+def _legend_beside(axes: Axes, is_last: bool) -> None:
+    """Draw the legend of a flat panel on its right; only the last panel names the abscissa."""
+    axes.legend(*each_once(axes), loc="center left", bbox_to_anchor=(1, 0.5), handlelength=1.4)
+    axes.set(xlabel="samples n" if is_last else "", ylabel=mathtext("k*"))
 
 
 def _legend_under(axes: Axes, lowest: Axes) -> None:
@@ -120,8 +131,8 @@ def laws_caption(study: Study) -> str:
         return ""
     return (
         "The dashed line is predicted from the spectral edge, shifted by the median of the Tracy-Widom "
-        "law for finite n. The lower panel shows the measured width over the predicted one, minus 1. "
-        "Nothing in the prediction is fitted."
+        "law for finite n. The lower panel, if any, shows the measured width over the predicted one, "
+        "minus 1. Nothing in the prediction is fitted."
     )
 
 
@@ -133,8 +144,8 @@ def _draw_laws(axes: Axes, study: Study, widths: xr.Dataset) -> None:
         look = series_look(index)
         if predicted:
             moved = aside(axes, beside, n, cells.k_edge_finite)
-            line(axes, n, cells.k_edge_finite, color=look["color"], linestyle=PREDICTION, linewidth=1.1,
-                 transform=moved, label=f"_predicted, d = {d}")  # fmt: skip
+            line(axes, n, cells.k_edge_finite, color=look["color"], linestyle=PREDICTION,
+                 linewidth=stroke(1.1), transform=moved, label=f"_predicted, d = {d}")  # fmt: skip
         error_bars(axes, n, cells, beside=beside, label=f"measured, d = {d}", **look)
     if predicted:
         proxy: Any = {"color": grey(0.5), "linestyle": PREDICTION, "label": PREDICTED["k_edge_finite"]}
@@ -166,7 +177,7 @@ def _draw_law(axes: Axes, widths: xr.Dataset, heights: dict[int, Any], label: st
     for place, (index, row) in enumerate(heights.items()):
         colour = grey(0.35) if index < 0 else series_look(index)["color"]
         name = f"_{label}, d = {widths.d.values[index]}" if place else label  # once in the legend
-        axes.plot(n, row, color=colour, linewidth=1, linestyle=style, label=name, zorder=0)
+        axes.plot(n, row, color=colour, linewidth=stroke(1), linestyle=style, label=name, zorder=0)
 
 
 def _law_lines(study: Study, widths: xr.Dataset) -> list[tuple[str, dict[int, Any]]]:
@@ -199,7 +210,10 @@ def _law_lines(study: Study, widths: xr.Dataset) -> list[tuple[str, dict[int, An
 
 
 def ratios_figure(study: Study) -> Chart:
-    """The quotients k*/n, k*/(n log n) and k* alpha^2/(n log n) against n; flat where the law holds."""
+    """Quotients k*/n, k*/(n log n) and k* α²/(n log n) against n.
+
+    Colours and markers are cells. A quotient is flat where k* is proportional to its denominator.
+    """
     parts = [
         (f"{name}{', ' if name else ''}d = {d}", part.sel(d=d))
         for name, part in panels_of(study.widths)
@@ -216,13 +230,14 @@ def ratios_figure(study: Study) -> Chart:
                 look = series_look(index)
                 error_bars(axes, n, cells, scale, label=name, **look)
                 k50 = np.where(located(cells), cells.k50, np.nan)
-                line(axes, n, k50 * scale, color=look["color"], linewidth=0.8)
+                line(axes, n, k50 * scale, color=look["color"], linewidth=stroke(0.8))
         if not parts:
             only_text(figure, f"no critical width to draw: {with_missing('cells', study.widths)}")
             return figure
         titles = ("k* / n", "k* / (n log n)", "k* α² / (n log n)")
         for axes, title in zip(grid[0], titles, strict=True):
-            axes.set(ylabel=mathtext(title), title=mathtext(f"flat if k* ∝ {_inverse(title)}"))
+            axes.set_ylabel(mathtext(title))
+            axes.set_title(uncaptioned(mathtext(f"flat if k* ∝ {_inverse(title)}")))
             log_ordinate(axes)
             sample_ticks(axes, study.ds.n.values)
         legend_below(figure, grid[0, 0], columns=6)
@@ -234,7 +249,12 @@ def _inverse(ratio: str) -> str:
 
 
 def stress_figure(study: Study) -> Chart:
-    """Structured data: alpha against the angle between rows, and measured against predicted widths."""
+    """Structured data: α against the angle between rows, and measured against predicted k*.
+
+    Colours and markers are kinds of data; each point is one angle, d and n. Near-duplicate rows
+    make α small. On the line of the second panel, the measured k*/n equals the one that is
+    predicted from the spectral edge at finite n; structured data depart from it.
+    """
     widths = study.widths
     if "dataset" not in widths.dims:
         widths = widths.expand_dims(dataset=[str(study.ds.attrs["dataset"][0])])
@@ -253,7 +273,7 @@ def stress_figure(study: Study) -> Chart:
                 angle[positive],
                 cells.alpha.values[positive],
                 linestyle="none",
-                label=literal(str(name)),
+                label=with_missing(literal(str(name)), cells),
                 **look,
             )
             error_bars(against, cells.k_edge_finite.values / cells.n.values, cells, 1 / cells.n.values,
@@ -261,15 +281,14 @@ def stress_figure(study: Study) -> Chart:
         predicted = (widths.k_edge_finite / widths.n).values
         known = predicted[np.isfinite(predicted)]
         ends = np.array([known.min(), known.max()]) * [0.95, 1.05] if len(known) else known
-        against.plot(ends, ends, color=grey(0.35), linewidth=1, label="measured = predicted")
+        against.plot(ends, ends, color=grey(0.35), linewidth=stroke(1), label="measured = predicted")
         fall.set(xlabel="angle between neighbouring rows (rad)", ylabel="α",
-                 title="Near-duplicate rows make α small")  # fmt: skip
+                 title=uncaptioned("Near-duplicate rows make α small"))  # fmt: skip
         against.set_xlabel(mathtext("predicted k*/n (edge, finite n)"))
         against.set_ylabel(mathtext("measured k*/n"))
-        against.set_title("Structured data depart from the prediction")
+        against.set_title(uncaptioned("Structured data depart from the prediction"))
         log_abscissa(fall)
         log_ordinate(fall)
         log_ordinate(against)
-        fall.legend()
-        against.legend(*each_once(against))
+        legend_below(figure, *grid[0])
         return figure

@@ -18,7 +18,7 @@ from pipeline.numerics import datasets
 from pipeline.numerics.streams import Role, stream
 from pipeline.theory.kernels import kernel_eigenvalues, kernel_matrix
 
-from .stand import (
+from ..stand import (
     EVERY,
     KINDS,
     STORES,

@@ -13,7 +13,7 @@ from matplotlib.patheffects import AbstractPathEffect, withStroke
 
 from analysis.axes import PANEL, own_axes
 from analysis.cells import located
-from analysis.figures.looks.chart import Chart, styled
+from analysis.figures.looks.chart import Chart, stroke, styled
 from analysis.figures.looks.data import stands_for
 from analysis.figures.looks.parts import (
     draw_success,
@@ -75,7 +75,7 @@ def success_figure(study: Study) -> Chart:
                 axes.plot([], [], label=powers(label), **look)
                 if upper_end(cell) < 1:
                     axes.plot([], [], color=grey(0.5), linestyle=":", label="1 − lapse rate")
-            axes.axhline(0.5, color=grey(0.85), linewidth=0.8, zorder=0)
+            axes.axhline(0.5, color=grey(0.85), linewidth=stroke(0.8), zorder=0)
             axes.set(xlabel=_axis_label(study), ylim=(-0.04, 1.04))
             if whole.attrs["scale"] == "log":
                 log_abscissa(axes)
@@ -273,7 +273,7 @@ def _draw_law(
         )
         x = np.broadcast_to(cells[family.lead].values, cells.k50.shape).ravel()
         own = label if index == 0 else f"_{label}, {name}"
-        axes.plot(x, law.width(constant, sizes), color=colour, linewidth=1, linestyle=style,
+        axes.plot(x, law.width(constant, sizes), color=colour, linewidth=stroke(1), linestyle=style,
                   label=own, zorder=0)  # fmt: skip
 
 

@@ -11,8 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.patheffects import AbstractPathEffect, withStroke
 
 from analysis.axes import PANEL, own_axes
-from analysis.figures.along import phase_along_figure
-from analysis.figures.looks.chart import Chart, styled
+from analysis.figures.looks.chart import Chart, chosen, is_column, stroke, styled
 from analysis.figures.looks.data import stands_for
 from analysis.figures.looks.parts import (
     draw_success,
@@ -44,7 +43,7 @@ from analysis.signs import signs
 from analysis.study import Study
 from pipeline.axes import optional
 
-__all__ = ["phase_figure"]
+__all__ = ["phase_caption", "phase_figure"]
 
 FAMILIES = (*(axis.name for axis in optional()), "d")
 """Axes whose values are lines of one panel if the store has a single n."""
@@ -59,15 +58,8 @@ DEGENERATE: Any = {"hatch": ".....", "label": "α = 0"}
 
 
 def phase_figure(study: Study) -> Chart:
-    """Share of successes over n and k, with the fitted and the predicted critical width.
-
-    A store with a single n has lines instead of a map: the share over k for each d, depth and set of
-    trained weights. Points are the shares of seeds, the line is the fitted curve, or the isotonic fit
-    where no curve fits, and the critical width is marked on it at one half.
-    """
-    if not study.along.is_width:
-        return phase_along_figure(study)
-    if study.ds.sizes["n"] == 1:
+    """Share of seeds that succeed against the width k, with the critical width k*."""
+    if _is_of_one_n(study):
         return _lines_figure(study)
     counts, widths = study.counts, study.widths
     share = counts.successes / counts.trials.where(counts.trials > 0)
@@ -81,21 +73,52 @@ def phase_figure(study: Study) -> Chart:
     parts = parts[:MOST_PANELS]
     columns = min(4, max(1, len(parts)))
     with styled():
-        figure, grid = grid_of(columns, -(-max(1, len(parts)) // columns), 3.4, 3.4)
+        figure, grid = grid_of(columns, -(-max(1, len(parts)) // columns), 3.4, 3.4, max(1, len(parts)))
         mesh = None
         for axes, (title, part) in zip(grid.ravel(), parts, strict=False):
             mesh = _draw_phase(axes, part)
             titled(axes, title, 36)
-        for axes in grid.ravel()[len(parts) :]:
-            axes.set_axis_off()
         if not parts:
             only_text(figure, f"no success to count: {with_missing('cells', widths)}")
         if mesh is not None:
-            figure.colorbar(mesh, ax=grid, label=_share_of(widths), shrink=0.8)
+            figure.colorbar(mesh, ax=grid, label=_share_of(widths), **_bar())
             legend_below(figure, *grid.ravel()[: len(parts)], columns=3)
         if total > MOST_PANELS:
             figure.suptitle(left_out(total - MOST_PANELS))
         return figure
+
+
+def _is_of_one_n(study: Study) -> bool:
+    """Return True if the figure has lines instead of a map."""
+    return bool(study.ds.sizes["n"] == 1)
+
+
+def phase_caption(study: Study) -> str:
+    """Describe the map over n and k; or the lines over k, if the store has a single n."""
+    known = "k_edge_finite" in study.widths
+    if _is_of_one_n(study):
+        dashes = " Dashed vertical lines are the predicted k*." * known
+        return (
+            "Points are shares of seeds; lines are the fitted curve, or the isotonic fit where no "
+            f"curve fits; markers at one half are critical widths k*.{dashes}"
+        )
+    dashes = (
+        " The dashed line is k* as predicted from the spectral edge of the kernel, shifted by the "
+        "median of the Tracy-Widom law for finite n; nothing in it is fitted."
+    ) * known
+    outcomes = study.widths.outcome.values.astype(str)
+    dots = " Dotted cells have α = 0." * bool((outcomes == "degenerate").any())
+    return (
+        "Each column is one n and each of its cells one width; colour is the share of seeds. White "
+        f"markers are the fitted k*.{dashes}{dots} Hatched cells, if any, have no trial."
+    )
+
+
+def _bar() -> dict[str, Any]:
+    """Return the place of the colour bar: above the panels of a figure that has no room beside them."""
+    if is_column():
+        return {"location": "top", "aspect": 40, "shrink": 0.9, "pad": 0.01}
+    return {"shrink": 0.8}
 
 
 def _share_of(widths: xr.Dataset) -> str:
@@ -127,17 +150,17 @@ def _draw_phase(axes: Axes, part: xr.Dataset) -> Any:
             cell.share.values[:, None],
             vmin=0,
             vmax=1,
-            cmap="cividis",
+            cmap=chosen("image.cmap", "cividis"),
         )
         shares = cell.share.values
         known = np.isfinite(shares)
         stands_for(mesh, "share", x=[int(n)] * int(known.sum()), y=k[known], value=shares[known])
     at = np.arange(len(columns))
-    chosen = part.sel(n=columns)
-    if "k_edge_finite" in chosen:  # descent has no prediction
-        axes.plot(at, chosen.k_edge_finite, color="black", linestyle=PREDICTION, linewidth=1.4,
+    fitted = part.sel(n=columns)
+    if "k_edge_finite" in fitted:  # descent has no prediction
+        axes.plot(at, fitted.k_edge_finite, color="black", linestyle=PREDICTION, linewidth=stroke(1.4),
                   path_effects=WHITE_ROUND, label=PREDICTED["k_edge_finite"])  # fmt: skip
-    for artist in error_bars(axes, at, chosen, color="white", marker="o", label=FITTED_WIDTH):
+    for artist in error_bars(axes, at, fitted, color="white", marker="o", label=FITTED_WIDTH):
         for drawn in artist.get_children() or [artist]:
             drawn.set_path_effects(BLACK_ROUND)
     axes.set(xlabel="samples n", ylabel="width k")
@@ -178,11 +201,11 @@ def _draw_lines(axes: Axes, part: xr.Dataset) -> None:
         mark_critical(axes, cell, k, k, label=f"_{name}, k*", **look)
         if "k_edge_finite" in cell:
             axes.axvline(float(cell.k_edge_finite), color=look["color"], linestyle=PREDICTION,
-                         linewidth=1, label=f"_{name}, predicted k*")  # fmt: skip
+                         linewidth=stroke(1), label=f"_{name}, predicted k*")  # fmt: skip
         axes.plot([], [], label=powers(name), **look)
     if "k_edge_finite" in part:
         proxy: Any = {"color": grey(0.5), "linestyle": PREDICTION, "label": PREDICTED["k_edge_finite"]}
         axes.plot([], [], **proxy)
-    axes.axhline(0.5, color=grey(0.85), linewidth=0.8, zorder=0)
+    axes.axhline(0.5, color=grey(0.85), linewidth=stroke(0.8), zorder=0)
     axes.set(xlabel="width k", ylim=(-0.04, 1.04))
     log_abscissa(axes)

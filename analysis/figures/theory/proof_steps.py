@@ -9,7 +9,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 
 from analysis.experiments.proof import proof_steps
-from analysis.figures.looks.chart import Chart, styled
+from analysis.figures.looks.chart import Chart, dot, scaled, stroke, styled, uncaptioned
 from analysis.figures.looks.parts import legend_below, log_abscissa, parts_of, titled
 from analysis.figures.looks.style import (
     BOUND,
@@ -33,15 +33,17 @@ __all__ = ["proof_figure"]
 
 
 def proof_figure(study: Study) -> Chart:
-    """Looseness of the steps of the proof: norms of the rows, truncation, and the sufficient width.
+    """Looseness of the steps of the proof of Theorem 2: norms, truncation, and sufficient width.
 
-    Left: largest norm among k rows, with its bound. Middle: bound on the share of α² that truncation
-    costs; stars are at the sufficient width. Right: the sufficient width next to the measured and the
-    predicted one. Dotted lines are bounds.
+    Colours are n. First panel: the largest squared norm among k rows of the features over n;
+    markers are medians over seeds, bands reach from the least to the largest value. Second: bound
+    on the share of α² that truncation costs; stars are at the sufficient width, and the black line
+    is the limit up to which the proof holds. Third: the sufficient width, next to the measured k*
+    and the predicted one (dashed); the numbers are their ratios. Dotted lines are bounds of the
+    proof.
     """
-    ds = study.ds
-    parts = parts_of(ds, "n")
-    steps = proof_steps(ds, study.widths)
+    parts = parts_of(study.ds.load(), "n")  # a median over all of a Dask array is not to be had
+    steps = proof_steps(study.ds, study.widths)
     rows = max(1, min(len(parts), MOST_PANELS // 3))
     with styled():
         figure, grid = grid_of(3, rows, width=4.4, height=4.0)
@@ -52,7 +54,7 @@ def proof_figure(study: Study) -> Chart:
             _draw_widths(row[2], part, study.widths.sel(cell), steps.sel(cell))
             titles = ("norms of rows", "cost of truncation", "sufficient width")
             for axes, title in zip(row, titles, strict=True):
-                titled(axes, ", ".join(filter(None, [name, title])))
+                titled(axes, ", ".join(filter(None, [name, uncaptioned(title)])))
         if not parts:
             only_text(figure, "no trial is done yet")
         legend_below(figure, *grid.ravel())
@@ -66,7 +68,9 @@ def _draw_norms(axes: Axes, part: xr.Dataset) -> None:
         norm = cell.feature_norm
         axes.fill_between(k, norm.min("seed"), norm.max("seed"), color=look["color"], alpha=0.2,
                           linewidth=0, label=f"_n = {n}, range")  # fmt: skip
-        axes.plot(k, norm.median("seed"), linewidth=1, markersize=4, label=f"n = {n}", **look)
+        axes.plot(
+            k, norm.median("seed"), linewidth=stroke(1), markersize=dot(4), label=f"n = {n}", **look
+        )
         axes.plot(k, cell.delta_squared.median("seed"), linestyle=BOUND, color=look["color"],
                   label=f"_n = {n}, bound")  # fmt: skip
     axes.plot([], [], color=grey(0.5), linestyle=BOUND, label="bound of the proof")
@@ -91,12 +95,12 @@ def _draw_truncation(axes: Axes, part: xr.Dataset) -> None:
         enough = cell.sufficient_width.median("seed").item()
         known = lost.median("seed").values
         axes.plot(np.append(cell.k.values, enough), np.append(known, end.median("seed").item()),
-                  linewidth=0.8, linestyle=BOUND, color=look["color"])  # fmt: skip
-        axes.plot(cell.k.values, known, markersize=4, linestyle="none", label=f"_n = {n}", **look)
-        axes.plot(cell.sufficient_width.values, end.values, color=look["color"], **STAR,
+                  linewidth=stroke(0.8), linestyle=BOUND, color=look["color"])  # fmt: skip
+        axes.plot(cell.k.values, known, markersize=dot(4), linestyle="none", label=f"_n = {n}", **look)
+        axes.plot(cell.sufficient_width.values, end.values, color=look["color"], **scaled(STAR),
                   label=f"_n = {n}, at the sufficient width")  # fmt: skip
-    axes.plot([], [], color=grey(0.5), **STAR, label="at the sufficient width")
-    axes.axhline(0.5, color=ink(), linewidth=0.8, zorder=0, label="limit of the proof")
+    axes.plot([], [], color=grey(0.5), **scaled(STAR), label="at the sufficient width")
+    axes.axhline(0.5, color=ink(), linewidth=stroke(0.8), zorder=0, label="limit of the proof")
     axes.set(xlabel="width k", ylabel=mathtext("bound on the share of α² lost"))
     log_abscissa(axes)
     log_ordinate(axes)
@@ -117,7 +121,7 @@ def _draw_widths(axes: Axes, part: xr.Dataset, widths: xr.Dataset, steps: xr.Dat
             middle = np.sqrt(factor) * float(widths.k50.sel(n=at))
             axes.text(at, middle, f" × {float(f'{factor:.2g}'):,.0f}", va="center", fontsize="small")
             axes.vlines(at, float(widths.k50.sel(n=at)), factor * float(widths.k50.sel(n=at)),
-                        color=grey(0.7), linewidth=0.8, zorder=0)  # fmt: skip
+                        color=grey(0.7), linewidth=stroke(0.8), zorder=0)  # fmt: skip
     axes.set(ylabel="width k")
     log_ordinate(axes)
     sample_ticks(axes, n)

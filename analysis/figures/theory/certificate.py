@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 
 from analysis.axes import NETWORK, TRAINED
 from analysis.experiments.theorem1 import applies, worst_ratios
-from analysis.figures.looks.chart import Chart, styled
+from analysis.figures.looks.chart import Chart, dot, places, scaled, stroke, styled, uncaptioned
 from analysis.figures.looks.parts import legend_below, log_abscissa, parts_of, titled, with_axes
 from analysis.figures.looks.scales import name_ticks
 from analysis.figures.looks.style import BEYOND, MOST_PANELS, grey, ink, series_look, show_text
@@ -20,6 +20,7 @@ from analysis.study import Study
 __all__ = ["certificate_figure"]
 CEILING = 1.2
 """Larger ratios are arrow heads at the top: those of diverging trials would flatten the rest."""
+_BOUNDS = (("rate_ratio", "path_ratio"), ("(4)", "(5)"))
 UNPROVEN: Any = {"marker": "x", "markersize": 4.5, "markeredgewidth": 1.0}
 """Look of trials and networks to which the theorem does not apply with proven constants."""
 DISTANCES = {
@@ -30,11 +31,15 @@ DISTANCES = {
 
 
 def certificate_figure(study: Study) -> Chart:
-    """Worst ratios of bounds (4) and (5) against the initial residual, and bounds on the distance.
+    """Left over right side of the bounds (4) and (5) of Theorem 1, and the distance travelled.
 
-    Each point is a trial to which the theorem applies with proven constants, so it must be at or below
-    1. A cross is a trial whose constants are only measured or whose residual exceeds the certified one.
-    An arrow head with a number stands for that many trials above the axis.
+    Upper panels: the largest ratio over the steps of descent, a point for each trial, against the
+    initial residual over the certified one; the line at 1 is the bound. Filled markers are trials
+    to which the theorem applies with proven constants. A cross is a trial whose constants are only
+    measured or whose residual exceeds the certified one. A triangle with a number stands for that
+    many trials above the axis. Lowest panel: bounds on the distance that the weights travel, at the
+    least residual; markers are medians over seeds and widths, and bars reach from the least to the
+    largest value.
     """
     ds = with_axes(study.ds, *NETWORK)
     columns = parts_of(ds, *({*map(str, ds.dims)} - {"activation", "depth"}))[: MOST_PANELS // 2]
@@ -45,18 +50,25 @@ def certificate_figure(study: Study) -> Chart:
             show_text(figure.subplots(), "no trial has a certificate: α = 0, J₀ is singular")
             return figure
     with styled():
-        figure = Chart(max(9.0, 3.0 * len(columns)), 9.5)
-        halves: Any = figure.subfigures(2, 1, height_ratios=[1.3, 1])  # each with its own margins
+        across = places(len(columns), len(columns), 3.6)
+        down = -(-len(columns) // across)
+        figure = Chart(max(9.0 / across, 3.0), 5.4 * down + 4.1, across)
+        halves: Any = figure.subfigures(2, 1, height_ratios=[5.4 * down, 4.1])  # with own margins
         above, below = halves
-        grid = above.subplots(2, max(1, len(columns)), squeeze=False, sharey=True)
-        for row, ratio, bound in zip(grid, ("rate_ratio", "path_ratio"), ("(4)", "(5)"), strict=True):
-            row[0].set_ylabel(f"left over right\nside of {bound}")
-            for axes, (name, part) in zip(row, columns, strict=False):
+        grid = above.subplots(2 * down, across, squeeze=False, sharey="row")
+        for spare in grid.ravel():
+            spare.set_axis_off()
+        for index, (name, part) in enumerate(columns):
+            row, column = 2 * (index // across), index % across
+            for axes, ratio, bound in zip(grid[row : row + 2, column], *_BOUNDS, strict=True):
+                axes.set_axis_on()
                 _draw_ratios(axes, part, ratio)
                 titled(axes, name, 30)
+                if not column:
+                    axes.set_ylabel(f"left over right\nside of {bound}")
+            _write_counts(grid[row, column], worst.sel(activation=part.activation, depth=part.depth))
+        for row in grid:
             _fit_height(row)
-        for axes, (_, part) in zip(grid[0], columns, strict=False):
-            _write_counts(axes, worst.sel(activation=part.activation, depth=part.depth))
         forest = below.subplots()
         _draw_distances(forest, ds)
         legend_below(figure, grid[0, 0], forest)
@@ -85,7 +97,7 @@ def _draw_ratios(axes: Axes, part: xr.Dataset, name: str) -> None:
             x = at + 0.27 * (index - 1) + np.linspace(-0.09, 0.09, len(values))
             _strip(axes, x, values, full, look, TRAINED[str(trained)])
         _legend_line(axes, look, TRAINED[str(trained)])
-    axes.axhline(1, color=ink(), linewidth=0.8, zorder=0)
+    axes.axhline(1, color=ink(), linewidth=stroke(0.8), zorder=0)
     axes.set(xlabel="residual / certified residual")
     name_ticks(axes.xaxis, [number(multiple) for multiple in multiples], multiples)
 
@@ -93,7 +105,10 @@ def _draw_ratios(axes: Axes, part: xr.Dataset, name: str) -> None:
 def _strip(axes: Axes, x: Any, values: Any, full: Any, look: dict[str, Any], name: str) -> None:
     """Draw points up to the ceiling, and one arrow head with the number of points above it."""
     beyond = values > CEILING
-    kinds = ((full, look | {"markersize": 3.4}, "proven"), (~full, look | UNPROVEN, "not proven"))
+    kinds = (
+        (full, look | {"markersize": dot(3.4)}, "proven"),
+        (~full, look | scaled(UNPROVEN), "not proven"),
+    )
     for chosen, shown, words in kinds:
         inside = chosen & ~beyond
         axes.plot(x[inside], values[inside], linestyle="none", label=f"_{name}, {words}", **shown)
@@ -133,14 +148,15 @@ def _draw_distances(axes: Axes, ds: xr.Dataset) -> None:
                 names.append(f"{activation}, L = {depth}, {TRAINED[str(trained)]}")
     for index, label in enumerate(DISTANCES.values()):
         _legend_line(axes, series_look(index + 3), label)
-    axes.plot([], [], linestyle="none", color=grey(0.5), label="not proven", **UNPROVEN)
+    axes.plot([], [], linestyle="none", color=grey(0.5), label="not proven", **scaled(UNPROVEN))
     axes.plot([], [], **BEYOND, color=grey(0.5), label=f"number of trials above {CEILING:g}")
-    axes.axvline(1, color=ink(), linewidth=0.8, zorder=0)
+    axes.axvline(1, color=ink(), linewidth=stroke(0.8), zorder=0)
     name_ticks(axes.yaxis, names)
     axes.invert_yaxis()
     multiple = float(at_least.multiple)
-    axes.set(xlabel="ratio, median and range over seeds and widths", ylabel="network")
-    axes.set_title(f"Distance travelled at {number(multiple)} × the certified residual")
+    axes.set(xlabel="ratio: median and range", ylabel="network")
+    title = f"Distance travelled, at {number(multiple)} × the certified residual"
+    titled(axes, uncaptioned(title), 60, share=0.6)
     log_abscissa(axes)
 
 
@@ -150,5 +166,5 @@ def _span(axes: Axes, y: float, values: Any, full: bool, look: dict[str, Any], n
         return
     middle = np.median(known)
     reach = [[middle - known.min()], [known.max() - middle]]
-    shown = look | {"markersize": 5.5} if full else look | UNPROVEN
+    shown = look | {"markersize": dot(5.5)} if full else look | scaled(UNPROVEN)
     axes.errorbar([middle], [y], xerr=reach, capsize=2, label=f"_{name}", **shown)

@@ -8,11 +8,11 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
-from analysis.axes import CELL, TRAINED
+from analysis.axes import CELL, TRAINED, own_axes
 from analysis.axes import label as axis_label
 from analysis.cells import width_label
 from analysis.experiments.output import expected_loss
-from analysis.figures.looks.chart import Chart, styled
+from analysis.figures.looks.chart import Chart, dot, stroke, styled, uncaptioned
 from analysis.figures.looks.parts import (
     axes_as_in,
     draw_success,
@@ -54,9 +54,10 @@ MOST_CURVES, MOST_SEEDS = 6, 4
 
 
 def curves_figure(study: Study) -> Chart:
-    """Relative loss against steps for a few widths; thin lines are seeds, grey lines tolerances.
+    """Relative loss ‖r‖²/‖r₀‖² against steps of gradient descent.
 
-    A line ends where its trial ended. If all trials have the same width, the lines are values of n.
+    Thin lines are seeds, at most four for each colour; colours are widths, or values of n if all trials
+    have the same width. Grey horizontal lines are the tolerances. A line ends where its trial ended.
     """
     along = "width" if study.ds.sizes["width"] > 1 else "n"
     parts = parts_of(study.ds, along)
@@ -76,7 +77,7 @@ def curves_caption(study: Study) -> str:
     if study.ds.attrs.get("experiment") != "output":
         return ""
     return (
-        "The black dashes are the loss that random matrix theory predicts from the kernel of the first "
+        "Black dashes are the loss that random matrix theory predicts from the kernel of the first "
         "seed. The lower panel shows the median over seeds over that prediction, minus 1. Nothing is "
         "fitted."
     )
@@ -87,15 +88,12 @@ def _curves_with_theory(parts: list[tuple[str, xr.Dataset]], along: str) -> Char
     columns = min(3, len(shown))
     with styled():
         width = 4.0 if columns > 1 else 5.6
-        figure, pairs = grid_with_residuals(columns, -(-len(shown) // columns), width, 4.4)
+        figure, pairs = grid_with_residuals(columns, len(shown), width, 4.4)
         for (axes, below), (name, part) in zip(pairs, shown, strict=False):
             _draw_curves(axes, part, along)
             _draw_expected(axes, below, part, along)
             titled(axes, name)
             share_abscissa(axes, below)
-        for pair in pairs[len(shown) :]:
-            for axes in pair:
-                axes.set_axis_off()
         if len(parts) > len(shown):
             figure.suptitle(left_out(len(parts) - len(shown)))
         legend_below(figure, *(axes for axes, _ in pairs[: len(shown)]), columns=MOST_CURVES + 2)
@@ -116,7 +114,7 @@ def _draw_expected(axes: Axes, below: Axes, part: xr.Dataset, along: str) -> Non
             return
         loss = expected_loss(spectrum, float(cell.k), steps, c)
         name = width_label(part, along, part[along].values[index])
-        axes.plot(steps, loss, color=ink(), linewidth=0.8, linestyle=PREDICTION, zorder=3,
+        axes.plot(steps, loss, color=ink(), linewidth=stroke(0.8), linestyle=PREDICTION, zorder=3,
                   path_effects=outlined(0.8), label=f"_{name}, predicted")  # fmt: skip
         kept = (
             cell.loss_curve.sel(step=steps).where(cell.status == Status.DONE).dropna("seed", how="all")
@@ -125,8 +123,8 @@ def _draw_expected(axes: Axes, below: Axes, part: xr.Dataset, along: str) -> Non
             measured = kept.median("seed").values
             shown = (loss > lowest) & (measured > 0)
             ratio = measured[shown] / loss[shown]
-            below.plot(steps[shown], ratio - 1, color=colour, linewidth=1, label=f"_{name}")
-    look: Any = {"color": ink(), "linewidth": 0.8, "linestyle": PREDICTION}
+            below.plot(steps[shown], ratio - 1, color=colour, linewidth=stroke(1), label=f"_{name}")
+    look: Any = {"color": ink(), "linewidth": stroke(0.8), "linestyle": PREDICTION}
     axes.plot([], [], **look, label="predicted from the kernel")
     below.set(ylabel=RESIDUAL, ylim=(-1, 1))
 
@@ -155,7 +153,7 @@ def _draw_curves(axes: Axes, part: xr.Dataset, along: str) -> None:
     for index, colour in zip(chosen, shades(len(chosen)), strict=True):
         cell = part.isel({"width": 0, along: index})  # if n is drawn there is one width
         name = width_label(part, along, values[index])
-        look: Any = {"color": colour, "linewidth": 0.9}
+        look: Any = {"color": colour, "linewidth": stroke(0.9)}
         seeds = cell.seed.values[:MOST_SEEDS]
         curves = {seed: _whole_curve(cell.sel(seed=seed)) for seed in seeds}
         for seed, (steps, loss) in curves.items():
@@ -166,7 +164,7 @@ def _draw_curves(axes: Axes, part: xr.Dataset, along: str) -> None:
             axes.plot([], [], label=name, **look)
     for index, tolerance in enumerate(part.tolerance.values):
         label = "_tolerance" if index else "tolerance"
-        axes.axhline(tolerance, color=grey(0.65), linewidth=0.8, zorder=0, label=label)
+        axes.axhline(tolerance, color=grey(0.65), linewidth=stroke(0.8), zorder=0, label=label)
     axes.set(xscale="log", yscale="log", xlabel="steps of gradient descent")
     axes.set_ylabel(mathtext("relative loss ‖r‖² / ‖r₀‖²"))
     # A diverging trial would flatten all others, and a closed form falls far below the tolerances.
@@ -187,11 +185,12 @@ def _whole_curve(trial: xr.Dataset) -> tuple[Any, Any]:
 
 
 def layers_figure(study: Study) -> Chart:
-    """Share of successes with v, W or both trained, against the number of weights and the width.
+    """Share of seeds that succeed with v, W or both trained, against trained weights and against width.
 
-    Lines in full colour are the finest tolerance, pale lines the coarsest. Points are shares of seeds,
-    lines the fitted curve (the isotonic fit where no curve fits), and markers critical widths with
-    their intervals.
+    Both abscissae are in units of n. Points are shares of seeds; lines are the fitted curve, or the
+    isotonic fit where no curve fits; markers at one half are critical widths k*. Full colour is the
+    finest tolerance, pale colour the coarsest. On the grey vertical line there are as many weights, or
+    hidden units, as samples.
     """
     ds = with_axes(study.ds, "trained")
     parts = parts_of(ds, "trained")
@@ -238,8 +237,8 @@ class _Shares:
                 mark_critical(axes, found, k, x, label=f"_k*, {label}", **look)
                 axes.plot([], [], label=label, **look)
                 look["color"] = pale(look["color"])
-        axes.axvline(1, color=grey(0.65), linewidth=0.8, zorder=0)  # as many as samples
-        axes.axhline(0.5, color=grey(0.85), linewidth=0.8, zorder=0)
+        axes.axvline(1, color=grey(0.65), linewidth=stroke(0.8), zorder=0)  # as many as samples
+        axes.axhline(0.5, color=grey(0.85), linewidth=stroke(0.8), zorder=0)
         name = "trained weights p / n" if unit == "parameters" else "width k / n"
         axes.set(xscale="log", xlabel=name, ylim=(-0.04, 1.04))
         axes.set_ylabel(f"share of seeds, {self.budget:,} steps")
@@ -265,7 +264,7 @@ class _Shares:
 
 def _of_part(part: xr.Dataset, along: str, found: xr.Dataset) -> xr.Dataset:
     """Return the cells of an answer that are those of a part of the store."""
-    dims = [dim for dim in CELL if dim in found.dims and dim != along]
+    dims = [dim for dim in (*own_axes(found), *CELL) if dim in found.dims and dim != along]
     return axes_as_in(part, found.sel({dim: part[dim].item() for dim in dims}), along)
 
 
@@ -275,10 +274,13 @@ def _of_part(part: xr.Dataset, along: str, found: xr.Dataset) -> xr.Dataset:
 def depth_figure(study: Study) -> Chart:
     """Training and conditioning for each number of hidden layers L.
 
-    Left and middle: share of successes against k and against the number of trained weights; pale lines
-    are the coarsest tolerance. Right:
-    sigma_min of the last features over the alpha of the kernel, with the median and range of the seeds.
-    The dashed line is the prediction of the edge, which treats the layers below as infinitely wide.
+    First two panels: share of seeds that succeed against the width k and against the number of
+    trained weights p, in units of n. Points are shares of seeds; lines are the fitted curve, or the
+    isotonic fit where no curve fits; markers at one half are critical widths k*. Full colour is the
+    finest tolerance, pale colour the coarsest. Third panel: σ_min of the last features over √k
+    times the α of their kernel; markers are medians over seeds, bands reach from the least to the
+    largest value. The dashed line is predicted from the spectral edge, which treats the layers
+    below as infinitely wide.
     """
     ds = with_axes(study.ds, "depth")
     parts = parts_of(ds, "depth")
@@ -292,7 +294,7 @@ def depth_figure(study: Study) -> Chart:
             shares.draw(row[1], "parameters", labels)
             _draw_conditioning(row[2], part)
             for axes, title in zip(row, ("by width", "by weights", "last features"), strict=True):
-                titled(axes, ", ".join(filter(None, [name, title])))
+                titled(axes, ", ".join(filter(None, [name, uncaptioned(title)])))
         if not parts:
             only_text(figure, "no trial is done yet")
         legend_below(figure, *grid.ravel(), columns=4)
@@ -321,10 +323,10 @@ def _draw_conditioning(axes: Axes, part: xr.Dataset) -> None:
         name = axis_label("depth", depth)
         axes.fill_between(x, low, high, color=look["color"], alpha=0.2, linewidth=0,
                           label=f"_{name}, range")  # fmt: skip
-        axes.plot(x, middle, linewidth=1.3, markersize=5, label=f"_{name}, median", **look)
+        axes.plot(x, middle, linewidth=stroke(1.3), markersize=dot(5), label=f"_{name}, median", **look)
         axes.plot(x, edge.median("seed").values[wide], linestyle=PREDICTION, color=look["color"],
-                  linewidth=1, label=f"_{name}, predicted")  # fmt: skip
+                  linewidth=stroke(1), label=f"_{name}, predicted")  # fmt: skip
     axes.plot([], [], color=grey(0.5), linestyle=PREDICTION, label=PREDICTED["k_edge"])
-    axes.axhline(0.5, color=grey(0.65), linewidth=0.8, zorder=0)
+    axes.axhline(0.5, color=grey(0.65), linewidth=stroke(0.8), zorder=0)
     axes.set(xlabel="width k / n", ylabel=mathtext("σ_min(Φ_L) / (√k α_L)"), ylim=(0, 1))
     log_abscissa(axes)

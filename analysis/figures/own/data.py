@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from scipy import special
 
 from analysis.cells import located
-from analysis.figures.looks.chart import Chart, styled
+from analysis.figures.looks.chart import Chart, stroke, styled
 from analysis.figures.looks.parts import log_abscissa
 from analysis.figures.looks.style import (
     BOUND,
@@ -47,12 +47,12 @@ def own_data_figure(study: Study, sufficient: float = np.nan) -> Chart:
         colour = series_look(1)["color"]
         for (name, label), shade in zip(PREDICTED.items(), (pale(colour), colour), strict=True):
             if np.isfinite(cell[name]):
-                look = {"color": shade, "linestyle": PREDICTION, "linewidth": 1.4}
+                look = {"color": shade, "linestyle": PREDICTION, "linewidth": stroke(1.4)}
                 axes.axvline(float(cell[name]), label=label, **look)
         low, high = float(counts.k.min()), float(counts.k.max())
         shown = bool(high < sufficient < FAR * high)
         if shown:
-            look = {"color": series_look(2)["color"], "linestyle": BOUND, "linewidth": 1.8}
+            look = {"color": series_look(2)["color"], "linestyle": BOUND, "linewidth": stroke(1.8)}
             axes.axvline(sufficient, label="Theorem 2: sufficient", **look)
         axes.set_xlim(low / 1.1, 1.1 * (sufficient if shown else high))
         log_abscissa(axes)
@@ -85,10 +85,10 @@ def _draw_critical(axes: Axes, cell: xr.Dataset, k: np.ndarray) -> None:
         at = np.geomspace(k.min(), k.max(), 400)
         slope = RISE / np.log(float(cell.transition_width))
         curve = special.expit(slope * np.log(at / k50))
-        axes.plot(at, curve, color=colour, linewidth=1.2, label="fitted")
+        axes.plot(at, curve, color=colour, linewidth=stroke(1.2), label="fitted")
     axes.axvspan(max(low, k.min()), min(high, k.max()), color=colour, alpha=0.2, linewidth=0)
     label = mathtext(f"k* = {k50:,.0f} [{low:,.0f}, {high:,.0f}]")
-    axes.axvline(k50, color=colour, linewidth=1.6, label=label)
+    axes.axvline(k50, color=colour, linewidth=stroke(1.6), label=label)
 
 
 def _title(cell: xr.Dataset, sufficient: float) -> str:

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 
 from analysis.cells import UNITS, width_unit
 from analysis.experiments.spectrum import levels_of
-from analysis.figures.looks.chart import Chart, styled
+from analysis.figures.looks.chart import Chart, dot, scaled, stroke, styled, uncaptioned
 from analysis.figures.looks.parts import grid_with_residuals, legend_below, share_abscissa, titled
 from analysis.figures.looks.scales import tick_every
 from analysis.figures.looks.style import (
@@ -35,27 +35,26 @@ __all__ = ["evolution_figure", "spectra_of", "spectrum_figure"]
 
 
 def spectrum_figure(study: Study) -> Chart:
-    """Singular values of Phi as in Figure 1 of the paper, with the prediction of random matrix theory.
+    """Singular values of the features Φ against rank: outliers, then the bulk, as in Figure 1.
 
-    The ranks of each n are stretched to the same length, as in the paper. One seed is drawn, the first
-    that is done. The thin dashes are the deterministic equivalent. The bar at its end is the predicted
-    sigma_min, the square root of k times the edge. The lower panel shows the relative deviation, rank
-    by rank.
+    Colours and markers are n, and the ranks of each n are stretched to the same length, as in the
+    paper. One seed is drawn, the first that is done. Thin dashes are the deterministic equivalent
+    of random matrix theory, computed from the kernel. The bar at their end is the predicted σ_min,
+    the square root of k times the spectral edge. The panel below shows the measured over the
+    predicted value, minus 1. Nothing is fitted.
     """
     parts = spectra_of(study.ds)[:MOST_PANELS]
     columns = min(3, max(1, len(parts)))
     with styled():
-        figure, pairs = grid_with_residuals(columns, -(-max(1, len(parts)) // columns), 5.2, 5.4)
+        figure, pairs = grid_with_residuals(columns, max(1, len(parts)), 5.2, 5.4)
         for (axes, below), (name, part) in zip(pairs, parts, strict=False):
             _draw_spectra(axes, below, part)
             title = f"{name or 'spectrum of Φ'}: d = {int(part.d)}, {_width(study.ds, 0)}"
-            titled(axes, f"{title}; 1 + d outliers, then the bulk", 64)
+            titled(axes, title + uncaptioned("; 1 + d outliers, then the bulk"), 64)
             share_abscissa(axes, below)
-        for pair in pairs[len(parts) :]:
-            for axes in pair:
-                axes.set_axis_off()
         if not parts:
             only_text(figure, "no trial is done yet")
+        legend_below(figure, *(axes for axes, _ in pairs[: len(parts)]))
         return figure
 
 
@@ -89,33 +88,38 @@ def _draw_spectra(axes: Axes, below: Axes, ds: xr.Dataset) -> None:
         values, k = cell.singular_values.values[:n], float(cell.k)
         rank = np.arange(1, n + 1) * longest / n
         look = series_look(index)
-        axes.plot(rank, values, linewidth=2, markersize=5, markevery=(0.03 * index, 0.15),
+        axes.plot(rank, values, linewidth=stroke(2), markersize=dot(5), markevery=(0.03 * index, 0.15),
                   label=f"n = {n}", **look)  # fmt: skip
         expected = marchenko_pastur.quantiles(cell.kernel_eigenvalues.values[:n], k)[::-1]
         expected = np.sqrt(k * np.maximum(expected, 0))
-        axes.plot(rank, expected, color=ink(), linewidth=0.8, linestyle=PREDICTION, zorder=3,
+        axes.plot(rank, expected, color=ink(), linewidth=stroke(0.8), linestyle=PREDICTION, zorder=3,
                   path_effects=outlined(0.8), label=f"_n = {n}, predicted")  # fmt: skip
         positive = (expected > 0) & (values > 0)
-        below.plot(rank[positive], values[positive] / expected[positive] - 1, linewidth=0.9,
+        below.plot(rank[positive], values[positive] / expected[positive] - 1, linewidth=stroke(0.9),
                    color=look["color"], label=f"_n = {n}")  # fmt: skip
         # A logarithmic axis cannot show an edge of 0, and the bar is not clipped.
         end = np.sqrt(k * float(cell.edge)) or np.nan
-        axes.plot([longest], [end], clip_on=False, zorder=4, color=look["color"], **BAR,
+        axes.plot([longest], [end], clip_on=False, zorder=4, color=look["color"], **scaled(BAR),
                   label=f"_n = {n}, predicted σ_min")  # fmt: skip
     axes.plot(
-        [], [], color=ink(), linewidth=0.8, linestyle=PREDICTION, label="deterministic equivalent"
+        [],
+        [],
+        color=ink(),
+        linewidth=stroke(0.8),
+        linestyle=PREDICTION,
+        label="deterministic equivalent",
     )
-    axes.plot([], [], color=ink(), **BAR, label=mathtext("predicted σ_min = √(k·edge)"))
+    axes.plot([], [], color=ink(), **scaled(BAR), label=mathtext("predicted σ_min = √(k·edge)"))
     axes.set(xlabel=f"rank, stretched to 1–{longest}", ylabel="singular value of Φ")
     log_ordinate(axes)
-    axes.legend(ncols=2)
     below.set_ylabel(RESIDUAL)
 
 
 def evolution_figure(study: Study) -> Chart:
-    """Outliers, bulk and edges of the spectrum against n, the width and d.
+    """Singular values of the features Φ over √k: outliers, bulk and ends, against n, the width and d.
 
-    In each panel one coordinate varies and the two others stay in the middle of the grid.
+    In each panel one coordinate varies and the two others stay in the middle of the grid. Markers are
+    medians over seeds. The dashed line is σ_min as predicted from the spectral edge; nothing is fitted.
     """
     parts = [(name, part) for name, part in panels_of(study.ds) if (part.status == Status.DONE).any()]
     parts = parts[: MOST_PANELS // 3]
@@ -155,7 +159,7 @@ def _draw_levels(axes: Axes, cut: xr.Dataset, dim: str) -> None:
         predicted = name.startswith("√edge")
         look = {"color": ink(), "linestyle": PREDICTION} if predicted else series_look(index)
         x = cut[dim].values
-        axes.plot(x, heights, label=mathtext(name), linewidth=1.4, markersize=5, **look)
+        axes.plot(x, heights, label=mathtext(name), linewidth=stroke(1.4), markersize=dot(5), **look)
 
 
 def _levels(cell: xr.Dataset) -> dict[str, float]:

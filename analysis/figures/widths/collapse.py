@@ -9,7 +9,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from scipy import special
 
-from analysis.figures.looks.chart import Chart, styled
+from analysis.figures.looks.chart import Chart, dot, is_column, stroke, styled, uncaptioned
 from analysis.figures.looks.parts import left_out, legend_below, log_abscissa, titled
 from analysis.figures.looks.style import (
     MOST_PANELS,
@@ -39,14 +39,17 @@ REACH = 2.5
 def collapse_figure(study: Study) -> Chart:
     """Success curves, the same curves collapsed, and the width of the transition against n.
 
-    Left: success against k. Middle: success against (log k - log k*) / w, with the w of each cell; the
-    grey line is a logistic curve. Right: w = log(k at 90% / k at 10%) with its standard error, the
-    fitted power of n with its 95% interval, and (dashed) the prediction from the kernel by the spectral
-    edge and the Tracy-Widom law.
+    First panel: share of seeds that succeed against the width k; colours are n, and each d has its
+    own line. Second: the same points against (log k − log k*) / w, with k* and w of each cell; the
+    thick grey line is a logistic curve, and χ² per bin and p tell how well all cells follow one
+    curve. Third: the width of the transition, w = log(k at 90% / k at 10%); bars are standard
+    errors, the thin grey line is the fitted power of n, whose exponent b stands in the title with
+    its 95% interval. Dashed lines are predicted from the kernel by the spectral edge and the
+    Tracy-Widom law, where it is known; nothing in them is fitted.
     """
     parts = [(name, part) for name, part in panels_of(study.ds) if part.sizes["n"]]
     scaled = [(name, found) for name, part in parts if (found := _scaled(study, part)) is not None]
-    shown = scaled[: MOST_PANELS // 3]
+    shown = scaled[: 1 if is_column() else MOST_PANELS // 3]  # a row has three panels
     with styled():
         figure, grid = grid_of(3, max(1, len(shown)), width=4.3, height=3.5)
         sizes = sorted({n for _, found in shown for n in found.n.values.tolist()})
@@ -57,7 +60,7 @@ def collapse_figure(study: Study) -> Chart:
             if name:
                 titled(row[0], name)
             else:
-                row[0].set_title(formula(found.attrs["rule"]))
+                row[0].set_title(uncaptioned(formula(found.attrs["rule"])))
         if not shown:
             only_text(
                 figure, "nothing to collapse: fewer than three success curves rise within the widths"
@@ -82,14 +85,15 @@ def _draw_curves(raw: Axes, master: Axes, found: xr.Dataset, colours: dict[int, 
         cell = found.isel(cell=index)
         n = cell.n.item()
         log_k = cell.x * np.exp(cell.log_w) + cell.log_k50
-        look = {"color": colours[n], "linewidth": 0.9, "marker": "o", "markersize": 2.2}
+        look = {"color": colours[n], "linewidth": stroke(0.9), "marker": "o", "markersize": dot(2.2)}
         name = f"_d = {cell.d.item()}, n = {n}"
         raw.plot(np.exp(log_k), cell.share, label=name, **look)
         master.plot(cell.x, cell.share, label=name, **look | {"linestyle": "none"})
         raw.plot([], [], label=first.pop(n, "_"), **look)
+    logistic: Any = {"color": grey(0.75), "linewidth": stroke(3)}  # the fitted power is a thin line
     x = np.linspace(-REACH, REACH, 200)
-    master.plot(x, special.expit(RISE * x), color=grey(0.5), linewidth=1, zorder=0)
-    raw.plot([], [], color=grey(0.5), linewidth=1, label="logistic curve")
+    master.plot(x, special.expit(RISE * x), **logistic, zorder=0)
+    raw.plot([], [], **logistic, label="logistic curve")
     raw.set(xlabel="width k", ylabel="share of seeds that succeed")
     log_abscissa(raw)
     master.set(xlabel=mathtext("(log k − log k*) / w"), xlim=(-REACH, REACH))
@@ -113,10 +117,10 @@ def _draw_widths(axes: Axes, found: xr.Dataset) -> None:
         arms = [w[here] * (1 - 1 / factor), w[here] * (factor - 1)]
         look = series_look(index)
         moved = aside(axes, beside, n[here], w[here] - arms[0], w[here] + arms[1])
-        axes.errorbar(n[here], w[here], arms, linestyle="none", capsize=2, markersize=5,
+        axes.errorbar(n[here], w[here], arms, linestyle="none", capsize=2, markersize=dot(5),
                       transform=moved, label=f"w measured, d = {d}", **look)  # fmt: skip
         if "w_predicted" in found:
-            axes.plot(n[here], found.w_predicted.values[here], color=look["color"], linewidth=1,
+            axes.plot(n[here], found.w_predicted.values[here], color=look["color"], linewidth=stroke(1),
                       linestyle=PREDICTION, label=f"_w predicted, d = {d}")  # fmt: skip
     if "w_predicted" in found:
         look = {"color": grey(0.5), "linestyle": PREDICTION}
@@ -127,7 +131,7 @@ def _draw_widths(axes: Axes, found: xr.Dataset) -> None:
         ends,
         float(found.amplitude) * ends**-b,
         color=grey(0.35),
-        linewidth=1,
+        linewidth=stroke(1),
         label="fitted power of n",
     )
     axes.set_title(mathtext(f"w ∝ n⁻ᵇ, b = {b:.2f} [{low:.2f}, {high:.2f}]".replace("-", "−")))

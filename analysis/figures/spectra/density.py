@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
-from analysis.figures.looks.chart import Chart, styled
+from analysis.figures.looks.chart import Chart, dot, stroke, styled
 from analysis.figures.looks.parts import (
     grid_with_residuals,
     left_out,
@@ -17,6 +17,7 @@ from analysis.figures.looks.parts import (
     share_abscissa,
     titled,
 )
+from analysis.figures.looks.scales import room_of
 from analysis.figures.looks.style import (
     MOST_PANELS,
     PREDICTION,
@@ -27,7 +28,7 @@ from analysis.figures.looks.style import (
     series_look,
 )
 from analysis.figures.looks.typography import mathtext
-from analysis.figures.singular_values import spectra_of
+from analysis.figures.spectra.singular_values import spectra_of
 from analysis.study import Study
 from pipeline.theory import marchenko_pastur
 from pipeline.trial_status import Status
@@ -41,13 +42,17 @@ FINE = 12
 SPREAD = 30.0
 """Ratio of largest to least eigenvalue above which the 1 + d largest, the outliers, are omitted."""
 
+SMALL = 2.0
+"""Width in inches below which a panel has short labels."""
+
 
 def density_figure(study: Study) -> Chart:
-    """Histograms of the eigenvalues of Phi^T Phi / k with the generalised Marchenko-Pastur density.
+    """Density of the eigenvalues of ΦᵀΦ/k, with the generalised Marchenko-Pastur law.
 
-    Each panel is one n and pools the bulk of all seeds on a logarithmic axis. The dashed line is the
-    mean of the densities of the seeds. The lower panel shows the number of eigenvalues in each bin over
-    the expected number, minus 1, with its standard error over seeds.
+    Each panel is one n and pools the bulk of all seeds on a logarithmic axis; bars are the
+    histogram. The dashed line is the mean of the limiting densities of the seeds, computed from the
+    kernel; nothing is fitted. The panel below shows the number of eigenvalues in each bin over the
+    expected number, minus 1; bars are standard errors over seeds.
     """
     parts = [
         (name, part.sel(n=n))
@@ -59,21 +64,27 @@ def density_figure(study: Study) -> Chart:
     columns = min(4, max(1, len(shown)))
     with styled():
         width = 3.7 if columns > 1 else 5.6
-        figure, pairs = grid_with_residuals(columns, -(-max(1, len(shown)) // columns), width, 4.2)
+        figure, pairs = grid_with_residuals(columns, max(1, len(shown)), width, 4.2)
         for (axes, below), (name, part) in zip(pairs, shown, strict=False):
             index = int(np.flatnonzero(study.ds.n.values == int(part.n))[0])
             _draw_density(axes, below, part, series_look(index)["color"])
             size = f"d = {int(part.d)}, n = {int(part.n)}, k = {int(part.k)}"
             titled(axes, ", ".join(filter(None, [name, size])), 40)
-        for pair in pairs[len(shown) :]:
-            for axes in pair:
-                axes.set_axis_off()
         if not shown:
             only_text(figure, "no trial is done yet")
         if len(parts) > len(shown):
             figure.suptitle(left_out(len(parts) - len(shown)))
         legend_below(figure, pairs[0][0])
         return figure
+
+
+def _shorten_labels(axes: Axes, below: Axes) -> None:
+    """Give a small panel short labels; the panels of a row name their ordinates once."""
+    axes.set(xlabel="eigenvalue x", ylabel="density")
+    place = axes.get_subplotspec()
+    if place is not None and not place.is_first_col():
+        axes.set_ylabel("")
+        below.set_ylabel("")
 
 
 def bulk_counts(cell: xr.Dataset) -> xr.Dataset:
@@ -121,9 +132,9 @@ def _draw_density(axes: Axes, below: Axes, cell: xr.Dataset, colour: Any) -> Non
     edge, n = found.edge.values, int(cell.n)
     heights = found.counts.mean("seed").values / n / np.log(edge[1:] / edge[:-1])
     axes.stairs(heights, edge, fill=True, color=colour, alpha=0.45, label="_eigenvalues")
-    axes.plot([], [], color=grey(0.5), linewidth=7, alpha=0.45,
+    axes.plot([], [], color=grey(0.5), linewidth=stroke(7), alpha=0.45,
               label=mathtext("eigenvalues of ΦᵀΦ / k, all seeds"))  # fmt: skip
-    axes.plot(found.x.values.ravel(), found.density.values.ravel(), color=ink(), linewidth=1.2,
+    axes.plot(found.x.values.ravel(), found.density.values.ravel(), color=ink(), linewidth=stroke(1.2),
               linestyle=PREDICTION,
               label="generalised Marchenko–Pastur density, nothing fitted")  # fmt: skip
     # The ratio of a bin is too noisy if less than one eigenvalue is expected there in all seeds.
@@ -134,10 +145,10 @@ def _draw_density(axes: Axes, below: Axes, cell: xr.Dataset, colour: Any) -> Non
         ratio.std("seed", ddof=1) / np.sqrt(ratio.sizes["seed"]) if ratio.sizes["seed"] > 1 else None
     )
     below.errorbar(middle, ratio.mean("seed") - 1, error, color=colour, linestyle="none", marker="o",
-                   markersize=3, capsize=0, linewidth=0.9, label="_eigenvalues")  # fmt: skip
-    axes.set(
-        xlabel=mathtext("eigenvalue x of ΦᵀΦ / k"), ylabel="density of log x, bulk", ylim=(0, None)
-    )
+                   markersize=dot(3), linewidth=stroke(0.9), label="_eigenvalues")  # fmt: skip
+    axes.set(xlabel=mathtext("eigenvalue x of ΦᵀΦ / k"), ylabel="density of log x", ylim=(0, None))
     below.set(ylabel=RESIDUAL, ylim=(-0.6, 0.6))
+    if room_of(axes) < SMALL:
+        _shorten_labels(axes, below)
     log_abscissa(axes)
     share_abscissa(axes, below)

@@ -8,7 +8,7 @@ import xarray as xr
 
 from analysis.experiments.generalisation import gap_slope, gaps, local_slopes
 
-from .stand import panels
+from ..stand import panels
 
 
 def gap_store(exponent: float, seeds: int = 20, noise: float = 0.2, entropy: int = 0) -> xr.Dataset:

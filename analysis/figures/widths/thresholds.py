@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 
 from analysis.cells import located
 from analysis.experiments.input import SUFFICIENT, looseness
-from analysis.figures.looks.chart import Chart, styled
+from analysis.figures.looks.chart import Chart, dot, stroke, styled
 from analysis.figures.looks.parts import (
     axes_as_in,
     grid_of_parts,
@@ -41,18 +41,18 @@ from analysis.figures.looks.typography import mathtext, number
 from analysis.study import Study
 from analysis.success.budgets import budget_grid, budget_of
 
-__all__ = ["budget_figure", "thresholds_figure"]
+__all__ = ["budget_figure", "budgeted", "thresholds_figure"]
 
 
 def budget_figure(study: Study) -> Chart:
-    """Critical width against the budget of steps, a line for each tolerance.
+    """Critical width of training against the budget of steps of gradient descent.
 
-    Widths are in units of n/d if W is trained (on the grey line there are as many weights as samples),
-    and in units of n if v is trained. An arrow head marks the longest budget for which the widest
-    network is too narrow. A budget of 0 steps is omitted, because the axis is logarithmic.
+    Colours and markers are tolerances of the relative loss. Widths are in units of n/d if W is
+    trained (on the grey line there are as many weights as samples), and in units of n if v is
+    trained. A triangle marks the longest budget for which the widest network is too narrow.
     """
     ds = study.ds
-    widths = study.at_budgets(study.success.budgets or budget_grid(ds)).widths
+    widths = budgeted(study).widths
     parts = parts_of(widths)
     with styled():
         figure, panels = grid_of_parts(len(parts), 3)
@@ -61,6 +61,11 @@ def budget_figure(study: Study) -> Chart:
             titled(axes, name)
         legend_below(figure, *panels[: len(parts)])
         return figure
+
+
+def budgeted(study: Study) -> Study:
+    """Return the study of the same store at the budgets of the figure."""
+    return study.at_budgets(study.success.budgets or budget_grid(study.ds))
 
 
 def _draw_budgets(axes: Axes, part: xr.Dataset, inputs: bool) -> None:
@@ -76,7 +81,7 @@ def _draw_budgets(axes: Axes, part: xr.Dataset, inputs: bool) -> None:
         name = mathtext(f"relative loss ≤ {tolerance:g}")
         k50 = np.where(located(cells), cells.k50.values, np.nan) * scale
         moved: Any = {"transform": aside(axes, beside, budgets, k50), "color": look["color"]}
-        line(axes, budgets, k50, linewidth=1, **moved)
+        line(axes, budgets, k50, linewidth=stroke(1), **moved)
         error_bars(axes, budgets, cells, scale, beside=beside, label=name, **look)
         # Mark only the longest of the budgets that are too short for the widest network.
         last = np.flatnonzero(is_beyond(cells))[-1:]
@@ -84,18 +89,21 @@ def _draw_budgets(axes: Axes, part: xr.Dataset, inputs: bool) -> None:
         far = cells.isel(budget=last)
         aside(axes, beside, budgets[last], far.bracket_low * scale)
         mark_beyond(axes, budgets[last], far, scale, label=above, **moved)
-    axes.axhline(1, color=grey(0.65), linewidth=0.9, zorder=0, label="kd = n" if inputs else "k = n")
-    axes.set(xlabel="budget (steps)", xlim=(budgets[0] / 1.3, budgets[-1] * 1.3))
+    axes.axhline(
+        1, color=grey(0.65), linewidth=stroke(0.9), zorder=0, label="kd = n" if inputs else "k = n"
+    )
+    axes.set(xlabel="budget (steps)", xlim=(budgets[0] / 1.7, budgets[-1] * 1.7))
     log_abscissa(axes)
     axes.set_ylabel(f"critical width, {'kd/n' if inputs else 'k/n'}")
     log_ordinate(axes)
 
 
 def thresholds_figure(study: Study) -> Chart:
-    """Critical width against n/d, and the factors by which the sufficient conditions are loose.
+    """Critical width of training against n/d, and the looseness of sufficient conditions.
 
-    Left: the critical width at the full budget, for each tolerance; the line is kd = n. Right: the
-    conditions n²/d (smooth) and n⁴/d³ (ReLU) with constant 1, over the width measured at the finest
+    First panel: the critical width k* at the full budget; colours are tolerances, markers are d,
+    and the line is kd = n. A triangle is a k* above the widest network tried. Second: the
+    conditions n²/d (smooth activations) and n⁴/d³ (ReLU) with constant 1, over the k* at the finest
     tolerance. Both are sufficient conditions: a large factor means that they are loose, not wrong.
     """
     ds = with_axes(study.ds, "activation")
@@ -120,7 +128,7 @@ def _draw_thresholds(axes: Axes, part: xr.Dataset) -> None:
     shifts = side_by_side(len(part.tolerance))
     for index, (tolerance, beside) in enumerate(zip(part.tolerance.values, shifts, strict=True)):
         colour, name = series_look(index)["color"], mathtext(f"relative loss ≤ {tolerance:g}")
-        axes.plot([], [], color=colour, linewidth=3, label=name)
+        axes.plot([], [], color=colour, linewidth=stroke(3), label=name)
         for d_index, d in enumerate(part.d.values):
             cells = part.sel({"d": d, "tolerance": tolerance})
             x, marker = cells.n.values / d, MARKERS[d_index % len(MARKERS)]
@@ -134,7 +142,7 @@ def _draw_thresholds(axes: Axes, part: xr.Dataset) -> None:
         axes.plot([], [], linestyle="none", color=grey(0.5), marker=marker, label=f"d = {d}")
     ratio = np.unique((part.n / part.d).values)
     ends = np.array([ratio[0] / 1.1, ratio[-1] * 1.1])
-    axes.plot(ends, ends, color=grey(0.35), linewidth=1, label="kd = n")
+    axes.plot(ends, ends, color=grey(0.35), linewidth=stroke(1), label="kd = n")
     axes.set(xlabel="samples over dimension n/d", ylabel=mathtext("critical width k*"))
     tick_every(axes.xaxis, ratio)
     log_ordinate(axes)
@@ -145,17 +153,18 @@ def _draw_looseness(axes: Axes, part: xr.Dataset) -> None:
     factors = looseness(part[["k50"]].where(located(part)))
     for (law, activation), shade in zip(SUFFICIENT.items(), (0.1, 0.55), strict=True):
         factor = factors[law].transpose("n", "d")
-        look: Any = {"color": grey(shade), "markersize": 6}
+        look: Any = {"color": grey(shade), "markersize": dot(6)}
         label = mathtext(f"{law}, sufficient for {activation}")
-        axes.plot([], [], marker="o", linestyle="none", label=label, **look)
+        axes.plot([], [], linewidth=stroke(3), color=look["color"], label=label)
         for d_index, d in enumerate(part.d.values):
             x, heights = part.n.values / d, factor.sel(d=d).values
-            line(axes, x, heights, linewidth=0.8, marker=MARKERS[d_index % len(MARKERS)],
+            line(axes, x, heights, linewidth=stroke(0.8), marker=MARKERS[d_index % len(MARKERS)],
                  label=f"_{label}, d = {d}", **look)  # fmt: skip
+            drop, side = (-6, "top") if d_index % 2 else (6, "bottom")  # so that neighbours have room
             for at, height in zip(x[np.isfinite(heights)], heights[np.isfinite(heights)], strict=True):
-                axes.annotate(f"× {number(float(f'{height:.2g}'))}", (at, height), (0, 7),
+                axes.annotate(f"× {number(float(f'{height:.2g}'))}", (at, height), (0, drop), va=side,
                               textcoords="offset points", ha="center", fontsize="x-small")  # fmt: skip
-    axes.axhline(1, color=grey(0.65), linewidth=0.9, zorder=0)
+    axes.axhline(1, color=grey(0.65), linewidth=stroke(0.9), zorder=0)
     ratio = np.unique((part.n / part.d).values)
     axes.set_xlabel("samples over dimension n/d")
     axes.set_ylabel(mathtext(f"condition / k*,\nrelative loss ≤ {float(part.tolerance):g}"))

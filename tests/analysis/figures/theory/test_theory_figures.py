@@ -11,7 +11,7 @@ from analysis.experiments.theorem1 import applies, worst_ratios
 from analysis.figures import FIGURES
 from analysis.study import Study
 
-from .stand import STORES, data_lines, panels, titled
+from ..stand import STORES, data_lines, panels, titled
 
 
 def test_points_are_proven_and_lie_below_1_and_crosses_are_not_proven(descents, drawn) -> None:

@@ -1,0 +1,1 @@
+"""Figures that set the theorems of the paper beside measurements: certificate and proof."""
