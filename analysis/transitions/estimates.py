@@ -169,8 +169,9 @@ def _located(
     curve = float(found.intercept[0]), float(found.slope[0])
     if link_of(settings.link).top < 1 and (step := _step(x, curve)) is not None:
         location = isotonic[0] if step[0] <= isotonic[0] <= step[1] else sum(step) / 2
-        width = _named("k50", *scale.interval(location, *step))
-        return _bracketed("separated", step[0], step[1], scale) | width
+        ends = step if _many(sums, settings.confidence) else (-np.inf, np.inf)
+        width = _named("k50", *scale.interval(location, *ends))
+        return _bracketed("separated", low, high, scale) | width
     if found.isotonic[0]:
         ends = isotonic[1:] if sums.table.seeds >= FEWEST else (-np.inf, np.inf)
     else:
@@ -187,19 +188,21 @@ def _bracketed(outcome: str, low: float, high: float, scale: Scale) -> Answers:
     return {"outcome": outcome, "bracket_low": bracket[0], "bracket_high": bracket[1]}
 
 
-STEEP = 7.0
-"""The linear predictor beyond which a curve is at its end: 1 - F is below 0.1%."""
+STEEP = 5.0
+"""The linear predictor beyond which a curve is at its end: 1 - F is below 0.7%."""
 
 
 def _step(x: Floats, curve: tuple[float, float]) -> Interval | None:
-    """Return the covariates between which a curve steps from end to end; None if it takes several.
+    """Return the covariates between which a curve goes from end to end; None if it takes several.
 
-    With lapses the failures beyond a step keep no curve from fitting: it gets ever steeper.
+    As in separated counts, at most one covariate lies in between, so that any steeper curve fits as
+    well. With lapses the failures beyond a step do not show it in the counts.
     """
     eta = curve[0] + curve[1] * x
-    if curve[1] <= 0 or (np.abs(eta) < STEEP).any() or not (eta[0] < 0 < eta[-1]):
+    below, above = x[eta < -STEEP], x[eta > STEEP]
+    if curve[1] <= 0 or not len(below) or not len(above) or (np.abs(eta) <= STEEP).sum() > 1:
         return None
-    return float(x[eta < 0].max()), float(x[eta > 0].min())
+    return float(below.max()), float(above.min())
 
 
 def _separated_interval(sums: _Resampled, confidence: float) -> Interval:
@@ -207,10 +210,15 @@ def _separated_interval(sums: _Resampled, confidence: float) -> Interval:
 
     All seeds lie on one side of the population's median with probability 2^(1 - seeds).
     """
-    if 2.0 ** (1 - sums.table.seeds) > 1 - confidence:
+    if not _many(sums, confidence):
         return -np.inf, np.inf
     won, tried = sums.successes[0], sums.trials[0]
     return mixed_range(sums.table.x, won, tried - won)
+
+
+def _many(sums: _Resampled, confidence: float) -> bool:
+    """Return True if it is unlikely that all seeds lie on one side of the median."""
+    return 2.0 ** (1 - sums.table.seeds) <= 1 - confidence
 
 
 def _curve_interval(

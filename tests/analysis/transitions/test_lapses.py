@@ -1,4 +1,4 @@
-"""Lapse rates: found where there are some, with intervals that cover, and rarely where there are not."""
+"""Lapse rates: found where there are some, with intervals that cover, and rarely where not."""
 
 from __future__ import annotations
 
