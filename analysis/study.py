@@ -38,13 +38,13 @@ class Study:
     along
         The axis of the transition.
     lapse
-        True for curves with a lapse rate.
+        True for curves with a lapse rate, "cell" for one of each cell.
     """
 
     ds: xr.Dataset
     success: Success = Success()  # noqa: RUF009 (frozen)
     along: Along = Along()  # noqa: RUF009 (frozen)
-    lapse: bool = False
+    lapse: bool | str = False
     _others: dict[Success, Study] = field(default_factory=dict, repr=False, compare=False)
 
     @cached_property

@@ -233,11 +233,19 @@ def along_options(command: Callable[..., None]) -> Callable[..., None]:
     return wrapped
 
 
-lapse_option = click.option(
-    "--lapse",
-    is_flag=True,
-    help="Fit curves that end below 1: some trials fail at any size, by one rate for all sizes.",
-)
+def lapse_option(command: Callable[..., None]) -> Callable[..., None]:
+    """Add --lapse and --lapse-each; the command gets `lapse`: False, True or "cell"."""
+
+    @click.option(
+        "--lapse", is_flag=True, help="Fit curves that end below 1, since some trials fail at any size:
+        one rate for all n and d.",
+    )
+    @click.option("--lapse-each", is_flag=True, help="The same, with a rate for each cell.")
+    @functools.wraps(command)
+    def wrapped(*args: Any, lapse: bool, lapse_each: bool, **kwargs: Any) -> None:
+        command(*args, lapse="cell" if lapse_each else lapse, **kwargs)
+
+    return wrapped
 
 
 def success_options(command: Callable[..., None]) -> Callable[..., None]:

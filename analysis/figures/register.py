@@ -164,7 +164,7 @@ def kinds_for(
     ds: xr.Dataset,
     success: Success = Success(),  # noqa: B008 (frozen)
     along: Along = Along(),  # noqa: B008 (frozen)
-    lapse: bool = False,
+    lapse: bool | str = False,
 ) -> list[str]:
     """Return the kinds of figure that suit a store, and the question that was asked of it."""
     if not along.is_width:

@@ -1,9 +1,11 @@
 """The lapse rate: the share of trials that fail however far they are beyond the transition.
 
-Success then has probability (1 - r) F, with one rate r for a group of cells that differ in sizes only.
-A bad start fails at any size, so the sizes share their rate, and it is known from all their trials
-together. One cell would often leave it open whether its last failures are lapses or the end of a flat
-curve. What else distinguishes cells (the activation, a tolerance, a parameter) has a rate of its own.
+Success then has probability (1 - r) F, with one rate r for a group of cells that differ in n and d
+only. A bad start of a network fails whatever its data, so those cells share their rate, and it is known
+from all their trials together. One cell would often leave it open whether its last failures are lapses
+or the end of a flat curve. What else distinguishes cells has a rate of its own: the activation, a
+tolerance, a parameter, and along another axis the width, since small networks start badly more often.
+Where rates differ between n or d as well, each cell can have its own.
 
 The likelihood of a group is that of its cells, each with the curve that is best at the rate. A
 separated cell has a steep curve, so its successes count for the rate and its failures do not. The rate
@@ -343,15 +345,22 @@ def lapse_words(widths: xr.Dataset, symbol: str) -> tuple[str, ...]:
     if "lapse" not in widths:
         return ()
     names = ["lapse", "lapse_low", "lapse_high", "lapse_delta_aicc"]
-    own = [dim for dim in widths.outcome.dims if dim in (*SIZES, "width")]
+    own = [dim for dim in widths.outcome.dims if dim in SIZES and widths.attrs["lapse_by"] == "group"]
     groups = widths[names].isel(dict.fromkeys(own, 0), drop=True)
     dims = list(groups.lapse.dims)
     found = []
     for place in np.ndindex(*groups.lapse.shape):
         part = groups.isel(dict(zip(dims, place, strict=True)))
-        head = ", ".join(filter(None, (label(str(dim), part[dim].values.item()) for dim in dims)))
+        head = ", ".join(filter(None, (_label(str(dim), part) for dim in dims)))
         found.append((f"{head}: " if head else "") + _words(part, symbol))
     return tuple(found)
+
+
+def _label(dim: str, part: xr.Dataset) -> str:
+    """Return the name of a value of an axis; of a width its k, if it has one."""
+    if dim == "width" and part.k.ndim == 0:
+        return f"k = {part.k.item()}"
+    return label(dim, part[dim].values.item())
 
 
 def _words(group: xr.Dataset, symbol: str) -> str:

@@ -112,7 +112,7 @@ def critical_widths(
     along: str | Along = "width",
     direction: str | None = None,
     scale: str | None = None,
-    lapse: bool = False,
+    lapse: bool | str = False,
     link: str = "logistic",
     interval: str = "seeds",
     confidence: float = 0.95,
@@ -152,7 +152,8 @@ def critical_widths(
     scale
         The covariate of the curve: "log" or "linear" in the values; by default log if all are positive.
     lapse
-        True for curves whose upper end is 1 minus a lapse rate, one for all sizes (`lapses`).
+        True for curves whose upper end is 1 minus a lapse rate, one for all n and d (`lapses`); "cell"
+        for a rate of each cell.
     link
         The curve: "logistic" or "probit" in log k.
     interval
@@ -230,6 +231,8 @@ def critical_widths(
     rule = rule_for(ds, Success.of(threshold, budgets, success), _axis_of(along))
     along = checked(ds, along, direction, scale)
     nested = _together(ds, along)
+    if lapse not in (False, True, "cell"):
+        raise ParameterError("lapse", f"got {lapse!r}; expected True, False or 'cell'")
     _check_parameters(nested, link, interval, confidence, resamples, tables)
     # Read once, since a chunk is a file and several steps below use it.
     ds = _loaded(ds, rule)
@@ -240,7 +243,7 @@ def critical_widths(
     values = places.broadcast_like(succeeded.isel(seed=0, drop=True))
     values = values.transpose(*succeeded.dims[:-1])
     if lapse:
-        found, rates = _with_lapses(succeeded, counted, values, settings)
+        found, rates = _with_lapses(succeeded, counted, values, settings, lapse == "cell")
     else:
         ordered = ordered_locations(ds, rule, succeeded, counted, link, places, own).ravel()
         each = zip(_rows(succeeded), _rows(counted), _rows(values), ordered, strict=True)
@@ -248,7 +251,7 @@ def critical_widths(
         rates = []
     out = _assemble(found, succeeded, settings, rule)
     if rates:
-        out = _with_rates(out, rates)
+        out = _with_rates(out, rates).assign_attrs(lapse_by="cell" if lapse == "cell" else "group")
     if rule.against_alpha and along.axis not in ds.alpha.dims:
         out = _blank_degenerate(out, zero_alpha(ds, succeeded))
     return _named(with_summaries(out, ds, counted, rule.threshold), ds, along, own)
@@ -361,11 +364,15 @@ def _rows(array: xr.DataArray) -> npt.NDArray[np.generic]:
 
 
 def _with_lapses(
-    succeeded: xr.DataArray, counted: xr.DataArray, values: xr.DataArray, settings: Settings
+    succeeded: xr.DataArray,
+    counted: xr.DataArray,
+    values: xr.DataArray,
+    settings: Settings,
+    alone: bool,
 ) -> tuple[list[Estimate], list[Lapses]]:
-    """Return the estimate of each cell and the lapses of its group: those that differ in sizes only."""
+    """Return the estimate of each cell, and the lapses of its group or of it alone."""
     dims, sizes = succeeded.dims[:-2], succeeded.shape[:-2]
-    apart = [at for at, dim in enumerate(dims) if dim not in (*SIZES, "width")]
+    apart = [at for at, dim in enumerate(dims) if alone or dim not in SIZES]
     groups: dict[tuple[int, ...], list[int]] = {}
     for number, place in enumerate(np.ndindex(*sizes)):
         groups.setdefault(tuple(place[at] for at in apart), []).append(number)

@@ -99,7 +99,7 @@ def fit(
     link: str,
     interval: str,
     along: Along,
-    lapse: bool,
+    lapse: bool | str,
     output: Path | None,
     overwrite: bool,
 ) -> None:

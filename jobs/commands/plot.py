@@ -118,7 +118,7 @@ def plot(
     overwrite: bool,
     success: Success,
     along: Along,
-    lapse: bool,
+    lapse: bool | str,
 ) -> None:
     """Draw the figures of STORE.
 
