@@ -237,8 +237,9 @@ def lapse_option(command: Callable[..., None]) -> Callable[..., None]:
     """Add --lapse and --lapse-each; the command gets `lapse`: False, True or "cell"."""
 
     @click.option(
-        "--lapse", is_flag=True, help="Fit curves that end below 1, since some trials fail at any size:
-        one rate for all n and d.",
+        "--lapse",
+        is_flag=True,
+        help="Fit curves that end below 1, as some trials fail at any size: one rate for all n and d.",
     )
     @click.option("--lapse-each", is_flag=True, help="The same, with a rate for each cell.")
     @functools.wraps(command)

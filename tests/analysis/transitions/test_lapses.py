@@ -73,6 +73,17 @@ def test_the_rate_is_one_for_all_sizes_and_another_for_another_activation() -> N
     assert all("prefers it to none" in line for line in words)
 
 
+def test_each_cell_can_have_its_rate() -> None:
+    ds, won = simulated(0.0, seeds=300)
+    rates = xr.DataArray([0.0, 0.05, 0.1], dims="n")
+    luck = xr.DataArray(np.random.default_rng(5).random(won.shape), dims=won.dims)
+    found = fitted(ds, won & (luck >= rates), lapse="cell", resamples=2)
+    ends = found.squeeze()
+    assert ((ends.lapse_low <= rates) & (rates <= ends.lapse_high)).all()
+    assert (ends.lapse_high.values[:-1] < ends.lapse_low.values[1:]).all()
+    assert [line.split(":")[0] for line in lapse_words(found, "k")] == [f"0, n = {n}" for n in N]
+
+
 def test_a_rate_of_zero_leaves_the_numbers_of_the_plain_curve() -> None:
     ds, won = simulated(0.0, seeds=40)
     rising = won | (ds.k > 260)  # no failure far above: no lapse can be

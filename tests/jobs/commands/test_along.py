@@ -78,10 +78,14 @@ def test_json_has_the_same_shape_with_the_names_of_the_axis(known) -> None:
 
 
 def test_a_line_tells_the_lapse_rate_and_what_k50_then_is(known) -> None:
-    told = invoked("fit", known, *SUCCESS, "--lapse").stdout.splitlines()[1]
-    assert told.startswith("lapse rate ")
-    assert "AICc prefers it to none" in told
-    assert told.endswith("k50 is where the trials that do not lapse succeed in half of the cases.")
+    lines = invoked("fit", known, *SUCCESS, "--along", "n", "--lapse").stdout.splitlines()[1:3]
+    assert [line[:18] for line in lines] == ["k = 16: lapse rate", "k = 24: lapse rate"]
+    for line in lines:
+        assert "AICc prefers it to none" in line
+        assert line.endswith("n50 is where the trials that do not lapse succeed in half of the cases.")
+    each = invoked("fit", known, *SUCCESS, "--along", "n", "--lapse-each").stdout.splitlines()[1:5]
+    named = [f"d = {d}, k = {k}" for d in (8, 16) for k in (16, 24)]
+    assert [line.split(":")[0] for line in each] == named
 
 
 @pytest.mark.parametrize(
@@ -127,8 +131,8 @@ def test_plots_along_n_have_curves_to_the_lapse_rate_and_the_critical_n(known, t
     assert drawn == {"known-phase", "known-success", "known-laws"}
     rows = json.loads(data.read_text())
     ends = {row["y"] for row in rows if "1 − lapse rate" in str(row["series"])}
-    assert len(ends) == 1
-    assert 0.93 < ends.pop() < 0.97
+    assert len(ends) == 2  # a rate of each width
+    assert all(0.92 < end < 0.98 for end in ends)
     values = [row for row in rows if row["figure"] == "laws" and "measured" in str(row["series"])]
     assert sorted(row["x"] for row in values) == [16, 16, 24, 24]
     caption = (tmp_path / "known-laws.txt").read_text().replace("\n", " ")
