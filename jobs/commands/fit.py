@@ -266,7 +266,8 @@ def _show(answers: Mapping[str, Answer], locations: Mapping[str, StorePath]) -> 
     for name, answer in answers.items():
         head = "" if alone else f"{name}: "
         if not len(answer.cells):
-            click.echo(f"{head}no {_subject(answer)}: no trial has an outcome, and none is pending")
+            what = "width" if answer.along.is_width else answer.along.axis
+            click.echo(f"{head}no critical {what}: no trial has an outcome, and none is pending")
         for words in answer.lapses:
             click.echo(f"{head}{words}")
         click.echo(f"{head}{answer.verdict}")
