@@ -264,7 +264,10 @@ class _Joint:
         if not np.isfinite(reach):
             return alone / 2
         own = reach**2 * self.information
-        return (max(own, alone) if self.lapses < FEW else own) / 2
+        if own >= alone:
+            return own / 2
+        # Seeds that seem to differ less than independent ones do so by chance, mostly.
+        return (alone if self.lapses < FEW else (own + alone) / 2) / 2
 
     def reaches(self, confidence: float) -> tuple[float | None, ...]:
         """Return the half length of the interval of each crossing; None for a cell without a curve."""
