@@ -5,8 +5,9 @@ several. `frame` is the table of all trials; `select` lists some of them (`frame
 `summarise` describes them.
 `critical_widths` turns them into the width at which success starts, `fit_laws` compares scaling laws
 for that width, `collapse` scales all success curves onto one, and `success_counts` feeds the heat
-maps; `compare` and `compare_laws` lay the answers of several stores side by side. The names load on
-first use, so that importing the package costs nothing.
+maps; `compare` and `compare_laws` lay the answers of several stores side by side. `watch` shows a store
+in a notebook while it is filled. The names load on first use, so that importing the package costs
+nothing.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from analysis.comparison import compare, compare_laws
+    from analysis.live.notebook import watch
     from analysis.query import frame, frames, select, summarise
     from analysis.scaling import fit_laws
     from analysis.scaling.finite_size import collapse
@@ -37,6 +39,7 @@ __all__ = [
     "select",
     "success_counts",
     "summarise",
+    "watch",
 ]
 
 PACKAGES = ("claims", "figures", "report", "success")
@@ -56,6 +59,7 @@ _HOMES = {
     "select": "analysis.query",
     "success_counts": "analysis.transitions",
     "summarise": "analysis.query",
+    "watch": "analysis.live.notebook",
 }
 
 

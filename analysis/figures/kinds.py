@@ -21,6 +21,7 @@ KINDS: Mapping[str, str] = MappingProxyType(
         "curves": "loss against steps of descent",
         "budget": "critical width against the budget of steps",
         "thresholds": "critical width of training against n/d",
+        "tangent": "least eigenvalue of the NTK at the start against kd/n",
         "layers": "success with v, W or both trained",
         "depth": "success and conditioning for each depth",
         "certificate": "bounds of Theorem 1 against what descent does",

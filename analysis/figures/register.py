@@ -18,6 +18,7 @@ from analysis.figures.spectra.density import density_figure
 from analysis.figures.spectra.singular_values import evolution_figure, spectrum_figure
 from analysis.figures.theory.certificate import certificate_figure
 from analysis.figures.theory.proof_steps import proof_figure
+from analysis.figures.theory.tangent import tangent_figure
 from analysis.figures.training.descent import curves_caption, curves_figure, depth_figure, layers_figure
 from analysis.figures.training.loss_gap import generalisation_figure
 from analysis.figures.training.regression import regression_figure
@@ -87,12 +88,12 @@ def _is(ds: xr.Dataset, experiment: str) -> bool:
 
 
 def _has_widths(ds: xr.Dataset) -> bool:
-    """Return True if descent was run at several widths."""
-    return "steps_to_tolerance" in ds and ds.sizes["width"] > 1
+    """Return True if descent, or its linearisation, was looked at at several widths."""
+    return ("steps_to_tolerance" in ds or _is(ds, "tangent")) and ds.sizes["width"] > 1
 
 
 def _has_thresholds(ds: xr.Dataset) -> bool:
-    """Return True if descent was run at several widths and several n."""
+    """Return True for such a store with several n."""
     return _has_widths(ds) and ds.sizes["n"] > 1
 
 
@@ -130,6 +131,7 @@ FIGURES = MappingProxyType(
             lambda ds: _is(ds, "input") and ds.sizes["d"] * ds.sizes["n"] > 1,
             counts=_default,
         ),
+        "tangent": Picture(tangent_figure, lambda ds: _is(ds, "tangent") and ds.sizes["width"] > 1),
         "layers": Picture(layers_figure, lambda ds: _is(ds, "joint"), counts=_default),
         "depth": Picture(depth_figure, lambda ds: _is(ds, "deep"), counts=_default),
         "certificate": Picture(certificate_figure, lambda ds: _is(ds, "theorem1")),

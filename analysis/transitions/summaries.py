@@ -54,6 +54,8 @@ def with_summaries(
     if threshold is not None and axis == WIDTH and "kernel_eigenvalues" in ds:
         edges = _edge_widths(ds, ran, threshold)
         out = out.assign({name: edge.transpose(*out.k50.dims) for name, edge in edges.items()})
+    if threshold is not None and axis == WIDTH and "ntk_edge" in ds:
+        out["k_edge"] = _tangent_edge_widths(ds, ran, threshold).transpose(*out.k50.dims)
     return out
 
 
@@ -79,6 +81,28 @@ def _edge_widths(ds: xr.Dataset, ran: xr.DataArray, threshold: float) -> dict[st
                 own = spectra[cell][seeds, : n[cell][0]]
                 part[cell][seeds] = critical_widths(own, threshold**2, shift=shift)
     return {name: _median(widths, ran) for name, widths in found.items()}
+
+
+def _tangent_edge_widths(ds: xr.Dataset, ran: xr.DataArray, threshold: float) -> xr.DataArray:
+    """Return where the stored edge of the NTK passes a share of its population value.
+
+    It is interpolated in log k between the widths of the grid, and is the median over the seeds that
+    ran; NaN where the edge does not pass within the grid.
+    """
+    parts = ds[["ntk_edge", "ntk_population"]].compute()
+    share = (parts.ntk_edge / parts.ntk_population.where(parts.ntk_population > 0)).transpose(
+        *ran.dims, "width"
+    )
+    log_k = np.log(ds.k.broadcast_like(share).transpose(*share.dims).values.astype(float))
+    found = np.full(ran.shape, np.nan)
+    for at in np.ndindex(*ran.shape):
+        known = np.isfinite(share.values[at])
+        heights, places = share.values[at][known], log_k[at][known]
+        if known.any() and heights[0] < threshold <= heights[-1]:
+            after = int((heights >= threshold).argmax())
+            pair = slice(after - 1, after + 1)
+            found[at] = np.exp(np.interp(threshold, heights[pair], places[pair]))
+    return _median(found, ran & xr.DataArray(np.isfinite(found), dims=ran.dims))
 
 
 def _median(widths: Floats, ran: xr.DataArray) -> xr.DataArray:

@@ -28,7 +28,7 @@ A cell is fitted only if its data determine a curve; `outcome` names the case:
   bracket shows the side on which it lies (0 to the narrowest width, or the widest to infinity).
 - `unordered`: success does not rise with width, so there is no transition to locate.
 - `degenerate`: a seed's alpha is 0 or lost to rounding, and success measured against alpha is
-  undefined; `analysis.degenerate` tells which, and why.
+  undefined; `analysis.degenerate` tells which, and why. The same with `ntk_population` of tangent.
 - `empty`: no trial is done yet.
 
 Trials are read by their status. A diverged trial is an outcome, a failure to train, even if it met a
@@ -82,7 +82,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from analysis.axes import SIZES
-from analysis.success.rules import Rule, Success, outcomes, rule_for, zero_alpha
+from analysis.success.rules import Rule, Success, outcomes, rule_for, undefined
 from analysis.transitions.curves import LINKS, lapsed
 from analysis.transitions.descriptions import described, renamed
 from analysis.transitions.estimates import Estimate, Settings, estimate
@@ -252,8 +252,9 @@ def critical_widths(
     out = _assemble(found, succeeded, settings, rule)
     if rates:
         out = _with_rates(out, rates).assign_attrs(lapse_by="cell" if lapse == "cell" else "group")
-    if rule.against_alpha and along.axis not in ds.alpha.dims:
-        out = _blank_degenerate(out, zero_alpha(ds, succeeded))
+    against = [("alpha", rule.against_alpha), ("ntk_population", rule.against_population)]
+    if any(asked and along.axis not in _sources(ds, name) for name, asked in against):
+        out = _blank_degenerate(out, undefined(ds, rule, succeeded))
     return _named(with_summaries(out, ds, counted, rule.threshold), ds, along, own)
 
 
@@ -433,10 +434,15 @@ def _assemble(
 
 
 def _blank_degenerate(out: xr.Dataset, degenerate: xr.DataArray) -> xr.Dataset:
-    """Blank the numbers of cells with an alpha of 0."""
+    """Blank the numbers of cells in which success is undefined."""
     numbers = out.drop_vars("outcome").where(~degenerate)
     words = xr.where(degenerate, "degenerate", out.outcome)
     return numbers.assign(outcome=words)[list(out.data_vars)].assign_attrs(out.attrs)
+
+
+def _sources(ds: xr.Dataset, name: str) -> tuple[str, ...]:
+    """Return the dims of a variable other than the width, along which a cell is blank as a whole."""
+    return tuple(str(dim) for dim in ds[name].dims if dim != "width")
 
 
 def _named(out: xr.Dataset, ds: xr.Dataset, along: Along, scale: Scale) -> xr.Dataset:

@@ -1,1 +1,1 @@
-"""Figures that set the theorems of the paper beside measurements: certificate and proof."""
+"""Figures that set theory beside measurements: certificate, proof and the linearised theory."""

@@ -166,7 +166,8 @@ def _draw_curves(axes: Axes, part: xr.Dataset, along: str) -> None:
         label = "_tolerance" if index else "tolerance"
         axes.axhline(tolerance, color=grey(0.65), linewidth=stroke(0.8), zorder=0, label=label)
     axes.set(xscale="log", yscale="log", xlabel="steps of gradient descent")
-    axes.set_ylabel(mathtext("relative loss ‖r‖² / ‖r₀‖²"))
+    another = "loss" in part.attrs["identity_fields"]["descent"].get("settings", {})
+    axes.set_ylabel(mathtext("relative loss" if another else "relative loss ‖r‖² / ‖r₀‖²"))
     # A diverging trial would flatten all others, and a closed form falls far below the tolerances.
     axes.set_ylim(part.tolerance.values.min() / 5, 1.6 * min(peak, 100))
 
