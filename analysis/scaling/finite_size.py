@@ -166,7 +166,7 @@ def _curve(
     table = table_of(won, tried, k.isel(cell=at).values)
     if table.seeds < 3 or len(table.k) < 3:
         return None
-    log_k = table.log_k
+    log_k = table.x
     wins, trials = table.resampled(resamples, entropy)
     overlap = ~separated(wins, trials - wins)
     if not overlap[0]:
