@@ -55,6 +55,7 @@ def alone(filled: Path, tmp_path: Path) -> Path:
     return tmp_path / "cond.zarr"
 
 
+@pytest.mark.slow
 def test_a_run_measures_fills_and_resumes(widthlaw, tmp_path) -> None:
     (tmp_path / "cond.py").write_text(CODE)
     (tmp_path / "cond.toml").write_text(SWEEP)
@@ -71,6 +72,7 @@ def test_a_run_measures_fills_and_resumes(widthlaw, tmp_path) -> None:
     assert "a trial takes" not in again.stderr  # it is known by now
 
 
+@pytest.mark.slow
 def test_reading_commands_need_no_code_and_run_none(widthlaw, alone, tmp_path, monkeypatch) -> None:
     (tmp_path / "cond.py").write_text("raise SystemExit('this must never run')")
     monkeypatch.chdir(tmp_path)
@@ -97,6 +99,7 @@ def _extended(widthlaw, store: Path, folder: Path) -> Path:
     return other
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "line",
     [
@@ -121,6 +124,7 @@ def test_commands_that_run_trials_of_a_store_need_the_code_by_name(
     assert there.returncode in ((0, 1) if name == "refine" else (0,)), there.stderr
 
 
+@pytest.mark.slow
 def test_changed_code_is_refused_with_both_digests_until_it_is_accepted(
     widthlaw, alone, filled, tmp_path, assert_refused
 ) -> None:
@@ -169,6 +173,7 @@ def test_code_is_refused_where_none_is_needed(widthlaw, own_store, filled, asser
     assert_refused(told, "names its code itself; remove --code")
 
 
+@pytest.mark.slow
 def test_a_trial_that_kills_its_process_fails_alone(widthlaw, tmp_path) -> None:
     (tmp_path / "kill.py").write_text(
         "import os\nfrom pipeline import experiment, variable\n"
@@ -187,6 +192,7 @@ def test_a_trial_that_kills_its_process_fails_alone(widthlaw, tmp_path) -> None:
     assert "its process died 3 times" in ds.message.sel(width=2, seed=1).item()
 
 
+@pytest.mark.slow
 def test_what_a_trial_and_its_processes_print_is_no_data_of_the_command(widthlaw, tmp_path) -> None:
     (tmp_path / "loud.py").write_text(
         "import os\nfrom pipeline import experiment, variable\n"
@@ -201,6 +207,7 @@ def test_what_a_trial_and_its_processes_print_is_no_data_of_the_command(widthlaw
     assert all(words in told.stderr for words in ("by print", "by a shell", "by C"))
 
 
+@pytest.mark.slow
 def test_an_import_that_fails_on_a_worker_fails_its_trials_with_file_and_line(
     widthlaw, tmp_path, monkeypatch
 ) -> None:
@@ -218,6 +225,7 @@ def test_an_import_that_fails_on_a_worker_fails_its_trials_with_file_and_line(
     assert f"3 x CodeError: {line}; repair it, or install what it needs" in told.stderr
 
 
+@pytest.mark.slow
 def test_a_store_without_sizes_is_drawn_along_its_first_numeric_parameter(widthlaw, tmp_path) -> None:
     (tmp_path / "par.py").write_text(
         "from pipeline import experiment, variable\n"

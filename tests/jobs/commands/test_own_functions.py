@@ -54,6 +54,7 @@ def alone(filled: Path, tmp_path: Path) -> Path:
     return tmp_path / "swish.zarr"
 
 
+@pytest.mark.slow
 def test_a_run_says_how_descent_calls_an_activation(widthlaw, tmp_path) -> None:
     (tmp_path / "own.py").write_text(CODE)
     (tmp_path / "swish.toml").write_text(SWEEP)
@@ -65,6 +66,7 @@ def test_a_run_says_how_descent_calls_an_activation(widthlaw, tmp_path) -> None:
     assert "0 computed now" in again.stderr
 
 
+@pytest.mark.slow
 def test_reading_commands_need_no_code_and_run_none(widthlaw, alone, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     for line in (
@@ -82,6 +84,7 @@ def test_reading_commands_need_no_code_and_run_none(widthlaw, alone, tmp_path, m
     assert len(found) == 12
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "line",
     [
@@ -101,6 +104,7 @@ def test_commands_that_run_trials_need_the_code_by_name(widthlaw, filled, alone,
     assert there.returncode in ((0, 1, 3) if name == "refine" else (0,)), there.stderr
 
 
+@pytest.mark.slow
 def test_changed_code_is_refused_with_both_digests_until_it_is_accepted(
     widthlaw, alone, filled, tmp_path, assert_refused
 ) -> None:

@@ -132,6 +132,7 @@ def test_descent_goes_as_that_of_the_built_in_twins(write: Write, experiment: st
         np.testing.assert_allclose(one.loss_curve[..., early], other.loss_curve[..., early], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_mini_batches_in_float32_go_as_those_of_the_built_in_twins(write: Write) -> None:
     sweep = write(TWINS, ["a.py:softplus", "softplus", "a.py:gelu", "gelu"])
     more = 'method = ["momentum", "adam"]\nbatch = 4\ndtype = ["float32", "float64"]\n'

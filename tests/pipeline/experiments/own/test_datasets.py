@@ -74,6 +74,7 @@ def test_rows_of_ones_own_give_what_the_built_in_ones_give(write: Write) -> None
     assert ours.attrs["dataset"] == "r.py:rows" or ours.attrs["dataset"] == ["r.py:rows"]
 
 
+@pytest.mark.slow
 def test_several_datasets_are_an_axis_with_built_in_ones_among_them(write: Write) -> None:
     sweep = write(SPHERE)
     text = sweep.read_text().replace(
@@ -127,6 +128,7 @@ def broken(rng, X):
 """
 
 
+@pytest.mark.slow
 def test_labels_alone_can_be_ones_own_and_an_axis_with_built_in_laws(write: Write) -> None:
     more = '[labels]\nkind = ["signs", "r.py:teacher"]\n[descent]\nsteps = 10\ntest_samples = 50\n'
     ds = filled(write(TEACHER, "sphere", experiment="input", width="[40]", more=more))
