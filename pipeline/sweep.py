@@ -101,7 +101,7 @@ class Descent:
 
     @property
     def identity_fields(self) -> dict[str, Any]:
-        """What decides a trial's value; settings that are not given leave no trace."""
+        """The fields that decide a trial's value; settings that are not given leave no trace."""
         fields: dict[str, Any] = {
             "steps": self.steps,
             "tolerances": list(self.tolerances),

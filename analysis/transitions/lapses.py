@@ -135,7 +135,7 @@ class _Group:
 
     @property
     def penalty(self) -> float:
-        """What AICc takes for one more parameter."""
+        """The price of one more parameter in AICc."""
         few = 2 * len(self.curved)
         return _penalty(few + 1, self.trials) - _penalty(few, self.trials)
 

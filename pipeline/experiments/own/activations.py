@@ -54,7 +54,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of an activation without its code.
+    """Facts on an activation that need no code.
 
     Attributes
     ----------
@@ -143,7 +143,7 @@ def _address(name: OwnActivation) -> int:
 
 @dataclass(frozen=True)
 class Said:
-    """What the author of an activation says of it."""
+    """The statements of an author on an activation."""
 
     kinks: tuple[float, ...] = ()
     derivative: Callable[..., Any] | None = None

@@ -39,7 +39,7 @@ UNIT = 1e-6
 
 @dataclass(frozen=True)
 class DatasetFacts:
-    """What is known of a dataset without its code.
+    """Facts on a dataset that need no code.
 
     Attributes
     ----------
@@ -220,7 +220,7 @@ def dataset_facts(
 
 @dataclass(frozen=True)
 class LabelsFacts:
-    """What is known of labels without their code: nothing but that they are numbers."""
+    """Facts on labels that need no code: they are numbers, and no more is known."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the facts as a store keeps them."""

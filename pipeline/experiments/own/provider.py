@@ -28,7 +28,7 @@ __all__ = ["FromFile", "FromStore", "Provider", "as_attributes", "functions_from
 
 
 class Provider(Protocol):
-    """Where the functions of a sweep come from."""
+    """A source of the functions of a sweep."""
 
     def experiment(self, entry: str) -> Own:
         """Return the experiment of an entry such as ``mine.py:gap``."""
