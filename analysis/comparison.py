@@ -23,6 +23,7 @@ from analysis.scaling import distinguishable, fit_laws
 from analysis.scaling.laws import group_columns
 from analysis.stores import open_stores
 from analysis.transitions import critical_widths
+from analysis.transitions.disorder import disorder_words
 from analysis.transitions.lapses import lapse_words
 from analysis.transitions.scales import WIDTH, Along
 from pipeline.errors import InputError
@@ -169,7 +170,10 @@ def answer_of(ds: xr.Dataset, **settings: Any) -> Answer:
     known = str(widths.attrs["rule"]), axes, cells
     lapses = lapse_words(widths, along.symbol)
     constant = _settings(ds)
-    zeros = causes_of_zero(ds) if (widths.outcome == "degenerate").any() else []
+    reasons = [
+        *(causes_of_zero(ds) if (widths.outcome == "degenerate").any() else []),
+        *disorder_words(widths, along.axis, along.symbol),
+    ]
     if "budget" in widths.attrs:
         constant["budget"] = widths.attrs["budget"]
     try:
@@ -177,8 +181,8 @@ def answer_of(ds: xr.Dataset, **settings: Any) -> Answer:
             warnings.simplefilter("always", UserWarning)
             laws = fit_laws(widths)
     except ValueError as error:
-        return Answer(*known, None, str(error), constant, tuple(zeros), along, lapses)
-    told = (*zeros, *(str(note.message) for note in notes))
+        return Answer(*known, None, str(error), constant, tuple(reasons), along, lapses)
+    told = (*reasons, *(str(note.message) for note in notes))
     return Answer(*known, laws, distinguishable(laws), constant, told, along, lapses)
 
 
@@ -191,7 +195,7 @@ def _cells(widths: xr.Dataset, along: Along, unit: str) -> tuple[pd.DataFrame, t
     axes = [str(dim) for dim in widths.outcome.dims]
     frame = widths.to_dataframe(dim_order=axes).reset_index()
     if along.is_width:
-        for end in ("bracket_low", "bracket_high"):
+        for end in ("bracket_low", "bracket_high", "falls_from", "rises_from"):
             frame[end] = frame[end].round()  # whole widths that went through a logarithm
     else:
         if unit != "k":

@@ -54,6 +54,8 @@ CELL_COLUMNS = [
     "fit_p",
     "k50_isotonic",
     "k_crossing",
+    "falls_from",
+    "rises_from",
     "k_edge",
     "k_edge_finite",
     "alpha",
@@ -112,11 +114,13 @@ def fit(
     \b
     outcome        fitted; separated: failures end where successes begin;
                    censored: the transition lies outside the widths; unordered:
-                   success does not rise with width; degenerate: alpha is 0 or
-                   lost to rounding, and a line says which and why; empty:
-                   nothing done
+                   success does not rise with width, or surely falls below 1/2
+                   again, and a line says where; degenerate: alpha is 0 or lost
+                   to rounding, and a line says which and why; empty: nothing
+                   done
     k50            width at which half of the trials succeed, with 95% interval:
-                   the curve's, or k50_isotonic where no curve fits
+                   the curve's, or k50_isotonic where no curve fits, or where
+                   the curve contradicts the counts
     bracket_low    most trials fail up to this width; 0: most succeed at all
     bracket_high   most succeed from this width on; inf: most fail at all
     transition_width  ratio of the widths of 90% and 10% success, with interval
@@ -124,6 +128,8 @@ def fit(
     k50_isotonic   estimate of k50 that assumes only that success rises with width
     k_crossing     median over the seeds of the smallest width from which on a
                    seed always succeeds
+    falls_from     of an unordered cell: last width of most successes before
+                   success falls; rises_from: last of most failures after that
     lapse          with --lapse: share of trials that fail at any size, with
                    interval; k50 is then where the other trials succeed in half
                    of the cases, and a line tells whether AICc prefers it to none
