@@ -58,7 +58,8 @@ def falls(successes: Floats, trials: Floats, level: float = 0.5) -> Bools:
         1/2, or half of the upper end of success with lapses.
     """
     above, below = _signs(successes, trials, level)
-    found: Bools = (np.logical_or.accumulate(above, axis=1) & below).any(axis=1)
+    after = np.logical_or.accumulate(above, axis=1) & below
+    found: Bools = np.asarray(after.any(axis=1))
     return found
 
 
