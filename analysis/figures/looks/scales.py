@@ -80,9 +80,17 @@ def log_axis(axis: Axis) -> None:
 class _Plain(Formatter):
     """Numbers at linear ticks, with the digits that tell neighbours apart: no factor, no offset."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._ticks: Any = np.array([])
+
+    def set_locs(self, locs: Any) -> None:
+        """Take the places of all ticks."""
+        self._ticks = np.unique(np.asarray(locs, dtype=float))
+
     def __call__(self, value: float, pos: int | None = None) -> str:
         """Return the label of a tick."""
-        ticks = np.unique(np.asarray(self.locs, dtype=float))
+        ticks = self._ticks
         step = float(np.diff(ticks).min()) if len(ticks) > 1 else abs(value)
         if abs(value) < step / 1000:  # 0, up to rounding
             return "0"
