@@ -156,7 +156,8 @@ def train(
     first, last, distance, rate, path, ratio, before = numbers
     progress = None
     if taken == steps > 0 and not alpha:
-        progress = Progress(steps, steps, first, before, reached, marked, curve, network.weights())
+        at, row = np.asarray(marked, dtype=np.float64), network.weights()
+        progress = Progress(steps, steps, first, before, reached, at, curve, row)
     return Training(
         in_order, curve, int(taken), first, last, distance, bool(diverged), rate, path, ratio,
         progress=progress,

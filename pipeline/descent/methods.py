@@ -206,7 +206,7 @@ def train_by(
             first=first,
             loss=kept[0],
             reached=kept_reached,
-            marks=marked.astype(np.float64),
+            marks=np.asarray(marked, dtype=np.float64),
             curve=kept_curve,
             weights=theta.astype(np.float64),
             moments=np.concatenate([m, s]).astype(np.float64) if way.name != "gd" else np.empty(0),
@@ -228,8 +228,9 @@ def _begun(
 ) -> Progress:
     """Return the state from which a training goes on, with all its rows; its start if None."""
     if since is None:
+        none, at = np.full(tolerances, np.inf), np.asarray(marks, dtype=np.float64)
         since = Progress(
-            0, -1, 0.0, 0.0, np.full(tolerances, np.inf), marks * 1.0, np.full(marks.size, np.nan),
+            0, -1, 0.0, 0.0, none, at, np.full(marks.size, np.nan),
             np.empty(0), state_high=float(seed >> 32), state_low=float(seed & 0xFFFFFFFF),
         )  # fmt: skip
     moments = since.moments if since.moments.size else np.zeros(2 * size)

@@ -1,8 +1,8 @@
 """The state of a descent that its budget has ended: all that its further steps depend on.
 
-A descent that goes on from here makes the same steps, to the bit, as one that was never interrupted. The
-start of the network is no part of it, because a trial draws it again. The state is kept as named rows of
-numbers (`Rows`), which a store writes to a file.
+A descent that goes on from here makes the same steps, to the bit, as one that was never interrupted.
+The start of the network is no part of it, because a trial draws it again. The state is kept as named
+rows of numbers (`Rows`), which a store writes to a file.
 
 With batches the loss is judged where an epoch begins, and once more where the budget ends. That last
 judgement would not be made in a longer descent, so the state is the one before it.
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,8 +108,8 @@ class Progress:
             raise BadProgress("a row is missing")
         if rows["numbers"].shape != (len(NUMBERS),):
             raise BadProgress("the row of numbers has another length")
-        numbers = dict(zip(NUMBERS, rows["numbers"].tolist(), strict=True))
-        found = cls(**numbers, **{name: rows[name] for name in ARRAYS})
+        held: dict[str, Any] = {name: rows[name] for name in ARRAYS}
+        found = cls(**held | dict(zip(NUMBERS, rows["numbers"].tolist(), strict=True)))
         sizes = {
             "weights": found.weights.shape == (weights,),
             "moments": found.moments.size in (0, 2 * weights),

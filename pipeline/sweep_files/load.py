@@ -429,6 +429,7 @@ def _descent(file: File, settings: tuple[tuple[str, Any], ...]) -> Descent:
         tuple(sorted(table.multiples)),
         formula,
         settings,
+        table.checkpoints,
     )
 
 
