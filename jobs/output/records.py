@@ -195,8 +195,8 @@ def print_continued(continued: Mapping[str, int], out: StorePath) -> None:
     anew = {why: number for why, number in continued.items() if why and number}
     line = f"{out}: {counted(continued.get('', 0), 'trial')} to go on from a checkpoint"
     if anew:
-        reasons = ", ".join(f"{number} {why}" for why, number in sorted(anew.items()))
-        line += f"; {sum(anew.values())} start anew (checkpoint {reasons})"
+        reasons = ", ".join(f"of {number} it is {why}" for why, number in sorted(anew.items()))
+        line += f"; {counted(sum(anew.values()), 'trial')} to start anew without one ({reasons})"
     click.echo(line, err=True)
 
 

@@ -25,6 +25,7 @@ from pipeline.maintenance.grow import check_out, write_result
 from pipeline.maintenance.plan import Change, Knowledge, Plan, make_plan
 from pipeline.settings import MOST_STEPS
 from pipeline.store.arrays import read_array
+from pipeline.store.checkpoints import NONE
 from pipeline.store.location import StorePath, locate
 from pipeline.sweep import Sweep
 from pipeline.trial_status import Status, among
@@ -132,6 +133,6 @@ def _ended_by_budget(source: Source) -> NDArray[np.bool_]:
 def _continued(source: Source, going_on: NDArray[np.bool_]) -> Counter[str]:
     """Count the trials that go on by why they start anew, "" if they need not."""
     if not experiment_of(source.sweep).continues:
-        return Counter({"not kept by this experiment": int(going_on.sum())})
+        return Counter({NONE: int(going_on.sum())})
     found = (source.checkpoints.find(tuple(at)) for at in np.argwhere(going_on).tolist())
     return Counter(one if isinstance(one, str) else "" for one in found)

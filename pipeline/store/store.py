@@ -227,10 +227,8 @@ class Store:
             return self.checkpoints(tile)
         except UnusableCheckpoints as error:
             log.warning(
-                "store %s: the checkpoints of %d trials are %s: those of them that are to go on start "
-                "anew",
+                "store %s: a file of checkpoints is %s, so its trials start anew",
                 self.location.name,
-                tile.trials,
                 error.why,
             )
             return [{} for _ in tile.blocks]

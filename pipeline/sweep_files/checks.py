@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "check_amount",
+    "check_checkpoints",
     "check_data_files",
     "check_descent",
     "check_dimensions",
@@ -218,6 +219,21 @@ def check_descent(file: File, experiment: Experiment, problems: Problems) -> Non
     for key in ("tolerances", "multiples"):
         check_distinct(f"descent.{key}", list(getattr(table, key)), problems)
     _check_tolerances(table, problems)
+
+
+def check_checkpoints(sweep: Sweep, experiment: Experiment, problems: Problems) -> None:
+    """Check that the checkpoints that a sweep is to keep can be of use."""
+    if sweep.descent is None or not sweep.descent.checkpoints:
+        return
+    key = "descent.checkpoints"
+    if not experiment.continues:
+        problems.add(
+            key,
+            f"got true, but trials of {sweep.experiment} cannot go on from one: `widthlaw extend STORE "
+            "--steps` computes them anew; remove the key",
+        )
+    elif why := sweep.descent.why_no_longer:
+        problems.add(key, f"got true, but trials could not go on from one: {why}; remove the key")
 
 
 def _step(table: DescentTable) -> str:

@@ -24,6 +24,7 @@ from pipeline.settings import MOST_STEPS
 from pipeline.sweep import Descent, Sweep
 from pipeline.sweep_files.checks import (
     check_amount,
+    check_checkpoints,
     check_data_files,
     check_descent,
     check_dimensions,
@@ -224,6 +225,8 @@ def _assemble(
         check_widths(sweep, problems)
         if not problems:
             check_training_sizes(sweep, problems)
+    if not problems:
+        check_checkpoints(sweep, experiment, problems)
     if not problems and sweep.requests:
         check_requests(sweep, problems)
     sized = problems.none_of("only", "exclude", "grid", "pairs")
