@@ -289,5 +289,8 @@ def _take_better(result: BlockResult, other: BlockResult) -> NDArray[np.bool_]:
         mask = better if len(array) == len(better) else better_seeds
         array[mask] = other.values[name][mask]
     result.take_checkpoints(other, better)
+    for at, rows in other.checkpoints.items():
+        if max(mine[at], others[at]) == NOTHING:  # pending in both: it may go on
+            result.checkpoints.setdefault(at, rows)
     result.status[better], result.message[better] = other.status[better], other.message[better]
     return better
