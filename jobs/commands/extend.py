@@ -51,7 +51,7 @@ def extend(
     dry_run: bool,
     code: Path | None,
 ) -> None:
-    """Add seeds, n, d or widths to STORE, or give its descents more steps.
+    """Add seeds, n, d, widths or steps to STORE.
 
     The values are those of SWEEP, or those of the options. Nothing is computed again; `widthlaw run
     STORE` computes what is new. After `widthlaw refine`, extend also schedules the trials that refine
