@@ -27,6 +27,7 @@ from pipeline.descent.progress import Rows
 from pipeline.experiments import experiment_of, variables
 from pipeline.selection import requested as requested_trials
 from pipeline.sweep import Cell, Sweep
+from pipeline.trial_status import Status
 
 __all__ = [
     "Block",
@@ -183,6 +184,15 @@ class BlockResult:
             array[mask] = other.values[name][mask]
         self.take_checkpoints(other, trials)
         self.status[trials], self.message[trials] = other.status[trials], other.message[trials]
+
+    def censored(self, budget: int) -> NDArray[np.bool_]:
+        """Return the trials that were left before their budget ended or their last tolerance was met.
+
+        They are done, and neither successes nor failures of the steps that they did not take.
+        """
+        reached, taken = self.values["steps_to_tolerance"], self.values["steps"]
+        left = np.isinf(reached).any(axis=-1) & (taken < budget)
+        return np.asarray(left & (self.status == Status.DONE))
 
     def forget(self, trials: NDArray[np.bool_]) -> None:
         """Remove the values of trials that are to go on; their checkpoints stay."""

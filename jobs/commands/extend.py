@@ -12,6 +12,9 @@ from jobs.options import STORE, SWEEP, code_option
 from jobs.output.records import print_change, print_continued
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from pipeline.store.location import StorePath
     from pipeline.sweep import Sweep
 
@@ -36,6 +39,7 @@ __all__ = ["extend"]
     type=click.IntRange(min=0),
     help="Larger budget of every descent; trials go on from their checkpoints.",
 )
+@click.option("--where", help="With --steps: only trials that meet this condition get more steps.")
 @click.option("-o", "--output", "out", type=STORE, help="New store.  [default: change STORE in place]")
 @click.option("--dry-run", is_flag=True, help="Show what would be done and stop.")
 @code_option
@@ -47,6 +51,7 @@ def extend(
     dimensions: tuple[int, ...],
     widths: tuple[float, ...],
     steps: int | None,
+    where: str | None,
     out: StorePath | None,
     dry_run: bool,
     code: Path | None,
@@ -62,6 +67,8 @@ def extend(
     With --steps, trials that met all tolerances or diverged stay as they are. The others become
     pending, and go on from their checkpoints where the sweep keeps some (`checkpoints = true` in
     [descent]); else they start anew. Their results are those of a sweep with that budget, to the bit.
+    Trials that do not meet --where stay at the steps that they took: they are censored there, and
+    `fit` counts them neither as successes nor as failures of more steps.
     """
     from jobs.launch import loaded_sweep
     from pipeline.maintenance.grow import extend as extend_store
@@ -79,8 +86,10 @@ def extend(
     if steps is not None:
         if sweep is not None or more:
             raise click.UsageError("--steps stands alone; extend the store by other values afterwards.")
-        _lengthen(store, steps, out, dry_run, code)
+        _lengthen(store, steps, where, out, dry_run, code)
         return
+    if where is not None:
+        raise click.UsageError("--where chooses the trials that get more steps; add --steps.")
     if sweep is None and not more and out is None:
         raise click.UsageError("nothing to add; give a SWEEP, --seeds, --n, --d, --width or --steps.")
     if code is not None or (more and sweep is None):  # more trials of an experiment of one's own
@@ -99,7 +108,12 @@ def extend(
 
 
 def _lengthen(
-    store: StorePath, steps: int, out: StorePath | None, dry_run: bool, code: Path | None
+    store: StorePath,
+    steps: int,
+    where: str | None,
+    out: StorePath | None,
+    dry_run: bool,
+    code: Path | None,
 ) -> None:
     """Give the descents of a store more steps; say how many go on, and how many start anew."""
     from pipeline.maintenance.longer import lengthen
@@ -108,13 +122,34 @@ def _lengthen(
 
     if code is not None:
         with_code(store, stored_sweep(store), code)
-    change = lengthen(store, steps, out, dry_run=dry_run)
-    if not (change.grown or out):
+    only = None if where is None else _meeting(store, where)
+    change = lengthen(store, steps, out, only=only, dry_run=dry_run)
+    if not (change.grown or change.written or dry_run or out):
         click.echo(f"{store}: has a budget of {steps} steps already; nothing was done", err=True)
         return
     print_change(change, out or store, dry_run)
     if change.continued is not None:
         print_continued(change.continued, out or store)
+
+
+def _meeting(store: StorePath, where: str) -> NDArray[np.bool_]:
+    """Return the trials of a store that meet a condition, in the shape of its statuses."""
+    import xarray as xr
+
+    from analysis.expressions import evaluate
+    from analysis.stores import open_store
+    from pipeline.errors import StoreError
+
+    ds = open_store(store)
+    met = evaluate(ds, where)
+    if met.dtype != bool or not {*met.dims} <= {*ds.status.dims}:
+        raise StoreError(
+            f"store {store}: --where: got {where!r}, expected a condition that a trial meets or not, "
+            "such as 'steps_to_tolerance[0.1] < 1000'"
+        )
+    whole, _ = xr.broadcast(met, ds.status)
+    found: NDArray[np.bool_] = whole.transpose(*ds.status.dims).values
+    return found
 
 
 def _check_admitted(sweep: Sweep, more: Mapping[str, Sequence[float]], store: StorePath) -> None:

@@ -31,7 +31,7 @@ from pipeline.trial_status import Status, lookup
 
 __all__ = ["Gatherer", "Source", "index_by_value"]
 
-NOTHING, FAILURE, OUTCOME = 0, 1, 2
+NOTHING, FAILURE, CENSORED, OUTCOME = 0, 1, 2, 3
 
 RANK = lookup(
     {
@@ -44,7 +44,10 @@ RANK = lookup(
         Status.DAMAGED: NOTHING,
     }
 )
-"""Rank of each status: of two sources, the one with the higher rank provides a trial."""
+"""Rank of each status: of two sources, the one with the higher rank provides a trial.
+
+The outcome of a trial that was left before its budget ended is only `CENSORED`.
+"""
 
 
 # ---- one source
@@ -199,6 +202,9 @@ class Gatherer:
         self._union, self._sources = union, sources
         self._exact = one_platform(source.provenance for source in sources)
         self._relative = agreement_of(union)
+        extended = any(one.sweep.descent is not None and one.sweep.descent.extended for one in sources)
+        lefts = extended and union.descent is not None and experiment_of(union).continues
+        self._budget = union.descent.steps if lefts and union.descent is not None else 0
         self.approximate = 0
 
     def gather(self, block: Block) -> BlockResult:
@@ -216,14 +222,14 @@ class Gatherer:
             if overlap is not None:
                 other = source.read(overlap, empty_result(self._union, block))
                 self._check(block, result, other, origin, number)
-                origin[_take_better(result, other)] = number
+                origin[_take_better(result, other, self._budget)] = number
         return result
 
     def _check(
         self, block: Block, one: BlockResult, other: BlockResult, origin: NDArray[Any], number: int
     ) -> None:
         """Compare the trials of which both results have an outcome."""
-        both = (RANK[one.status] == OUTCOME) & (RANK[other.status] == OUTCOME)
+        both = (_ranks(one, self._budget) == OUTCOME) & (_ranks(other, self._budget) == OUTCOME)
         if not both.any():
             return
         unequal = np.zeros_like(both)
@@ -277,12 +283,20 @@ def _trials_with_any(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return np.asarray(mask.any(axis=tuple(range(2, mask.ndim))))
 
 
-def _take_better(result: BlockResult, other: BlockResult) -> NDArray[np.bool_]:
+def _ranks(result: BlockResult, budget: int) -> NDArray[np.int8]:
+    """Return the rank of each trial of a block; no trial is censored if the budget is 0."""
+    ranks = RANK[result.status]
+    if budget:
+        ranks[result.censored(budget)] = CENSORED
+    return ranks
+
+
+def _take_better(result: BlockResult, other: BlockResult, budget: int) -> NDArray[np.bool_]:
     """Take over the trials of which the other result knows more, and return a mask of them.
 
     A row that the widths of a seed share is taken over with the first trial of the seed.
     """
-    mine, others = RANK[result.status], RANK[other.status]
+    mine, others = _ranks(result, budget), _ranks(other, budget)
     better = others > mine
     better_seeds = others.max(axis=0, keepdims=True) > mine.max(axis=0, keepdims=True)
     for name, array in result.values.items():

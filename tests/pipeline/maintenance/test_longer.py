@@ -13,12 +13,15 @@ import numpy as np
 import pytest
 import xarray as xr
 
+import analysis
 import pipeline
+from analysis.success.rules import Success, outcomes, rule_for
 from pipeline import store
 from pipeline.errors import StoreError
 from pipeline.maintenance.grow import extend, merge
 from pipeline.maintenance.longer import lengthen
 from pipeline.maintenance.plan import widened
+from pipeline.maintenance.recompute import sample
 from pipeline.maintenance.repair import repair
 from pipeline.maintenance.verify import damage
 from pipeline.store.location import locate
@@ -375,3 +378,68 @@ def test_a_killed_run_goes_on_after_a_larger_budget(tmp_path, assert_equal_store
         resumed(copy / "a.zarr")
         shutil.rmtree(copy)
     assert locate(path).exists()
+
+
+def left_behind(path: Path) -> np.ndarray:
+    """Give only the even seeds a larger budget; return the mask of the trials that stay."""
+    first = xr.open_zarr(path).load()
+    only = np.zeros(first.status.shape, dtype=bool)
+    only[..., ::2] = True
+    change = lengthen(path, LONG, only=only)
+    unfinished = (first.steps >= SHORT).values
+    assert change.pending == (unfinished & only).sum() > 0
+    return unfinished & ~only
+
+
+def test_trials_that_are_left_behind_are_censored_and_no_failures(tmp_path) -> None:
+    path = filled(tmp_path / "a.zarr", sweep_of())
+    stays = left_behind(path)
+    resumed(path)
+    assert stays.any()
+    ds = analysis.open_store(path)
+    assert (ds["steps"].values[stays] == SHORT).all()
+    assert (ds.status == Status.DONE).all()
+    met = (ds.steps_to_tolerance < np.inf).transpose("tolerance", ...).values
+    for budgets in (None, [SHORT, LONG]):
+        succeeded, counted = outcomes(ds, rule_for(ds, Success.of(budgets=budgets)))
+        if budgets is not None:
+            now = counted.sel(budget=SHORT)
+            assert now.all()  # all took these steps
+            succeeded, counted = succeeded.sel(budget=LONG), counted.sel(budget=LONG)
+        known = counted.transpose("tolerance", ...).values
+        assert (known == (met | ~stays)).all()
+        assert not known.all()
+        assert (succeeded.transpose("tolerance", ...).values == met).all()
+
+
+def test_trials_that_are_left_behind_can_be_verified_and_taken_up(
+    tmp_path, assert_equal_stores
+) -> None:
+    path = filled(tmp_path / "a.zarr", sweep_of())
+    stays = left_behind(path)
+    resumed(path)
+    assert damage(path) == []
+    compared = sample(path, 100)
+    assert (compared.trials, compared.exact, compared.differences) == (15, True, ())
+    again = lengthen(path, LONG)
+    assert again.continued == {"": stays.sum()}
+    assert resumed(path).trials == stays.sum()
+    assert_equal_stores(path, filled(tmp_path / "whole.zarr", sweep_of(steps=LONG)))
+    assert not lengthen(path, LONG).written
+
+
+def test_a_whole_trial_is_preferred_to_one_that_was_left(tmp_path, assert_equal_stores) -> None:
+    path, whole = filled(tmp_path / "a.zarr", sweep_of()), tmp_path / "whole.zarr"
+    filled(whole, sweep_of(steps=LONG))
+    left_behind(path)
+    resumed(path)
+    for number, pair in enumerate(([path, whole], [whole, path])):
+        merge(pair, tmp_path / f"{number}.zarr")
+        assert_equal_stores(tmp_path / f"{number}.zarr", whole)
+
+
+@pytest.mark.parametrize("case", ["nesterov in batches to an accuracy", "closed form"])
+def test_trials_whose_end_could_not_be_told_are_not_left(case, tmp_path) -> None:
+    store.create(tmp_path / "a.zarr", sweep_of(case))
+    with pytest.raises(StoreError, match="cannot be left before the budget ends"):
+        lengthen(tmp_path / "a.zarr", LONG, only=np.ones(sweep_of(case).shape, dtype=bool))
