@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 import pipeline
@@ -153,3 +155,31 @@ def test_budgets_that_cannot_grow_are_refused_in_one_line(
     usage = widthlaw("extend", path, "--steps", 500, "--seeds", 9)
     assert usage.returncode == 2
     assert "--steps stands alone" in usage.stderr
+
+
+@pytest.mark.slow
+def test_some_trials_get_more_steps_and_the_others_are_censored(
+    widthlaw, make_sweep, tmp_path, assert_refused
+) -> None:
+    path = tmp_path / "a.zarr"
+    pipeline.run(make_sweep(**DESCENT, descent=descent(400)), path)
+    for where, message in (
+        ("steps", "--where: got 'steps', expected a condition that a trial meets or not"),
+        ("steps_to_tolerance < 9", "expected a condition that a trial meets or not"),
+        ("stops < 9", "stops"),
+    ):
+        assert_refused(widthlaw("extend", path, "--steps", 2000, "--where", where), message)
+    assert "add --steps" in widthlaw("extend", path, "--where", "seed < 4").stderr
+    met = widthlaw("query", path, "width > 1 and steps == 400", "--json")
+    hopeful = len(json.loads(met.stdout))
+    assert hopeful > 0
+    result = widthlaw("extend", path, "--steps", 2000, "--where", "width > 1")
+    assert result.returncode == 0, result.stderr
+    assert f"has {24 - hopeful} trials with an outcome and {hopeful} pending" in result.stderr
+    ran = widthlaw("run", path)
+    assert f"24 trials done, 0 failed; {hopeful} computed now" in ran.stderr
+    left = json.loads(widthlaw("query", path, "steps == 400", "--json").stdout)
+    assert len(left) > 0
+    assert widthlaw("verify", path, "--sample", 24).returncode == 0
+    again = widthlaw("extend", path, "--steps", 2000)
+    assert f"{path}: {len(left)} trials to go on from a checkpoint" in again.stderr
