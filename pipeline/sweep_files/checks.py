@@ -384,12 +384,14 @@ def _widths_of(sweep: Sweep) -> Iterator[tuple[int, int, Sequence[float], Sequen
         return
     wanted = requested(sweep).any(axis=-1)
     refined = any(one.single for one in sweep.requests)
-    added = refined & ~wanted.any(axis=tuple(range(wanted.ndim - 1)))  # by a refinement of some cell
+    added = refined & ~np.any(
+        wanted, axis=tuple(range(wanted.ndim - 1))
+    )  # by a refinement of some cell
     for cell in sweep.cells():
         if wanted[cell.index].any():
             rows = (wanted[cell.index] | added).tolist()
-            kept = (tuple(itertools.compress(each, rows)) for each in (sweep.width, cell.widths))
-            yield cell.d, cell.n, *kept
+            values = tuple(itertools.compress(sweep.width, rows))
+            yield cell.d, cell.n, values, tuple(itertools.compress(cell.widths, rows))
 
 
 def check_unit_norm(sweep: Sweep, problems: Problems) -> None:
