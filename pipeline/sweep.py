@@ -23,6 +23,7 @@ from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline.axes import AXES, Axis, Kind, names, optional
+from pipeline.functionals import RIDGE, Functionals
 from pipeline.numerics.datasets import KINDS, DatasetSpec
 from pipeline.numerics.own_names import OwnName
 from pipeline.selection import Selection, requested
@@ -219,6 +220,8 @@ class Sweep:
         Its other parameters, as JSON.
     requests
         The trials that are requested, which are those in any of the selections; () for all.
+    functionals
+        The functionals of the features that conditioning stores as well; None if there are none.
 
     Examples
     --------
@@ -249,6 +252,7 @@ class Sweep:
     parameters: tuple[tuple[str, tuple[Any, ...]], ...] = ()
     constants: str = "{}"
     requests: tuple[Selection, ...] = ()
+    functionals: Functionals | None = None
 
     def __getattr__(self, name: str) -> Any:
         if any(name == axis.name for axis in optional()):
@@ -277,6 +281,8 @@ class Sweep:
         if self.own is not None:
             return dict(self.own.declaration.coords)
         inner: dict[str, tuple[Any, ...]] = {"index": tuple(range(max(self.n)))}
+        if self.functionals is not None and self.functionals.ridge:
+            inner["ridge"] = self.functionals.ridge
         if self.descent is None:
             return inner
         return inner | {
@@ -321,7 +327,7 @@ class Sweep:
             return replace(AXES[name], long_name=f"relative loss to be reached, of the {loss}")
         if self.own is not None and name in self.inner:
             return Axis(name, "", name, "1", Kind.INNER)
-        return AXES[name]
+        return RIDGE if name == RIDGE.name else AXES[name]
 
     def labels(self, axis: str) -> tuple[Any, ...]:
         """Return the values on a leading axis as the store writes them: a dataset by its kind."""
@@ -392,6 +398,8 @@ class Sweep:
             fields["functions"] = self.functions[0].code.digest
         if self.descent is not None:
             fields["descent"] = self.descent.identity_fields
+        if self.functionals is not None:
+            fields["functionals"] = self.functionals.identity_fields
         return fields
 
     @property

@@ -18,14 +18,15 @@ from pipeline.sweep import Cell, Descent
 if TYPE_CHECKING:
     from pipeline.numerics.random_features import RandomFeatures
 
-__all__ = ["EXPERIMENT", "gram_seconds"]
+__all__ = ["EXPERIMENT", "extremes", "gram_seconds"]
 
 
 def _run_seed(trial: SeedTrial) -> SeedResult:
-    return run_widths(trial, SHARED_VARIABLES, _extremes)
+    return run_widths(trial, SHARED_VARIABLES, extremes)
 
 
-def _extremes(features: RandomFeatures, k: int, floor: float) -> Mapping[str, float]:
+def extremes(features: RandomFeatures, k: int, floor: float) -> Mapping[str, float]:
+    """Return the extreme singular values at one width."""
     sigma_min, sigma_max = features.extremes(k, floor)
     return {"sigma_min": sigma_min, "sigma_max": sigma_max}
 

@@ -19,15 +19,19 @@ from pipeline.numerics.datasets import KINDS, file_labels
 from pipeline.numerics.own_names import OwnName
 from pipeline.numerics.streams import Role
 
-__all__ = ["fresh_set", "initial_network", "labels"]
+__all__ = ["clean_labels", "fresh_set", "initial_network", "labels", "noisy_labels"]
 
 Array = NDArray[np.float64]
 
 
 def labels(trial: SeedTrial, X: Array) -> Array:
     """Draw the labels of inputs: their law, then noise, then their signs if asked for, then flips."""
-    given = trial.training(trial.widths[0])
-    y = _clean(trial, X, given)
+    return noisy_labels(trial, X, trial.training(trial.widths[0]))
+
+
+def noisy_labels(trial: SeedTrial, X: Array, given: Mapping[str, Any]) -> Array:
+    """Draw the labels of inputs by given settings of training."""
+    y = clean_labels(trial, X, given)
     if given["noise"] > 0:
         y = y + given["noise"] * trial.stream(Role.NOISE).standard_normal(len(X))
     if given["classes"]:
@@ -43,10 +47,10 @@ def fresh_set(trial: SeedTrial) -> tuple[Array, Array] | None:
     if not given["test_samples"]:
         return None
     X = trial.fresh_inputs(given["test_samples"])
-    return X, _clean(trial, X, given, test=len(X))
+    return X, clean_labels(trial, X, given, test=len(X))
 
 
-def _clean(trial: SeedTrial, X: Array, given: Mapping[str, Any], test: int = 0) -> Array:
+def clean_labels(trial: SeedTrial, X: Array, given: Mapping[str, Any], test: int = 0) -> Array:
     """Draw labels without noise: random, of a file, or the outputs of a teacher, of order 1.
 
     `test` is the number of inputs if they are a test set.

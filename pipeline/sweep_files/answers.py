@@ -89,6 +89,7 @@ _PLACES = {
     "start": "write it in the table [start]",
     "dataset": "write it in the table of a dataset, dataset = { kind = ... }",
     "width": "write it in the table of the widths, width = { ... }",
+    "functionals": "write it in the table [functionals], which conditioning takes",
 }
 """A sentence for each table of a sweep file."""
 

@@ -37,6 +37,7 @@ from pipeline.sweep_files.checks import (
     check_widths,
 )
 from pipeline.sweep_files.documents import LARGEST, BadDocument, read_document
+from pipeline.sweep_files.functionals import read_functionals
 from pipeline.sweep_files.grids import SubGrids, check_requests, selections, sub_grids, with_unions
 from pipeline.sweep_files.label_files import column_of_labels, with_labels
 from pipeline.sweep_files.parameters import read_parameters
@@ -196,6 +197,7 @@ def _assemble(
     check_descent(file, experiment, problems)
     settings = _with_own_labels(read_settings(file, experiment, problems), file, own, problems)
     parameters += tuple((name, value) for name, value in settings if isinstance(value, tuple))
+    functionals = read_functionals(file, datasets, problems)
     unit, width = _width_axis(file, experiment, problems)
     sweep = Sweep(
         name=file.name,
@@ -217,6 +219,7 @@ def _assemble(
         own=record,
         parameters=parameters,
         constants=constants,
+        functionals=functionals,
     )
     if not problems:
         sweep = replace(sweep, requests=selections(file, sweep, parts, problems))

@@ -298,6 +298,16 @@ class StartTable(_Table):
     output: Annotated[Any, _setting("output_scale")] = None
 
 
+class FunctionalsTable(_Table):
+    """The functionals of the features that conditioning stores as well."""
+
+    ridge: Annotated[list[_Positive], BeforeValidator(_as_list), Field(max_length=MOST_SETTINGS)] = []
+    labels: Literal["signs", "gaussian", "linear", "network"] = "signs"
+    units: Annotated[StrictInt, Field(ge=1, le=10**5)] = 8
+    noise: Annotated[float, BeforeValidator(_number), Field(ge=0, le=1e6, allow_inf_nan=False)] = 0.0
+    test_samples: Annotated[StrictInt, Field(ge=0, le=10**6)] = 0
+
+
 _Dimensions = Annotated[list[_Dimension], BeforeValidator(_as_list), Field(min_length=1)]
 _Sizes = Annotated[list[_Samples], BeforeValidator(_as_list), Field(min_length=1)]
 _WidthAxis = Annotated[
@@ -356,6 +366,7 @@ class File(_Table):
     descent: DescentTable | None = None
     labels: LabelsTable | None = None
     start: StartTable | None = None
+    functionals: FunctionalsTable | None = None
     parameters: dict[str, Any] = {}
     grid: Annotated[list[GridTable], Field(max_length=MOST_GRIDS)] = []
     pairs: GridTable | None = None
@@ -374,6 +385,7 @@ _TABLES: dict[str, type[BaseModel]] = {
     "start": StartTable,
     "dataset": DatasetTable,
     "width": Width,
+    "functionals": FunctionalsTable,
 }
 
 
