@@ -196,7 +196,7 @@ class Sweep:
         Names of the leading dimensions, in the order of the store: `d` and `n`, before them `angle`
         if a dataset has one, and the other axes for which the file gives a list.
     width_unit
-        Unit of the numbers in `width`: `k`, `k_per_n` or `kd_per_n`.
+        Unit of the numbers in `width`: `k`, `k_per_n`, `kd_per_n` or `k_per_d`.
     seeds
         Labels of the seeds.
     nested
@@ -238,7 +238,7 @@ class Sweep:
     dataset: tuple[DatasetSpec, ...]
     d: tuple[int, ...]
     n: tuple[int, ...]
-    width_unit: Literal["k", "k_per_n", "kd_per_n"]
+    width_unit: Literal["k", "k_per_n", "kd_per_n", "k_per_d"]
     width: tuple[float, ...]
     seeds: tuple[int, ...]
     nested: bool
@@ -336,7 +336,8 @@ class Sweep:
 
     def k(self, d: int, n: int) -> tuple[int, ...]:
         """Return the width k at each index of the width axis, shape (widths,)."""
-        scale = {"k": (1, 1), "k_per_n": (n, 1), "kd_per_n": (n, d)}[self.width_unit]
+        units = {"k": (1, 1), "k_per_n": (n, 1), "kd_per_n": (n, d), "k_per_d": (d, 1)}
+        scale = units[self.width_unit]
         return _whole_widths(self.width, *scale, self.even)
 
     def cells(self) -> Iterator[Cell]:

@@ -29,7 +29,9 @@ _TRAINED = (
     'the experiment decides: output trains v, input W, and joint takes trained = ["output", "both"]'
 )
 _SEEDS = "write seeds = 40 for the number of draws; entropy = 1 starts all random streams"
-_WIDTH = "write width = { k = [100, 200] }, or k_per_n or kd_per_n for multiples of n or n / d"
+_WIDTH = (
+    "write width = { k = [100, 200] }, or k_per_n, kd_per_n or k_per_d for multiples of n, n/d or d"
+)
 _RANGE = "write a range with its unit: width = { k_per_n = { start = 1.1, stop = 4.0, num = 24 } }"
 _SAMPLES = "write n = [100, 200], the number of samples"
 _DIMENSION = "write d = [20], the input dimension; a data file knows its own"

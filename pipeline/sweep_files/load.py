@@ -60,7 +60,7 @@ if TYPE_CHECKING:
 
 __all__ = ["bundled_sweeps", "load_sweep", "parse_sweep"]
 
-Unit = Literal["k", "k_per_n", "kd_per_n"]
+Unit = Literal["k", "k_per_n", "kd_per_n", "k_per_d"]
 
 Parameters = tuple[tuple[str, tuple[Any, ...]], ...]
 """Pairs of a parameter that is an axis, and its values."""
@@ -456,7 +456,7 @@ def _unit_and_widths(
     widths: Width | list[int], balanced: bool, problems: Problems
 ) -> tuple[Unit, tuple[float, ...]]:
     table = Width(k=widths) if isinstance(widths, list) else widths
-    units: tuple[Unit, ...] = ("k", "k_per_n", "kd_per_n")
+    units: tuple[Unit, ...] = ("k", "k_per_n", "kd_per_n", "k_per_d")
     given = [unit for unit in units if getattr(table, unit) is not None]
     if len(given) != 1:
         got, repair = (" and ".join(given), "keep one") if given else ("none of them", "give one")

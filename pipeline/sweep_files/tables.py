@@ -184,11 +184,12 @@ _WholeWidths = Annotated[
 
 
 class Width(_Table):
-    """The widths in one of three units."""
+    """The widths in one of four units."""
 
     k: _WholeWidths | None = None
     k_per_n: _Widths | None = None
     kd_per_n: _Widths | None = None
+    k_per_d: _Widths | None = None
 
 
 class DatasetTable(_Table):

@@ -302,3 +302,10 @@ def test_each_mistake_is_one_line(make_sweep) -> None:
 def test_a_range_of_k_has_whole_labels(make_sweep) -> None:
     sweep = make_sweep(width="{ k = { start = 11, stop = 40, num = 9 } }")
     assert sweep.width == sweep.k(3, 6) == (11, 13, 15, 18, 21, 25, 29, 34, 40)
+
+
+def test_widths_in_units_of_d_do_not_depend_on_n(make_sweep) -> None:
+    sweep = make_sweep(width="{ k_per_d = [1.1, 2.5] }")
+    assert [sweep.k(d, n) for d in (10, 20) for n in (6, 12)] == [(11, 25)] * 2 + [(22, 50)] * 2
+    even = make_sweep(experiment="'input'", width="{ k_per_d = [1.1] }")
+    assert even.k(10, 6) == (12,)
