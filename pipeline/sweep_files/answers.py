@@ -23,7 +23,7 @@ _STEPS = 'write steps in the table [descent], 20000 or "20 * n"; without batch, 
 _TOLERANCES = "write tolerances = [1e-2, 1e-4] in the table [descent]; a trial ends at the last of them"
 _LOSS = 'write loss = "squared", "logistic" or "squared_hinge" in the table [descent]'
 _REGULAR = "training minimises the loss alone, without regularisation"
-_BIAS = "networks have no biases"
+_BIAS = "write bias = 0.1 in the table [start], the scale of the biases of the first layer"
 _LAYERS = 'write experiment = "deep" and depth = [1, 2, 3], the number of hidden layers of width k'
 _TRAINED = (
     'the experiment decides: output trains v, input W, and joint takes trained = ["output", "both"]'

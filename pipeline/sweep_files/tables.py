@@ -294,6 +294,8 @@ class StartTable(_Table):
 
     W: Annotated[Any, _setting("W_law")] = None
     W_scale: Annotated[Any, _setting("W_scale")] = None
+    bias: Annotated[Any, _setting("bias_scale")] = None
+    hidden_scale: Annotated[Any, _setting("hidden_scale")] = None
     v: Annotated[Any, _setting("v_law")] = None
     v_scale: Annotated[Any, _setting("v_scale")] = None
     output: Annotated[Any, _setting("output_scale")] = None
