@@ -22,8 +22,8 @@ def other_kinds(ds: xr.Dataset) -> list[str]:
 
 def note_on_norms(ds: xr.Dataset) -> str:
     """Return the line that an answer about conditioning on such rows needs; "" for all other stores."""
-    kinds = other_kinds(ds)
-    if ds.attrs.get("experiment") != "conditioning" or not kinds:
+    kinds = other_kinds(ds) if ds.attrs.get("experiment") == "conditioning" else []
+    if not kinds:
         return ""
     return (
         f"rows of {' and '.join(kinds)} are not known to have norm 1, which Theorem 2 requires: its "
