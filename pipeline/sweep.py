@@ -23,6 +23,7 @@ from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline.axes import AXES, Axis, Kind, names, optional
+from pipeline.functionals import RIDGE, Functionals
 from pipeline.numerics.datasets import KINDS, DatasetSpec
 from pipeline.numerics.own_names import OwnName
 from pipeline.selection import Selection, requested
@@ -195,7 +196,7 @@ class Sweep:
         Names of the leading dimensions, in the order of the store: `d` and `n`, before them `angle`
         if a dataset has one, and the other axes for which the file gives a list.
     width_unit
-        Unit of the numbers in `width`: `k`, `k_per_n` or `kd_per_n`.
+        Unit of the numbers in `width`: `k`, `k_per_n`, `kd_per_n` or `k_per_d`.
     seeds
         Labels of the seeds.
     nested
@@ -219,6 +220,8 @@ class Sweep:
         Its other parameters, as JSON.
     requests
         The trials that are requested, which are those in any of the selections; () for all.
+    functionals
+        The functionals of the features that conditioning stores as well; None if there are none.
 
     Examples
     --------
@@ -235,7 +238,7 @@ class Sweep:
     dataset: tuple[DatasetSpec, ...]
     d: tuple[int, ...]
     n: tuple[int, ...]
-    width_unit: Literal["k", "k_per_n", "kd_per_n"]
+    width_unit: Literal["k", "k_per_n", "kd_per_n", "k_per_d"]
     width: tuple[float, ...]
     seeds: tuple[int, ...]
     nested: bool
@@ -249,6 +252,7 @@ class Sweep:
     parameters: tuple[tuple[str, tuple[Any, ...]], ...] = ()
     constants: str = "{}"
     requests: tuple[Selection, ...] = ()
+    functionals: Functionals | None = None
 
     def __getattr__(self, name: str) -> Any:
         if any(name == axis.name for axis in optional()):
@@ -277,6 +281,8 @@ class Sweep:
         if self.own is not None:
             return dict(self.own.declaration.coords)
         inner: dict[str, tuple[Any, ...]] = {"index": tuple(range(max(self.n)))}
+        if self.functionals is not None and self.functionals.ridge:
+            inner["ridge"] = self.functionals.ridge
         if self.descent is None:
             return inner
         return inner | {
@@ -321,7 +327,7 @@ class Sweep:
             return replace(AXES[name], long_name=f"relative loss to be reached, of the {loss}")
         if self.own is not None and name in self.inner:
             return Axis(name, "", name, "1", Kind.INNER)
-        return AXES[name]
+        return RIDGE if name == RIDGE.name else AXES[name]
 
     def labels(self, axis: str) -> tuple[Any, ...]:
         """Return the values on a leading axis as the store writes them: a dataset by its kind."""
@@ -330,7 +336,8 @@ class Sweep:
 
     def k(self, d: int, n: int) -> tuple[int, ...]:
         """Return the width k at each index of the width axis, shape (widths,)."""
-        scale = {"k": (1, 1), "k_per_n": (n, 1), "kd_per_n": (n, d)}[self.width_unit]
+        units = {"k": (1, 1), "k_per_n": (n, 1), "kd_per_n": (n, d), "k_per_d": (d, 1)}
+        scale = units[self.width_unit]
         return _whole_widths(self.width, *scale, self.even)
 
     def cells(self) -> Iterator[Cell]:
@@ -392,6 +399,8 @@ class Sweep:
             fields["functions"] = self.functions[0].code.digest
         if self.descent is not None:
             fields["descent"] = self.descent.identity_fields
+        if self.functionals is not None:
+            fields["functionals"] = self.functionals.identity_fields
         return fields
 
     @property

@@ -81,7 +81,8 @@ class Widths:
 
     def _point(self, d: int, n: int, k: float, level: int) -> float:
         """Return the point of a lattice that is nearest to k, in the unit of the axis."""
-        unit = {"k": 1.0, "k_per_n": float(n), "kd_per_n": n / d}[self._sweep.width_unit]
+        units = {"k": 1.0, "k_per_n": float(n), "kd_per_n": n / d, "k_per_d": float(d)}
+        unit = units[self._sweep.width_unit]
         point = 2 ** (round(math.log2(k / unit) * 2**level) / 2**level)
         if self._sweep.width_unit == "k":
             step = 2 if self._sweep.even else 1
