@@ -67,6 +67,11 @@ class Descent:
     settings
         Pairs of a setting (`pipeline.settings`) that is not at its default and its value: a tuple of
         values where it is an axis.
+    checkpoints
+        Whether trials that the budget ends leave a checkpoint, from which a larger one goes on. They
+        are no part of the identity: results have the same bits with and without.
+    extended
+        Whether the budget is larger than the one in the text of the sweep.
     """
 
     steps: int
@@ -75,6 +80,8 @@ class Descent:
     multiples: tuple[float, ...] = (1.0,)
     formula: str = ""
     settings: tuple[tuple[str, Any], ...] = ()
+    checkpoints: bool = False
+    extended: bool = False
 
     @property
     def is_paper(self) -> bool:
@@ -87,6 +94,18 @@ class Descent:
         if "most_steps" in dict(self.settings):
             steps = cell["most_steps"]
         return budget(steps, cell.n, k, cell.d) if isinstance(steps, str) else int(steps)
+
+    @property
+    def why_no_longer(self) -> str:
+        """Why no trial can go on with a larger budget; "" if trials can."""
+        given = dict(self.settings)
+        if self.formula:
+            return f"its budget is a formula, {self.formula!r}"
+        if "most_steps" in given:
+            return "its budgets are an axis"
+        if "cosine" in given.get("schedule", ()):
+            return 'the step sizes of schedule = "cosine" depend on the budget'
+        return ""
 
     @property
     def other_loss(self) -> str:
@@ -450,6 +469,11 @@ class Sweep:
         if type(version) is not int or version not in KNOWN_VERSIONS:
             return self
         return replace(self, numerics_version=version)
+
+    def with_steps(self, steps: int) -> Sweep:
+        """Return the sweep with a larger budget than that of its text."""
+        assert self.descent is not None
+        return replace(self, descent=replace(self.descent, steps=steps, extended=True))
 
     @cached_property
     def identity(self) -> str:

@@ -24,6 +24,7 @@ from pipeline.settings import MOST_STEPS
 from pipeline.sweep import Descent, Sweep
 from pipeline.sweep_files.checks import (
     check_amount,
+    check_checkpoints,
     check_data_files,
     check_descent,
     check_dimensions,
@@ -231,6 +232,8 @@ def _assemble(
         check_widths(sweep, problems)
         if not problems:
             check_training_sizes(sweep, problems)
+    if not problems:
+        check_checkpoints(sweep, experiment, problems)
     if sweep.n and sized and not experiment.frugal and problems.none_of("dataset", "d", "n", "width"):
         check_memory(sweep, experiment, problems)
     if experiment.unit_norm and problems.none_of("dataset"):
@@ -433,6 +436,7 @@ def _descent(file: File, settings: tuple[tuple[str, Any], ...]) -> Descent:
         tuple(sorted(table.multiples)),
         formula,
         settings,
+        table.checkpoints,
     )
 
 

@@ -254,6 +254,7 @@ class DescentTable(_Table):
         Discriminator(_form_of_step),
     ] = 1.0
     multiples: Annotated[list[_Positive], BeforeValidator(_as_list), _SETTINGS] = [1.0]
+    checkpoints: StrictBool = False
     method: Annotated[Any, _setting("descent_method")] = None
     momentum: Annotated[Any, _setting("momentum")] = None
     beta1: Annotated[Any, _setting("beta1")] = None
