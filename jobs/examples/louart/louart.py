@@ -21,7 +21,6 @@ from pipeline.theory import kernel_matrix
 @experiment(
     train_error=variable("training error of ridge regression, mean square"),
     predicted=variable("its deterministic equivalent"),
-    delta=variable("solution of delta = tr(K (K k / (n (1 + delta)) + gamma)^-1) / n"),
 )
 def louart(trial: Trial):
     n, gamma = trial.n, trial.parameters["gamma"]
@@ -31,11 +30,9 @@ def louart(trial: Trial):
     X /= np.sqrt(np.mean(np.sum(X**2, axis=1)))
     y = np.where(trial.rng("flips").random(n) < trial.parameters["flip"], -y[rows], y[rows])
     eigenvalues, U = np.linalg.eigh(kernel_matrix(X, trial.activation))
-    predicted, delta = equivalent(np.maximum(eigenvalues, 0), U.T @ y, trial.k, gamma)
     return {
         "train_error": measured(features(trial, X), y, gamma),
-        "predicted": predicted,
-        "delta": delta,
+        "predicted": equivalent(np.maximum(eigenvalues, 0), U.T @ y, trial.k, gamma),
     }
 
 
@@ -60,9 +57,10 @@ def measured(Phi, y, gamma):
 
 
 def equivalent(eigenvalues, y, k, gamma):
-    """Return the deterministic equivalent of the training error, and delta.
+    """Return the deterministic equivalent of the training error.
 
-    `eigenvalues` are those of K, and y is given in the basis of their eigenvectors.
+    `eigenvalues` are those of K, and y is given in the basis of their eigenvectors. delta solves
+    delta = tr(K (psi + gamma)^-1) / n with psi = K k / (n (1 + delta)).
     """
     n = len(y)
 
@@ -76,4 +74,4 @@ def equivalent(eigenvalues, y, k, gamma):
     delta = brentq(gap, 0, np.mean(eigenvalues) / gamma + 1, xtol=1e-13, rtol=1e-13)
     psi, Q = resolvent(delta)
     spread = np.sum(psi * Q**2) / k / (1 - np.sum((psi * Q) ** 2) / k)
-    return gamma**2 * np.mean(y**2 * Q**2 * (1 + spread * psi)), delta
+    return gamma**2 * np.mean(y**2 * Q**2 * (1 + spread * psi))
