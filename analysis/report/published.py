@@ -203,7 +203,7 @@ def _exponent(study: Study, variable: str) -> tuple[float, float, float]:
         laws = study.laws
     except ValueError:  # too few critical values
         return UNKNOWN
-    free = laws[laws["is_free"]]
+    free = laws[laws["law"] == "free"]  # powers of all variables
     if len(free) != 1:
         return UNKNOWN
     found = {name: values for name, *values in exponents_of(free.iloc[0])}

@@ -1,4 +1,4 @@
-"""Networks that learn random patterns satisfy all of few, and miss a share of many: the jump of jamming."""
+"""Networks satisfy all of few random patterns, and miss a share of many: the jump of jamming."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ from pipeline.trial_status import Status
 
 FOLDER = Path(str(files("jobs") / "examples" / "jamming"))
 SMALL = (
-    ("seeds = 8", "seeds = 4"),
-    ("steps = 20000", "steps = 4000"),
-    ("ratio = [2.0, 2.25, 2.5, 2.75, 3.0]", "ratio = [0.75, 1.5, 3.0, 6.0]"),
-    ("k = [12, 17]", "k = [8]"),
-    ("k = [8, 12]", "k = [6]"),
-    ("k = [7, 10]", "k = [5]"),
+    ("seeds = 6", "seeds = 4"),
+    ("steps = 20000", "steps = 3000"),
+    ("step_size = 3e-3", "step_size = 1e-2"),
+    ("ratio = [1.25, 1.5, 1.75, 2.0, 2.25, 2.5, 2.75]", "ratio = [0.5, 6.0]"),
+    ("k = [17]", "k = [8]"),
+    ("k = [12]", "k = [7]"),
+    ("k = [10]", "k = [6]"),
 )
 
 
@@ -76,17 +77,18 @@ def test_few_patterns_are_satisfied_and_of_many_a_share_of_n_is_not(tmp_path: Pa
     pipeline.run(pipeline.load_sweep(small(tmp_path)), tmp_path / "jamming.zarr")
     ds = analysis.open_store(tmp_path / "jamming.zarr").load()
     done = ds.status == Status.DONE
-    assert done.sum() == 3 * 4 * 4
-    np.testing.assert_array_equal(
-        ds.weights.where(done, 0), (ds.depth * ds.k**2 + ds.k).broadcast_like(done).where(done, 0)
-    )
+    assert done.sum() == 3 * 2 * 4
+    weights = (ds.depth * ds.k**2 + ds.k).broadcast_like(done)
+    assert (ds.weights == weights).where(done, True).all()
     missed = (ds.unsatisfied / ds.weights).where(done)
-    assert (missed.sel(ratio=0.75).max() <= 0.1).item()
+    assert (missed.sel(ratio=0.5).median("seed").fillna(0) <= 0.1).all()
     assert (missed.sel(ratio=6.0).min() >= 0.4).item()
-    assert (ds.loss.where(ds.unsatisfied > 0, 1.0) > 0).all()
-    assert (ds.steps_taken.where(ds.unsatisfied > 0, 4000) == 4000).where(done, True).all()
+    jammed = done & (ds.unsatisfied > 0)
+    assert (ds.loss.where(jammed, 1.0) > 0).all()
+    assert (ds.steps_taken.where(jammed, 1500) == 3000).all()
+    assert (ds.loss.where(done & ~jammed, 0.0) == 0).all()
     success = Success(condition="unsatisfied <= 0.1 * weights")
     found = analysis.critical_widths(ds, success=success, along=Along("ratio")).ratio50
     values = found.values[np.isfinite(found.values)]
     assert values.size == 3  # one for each depth
-    assert ((values > 0.75) & (values < 4)).all()
+    assert ((values > 0.5) & (values < 6)).all()
