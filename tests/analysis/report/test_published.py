@@ -86,10 +86,10 @@ def test_a_number_of_sizes_that_a_store_has_not_is_left_out(number, ds) -> None:
 
 
 def test_a_mean_has_the_interval_of_the_means_of_its_seeds(number, ds) -> None:
-    (row,) = compared([replace(number, column="steps_to_loss <= steps")], ds)
-    shares = (ds.steps_to_loss < np.inf).mean(["n"]).squeeze().values
-    assert row.value == pytest.approx(shares.mean())
-    reach = 2.262157 * shares.std(ddof=1) / np.sqrt(10)  # of Student's t with 9 degrees of freedom
+    (row,) = compared([replace(number, column="loss_final / loss_initial")], ds)
+    of_seed = (ds.loss_final / ds.loss_initial).mean(["n"]).squeeze().values
+    assert row.value == pytest.approx(of_seed.mean())
+    reach = 2.262157 * of_seed.std(ddof=1) / np.sqrt(10)  # of Student's t with 9 degrees of freedom
     assert (row.low, row.high) == pytest.approx((row.value - reach, row.value + reach), rel=1e-6)
     (least,) = compared([replace(number, column="steps", statistic="min")], ds)
     assert least.value == ds.steps.min()
