@@ -131,7 +131,8 @@ def allocate(
     Raises
     ------
     InputError
-        The target is out of range (`ParameterError`), or the store has no measure of success.
+        The target is out of range (`ParameterError`), the store has no measure of success, or all
+        trials have one outcome, so that the direction of success along another axis is not known.
     """
     if not 0 < target < 1:
         raise ParameterError("target", f"got {target:g}; expected between 0 and 1, such as 0.02 for 2%")
@@ -140,6 +141,7 @@ def allocate(
     found = critical_widths(ds, resamples=resamples, success=success, along=along)
     scale = Scale(found.attrs["scale"] == "log", found.attrs["direction"] == "falling")
     counts = success_counts(ds, success=success, along=along).rename(trials="counted")
+    _check_direction(counts, along)
     found = as_widths(found, along).merge(counts)
     requested = (~ds.status.isin(UNREQUESTED)).transpose(*sweep.dims).values
     # If the time of a seed is measured as a whole, more of its widths cost little.
@@ -159,6 +161,19 @@ def allocate(
     states = _without_trials(states, asked, kept)
     requests = (one for _, one in kept if one.seeds)
     return Allocation(tuple(states), tuple(_limited(requests, limit)))
+
+
+def _check_direction(counts: xr.Dataset, along: Along) -> None:
+    """Refuse to guess on which side of the grid a transition lies."""
+    if along.is_width or along.direction is not None:
+        return
+    won, tried = int(counts.successes.sum()), int(counts.counted.sum())
+    if tried and won in (0, tried):
+        raise ParameterError(
+            "direction",
+            f"not given, and all {tried} trials {'succeed' if won else 'fail'}, so that they do not "
+            f"show whether success rises or falls with {along.axis}; expected rising or falling",
+        )
 
 
 Asked = tuple[Line, Request]

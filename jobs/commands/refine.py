@@ -75,7 +75,7 @@ class Goal:
     type=SHARE,
     required=True,
     metavar="SHARE",
-    help="Target precision: half-width of the 95% interval of k50, relative to k50, such as 2%.",
+    help="Target precision: half-width of the 95% interval of k50 or n50, relative to it, such as 2%.",
 )
 @click.option(
     "--trials",
@@ -102,7 +102,7 @@ def refine(
     along: Along,
     form: str | None,
 ) -> None:
-    """Add trials to STORE until its critical widths reach a precision.
+    """Add trials to STORE until its critical widths, or critical values of AXIS, reach a precision.
 
     Start from a coarse sweep: a few widths and seeds. Each round fits every cell and adds seeds at
     one to three widths, where they are most informative: around k50; between the widths where
@@ -118,6 +118,11 @@ def refine(
              does not show it
 
     With several tolerances (or --budget) a cell is located when it is located at all of them.
+
+    With --along AXIS a cell is a combination of all other axes and one width, and STORE gives its
+    widths as k. New values join along n and d. The values of any other axis belong to the identity of
+    STORE: seeds are added at those that it has, and a cell is located as closely as these allow. Where
+    AXIS has values that are not positive, precision is relative to the largest of them.
 
     The same command resumes after any interruption, and ends with the same store. Pending trials run
     first. Exit status: 0 all cells are located; 1 some are not locatable, or trials failed; 3
@@ -141,7 +146,7 @@ def refine(
         _explain(store)
     if pending:
         click.echo(f"{store}: {pending} trials are pending and run first", err=True)
-    _print_cost(store, first.states, sweep)
+    _print_cost(store, first.states, sweep, along)
     there = _requested(store)
     if trials is not None and trials <= there:
         click.echo(f"{store}: holds {there} trials already: --trials {trials} allows no more", err=True)
@@ -314,8 +319,8 @@ def _records(states: Sequence[State], goal: Goal) -> Iterator[Record]:
         }
 
 
-def _print_cost(path: StorePath, states: Sequence[State], sweep: Sweep) -> None:
-    """Print the total cost with pending trials, and that of new seeds at all widths of the grid."""
+def _print_cost(path: StorePath, states: Sequence[State], sweep: Sweep, along: Along) -> None:
+    """Print the total cost with pending trials, and that of new seeds at the whole grid."""
     from analysis.refinement.allocation import OPEN
     from pipeline import store as stores
     from pipeline.blocks import estimated_seconds
@@ -329,10 +334,11 @@ def _print_cost(path: StorePath, states: Sequence[State], sweep: Sweep) -> None:
         before + sum(state.seconds(all_of) for state in states) for all_of in (False, True)
     )
     blind = any(state.verdict == OPEN and not state.needed for state in states)
+    places = "widths of the grid" if along.is_width else f"values of {along.axis}"
     later = "; what follows depends on the pending trials" if blind else ""
     click.echo(
         f"{path}: needs about {trials} trials and {seconds:.1f} core-seconds; as many seeds "
-        f"at all widths of the grid would need {uniform} and {grid:.1f}{later}",
+        f"at all {places} would need {uniform} and {grid:.1f}{later}",
         err=True,
     )
 
