@@ -52,7 +52,7 @@ width = {{ k_per_n = [{WIDTHS}] }}
 seeds = 40
 """
 
-OWN_SWEEP = SWEEP.replace('"conditioning"', '"own.py:gap"').replace("[480]", "[60]")
+OWN_SWEEP = SWEEP.replace('"conditioning"', '"own.py:gap"').replace("[480]", "[100]")
 
 OWN_CODE = """
 import numpy as np
