@@ -176,6 +176,11 @@ class Cell:
             return self[name]
         raise AttributeError(f"a Cell has no attribute {name!r}")
 
+    def moved(self, values: Mapping[str, Any]) -> Cell:
+        """Return the cell with other values on some axes, and the same index and widths."""
+        there = tuple((axis, values.get(axis, value)) for axis, value in self.coordinates)
+        return replace(self, coordinates=there)
+
     @property
     def activation(self) -> str:
         """Name of the activation."""
@@ -485,7 +490,7 @@ class Sweep:
 class Request:
     """A request for trials: one cell, one width, some seeds.
 
-    The width and the seeds may be new to the store.
+    The width, the seeds and the sizes may be new to the store.
 
     Attributes
     ----------
@@ -495,11 +500,14 @@ class Request:
         In the store's unit.
     seeds
         Labels of the seeds.
+    sizes
+        Pairs of a size, `n` or `d`, and its value in the place of that of the cell.
     """
 
     cell: tuple[int, ...]
     width: float
     seeds: tuple[int, ...]
+    sizes: tuple[tuple[str, int], ...] = ()
 
 
 @lru_cache(maxsize=4096)
