@@ -21,7 +21,7 @@ from pipeline.descent.methods import Method, Outcome, train_by
 from pipeline.descent.network import Network
 from pipeline.descent.progress import BadProgress, Progress
 from pipeline.experiments.base import SeedTrial, Variable, WidthResult
-from pipeline.experiments.start import initial_network
+from pipeline.experiments.start import initial_network, with_constant
 from pipeline.numerics.streams import Role
 from pipeline.sweep import Descent
 from pipeline.trial_status import Status
@@ -122,6 +122,7 @@ def descend_width(
     descent = trial.descent
     assert descent is not None
     network = initial_network(trial, k)
+    X = with_constant(X, network)
     start, since = _start(trial, network, X)
     least, largest, dead, earlier = start
     values = {
@@ -222,7 +223,8 @@ def _trained(
     result = training_result(done, eta)
     measured = _measured(done, network, X, y, method.loss)
     if test is not None and not done.diverged:
-        measured["test_accuracy"] = float(np.mean((network.outputs(test[0]) >= 0) == (test[1] >= 0)))
+        outputs = network.outputs(with_constant(test[0], network))
+        measured["test_accuracy"] = float(np.mean((outputs >= 0) == (test[1] >= 0)))
     return WidthResult({**result.values, **measured}, result.status), done.progress
 
 

@@ -20,7 +20,7 @@ The sources are read while the store to be replaced is held, so no run can fill 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import store as stores
+from pipeline.axes import Kind, names
 from pipeline.blocks import Tile, chunk_extents, estimated_seconds, tiles
 from pipeline.errors import StoreError
 from pipeline.maintenance.gather import Gatherer, Source, index_by_value
@@ -151,17 +152,18 @@ def request_trials(path: StorePath, requests: Iterable[Request]) -> Change:
         A run is filling the store.
     """
     requests = list(requests)
-    widths, seeds = {one.width for one in requests}, {seed for one in requests for seed in one.seeds}
+    more: dict[str, set[float]] = {"width": set(), "seeds": set()}
+    for one in requests:
+        more["width"].add(one.width)
+        more["seeds"].update(one.seeds)
+        for axis, size in one.sizes:
+            more.setdefault(axis, set()).add(size)
 
     def make() -> Plan:
         source = Source.of(path)
-        union = widened(source.sweep, f"store {path}", width=widths, seeds=seeds)
+        union = widened(source.sweep, f"store {path}", **more)
         union = replace(union, requests=with_single(union, source.sweep))
-        width_index, seed_index = index_by_value(union.width), index_by_value(union.seeds)
-        indices = [
-            (*one.cell, width_index[one.width], [seed_index[seed] for seed in one.seeds])
-            for one in requests
-        ]
+        indices = list(_places(requests, source.sweep, union))
         return make_plan(union, [source], Knowledge.NOT_REQUESTED, indices)
 
     plan = make()
@@ -169,6 +171,19 @@ def request_trials(path: StorePath, requests: Iterable[Request]) -> Change:
     if not plan.requested:
         return plan.change(path, written=False)
     return write_result(make, path, in_place=True)
+
+
+def _places(requests: Iterable[Request], own: Sweep, union: Sweep) -> Iterator[Any]:
+    """Yield the index of each request's trials in a larger sweep than the one that it is of."""
+    index_of = {axis: index_by_value(union.values(axis)) for axis in names(Kind.SIZE)}
+    width_index, seed_index = index_by_value(union.width), index_by_value(union.seeds)
+    for one in requests:
+        sizes = dict(one.sizes)
+        cell = [
+            index_of[axis][sizes.get(axis, own.values(axis)[at])] if axis in index_of else at
+            for axis, at in zip(own.axes, one.cell, strict=True)
+        ]
+        yield (*cell, width_index[one.width], [seed_index[seed] for seed in one.seeds])
 
 
 def upgrade(path: StorePath) -> Change:
@@ -234,8 +249,8 @@ def merge(paths: Sequence[StorePath], out: StorePath, *, dry_run: bool = False) 
     """
     if len(paths) < 2:
         raise StoreError(f"merge: got {len(paths)} store, expected two or more")
-    names = [normal(path) for path in paths]
-    repeated = [path for path, name in zip(paths, names, strict=True) if names.count(name) > 1]
+    targets = [normal(path) for path in paths]
+    repeated = [path for path, one in zip(paths, targets, strict=True) if targets.count(one) > 1]
     if repeated:
         raise StoreError(f"store {repeated[0]}: is listed twice; remove one")
 
@@ -250,7 +265,7 @@ def merge(paths: Sequence[StorePath], out: StorePath, *, dry_run: bool = False) 
         return make_plan(union, sources, elsewhere)
 
     plan = make()
-    in_place = normal(out) == names[0]
+    in_place = normal(out) == targets[0]
     check_out(out, plan.sources[0], in_place=in_place)
     if dry_run:
         return plan.change(out, written=False)

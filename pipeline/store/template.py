@@ -55,7 +55,7 @@ MOST_SEEDS = 10**7
 Coordinate = tuple[tuple[str, ...], NDArray[Any], dict[str, Any]]
 """Dimensions, values and attributes."""
 
-WIDTH_UNITS = {"k": "k", "k_per_n": "k / n", "kd_per_n": "k d / n"}
+WIDTH_UNITS = {"k": "k", "k_per_n": "k / n", "kd_per_n": "k d / n", "k_per_d": "k / d"}
 """Units of the width axis, as formulas."""
 
 
@@ -294,4 +294,6 @@ def _k_coordinate(sweep: Sweep) -> Coordinate:
         return ("width",), full[0, 0], attributes
     if sweep.width_unit == "k_per_n":
         return ("n", "width"), full[:, 0], attributes
+    if sweep.width_unit == "k_per_d":
+        return ("d", "width"), full[0], attributes
     return ("n", "d", "width"), full, attributes

@@ -398,14 +398,15 @@ def _widths_of(sweep: Sweep) -> Iterator[tuple[int, int, Sequence[float], Sequen
         for d, n in itertools.product(sweep.d, sweep.n):
             yield d, n, sweep.width, sweep.k(d, n)
         return
-    wanted = requested(sweep).any(axis=-1)
+    wanted = np.asarray(requested(sweep).any(axis=-1))
     refined = any(one.single for one in sweep.requests)
-    added = refined & ~wanted.any(axis=tuple(range(wanted.ndim - 1)))  # by a refinement of some cell
+    elsewhere = np.any(wanted, axis=tuple(range(wanted.ndim - 1)))
+    added = refined & ~elsewhere  # by a refinement of some cell
     for cell in sweep.cells():
         if wanted[cell.index].any():
             rows = (wanted[cell.index] | added).tolist()
-            kept = (tuple(itertools.compress(each, rows)) for each in (sweep.width, cell.widths))
-            yield cell.d, cell.n, *kept
+            values = tuple(itertools.compress(sweep.width, rows))
+            yield cell.d, cell.n, values, tuple(itertools.compress(cell.widths, rows))
 
 
 def check_unit_norm(sweep: Sweep, problems: Problems) -> None:

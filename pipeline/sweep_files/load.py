@@ -38,6 +38,7 @@ from pipeline.sweep_files.checks import (
     check_widths,
 )
 from pipeline.sweep_files.documents import LARGEST, BadDocument, read_document
+from pipeline.sweep_files.functionals import read_functionals
 from pipeline.sweep_files.grids import SubGrids, check_requests, selections, sub_grids, with_unions
 from pipeline.sweep_files.label_files import column_of_labels, with_labels
 from pipeline.sweep_files.parameters import read_parameters
@@ -60,7 +61,7 @@ if TYPE_CHECKING:
 
 __all__ = ["bundled_sweeps", "load_sweep", "parse_sweep"]
 
-Unit = Literal["k", "k_per_n", "kd_per_n"]
+Unit = Literal["k", "k_per_n", "kd_per_n", "k_per_d"]
 
 Parameters = tuple[tuple[str, tuple[Any, ...]], ...]
 """Pairs of a parameter that is an axis, and its values."""
@@ -197,6 +198,7 @@ def _assemble(
     check_descent(file, experiment, problems)
     settings = _with_own_labels(read_settings(file, experiment, problems), file, own, problems)
     parameters += tuple((name, value) for name, value in settings if isinstance(value, tuple))
+    functionals = read_functionals(file, datasets, problems)
     unit, width = _width_axis(file, experiment, problems)
     sweep = Sweep(
         name=file.name,
@@ -218,6 +220,7 @@ def _assemble(
         own=record,
         parameters=parameters,
         constants=constants,
+        functionals=functionals,
     )
     if not problems:
         sweep = replace(sweep, requests=selections(file, sweep, parts, problems))
@@ -458,7 +461,7 @@ def _unit_and_widths(
     widths: Width | list[int], balanced: bool, problems: Problems
 ) -> tuple[Unit, tuple[float, ...]]:
     table = Width(k=widths) if isinstance(widths, list) else widths
-    units: tuple[Unit, ...] = ("k", "k_per_n", "kd_per_n")
+    units: tuple[Unit, ...] = ("k", "k_per_n", "kd_per_n", "k_per_d")
     given = [unit for unit in units if getattr(table, unit) is not None]
     if len(given) != 1:
         got, repair = (" and ".join(given), "keep one") if given else ("none of them", "give one")
