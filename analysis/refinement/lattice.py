@@ -227,7 +227,8 @@ class _CellWidths(Lattice):
 
     def _point(self, value: float, level: int) -> float:
         sweep = self._widths.sweep
-        unit = {"k": 1.0, "k_per_n": float(self._n), "kd_per_n": self._n / self._d}[sweep.width_unit]
+        n, d = float(self._n), float(self._d)
+        unit = {"k": 1.0, "k_per_n": n, "kd_per_n": n / d, "k_per_d": d}[sweep.width_unit]
         point = _dyadic(value / unit, level)
         if sweep.width_unit == "k":
             step = 2 if sweep.even else 1

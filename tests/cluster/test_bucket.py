@@ -29,8 +29,9 @@ from zarr.storage import MemoryStore
 import analysis
 import pipeline
 from pipeline.errors import StoreError
+from pipeline.maintenance.longer import lengthen
 from pipeline.maintenance.verify import damage
-from pipeline.store import lease
+from pipeline.store import lease, stored_sweep
 from pipeline.store.chunks import Coder
 from pipeline.store.code import accept_code
 from pipeline.store.files import bucket
@@ -649,6 +650,28 @@ def test_trials_of_ones_own_fill_a_bucket_and_go_on_with_accepted_code(
     accept_code(s3.name, changed)
     assert pipeline.run(changed, s3.name).trials == 0
     assert damage(s3.name) == []
+
+
+def test_a_larger_budget_goes_to_a_new_prefix_with_the_checkpoints(
+    s3: Bucket, make_sweep: Callable[..., Any], assert_equal_stores: Callable[..., None], tmp_path: Path
+) -> None:
+    def sweep(steps: int) -> Any:
+        descent = f"{{ steps = {steps}, tolerances = [0.5, 0.03], checkpoints = true }}"
+        keys = {"experiment": "'input'", "width": "{ kd_per_n = [1.0, 3.0] }", "seeds": 2}
+        return make_sweep(descent=descent, **keys)
+
+    pipeline.run(sweep(30), s3.name)
+    with pytest.raises(StoreError, match="give a new path with -o NEW"):
+        lengthen(s3.name, 600)
+    new = f"{s3.name}-long"
+    change = lengthen(s3.name, 600, new)
+    assert change.continued == {"": change.pending}
+    assert change.pending > 0
+    assert pipeline.run(stored_sweep(new), new).trials == change.pending
+    pipeline.run(sweep(600), tmp_path / "whole.zarr")
+    opened = xr.open_zarr(locate(new).zarr())
+    assert_equal_stores(opened, tmp_path / "whole.zarr")
+    assert damage(new) == []
 
 
 NOISE = """
