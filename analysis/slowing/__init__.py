@@ -1,1 +1,9 @@
-"""Times."""
+"""The width below which descent never arrives, from the times of those that do.
+
+`infinite_budget` fits the model to every cell of a store and `predicted_k50` tests it on a longer budget.
+"""
+
+from analysis.slowing.cells import VERDICTS, infinite_budget
+from analysis.slowing.prediction import predicted_k50
+
+__all__ = ["VERDICTS", "infinite_budget", "predicted_k50"]

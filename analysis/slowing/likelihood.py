@@ -94,7 +94,9 @@ def _at_nodes(theta: Floats, trials: Trials, law: str) -> tuple[Floats, list[Flo
     arrived = trials.arrived[:, :, None]
     survived = log_ndtr(-e)
     hazard = np.exp(-(e**2) / 2 - 0.5 * np.log(2 * np.pi) - survived)
-    value = np.where(arrived, np.where(known, -log_sigma - e**2 / 2, -np.inf), np.where(known, survived, 0))
+    value = np.where(
+        arrived, np.where(known, -log_sigma - e**2 / 2, -np.inf), np.where(known, survived, 0)
+    )
     slope = np.where(known & trials.counted[:, :, None], np.where(arrived, e, hazard) / sigma, 0.0)
     spread = np.where(arrived, e**2 - 1, hazard * e) * (known & trials.counted[:, :, None])
     by_u = -slope * by_x

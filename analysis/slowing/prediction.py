@@ -1,0 +1,152 @@
+"""The critical width at a longer budget, predicted from the trials of a shorter one.
+
+The prediction is a distribution: parameters are drawn from the likelihood of both laws of time (by
+importance resampling from Student's t around each best fit), the threshold of each seed given its trials,
+and the time of each censored trial given that it exceeds the budget. So a prediction has the same seeds and
+widths as the measurement that it is compared with, and its interval allows for all that is not known.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import NDArray
+from scipy.special import log_ndtr
+from scipy.stats import multivariate_t
+
+from analysis.slowing.cells import _obstacle, near, restricted, trials_of
+from analysis.slowing.fitting import maximise
+from analysis.slowing.likelihood import LAWS, NODES, Trials, log_likelihood, posterior_nodes, shape
+from analysis.success.budgets import budget_of
+from analysis.transitions.isotonic import isotonic_crossings
+from pipeline.errors import ParameterError
+
+__all__ = ["predicted_k50", "predictive_k50"]
+
+Floats = NDArray[np.float64]
+
+PROPOSALS, DRAWS = 400, 400
+
+
+def predicted_k50(
+    ds: xr.Dataset, budget: int, longer: int | None = None, *, entropy: int = 0
+) -> pd.DataFrame:
+    """Return the critical width at a longer budget, predicted from a shorter one, beside the measured one.
+
+    Parameters
+    ----------
+    ds
+        An opened store of a sweep that descends.
+    budget
+        The steps to which the model is fitted: what happened later is hidden from it.
+    longer
+        The steps for which it predicts; all steps of the store by default.
+    entropy
+        Seed of the random stream.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row for each cell and tolerance that can be fitted: its axes, `longer`, `predicted` with `low`
+        and `high` (95%), `measured` (both from isotonic fits), and `inside`.
+
+    Raises
+    ------
+    ParameterError
+        A budget that is not below the longer one.
+    """
+    longer = budget_of(ds) if longer is None else longer
+    if budget >= longer:
+        raise ParameterError("budget", f"got {budget}; expected less than the longer one, {longer}")
+    rng = np.random.default_rng(entropy)
+    rows = []
+    pairs = zip(trials_of(ds, budget), trials_of(ds, longer), strict=True)
+    for (axes, trials, diverged, _), (_, later, _, _) in pairs:
+        widths = near(trials)
+        if _obstacle(trials, widths) is not None:
+            continue
+        seeds = trials.counted[:, widths].any(axis=1)
+        never = diverged[np.ix_(seeds, widths)]
+        draws = predictive_k50(restricted(trials, widths), float(np.log(longer)), never, rng)
+        rows.append(axes | {"longer": longer} | _compared(draws, restricted(later, widths)))
+    return pd.DataFrame(rows)
+
+
+def _compared(draws: Floats, later: Trials) -> dict[str, Any]:
+    low, middle, high = np.quantile(draws, [0.025, 0.5, 0.975])
+    measured = _k50(later.arrived, later)
+    inside = bool(low <= measured <= high)
+    return {"predicted": middle, "low": low, "high": high, "measured": measured, "inside": inside}
+
+
+def _k50(arrived: NDArray[np.bool_], trials: Trials) -> float:
+    """Return the width at which the isotonic fit passes 1/2; an end of the widths if it does not."""
+    won = (arrived & trials.counted).sum(axis=0).astype(float)
+    tried, log_k = trials.counted.sum(axis=0).astype(float), trials.log_k[0]
+    crossing = isotonic_crossings(log_k, won[None], tried[None])[0]
+    return float(np.exp(np.clip(crossing, log_k[0], log_k[-1])))
+
+
+def predictive_k50(
+    trials: Trials, log_budget: float, never: NDArray[np.bool_], rng: np.random.Generator
+) -> Floats:
+    """Return draws of the k50 that the same seeds and widths would have at a longer budget."""
+    thetas, laws = _parameters(trials, rng)
+    found = [
+        _k50(_arrivals(theta, law, trials, log_budget, rng) & ~never, trials)
+        for theta, law in zip(thetas, laws, strict=True)
+    ]
+    return np.array(found)
+
+
+def _parameters(trials: Trials, rng: np.random.Generator) -> tuple[Floats, list[str]]:
+    """Return draws from the likelihood of the parameters of both laws."""
+    points, weights, laws = [], [], []
+    for law in LAWS:
+        best = maximise(trials, law).theta
+        near_best = multivariate_t(best, _covariance(best, trials, law), df=4)
+        drawn = near_best.rvs(PROPOSALS, random_state=rng)
+        value = np.array([log_likelihood(theta, trials, law)[0] for theta in drawn])
+        points.append(drawn)
+        weights.append(value - near_best.logpdf(drawn))
+        laws += [law] * PROPOSALS
+    log_weight = np.concatenate(weights)
+    weight = np.exp(log_weight - log_weight.max())
+    chosen = rng.choice(len(laws), DRAWS, p=weight / weight.sum())
+    return np.concatenate(points)[chosen], [laws[index] for index in chosen]
+
+
+def _covariance(best: Floats, trials: Trials, law: str) -> Floats:
+    """Return the inverse of the curvature of the log-likelihood, made positive, and no longer than 3."""
+    step = 1e-4
+    rows = []
+    for index in range(len(best)):
+        shift = np.zeros(len(best))
+        shift[index] = step
+        ends = [log_likelihood(best + sign * shift, trials, law)[1] for sign in (-1, 1)]
+        rows.append((ends[0] - ends[1]) / (2 * step))
+    curvature = (np.array(rows) + np.array(rows).T) / 2
+    values, vectors = np.linalg.eigh(curvature)
+    spread: Floats = 1.5 * (vectors / np.maximum(values, 1 / 9)) @ vectors.T
+    return spread
+
+
+def _arrivals(
+    theta: Floats, law: str, trials: Trials, log_budget: float, rng: np.random.Generator
+) -> NDArray[np.bool_]:
+    """Draw which trials arrive within the longer budget: those that had, and some of the others."""
+    a, log_gamma, m, log_tau, log_sigma = theta
+    chances = np.cumsum(posterior_nodes(theta, trials, law), axis=1)
+    nodes = (chances < rng.random((len(chances), 1))).sum(axis=1).clip(0, len(NODES) - 1)
+    u = m + np.exp(log_tau) * NODES[nodes]
+    h = shape(law, trials.log_k - u[:, None], float(np.exp(log_gamma)))[0]
+    known = np.isfinite(h)
+    sigma = np.exp(log_sigma)
+    shorter = (trials.log_time - a - np.where(known, h, 0.0)) / sigma
+    longer = (log_budget - a - np.where(known, h, 0.0)) / sigma
+    missed = np.exp(log_ndtr(-longer) - log_ndtr(-shorter))
+    later = known & (rng.random(missed.shape) > missed)
+    return trials.arrived | (later & trials.counted)
