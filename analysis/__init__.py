@@ -5,8 +5,9 @@ several. `frame` is the table of all trials; `select` lists some of them (`frame
 `summarise` describes them.
 `critical_widths` turns them into the width at which success starts, `fit_laws` compares scaling laws
 for that width, `collapse` scales all success curves onto one, and `success_counts` feeds the heat
-maps; `infinite_budget` gives the width below which no budget of steps suffices; `compare` and `compare_laws` lay the answers of several stores side by side. The names load on
-first use, so that importing the package costs nothing.
+maps; `infinite_budget` gives the width below which no budget of steps suffices; `compare` and
+`compare_laws` lay the answers of several stores side by side. The names load on first use, so that
+importing the package costs nothing.
 """
 
 from __future__ import annotations

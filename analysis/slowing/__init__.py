@@ -1,6 +1,7 @@
 """The width below which descent never arrives, from the times of those that do.
 
-`infinite_budget` fits the model to every cell of a store and `predicted_k50` tests it on a longer budget.
+`infinite_budget` fits the model to every cell of a store and `predicted_k50` tests it on a longer
+budget.
 """
 
 from analysis.slowing.cells import VERDICTS, infinite_budget

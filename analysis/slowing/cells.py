@@ -1,13 +1,12 @@
 """The threshold at infinite budget of every cell of a store, with a word on whether it can be trusted.
 
 The far side must not steer the fit, since a law of slowing holds near the threshold only. So a cell is
-fitted to widths up to `REACH` times the narrowest width at which half of the trials arrive. The `verdict`
-of a cell is one of `VERDICTS`, and only `threshold` comes with numbers.
+fitted to widths up to `REACH` times the narrowest width at which half of the trials arrive. The
+`verdict` of a cell is one of `VERDICTS`, and only `threshold` comes with numbers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -34,7 +33,7 @@ FEWEST_SEEDS = 5
 """With fewer seeds the spread of their thresholds is not known."""
 
 VERDICTS = {
-    "threshold": "a law that diverges at a finite width explains the times better than laws that do not",
+    "threshold": "a law that diverges at a finite width explains the times better than others",
     "none seen": "no finite threshold seen: a law that is finite at every width explains the times too",
     "one width": "the sweep has one width, and times at one width show no slowing",
     "too few seeds": f"fewer than {FEWEST_SEEDS} seeds: the spread of their thresholds is not known",
@@ -54,8 +53,8 @@ def infinite_budget(
     """Return the width below which descent never arrives, for every cell and tolerance.
 
     The times to a tolerance follow log T = a - gamma log(k/k_inf - 1) + scatter, where every seed has a
-    k_inf of its own; a trial that does not arrive is censored at the budget. So is a trial that diverged,
-    at every budget. The law is compared with two that are finite at every width, k^-gamma and
+    k_inf of its own; a trial that does not arrive is censored at the budget. So is a trial that
+    diverged, at every budget. The law is compared with two that are finite at every width, k^-gamma and
     exp(c k^-gamma): if either explains the times as well, the verdict is `none seen`.
 
     Parameters

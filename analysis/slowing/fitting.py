@@ -1,8 +1,8 @@
 """Maximum likelihood of the model of times, and profile likelihood intervals.
 
-Intervals hold the parameters whose deviance from the best fit stays below the quantile of chi-squared. If
-that is so even at a threshold far below all widths, where the law is a plain power law, the data show no
-finite threshold and its lower end is 0.
+Intervals hold the parameters whose deviance from the best fit stays below the quantile of chi-squared.
+If that is so even at a threshold far below all widths, where the law is a plain power law, the data
+show no finite threshold and its lower end is 0.
 """
 
 from __future__ import annotations

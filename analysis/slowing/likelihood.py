@@ -1,18 +1,18 @@
 """The marginal likelihood of the times to a tolerance, with a threshold of its own for every seed.
 
-The time T of a trial of width k follows log T = a + h(log k - u) + sigma e, where e is standard normal and
-u, the log threshold of the seed, is normal with mean m and standard deviation tau. Two laws h share that
-form and the number of parameters:
+The time T of a trial of width k follows log T = a + h(log k - u) + sigma e, where e is standard normal
+and u, the log threshold of the seed, is normal with mean m and standard deviation tau. Two laws h share
+that form and the number of parameters:
 
 - `diverging`: h(x) = -gamma log(expm1(x)), so T is proportional to (k/k_inf - 1)^-gamma; below its
   threshold a seed never arrives.
 - `bent`: h(x) = exp(-gamma x), which rises ever more steeply and yet is finite at every width.
 
-As m falls, the first becomes the power law T ~ k^-gamma, in which no threshold is left. A trial that did
-not arrive is censored at its budget. The random effect also makes the trials of a seed dependent, as nested
-weights do. It has one dimension, so the integral over it is a sum on a fixed grid: that sum converges
-faster than any power of its step, and unlike Laplace's method it allows for the hard end of u at the
-narrowest width that arrived.
+As m falls, the first becomes the power law T ~ k^-gamma, in which no threshold is left. A trial that
+did not arrive is censored at its budget. The random effect also makes the trials of a seed dependent,
+as nested weights do. It has one dimension, so the integral over it is a sum on a fixed grid: that sum
+converges faster than any power of its step, and unlike Laplace's method it allows for the hard end of u
+at the narrowest width that arrived.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """The critical width at a longer budget, predicted from the trials of a shorter one.
 
 The prediction is a distribution: parameters are drawn from the likelihood of both laws of time (by
-importance resampling from Student's t around each best fit), the threshold of each seed given its trials,
-and the time of each censored trial given that it exceeds the budget. So a prediction has the same seeds and
-widths as the measurement that it is compared with, and its interval allows for all that is not known.
+importance resampling from Student's t around each best fit), the threshold of each seed given its
+trials, and the time of each censored trial given that it exceeds the budget. So a prediction has the
+same seeds and widths as the measurement that it is compared with, and its interval allows for all that
+is not known.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ PROPOSALS, DRAWS = 400, 400
 def predicted_k50(
     ds: xr.Dataset, budget: int, longer: int | None = None, *, entropy: int = 0
 ) -> pd.DataFrame:
-    """Return the critical width at a longer budget, predicted from a shorter one, beside the measured one.
+    """Return the critical width at a longer budget, predicted from a shorter one, beside the measured
+    one.
 
     Parameters
     ----------
@@ -50,8 +52,8 @@ def predicted_k50(
     Returns
     -------
     pandas.DataFrame
-        One row for each cell and tolerance that can be fitted: its axes, `longer`, `predicted` with `low`
-        and `high` (95%), `measured` (both from isotonic fits), and `inside`.
+        One row for each cell and tolerance that can be fitted: its axes, `longer`, `predicted` with
+        `low` and `high` (95%), `measured` (both from isotonic fits), and `inside`.
 
     Raises
     ------
@@ -120,7 +122,7 @@ def _parameters(trials: Trials, rng: np.random.Generator) -> tuple[Floats, list[
 
 
 def _covariance(best: Floats, trials: Trials, law: str) -> Floats:
-    """Return the inverse of the curvature of the log-likelihood, made positive, and no longer than 3."""
+    """Return the inverse of the curvature of the log-likelihood, made positive."""
     step = 1e-4
     rows = []
     for index in range(len(best)):

@@ -1,4 +1,4 @@
-"""The answer of `widthlaw fit --infinite-budget`: thresholds at infinite budget, and what they rest on."""
+"""The answer of `widthlaw fit --infinite-budget`: thresholds, and what they rest on."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _fitted(path: StorePath, success: Success) -> pd.DataFrame:
     from analysis.stores import open_store
 
     with naming_options("fit", path):
-        ds = open_store(path)
+        ds = open_store(path, dask=False)
         rows = [infinite_budget(ds, budget=budget) for budget in success.budgets or (None,)]
     whole = pd.concat(rows, ignore_index=True)
     whole.insert(0, "store", str(path))

@@ -1,7 +1,7 @@
 """Descents with a known law of time, and how often the answers about them are right.
 
-`python -m tests.analysis.slowing.simulation 200` measures coverage, false thresholds and prediction over so
-many simulated cells of each law.
+`python -m tests.analysis.slowing.simulation 200` measures coverage, false thresholds and prediction
+over so many simulated cells of each law.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ def store(law: str, rng: np.random.Generator, seeds: int = 24, tau: float = 0.06
           gamma: float = 0.8) -> xr.Dataset:  # fmt: skip
     """Return a store of one cell whose times, up to five times `BUDGET`, follow a law.
 
-    `diverging` is the model itself. `far bend` falls as the model near the threshold and stays constant far
-    above it. `power`, `exponential` and `cut off` have no threshold: the last is the model whose time grows
-    no further than 2,500 steps.
+    `diverging` is the model itself. `far bend` falls as the model near the threshold and stays constant
+    far above it. `power`, `exponential` and `cut off` have no threshold: the last is the model whose
+    time grows no further than 2,500 steps.
     """
     k = np.unique(np.round(np.geomspace(14, 56, 14)))
     u = np.log(THRESHOLD) + tau * rng.standard_normal((seeds, 1))
