@@ -19,6 +19,7 @@ KINDS: Mapping[str, str] = MappingProxyType(
         "stress": "α and critical widths of structured data",
         "curves": "loss against steps of descent",
         "budget": "critical width against the budget of steps",
+        "slowing": "steps against width over threshold, and the limit of infinite budget",
         "thresholds": "critical width of training against n/d",
         "layers": "success with v, W or both trained",
         "depth": "success and conditioning for each depth",

@@ -22,6 +22,7 @@ from analysis.figures.phase import phase_figure
 from analysis.figures.proof_steps import proof_figure
 from analysis.figures.regression import regression_figure
 from analysis.figures.singular_values import evolution_figure, spectrum_figure
+from analysis.figures.slowing import slowing_figure
 from analysis.figures.thresholds import budget_figure, thresholds_figure
 from analysis.figures.transition import laws_caption, laws_figure, ratios_figure, stress_figure
 from analysis.study import Study
@@ -87,6 +88,7 @@ FIGURES = MappingProxyType(
         "stress": Picture(stress_figure, lambda ds: _is(ds, "conditioning") and "angle" in ds.dims),
         "curves": Picture(curves_figure, lambda ds: "loss_curve" in ds, curves_caption),
         "budget": Picture(budget_figure, lambda ds: _is(ds, "input") or _is(ds, "output")),
+        "slowing": Picture(slowing_figure, _has_widths),
         "thresholds": Picture(
             thresholds_figure, lambda ds: _is(ds, "input") and ds.sizes["d"] * ds.sizes["n"] > 1
         ),
