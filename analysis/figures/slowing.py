@@ -25,9 +25,10 @@ MOST_CELLS = 8
 def slowing_figure(study: Study) -> Chart:
     """Steps to a tolerance against k/k∞ − 1, and the critical width against the budget with its limit.
 
-    Left, points are medians over seeds of the trials that arrive, at widths where most do, and every cell
-    with a threshold at infinite budget is divided by the level of its law. Right, critical widths are
-    divided by k∞; the grey line is the limit.
+    Left, points are medians over seeds at widths where most trials arrive, divided by the level of the
+    law of their cell; a line ends at the widest network to which its law is fitted. Right, critical
+    widths are divided by k∞; the grey line is the limit, and the shade its 95% interval. Cells without a
+    finite threshold are left out.
     """
     table = infinite_budget(study.ds)
     known = table[table.verdict == "threshold"]
@@ -63,7 +64,8 @@ def _draw_times(axes: Axes, cell: Cell, fit: pd.Series[Any], look: dict[str, Any
     times = np.exp(np.nanmedian(censored[:, most], axis=0) - fit.level)
     above = (distance > 0) & np.isfinite(times)
     line(axes, distance[above], times[above], label=_name(cell[0]), linestyle="none", **look)
-    ends = np.geomspace(distance[above].min(), distance[above].max(), 2)
+    last = min(distance[above].max(), fit.widest / fit.k_inf - 1)
+    ends = np.array([distance[above].min(), last])  # the law is fitted no farther
     axes.plot(ends, ends**-fit.gamma, color=look["color"], linewidth=0.9, label="_law")
 
 

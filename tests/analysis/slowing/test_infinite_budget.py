@@ -41,7 +41,7 @@ def test_a_threshold_is_found_with_its_exponent() -> None:
 
 
 def test_a_law_without_a_threshold_gets_no_number() -> None:
-    row = infinite_budget(simulated("power")).iloc[0]
+    row = infinite_budget(simulated("power"), budget=BUDGET).iloc[0]
     assert row.verdict == "none seen"
     assert np.isnan([row.k_inf, row.k_inf_low, row.gamma]).all()
 
