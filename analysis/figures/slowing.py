@@ -27,8 +27,8 @@ def slowing_figure(study: Study) -> Chart:
 
     Left, points are medians over seeds at widths where most trials arrive, divided by the level of the
     law of their cell; a line ends at the widest network to which its law is fitted. Right, critical
-    widths are divided by k∞; the grey line is the limit, and the shade its 95% interval. Cells without a
-    finite threshold are left out.
+    widths are divided by k∞; the grey line is the limit, and the shade its 95% interval. Cells
+    without a finite threshold are left out.
     """
     table = infinite_budget(study.ds)
     known = table[table.verdict == "threshold"]

@@ -87,13 +87,13 @@ def infinite_budget(
     Examples
     --------
     >>> import numpy as np, xarray as xr
-    >>> k, u = np.arange(16, 41, 2), 2.9 + 0.05 * np.linspace(-1.5, 1.5, 12)[:, None]
+    >>> k, u = np.arange(16, 41), 2.9 + 0.05 * np.linspace(-1.5, 1.5, 12)[:, None]
     >>> with np.errstate(invalid="ignore"):
-    ...     time = np.ceil(1000 * (k / np.exp(u) - 1) ** -1.0 * np.exp(0.1 * np.cos(7 * k * u)))
+    ...     time = np.ceil(1000 * (k / np.exp(u) - 1) ** -1.0 * np.exp(0.05 * np.cos(7 * k * u)))
     >>> time = np.where(time <= 9000, time, np.inf).T[None, None, :, :, None]
     >>> ds = xr.Dataset(
     ...     {"steps_to_tolerance": (("d", "n", "width", "seed", "tolerance"), time),
-    ...      "status": (("d", "n", "width", "seed"), np.ones((1, 1, 13, 12), dtype="int8"))},
+    ...      "status": (("d", "n", "width", "seed"), np.ones((1, 1, 25, 12), dtype="int8"))},
     ...     {"d": [8], "n": [160], "tolerance": [0.01], "k": (("n", "d", "width"), k[None, None])},
     ...     {"identity_fields": {"descent": {"steps": 9000}}},
     ... )
