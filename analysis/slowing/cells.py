@@ -89,7 +89,7 @@ def infinite_budget(
     >>> import numpy as np, xarray as xr
     >>> k, u = np.arange(16, 41), 2.9 + 0.05 * np.linspace(-1.5, 1.5, 12)[:, None]
     >>> with np.errstate(invalid="ignore"):
-    ...     time = np.ceil(1000 * (k / np.exp(u) - 1) ** -1.0 * np.exp(0.05 * np.cos(7 * k * u)))
+    ...     time = np.ceil(1000 * (k / np.exp(u) - 1) ** -0.8 * np.exp(0.05 * np.cos(7 * k * u)))
     >>> time = np.where(time <= 9000, time, np.inf).T[None, None, :, :, None]
     >>> ds = xr.Dataset(
     ...     {"steps_to_tolerance": (("d", "n", "width", "seed", "tolerance"), time),
