@@ -6,8 +6,8 @@ several. `frame` is the table of all trials; `select` lists some of them (`frame
 `critical_widths` turns them into the width at which success starts, `fit_laws` compares scaling laws
 for that width, `collapse` scales all success curves onto one, and `success_counts` feeds the heat
 maps; `infinite_budget` gives the width below which no budget of steps suffices; `compare` and
-`compare_laws` lay the answers of several stores side by side. The names load on first use, so that
-importing the package costs nothing.
+`compare_laws` lay the answers of several stores side by side. `watch` shows a store in a notebook while
+it is filled. The names load on first use, so that importing the package costs nothing.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from analysis.comparison import compare, compare_laws
+    from analysis.live.notebook import watch
     from analysis.query import frame, frames, select, summarise
     from analysis.scaling import fit_laws
     from analysis.scaling.finite_size import collapse
@@ -40,6 +41,7 @@ __all__ = [
     "select",
     "success_counts",
     "summarise",
+    "watch",
 ]
 
 PACKAGES = ("claims", "figures", "report", "success")
@@ -60,6 +62,7 @@ _HOMES = {
     "select": "analysis.query",
     "success_counts": "analysis.transitions",
     "summarise": "analysis.query",
+    "watch": "analysis.live.notebook",
 }
 
 

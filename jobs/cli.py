@@ -34,6 +34,7 @@ COMMANDS = {
     "submit": ("submit", "Fill the store of SWEEP on a cluster."),
     "cancel": ("submit", "End the run that fills STORE, here or on a cluster."),
     "status": ("status", "Show how many trials of STORES are done, failed and pending."),
+    "watch": ("watch", "Show STORES on a page that follows them while trials arrive."),
     "query": ("query", "List the trials of STORE that meet EXPRESSION, or statistics."),
     "fit": ("fit", "Fit the critical widths of STORES, and rank the laws."),
     "refine": ("refine", "Add trials to STORE until its critical widths reach a precision."),
@@ -47,7 +48,7 @@ COMMANDS = {
 }
 """Commands in the order of the help: module and summary."""
 
-READERS = frozenset({"status", "query", "fit", "plot", "report"})
+READERS = frozenset({"status", "watch", "query", "fit", "plot", "report"})
 """Commands that only read stores: they use no Dask, and their matrices are small."""
 
 EXIT_CODES = """

@@ -84,7 +84,7 @@ def _show(shown: Shown, store: Path, output: Path, anchor: str) -> None:
     pictures = {}
     for kind in kinds_for(study.ds):
         try:
-            drawn = draw_kinds(study, store, kind, output, overwrite=True)
+            drawn = draw_kinds(study, store, kind, output, captions=True, overwrite=True)
         except Exception as error:
             shown.problems.append(f"{store.name}: no figure {kind}: {_line(error)}")
             continue

@@ -194,7 +194,7 @@ def cells_to_run(sweep: Sweep, path: StorePath, retry_failed: bool = False) -> l
     In a refined store that is much less than its axes span.
     """
     if not locate(path).exists():
-        return list(sweep.cells())
+        return list(sweep.requested_cells())
     return stores.Store(path, stores.as_in_store(path, sweep)).pending_cells(retry_failed)
 
 

@@ -15,6 +15,7 @@ from click.shell_completion import CompletionItem
 
 __all__ = [
     "FILE",
+    "PORT",
     "PROFILE",
     "SHARE",
     "STORE",
@@ -108,6 +109,7 @@ SWEEP = _Sweep()
 PROFILE = _Profile()
 SHARE = _Share()
 FILE = click.Path(path_type=Path)
+PORT = click.IntRange(0, 65535)
 
 
 def listing_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -204,7 +206,8 @@ def success_options(command: Callable[..., None]) -> Callable[..., None]:
     @click.option(
         "--threshold",
         type=click.FloatRange(0, 1, min_open=True, max_open=True),
-        help="Success is sigma_min / sqrt(k) >= THRESHOLD * alpha; not valid for descent sweeps."
+        help="Success is sigma_min / sqrt(k) >= THRESHOLD * alpha, or ntk_min >= THRESHOLD * "
+        "ntk_population in stores of tangent; not valid for descent sweeps."
         "  [default: 0.5]",
     )
     @click.option(

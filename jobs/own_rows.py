@@ -25,7 +25,7 @@ from pipeline.sweep_files.load import parse_sweep
 from pipeline.theory.kernels import kernel_eigenvalues, kernel_matrix
 from pipeline.theory.marchenko_pastur import critical_width
 
-__all__ = ["FIRST_SEEDS", "OwnRows"]
+__all__ = ["FIRST_SEEDS", "OwnRows", "quoted"]
 
 Array = NDArray[np.float64]
 
@@ -108,16 +108,20 @@ class OwnRows:
         """Return the sweep as TOML."""
         covered = EXPERIMENTS[PROOF].activations or ()
         proven = self.activation in covered or self.activation not in ACTIVATIONS
+        return self.written(PROOF if proven else "conditioning", widths)
+
+    def written(self, experiment: str, widths: list[int]) -> str:
+        """Return a sweep of an experiment on these rows as TOML."""
         chosen = "".join(
-            f", {key} = [{', '.join(map(_quoted, given))}]"
+            f", {key} = [{', '.join(map(quoted, given))}]"
             for key, given in (("columns", self.columns), ("drop", self.drop))
             if given
         )
-        path = _quoted(str(self.data))
+        path = quoted(str(self.data))
         return (
             f'name = "{_name(self.data)}"\n'
-            f'experiment = "{PROOF if proven else "conditioning"}"\n'
-            f"activation = {_quoted(self.activation)}\n"
+            f'experiment = "{experiment}"\n'
+            f"activation = {quoted(self.activation)}\n"
             f'dataset = {{ kind = "file", path = {path}, normalise = true{chosen} }}\n'
             f"n = [{self.n}]\n"
             f"width = {{ k = {widths} }}\n"
@@ -131,5 +135,6 @@ def _name(data: Path) -> str:
     return f"width-{words}"
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """Return a text as TOML writes it."""
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")  # as TOML demands

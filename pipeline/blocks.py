@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.experiments import experiment_of, variables
+from pipeline.selection import requested as requested_trials
 from pipeline.sweep import Cell, Sweep
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "block_shape",
     "blocks",
     "chunk_extents",
+    "cut_to_requests",
     "empty_result",
     "estimated_seconds",
     "mask_for",
@@ -211,8 +213,10 @@ def estimated_seconds(sweep: Sweep, requested: NDArray[np.bool_] | None = None) 
     sweep
         The sweep.
     requested
-        Mask of the trials to be computed, shape `sweep.shape`; all if None.
+        Mask of the trials to be computed, shape `sweep.shape`; those that the sweep requests if None.
     """
+    if requested is None:
+        requested = _requests_of(sweep)
     if requested is None:
         return len(sweep.seeds) * sum(seed_seconds(sweep, cell) for cell in sweep.cells())
     return math.fsum(_cell_seconds(sweep, cell, requested[cell.index]) for cell in sweep.cells())
@@ -220,12 +224,21 @@ def estimated_seconds(sweep: Sweep, requested: NDArray[np.bool_] | None = None) 
 
 def _cell_seconds(sweep: Sweep, cell: Cell, requested: NDArray[np.bool_]) -> float:
     """Estimate the time of some trials of a cell, mask of shape (widths, seeds)."""
+    if not requested.any():
+        return 0.0
     # Seeds with the same widths cost the same.
     patterns, seeds = np.unique(requested[:, requested.any(axis=0)], axis=1, return_counts=True)
     return math.fsum(
         number * seed_seconds(sweep, replace(cell, widths=tuple(np.array(cell.widths)[rows].tolist())))
         for rows, number in zip(patterns.T, seeds, strict=True)
     )
+
+
+def _requests_of(sweep: Sweep) -> NDArray[np.bool_] | None:
+    """Return the trials that a sweep requests; None if all, or if only a store's statuses know them."""
+    if not sweep.requests or any(one.single for one in sweep.requests):
+        return None
+    return requested_trials(sweep)
 
 
 def block_shape(sweep: Sweep) -> tuple[int, int]:
@@ -236,7 +249,12 @@ def block_shape(sweep: Sweep) -> tuple[int, int]:
     which every reader must open. A long sweep has blocks of at most `LONGEST_BLOCK` seconds, down to a
     single trial if the experiment allows it.
     """
-    return _block_shape(sweep, {cell: seed_seconds(sweep, cell) for cell in sweep.cells()})
+    return _block_shape(sweep, _costs(sweep))
+
+
+def _costs(sweep: Sweep) -> dict[Cell, float]:
+    """Estimate the time of a seed of each cell with requested trials, at the widths of these."""
+    return {cell: seed_seconds(sweep, cell) for cell in sweep.requested_cells()}
 
 
 def _block_shape(sweep: Sweep, costs: Mapping[Cell, float]) -> tuple[int, int]:
@@ -258,7 +276,7 @@ def chunk_extents(sweep: Sweep) -> dict[str, int]:
     A chunk has one cell. If the store would then have too many files (`FILES`), it has more of them,
     from the last leading axis to the first, as long as a tile takes no longer than `LONGEST_BLOCK`.
     """
-    costs = {cell: seed_seconds(sweep, cell) for cell in sweep.cells()}
+    costs = _costs(sweep)
     widths, seeds = _block_shape(sweep, costs)
     extents = dict.fromkeys(sweep.axes, 1) | {"width": widths, "seed": seeds}
     sizes = dict(zip(sweep.dims, sweep.shape, strict=True))
@@ -266,8 +284,8 @@ def chunk_extents(sweep: Sweep) -> dict[str, int]:
     for cell, cost in costs.items():
         seconds[cell.index] = cost * seeds * widths / len(sweep.width)
     per_tile = len(variables(sweep)) + 1 + FILES_BESIDE_ARRAYS
-    trials = len(costs) * len(sweep.width) * len(sweep.seeds)
-    most = max(FILES, trials // TRIALS_PER_FILE) - 2 * (per_tile + len(sweep.dims))  # the template's
+    in_template = 2 * (per_tile + len(sweep.dims))
+    most = max(FILES, sweep.trials // TRIALS_PER_FILE) - in_template
     for axis in reversed(sweep.axes):
         while _number_of_tiles(sizes, extents) * per_tile > most and extents[axis] < sizes[axis]:
             wider = extents | {axis: min(2 * extents[axis], sizes[axis])}
@@ -299,13 +317,33 @@ def _parts(cell: Cell, widths: int) -> Iterator[tuple[int, Cell]]:
 
 
 def blocks(sweep: Sweep, widths: int, seeds: int) -> Iterator[Block]:
-    """Yield all blocks of the given numbers of widths and seeds, in the order of the store."""
+    """Yield all blocks of the given numbers of widths and seeds, in the order of the store.
+
+    Their times are those of the requested trials.
+    """
+    wanted = _requests_of(sweep)
     for cell in sweep.cells():
         for first, part in _parts(cell, widths):
             seconds = seed_seconds(sweep, part)
             for start in range(0, len(sweep.seeds), seeds):
-                stop = min(start + seeds, len(sweep.seeds))
-                yield Block(part, first, start, stop, seconds * (stop - start))
+                block = Block(part, first, start, min(start + seeds, len(sweep.seeds)), 0.0)
+                here = None if wanted is None else wanted[cell.index][block.widths, block.seeds]
+                if here is None or here.all():
+                    yield replace(block, seconds=seconds * block.shape[1])
+                else:
+                    yield replace(block, seconds=_cell_seconds(sweep, part, here))
+
+
+def cut_to_requests(sweep: Sweep, all_tiles: Iterable[Tile]) -> Iterator[Tile]:
+    """Yield the tiles with trials that a sweep requests, each with the blocks of these only."""
+    wanted = _requests_of(sweep)
+    if wanted is None:
+        yield from all_tiles
+        return
+    for tile in all_tiles:
+        there = [one for one in tile.blocks if wanted[one.cell.index][one.widths, one.seeds].any()]
+        if there:
+            yield replace(tile, blocks=tuple(there))
 
 
 def tiles(sweep: Sweep, extents: Mapping[str, int]) -> Iterator[Tile]:

@@ -5,6 +5,8 @@ share a host name, and each has its own process 7. The number may also pass to a
 time of the start belongs to it. All of this is written in a file that others may forge or copy. Before
 anybody sends the holder a signal, the process itself must show the mark: an open file of memory whose
 name has the secret of its lease and a digest of its store.
+
+Beside that, `in_notebook` tells whether the process runs a notebook.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from typing import IO, Any
 
 from pipeline.store.location import normal
 
-__all__ = ["boot_id", "end_holder", "pid_namespace", "runs", "show_mark", "start_time"]
+__all__ = ["boot_id", "end_holder", "in_notebook", "pid_namespace", "runs", "show_mark", "start_time"]
 
 _LINUX = sys.platform == "linux"
 
@@ -34,6 +36,12 @@ def boot_id() -> str:
     with suppress(OSError):
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     return ""
+
+
+def in_notebook() -> bool:
+    """Return whether a Jupyter kernel runs this process."""
+    ipython = sys.modules.get("IPython")
+    return ipython is not None and hasattr(ipython.get_ipython(), "kernel")
 
 
 def pid_namespace() -> str:

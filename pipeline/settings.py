@@ -14,13 +14,23 @@ from typing import Any
 
 from pipeline.formulas import BadFormula, check_formula, formula_value
 
-__all__ = ["MOST_STEPS", "SETTINGS", "SIZES", "Setting", "budget", "in_table"]
+__all__ = ["LOSSES", "MOST_STEPS", "SETTINGS", "SIZES", "Setting", "budget", "in_table"]
 
 SIZES = ("n", "k", "d")
 """Names that a formula may use."""
 
 MOST_STEPS = 10**9
 """Largest budget of a trial."""
+
+
+LOSSES = MappingProxyType(
+    {
+        "squared": "squared residual ||r||^2",
+        "logistic": "logistic loss, the sum of log(1 + exp(-y f))",
+        "squared_hinge": "squared hinge loss, the sum of max(0, 1 - y f)^2",
+    }
+)
+"""The losses by name, with what is stored of them."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +43,8 @@ class Setting:
         The axis of the store, and the name in the identity: no argument of xarray's `sel`, no
         attribute of its arrays, and no variable of a store.
     table, key
-        Its place in a sweep file.
+        Its place in a sweep file. `steps` and `step_size` of [descent] have no table here: these keys
+        have other forms as well.
     long_name
         Its meaning.
     default
@@ -115,8 +126,10 @@ _TABLE = (
         "schedule", "course of the step size", "constant", words=("constant", "cosine", "1/t")
     ),
     _descent("decay", "steps after which 1/t halves the step size", 1000, least=1, whole=True),
+    _descent("hidden_step", "step size of later hidden layers in units of eta", 1.0, formula=True),
+    _descent("v_step", "step size of v in units of eta", 1.0, formula=True),
     _descent("loss", "loss that is minimised", "squared",
-             words=("squared", "logistic", "squared_hinge")),
+             words=tuple(LOSSES)),
     _descent("dtype", "numbers of the descent", "float64", name="precision",
              words=("float64", "float32")),
     _descent("target_accuracy", "training accuracy that ends a trial", 0.0, most=1.0),
@@ -146,8 +159,12 @@ _TABLE = (
         "output_scale", "start", "output", "factor before v^T phi(W x)", "1",
         words=("1", "1/sqrt(k)", "1/k"),
     ),
-    Setting("relative_step", "", "", "step size in units of 1 / lambda_max(J0 J0^T)", 0.0, above=True),
-    Setting("absolute_step", "", "", "step size eta", 0.0, above=True, formula=True),
+    Setting("most_steps", "", "steps", "budget of steps", 0, most=MOST_STEPS, whole=True, formula=True),
+    Setting(
+        "relative_step", "", "step_size", "step size in units of 1 / lambda_max(J0 J0^T)", 0.0,
+        above=True,
+    ),
+    Setting("absolute_step", "", "step_size", "step size eta", 0.0, above=True, formula=True),
 )  # fmt: skip
 
 SETTINGS: Mapping[str, Setting] = MappingProxyType({one.name: one for one in _TABLE})

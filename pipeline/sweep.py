@@ -6,7 +6,8 @@ TOML file, and refuses one that cannot be computed.
 
 A *cell* is all widths and seeds of one combination of the leading axes (activation, dataset, angle,
 trained, depth, d, n). Where a sweep lists several datasets, a combination that a dataset cannot form
-(an odd n of pairs, an angle of a circle) is excluded: its trials have the status `excluded`.
+(an odd n of pairs, an angle of a circle) is excluded: its trials have the status `excluded`. Trials
+that the sub-grids and conditions of a sweep leave out are not requested (`selection`).
 """
 
 from __future__ import annotations
@@ -18,12 +19,13 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline.axes import AXES, Axis, Kind, names, optional
 from pipeline.numerics.datasets import KINDS, DatasetSpec
-from pipeline.settings import SETTINGS, budget
+from pipeline.selection import Selection, requested
+from pipeline.settings import LOSSES, SETTINGS, budget
 
 if TYPE_CHECKING:
     from pipeline.experiments.own.record import Own
@@ -77,9 +79,24 @@ class Descent:
         """True for the paper's training: full-batch descent on the squared loss and random signs."""
         return not self.settings and not self.formula
 
-    def budget(self, n: int, k: int, d: int) -> int:
-        """Return the largest number of steps of a trial."""
-        return budget(self.formula, n, k, d) if self.formula else self.steps
+    def budget(self, cell: Cell, k: int) -> int:
+        """Return the largest number of steps of a trial of one width."""
+        steps = self.formula or self.steps
+        if "most_steps" in dict(self.settings):
+            steps = cell["most_steps"]
+        return budget(steps, cell.n, k, cell.d) if isinstance(steps, str) else int(steps)
+
+    @property
+    def other_loss(self) -> str:
+        """The loss in words if it is not, or not everywhere, the squared one; "" if it is."""
+        loss = dict(self.settings).get("loss", "squared")
+        if isinstance(loss, tuple):
+            return "loss that is minimised" if len(loss) > 1 else self._other(loss[0])
+        return self._other(loss)
+
+    @staticmethod
+    def _other(loss: str) -> str:
+        return "" if loss == "squared" else LOSSES[loss]
 
     @property
     def identity_fields(self) -> dict[str, Any]:
@@ -198,6 +215,8 @@ class Sweep:
         Its parameters that are axes, or settings of training that are: pairs of a name and the values.
     constants
         Its other parameters, as JSON.
+    requests
+        The trials that are requested, which are those in any of the selections; () for all.
 
     Examples
     --------
@@ -227,6 +246,7 @@ class Sweep:
     own: Own | None = None
     parameters: tuple[tuple[str, tuple[Any, ...]], ...] = ()
     constants: str = "{}"
+    requests: tuple[Selection, ...] = ()
 
     def __getattr__(self, name: str) -> Any:
         if any(name == axis.name for axis in optional()):
@@ -265,7 +285,15 @@ class Sweep:
 
     @property
     def trials(self) -> int:
-        """Number of trials, without the excluded ones."""
+        """Number of requested trials."""
+        if not self.requests:
+            return self.possible_trials
+        wanted = requested(self)
+        return sum(int(wanted[cell.index].sum()) for cell in self.cells())
+
+    @property
+    def possible_trials(self) -> int:
+        """Number of trials that can exist on the axes, requested or not."""
         return sum(1 for _ in self.cells()) * len(self.width) * len(self.seeds)
 
     def values(self, axis: str) -> tuple[Any, ...]:
@@ -287,6 +315,8 @@ class Sweep:
             return Axis(name, "", SETTINGS[name].long_name, "1", Kind.MODEL)
         if name in dict(self.parameters):
             return Axis(name, name, f"parameter {name}", "1", Kind.MODEL)
+        if name == "tolerance" and self.descent is not None and (loss := self.descent.other_loss):
+            return replace(AXES[name], long_name=f"relative loss to be reached, of the {loss}")
         if self.own is not None and name in self.inner:
             return Axis(name, "", name, "1", Kind.INNER)
         return AXES[name]
@@ -298,15 +328,25 @@ class Sweep:
 
     def k(self, d: int, n: int) -> tuple[int, ...]:
         """Return the width k at each index of the width axis, shape (widths,)."""
-        scale = {"k": Fraction(1), "k_per_n": Fraction(n), "kd_per_n": Fraction(n, d)}
-        widths = (_nearest(ratio, scale[self.width_unit]) for ratio in self.width)
-        return tuple(k + k % 2 for k in widths) if self.even else tuple(widths)
+        scale = {"k": (1, 1), "k_per_n": (n, 1), "kd_per_n": (n, d)}[self.width_unit]
+        return _whole_widths(self.width, *scale, self.even)
 
     def cells(self) -> Iterator[Cell]:
         """Yield the cells of the sweep in the order of the store."""
         for _, cell in self._grid():
             if cell is not None:
                 yield cell
+
+    def requested_cells(self) -> Iterator[Cell]:
+        """Yield the cells with requested trials, each with the widths of these trials only."""
+        if not self.requests:
+            yield from self.cells()
+            return
+        wanted = requested(self)
+        for cell in self.cells():
+            rows = wanted[cell.index].any(axis=1)
+            if rows.any():
+                yield replace(cell, widths=tuple(itertools.compress(cell.widths, rows.tolist())))
 
     def excluded(self) -> Iterator[tuple[int, ...]]:
         """Yield the indices on the leading axes of the combinations that a dataset cannot form."""
@@ -388,6 +428,14 @@ class Request:
     cell: tuple[int, ...]
     width: float
     seeds: tuple[int, ...]
+
+
+@lru_cache(maxsize=4096)
+def _whole_widths(ratios: tuple[float, ...], above: int, below: int, even: bool) -> tuple[int, ...]:
+    """Return the whole number nearest to each ratio times above / below, or the next even one."""
+    scale = Fraction(above, below)
+    widths = (_nearest(ratio, scale) for ratio in ratios)
+    return tuple(k + k % 2 for k in widths) if even else tuple(widths)
 
 
 def _nearest(ratio: float, scale: Fraction) -> int:

@@ -18,8 +18,9 @@ class Status(IntEnum):
     """Codes of the `status` variable of a store; they never change.
 
     `EXCLUDED` trials cannot exist, such as pairs of an odd number of samples. `NOT_REQUESTED` trials
-    could be computed, but a refined store does not need them. `DAMAGED` is never stored: readers see it
-    instead of an outcome whose results are lost.
+    could be computed, but a refined store does not need them, or the sub-grids and conditions of its
+    sweep leave them out. `DAMAGED` is never stored: readers see it instead of an outcome whose results
+    are lost.
     """
 
     PENDING = 0

@@ -1,6 +1,7 @@
 """The small language of queries: conditions and values over the trials of a store.
 
-`parsing` turns a text into a syntax tree, and `evaluation` computes its value over a store.
+`pipeline.expressions` turns a text into a syntax tree, as it does for the conditions of sweep files,
+and `evaluation` computes its value over a store.
 """
 
 from analysis.expressions.evaluation import (
@@ -15,7 +16,7 @@ from analysis.expressions.evaluation import (
     value_of,
     words_in,
 )
-from analysis.expressions.parsing import QueryError, conjuncts, parse
+from pipeline.expressions import QueryError, conjuncts, parse
 
 __all__ = [
     "QueryError",

@@ -26,8 +26,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from analysis.expressions.parsing import QueryError, parse
 from pipeline.errors import nearest_name, shortened
+from pipeline.expressions import QueryError, parse
 from pipeline.trial_status import Status
 
 __all__ = [

@@ -21,6 +21,7 @@ KINDS: Mapping[str, str] = MappingProxyType(
         "budget": "critical width against the budget of steps",
         "slowing": "steps against width over threshold, and the limit of infinite budget",
         "thresholds": "critical width of training against n/d",
+        "tangent": "least eigenvalue of the NTK at the start against kd/n",
         "layers": "success with v, W or both trained",
         "depth": "success and conditioning for each depth",
         "certificate": "bounds of Theorem 1 against what descent does",

@@ -1,6 +1,6 @@
 """The register of figures: which function draws a kind, and which stores it suits.
 
-A new figure is a function in the file of its subject, a line here, and a line in `kinds`.
+A new figure is a function in the package of its subject, a line here, and a line in `kinds`.
 """
 
 from __future__ import annotations
@@ -11,20 +11,22 @@ from types import MappingProxyType
 
 import xarray as xr
 
-from analysis.figures.certificate import certificate_figure
-from analysis.figures.collapse import collapse_figure
-from analysis.figures.density import density_figure
-from analysis.figures.descent import curves_caption, curves_figure, depth_figure, layers_figure
-from analysis.figures.looks.chart import Chart
-from analysis.figures.loss_gap import generalisation_figure
-from analysis.figures.own_values import own_numbers, values_figure
-from analysis.figures.phase import phase_figure
-from analysis.figures.proof_steps import proof_figure
-from analysis.figures.regression import regression_figure
-from analysis.figures.singular_values import evolution_figure, spectrum_figure
-from analysis.figures.slowing import slowing_figure
-from analysis.figures.thresholds import budget_figure, thresholds_figure
-from analysis.figures.transition import laws_caption, laws_figure, ratios_figure, stress_figure
+from analysis.figures.captions import criterion, intervals, trials
+from analysis.figures.looks.chart import Chart, captioned
+from analysis.figures.own.values import own_numbers, values_figure
+from analysis.figures.spectra.density import density_figure
+from analysis.figures.spectra.singular_values import evolution_figure, spectrum_figure
+from analysis.figures.theory.certificate import certificate_figure
+from analysis.figures.theory.proof_steps import proof_figure
+from analysis.figures.theory.tangent import tangent_figure
+from analysis.figures.training.descent import curves_caption, curves_figure, depth_figure, layers_figure
+from analysis.figures.training.loss_gap import generalisation_figure
+from analysis.figures.training.regression import regression_figure
+from analysis.figures.widths.collapse import collapse_figure
+from analysis.figures.widths.phase import phase_caption, phase_figure
+from analysis.figures.widths.slowing import slowing_figure
+from analysis.figures.widths.thresholds import budget_figure, budgeted, thresholds_figure
+from analysis.figures.widths.transition import laws_caption, laws_figure, ratios_figure, stress_figure
 from analysis.study import Study
 from analysis.success import Success
 from pipeline.errors import InputError
@@ -39,20 +41,45 @@ class Picture:
     Attributes
     ----------
     draw
-        Draws the figure of a study; its docstring is the caption.
+        Draws the figure of a study; its docstring is the first part of the caption.
     suits
         Returns True for the stores that the figure suits.
     more
         Adds sentences to the caption that hold for this store only.
+    counts
+        Returns the study whose successes the figure shows; None if it shows none.
+    has_intervals
+        Whether the figure shows intervals of critical widths.
     """
 
     draw: Callable[[Study], Chart]
     suits: Callable[[xr.Dataset], bool]
     more: Callable[[Study], str] = lambda study: ""
+    counts: Callable[[Study], Study] | None = None
+    has_intervals: bool = True
 
     def caption(self, study: Study) -> str:
-        """Return the caption of the figure of a store."""
-        return " ".join(f"{self.draw.__doc__ or ''} {self.more(study)}".split())
+        """Return the caption of the figure of a store: plain text, without a line break."""
+        parts = [self.draw.__doc__ or "", self.more(study)]
+        if self.counts is not None:
+            counted = self.counts(study)
+            parts += [criterion(counted), intervals(counted) if self.has_intervals else ""]
+        return " ".join(" ".join([*parts, trials(study.ds)]).split())
+
+    def captioned(self, study: Study) -> tuple[Chart, str]:
+        """Return the figure without the titles that its caption says, and the caption."""
+        with captioned():
+            figure = self.draw(study)
+        figure.drop_common_title()
+        return figure, self.caption(study)
+
+
+def _own(study: Study) -> Study:
+    return study
+
+
+def _default(study: Study) -> Study:
+    return study.default
 
 
 def _is(ds: xr.Dataset, experiment: str) -> bool:
@@ -60,12 +87,12 @@ def _is(ds: xr.Dataset, experiment: str) -> bool:
 
 
 def _has_widths(ds: xr.Dataset) -> bool:
-    """Return True if descent was run at several widths."""
-    return "steps_to_tolerance" in ds and ds.sizes["width"] > 1
+    """Return True if descent, or its linearisation, was looked at at several widths."""
+    return ("steps_to_tolerance" in ds or _is(ds, "tangent")) and ds.sizes["width"] > 1
 
 
 def _has_thresholds(ds: xr.Dataset) -> bool:
-    """Return True if descent was run at several widths and several n."""
+    """Return True for such a store with several n."""
     return _has_widths(ds) and ds.sizes["n"] > 1
 
 
@@ -76,26 +103,37 @@ FIGURES = MappingProxyType(
         "evolution": Picture(
             evolution_figure, lambda ds: _is(ds, "spectrum") and ds.sizes["width"] > 1
         ),
-        "phase": Picture(phase_figure, lambda ds: _is(ds, "conditioning") or _has_widths(ds)),
-        "laws": Picture(
-            laws_figure, lambda ds: _is(ds, "conditioning") or _has_thresholds(ds), laws_caption
+        "phase": Picture(
+            phase_figure, lambda ds: _is(ds, "conditioning") or _has_widths(ds), phase_caption, _own
         ),
-        "ratios": Picture(ratios_figure, lambda ds: _is(ds, "conditioning")),
+        "laws": Picture(
+            laws_figure, lambda ds: _is(ds, "conditioning") or _has_thresholds(ds), laws_caption, _own
+        ),
+        "ratios": Picture(ratios_figure, lambda ds: _is(ds, "conditioning"), counts=_own),
         "collapse": Picture(
             collapse_figure,
             lambda ds: _is(ds, "conditioning") and ds.sizes["n"] > 1 and ds.sizes["width"] > 2,
+            counts=_own,
+            has_intervals=False,
         ),
-        "stress": Picture(stress_figure, lambda ds: _is(ds, "conditioning") and "angle" in ds.dims),
+        "stress": Picture(
+            stress_figure, lambda ds: _is(ds, "conditioning") and "angle" in ds.dims, counts=_own
+        ),
         "curves": Picture(curves_figure, lambda ds: "loss_curve" in ds, curves_caption),
-        "budget": Picture(budget_figure, lambda ds: _is(ds, "input") or _is(ds, "output")),
+        "budget": Picture(
+            budget_figure, lambda ds: _is(ds, "input") or _is(ds, "output"), counts=budgeted
+        ),
         "slowing": Picture(slowing_figure, _has_widths),
         "thresholds": Picture(
-            thresholds_figure, lambda ds: _is(ds, "input") and ds.sizes["d"] * ds.sizes["n"] > 1
+            thresholds_figure,
+            lambda ds: _is(ds, "input") and ds.sizes["d"] * ds.sizes["n"] > 1,
+            counts=_default,
         ),
-        "layers": Picture(layers_figure, lambda ds: _is(ds, "joint")),
-        "depth": Picture(depth_figure, lambda ds: _is(ds, "deep")),
+        "tangent": Picture(tangent_figure, lambda ds: _is(ds, "tangent") and ds.sizes["width"] > 1),
+        "layers": Picture(layers_figure, lambda ds: _is(ds, "joint"), counts=_default),
+        "depth": Picture(depth_figure, lambda ds: _is(ds, "deep"), counts=_default),
         "certificate": Picture(certificate_figure, lambda ds: _is(ds, "theorem1")),
-        "proof": Picture(proof_figure, lambda ds: _is(ds, "theorem2-proof")),
+        "proof": Picture(proof_figure, lambda ds: _is(ds, "theorem2-proof"), counts=_own),
         "generalisation": Picture(generalisation_figure, lambda ds: _is(ds, "generalisation")),
         "values": Picture(values_figure, lambda ds: bool(own_numbers(ds))),
         "regression": Picture(regression_figure, lambda ds: _is(ds, "linear")),

@@ -16,7 +16,7 @@ __all__ = ["restrict"]
 def restrict(ds: xr.Dataset, expression: str | None) -> xr.Dataset:
     """Return a store with the trials that meet a condition; all others were not requested.
 
-    Values on an axis that no such trial has are left out.
+    Values on an axis that no such trial has are left out. The attribute `where` keeps the condition.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def restrict(ds: xr.Dataset, expression: str | None) -> xr.Dataset:
     if not met.any():
         raise _nothing(ds, expression)
     status = part.status.where(met, Status.NOT_REQUESTED).astype(part.status.dtype)
-    part = part.assign(status=status.assign_attrs(part.status.attrs))
+    part = part.assign(status=status.assign_attrs(part.status.attrs)).assign_attrs(where=expression)
     dims = [str(dim) for dim in met.dims]
     left = {dim: met.any([other for other in dims if other != dim]).values for dim in dims}
     return part.isel(left)

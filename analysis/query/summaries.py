@@ -57,36 +57,31 @@ def summarise(
     ds, expression
         As for `select`.
     columns
-        The columns to describe, as for `select`, without the axes. None means all numbers that
-        `select` would list or, without `stats`, only the trials.
+        As for `select`, without the axes. None means all numbers or, without `stats`, only the trials.
     stats
         Any of `count`, `sum`, `mean`, `std`, `sem`, `min`, `max`, `median`, `quantile` and `share`.
         `quantile` means 5, 25, 50, 75 and 95%, `quantile:0.1` a single one; `std` is that of a
-        sample; `share` is the fraction for which a condition holds. Each is computed for the columns
-        that it is defined for. None means `trials`, and `count` of the columns.
+        sample; `share` is the fraction for which a condition holds. Each describes the columns for
+        which it is defined. None means `trials`, and `count` of the columns.
     by
-        The keys of the groups: axes, coordinates (`k`), `status`, or any column with one value per
-        trial; also further axes, such as `tolerance`, at all of their values. By default all trials
-        are one group.
+        The keys of the groups: axes, coordinates (`k`), further axes (`tolerance`), `status`, or any
+        column with one value per trial. By default all trials are one group.
     most
         The most trials that are read at a time.
     order
-        Columns of the answer, such as `mean(sigma_min)`, by which its rows ascend, or descend where a
-        `-` stands in front.
+        Columns of the answer, such as `mean(sigma_min)`, by which rows ascend; `-` in front descends.
 
     Returns
     -------
     pandas.DataFrame
-        The columns of `by`, then `mean(sigma_min)` and so on, column by column. Rows ascend in the
-        columns of `by`, unless there is an order; a group without any trial that meets the condition
-        has no row. `attrs["pooled"]` has the axes along which a row joins several values, with the
-        number of values.
+        The columns of `by`, then `mean(sigma_min)` and so on, column by column. Rows ascend in those
+        of `by`, unless there is an order; a group without a trial that meets the condition has no row.
+        `attrs["pooled"]` has the axes along which a row joins several values, with their number.
 
     Raises
     ------
     QueryError
-        As `select`; also if a statistic is unknown or defined for no column, or if a column has no
-        statistic.
+        As `select`; also if a statistic is unknown or fits no column, or if a column has no statistic.
 
     Examples
     --------
@@ -98,23 +93,14 @@ def summarise(
     >>> from analysis import open_store
     >>> summarise(open_store(store), by=["n"]).values.tolist()
     [[20, 240], [40, 240], [60, 240]]
-    >>> summarise(open_store(store), "k == 22", ["sigma_min > 0"], ["share"]).values.tolist()
-    [[1.0]]
     """
     inner = [name for name in by if name in ds.dims and name not in ds.status.dims]
-    most = max(1, most // math.prod(ds.sizes[dim] for dim in inner))
     selection = Selection.of(ds, expression, inner)
     groups = _Groups(_keys(ds, by, inner), emptied(ds, inner))
     tasks = _tasks(ds, columns, stats, inner)
-    nodes = [*conjuncts(expression), *(task.column.node for task in tasks)]
-    for dim in inner:
-        if not any(dim in ds[name].dims for name in _variables(ds, nodes)):
-            raise QueryError(f"by {dim!r}: neither a column nor the condition lies along it; remove it")
+    _refuse_idle(ds, inner, [*conjuncts(expression), *(task.column.node for task in tasks)])
     pool = _Pool(ds)
-    holding = [[task] for task in tasks if task.holds]
-    ends = groups.ends(selection, inner, most) if holding and groups.of_axes else {}
-    for part in [*holding, [task for task in tasks if not task.holds]]:
-        trials = _gather(selection, groups, inner, part, ends, most, pool)
+    trials = _gather_all(selection, groups, inner, tasks, most, pool)
     answers: dict[str, npt.NDArray[Any]] = {TRIALS: trials} if stats is None else {}
     for task in tasks:
         answers |= task.answers(len(groups))
@@ -208,6 +194,13 @@ def _keys(ds: xr.Dataset, by: Sequence[str], inner: list[str]) -> list[Column]:
             raise QueryError(f"by {text!r}: it is given twice; give it once")
         keys[columns[0].label] = columns[0]
     return list(keys.values())
+
+
+def _refuse_idle(ds: xr.Dataset, inner: list[str], nodes: Sequence[ast.expr]) -> None:
+    """Refuse further axes along which nothing lies that the expressions read."""
+    for dim in inner:
+        if not any(dim in ds[name].dims for name in _variables(ds, nodes)):
+            raise QueryError(f"by {dim!r}: neither a column nor the condition lies along it; remove it")
 
 
 # --- groups -------------------------------------------------------------------------------------
@@ -307,6 +300,29 @@ class _Pool:
 
 
 # --- reading ------------------------------------------------------------------------------------
+
+
+def _gather_all(
+    selection: Selection,
+    groups: _Groups,
+    inner: list[str],
+    tasks: list[_Task],
+    most: int,
+    pool: _Pool,
+) -> npt.NDArray[np.intp]:
+    """Go through a store once for each task that holds values, and once for all others.
+
+    Returns
+    -------
+    numpy.ndarray
+        The number of trials of each group.
+    """
+    most = max(1, most // math.prod(selection.ds.sizes[dim] for dim in inner))
+    holding = [[task] for task in tasks if task.holds]
+    ends = groups.ends(selection, inner, most) if holding and groups.of_axes else {}
+    for part in [*holding, [task for task in tasks if not task.holds]]:
+        trials = _gather(selection, groups, inner, part, ends, most, pool)
+    return trials
 
 
 def _gather(

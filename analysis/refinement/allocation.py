@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count, islice
 from typing import Any
 
@@ -23,6 +23,7 @@ from analysis.refinement.plans import LOCATED, LOST, OPEN, CellData, Plan, plan_
 from analysis.success import Success
 from analysis.transitions import critical_widths, success_counts
 from pipeline.errors import ParameterError
+from pipeline.selection import admitted
 from pipeline.sweep import Request, Sweep
 from pipeline.trial_status import UNREQUESTED
 
@@ -132,6 +133,8 @@ def allocate(
     together = sweep.nested and "seconds" in ds and "width" not in ds.seconds.dims
     states, plans = [], []
     for cell in sweep.cells():
+        if not requested[cell.index].any():  # its sub-grids and conditions leave the cell out
+            continue
         at = dict(zip(sweep.axes, cell.index, strict=True))
         of_first = requested[cell.index][:, np.argmax(requested[cell.index].any(axis=0))]
         grid = tuple(np.array(cell.widths)[of_first].tolist())
@@ -142,8 +145,25 @@ def allocate(
         cell_plans = [plan_of(data, target) for data in per_criterion]
         states += [_state(data, plan) for data, plan in zip(per_criterion, cell_plans, strict=True)]
         plans.append((cell.index, cell_plans))
-    requests = _requests(plans, requested, sweep.seeds)
-    return Allocation(tuple(states), tuple(_limited(requests, limit)))
+    requests = list(_requests(plans, requested, sweep.seeds))
+    kept = [Request(one.cell, one.width, admitted(sweep, one)) for one in requests]
+    states = _without_trials(states, requests, kept)
+    return Allocation(tuple(states), tuple(_limited((one for one in kept if one.seeds), limit)))
+
+
+def _without_trials(
+    states: Sequence[State], requests: Sequence[Request], kept: Sequence[Request]
+) -> list[State]:
+    """Return states in which cells are lost if the sweep's conditions leave out all they ask for."""
+    asked = {one.cell for one in requests}
+    stuck = asked - {one.cell for one in kept if one.seeds}
+    why = "the conditions of the sweep leave out the trials that it needs"
+    return [
+        replace(state, verdict=LOST, why=why, needed=0)
+        if state.cell in stuck and state.verdict == OPEN
+        else state
+        for state in states
+    ]
 
 
 def _criteria(found: xr.Dataset, sweep: Sweep) -> Iterator[dict[str, int]]:

@@ -293,16 +293,17 @@ def _outwards(data: CellData, target: float) -> Plan:
     edge = int(data.k[-1] if upwards else data.k[0])
     end = -1 if upwards else 0
     mixed = 0 < data.failures[end] < data.trials[end]
-    step = STEP ** (0.25 if mixed else 1.0)
-    beyond = edge * step if upwards else edge / step
     bound = FARTHEST * data.grid[-1] if upwards else data.grid[0] / FARTHEST
     reason = f"{'most fail' if upwards else 'most succeed'} even at k = {edge}"
-    if (beyond > bound or beyond * data.cell.n > MOST_FEATURES) if upwards else beyond < bound:
-        return Plan(LOST, reason)
-    width = data.near(math.log(beyond), math.log(step) / 4)
-    if width is None or (data.gives(width) > edge) != upwards:
-        return Plan(LOST, reason)
-    return data.plan((width,), BATCH, 4 * BATCH + LEAST_SEEDS)
+    for step in (STEP**0.25, STEP) if mixed else (STEP,):
+        beyond = edge * step if upwards else edge / step
+        if (beyond > bound or beyond * data.cell.n > MOST_FEATURES) if upwards else beyond < bound:
+            break
+        width = data.near(math.log(beyond), math.log(step) / 4)
+        # small whole widths may have none a short step away
+        if width is not None and (data.gives(width) > edge if upwards else data.gives(width) < edge):
+            return data.plan((width,), BATCH, 4 * BATCH + LEAST_SEEDS)
+    return Plan(LOST, reason)
 
 
 def _scatter(data: CellData, target: float) -> Plan:

@@ -20,7 +20,7 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from analysis.claims import CRITERIA
@@ -33,7 +33,7 @@ from analysis.signs import typeset
 from analysis.study import Study
 from pipeline.printable import printable
 
-__all__ = ["page_of", "report_page", "section_of", "write_report"]
+__all__ = ["environment_of", "page_of", "report_page", "section_of", "write_report"]
 
 
 def report_page(stores: Mapping[str, Study]) -> str:
@@ -88,7 +88,7 @@ def _with_style_sheet(sections: Sequence[Section]) -> tuple[list[Section], str]:
 
 
 def _render(sections: Sequence[Section], sheet: str, coming: Sequence[str]) -> str:
-    environment = _environment()
+    environment = environment_of("analysis.report")
     style, script = (Markup(_source(environment, name)) for name in ("style.css", "report.js"))
     digest = hashlib.sha256(script.encode()).digest()
     return environment.get_template("page.html").render(
@@ -122,9 +122,10 @@ class _Unindented(PackageLoader):
 
 
 @cache
-def _environment() -> Environment:
+def environment_of(*packages: str) -> Environment:
+    """Return the templates of some packages, in which whatever a store contains stays text."""
     environment = Environment(
-        loader=_Unindented("analysis.report"),
+        loader=ChoiceLoader([_Unindented(package) for package in packages]),
         autoescape=True,
         finalize=_visible,
         undefined=StrictUndefined,

@@ -3,7 +3,7 @@
 A panel shows the cells of one d, activation, ...: a column for each n, and in it a tile for each
 width. A frame is one combination of tolerance and budget, the axes that success adds, and the page has
 a slider for each of them. All frames are computed here; the script of the page only switches between
-them. The still picture of the same data is `analysis.figures.phase`.
+them. The still picture of the same data is `analysis.figures.widths.phase`.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ import itertools
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 import xarray as xr
-from matplotlib.colors import to_hex
+from matplotlib.colors import Colormap, to_hex
 
 from analysis.axes import MODEL, own_axes
 from analysis.figures.looks.style import PREDICTED, parts_along
@@ -26,7 +26,7 @@ from analysis.report.numbers import axis_value, number, whole, wilson, with_inte
 from analysis.study import Study
 from analysis.success.budgets import budget_grid
 
-__all__ = ["Diagram", "diagram_of"]
+__all__ = ["Diagram", "Panel", "diagram_of", "plain_diagram"]
 
 HEIGHT, TOP, LEFT, BOTTOM = 300.0, 10.0, 62.0, 42.0
 ACROSS = 264.0
@@ -237,7 +237,7 @@ class Diagram:
     @property
     def scale(self) -> list[str]:
         """Colours of shares from 0 to 1, for the legend."""
-        return [to_hex(mpl.colormaps["cividis"](share)) for share in np.linspace(0, 1, 11)]
+        return [to_hex(_colours()(share)) for share in np.linspace(0, 1, 11)]
 
     @property
     def columns(self) -> list[str]:
@@ -330,7 +330,11 @@ def diagram_of(study: Study) -> Diagram:
         A store and its success. A store of descent gets all budgets of `budget_grid` unless the
         success gives budgets.
     """
-    study = _with_budgets(study)
+    return plain_diagram(_with_budgets(study))
+
+
+def plain_diagram(study: Study) -> Diagram:
+    """Return the phase diagram of a store with the success of the study, and no other budgets."""
     counts = {f"{name}_at": counts for name, counts in study.counts.data_vars.items()}
     cells = study.widths.assign(counts).assign(k=study.ds.k)
     own = set(map(str, study.ds.status.dims))
@@ -391,8 +395,11 @@ def _panel(name: str, part: xr.Dataset, moving: list[str]) -> Panel | None:
 def _by_frame(part: xr.Dataset, name: str, moving: list[str]) -> Any:
     """Return a variable as an array (frame, n) or (frame, n, width)."""
     kept = ["n", "width"] if name.endswith("_at") else ["n"]
-    like = part.trials_at if name.endswith("_at") else part.k50
-    values = part[name].broadcast_like(like).transpose(*moving, *kept)
+    values = part.variables[name]
+    if set(values.dims) != {*moving, *kept}:
+        like = part.trials_at if name.endswith("_at") else part.k50
+        values = part[name].broadcast_like(like).variable
+    values = values.transpose(*moving, *kept)
     return values.values.reshape(-1, *(part.sizes[dim] for dim in kept))
 
 
@@ -400,6 +407,11 @@ def _fit_text(p: float) -> str:
     if np.isnan(p):
         return "–"
     return f"{p:.2f}" + " fits badly" * (p < FITS_BADLY)
+
+
+@cache
+def _colours() -> Colormap:
+    return mpl.colormaps["cividis"]  # a copy, each time it is asked for
 
 
 def _look(successes: int, trials: int) -> tuple[str, str]:
@@ -410,4 +422,4 @@ def _look(successes: int, trials: int) -> tuple[str, str]:
         return "url(#untried)", NOT_TRIED
     share, (low, high) = successes / trials, wilson(successes, trials)
     text = f"{successes} of {trials} succeed: {share:.2f} [{low:.2f}, {high:.2f}]"
-    return to_hex(mpl.colormaps["cividis"](share)), text
+    return to_hex(_colours()(share)), text

@@ -25,7 +25,7 @@ from pipeline.errors import InputError
 from pipeline.sweep_files.load import bundled_sweeps
 from pipeline.trial_status import Status
 
-__all__ = ["Picture", "Section", "section_of"]
+__all__ = ["Picture", "Section", "law_table", "section_of"]
 
 QUESTIONS = {
     "conditioning": "How wide must random features be for their least singular value to reach alpha?",
@@ -35,6 +35,7 @@ QUESTIONS = {
     "input": "How wide must a network be for its input layer alone to fit?",
     "joint": "Which weights need the fewest hidden units to fit?",
     "deep": "How does the number of hidden layers change the width that is needed?",
+    "tangent": "How wide must a network be for its linearisation at the start to fit any labels?",
     "theorem1": "Do the bounds of Theorem 1 hold at every step of descent?",
     "theorem2-proof": "How loose is each step of the proof of Theorem 2?",
     "generalisation": "How does the gap between test and training loss decrease with n?",
@@ -192,11 +193,17 @@ def _laws(study: Study) -> tuple[list[dict[str, str]], list[str]]:
         laws = study.laws
     except ValueError as error:
         return [], [f"No law is fitted: {error}."]
+    rows, texts, rule = law_table(laws)
+    return rows, texts + rule
+
+
+def law_table(laws: pd.DataFrame) -> tuple[list[dict[str, str]], list[str], list[str]]:
+    """Return the rows of a table of laws, a text per group on which laws fit, and the words' rule."""
     groups = group_columns(laws)
     parts = [part for _, part in laws.groupby(groups, sort=False)] if groups else [laws]
     rows = [_law(row, groups) for _, row in laws.iterrows()]
     rule = [rule_of_words()] if laws["delta_aicc"].notna().any() else []
-    return rows, [distinguishable(part) for part in parts] + rule
+    return rows, [distinguishable(part) for part in parts], rule
 
 
 def _law(row: pd.Series[Any], groups: list[Any]) -> dict[str, str]:
@@ -232,7 +239,7 @@ def _drawn(study: Study, left_out: Container[str]) -> dict[str, tuple[str, pd.Da
     if not (study.ds.status == Status.DONE).any():
         return {}
     kinds = [kind for kind in kinds_for(study.ds, study.success) if kind not in left_out]
-    figures = {kind: FIGURES[kind].draw(study) for kind in kinds}
+    figures = {kind: FIGURES[kind].captioned(study)[0] for kind in kinds}
     return {
         kind: (svg_of(figure), data_of(figure))
         for kind, figure in figures.items()
@@ -250,14 +257,15 @@ def _pictures(
     drawn = _drawn(study, left_out) if drawn is None else drawn
     name = str(study.ds.attrs.get("name", ""))
     pictures = []
-    for kind in (kind for kind in drawn if kind not in left_out):
+    shown = [kind for kind in drawn if kind not in left_out]
+    for index, kind in enumerate(shown):
         svg, data = drawn[kind]
         caption = FIGURES[kind].caption(study)
         pictures.append(
             Picture(
                 kind,
                 caption,
-                inline(svg, f"{anchor}-{kind}", f"{name}: {kind}", caption),
+                inline(svg, f"{anchor}-{index}", f"{name}: {kind}", caption),
                 download_of(_file_name(name, kind), csv_of(data)),
                 width_of(svg) > WIDE,
             )

@@ -179,25 +179,49 @@ def _rounded(text: str, decimals: int) -> str:
 
 
 def _compact(path: str) -> str:
-    """Return path data without needless spaces; lines become relative, without needless points."""
+    """Return path data without needless spaces; points become relative, lines lose needless ones."""
     parts = PATH_PART.findall(path)
-    if any(letter not in ("M", "L") for letter, _ in parts):
+    letters = {letter for letter, _ in parts}
+    if not letters <= set("MLQCz"):
         return "".join(f"{letter}{' '.join(numbers.split())}" for letter, numbers in parts)
+    segments = [(letter, _points(numbers)) for letter, numbers in parts]
+    if letters <= {"M", "L"}:
+        segments = _thinned(segments)
+    text: list[str] = []
+    place = start = 0j
+    before = ""
+    for letter, points in segments:
+        command = letter.lower() if text else letter
+        text.append(" " if command == before and command not in "mz" else command)
+        text.append(" ".join(_coordinates(point - place) for point in points))
+        place = points[-1] if points else start
+        start = place if letter == "M" else start
+        before = command
+    return "".join(text).replace(" -", "-")
+
+
+def _points(numbers: str) -> list[complex]:
+    """Return the points of a part of a path."""
+    values = map(float, numbers.split())
+    return [complex(x, y) for x, y in zip(values, values, strict=True)]
+
+
+def _coordinates(point: complex) -> str:
+    return f"{_rounded(f'{point.real:.3f}', 2)} {_rounded(f'{point.imag:.3f}', 2)}"
+
+
+def _thinned(segments: list[tuple[str, list[complex]]]) -> list[tuple[str, list[complex]]]:
+    """Return lines without their needless points."""
     lines: list[list[complex]] = []
-    for letter, numbers in parts:
-        x, y = map(float, numbers.split())
+    for letter, points in segments:
         if letter == "M":
             lines.append([])
-        lines[-1].append(complex(x, y))
-    text: list[str] = []
-    place = 0j
-    for line in lines:
-        for index, point in enumerate(_without_needless(line)):
-            letter = "M" if not text else "m" if index == 0 else "l" if index == 1 else " "
-            step = point - place
-            text.append(f"{letter}{_rounded(f'{step.real:.3f}', 2)} {_rounded(f'{step.imag:.3f}', 2)}")
-            place = point
-    return "".join(text).replace(" -", "-")
+        lines[-1] += points
+    return [
+        ("L" if index else "M", [point])
+        for line in lines
+        for index, point in enumerate(_without_needless(line))
+    ]
 
 
 def _without_needless(line: list[complex]) -> list[complex]:

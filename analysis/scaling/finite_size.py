@@ -30,7 +30,7 @@ import xarray as xr
 from scipy import special
 
 from analysis.scaling.fitting import Fit, Model, fit_model
-from analysis.success.rules import Success, outcomes, rule_for
+from analysis.success.rules import Rule, Success, outcomes, rule_for
 from analysis.transitions.curves import RISE, fit_curves
 from analysis.transitions.separation import separated
 from analysis.transitions.tables import table_of
@@ -107,28 +107,35 @@ def collapse(
     True
     """
     rule = rule_for(ds, Success.of(threshold, budgets, success))
+    curves, axes = _curves(ds, rule, resamples, entropy)
+    n = axes["n"].astype(float)
+    if len(curves) < _LEAST_CELLS or len(np.unique(n)) < 2:
+        raise TooFewCurves(
+            f"got {len(curves)} curves of {len(np.unique(n))} values of n; expected at least "
+            f"{_LEAST_CELLS} cells, with two n or more, whose success rises within the widths. Add "
+            "values of n, more seeds, or widths that bracket the transition"
+        )
+    out = _scaled(curves, n).assign_attrs(rule.attrs)
+    out = out.assign_coords({name: ("cell", values) for name, values in axes.items()})
+    if rule.threshold is not None and "kernel_eigenvalues" in ds:
+        out["w_predicted"] = ("cell", _predicted(ds, out, rule.threshold))
+    return out
+
+
+def _curves(
+    ds: xr.Dataset, rule: Rule, resamples: int, entropy: int
+) -> tuple[list[_Curve], dict[str, Any]]:
+    """Return the curves of the cells that have one, and the values of these cells on each axis."""
     trials = outcomes(ds, rule)
     axes = trials[0].dims[:-2]
     k = ds.k.broadcast_like(trials[0].isel(seed=0, drop=True))
     succeeded, counted, k = (array.stack(cell=axes) for array in (*trials, k))
-    found = [
-        (index, curve)
+    found = {
+        index: curve
         for index in range(succeeded.sizes["cell"])
         if (curve := _curve(succeeded, counted, k, index, resamples, entropy)) is not None
-    ]
-    n = succeeded.n.values[[index for index, _ in found]].astype(float)
-    if len(found) < _LEAST_CELLS or len(np.unique(n)) < 2:
-        raise TooFewCurves(
-            f"got {len(found)} curves of {len(np.unique(n))} values of n; expected at least "
-            f"{_LEAST_CELLS} cells, with two n or more, whose success rises within the widths. Add "
-            "values of n, more seeds, or widths that bracket the transition"
-        )
-    cells, curves = [index for index, _ in found], [curve for _, curve in found]
-    out = _scaled(curves, n).assign_attrs(rule.attrs)
-    out = out.assign_coords({name: ("cell", succeeded[name].values[cells]) for name in axes})
-    if rule.threshold is not None and "kernel_eigenvalues" in ds:
-        out["w_predicted"] = ("cell", _predicted(ds, out, rule.threshold))
-    return out
+    }
+    return list(found.values()), {str(name): succeeded[name].values[list(found)] for name in axes}
 
 
 # --- one cell -----------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ the other. By default the rule follows from what the store holds:
 - `steps_to_tolerance`, of experiments that descend: the relative loss ||r||^2 / ||r0||^2 reaches the
   tolerance within a budget of steps. The critical width depends on both, so tolerance and budget are
   axes of the answer.
+- `ntk_population`: the least eigenvalue of the empirical NTK reaches half of the population value.
 - `sigma_min` and `alpha`: the features are as well conditioned as Theorem 2 requires.
 
 A store that holds both uses its descent. Another rule needs no code here: the condition of a `Success`
@@ -17,7 +18,7 @@ condition compares a missing value. A rule for everybody is a function and a lin
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from numbers import Real
 from typing import Any
@@ -33,10 +34,13 @@ from analysis.walking import places
 from pipeline.errors import InputError, ParameterError
 from pipeline.trial_status import Status, among
 
-__all__ = ["STEPS", "THRESHOLD", "Rule", "Success", "outcomes", "rule_for", "zero_alpha"]
+__all__ = ["STEPS", "THRESHOLD", "Rule", "Success", "outcomes", "rule_for", "undefined"]
 
 STEPS = "steps_to_tolerance"
 """The variable by which descents succeed within a budget."""
+
+POPULATION = "ntk_population"
+"""The variable with the least eigenvalue of the population NTK."""
 
 THRESHOLD = 0.5
 """The default threshold of sigma_min / sqrt(k) over alpha: what Theorem 2 guarantees."""
@@ -49,8 +53,8 @@ class Success:
     Attributes
     ----------
     threshold
-        A trial of conditioning succeeds if sigma_min / sqrt(k) >= threshold * alpha; None means 1/2,
-        as in Theorem 2.
+        A trial of conditioning succeeds if sigma_min / sqrt(k) >= threshold * alpha, one of tangent if
+        ntk_min >= threshold * ntk_population; None means 1/2, as in Theorem 2.
     budgets
         A descent succeeds if it reaches the tolerance within so many steps; None means all its steps.
     condition
@@ -110,9 +114,12 @@ class Rule:
         Maps the store to booleans over its trials; dims beyond those of `status` become cells.
     threshold
         The threshold of Theorem 2's rule, sigma_min / sqrt(k) over alpha, which the limiting spectrum
-        predicts; also set if a condition says just that. None for any other rule.
+        predicts; also set if a condition says just that. Likewise ntk_min over ntk_population, by
+        default. None for any other rule.
     against_alpha
         Success is undefined for an alpha of 0.
+    against_population
+        Success is undefined for a population NTK whose least eigenvalue is 0.
     within_budget
         Success is that of descent within a budget of steps: it can only rise with the budget and with
         the tolerance.
@@ -128,6 +135,7 @@ class Rule:
     succeeds: Callable[[xr.Dataset], xr.DataArray]
     threshold: float | None = None
     against_alpha: bool = False
+    against_population: bool = False
     within_budget: bool = False
     limit: float = np.inf
     tolerance: int | None = None
@@ -168,7 +176,8 @@ def rule_for(ds: xr.Dataset, success: Success = Success()) -> Rule:
         other = f"{STEPS} within a budget" if descends else "success as given"
         raise ParameterError(
             "threshold",
-            f"it compares sigma_min with alpha, but the rule of {_source(ds)} is {other}; remove it",
+            f"it is a share of alpha or of ntk_population, but the rule of {_source(ds)} is {other}; "
+            "remove it",
         )
     if descends:
         return _within_budget(ds, success.budgets)
@@ -184,13 +193,26 @@ def rule_for(ds: xr.Dataset, success: Success = Success()) -> Rule:
         if condition.dtype != bool:
             raise TypeError(f"success: got dtype {condition.dtype}; expected booleans, one per trial")
         return Rule("success as given", (), lambda _: condition)
+    threshold = THRESHOLD if success.threshold is None else success.threshold
+    if not 0 < threshold < 1:
+        raise ParameterError("threshold", f"got {threshold}; expected between 0 and 1, such as 0.5")
+    if POPULATION in ds:
+        return _near_population(threshold)
     _require(ds, ("sigma_min", "alpha"), f", nor {STEPS} of a sweep that descends")
-    return _well_conditioned(THRESHOLD if success.threshold is None else success.threshold)
+    return _well_conditioned(threshold)
+
+
+def _near_population(threshold: float) -> Rule:
+    return Rule(
+        f"ntk_min >= {threshold:g} {POPULATION}",
+        ("ntk_min", POPULATION),
+        lambda ds: ds.ntk_min >= threshold * ds[POPULATION],
+        threshold,
+        against_population=True,
+    )
 
 
 def _well_conditioned(threshold: float) -> Rule:
-    if not 0 < threshold < 1:
-        raise ParameterError("threshold", f"got {threshold}; expected between 0 and 1, such as 0.5")
     return Rule(
         f"sigma_min/sqrt(k) >= {threshold:g} alpha",
         ("sigma_min", "alpha"),
@@ -220,6 +242,7 @@ def _expressed(ds: xr.Dataset, text: str) -> Rule:
         lambda ds: surely(ds, tree),
         theorem2_threshold(tree),
         against_alpha="alpha" in names,
+        against_population=POPULATION in names,
     )
     if (form := largest_value(tree, STEPS)) is None:
         return rule
@@ -236,18 +259,25 @@ def _measured(ds: xr.Dataset) -> list[str]:
 def _within_budget(ds: xr.Dataset, budgets: Sequence[int] | None) -> Rule:
     if (ds.k == 1).all():  # linear regression
         raise InputError(f"{_source(ds)} has no width to vary: k is 1 throughout")
-    words = "relative loss <= tolerance within budget"
     descent = ds.attrs.get("identity_fields", {}).get("descent") or {}
+    words = f"relative {_loss(descent)}loss <= tolerance within budget"
     whole = budget_of(ds) if "steps" in descent else None
     if budgets is None:
         # The steps beyond the store's own budget were never taken: they are stored as inf.
-        known = {} if whole is None or "formula" in descent else {"budget": whole}
+        varies = "formula" in descent or "most_steps" in descent.get("settings", {})
+        known = {} if whole is None or varies else {"budget": whole}
         words += "" if whole is None else f" ({budget_words(ds)})"
         return Rule(words, (STEPS,), lambda ds: ds[STEPS] < np.inf, within_budget=True, more=known)
     limits = _checked(budgets, whole)
     about = {"long_name": "steps in which the tolerance is to be reached", "units": "steps"}
     axis = xr.DataArray(limits, dims="budget", coords={"budget": ("budget", limits, about)})
     return Rule(words, (STEPS,), lambda ds: ds[STEPS] <= axis, within_budget=True)
+
+
+def _loss(descent: Mapping[str, Any]) -> str:
+    """Return the adjective of the loss that trials minimise; "" for the squared one, or several."""
+    loss = descent.get("settings", {}).get("loss")
+    return f"{loss.replace('_', ' ')} " if isinstance(loss, str) else ""
 
 
 def _checked(budgets: Sequence[int], whole: int | None) -> list[int]:
@@ -305,7 +335,8 @@ def outcomes(ds: xr.Dataset, rule: Rule) -> tuple[xr.DataArray, xr.DataArray]:
     found = list(places(ds)) if rule.reads else []
     if len(found) < 2:
         return _outcomes(ds, rule)
-    names = [name for name in dict.fromkeys([*rule.reads, "status", "k", "alpha"]) if name in ds]
+    every = dict.fromkeys([*rule.reads, "status", "k", "alpha", POPULATION])
+    names = [name for name in every if name in ds]
     whole: tuple[xr.DataArray, ...] = ()
     for place in found:
         parts = _outcomes(ds[names].isel(place).load(), rule)
@@ -327,6 +358,8 @@ def _outcomes(ds: xr.Dataset, rule: Rule) -> tuple[xr.DataArray, xr.DataArray]:
     counted = among(ds.status, [Status.DONE, Status.DIVERGED])
     if rule.against_alpha:
         counted = counted & (ds.alpha != 0)
+    if rule.against_population:
+        counted = counted & (ds[POPULATION] != 0)
     success, counted = xr.broadcast(rule.succeeds(ds) & (ds.status == Status.DONE), counted)
     own = [dim for dim in ds.status.dims if dim not in ("width", "seed")]
     more = [dim for dim in success.dims if dim not in ds.status.dims]
@@ -336,8 +369,13 @@ def _outcomes(ds: xr.Dataset, rule: Rule) -> tuple[xr.DataArray, xr.DataArray]:
     return ready[0], ready[1]
 
 
-def zero_alpha(ds: xr.Dataset, succeeded: xr.DataArray) -> xr.DataArray:
-    """Return the cells in which a trial that has run has an alpha of exactly 0."""
+def undefined(ds: xr.Dataset, rule: Rule, succeeded: xr.DataArray) -> xr.DataArray:
+    """Return the cells in which a trial that has run is measured against an exact 0."""
     ran = among(ds.status, [Status.DONE, Status.DIVERGED])
-    zero = ((ds.alpha == 0) & ran).any(["width", "seed"])
+    zero = xr.zeros_like(ran)
+    if rule.against_alpha:
+        zero = zero | (ds.alpha == 0)
+    if rule.against_population:
+        zero = zero | (ds[POPULATION] == 0)
+    zero = (zero & ran).any(["width", "seed"])
     return zero.transpose(*succeeded.dims[:-2]).reset_coords(drop=True).compute()

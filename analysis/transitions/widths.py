@@ -28,7 +28,7 @@ A cell is fitted only if its data determine a curve; `outcome` names the case:
   bracket shows the side on which it lies (0 to the narrowest width, or the widest to infinity).
 - `unordered`: success does not rise with width, so there is no transition to locate.
 - `degenerate`: a seed's alpha is 0 or lost to rounding, and success measured against alpha is
-  undefined; `analysis.degenerate` tells which, and why.
+  undefined; `analysis.degenerate` tells which, and why. The same with `ntk_population` of tangent.
 - `empty`: no trial is done yet.
 
 Trials are read by their status. A diverged trial is an outcome, a failure to train, even if it met a
@@ -73,7 +73,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from analysis.cells import OUTCOMES
-from analysis.success.rules import Rule, Success, outcomes, rule_for, zero_alpha
+from analysis.success.rules import Rule, Success, outcomes, rule_for, undefined
 from analysis.transitions.curves import LINKS
 from analysis.transitions.estimates import Estimate, Settings, estimate
 from analysis.transitions.order import ordered_locations
@@ -238,8 +238,8 @@ def critical_widths(
     each = zip(_rows(succeeded), _rows(counted), _rows(k), ordered, strict=True)
     found = [estimate(won, counts, widths, settings, at) for won, counts, widths, at in each]
     out = _assemble(found, succeeded, settings, rule)
-    if rule.against_alpha:
-        out = _blank_degenerate(out, zero_alpha(ds, succeeded))
+    if rule.against_alpha or rule.against_population:
+        out = _blank_degenerate(out, undefined(ds, rule, succeeded))
     return _with_summaries(out, ds, counted, rule.threshold)
 
 
@@ -346,7 +346,7 @@ def _assemble(
 
 
 def _blank_degenerate(out: xr.Dataset, degenerate: xr.DataArray) -> xr.Dataset:
-    """Blank the numbers of cells with an alpha of 0."""
+    """Blank the numbers of cells in which success is undefined."""
     numbers = out.drop_vars("outcome").where(~degenerate)
     words = xr.where(degenerate, "degenerate", out.outcome)
     return numbers.assign(outcome=words)[list(out.data_vars)].assign_attrs(out.attrs)
@@ -372,6 +372,8 @@ def _with_summaries(
     if threshold is not None and "kernel_eigenvalues" in ds:
         edges = _edge_widths(ds, ran, threshold)
         out = out.assign({name: edge.transpose(*out.k50.dims) for name, edge in edges.items()})
+    if threshold is not None and "ntk_edge" in ds:
+        out["k_edge"] = _tangent_edge_widths(ds, ran, threshold).transpose(*out.k50.dims)
     return _described(out)
 
 
@@ -397,6 +399,28 @@ def _edge_widths(ds: xr.Dataset, ran: xr.DataArray, threshold: float) -> dict[st
                 own = spectra[cell][seeds, : n[cell][0]]
                 part[cell][seeds] = critical_widths(own, threshold**2, shift=shift)
     return {name: _median(widths, ran) for name, widths in found.items()}
+
+
+def _tangent_edge_widths(ds: xr.Dataset, ran: xr.DataArray, threshold: float) -> xr.DataArray:
+    """Return where the stored edge of the NTK passes a share of its population value.
+
+    It is interpolated in log k between the widths of the grid, and is the median over the seeds that
+    ran; NaN where the edge does not pass within the grid.
+    """
+    parts = ds[["ntk_edge", "ntk_population"]].compute()
+    share = (parts.ntk_edge / parts.ntk_population.where(parts.ntk_population > 0)).transpose(
+        *ran.dims, "width"
+    )
+    log_k = np.log(ds.k.broadcast_like(share).transpose(*share.dims).values.astype(float))
+    found = np.full(ran.shape, np.nan)
+    for at in np.ndindex(*ran.shape):
+        known = np.isfinite(share.values[at])
+        heights, places = share.values[at][known], log_k[at][known]
+        if known.any() and heights[0] < threshold <= heights[-1]:
+            after = int((heights >= threshold).argmax())
+            pair = slice(after - 1, after + 1)
+            found[at] = np.exp(np.interp(threshold, heights[pair], places[pair]))
+    return _median(found, ran & xr.DataArray(np.isfinite(found), dims=ran.dims))
 
 
 def _median(widths: Floats, ran: xr.DataArray) -> xr.DataArray:

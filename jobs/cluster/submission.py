@@ -21,7 +21,7 @@ from jobs.cluster.profile import Profile
 from jobs.cluster.run_folder import Run, drop_if_gone
 from jobs.cluster.systems import SYSTEMS
 from pipeline import store as stores
-from pipeline.blocks import chunk_extents, tiles
+from pipeline.blocks import chunk_extents, cut_to_requests, tiles
 from pipeline.errors import InputError
 from pipeline.execution import memory
 from pipeline.printable import one_line
@@ -102,7 +102,7 @@ def _shortest_walltime(run: Run, profile: Profile) -> int:
 def _todo(sweep: Sweep, run: Run) -> Iterator[Any]:
     if locate(run.store).exists():
         return stores.Store(run.store, sweep).pending_tiles(run.retry_failed)
-    return tiles(sweep, chunk_extents(sweep))
+    return cut_to_requests(sweep, tiles(sweep, chunk_extents(sweep)))
 
 
 def _enough(seconds: float) -> str:

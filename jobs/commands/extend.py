@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from jobs.output.records import print_change
 
 if TYPE_CHECKING:
     from pipeline.store.location import StorePath
+    from pipeline.sweep import Sweep
 
 __all__ = ["extend"]
 
@@ -49,7 +50,8 @@ def extend(
     The values are those of SWEEP, or those of the options. Nothing is computed again; `widthlaw run
     STORE` computes what is new. After `widthlaw refine`, extend also schedules the trials that refine
     skipped: all trials of SWEEP, or with options the new values at the widths and seeds of the
-    store's original sweep.
+    store's original sweep. New values come under the sub-grids and conditions of the store; SWEEP may
+    have others, which add trials and remove none.
     """
     from jobs.launch import loaded_sweep
     from pipeline.maintenance.grow import extend as extend_store
@@ -73,8 +75,29 @@ def extend(
         requested = grid(store)
     if requested is not None:
         requested = widened(requested, f"extend {store}", **more)
+        _check_admitted(requested, more, store)
     change = extend_store(store, requested, out, dry_run=dry_run)
     if change.grown or out:
         print_change(change, out or store, dry_run)
         return
     click.echo(f"{store}: already has all of that; nothing was done", err=True)
+
+
+def _check_admitted(sweep: Sweep, more: Mapping[str, Sequence[float]], store: StorePath) -> None:
+    """Refuse new values at which the sub-grids or conditions of a sweep request no trial."""
+    import numpy as np
+
+    from pipeline.errors import StoreError
+    from pipeline.selection import requested
+
+    wanted = requested(sweep)
+    for key, values in more.items():
+        dim = "seed" if key == "seeds" else key
+        rest = tuple(axis for axis, name in enumerate(sweep.dims) if name != dim)
+        there = np.asarray(wanted.any(axis=rest))
+        own = getattr(sweep, key)
+        if left_out := [value for value in values if not there[own.index(value)]]:
+            raise StoreError(
+                f"store {store}: its sub-grids and conditions request no trial at {dim} = "
+                f"{left_out[0]:g}; give a SWEEP whose own sub-grids and conditions do"
+            )

@@ -162,7 +162,8 @@ def require_success(ds: xr.Dataset, path: StorePath) -> None:
     """Refuse a store without a default success, with a message that names options."""
     from pipeline.errors import InputError
 
-    if "steps_to_tolerance" not in ds and not {"sigma_min", "alpha"} <= set(ds):
+    known = ({"steps_to_tolerance"}, {"ntk_population"}, {"sigma_min", "alpha"})
+    if not any(names <= set(ds) for names in known):
         raise InputError(
             f"a store of {ds.attrs['experiment']} has no success that a critical width could be "
             f"fitted to; define one with --success, or draw its content with `widthlaw plot {path}`"

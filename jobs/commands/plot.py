@@ -14,12 +14,14 @@ from click.shell_completion import CompletionItem
 
 from analysis.figures.kinds import KINDS
 from jobs.options import FILE, STORE, success_options
-from jobs.output.files import check_outputs, make_folder, overwrite_option
+from jobs.output.files import check_outputs, make_folder, overwrite_option, write_text
 from jobs.output.records import INCOMPLETE, naming_options, report_gaps
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.figure import Figure
 
+    from analysis.figures.looks.chart import Chart, Size
     from analysis.study import Study
     from analysis.success import Success
     from pipeline.store.location import StorePath
@@ -34,19 +36,23 @@ KINDS_OF_FIGURES = "\n".join(
 
 
 class _Size(click.ParamType):  # type: ignore[type-arg]
-    """A width and a height in inches, such as 6x4."""
+    """A width and a height in inches, such as 6x4, or a width, for which the panels set the height."""
 
-    name = "WxH"
+    name = "W[xH]"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         words = str(value).lower().split("x")
         try:
-            width, height = map(float, words)
+            width, height = map(float, words if len(words) > 1 else (words[0], "nan"))
         except ValueError:
-            self.fail(f"got {value!r}, expected a width and a height in inches, as in 6x4.", param, ctx)
-        if not (1 <= width <= 60 and 1 <= height <= 60):
+            self.fail(
+                f"got {value!r}, expected a width in inches, or a width and a height, as in 6x4.",
+                param,
+                ctx,
+            )
+        if not all(1 <= side <= 60 for side in (width, height)[: len(words)]):
             self.fail(f"got {value}, expected from 1 to 60 inches on each side.", param, ctx)
-        return width, height
+        return width, height if len(words) > 1 else None
 
 
 def _kinds(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -76,14 +82,25 @@ def _kinds(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[
     help="Also write the numbers that the figures show, as .csv, .json or .parquet.",
 )
 @click.option(
+    "--caption",
+    is_flag=True,
+    help="Also write each figure's caption, as text beside it; titles that repeat it are left out.",
+)
+@click.option(
     "--style",
     "styles",
     multiple=True,
     metavar="NAME",
     help="Style of Matplotlib, such as dark_background, or a .mplstyle file; may be repeated.",
 )
-@click.option("--size", type=_Size(), help="Size of each figure in inches, such as 6x4.")
-@click.option("--dpi", type=click.IntRange(20, 1200), help="Dots per inch of PNG.  [default: 160]")
+@click.option(
+    "--size",
+    type=_Size(),
+    help="Size of each figure in inches, such as 6x4; or its width, such as 3.4 for a column.",
+)
+@click.option(
+    "--dpi", type=click.IntRange(20, 1200), help="Dots per inch of PNG.  [default: the style's, or 160]"
+)
 @success_options
 def plot(
     store: StorePath,
@@ -91,8 +108,9 @@ def plot(
     output: Path | None,
     where: str | None,
     data: Path | None,
+    caption: bool,
     styles: tuple[str, ...],
-    size: tuple[float, float] | None,
+    size: Size | None,
     dpi: int | None,
     overwrite: bool,
     success: Success,
@@ -100,9 +118,9 @@ def plot(
     """Draw the figures of STORE.
 
     Each figure is written as PNG and SVG. With --kind and -o FILE only one is drawn, in the format of
-    the file's ending. A figure for which the store has too little is not written; the reason is told,
-    and with --kind it is an error. Figures of widthlaw are replaced; any other file only with
-    --overwrite.
+    the file's ending: .png, .svg or .pdf, whose fonts are embedded. A figure for which the store has
+    too little is not written; the reason is told, and with --kind it is an error. Figures of widthlaw
+    are replaced; any other file only with --overwrite.
     """
     from analysis.figures import kinds_for
     from analysis.query.restriction import restrict
@@ -127,8 +145,17 @@ def plot(
         if not code:  # all diverged: an outcome, but there is nothing to draw
             click.echo(f"{store}: no figure: {_why_none_is_done(study, store)}", err=True)
         sys.exit(code)
-    with naming_options("plot", store), _looks(styles, dpi):
-        drawn = draw_kinds(study, store, kind, output, size, overwrite=overwrite, written=click.echo)
+    with naming_options("plot", store), _looks(styles, dpi, size):
+        drawn = draw_kinds(
+            study,
+            store,
+            kind,
+            output,
+            size,
+            captions=caption,
+            overwrite=overwrite,
+            written=click.echo,
+        )
     if data is not None and drawn.tables:
         write_rows([drawn.table()], data, "plot --data")
         click.echo(data)
@@ -144,11 +171,12 @@ CANNOT = 2
 
 
 @contextmanager
-def _looks(styles: Sequence[str], dpi: int | None) -> Iterator[None]:
-    """Apply styles of Matplotlib, and a resolution of pictures."""
+def _looks(styles: Sequence[str], dpi: int | None, size: Size | None) -> Iterator[None]:
+    """Apply styles of Matplotlib wholly, and a resolution and a size, which go before the styles'."""
     import matplotlib as mpl
     import matplotlib.style
 
+    from analysis.figures.looks.chart import holding
     from pipeline.errors import ParameterError, nearest_name
 
     known = [name for name in mpl.style.available if not name.startswith("_")]
@@ -161,9 +189,29 @@ def _looks(styles: Sequence[str], dpi: int | None) -> Iterator[None]:
             )
     with mpl.rc_context():
         mpl.style.use(list(styles))
+        if mpl.rcParams["text.usetex"]:
+            raise ParameterError(
+                "style",
+                "got text.usetex: True, expected False: labels have letters such as σ, which LaTeX "
+                "does not take; `mathtext.fontset: cm` and `font.family: serif` look like it",
+            )
         if dpi is not None:
             mpl.rcParams["savefig.dpi"] = dpi
-        yield
+        if size is not None:
+            mpl.rcParams["savefig.bbox"] = "standard"  # a tight one would change the size
+        with holding(name for style in styles for name in _set_by(style)):
+            yield
+
+
+def _set_by(style: str) -> list[str]:
+    """Return the parameters that a style sets, also those to which it gives Matplotlib's default."""
+    import matplotlib as mpl
+    import matplotlib.style
+
+    if style == "default":
+        return []  # it undoes other styles
+    known: Any = mpl.style.library
+    return list(known[style] if style in known else mpl.rc_params_from_file(style, False, False))
 
 
 @dataclass(frozen=True)
@@ -210,8 +258,9 @@ def draw_kinds(
     store: StorePath,
     kind: str | None = None,
     output: Path | None = None,
-    size: tuple[float, float] | None = None,
+    size: Size | None = None,
     *,
+    captions: bool = False,
     overwrite: bool = False,
     written: Callable[[Path], None] = lambda file: None,
 ) -> Drawn:
@@ -229,12 +278,14 @@ def draw_kinds(
         A file (with `kind`), or a folder; the folder of the store if None.
     size
         Width and height of each figure in inches; their own if None.
+    captions
+        Whether to write the caption of each figure beside it, and to leave out titles that repeat it.
     overwrite
         Whether files that widthlaw did not make may be replaced.
     written
         Called with each file as soon as it is there.
     """
-    from analysis.figures import FIGURES, data_of, kinds_for, save
+    from analysis.figures import FIGURES, data_of, kinds_for
     from analysis.figures.looks.chart import sized
     from pipeline.errors import CommandError, ParameterError
     from pipeline.store.location import beside
@@ -250,31 +301,55 @@ def draw_kinds(
         raise CommandError(f"plot {store}: {_why_none_is_done(study, store)}")
     names = [kind] if kind else suited
     files = {name: _files(beside(store), name, output, alone=kind is not None) for name in names}
-    _prepare([file for some in files.values() for file in some], output, overwrite)
+    texts = {name: files[name][0].with_suffix(".txt") for name in names if captions}
+    _prepare([*(file for some in files.values() for file in some), *texts.values()], output, overwrite)
     drawn = Drawn([], {}, {})
     for name in names:
+        caption = ""
         with sized(size):
-            figure = FIGURES[name].draw(study)
+            if captions:
+                figure, caption = FIGURES[name].captioned(study)
+            else:
+                figure = FIGURES[name].draw(study)
         if figure.sentence:
             drawn.left_out[name] = figure.sentence
             continue
-        if size is not None and (complaint := figure.complaint()):
-            width, height = figure.get_size_inches()
-            raise ParameterError(
-                "size", f"got {width:g}x{height:g}, which is too small for {name} ({complaint})"
-            )
-        for file in files[name]:
-            try:
-                save(figure, file)
-            except OSError as error:
-                raise CommandError(
-                    f"plot {store}: cannot write {file.name} into {file.parent} "
-                    f"({error.strerror or error}); give a file or a writable folder with -o"
-                ) from None
+        if size is not None and figure.is_cramped:
+            raise ParameterError("size", _too_small(name, figure))
+        for file in _write(figure, files[name], caption, texts.get(name), store):
             drawn.files.append(file)
             written(file)
         drawn.tables[name] = data_of(figure)
     return drawn
+
+
+def _too_small(name: str, figure: Figure) -> str:
+    width, height = figure.get_size_inches()
+    return (
+        f"got {width:g}x{height:g}, which is too small for {name}: its labels leave the panels no "
+        "room; expected a larger size, or fewer cells by --where"
+    )
+
+
+def _write(
+    figure: Chart, files: list[Path], caption: str, text: Path | None, store: StorePath
+) -> Iterator[Path]:
+    """Write a figure in each of its formats, and its caption, and yield each file when it is there."""
+    from analysis.figures import save
+    from pipeline.errors import CommandError
+
+    for file in [*files, text] if text else files:
+        try:
+            if file == text:
+                write_text(file, caption)
+            else:
+                save(figure, file)
+        except OSError as error:
+            raise CommandError(
+                f"plot {store}: cannot write {file.name} into {file.parent} "
+                f"({error.strerror or error}); give a file or a writable folder with -o"
+            ) from None
+        yield file
 
 
 def _prepare(files: list[Path], output: Path | None, overwrite: bool) -> None:

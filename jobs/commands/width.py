@@ -10,8 +10,9 @@ from __future__ import annotations
 import csv
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -30,14 +31,15 @@ from jobs.options import (
     worker_options,
 )
 from jobs.output.files import check_outputs, overwrite_option
-from jobs.output.records import FAILED, Record, print_records
+from jobs.output.records import FAILED, INCOMPLETE, Record, print_records
 
 if TYPE_CHECKING:
     import xarray as xr
 
-    from analysis.refinement.allocation import State
+    from analysis.refinement.allocation import Allocation, State
     from analysis.study import Study
     from jobs.own_rows import OwnRows
+    from jobs.own_training import OwnTraining
     from pipeline.store.location import StorePath
     from pipeline.sweep import Sweep
 
@@ -59,6 +61,26 @@ ENDINGS = (".png", ".svg", ".pdf")
     "--columns", metavar="A,B,...", help="Read these columns only: their names, or numbers from 0."
 )
 @click.option("--drop", metavar="A,B,...", help="Leave these columns out, such as labels.")
+@click.option(
+    "--labels",
+    metavar="FILE|COLUMN",
+    help="Measure training as well, on these labels: a .npy or .csv file with one for each row of DATA,"
+    " or a column of DATA, which is no input then.",
+)
+@click.option(
+    "--train",
+    "trained",
+    type=click.Choice(["output", "input", "both"]),
+    help="Weights that are trained: v, W or both.  [default: both]",
+)
+@click.option(
+    "--tolerance",
+    type=click.FloatRange(1e-20, 1, min_open=True, max_open=True),
+    help="Relative loss that training has to reach.  [default: 0.01]",
+)
+@click.option(
+    "--steps", type=click.IntRange(1, 10**9), help="Steps that it has for it.  [default: 20000]"
+)
 @click.option(
     "--activation",
     default="relu",
@@ -96,6 +118,10 @@ def width(
     n: int,
     columns: str | None,
     drop: str | None,
+    labels: str | None,
+    trained: str | None,
+    tolerance: float | None,
+    steps: int | None,
     activation: str,
     target: float,
     threshold: float | None,
@@ -125,14 +151,19 @@ def width(
     k_edge_finite     the same, with the shift of the edge at finite n
     measured k*       width at which half of the draws succeed, with its 95%
                       interval
+    training k*       with --labels: width at which half of the draws reach
+                      --tolerance in --steps of gradient descent
 
-    The prediction holds for data without structure; the measurement does not rely on it.
+    The last two are answers to different questions: measured k* concerns the features of random
+    weights, whatever the labels; training k* concerns gradient descent on one set of labels. The
+    prediction holds for data without structure; the measurement does not rely on it.
     Exit status: 0; 1 if there is no critical width, for example because alpha is 0; 3 if it is not yet
     known to the precision --to.
     """
     from analysis.success import THRESHOLD, Success
     from jobs import launch
     from jobs.own_rows import OwnRows
+    from jobs.own_training import LABEL_FILES, OwnTraining
     from pipeline.errors import InputError
 
     if picture is not None and picture.suffix not in ENDINGS:
@@ -141,18 +172,43 @@ def width(
         check_outputs("width -o", [picture], overwrite)
     if store is not None:
         refuse_bucket(store, "give a path in a folder")
-    rows = OwnRows(data, n, activation, *map(_names, (columns, drop)))
+    if labels is None and (trained, tolerance, steps) != (None, None, None):
+        raise InputError("width --train, --tolerance and --steps: belong to --labels; add it")
+    of_column = (labels,) if labels is not None and Path(labels).suffix not in LABEL_FILES else ()
+    rows = OwnRows(data, n, activation, _names(columns), (*_names(drop), *of_column))
     _tell(rows)
+    training = None
+    if labels is not None:
+        training = OwnTraining(rows, labels, trained or "both", tolerance or 1e-2, steps or 20_000)
+        launch.require_memory(training.sweep, workplace, force)
     launch.require_memory(rows.draft, workplace, force)
+    sweep = None
     if cause := _why_no_width(rows):
-        print_records(list(_records_of_zero(rows)), form)
         click.echo(f"{data}: no critical width, and no trial was run: {cause}", err=True)
         if picture is not None:
             click.echo(f"width -o {picture}: not drawn, because nothing was measured", err=True)
-        sys.exit(FAILED)
-    sweep = rows.sweep(THRESHOLD if threshold is None else threshold)
+    else:
+        sweep = rows.sweep(THRESHOLD if threshold is None else threshold)
     goal = Goal(target, Success(threshold))
-    sys.exit(_measure(rows, sweep, goal, store, picture, workplace, force, form))
+    asked = _Asked(rows, sweep, training, goal, store, picture, workplace, force)
+    with ExitStack() as stack:
+        records, status = _measure(asked, stack)
+        print_records(records, form)
+    sys.exit(status)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """The question: the rows, their sweep (None if there is no width), training, and the options."""
+
+    rows: OwnRows
+    sweep: Sweep | None
+    training: OwnTraining | None
+    goal: Goal
+    store: StorePath | None
+    picture: Path | None
+    workplace: dict[str, Any]
+    force: bool
 
 
 def _names(text: str | None) -> tuple[str, ...]:
@@ -160,37 +216,69 @@ def _names(text: str | None) -> tuple[str, ...]:
     return tuple(name.strip() for name in next(csv.reader([text]), [])) if text else ()
 
 
-def _measure(
-    rows: OwnRows,
-    sweep: Sweep,
-    goal: Goal,
-    store: StorePath | None,
-    picture: Path | None,
-    workplace: dict[str, Any],
-    force: bool,
-    form: str | None,
-) -> int:
-    """Run and refine a sweep, print the answer, and return the exit status."""
+def _measure(asked: _Asked, stack: ExitStack) -> tuple[list[Record], int]:
+    """Run and refine the sweeps; return the answer and the exit status."""
+    from jobs import launch
+
+    if asked.sweep is None and asked.training is None:
+        return list(_records_of_zero(asked.rows)), FAILED
+    path: StorePath = asked.store or _temporary(stack) / "width.zarr"
+    fill = stack.enter_context(launch.filling(asked.workplace, keeps=asked.store is not None))
+    if asked.sweep is None:
+        records, status = list(_records_of_zero(asked.rows)), FAILED
+    else:
+        last, study = _refined(path, asked.sweep, asked, fill, asked.goal)
+        records, status = list(_records(study)), allocation_status(last)
+        _explain(asked.rows, study, last.states[0], asked.goal.target)
+        if asked.picture is not None:
+            _draw(study, asked.picture)
+    if asked.training is not None:
+        record, other = _trained(asked, Path(path), fill)
+        records, status = [*records, record], max(status, other, key=_gravity)
+    return records, status
+
+
+def _gravity(status: int) -> int:
+    """Return the order of exit statuses: a failure, then what is open, then success."""
+    return [0, INCOMPLETE, FAILED].index(status)
+
+
+def _refined(
+    path: StorePath, sweep: Sweep, asked: _Asked, fill: Callable[[StorePath], None], goal: Goal
+) -> tuple[Allocation, Study]:
+    """Run and refine a sweep to the goal; return the last allocation, and what the store answers."""
     from analysis.stores import load_store
     from analysis.study import Study
     from jobs import launch
     from pipeline import store as stores
 
-    with ExitStack() as stack:
-        path: StorePath = store or _temporary(stack) / "width.zarr"
-        sweep = _resumed(path, sweep)
-        require = partial(launch.require_memory, workplace=workplace, force=force)
-        launch.check_memory(sweep, workplace, force)
-        if not launch.is_complete(sweep, path):
-            stores.open_or_create(path, sweep)
-        fill = stack.enter_context(launch.filling(workplace, keeps=store is not None))
-        last = rounds(path, goal, fill, require=require)
-        study = Study(load_store(path), goal.success)
-        print_records(list(_records(study)), form)
-        _explain(rows, study, last.states[0], goal.target)
-        if picture is not None:
-            _draw(study, picture)
-    return allocation_status(last)
+    sweep = _resumed(path, sweep)
+    require = partial(launch.require_memory, workplace=asked.workplace, force=asked.force)
+    launch.check_memory(sweep, asked.workplace, asked.force)
+    if not launch.is_complete(sweep, path):
+        stores.open_or_create(path, sweep)
+    last = rounds(path, goal, fill, require=require)
+    return last, Study(load_store(path), goal.success)
+
+
+def _trained(asked: _Asked, beside: Path, fill: Callable[[StorePath], None]) -> tuple[Record, int]:
+    """Measure the width from which training succeeds; return its record and the exit status."""
+    from analysis.refinement.allocation import LOST, OPEN
+    from analysis.success import Success
+
+    training = asked.training
+    assert training is not None
+    path = beside.with_name(f"{beside.stem}-training{beside.suffix}")
+    if asked.store is not None:
+        click.echo(f"{path}: keeps the trials of training", err=True)
+    goal = Goal(asked.goal.target, Success())
+    last, study = _refined(path, training.sweep, asked, fill, goal)
+    cell, state = study.widths.squeeze(), last.states[0]
+    if state.verdict in (LOST, OPEN):
+        click.echo(f"{asked.rows.data}: no critical width of training: {state.why}", err=True)
+    interval = (float(cell.k50), float(cell.k50_low), float(cell.k50_high))
+    note = f"{training.words}; {cell.outcome.item()} from {int(cell.trials)} trials, 95% interval"
+    return _record("training k*", *interval, note), allocation_status(last)
 
 
 def _temporary(stack: ExitStack) -> Path:
@@ -327,7 +415,7 @@ def _why_degenerate(rows: OwnRows, ds: xr.Dataset) -> str:
 
 def _draw(study: Study, picture: Path) -> None:
     from analysis.figures import save
-    from analysis.figures.own_data import own_data_figure
+    from analysis.figures.own.data import own_data_figure
     from pipeline.errors import InputError
 
     enough = _spread(study.ds, "sufficient_width")[0] if "sufficient_width" in study.ds else math.nan

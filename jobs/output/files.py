@@ -2,7 +2,8 @@
 
 One rule holds for every command. The folder of a file must exist already. A file that exists is
 refused, unless it carries the mark of widthlaw, as figures and reports do, or --overwrite is given.
-Tables (.csv, .json, .parquet) carry no mark: they are for other programs.
+A caption (.txt) ends in a line that is its mark. Tables (.csv, .json, .parquet) carry no mark: they
+are for other programs.
 """
 
 from __future__ import annotations
@@ -11,21 +12,26 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from textwrap import fill
 
 import click
 
 from pipeline.errors import CommandError, InputError
 
-__all__ = ["check_outputs", "draft_of", "make_folder", "overwrite_option"]
+__all__ = ["check_outputs", "draft_of", "make_folder", "overwrite_option", "write_text"]
 
 MARKS = {
     ".png": b"Creator\0widthlaw",
     ".svg": b"<dc:title>widthlaw</dc:title>",
     ".pdf": b"/Creator (widthlaw)",
+    ".txt": b"\nDrawn by widthlaw ",
     ".html": b'<meta name="generator" content="widthlaw ',
     ".htm": b'<meta name="generator" content="widthlaw ',
 }
 """Bytes by which a file of widthlaw is known, near its start or its end, by the file's ending."""
+
+LINE = 78
+"""Letters of a line of a caption."""
 
 NEAR = 4096
 """Number of bytes from the start and from the end of a file among which a mark lies."""
@@ -127,3 +133,12 @@ def draft_of(where: str, file: Path) -> Iterator[Path]:
         draft.replace(file)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def write_text(file: Path, text: str) -> None:
+    """Write a caption in lines of a page, with the mark of widthlaw as its last line."""
+    from importlib.metadata import version
+
+    lines = fill(text, LINE, break_long_words=False, break_on_hyphens=False)
+    with draft_of("plot --caption", file) as draft:
+        draft.write_text(f"{lines}\n\nDrawn by widthlaw {version('widthlaw')}.\n", encoding="utf-8")

@@ -67,6 +67,8 @@ class Method:
         max(0, 1 - y f)^2 / 2.
     dtype
         `float64` or `float32`.
+    hidden_step, v_step
+        Step sizes of later hidden layers and of v, in units of that of W.
     """
 
     name: str = "gd"
@@ -79,6 +81,8 @@ class Method:
     decay: float = 1000.0
     loss: str = "squared"
     dtype: str = "float64"
+    hidden_step: float = 1.0
+    v_step: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -166,6 +170,7 @@ def train_by(
         (network.trains_hidden, network.trains_output),
         (METHODS.index(way.name), SCHEDULES.index(way.schedule), LOSSES.index(way.loss)),
         (float(step_size), float(way.decay), float(target), low),
+        (1.0, float(way.hidden_step), float(way.v_step)),
         (int(steps), min(int(way.batch), len(y)), bool(waits), target_loss is not None),
         np.array([seed], dtype=np.uint64),
         wanted[order],
@@ -189,14 +194,14 @@ def train_by(
 @announced
 @entry
 def _train(  # type: ignore[no-untyped-def]
-    X, y, theta, constants, shape, trains, kinds, rates, limits, state, tolerances, marks
+    X, y, theta, constants, shape, trains, kinds, rates, factors, limits, state, tolerances, marks
 ):
     n, d = X.shape
     k, above, _ = shape
     eta, decay, target, low = rates
     steps, batch, waits, waits_for_loss = limits
     last = k * (d + above * k)  # v follows
-    begin, end = (0 if trains[0] else last), (last + k if trains[1] else last)
+    bounds = (0, k * d, last, last + k)
     start, gradient = theta.copy(), np.zeros_like(theta)
     m, s = np.zeros_like(theta), np.zeros_like(theta)
     reached, curve = np.full(tolerances.size, np.inf), np.full(marks.size, np.nan)
@@ -243,9 +248,12 @@ def _train(  # type: ignore[no-untyped-def]
             _fill(room, X, y, chosen)
             _judge(room, theta, constants, shape, trains, kinds[2])
             _differentiate(room, theta, gradient, constants, shape, trains, n / chosen.size)
-        rate = theta.dtype.type(_rate(kinds[1], eta, step, steps, decay))
-        _move(kinds[0], theta[begin:end], gradient[begin:end], m[begin:end], s[begin:end],
-              constants, rate, step + 1)  # fmt: skip
+        rate = _rate(kinds[1], eta, step, steps, decay)
+        for layer in range(3):  # W, the other hidden layers, v
+            one = slice(bounds[layer], bounds[layer + 1])
+            if trains[layer // 2]:
+                _move(kinds[0], theta[one], gradient[one], m[one], s[one], constants,
+                      theta.dtype.type(rate * factors[layer]), step + 1)  # fmt: skip
     distance = np.sqrt(_square_apart(theta, start))
     return (
         reached, curve, (taken, diverged, rises, correct), (first, loss, distance, accurate_at, low_at),

@@ -86,7 +86,8 @@ def run(
         Called once a second and after every task; once it returns True no further task is submitted,
         and the call returns when the running ones are done.
     bar
-        Whether to draw a bar of the trials; None draws one in a notebook and at a terminal.
+        Whether to draw a bar of the trials; None draws one at a terminal, and shows the store with its
+        phase diagram in a notebook.
 
     Returns
     -------

@@ -169,7 +169,7 @@ def _corners(sweep: Sweep) -> Iterator[Cell]:
     def size(cell: Cell) -> float:
         return float(cell.n) * cell.d * cell.widths[-1]
 
-    cells = list(sweep.cells())
+    cells = list(sweep.requested_cells())
     smallest = min(cells, key=lambda cell: float(cell.n) * cell.d * cell.widths[0])
     yield smallest if together else replace(smallest, widths=smallest.widths[:1])
     largest = max(map(size, cells))

@@ -66,7 +66,9 @@ def _memory(sweep: Sweep, cell: Cell) -> float:
 
 
 def _greatest(sweep: Sweep, cells: Iterable[Cell] | None) -> Cell:
-    return max(sweep.cells() if cells is None else cells, key=lambda cell: _memory(sweep, cell))
+    return max(
+        sweep.requested_cells() if cells is None else cells, key=lambda cell: _memory(sweep, cell)
+    )
 
 
 def check_memory(

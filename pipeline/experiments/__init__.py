@@ -51,6 +51,7 @@ MODULES = {
     "deep": "deep",
     "theorem1": "theorem1",
     "theorem2-proof": "proof",
+    "tangent": "tangent",
     "generalisation": "generalisation",
 }
 
@@ -113,5 +114,7 @@ def variables(sweep: Sweep) -> tuple[Variable, ...]:
     experiment = experiment_of(sweep)
     known = [one for one in experiment.variables if one.since <= sweep.numerics_version]
     if sweep.descent is not None and not sweep.descent.is_paper:
-        known += experiment.measured
+        from pipeline.experiments.training import named_by_loss
+
+        known = [*named_by_loss(known, sweep.descent.other_loss), *experiment.measured]
     return (*known, TRIAL_SECONDS if experiment.independent else SECONDS)

@@ -44,13 +44,18 @@ __all__ = [
 Array = NDArray[np.float64]
 
 LAST_BITS = 1e-15
-"""Size of the moves that show how sensitive a trial is: some units in the last place of each input."""
+LAST_BITS_32 = 5e-7
+"""Size of the moves that show how sensitive a trial is: some units in the last place of each input, of
+those that are trained in float32 as well."""
 
 FIRST_WITH_EXACT_ZEROS = 5
 """Version of the numerics since which rounding errors are not stored as smallest eigenvalues."""
 
 FIRST_WITH_ALPHA_ERRORS = 6
 """Version of the numerics since which the error of alpha is stored."""
+
+DEFAULTS = {name: setting.default for name, setting in SETTINGS.items()}
+"""The settings of training that a sweep does not give."""
 
 FLOAT = 8
 """Bytes of a number. Estimates of memory count arrays of it, by a fit to measured peaks."""
@@ -132,7 +137,10 @@ class SeedTrial:
         X = draw(cell.dataset, self.stream(Role.DATA), cell.n, cell.d, cell.angle)
         if not self.moved:
             return X
-        return X * (1 + LAST_BITS * np.random.default_rng(self.moved).uniform(-1, 1, X.shape))
+        trains = self.descent is not None
+        single = trains and self.training(self.widths[0])["precision"] == "float32"
+        size = LAST_BITS_32 if single else LAST_BITS
+        return X * (1 + size * np.random.default_rng(self.moved).uniform(-1, 1, X.shape))
 
     def drawn(self, test: int = 0) -> NDArray[np.int64]:
         """Return the numbers of the rows drawn from a data file, or of a test set that follows them."""
@@ -176,13 +184,11 @@ class WidthResult:
 def training_at(cell: Cell, descent: Descent | None, k: int) -> Mapping[str, Any]:
     """Return all settings of training of a cell at one width, with numbers in the place of formulas."""
     assert descent is not None
-    given = dict(descent.settings)
     sizes = {"n": cell.n, "k": k, "d": cell.d}
-    found: dict[str, Any] = {}
-    for name, setting in SETTINGS.items():
-        value = given.get(name, setting.default)
-        value = cell[name] if isinstance(value, tuple) else value
-        text = setting.formula and isinstance(value, str)
+    found = dict(DEFAULTS)
+    for name, given in descent.settings:
+        value = cell[name] if isinstance(given, tuple) else given
+        text = SETTINGS[name].formula and isinstance(value, str)
         found[name] = formula_value(value, sizes) if text else value
     return found
 

@@ -24,13 +24,8 @@ from pipeline.experiments.base import (
     visit_widths,
 )
 from pipeline.experiments.start import fresh_set, initial_network, labels
-from pipeline.experiments.training import (
-    MEASURED,
-    TRAINING,
-    descend_width,
-    descent_memory,
-    descent_seconds,
-)
+from pipeline.experiments.training import MEASURED, TRAINING, descend_width
+from pipeline.experiments.training_cost import descent_memory, descent_seconds
 from pipeline.numerics.random_features import descending_singular_values
 from pipeline.sweep import Cell, Descent
 from pipeline.theory.degenerate import alpha_error

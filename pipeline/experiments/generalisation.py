@@ -21,7 +21,8 @@ from pipeline.experiments.base import (
     blank,
     visit_widths,
 )
-from pipeline.experiments.training import TRAINING, descend_width, descent_memory, width_seconds
+from pipeline.experiments.training import TRAINING, descend_width
+from pipeline.experiments.training_cost import descent_memory, width_seconds
 from pipeline.numerics.activations import apply
 from pipeline.numerics.datasets import KINDS, draw
 from pipeline.numerics.streams import Role

@@ -9,13 +9,8 @@ from __future__ import annotations
 from pipeline.descent.dispatch import DERIVATIVES
 from pipeline.experiments.base import Experiment, SeedResult, SeedTrial, blank, visit_widths
 from pipeline.experiments.start import fresh_set, labels
-from pipeline.experiments.training import (
-    MEASURED,
-    TRAINING,
-    descend_width,
-    descent_memory,
-    descent_seconds,
-)
+from pipeline.experiments.training import MEASURED, TRAINING, descend_width
+from pipeline.experiments.training_cost import descent_memory, descent_seconds
 
 __all__ = ["EXPERIMENT"]
 

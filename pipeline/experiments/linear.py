@@ -22,7 +22,8 @@ from pipeline.experiments.base import (
     blank,
     visit_widths,
 )
-from pipeline.experiments.training import CURVE, DESCENT, PER_STEP, training_result
+from pipeline.experiments.training import CURVE, DESCENT, training_result
+from pipeline.experiments.training_cost import PER_STEP
 from pipeline.numerics.streams import Role
 from pipeline.sweep import Cell, Descent
 

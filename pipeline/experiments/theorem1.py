@@ -31,7 +31,7 @@ from pipeline.experiments.base import (
     visit_widths,
 )
 from pipeline.experiments.start import initial_network
-from pipeline.experiments.training import descent_memory, step_seconds
+from pipeline.experiments.training_cost import descent_memory, step_seconds
 from pipeline.numerics.streams import Role
 from pipeline.sweep import Cell, Descent
 

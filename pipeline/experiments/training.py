@@ -1,4 +1,4 @@
-"""The common part of experiments on trained networks: their descent, and its cost.
+"""The common part of experiments on trained networks: their descent. `training_cost` has its cost.
 
 The step size is c / lambda_max(J0 J0^T). If only v is trained, the result comes from a closed form and
 needs no steps. Sweeps with settings of training (`pipeline.settings`) run the loop of `methods`, also
@@ -8,35 +8,31 @@ nested widths a narrower W is part of a wider one.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.descent import closed_form as output
-from pipeline.descent.architecture import parameter_count
 from pipeline.descent.loop import DIVERGED, Training, train
 from pipeline.descent.methods import Method, Outcome, train_by
 from pipeline.descent.network import Network
-from pipeline.experiments.base import FLOAT, SeedTrial, Variable, WidthResult, training_at
+from pipeline.experiments.base import SeedTrial, Variable, WidthResult
 from pipeline.experiments.start import initial_network
-from pipeline.numerics.activations import ACTIVATIONS
 from pipeline.numerics.streams import Role
-from pipeline.sweep import Cell, Descent
+from pipeline.sweep import Descent
 from pipeline.trial_status import Status
 
 __all__ = [
     "CURVE",
     "DESCENT",
     "MEASURED",
-    "PER_STEP",
     "TRAINING",
     "descend_width",
-    "descent_memory",
-    "descent_seconds",
     "initial_network",
     "output_layer_result",
-    "step_seconds",
     "training_result",
-    "width_seconds",
 ]
 
 Array = NDArray[np.float64]
@@ -96,6 +92,21 @@ TRAINING = (
 )
 
 
+LOSS_NAMES = {
+    "loss_initial": "{loss}, at the start",
+    "loss_final": "{loss}, after the last step",
+    "loss_curve": "relative loss, of the {loss}, of seeds 0 to 3",
+}
+"""Long names of variables where the loss is not the squared one."""
+
+
+def named_by_loss(variables: Iterable[Variable], loss: str) -> Iterator[Variable]:
+    """Yield variables with the long names of another loss; as they are where it is ""."""
+    for one in variables:
+        name = LOSS_NAMES.get(one.name) if loss else None
+        yield one if name is None else replace(one, long_name=name.format(loss=loss))
+
+
 TestSet = tuple[Array, Array] | None
 """Inputs and labels of a test set, if there is one."""
 
@@ -150,6 +161,8 @@ def _trained(
         decay=given["decay"],
         loss=given["loss"],
         dtype=given["precision"],
+        hidden_step=given["hidden_step"],
+        v_step=given["v_step"],
     )
     relative = given["relative_step"] or descent.step_size
     eta = given["absolute_step"] or (relative / largest if largest > 0 else relative)
@@ -158,7 +171,7 @@ def _trained(
         X,
         y,
         eta,
-        descent.budget(trial.n, k, trial.cell.d),
+        descent.budget(trial.cell, k),
         descent.tolerances,
         descent.marks,
         method,
@@ -236,61 +249,3 @@ def output_layer_result(
     }
     bounded = last <= DIVERGED * first
     return WidthResult(values, Status.DONE if bounded else Status.DIVERGED)
-
-
-# ---- cost
-
-PER_STEP, PER_FLOP, PER_KEPT = 6e-7, 4e-11, 1.5e-9
-"""Measured seconds: of a step, of one floating point operation, and of storing one phi, which training
-v needs. The time of phi and phi' themselves is in the record of the activation."""
-
-
-def step_seconds(cell: Cell, k: int) -> float:
-    """Estimate the time of one step on one core."""
-    flops = 4.0 * cell.n * k * cell.d + 6.0 * (cell.depth - 1) * cell.n * k * k
-    derivative = ACTIVATIONS[cell.activation].derivative
-    assert derivative is not None
-    per_unit = derivative.seconds + (PER_KEPT if cell.trained == "both" else 0.0)
-    return PER_STEP + PER_FLOP * flops + cell.depth * cell.n * k * per_unit
-
-
-def expected_steps(cell: Cell, k: int, descent: Descent) -> float:
-    """Estimate the steps of a trial on random signs, by a fit to measured medians.
-
-    Below one parameter per sample the whole budget is used. Above, the tail of the loss falls like a
-    power of the step, more slowly the more samples there are per dimension. If v is trained too, its
-    large eigenvalue makes the steps of one hidden layer shorter.
-    """
-    ratio = parameter_count(k, cell.d, cell.depth, cell.trained) / cell.n
-    budget = descent.budget(cell.n, k, cell.d)
-    if ratio < 1:
-        return float(budget)
-    tail = (1e-2 / descent.tolerances[-1]) ** 0.5 * max(1.0, cell.n / (10 * cell.d)) ** 2
-    both = 6.0 if cell.trained == "both" and cell.depth == 1 else 1.0
-    return float(min(budget, 500 * both * tail * (1 + 4 / ratio**2)))
-
-
-def descent_seconds(cell: Cell, descent: Descent | None) -> float:
-    """Estimate the time of all widths of one seed on one core."""
-    assert descent is not None
-    return 1e-3 + sum(width_seconds(cell, k, expected_steps(cell, k, descent)) for k in cell.widths)
-
-
-def descent_memory(cell: Cell, descent: Descent | None) -> float:
-    """Estimate the memory of the widest network in bytes: its layers, its weights and the NTK."""
-    n, k, layers = cell.n, max(cell.widths), cell.depth
-    weights = k * cell.d + (layers - 1) * k**2
-    test = training_at(cell, descent, k)["test_samples"]
-    return FLOAT * (
-        3.0 * n**2 + 3.0 * layers * k * n + 3.0 * weights + 2.0 * (n + test) * cell.d
-        + 2.0 * layers * k * test
-    )  # fmt: skip
-
-
-def width_seconds(cell: Cell, k: int, steps: float) -> float:
-    """Estimate the time of one width of one seed that takes a given number of steps."""
-    n = cell.n
-    start = 4e-4 + 4e-11 * (n**2 * (k + cell.d) * cell.depth) + 1.2e-10 * n**3
-    if cell.trained == "output":
-        return start + 2e-4 + 3e-10 * n * k * min(n, k)
-    return start + step_seconds(cell, k) * steps

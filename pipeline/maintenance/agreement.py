@@ -1,9 +1,9 @@
 """Agreement of two computations of one trial, and labels of trials in messages.
 
 On one platform (machine, BLAS and its kernels, versions of the numerical packages) every bit must be
-equal. On two platforms values must agree to `RELATIVE`, or to `ABSOLUTE` where they are as small as
-rounding errors. A number of steps may differ by one, because the last digit of the loss decides
-whether it has just reached its tolerance.
+equal. On two platforms values must agree to `RELATIVE` (`SINGLE` where training is in float32),
+or to `ABSOLUTE` where they are as small as rounding errors. A number of steps may differ by one,
+because the last digit of the loss decides whether it has just reached its tolerance.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 from pipeline.blocks import Tile
 from pipeline.sweep import Sweep
 
-__all__ = ["TIMING", "differing", "one_platform", "tile_label", "trial_label"]
+__all__ = ["TIMING", "agreement_of", "differing", "one_platform", "tile_label", "trial_label"]
 
-RELATIVE, ABSOLUTE = 1e-8, 1e-12
+RELATIVE, SINGLE, ABSOLUTE = 1e-8, 1e-4, 1e-12
 
 TIMING = "seconds"
 """The variable that is not compared."""
 
-STEPS = "steps_to_tolerance"
+STEPS = ("steps_to_tolerance", "steps_to_accuracy", "steps_to_loss")
 
 DECISIVE = ("numpy", "scipy", "numba")
 """Packages whose version may change the last bit."""
@@ -64,8 +64,18 @@ def _same_platform(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     )
 
 
+def agreement_of(sweep: Sweep) -> float:
+    """Return how far the values of a sweep may differ on two platforms, relative to them."""
+    settings = dict(sweep.descent.settings) if sweep.descent is not None else {}
+    return SINGLE if "float32" in np.ravel(settings.get("precision", "float64")) else RELATIVE
+
+
 def differing(
-    name: str, one: NDArray[Any], other: NDArray[Any], exact: bool = True
+    name: str,
+    one: NDArray[Any],
+    other: NDArray[Any],
+    exact: bool = True,
+    relative: float = RELATIVE,
 ) -> NDArray[np.bool_]:
     """Return a mask of the elements that do not agree; NaN agrees with NaN.
 
@@ -77,13 +87,15 @@ def differing(
         Its values, in the same shape.
     exact
         If True, bits must be equal.
+    relative
+        How far values may differ otherwise, relative to them.
     """
     if one.dtype.kind != "f":
         return np.asarray(one != other, dtype=bool)
     same = np.ascontiguousarray(one).view(np.uint64) == np.ascontiguousarray(other).view(np.uint64)
     if not exact:
-        near = np.isclose(one, other, rtol=RELATIVE, atol=ABSOLUTE, equal_nan=True)
-        if name == STEPS:
+        near = np.isclose(one, other, rtol=relative, atol=ABSOLUTE, equal_nan=True)
+        if name in STEPS:
             with np.errstate(invalid="ignore"):  # infinity minus infinity: never reached in both
                 near |= np.abs(one - other) <= 1
         same |= near

@@ -18,7 +18,8 @@ from pipeline import store as stores
 from pipeline.axes import Kind, names
 from pipeline.blocks import Block, BlockResult, empty_result, rows_for
 from pipeline.errors import StoreError
-from pipeline.maintenance.agreement import TIMING, differing, one_platform, trial_label
+from pipeline.maintenance.agreement import TIMING, agreement_of, differing, one_platform, trial_label
+from pipeline.selection import SINGLE
 from pipeline.store.location import StorePath
 from pipeline.store.names import MESSAGE, STATUS
 from pipeline.sweep import Cell, Sweep
@@ -57,6 +58,13 @@ class Source:
     def of(cls, path: StorePath) -> Source:
         """Return the store at a path as a source."""
         return cls(path, stores.stored_sweep(path), stores.provenance_of(path))
+
+    @property
+    def selected(self) -> Sweep:
+        """The sweep of the store; it says so if only the statuses know which trials are requested."""
+        if self.sweep.requests or not stores.is_refined(self.path):
+            return self.sweep
+        return replace(self.sweep, requests=(SINGLE,))
 
     def overlap(self, union: Sweep, block: Block) -> _Overlap | None:
         """Return the trials that a block of the union has in common with this store, if any."""
@@ -147,6 +155,7 @@ class Gatherer:
     def __init__(self, union: Sweep, sources: Sequence[Source]) -> None:
         self._union, self._sources = union, sources
         self._exact = one_platform(source.provenance for source in sources)
+        self._relative = agreement_of(union)
         self.approximate = 0
 
     def gather(self, block: Block) -> BlockResult:
@@ -178,11 +187,11 @@ class Gatherer:
         for name, first, second in _arrays(one, other):
             if name == TIMING or (name == MESSAGE and not self._exact):
                 continue
-            apart = _trials_with_any(differing(name, first, second, self._exact)) & both
+            apart = _trials_with_any(self._differing(name, first, second)) & both
             if apart.any():
                 width, seed = np.argwhere(apart)[0].tolist()
                 paths = self._sources[origin[width, seed]].path, self._sources[number].path
-                values = _first_difference(name, first, second, width, seed, exact=self._exact)
+                values = self._first_difference(name, first, second, width, seed)
                 label = trial_label(
                     self._union, block.cell.index, block.first + width, block.start + seed
                 )
@@ -190,6 +199,18 @@ class Gatherer:
             if not self._exact:
                 unequal |= _trials_with_any(differing(name, first, second)) & both
         self.approximate += int(unequal.sum())
+
+    def _differing(self, name: str, first: NDArray[Any], second: NDArray[Any]) -> NDArray[np.bool_]:
+        return differing(name, first, second, self._exact, self._relative)
+
+    def _first_difference(
+        self, name: str, one: NDArray[Any], two: NDArray[Any], width: int, seed: int
+    ) -> tuple[Any, Any]:
+        """Return the first two values of a trial that do not agree."""
+        first, second = (np.atleast_1d(array[min(width, len(array) - 1), seed]) for array in (one, two))
+        index = tuple(np.argwhere(self._differing(name, first, second))[0])
+        values = first[index], second[index]
+        return (Status(values[0]).word, Status(values[1]).word) if name == STATUS else values
 
     def _conflict(self, what: str, values: tuple[Any, Any], paths: tuple[StorePath, StorePath]) -> str:
         expected = "equal bits" if self._exact else "values that agree as on two platforms"
@@ -211,16 +232,6 @@ def _arrays(one: BlockResult, two: BlockResult) -> Iterator[tuple[str, NDArray[A
 def _trials_with_any(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Reduce a mask of elements to (widths or 1, seeds)."""
     return np.asarray(mask.any(axis=tuple(range(2, mask.ndim))))
-
-
-def _first_difference(
-    name: str, one: NDArray[Any], two: NDArray[Any], width: int, seed: int, *, exact: bool
-) -> tuple[Any, Any]:
-    """Return the first two values of a trial that do not agree."""
-    first, second = (np.atleast_1d(array[min(width, len(array) - 1), seed]) for array in (one, two))
-    index = tuple(np.argwhere(differing(name, first, second, exact))[0])
-    values = first[index], second[index]
-    return (Status(values[0]).word, Status(values[1]).word) if name == STATUS else values
 
 
 def _take_better(result: BlockResult, other: BlockResult) -> NDArray[np.bool_]:

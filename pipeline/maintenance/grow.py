@@ -10,6 +10,10 @@ Requests for single trials keep the store a dense cube: all other trials on long
 `not_requested`, and the store the attribute `refined`. Merging such stores requests no trial that none
 of them requests. Extending one requests all trials of the sweep.
 
+A sweep with sub-grids or conditions requests the trials that these leave, and a store of it is refined
+from the beginning. Its attribute `requests` tells them. Extending adds what a sweep requests, and never
+drops a trial: one that other conditions leave out stays pending, or keeps its outcome.
+
 The sources are read while the store to be replaced is held, so no run can fill it unnoticed.
 """
 
@@ -17,6 +21,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +42,7 @@ from pipeline.maintenance.plan import (
     widened,
 )
 from pipeline.maintenance.verify import damage
+from pipeline.selection import SINGLE, requested, with_single
 from pipeline.store import lease
 from pipeline.store.code import as_stored
 from pipeline.store.location import Location, StorePath, locate, normal
@@ -92,8 +98,9 @@ def extend(
             return make_plan(source.sweep, [source], Knowledge.NOT_REQUESTED)
         wanted = as_stored(stores.check_store(path), sweep)
         check_same(f"store {path}", source.sweep, "this sweep", wanted)
-        union = union_of(f"store {path} with this sweep", [source.sweep, wanted])
-        return make_plan(union, [source], _elsewhere([path]), [np.ix_(*indices_of(union, wanted))])
+        union = union_of(f"store {path} with this sweep", [source.selected, wanted])
+        elsewhere = Knowledge.NOT_REQUESTED if union.requests else _elsewhere([path])
+        return make_plan(union, [source], elsewhere, [_requested_in(union, wanted)])
 
     plan = make()
     target = path if out is None else out
@@ -140,6 +147,7 @@ def request_trials(path: StorePath, requests: Iterable[Request]) -> Change:
     def make() -> Plan:
         source = Source.of(path)
         union = widened(source.sweep, f"store {path}", width=widths, seeds=seeds)
+        union = replace(union, requests=with_single(union, source.sweep))
         width_index, seed_index = index_by_value(union.width), index_by_value(union.seeds)
         indices = [
             (*one.cell, width_index[one.width], [seed_index[seed] for seed in one.seeds])
@@ -227,8 +235,10 @@ def merge(paths: Sequence[StorePath], out: StorePath, *, dry_run: bool = False) 
         first = sources[0]
         for other in sources[1:]:
             check_same(f"store {first.path}", first.sweep, f"store {other.path}", other.sweep)
-        union = union_of(f"stores {', '.join(map(str, paths))}", [source.sweep for source in sources])
-        return make_plan(union, sources, _elsewhere(paths))
+        where = f"stores {', '.join(map(str, paths))}"
+        union = union_of(where, [source.selected for source in sources])
+        elsewhere = Knowledge.NOT_REQUESTED if union.requests else _elsewhere(paths)
+        return make_plan(union, sources, elsewhere)
 
     plan = make()
     in_place = normal(out) == names[0]
@@ -236,6 +246,15 @@ def merge(paths: Sequence[StorePath], out: StorePath, *, dry_run: bool = False) 
     if dry_run:
         return plan.change(out, written=False)
     return _write_result(make, out, in_place=in_place)
+
+
+def _requested_in(union: Sweep, wanted: Sweep) -> Any:
+    """Return an index of the trials of a union that one of its sweeps requests."""
+    indices = list(indices_of(union, wanted))
+    if not wanted.requests:
+        return np.ix_(*indices)
+    here = np.nonzero(requested(wanted))
+    return tuple(np.array(index)[at] for index, at in zip(indices, here, strict=True))
 
 
 def _elsewhere(paths: Iterable[StorePath]) -> Knowledge:
@@ -306,7 +325,8 @@ def _write_result(make: Callable[[], Plan], out: StorePath, *, in_place: bool) -
 def _write_draft(draft: Path, plan: Plan) -> int:
     """Fill a draft; return how many trials agree only approximately."""
     union, sources, known = plan.union, plan.sources, plan.known
-    extents = chunk_extents(union)
+    costly = replace(union, requests=()) if SINGLE in union.requests else union
+    extents = chunk_extents(costly)
     refined = any((known[cell.index] == Knowledge.NOT_REQUESTED).any() for cell in union.cells())
     seconds = estimated_seconds(union, known > Knowledge.NOT_REQUESTED) if refined else None
     write_template(draft, union, extents, _provenances(sources), refined_seconds=seconds)

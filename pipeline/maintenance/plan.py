@@ -8,7 +8,7 @@ it, or requests it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Any
 
@@ -19,6 +19,7 @@ from pipeline import store as stores
 from pipeline.axes import Kind, names
 from pipeline.errors import StoreError, SweepError
 from pipeline.maintenance.gather import Source, index_by_value
+from pipeline.selection import union_of_selections
 from pipeline.store.differences import differences
 from pipeline.store.location import StorePath
 from pipeline.sweep import Sweep
@@ -160,12 +161,20 @@ def widened(sweep: Sweep, where: str = "sweep", **more: Iterable[float]) -> Swee
 def grid(path: StorePath) -> Sweep:
     """Return the sweep of a store, without the widths and seeds of requests for single trials.
 
-    For a refined store: its d and n, with the widths and seeds as written in its sweep.
+    For a refined store: its d and n, with the widths and seeds as written in its sweep, and with the
+    sub-grids and conditions that it has by now.
     """
     stored = stores.stored_sweep(path)
     if not stores.is_refined(path):
         return stored
+    if stored.requests:
+        selections = tuple(one for one in stored.requests if not one.single)
+        if selections == stored.requests:
+            return stored
+        stored = replace(stored, requests=selections)
     written = stores.sweep_from(path, stores.check_store(path))
+    if written.requests and len(stored.requests) == 1:  # it was refined, and not extended
+        stored = replace(stored, requests=written.requests)
     return with_extents(stored, f"store {path}", width=written.width, seeds=written.seeds)
 
 
@@ -186,7 +195,8 @@ def union_of(where: str, sweeps: Sequence[Sweep]) -> Sweep:
     """
     more = {key: [value for sweep in sweeps for value in getattr(sweep, key)] for key in GROWING}
     try:
-        return widened(sweeps[0], where, **more)
+        union = widened(replace(sweeps[0], requests=()), where, **more)
+        return replace(union, requests=union_of_selections(union, sweeps))
     except SweepError as error:
         lines = [line.strip() for line in str(error).splitlines()]
         raise StoreError("; ".join(lines)) from None

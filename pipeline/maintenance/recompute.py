@@ -21,7 +21,7 @@ from pipeline.blocks import Block, BlockResult
 from pipeline.errors import StoreError
 from pipeline.execution.compute import compute_block
 from pipeline.experiments import experiment_of
-from pipeline.maintenance.agreement import TIMING, differing, one_platform, trial_label
+from pipeline.maintenance.agreement import TIMING, agreement_of, differing, one_platform, trial_label
 from pipeline.maintenance.sensitivity import Sensitivity
 from pipeline.numerics.datasets import draw
 from pipeline.numerics.streams import Role, stream
@@ -157,7 +157,8 @@ def _differences(
     stored, now = store.read(block), _again(store, cell, trial, block)
     label = trial_label(store.sweep, cell.index, trial.width, trial.seed)
     pairs = _pairs(stored, now, exact)
-    apart = {name: differing(name, one, other, exact) for name, (one, other) in pairs.items()}
+    relative = agreement_of(store.sweep)
+    apart = {name: differing(name, one, other, exact, relative) for name, (one, other) in pairs.items()}
     apart = {name: mask for name, mask in apart.items() if mask.any()}
     if not apart:
         return [], []

@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
+from operator import add
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,14 @@ from numpy.typing import NDArray
 from pipeline.errors import ChunkDamaged, StoreError
 from pipeline.maintenance.expected import checked_attributes, expected_template
 from pipeline.maintenance.verify import Damage, inspect
+from pipeline.selection import requested
 from pipeline.store import lease
-from pipeline.store.chunks import BadChunk, Coder
+from pipeline.store.chunks import BadChunk, Coder, chunk_index
 from pipeline.store.digests import has_digests, write_block
 from pipeline.store.location import Location, StorePath, locate
 from pipeline.store.names import ROOT, STATUS
 from pipeline.store.older_formats import not_requested_code
+from pipeline.sweep import Sweep
 from pipeline.trial_status import Status
 
 __all__ = ["Repaired", "repair"]
@@ -126,20 +129,35 @@ def _kept_statuses(
     """Return the statuses that tiles keep when they are reset, by the key of their chunk.
 
     Trials that cannot exist stay excluded. A refined store keeps a chunk of statuses for every tile, in
-    which trials that are not requested stay as they are.
+    which trials that are not requested stay as they are: those that the sub-grids and conditions of the
+    sweep leave out, even if the chunk is lost, or those that the chunk tells.
     """
     kept: dict[str, NDArray[np.int8]] = {}
+    metadata = location.read(f"{STATUS}/{ROOT}") or b""
     with expected_template(path, location, attributes) as template:
         folder = locate(template.folder)
         for key in keys:
             if attributes.get("refined"):
-                code, found = not_requested_code(attributes), _statuses(location, key)
+                code = not_requested_code(attributes)
+                found = _by_selection(template.sweep, metadata, key)
+                found = _statuses(location, key) if found is None else found
                 kept[key] = np.where(found == code, np.int8(code), np.int8(Status.PENDING))
             if folder.read(key) is not None:
                 excluded = _statuses(folder, key) == Status.EXCLUDED
                 before = kept.get(key, np.array(Status.PENDING, dtype=np.int8))
                 kept[key] = np.where(excluded, np.int8(Status.EXCLUDED), before)
     return kept
+
+
+def _by_selection(sweep: Sweep, metadata: bytes, key: str) -> NDArray[np.int8] | None:
+    """Return the statuses that a chunk has before its first outcome; None if only the chunk knows."""
+    if not sweep.requests or any(one.single for one in sweep.requests):
+        return None
+    corner = chunk_index(key.removeprefix(f"{STATUS}/"))
+    starts = [at * size for at, size in zip(corner, Coder(metadata).layout.chunks, strict=True)]
+    stops = map(add, starts, Coder(metadata).layout.chunks)
+    wanted = requested(sweep)[tuple(map(slice, starts, stops))]
+    return np.where(wanted, np.int8(Status.PENDING), np.int8(Status.NOT_REQUESTED))
 
 
 def _statuses(location: Location, key: str) -> NDArray[np.int8]:

@@ -9,7 +9,8 @@ every tile has statuses. Each `Damage` has a remedy:
 - *reset*: the chunks of a tile are removed, `status` first. If that is killed at any moment, it leaves
   either chunks without a status, which are found as damage, or pending trials, which a run computes
   again to the same bits. The unit is a chunk, whose values are known either all or not at all. So if
-  the statuses of a refined store are lost, trials that were not requested become pending too.
+  the statuses of a refined store are lost, trials that were not requested become pending too, unless
+  the sub-grids and conditions of the sweep tell them.
 - *rewrite*: a file that follows from the sweep alone is written as in the template.
 - *remove*: a leftover of a killed process, or a link, pipe or device, which no store has.
 

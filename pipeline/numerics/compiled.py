@@ -203,17 +203,22 @@ def _announced_elsewhere() -> bool:
 
 
 def entry(function: Callable[..., Any]) -> Any:
-    """Compile a function like `compiled`, but in one process of the machine at a time."""
+    """Compile a function like `compiled`, but in one process of the machine at a time.
+
+    It is compiled anew for other types of arrays, such as float32. Other arguments have the same types
+    at every call.
+    """
     dispatcher = compiled(function)
-    ready = False
+    ready: set[tuple[Any, ...]] = set()
 
     @wraps(function)
     def call(*arguments: Any) -> Any:
-        nonlocal ready
-        if not ready:
+        # a hundredth of the time of numba.typeof
+        types = tuple([getattr(one, "dtype", None) for one in arguments])
+        if types not in ready:
             with _alone():
                 dispatcher.compile(tuple(map(numba.typeof, arguments)))
-            ready = True
+            ready.add(types)
         return dispatcher(*arguments)
 
     call.dispatcher = dispatcher  # type: ignore[attr-defined]

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import errno
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pipeline.blocks import chunk_extents
+from pipeline.blocks import chunk_extents, estimated_seconds, tiles
 from pipeline.errors import LIMITS, StoreError, StoreExists
+from pipeline.selection import from_json, requested
 from pipeline.store.arrays import layout_of, read_array
 from pipeline.store.code import as_stored, changed_code
 from pipeline.store.differences import differences
@@ -22,6 +24,7 @@ from pipeline.store.reading import check_store
 from pipeline.store.store import Store
 from pipeline.store.template import coordinates, write_template
 from pipeline.sweep import Sweep
+from pipeline.trial_status import Status
 
 __all__ = ["check_target", "create", "drafting", "open_or_create"]
 
@@ -85,8 +88,25 @@ def check_target(path: StorePath, sweep: Sweep) -> None:
                 f"`widthlaw extend {path} SWEEP` adds what is missing, `widthlaw run {path}` fills it "
                 "as it is"
             )
+    _check_requests(path, sweep)
     if not location.writable():
         raise StoreError(f"store {path}: no permission to write; copy it to a path of your own")
+
+
+def _check_requests(path: StorePath, sweep: Sweep) -> None:
+    """Check that a store on the axes of a sweep requests the same trials, as far as sweeps say."""
+    selections = from_json(check_store(path).get("requests", ()))
+    if any(one.single for one in selections) or selections == sweep.requests:
+        return
+    here, there = requested(sweep), requested(replace(sweep, requests=selections))
+    more, fewer = (int(np.count_nonzero(mask)) for mask in (here & ~there, there & ~here))
+    if more or fewer:
+        raise StoreError(
+            f"store {path}: made for other sub-grids or conditions: this sweep has {more} trials that "
+            f"the store does not request, and leaves out {fewer} that it does; give a new path with "
+            f"-o, or `widthlaw extend {path} SWEEP` adds what is missing, `widthlaw run {path}` fills "
+            "it as it is"
+        )
 
 
 def _difference(attributes: dict[str, Any], sweep: Sweep) -> str:
@@ -118,9 +138,24 @@ def create(path: StorePath, sweep: Sweep, seeds_per_chunk: int | None = None) ->
         one_cell = dict.fromkeys(sweep.axes, 1)
         extents = one_cell | {"width": len(sweep.width), "seed": seeds_per_chunk}
     with drafting(path) as draft:
-        write_template(draft, sweep, extents)
+        write_empty(draft, sweep, extents)
         locate(path).publish(draft)
     return Store(path, sweep)
+
+
+def write_empty(draft: Path, sweep: Sweep, extents: Mapping[str, int]) -> None:
+    """Write the template of a sweep, with the statuses of trials that it does not request."""
+    wanted = requested(sweep)
+    if all(wanted[cell.index].all() for cell in sweep.cells()):
+        write_template(draft, sweep, extents)
+        return
+    write_template(draft, sweep, extents, refined_seconds=estimated_seconds(sweep))
+    store = Store(draft, sweep)
+    for tile in tiles(sweep, extents):
+        here = np.stack([wanted[one.cell.index][one.widths, one.seeds] for one in tile.blocks])
+        store.write_statuses(
+            tile, np.where(here, np.int8(Status.PENDING), np.int8(Status.NOT_REQUESTED))
+        )
 
 
 @contextmanager

@@ -7,7 +7,7 @@ and leftovers of a killed write are listed and removed.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Hashable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
@@ -100,6 +100,9 @@ class Location(Protocol):
 
     def files(self, prefix: str = "") -> Iterator[tuple[str, int]]:
         """Yield (key, bytes) of all files below a prefix, in any order."""
+
+    def stamps(self, prefix: str = "") -> Iterator[tuple[str, Hashable]]:
+        """Yield (key, stamp) of all files below a prefix; a file that is written again has another."""
 
     def odd(self) -> Iterator[tuple[str, str]]:
         """Yield (key, what it is) of everything that is neither a regular file nor a folder."""

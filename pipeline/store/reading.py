@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import StoreDamaged, StoreError, SweepError
 from pipeline.experiments import variables
+from pipeline.selection import Selection, from_json
 from pipeline.store.arrays import read_array, root_of
 from pipeline.store.differences import differences
 from pipeline.store.location import StorePath, is_url, locate
@@ -188,6 +189,7 @@ def sweep_from(
     try:
         sweep = parse_sweep(text, f"store {path}: its sweep", folder, _own(path, attributes))
         if extents is not None:
+            sweep = replace(sweep, requests=_requests(path, attributes))
             sweep = with_extents(sweep, f"store {path}: its extents", **extents)
         sweep = sweep.with_numerics_of(attributes["identity_fields"])
     except SweepError as error:
@@ -202,6 +204,17 @@ def sweep_from(
             "restore the data file, the widthlaw version that made it, or the store from a backup"
         )
     return sweep
+
+
+def _requests(path: StorePath, attributes: Mapping[str, Any]) -> tuple[Selection, ...]:
+    """Return the selections of a store; () if it requests all, or only its statuses tell."""
+    try:
+        return from_json(attributes.get("requests", ()))
+    except (TypeError, KeyError, ValueError, AttributeError):
+        raise StoreError(
+            f"store {path}: cannot use its attribute requests: the store is damaged; "
+            "run the sweep into a new path, or restore it from a backup"
+        ) from None
 
 
 def _own(path: StorePath, attributes: Mapping[str, Any]) -> Callable[[str], Own] | None:

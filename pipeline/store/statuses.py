@@ -45,7 +45,7 @@ def read_statuses(location: Location, attributes: Mapping[str, Any]) -> NDArray[
 
 
 def status_parts(
-    location: Location, attributes: Mapping[str, Any]
+    location: Location, attributes: Mapping[str, Any], regions: Iterable[Region] | None = None
 ) -> Iterator[tuple[Region, NDArray[np.int8]]]:
     """Yield the statuses of a store in parts of whole chunks, in the meaning of this version.
 
@@ -55,6 +55,8 @@ def status_parts(
         The store.
     attributes
         Its attributes.
+    regions
+        The parts; None for all of the store.
 
     Yields
     ------
@@ -69,7 +71,7 @@ def status_parts(
     layout, array = layout_of(location, STATUS), open_array(location, STATUS)
     impossible = impossible_trials(location.name, attributes, layout.dims)
     results = _Results(location, layout) if has_all_chunks(attributes) else None
-    for region in _regions(layout):
+    for region in _regions(layout) if regions is None else regions:
         with damage_as(StoreDamaged, location, STATUS):
             stored = np.asarray(array[region])
         damaged = ~among(stored, STORED)

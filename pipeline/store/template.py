@@ -191,6 +191,8 @@ def _attributes(
     } | ({"refined": 1} if refined else {})
     if sweep.own is not None:
         attributes["own"] = sweep.own.attributes()
+    if sweep.requests:
+        attributes["requests"] = [selection.as_json() for selection in sweep.requests]
     return attributes | {"digest": attributes_digest(attributes)}
 
 
@@ -250,9 +252,9 @@ OWN = (
 )
 """Attributes that the digest covers."""
 
-OPTIONAL = ("refined", "width_unit", "own")
-"""Attributes that the digest covers if a store has them; `width_unit` is missing before 0.5.0, and
-`own` describes an experiment of one's own."""
+OPTIONAL = ("refined", "width_unit", "own", "requests")
+"""Attributes that the digest covers if a store has them; `width_unit` is missing before 0.5.0, `own`
+describes an experiment of one's own, and `requests` the sub-grids and conditions of the sweep."""
 
 
 def coordinates(sweep: Sweep) -> dict[str, Coordinate]:

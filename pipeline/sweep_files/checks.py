@@ -246,8 +246,7 @@ def check_amount(sweep: Sweep, problems: Problems) -> bool:
 
 def check_memory(sweep: Sweep, experiment: Experiment, problems: Problems) -> None:
     """Check that the arrays of the largest trial fit any machine: inputs, kernel, and its network."""
-    d, n = max(sweep.d), max(sweep.n)
-    k = max(sweep.k(least, n)[-1] for least in (min(sweep.d), d))
+    d, n, k = _largest(sweep)
     arrays = {"n": n * (n + d)}
     if experiment.descends and not experiment.widthless:
         arrays["width"] = arrays["n"] + k * (n + d)
@@ -261,6 +260,15 @@ def check_memory(sweep: Sweep, experiment: Experiment, problems: Problems) -> No
                 f"{in_bytes(MOST_MEMORY)}; choose smaller values",
             )
             return
+
+
+def _largest(sweep: Sweep) -> tuple[int, int, int]:
+    """Return d, n and k of the largest trial that is requested."""
+    d, n = max(sweep.d), max(sweep.n)
+    if not sweep.requests:
+        return d, n, max(sweep.k(least, n)[-1] for least in (min(sweep.d), d))
+    sizes = ((cell.d, cell.n, cell.widths[-1]) for cell in sweep.requested_cells())
+    return max(sizes, key=lambda size: (size[1] + size[2]) * (size[0] + size[1]), default=(1, 1, 1))
 
 
 def check_widths(sweep: Sweep, problems: Problems) -> None:

@@ -11,6 +11,7 @@ import math
 import os
 import statistics
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -35,6 +36,7 @@ from pipeline.sweep_files.checks import (
     check_widths,
 )
 from pipeline.sweep_files.documents import LARGEST, BadDocument, read_document
+from pipeline.sweep_files.grids import SubGrids, check_requests, selections, sub_grids, with_unions
 from pipeline.sweep_files.label_files import column_of_labels, with_labels
 from pipeline.sweep_files.parameters import read_parameters
 from pipeline.sweep_files.tables import (
@@ -173,6 +175,10 @@ def _assemble(
 
     A check is skipped if one of its keys already has a problem; the others still run.
     """
+    before = len(problems)
+    file, document, parts = _with_sub_grids(file, document, problems)
+    if len(problems) > before or not problems.none_of("grid", "pairs"):
+        return None  # what is missing or too much elsewhere may be theirs
     seeds = tuple(range(file.seeds)) if isinstance(file.seeds, int) else tuple(file.seeds)
     check_values(file, seeds, problems)
     if not problems.none_of("experiment"):
@@ -210,15 +216,42 @@ def _assemble(
         parameters=parameters,
         constants=constants,
     )
+    if not problems:
+        sweep = replace(sweep, requests=selections(file, sweep, parts, problems))
     if check_amount(sweep, problems) and problems.none_of("d", "n", "width"):
         check_widths(sweep, problems)
         if not problems:
             check_training_sizes(sweep, problems)
-    if sweep.n and not experiment.frugal and problems.none_of("dataset", "d", "n", "width"):
+    if not problems and sweep.requests:
+        check_requests(sweep, problems)
+    sized = problems.none_of("only", "exclude", "grid", "pairs")
+    if sweep.n and sized and not experiment.frugal and problems.none_of("dataset", "d", "n", "width"):
         check_memory(sweep, experiment, problems)
     if experiment.unit_norm and problems.none_of("dataset"):
         check_unit_norm(sweep, problems)
     return sweep
+
+
+def _with_sub_grids(
+    file: File, document: dict[str, Any], problems: Problems
+) -> tuple[File, dict[str, Any], SubGrids]:
+    """Return a file with the unions of its sub-grids, its document, and the sub-grids."""
+    if not (file.grid or file.pairs is not None):
+        return file, document, []
+    from pipeline.experiments import EXPERIMENTS  # the numerics, not needed to read a store
+
+    built_in = EXPERIMENTS.get(file.experiment)
+    balanced = built_in is not None and built_in.balanced
+
+    def read(widths: Width | list[int], problems: Problems) -> tuple[Unit, tuple[float, ...]]:
+        return _unit_and_widths(widths, balanced, problems)
+
+    before = len(problems)
+    parts, unit = sub_grids(file, read, problems)
+    if len(problems) > before:
+        return file, document, []
+    file, document = with_unions(file, document, parts, unit, read, problems)
+    return file, document, parts
 
 
 def _experiment(
@@ -331,8 +364,9 @@ def _descent(file: File, settings: tuple[tuple[str, Any], ...]) -> Descent:
     """Return the settings of the [descent] table, tolerances from coarse to fine."""
     table = file.descent or DescentTable()
     formula = table.steps if isinstance(table.steps, str) else ""
+    listed = table.steps if isinstance(table.steps, list) else [table.steps]
     return Descent(
-        MOST_STEPS if isinstance(table.steps, str) else table.steps,
+        max(MOST_STEPS if isinstance(steps, str) else steps for steps in listed),
         tuple(sorted(table.tolerances, reverse=True)),
         table.step_size if isinstance(table.step_size, float) else 1.0,
         tuple(sorted(table.multiples)),
@@ -355,7 +389,13 @@ def _width_axis(
         if problems.none_of("width"):
             problems.add("width", "missing, this key is needed")
         return "k", ()
-    table = Width(k=file.width) if isinstance(file.width, list) else file.width
+    return _unit_and_widths(file.width, experiment.balanced, problems)
+
+
+def _unit_and_widths(
+    widths: Width | list[int], balanced: bool, problems: Problems
+) -> tuple[Unit, tuple[float, ...]]:
+    table = Width(k=widths) if isinstance(widths, list) else widths
     units: tuple[Unit, ...] = ("k", "k_per_n", "kd_per_n")
     given = [unit for unit in units if getattr(table, unit) is not None]
     if len(given) != 1:
@@ -363,7 +403,7 @@ def _width_axis(
         problems.add("width", f"got {got}, expected exactly one of {', '.join(units)}; {repair}")
         return "k", ()
     unit = given[0]
-    return unit, _widths(unit, getattr(table, unit), experiment.balanced, problems)
+    return unit, _widths(unit, getattr(table, unit), balanced, problems)
 
 
 def _widths(

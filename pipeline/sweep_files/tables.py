@@ -15,10 +15,12 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
+    ConfigDict,
     Discriminator,
     Field,
     StrictBool,
     StrictInt,
+    StrictStr,
     Tag,
     create_model,
 )
@@ -26,6 +28,7 @@ from pydantic import ValidationError as PydanticError
 from pydantic_core import PydanticCustomError
 
 from pipeline.axes import AXES, Axis, optional
+from pipeline.expressions import QueryError, parse
 from pipeline.formulas import check_formula
 from pipeline.numerics.activations import ACTIVATIONS
 from pipeline.numerics.datasets import KINDS
@@ -46,6 +49,7 @@ __all__ = [
     "DatasetTable",
     "DescentTable",
     "File",
+    "GridTable",
     "LabelsTable",
     "Range",
     "StartTable",
@@ -62,6 +66,9 @@ LARGEST_ENTROPY = 2**256 - 1
 MOST_SETTINGS = 100
 """Largest number of activations, datasets, tolerances and multiples."""
 
+
+MOST_GRIDS = 1000
+"""Sub-grids of a file."""
 
 MOST_COLUMNS = 10_000
 """Names of columns of a data file."""
@@ -85,6 +92,15 @@ def _file_name(value: str) -> str:
         raise ValueError("letters, digits, dots and dashes, because the store is named after it")
     if len(value.encode()) > LONGEST_NAME:
         raise ValueError(f"at most {LONGEST_NAME} bytes, because the store is named after it")
+    return value
+
+
+def _condition(value: str) -> str:
+    """Accept the text of a condition; its names are checked against the axes later."""
+    try:
+        parse(value)
+    except QueryError as error:
+        raise ValueError(f"a condition such as 'n <= 10*d' ({error})") from None
     return value
 
 
@@ -205,6 +221,13 @@ class AbsoluteStep(_Table):
     absolute: Annotated[Any, BeforeValidator(_as_list), _setting("absolute_step")]
 
 
+def _form_of_steps(value: Any) -> str:
+    """Return the tag of a form in which the budget is given."""
+    return variant(
+        "formula" if isinstance(value, str) else "list" if isinstance(value, list) else "number"
+    )
+
+
 def _form_of_step(value: Any) -> str:
     """Return the tag of a form in which the step size is given."""
     if isinstance(value, dict | AbsoluteStep):
@@ -217,8 +240,9 @@ class DescentTable(_Table):
 
     steps: Annotated[
         Annotated[StrictInt, Field(ge=0, le=MOST_STEPS), Tag(variant("number"))]
-        | Annotated[str, AfterValidator(_formula), Tag(variant("formula"))],
-        Discriminator(lambda value: variant("formula" if isinstance(value, str) else "number")),
+        | Annotated[str, AfterValidator(_formula), Tag(variant("formula"))]
+        | Annotated[list[Any], _setting("most_steps"), Tag(variant("list"))],
+        Discriminator(_form_of_steps),
     ] = 20_000
     tolerances: Annotated[list[_Positive], BeforeValidator(_as_list), _SETTINGS] = [1e-2, 1e-4]
     step_size: Annotated[
@@ -236,6 +260,8 @@ class DescentTable(_Table):
     batch: Annotated[Any, _setting("batch")] = None
     schedule: Annotated[Any, _setting("schedule")] = None
     decay: Annotated[Any, _setting("decay")] = None
+    hidden_step: Annotated[Any, _setting("hidden_step")] = None
+    v_step: Annotated[Any, _setting("v_step")] = None
     loss: Annotated[Any, _setting("loss")] = None
     dtype: Annotated[Any, _setting("precision")] = None
     target_accuracy: Annotated[Any, _setting("target_accuracy")] = None
@@ -271,6 +297,48 @@ class StartTable(_Table):
     output: Annotated[Any, _setting("output_scale")] = None
 
 
+_Dimensions = Annotated[list[_Dimension], BeforeValidator(_as_list), Field(min_length=1)]
+_Sizes = Annotated[list[_Samples], BeforeValidator(_as_list), Field(min_length=1)]
+_WidthAxis = Annotated[
+    Annotated[Width, Tag(variant("table"))] | Annotated[list[_WholeWidth], Tag(variant("list"))],
+    Discriminator(lambda value: variant("list" if isinstance(value, list) else "table")),
+]
+_Seeds = Annotated[
+    Annotated[_Count, Tag(variant("count"))] | Annotated[list[_Seed], Tag(variant("list"))],
+    Discriminator(lambda value: variant("list" if isinstance(value, list) else "count")),
+]
+_Conditions = Annotated[
+    list[Annotated[StrictStr, AfterValidator(_condition)]],
+    BeforeValidator(_as_list),
+    Field(max_length=MOST_SETTINGS),
+]
+
+
+class GridTable(BaseModel):
+    """One sub-grid, or the table of pairs: values of some axes, of which any may be left out.
+
+    Axes that are no keys of their own here, such as `depth` or a parameter, go by their names.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    d: _Dimensions | None = None
+    n: _Sizes | None = None
+    width: _WidthAxis | None = None
+    seeds: _Seeds | None = None
+    activation: Annotated[list[_Activation], BeforeValidator(_as_list), _SETTINGS] | None = None
+    parameters: dict[str, Any] = {}
+
+    def given(self) -> dict[str, Any]:
+        """Return the values by axis, without those of the table of parameters."""
+        keys = (*type(self).model_fields, *(self.model_extra or {}))
+        return {
+            key: getattr(self, key)
+            for key in keys
+            if key in self.model_fields_set and key != "parameters"
+        }
+
+
 class File(_Table):
     """The keys of a sweep file, without those of optional axes, which `_file_table` adds."""
 
@@ -279,25 +347,19 @@ class File(_Table):
     entropy: Annotated[StrictInt, Field(ge=0, le=LARGEST_ENTROPY)] = 0
     activation: Annotated[list[_Activation], BeforeValidator(_as_list), _SETTINGS] = []
     dataset: Annotated[list[DatasetTable], BeforeValidator(_as_list), _SETTINGS] = []
-    d: Annotated[list[_Dimension], BeforeValidator(_as_list), Field(min_length=1)] = []
-    n: Annotated[list[_Samples], BeforeValidator(_as_list), Field(min_length=1)] = []
-    width: (
-        Annotated[
-            Annotated[Width, Tag(variant("table"))]
-            | Annotated[list[_WholeWidth], Tag(variant("list"))],
-            Discriminator(lambda value: variant("list" if isinstance(value, list) else "table")),
-        ]
-        | None
-    ) = None
-    seeds: Annotated[
-        Annotated[_Count, Tag(variant("count"))] | Annotated[list[_Seed], Tag(variant("list"))],
-        Discriminator(lambda value: variant("list" if isinstance(value, list) else "count")),
-    ]
+    d: _Dimensions = []
+    n: _Sizes = []
+    width: _WidthAxis | None = None
+    seeds: _Seeds
     nested: StrictBool = True
     descent: DescentTable | None = None
     labels: LabelsTable | None = None
     start: StartTable | None = None
     parameters: dict[str, Any] = {}
+    grid: Annotated[list[GridTable], Field(max_length=MOST_GRIDS)] = []
+    pairs: GridTable | None = None
+    only: _Conditions = []
+    exclude: _Conditions = []
 
     def values(self, axis: str) -> list[Any]:
         """Return the values of a leading axis that is a key of the file."""
@@ -337,11 +399,18 @@ def read_tables(document: dict[str, Any]) -> tuple[File, Problems]:
     run.
     """
     table = _file_table(optional())
+    if any(isinstance(item, dict) and "seeds" in item for item in _sub_grids(document)):
+        document = {"seeds": 1} | document  # the sub-grids give them
     try:
         return table.model_validate(document), Problems()
     except PydanticError as error:
         paths, problems = problems_of(error, table, document, _expected)
     return table.model_validate(_without(document, paths)), problems
+
+
+def _sub_grids(document: dict[str, Any]) -> list[Any]:
+    grids, pairs = document.get("grid"), document.get("pairs")
+    return [*(grids if isinstance(grids, list) else ()), pairs]
 
 
 def _without(document: dict[str, Any], faulty: list[KeyPath]) -> dict[str, Any]:
@@ -372,6 +441,15 @@ def _without(document: dict[str, Any], faulty: list[KeyPath]) -> dict[str, Any]:
 
 def _expected(fault: Any, path: KeyPath) -> str | None:
     """Return the answer to a key that people try, and the text for the several forms of widths."""
+    if path[0] in ("grid", "pairs"):
+        inner = path[2:] if path[0] == "grid" else path[1:]
+        if not inner:
+            return (
+                "tables [[grid]], in double brackets"
+                if path == ["grid"]
+                else "a table such as { d = [..], n = [..] }"
+            )
+        path = inner
     if fault["type"] == "extra_forbidden":
         return answer_to(path, _TABLES | {"": _file_table(optional())})
     if path[0] == "width" and fault["type"] == "list_type":

@@ -71,6 +71,9 @@ def _given(file: File) -> tuple[dict[str, Any], dict[str, str]]:
         for key, setting in in_table(table).items():
             if values is not None and getattr(values, key) is not None:
                 given[setting.name], keys[setting.name] = getattr(values, key), f"{table}.{key}"
+    budget = (file.descent or DescentTable()).steps
+    if isinstance(budget, list):
+        given["most_steps"], keys["most_steps"] = budget, "descent.steps"
     step = (file.descent or DescentTable()).step_size
     if isinstance(step, AbsoluteStep):
         one = len(step.absolute) == 1
@@ -86,6 +89,11 @@ def _values(found: dict[str, Any], name: str) -> tuple[Any, ...]:
     return value if isinstance(value, tuple) else (value,)
 
 
+def _trained(file: File) -> set[str]:
+    """Return what the networks of a sweep train."""
+    return set(file.values("trained")) or {"both" if file.experiment != "input" else "input"}
+
+
 def _check_together(
     file: File, found: dict[str, Any], keys: dict[str, str], problems: Problems
 ) -> None:
@@ -98,10 +106,14 @@ def _check_together(
         "adam_epsilon": "adam" in methods,
         "decay": "1/t" in _values(found, "schedule"),
         "teacher_units": "network" in _values(found, "labels"),
+        "v_step": _trained(file) != {"input"},
+        "hidden_step": max(file.values("depth"), default=1) > 1 and _trained(file) != {"output"},
     }
     for name, used in needs.items():
         if name in found and not used:
-            problems.add(keys[name], "has no effect on the method, schedule or labels; remove the key")
+            problems.add(
+                keys[name], "has no effect on method, schedule, labels or layers; remove the key"
+            )
     if "adam" in methods and "absolute_step" not in found:
         problems.add(
             "descent.step_size",
@@ -132,6 +144,5 @@ def _check_together(
         )
     if set(_values(found, "v_law")) != {"zero"}:
         return
-    trained = set(file.values("trained")) or {"both" if file.experiment != "input" else "input"}
-    if "input" in trained:
+    if "input" in _trained(file):
         problems.add("start.v", "got 'zero', but where v is not trained all outputs stay 0")

@@ -11,7 +11,7 @@ from typing import Any
 
 from pipeline.formulas import BadFormula, formula_value
 from pipeline.numerics.datasets import KINDS, file_rows
-from pipeline.settings import SETTINGS
+from pipeline.settings import SETTINGS, budget
 from pipeline.sweep import Descent, Sweep
 from pipeline.sweep_files.toml import Problems
 
@@ -41,19 +41,14 @@ def _formulas(descent: Descent) -> Iterator[tuple[str, str]]:
 
 def _check_formulas(sweep: Sweep, descent: Descent, problems: Problems) -> None:
     formulas = list(_formulas(descent))
-    if not formulas and not descent.formula:
-        return
-    for d, n in itertools.product(sweep.d, sweep.n):
+    if descent.formula:
+        formulas.append(("most_steps", descent.formula))
+    for d, n in itertools.product(sweep.d, sweep.n) if formulas else ():
         for k in sweep.k(d, n):
-            try:
-                descent.budget(n, k, d)
-            except BadFormula as error:
-                problems.add("descent.steps", f"got {descent.formula!r}, expected {error}")
-                return
             for name, text in formulas:
                 if trouble := _trouble_with(name, text, n, k, d):
                     setting = SETTINGS[name]
-                    key = f"{setting.table}.{setting.key}" if setting.table else "descent.step_size"
+                    key = f"{setting.table or 'descent'}.{setting.key}"
                     problems.add(key, f"got {text!r}, expected {trouble}")
                     return
 
@@ -61,6 +56,8 @@ def _check_formulas(sweep: Sweep, descent: Descent, problems: Problems) -> None:
 def _trouble_with(name: str, text: str, n: int, k: int, d: int) -> str:
     """Return what is expected instead of a formula, or ""."""
     try:
+        if name == "most_steps":
+            budget(text, n, k, d)
         value = formula_value(text, {"n": n, "k": k, "d": d})
     except BadFormula as error:
         return str(error)

@@ -7,6 +7,8 @@ an analytic phi. Rows need not have unit norm.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -25,6 +27,7 @@ __all__ = [
     "deep_kernel",
     "kernel_eigenvalues",
     "kernel_matrix",
+    "quadrature",
     "resolved_eigenvalues",
 ]
 
@@ -76,7 +79,7 @@ def kernel_matrix(X: ArrayLike, activation: str) -> Array:
 
 def _kernel(rows: Geometry, activation: str) -> Array:
     closed_form = ACTIVATIONS[activation].kernel
-    return closed_form(rows) if closed_form else _quadrature(activation, rows)
+    return closed_form(rows) if closed_form else quadrature(partial(apply, activation), rows)
 
 
 def deep_kernel(X: ArrayLike, activation: str, depth: int) -> Array:
@@ -216,17 +219,17 @@ LONGEST_SERIES = 16384
 TAIL = 1e-13
 
 
-def _quadrature(activation: str, rows: Geometry) -> Array:
-    """K by Mehler's formula, K_ij = sum over m of a_m(|x_i|) a_m(|x_j|) rho^m.
+def quadrature(phi: Callable[[Array], Array], rows: Geometry) -> Array:
+    """Return K of an analytic phi by Mehler's formula.
 
-    a_m(s) are the coefficients of z -> phi(s z) in normalised Hermite polynomials, which depend on
-    the norm s of the row. The even and the odd part of phi have their own series, so that each needs
-    half the line. The series ends when the rest of E[phi^2] is below `TAIL` for every row. It ends
-    there on the diagonal too, so K is a sum of positive semidefinite terms, and duplicate rows stay
-    duplicate.
+    K_ij is the sum over m of a_m(|x_i|) a_m(|x_j|) rho^m. a_m(s) are the coefficients of z -> phi(s z)
+    in normalised Hermite polynomials, which depend on the norm s of the row. The even and the odd part
+    of phi have their own series, so that each needs half the line. The series ends when the rest of
+    E[phi^2] is below `TAIL` for every row. It ends there on the diagonal too, so K is a sum of positive
+    semidefinite terms, and duplicate rows stay duplicate.
     """
     z = np.outer(rows.norms, NODES)
-    ahead, behind = apply(activation, z.copy()), apply(activation, -z)
+    ahead, behind = phi(z.copy()), phi(-z)
     even, odd = (ahead + behind) / 2, (ahead - behind) / 2
     tail = TAIL * ((even**2 + odd**2) @ WEIGHTS)
     K = _power_series(_hermite_coefficients(even, 0, tail), rows.cosine)

@@ -255,6 +255,10 @@ def test_a_bundled_sweep_is_printed_as_its_file() -> None:
         ("fit --interval s", ["plain,seeds"]),
         ("width --activation soft", ["plain,softplus"]),
         ("status t", ["dir,t"]),
+        ("wat", ["plain,watch"]),
+        ("watch t", ["dir,t"]),
+        ("watch --po", ["plain,--port"]),
+        ("run --wa", ["plain,--watch"]),
     ],
 )
 def test_a_shell_completes_values(command, tmp_path, words, found) -> None:

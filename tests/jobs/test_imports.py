@@ -20,7 +20,7 @@ sys.stdout.flush()
 print(*sorted({name.split(".")[0] for name in sys.modules}), file=sys.stderr)
 """
 
-HELP = [["--help"], ["run", "--help"], ["status", "--help"], ["fit", "--help"]]
+HELP = [["--help"], *([name, "--help"] for name in ("run", "status", "watch", "fit"))]
 
 HEAVY = {
     *("bokeh", "cryptography", "dask", "distributed", "jinja2", "matplotlib", "numba", "numpy"),
@@ -32,7 +32,9 @@ HEAVY = {
 def loaded(*line: object) -> set[str]:
     """The heavy libraries that a command has imported at its end."""
     words = [sys.executable, "-c", LOADED, *map(str, line)]
-    ended = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE, check=True)
+    ended = subprocess.run(
+        words, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE, check=True
+    )
     return HEAVY & set(ended.stderr.splitlines()[-1].split())
 
 
@@ -57,6 +59,17 @@ def test_a_short_run_imports_no_dask(tmp_path) -> None:
 def test_the_driver_of_workers_imports_no_numerics(tmp_path) -> None:
     found = loaded("run", "tiny", "-o", tmp_path / "a.zarr", "--workers", 1)
     assert found == {"cryptography", "dask", "distributed", "jinja2", "numpy", "zarr"}
+
+
+def test_a_page_imports_the_analysis_without_dask(complete) -> None:
+    found = loaded("watch", complete, "--with-run")  # which ends at once: its standard input is empty
+    assert found == {"jinja2", "matplotlib", "numpy", "pandas", "pyarrow", "scipy", "xarray", "zarr"}
+
+
+def test_the_address_of_a_page_is_there_before_the_analysis(complete) -> None:
+    code = "import sys, jobs.watching; print(*sys.modules)"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert {name.split(".")[0] for name in told.stdout.split()} & HEAVY == set()
 
 
 def test_sweeps_import_no_store() -> None:

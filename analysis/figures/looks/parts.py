@@ -15,8 +15,8 @@ from scipy.optimize import isotonic_regression
 
 from analysis.axes import CELL, own_axes
 from analysis.cells import is_open, located
-from analysis.figures.looks.chart import Chart, em
-from analysis.figures.looks.scales import log_axis
+from analysis.figures.looks.chart import LONGEST, Chart, dot, em, places, stroke
+from analysis.figures.looks.scales import log_axis, room_of
 from analysis.figures.looks.style import (
     BEYOND,
     MOST_PANELS,
@@ -90,9 +90,7 @@ def grid_of_parts(count: int, across: int, width: float = 3.5, height: float = 3
     columns = min(across, shown)
     if columns == 1:  # a legend below needs room
         width = max(width, 5.6)
-    figure, grid = grid_of(columns, -(-shown // columns), width, height)
-    for axes in grid.ravel()[shown:]:
-        axes.set_axis_off()
+    figure, grid = grid_of(columns, -(-shown // columns), width, height, shown)
     if count > shown:
         figure.suptitle(left_out(count - shown))
     if not count:
@@ -100,14 +98,18 @@ def grid_of_parts(count: int, across: int, width: float = 3.5, height: float = 3
     return figure, grid.ravel()
 
 
-def grid_with_residuals(columns: int, rows: int, width: float = 4.2, height: float = 4.6) -> Any:
+def grid_with_residuals(columns: int, count: int, width: float = 4.2, height: float = 4.6) -> Any:
     """Return a figure and pairs of axes: a panel, and its residuals below on the same abscissa."""
-    figure = Chart(width * columns, height * rows)
-    ratios = [3.2, 1] * rows
-    grid = figure.subplots(2 * rows, columns, squeeze=False, gridspec_kw={"height_ratios": ratios})
-    pairs = [(grid[2 * row, at], grid[2 * row + 1, at]) for row in range(rows) for at in range(columns)]
-    for above, below in pairs:
-        below.sharex(above)
+    across = places(count, columns, width, alike=True)
+    down = -(-count // across)
+    figure = Chart(width, height, across, down, LONGEST)
+    spec = figure.add_gridspec(2 * down, across, height_ratios=[3.2, 1] * down)
+    pairs: list[tuple[Axes, Axes]] = []
+    for row in range(down):
+        beside = range(min(across, count - len(pairs)))
+        above = [figure.add_subplot(spec[2 * row, at]) for at in beside]
+        below = [figure.add_subplot(spec[2 * row + 1, at], sharex=above[at]) for at in beside]
+        pairs += zip(above, below, strict=True)
     return figure, pairs
 
 
@@ -116,7 +118,7 @@ def share_abscissa(above: Axes, below: Axes) -> None:
     below.set_xlabel(above.get_xlabel())
     above.xaxis.label.set_visible(False)
     above.tick_params(labelbottom=False)
-    below.axhline(0, color=grey(0.65), linewidth=0.8, zorder=0)
+    below.axhline(0, color=grey(0.65), linewidth=stroke(0.8), zorder=0)
 
 
 def legend_below(figure: Figure, *sources: Axes, columns: int = 7) -> None:
@@ -124,16 +126,12 @@ def legend_below(figure: Figure, *sources: Axes, columns: int = 7) -> None:
     handles, names = each_once(*sources)
     if not names:
         return
-    # In inches, with the handle.
-    longest = 0.075 * em() * max(len(row) for name in names for row in plain_rows(name)) + 0.55
-    room = max(1, int(figure.get_figwidth() / longest))
-    columns = min(columns, room, len(names))
-    figure.legend(handles, names, loc="outside lower center", ncols=columns)
-
-
-def plain_rows(name: str) -> list[str]:
-    """Return the rows of a label as they are read."""
-    return [plain(row) for row in name.split("\n")]
+    rows: Any = {"handles": handles, "labels": names, "loc": "outside lower center"}
+    legend = figure.legend(**rows)
+    room = int(figure.bbox.width / legend.get_window_extent().width)
+    if min(columns, room, len(names)) > 1:
+        legend.remove()
+        figure.legend(**rows, ncols=min(columns, room, len(names)))
 
 
 def each_once(*sources: Axes) -> tuple[list[Any], list[str]]:
@@ -201,9 +199,9 @@ def draw_success(
     k, x, share, trials = (np.asarray(values, float)[known] for values in (k, x, share, trials))
     at, heights = _success_curve(cell, k, share, trials)
     places = np.exp(np.interp(np.log(at), np.log(k), np.log(x)))
-    points: Any = {"linestyle": "none", "marker": ".", "markersize": 4, "color": color}
+    points: Any = {"linestyle": "none", "marker": ".", "markersize": dot(4), "color": color}
     axes.plot(x, share, **points, label=f"_{name}, share")
-    axes.plot(places, heights, color=color, linewidth=1.3, label=f"_{name}, curve")
+    axes.plot(places, heights, color=color, linewidth=stroke(1.3), label=f"_{name}, curve")
 
 
 def _success_curve(cell: xr.Dataset, k: Any, share: Any, trials: Any) -> tuple[Any, Any]:
@@ -229,7 +227,7 @@ def mark_critical(axes: Axes, cell: xr.Dataset, k: Any, x: Any, **look: Any) -> 
     ends = [float(cell[name]) for name in (["k50"] * 3 if free else ["k50_low", "k50", "k50_high"])]
     known = np.log(np.clip(ends, k[0], k[-1]))
     low, middle, high = np.exp(np.interp(known, np.log(k), np.log(x)))
-    look = {"markeredgecolor": ink(), "markersize": 7, "zorder": 4, "linestyle": "none", **look}
+    look = {"markeredgecolor": ink(), "markersize": dot(7), "zorder": 4, "linestyle": "none", **look}
     if free:
         hollow = {**look, "markerfacecolor": "none", "markeredgecolor": look["color"]}
         axes.plot([middle], [0.5], **hollow)
@@ -253,9 +251,23 @@ def mark_beyond(axes: Axes, x: Any, cells: xr.Dataset, scale: Any = 1.0, **look:
         axes.plot([], [], **BEYOND, color=grey(0.5), label=ABOVE)
 
 
-def titled(axes: Axes, title: str, width: int = 46) -> None:
-    """Give a panel a title, wrapped between its parts, with powers of ten typeset."""
-    axes.set_title(powers(wrapped(title, max(16, int(width / em() ** 0.5)))))
+def titled(axes: Axes, title: str, width: int = 46, share: float = 1.0) -> None:
+    """Give a panel a title, wrapped between its parts, with powers of ten typeset.
+
+    Parameters
+    ----------
+    axes
+        The panel.
+    title
+        The title.
+    width
+        Number of letters of a line, at most.
+    share
+        Share of the column of the panel that long labels of ticks leave.
+    """
+    room = share * room_of(axes) / em() - 0.6  # beside the labels of its ordinate
+    letters = int(room * 72 / (0.62 * 10))
+    axes.set_title(powers(wrapped(title, max(16, min(int(width / em() ** 0.5), letters)))))
 
 
 def wrapped(title: str, width: int) -> str:

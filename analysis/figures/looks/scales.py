@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis, XAxis
-from matplotlib.figure import Figure
 from matplotlib.ticker import (
     FixedFormatter,
     FixedLocator,
@@ -70,7 +69,8 @@ def log_axis(axis: Axis) -> None:
     """Make an axis logarithmic, with a few round numbers as labels."""
     across = isinstance(axis, XAxis)
     axis.axes.set(**{"xscale" if across else "yscale": "log"})
-    axis.set_major_locator(_Round(most=6 if across else 9))
+    most = min(6, max(3, int(1.45 * room_of(axis.axes) / max(em(), 0.8)))) if across else 9
+    axis.set_major_locator(_Round(most))
     axis.set_major_formatter(tick)
     axis.set_minor_formatter(NullFormatter())
 
@@ -96,9 +96,8 @@ def tick_every(axis: Axis, values: Any) -> None:
 def room_of(axes: Axes) -> float:
     """Return the width of the figure for each of its columns, in inches."""
     figure, spec = axes.figure, axes.get_subplotspec()
-    assert isinstance(figure, Figure)
     assert spec is not None
-    return float(figure.get_figwidth()) / spec.get_gridspec().ncols
+    return float(figure.bbox.width / figure.dpi) / spec.get_gridspec().ncols
 
 
 def _rows(axes: Axes, values: Any) -> list[int]:

@@ -27,7 +27,7 @@ from matplotlib.transforms import ScaledTranslation, Transform
 
 from analysis.axes import PANEL, label, own_axes
 from analysis.cells import is_open, located
-from analysis.figures.looks.chart import STYLE, Chart
+from analysis.figures.looks.chart import LONGEST, STYLE, Chart, dot, places
 from analysis.figures.looks.scales import log_axis, tick_every
 from analysis.signs import literal
 
@@ -46,6 +46,7 @@ __all__ = [
     "error_bars",
     "grey",
     "grid_of",
+    "ground",
     "ink",
     "line",
     "log_ordinate",
@@ -70,9 +71,11 @@ BOUND = ":"
 """Line style of bounds, and of conditions that theory shows to be sufficient."""
 FITTED = ("-", "-.", (0, (7, 1.5, 1, 1.5, 1, 1.5)))
 """Line styles of fitted laws, best first."""
-BEYOND: Any = {"marker": "^", "linestyle": "none", "markersize": 6}
+BEYOND: Any = {"marker": "^", "linestyle": "none"}
 """Look of the arrow heads that stand for what lies beyond the panel."""
 MOST_PANELS = 12
+STACKED = 0.75
+"""Height over width of panels that a narrow figure has below each other."""
 OPEN = "interval open at an end"
 """Legend of hollow markers: critical widths whose interval lacks an end."""
 PREDICTED = {"k_edge": "predicted (edge)", "k_edge_finite": "predicted (edge, finite n)"}
@@ -81,10 +84,25 @@ RESIDUAL = "measured /\npredicted − 1"
 """Label of the ordinate of a panel with relative residuals."""
 
 
-def grid_of(columns: int, rows: int = 1, width: float = 4.2, height: float = 3.6) -> Any:
-    """Return a figure and its grid of axes; width and height are those of one panel, in inches."""
-    figure = Chart(width * columns, height * rows)
-    return figure, figure.subplots(rows, columns, squeeze=False)
+def grid_of(
+    columns: int, rows: int = 1, width: float = 4.2, height: float = 3.6, count: int | None = None
+) -> Any:
+    """Return a figure and its grid of axes; width and height are those of one panel, in inches.
+
+    The panels of a row continue below where a given size has no room for all of them side by side.
+    With a count, which may be less than the grid has places, there is one row of that many axes, which
+    show the same for other cells.
+    """
+    total = columns * rows if count is None else count
+    alike = count is not None
+    across = places(total, columns, width, alike=alike)
+    down = -(-total // across)
+    if across < columns:  # panels below each other are flat, so that a page holds some of them
+        height = min(height, STACKED * width)
+    figure = Chart(width, height, across, down, LONGEST if alike else None)
+    spec = figure.add_gridspec(down, across)
+    panels = [figure.add_subplot(spec[at // across, at % across]) for at in range(total)]
+    return figure, np.array(panels, dtype=object).reshape(1 if alike else rows, -1)
 
 
 # --- colours of the user's style ------------------------------------------------------------------
@@ -117,10 +135,17 @@ def outlined(width: float) -> list[AbstractPathEffect]:
     return [withStroke(linewidth=width + 1.2, foreground=paper())]
 
 
+def ground() -> dict[str, Any]:
+    """Return a box in the colour of the ground, in which words on points are read and stay words."""
+    return {"facecolor": paper(), "edgecolor": "none", "alpha": 0.7, "boxstyle": "square,pad=0.1"}
+
+
 def series_look(index: int) -> dict[str, Any]:
     """Return the colour and the marker of a series; the colours are those of the style's cycle."""
     colours = mpl.rcParams["axes.prop_cycle"].by_key().get("color", ["C0"])
-    return {"color": colours[index % len(colours)], "marker": MARKERS[index % len(MARKERS)]}
+    again = index // len(colours)  # a colour that comes again has another marker
+    marker = MARKERS[(index + again) % len(MARKERS)]
+    return {"color": colours[index % len(colours)], "marker": marker}
 
 
 def shades(count: int) -> list[Any]:
@@ -191,12 +216,12 @@ def error_bars(
     k50 = np.where(located(cells), k50, np.nan)
     if beside:
         look["transform"] = aside(axes, beside, x, k50 - arms[0], k50, k50 + arms[1])
-    bars = axes.errorbar(x, k50, yerr=arms, linestyle="none", capsize=2, markersize=5, **look)
+    bars = axes.errorbar(x, k50, yerr=arms, linestyle="none", capsize=2, markersize=dot(5), **look)
     bars.lines[0].set_markevery((~free).tolist())
     drawn: list[Any] = [bars]
     if free.any():
         shown = {key: look[key] for key in ("color", "marker", "transform") if key in look}
-        hollow: dict[str, Any] = {"linestyle": "none", "markersize": 5, "markerfacecolor": "none"}
+        hollow: dict[str, Any] = {"linestyle": "none", "markersize": dot(5), "markerfacecolor": "none"}
         drawn += axes.plot(x[free], k50[free], **shown, **hollow)
         axes.plot([], [], color=grey(0.5), marker="o", label=OPEN, **hollow)
     return drawn

@@ -14,10 +14,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from importlib import import_module
 
+import numpy as np
+
 from pipeline.errors import nearest_name
 from pipeline.numerics.activations.record import Activation, Array
 
-__all__ = ["ACTIVATIONS", "apply", "check_activation"]
+__all__ = ["ACTIVATIONS", "apply", "apply_with_slope", "check_activation"]
 
 MODULES = {
     "relu": "rectifiers",
@@ -94,3 +96,28 @@ def apply(activation: str, z: Array) -> Array:
     """
     check_activation(activation)
     return ACTIVATIONS[activation].function(z)
+
+
+def apply_with_slope(activation: str, z: Array) -> tuple[Array, Array]:
+    """Return phi(z) and phi'(z), by the function that descent uses.
+
+    Parameters
+    ----------
+    activation
+        A key of `ACTIVATIONS`.
+    z : ndarray of float64, contiguous
+        Pre-activations, of any shape. They are overwritten by phi'(z).
+
+    Raises
+    ------
+    ValueError
+        The activation is unknown, or none that networks can be trained through.
+    """
+    check_activation(activation)
+    derivative = ACTIVATIONS[activation].derivative
+    if derivative is None:
+        known = [name for name, record in ACTIVATIONS.items() if record.derivative is not None]
+        raise ValueError(f"got {activation!r}, expected one with a derivative: {', '.join(known)}")
+    values = np.empty_like(z)
+    derivative.row(z.reshape(-1), values.reshape(-1))  # views, since both are contiguous
+    return values, z

@@ -29,7 +29,7 @@ RECORDS = {
     "linear": Activation(
         lambda z: z,
         _linear_kernel,
-        Derivative(_linear_row, 1.0, 0.0, seconds=4e-10),
+        Derivative(_linear_row, 1.0, 0.0, seconds=4e-10, kernel=lambda rows: np.ones_like(rows.cosine)),
         concentrates=True,
     ),
     "square": Activation(lambda z: np.multiply(z, z, out=z), _square_kernel),

@@ -65,6 +65,9 @@ class Derivative:
         path through the last layer. None for all others.
     row32
         `row` for rows of float32; None where it serves both.
+    kernel
+        Closed form of E[phi'(x_i g) phi'(x_j g)], shape (n, n); None where it has to be integrated,
+        which needs an analytic phi'.
     """
 
     row: Any
@@ -74,6 +77,7 @@ class Derivative:
     jump: float = 0.0
     below: float | None = None
     row32: Any = None
+    kernel: Callable[[Geometry], Array] | None = None
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,11 @@ def _relu_kernel(rows: Geometry) -> Array:
     return np.asarray(np.maximum(K, 0, out=K))  # near-opposite rows cancel to rounding
 
 
+def _slope_kernel(below: float, rows: Geometry) -> Array:
+    """Return E[phi' phi'] of phi(z) = max(z, below z): an arc-cosine kernel of order 0."""
+    return np.asarray(below + (1 - below) ** 2 * (np.pi - rows.angle) / (2 * np.pi))
+
+
 @compiled
 def _relu_row(z, a):  # type: ignore[no-untyped-def]
     _rectify(z, a, RELU_SLOPE)
@@ -56,13 +61,29 @@ RECORDS = {
     "relu": Activation(
         lambda z: np.maximum(z, 0, out=z),
         _relu_kernel,
-        Derivative(_relu_row, 1.0, None, seconds=5e-10, jump=1.0, below=RELU_SLOPE),
+        Derivative(
+            _relu_row,
+            1.0,
+            None,
+            seconds=5e-10,
+            jump=1.0,
+            below=RELU_SLOPE,
+            kernel=partial(_slope_kernel, RELU_SLOPE),
+        ),
         concentrates=True,
     ),
     "leaky_relu": Activation(
         lambda z: np.maximum(z, LEAKY_SLOPE * z, out=z),
         partial(_kernel, LEAKY_SLOPE),
-        Derivative(_leaky_row, 1.0, None, seconds=6e-10, jump=1 - LEAKY_SLOPE, below=LEAKY_SLOPE),
+        Derivative(
+            _leaky_row,
+            1.0,
+            None,
+            seconds=6e-10,
+            jump=1 - LEAKY_SLOPE,
+            below=LEAKY_SLOPE,
+            kernel=partial(_slope_kernel, LEAKY_SLOPE),
+        ),
         concentrates=True,
     ),
     "abs": Activation(lambda z: np.abs(z, out=z), partial(_kernel, -1.0), concentrates=True),

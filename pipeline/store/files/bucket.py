@@ -15,7 +15,7 @@ import shutil
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -166,6 +166,10 @@ class Bucket:
     def files(self, prefix: str = "") -> Iterator[tuple[str, int]]:
         found = self.patiently(lambda: s3.client_of(self.name).list(prefix or None).collect())
         return ((item["path"], item["size"]) for item in found)
+
+    def stamps(self, prefix: str = "") -> Iterator[tuple[str, Hashable]]:
+        found = self.patiently(lambda: s3.client_of(self.name).list(prefix or None).collect())
+        return ((item["path"], (item["e_tag"], item["last_modified"])) for item in found)
 
     def clean(self) -> None:
         pass  # a PUT leaves nothing half-written

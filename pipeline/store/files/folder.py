@@ -7,7 +7,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Hashable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from glob import escape
 from pathlib import Path
@@ -140,15 +140,26 @@ class Folder:
     def files(self, prefix: str = "") -> Iterator[tuple[str, int]]:
         yield from ((key, size) for key, size, what in self._entries(prefix) if not what)
 
+    def stamps(self, prefix: str = "") -> Iterator[tuple[str, Hashable]]:
+        with self._walked() as tree:
+            yield from tree.stamps(prefix) if tree else ()
+
     def odd(self) -> Iterator[tuple[str, str]]:
         yield from ((key, what) for key, _, what in self._entries() if what)
 
     def _entries(self, prefix: str = "") -> Iterator[tuple[str, int, str]]:
+        with self._walked() as tree:
+            yield from tree.entries(prefix) if tree else ()
+
+    @contextmanager
+    def _walked(self) -> Iterator[Tree | None]:
+        """Open the folder for a walk through all of it; None if there is none."""
         if not self.exists():
+            yield None
             return
         try:
             with self._tree() as tree:
-                yield from tree.entries(prefix)
+                yield tree
         except PermissionError as error:
             raise StoreError(
                 f"store {self.name}: its folder {error.filename} may not be read; "

@@ -176,6 +176,17 @@ class Tree:
 
     def entries(self, prefix: str = "") -> Iterator[tuple[str, int, str]]:
         """Yield (key, bytes, "") of each file below a prefix, and (key, 0, what) of all that is odd."""
+        for key, found, what in self._found(prefix):
+            yield key, 0 if what else found.st_size, what
+
+    def stamps(self, prefix: str = "") -> Iterator[tuple[str, tuple[int, ...]]]:
+        """Yield (key, stamp) of each file below a prefix; another stamp for a file written again."""
+        for key, found, what in self._found(prefix):
+            if not what:
+                yield key, (found.st_ino, found.st_mtime_ns, found.st_size)
+
+    def _found(self, prefix: str) -> Iterator[tuple[str, os.stat_result, str]]:
+        """Yield (key, stat, what) of everything below a prefix; `what` is "" for a file."""
         try:
             with self._folder_of(prefix.strip("/") or ".") as (folder, name):
                 top = os.open(name, BELOW, dir_fd=folder)
@@ -232,7 +243,7 @@ def _content(handle: int, most: int) -> bytes:
     return content
 
 
-def _entries(folder: int, prefix: str, levels: int) -> Iterator[tuple[str, int, str]]:
+def _entries(folder: int, prefix: str, levels: int) -> Iterator[tuple[str, os.stat_result, str]]:
     with os.scandir(folder) as found:
         members = list(found)
     for member in members:
@@ -241,10 +252,10 @@ def _entries(folder: int, prefix: str, levels: int) -> Iterator[tuple[str, int, 
             mode = member.stat(follow_symlinks=False)
             if not stat.S_ISDIR(mode.st_mode):
                 odd = not stat.S_ISREG(mode.st_mode)
-                yield key, 0 if odd else mode.st_size, KINDS[stat.S_IFMT(mode.st_mode)] if odd else ""
+                yield key, mode, KINDS[stat.S_IFMT(mode.st_mode)] if odd else ""
                 continue
             if not levels:
-                yield key, 0, "it is a folder deeper than any of a store"
+                yield key, mode, "it is a folder deeper than any of a store"
                 continue
             inner = os.open(member.name, BELOW, dir_fd=folder)
         except FileNotFoundError:  # another process has just renamed or removed it

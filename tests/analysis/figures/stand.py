@@ -27,6 +27,14 @@ STORES = {
         "trained": "['output', 'input', 'both']",
         "width": "{ k = [2, 4, 6, 10, 16, 24, 48] }",
     },
+    "tangent": {
+        "experiment": "'tangent'",
+        "trained": "['input', 'output', 'both']",
+        "d": "[4]",
+        "n": "[12, 16]",
+        "width": "{ kd_per_n = [0.7, 1.5, 3.0, 6.0, 12.0, 24.0] }",
+        "seeds": 6,
+    },
     "deep": SMALL
     | {
         "experiment": "'deep'",
@@ -69,6 +77,7 @@ KINDS = {
     "input": ["curves", "budget", "thresholds"],
     "output": ["curves", "budget"],
     "joint": ["curves", "layers"],
+    "tangent": ["tangent"],
     "deep": ["curves", "depth"],
     "theorem1": ["certificate"],
     "proof": ["proof"],

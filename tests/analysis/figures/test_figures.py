@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 import pipeline
 from analysis import collapse, critical_widths, load_store, success_counts
 from analysis.figures import FIGURES, draw, kinds_for, save
-from analysis.figures.density import bulk_counts
 from analysis.figures.looks.typography import plain
+from analysis.figures.spectra.density import bulk_counts
 from analysis.scaling.laws import LAWS, Law
 from analysis.study import Study
 from analysis.success import Success

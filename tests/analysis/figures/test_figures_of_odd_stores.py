@@ -16,7 +16,7 @@ from analysis import load_store
 from analysis.figures import FIGURES, kinds_for
 from analysis.figures.looks.style import OPEN
 from analysis.figures.looks.typography import plain
-from analysis.figures.own_data import own_data_figure
+from analysis.figures.own.data import own_data_figure
 from analysis.report.drawing import svg_of
 from analysis.signs import signs
 from analysis.study import Study
@@ -52,6 +52,7 @@ SWEEPS = {
         "width": "{ k = [4, 20] }",
         "descent": "{ steps = 40, tolerances = [1e-6], multiples = [1, 1e6] }",
     },
+    "tangent": {"trained": "['output', 'both']", "width": "{ kd_per_n = [0.7, 2.0, 24.0] }"},
     "theorem2-proof": {"width": "{ k_per_n = [1.1, 3.0, 9.0] }"},
 }
 DESCENDING = ("linear", "output", "input", "joint", "deep", "generalisation")

@@ -243,6 +243,15 @@ def test_a_transition_that_is_nowhere_is_given_up(truth, said) -> None:
     assert 4 * 100 * 16 < k[-1] <= 64 * 400 if truth > 1 else k[0] <= 4
 
 
+@pytest.mark.parametrize("key", range(4))
+def test_small_even_widths_are_left_downwards_in_few_rounds(key) -> None:
+    """Half of the trials succeed at k = 6, and no even width is a quarter of an octave below it."""
+    sweep = replace(a_sweep(n="[4]", widths="[1.5, 2.0, 3.0, 4.5]"), even=True)
+    simulator = Simulator(sweep, 1.48, 0.15, alone=True, key=key)
+    assert simulator.refine(0.3, rounds=12, resamples=300).states[0].verdict == LOCATED
+    assert min(simulator.sweep.k(5, 4)) == 4
+
+
 def test_one_cell_without_a_transition_does_not_hold_up_the_others() -> None:
     simulator = Simulator(a_sweep(d="[5, 6]", n="[100]"), 2.0, 0.05)
     ds = simulator.dataset

@@ -82,6 +82,17 @@ def test_a_line_keeps_its_course_to_a_fraction_of_a_pixel(figure) -> None:
         assert max(off) < FLAT + 0.1  # points that are left out, and one decimal of rounding
 
 
+def test_a_curved_path_keeps_its_course_in_fewer_letters() -> None:
+    absolute = "M 100 200 L 110.04 200 Q 120 210.26 130 200 C 140 190 150 190 160 200 z M 5 6 L 7 8"
+    svg = (
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 200 300">'
+        f'<path d="{absolute}" style="fill: #000000"/></svg>'
+    )
+    part = ET.fromstring(str(inline(svg, "a", "t", "d")))
+    path = next(e.attrib["d"] for e in part.iter("path"))
+    assert path == "M100 200l10 0q10 10.3 20 0c10-10 20-10 30 0zm-95-194l2 2"
+
+
 def test_every_marker_of_a_series_is_drawn_at_its_place(figure) -> None:
     given = svg_of(figure)
     places = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analysis.figures.transition import laws_figure
+from analysis.figures.widths.transition import laws_figure
 from analysis.scaling import distinguishable, fit_laws
 from analysis.scaling import laws as register
 from analysis.study import Study
@@ -35,11 +35,7 @@ def test_an_added_law_is_drawn(added: np.ndarray) -> None:
     cells["k_edge_finite"] = cells.k50 * np.nan
     study = Study(cells)
     vars(study)["widths"] = cells
-    labels = [
-        text.get_text()
-        for axes in laws_figure(study).axes
-        for legend in [axes.get_legend()]
-        if legend is not None
-        for text in legend.get_texts()
-    ]
+    figure = laws_figure(study)
+    legends = [*figure.legends, *(axes.get_legend() for axes in figure.axes)]
+    labels = [text.get_text() for legend in filter(None, legends) for text in legend.get_texts()]
     assert any("n^{1.5}" in label for label in labels), labels

@@ -15,8 +15,8 @@ import pipeline
 from analysis import critical_widths, fit_laws, load_store, open_store, success_counts
 from analysis.axes import PANEL
 from analysis.figures.looks.style import MOST_PANELS, panels_of
-from analysis.figures.phase import phase_figure
-from analysis.figures.transition import laws_figure
+from analysis.figures.widths.phase import phase_figure
+from analysis.figures.widths.transition import laws_figure
 from analysis.scaling import distinguishable
 from analysis.study import Study
 from analysis.success import Success

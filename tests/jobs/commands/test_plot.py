@@ -12,14 +12,15 @@ import xarray as xr
 import zarr
 from click.testing import CliRunner
 from matplotlib import image
+from matplotlib.figure import Figure
 
 import pipeline
 from analysis import load_store, success_counts
-from analysis.figures import KINDS, kinds_for
+from analysis.figures import FIGURES, KINDS, kinds_for
 from analysis.query.restriction import restrict
 from analysis.study import Study
 from jobs.cli import main
-from jobs.commands.plot import draw_store, plot
+from jobs.commands.plot import draw_kinds, draw_store, plot
 from pipeline import store as stores
 from pipeline.errors import InputError
 from pipeline.trial_status import Status
@@ -264,6 +265,128 @@ def test_a_style_file_is_a_style(widthlaw, complete, tmp_path) -> None:
     np.testing.assert_array_equal(image.imread(file)[0, -1, :3], [1, 0, 0])
 
 
+def test_a_width_alone_leaves_the_height_to_the_panels(widthlaw, complete, tmp_path) -> None:
+    file = tmp_path / "a.png"
+    result = widthlaw("plot", complete, "--kind", "ratios", "-o", file, "--size", 3.4, "--dpi", 100)
+    assert result.returncode == 0, result.stderr
+    height, width = image.imread(file).shape[:2]
+    assert width == 340
+    assert height > 2 * width  # its three panels are below each other
+
+
+def test_a_size_goes_before_a_tight_box_of_the_style(widthlaw, complete, tmp_path) -> None:
+    style, file = tmp_path / "own.mplstyle", tmp_path / "a.png"
+    style.write_text("savefig.bbox: tight\nsavefig.dpi: 100\n")
+    looks = ("--style", style, "--size", "4x3")
+    result = widthlaw("plot", complete, "--kind", "laws", "-o", file, *looks)
+    assert result.returncode == 0, result.stderr
+    assert image.imread(file).shape[:2] == (300, 400)
+
+
+OWN_STYLE = """\
+axes.spines.top: True
+axes.titlelocation: center
+legend.frameon: True
+lines.linewidth: 0.5
+lines.markersize: 3
+image.cmap: viridis
+font.size: 10
+figure.figsize: 3.2, 9
+savefig.dpi: 72
+"""
+"""Some values are Matplotlib's own defaults, where figures have others unless a style sets them."""
+
+
+def test_a_style_file_holds_wholly(study, store, tmp_path, monkeypatch) -> None:
+    made: list[Figure] = []
+    keep = Figure.savefig
+    monkeypatch.setattr(
+        Figure, "savefig", lambda self, *args, **kw: (made.append(self), keep(self, *args, **kw))[1]
+    )
+    (tmp_path / "own.mplstyle").write_text(OWN_STYLE)
+    style = str(tmp_path / "own.mplstyle")
+    words = ["plot", str(store), "-o", str(tmp_path), "--style", style]
+    for kind in ("laws", "phase"):
+        result = CliRunner().invoke(main, [*words, "--kind", kind])
+        assert result.exit_code == 0, result.output
+    laws, phase = made[0], made[2]
+    assert laws.get_figwidth() == 3.2
+    assert laws.axes[0].spines["top"].get_visible()
+    assert laws.axes[0].get_title(loc="center")
+    assert not laws.axes[0].get_title(loc="left")
+    assert all(legend.get_frame_on() for legend in laws.legends)
+    assert {line.get_markersize() for line in laws.axes[0].lines if line.get_marker() == "o"} == {2.5}
+    assert phase.axes[0].collections[0].get_cmap().name == "viridis"
+    assert image.imread(tmp_path / "small-laws.png").shape[1] == round(3.2 * 72)
+
+
+def test_a_style_that_needs_latex_is_refused_with_what_looks_like_it(
+    widthlaw, complete, tmp_path
+) -> None:
+    (tmp_path / "tex.mplstyle").write_text("text.usetex: True\n")
+    style = ("--style", tmp_path / "tex.mplstyle")
+    result = widthlaw("plot", complete, "--kind", "laws", "-o", tmp_path / "a.pdf", *style)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "got text.usetex: True, expected False" in result.stderr
+    assert "mathtext.fontset: cm" in result.stderr
+    assert not (tmp_path / "a.pdf").exists()
+
+
+def test_the_fonts_of_a_pdf_are_embedded_as_truetype(widthlaw, complete, tmp_path) -> None:
+    file = tmp_path / "a.pdf"
+    result = widthlaw("plot", complete, "--kind", "ratios", "-o", file, "--size", 3.4)
+    assert result.returncode == 0, result.stderr
+    content = file.read_bytes()
+    fonts = content.count(b"/Subtype /CIDFontType2")
+    assert fonts > 0
+    assert content.count(b"/FontFile2") == fonts
+    assert b"/Type3" not in content
+
+
+# ---- captions
+
+
+def test_a_caption_lies_beside_each_figure_and_its_title_is_left_out(
+    widthlaw, complete, tmp_path
+) -> None:
+    file = tmp_path / "laws.svg"
+    plain = widthlaw("plot", complete, "--kind", "laws", "-o", file)
+    assert plain.stdout.split() == [str(file)]
+    assert ">Critical width: " in file.read_text()
+    result = widthlaw("plot", complete, "--kind", "laws", "-o", file, "--caption")
+    assert result.stdout.split() == [str(file), str(tmp_path / "laws.txt")]
+    assert ">Critical width: " not in file.read_text()
+    text = (tmp_path / "laws.txt").read_text()
+    study = Study(load_store(complete))
+    body, _, mark = text.strip().rpartition("\n\n")
+    assert " ".join(body.split()) == FIGURES["laws"].caption(study)
+    assert mark.startswith("Drawn by widthlaw ")
+    assert max(map(len, text.splitlines())) <= 78
+
+
+def test_a_caption_of_widthlaw_is_replaced_and_any_other_text_is_not(study, store, tmp_path) -> None:
+    text = tmp_path / "small-laws.txt"
+    for _ in range(2):
+        files = draw_kinds(study, store, "laws", tmp_path, captions=True).files
+        assert files[-1] == text
+    text.write_text("my notes, drawn by widthlaw and me\n")
+    before = {file: file.stat().st_mtime_ns for file in tmp_path.iterdir()}
+    with pytest.raises(InputError, match=r"small-laws\.txt: the file exists already, and widthlaw did"):
+        draw_kinds(study, store, "laws", tmp_path, captions=True)
+    assert {file: file.stat().st_mtime_ns for file in tmp_path.iterdir()} == before
+    draw_kinds(study, store, "laws", tmp_path, captions=True, overwrite=True)
+    assert "my notes" not in text.read_text()
+
+
+def test_a_caption_names_the_condition_that_chose_the_trials(widthlaw, complete, tmp_path) -> None:
+    part = ("--where", "n == 12", "--caption")
+    result = widthlaw("plot", complete, "--kind", "phase", "-o", tmp_path / "a.svg", *part)
+    assert result.returncode == 0, result.stderr
+    text = " ".join((tmp_path / "a.txt").read_text().split())
+    assert "Only trials with n == 12 are shown." in text
+    assert "; n = 12; " in text
+
+
 def test_only_trials_that_meet_a_condition_are_drawn_and_written(widthlaw, complete, tmp_path) -> None:
     data = tmp_path / "a.csv"
     part = ("--where", "n == 12", "--data", data)
@@ -287,9 +410,11 @@ def test_only_trials_that_meet_a_condition_are_drawn_and_written(widthlaw, compl
             "no style of Matplotlib and no file (did you mean 'dark_background'?)",
         ),
         (("--style", "https://example.org/a.mplstyle"), "no style of Matplotlib and no file"),
-        (("--size", "6"), "expected a width and a height in inches, as in 6x4"),
+        (("--size", "6x"), "expected a width in inches, or a width and a height, as in 6x4"),
+        (("--size", "nanx4"), "expected from 1 to 60 inches"),
+        (("--size", "0.5"), "expected from 1 to 60 inches"),
         (("--size", "0x4"), "expected from 1 to 60 inches"),
-        (("--size", "1x1"), "--size: got 1x1, which is too small for phase ("),
+        (("--size", "1x1"), "--size: got 1x1, which is too small for phase: its labels"),
         (("--where", "n == 7"), "'n == 7' holds for no trial; n has"),
         (("--data", "a.txt"), "--data a.txt: unknown ending; expected one of .csv, .json, .parquet"),
     ],

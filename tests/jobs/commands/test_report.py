@@ -90,4 +90,4 @@ def test_templates_and_script_come_with_the_package() -> None:
     names = {
         file.name for file in (importlib.resources.files("analysis.report") / "templates").iterdir()
     }
-    assert {"page.html", "parts.html", "report.js", "style.css"} <= names
+    assert {"page.html", "parts.html", "diagram.html", "report.js", "style.css"} <= names

@@ -155,3 +155,31 @@ def test_a_wrong_value_of_a_chaotic_trial_is_found_on_another_platform(
     assert ("sample", name) in rows
     assert [kind for kind, _ in rows].count("chaotic") == 3
     assert "1 of them without values that agree" in result.stderr
+
+
+WAYS = {
+    "float32": "dtype = 'float32', step_size = 0.2",
+    "float32 at the edge": "dtype = 'float32', step_size = 1.0",
+    "momentum at the edge": "method = 'momentum', step_size = 0.5",
+    "batches": "batch = 7, step_size = 0.3",
+    "adam": "method = 'adam', step_size = { absolute = 0.02 }",
+}
+
+
+@other_kernels
+@pytest.mark.parametrize("way", WAYS)
+def test_training_with_settings_is_sound_on_another_platform_and_wrong_values_are_found(
+    widthlaw, monkeypatch, tmp_path, make_sweep, way
+) -> None:
+    descent = f"{{ steps = 400, tolerances = [1e-2, 1e-4], {WAYS[way]} }}"
+    path = tmp_path / "a.zarr"
+    pipeline.run(make_sweep(**(CHAOTIC | {"descent": descent})), path)
+    result, rows = sampled_elsewhere(widthlaw, monkeypatch, path)
+    assert result.returncode == 0, result.stdout
+    assert {kind for kind, _ in rows} <= {"chaotic"}
+    monkeypatch.undo()
+    alter(path, "ntk_max", 2, lambda value: value * 1.001)
+    alter(path, "distance", 1, lambda value: value * 3)
+    result, rows = sampled_elsewhere(widthlaw, monkeypatch, path)
+    assert result.returncode == 1
+    assert {name for kind, name in rows if kind == "sample"} >= {"ntk_max", "distance"}

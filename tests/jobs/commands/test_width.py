@@ -19,6 +19,7 @@ from analysis import critical_widths, open_store
 from jobs.cli import main
 from pipeline.experiments.proof import sufficient_width
 from pipeline.maintenance.verify import damage
+from pipeline.numerics.streams import Role, stream
 from pipeline.store import stored_sweep
 from pipeline.theory.kernels import alpha
 
@@ -201,3 +202,77 @@ def test_unusable_data_are_refused_in_one_line(
     assert message in result.stderr
     assert "Traceback" not in result.stderr
     shutil.rmtree(tmp_path)
+
+
+def steps_by_hand(W: np.ndarray, X: np.ndarray, y: np.ndarray, tolerance: float, steps: int) -> float:
+    """The first step at which W, trained on plain NumPy, meets a relative loss; inf if none."""
+    v = np.resize([1.0, -1.0], len(W)) / np.sqrt(len(W))
+    bent = (W @ X.T > 0) * v[:, None]
+    eta = 1 / np.linalg.eigvalsh((bent.T @ bent) * (X @ X.T))[-1]
+    start = v @ np.maximum(W @ X.T, 0) - y
+    for step in range(steps + 1):
+        z = W @ X.T
+        r = v @ np.maximum(z, 0) - y
+        if r @ r <= tolerance * (start @ start):
+            return step
+        W = W - eta * (np.outer(v, r) * (z > 0)) @ X
+    return np.inf
+
+
+def test_training_on_ones_own_labels_is_answered_beside_the_features(rows, widthlaw, tmp_path) -> None:
+    numbers = np.load(rows)
+    labels = np.where(numbers[:, 0] > 0, 2.0, -1.0)
+    np.save(tmp_path / "y.npy", labels)
+    line = ("width", rows, "--n", 12, "--to", "30%", "--labels", tmp_path / "y.npy", "--json")
+    more = ("--train", "input", "--tolerance", "0.1", "--steps", "300", "--store", tmp_path / "w.zarr")
+    result = widthlaw(*line, *more)
+    assert result.returncode == 0, result.stderr
+    found = answer(result)
+    training, features = found["training k*"], found["measured k*"]
+    assert training["value"] < features["value"]
+    assert "a relative loss of 0.1 within 300 steps of gradient descent on W" in training["what"]
+    path = tmp_path / "w-training.zarr"
+    assert float(critical_widths(open_store(path)).k50.squeeze()) == training["value"]
+    assert training["low"] <= training["value"] <= training["high"]
+    sweep, ds = stored_sweep(path), open_store(path).load()
+    for seed in range(4):
+        at = (sweep.entropy, 5, 12, seed)
+        drawn = stream(*at, Role.DATA).permutation(60)[:12]
+        X = numbers[drawn] / np.linalg.norm(numbers[drawn], axis=1, keepdims=True)
+        one = ds.sel(seed=seed).squeeze()
+        k = int(one.k.where(one.status == 1, drop=True).max())
+        W = stream(*at, Role.WEIGHTS).standard_normal((k, 5))
+        wanted = steps_by_hand(W, X, labels[drawn], 0.1, 300)
+        assert one.steps_to_tolerance.sel(width=k).item() == wanted
+
+
+def test_a_column_of_labels_is_no_input(rows, widthlaw, tmp_path) -> None:
+    numbers = np.load(rows)
+    table = np.column_stack([numbers, numbers[:, 1] ** 2])
+    np.savetxt(tmp_path / "t.csv", table, delimiter=",", header="a,b,c,d,e,goal", comments="")
+    line = ("width", tmp_path / "t.csv", "--n", 30, "--to", "30%", "--steps", "2000", "--json")
+    result = widthlaw(*line, "--labels", "goal", "--train", "output", "--tolerance", "0.1")
+    assert result.returncode == 0, result.stderr
+    assert "5 of 6 columns" in result.stderr
+    alone = widthlaw("width", rows, "--n", 30, "--to", "30%", "--json")
+    assert answer(result)["measured k*"]["value"] == pytest.approx(
+        answer(alone)["measured k*"]["value"], rel=1e-6
+    )
+    assert 10 < answer(result)["training k*"]["value"] < answer(result)["measured k*"]["value"]
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--train", "input"], "width --train, --tolerance and --steps: belong to --labels; add it"),
+        (["--labels", "none.npy"], "none.npy: not found"),
+        (["--labels", "goal"], "has no column 'goal'"),
+        (["--labels", "3", "--activation", "abs"], "abs"),
+        (["--labels", "3", "--train", "all"], "'all' is not one of 'output', 'input', 'both'"),
+    ],
+)
+def test_training_that_cannot_be_is_refused_before_any_trial(rows, widthlaw, more, message) -> None:
+    result = widthlaw("width", rows, "--n", 12, *more)
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert "round" not in result.stderr

@@ -86,5 +86,23 @@ def test_weakly_interacting_data_converge_as_in_plain_numpy(tmp_path: Path) -> N
 
 
 def test_every_example_is_tested() -> None:
-    assert {file.stem for file in EXAMPLES.rglob("*.toml")} == {"new", "xorsat", "dana"}
+    assert {file.stem for file in EXAMPLES.rglob("*.toml")} == {
+        "new",
+        "xorsat",
+        "dana",
+        "montanari-zhong",
+    }
     assert {file.stem for file in EXAMPLES.rglob("*.py")} == {"new", "xorsat"}
+
+
+def test_the_lazy_kernel_leaves_0_at_the_count_of_parameters(tmp_path: Path) -> None:
+    """Montanari and Zhong: regular as soon as kd exceeds n, half of its limit at some n / d."""
+    sweep = pipeline.load_sweep(EXAMPLES / "montanari-zhong" / "montanari-zhong.toml")
+    pipeline.run(with_extents(sweep, d=[20], n=[400], seeds=range(6)), tmp_path / "lazy.zarr")
+    ds = analysis.open_store(tmp_path / "lazy.zarr").load()
+    parameters = (ds.k * ds.d).broadcast_like(ds.ntk_min)
+    assert (ds.ntk_min.where(parameters < ds.n, 0) == 0).all()
+    assert (ds.ntk_min.where(parameters > ds.n, 1) > 0).all()
+    widths = analysis.critical_widths(ds).squeeze()
+    np.testing.assert_allclose(widths.k50 * 20 / 400, [6.3, 4.6], rtol=0.15)
+    np.testing.assert_allclose(widths.k_edge / widths.k50, 1, atol=0.12)

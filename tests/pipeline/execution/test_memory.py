@@ -27,6 +27,7 @@ SWEEPS = {
     "deep": ("n = [300]\nd = [20]\ndepth = 3\nwidth = { k = [1000] }", DESCENT),
     "generalisation": ("n = [300]\nd = [20]\nwidth = { k = [4000] }", DESCENT),
     "theorem1": ("n = [600]\nd = [20]\nwidth = { k = [400] }", DESCENT + "multiples = [1.0]\n"),
+    "tangent": ('n = [1500]\nd = [20]\ntrained = "both"\nwidth = { k = [400, 1600] }', ""),
     "linear": ("n = [1500]\nd = [700]", DESCENT),
 }
 

@@ -28,6 +28,7 @@ SMALL: dict[str, tuple[dict[str, Any], dict[str, Any] | None]] = {
     ),
     "theorem2-proof": ({"d": 4, "n": 7, "width": "[8, 12, 30]"}, None),
     "generalisation": ({"d": 4, "n": 7, "width": "[2, 8, 30]"}, {"steps": 50}),
+    "tangent": ({"d": 4, "n": 7, "width": "[2, 70, 200]", "trained": '"both"'}, None),
 }
 
 Text = Callable[..., str]

@@ -10,8 +10,9 @@ import pytest
 import xarray as xr
 from scipy import stats
 
+import analysis
 import pipeline
-from pipeline.experiments import SeedTrial
+from pipeline.experiments import SeedTrial, experiment_of
 from pipeline.experiments.start import fresh_set, initial_network, labels
 from pipeline.experiments.training import curvature
 from pipeline.numerics.streams import Role
@@ -138,6 +139,45 @@ def test_curvature_is_the_second_difference_of_the_loss(loss) -> None:
     }[loss]
     second = (value(f + h) - 2 * value(f) + value(f - h)) / h**2
     np.testing.assert_allclose(curvature(loss, f, y), second, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("loss", ["logistic", "squared_hinge"])
+def test_what_is_stored_and_fitted_of_another_loss_has_its_name(run_text, loss) -> None:
+    ds = run_text(sweep_file(descent=f'steps = 20\nloss = "{loss}"\nstep_size = 0.1'))
+    words = loss.replace("_", " ")
+    for name in ("loss_initial", "loss_final", "loss_curve", "tolerance"):
+        assert words in ds[name].attrs["long_name"]
+        assert "||r||" not in ds[name].attrs["long_name"]
+    assert f"relative {words} loss <= tolerance" in analysis.critical_widths(ds).attrs["rule"]
+
+
+def test_budgets_are_an_axis_and_a_trial_keeps_to_its_own(run_text) -> None:
+    descent = 'steps = ["3 * n", "n * k"]\ntolerances = [1e-9]\nstep_size = 0.1'
+    ds = run_text(sweep_file(descent=descent)).squeeze()
+    assert ds.steps.dims == ("most_steps", "width", "seed")
+    assert (ds.steps.sel(most_steps="3 * n") == 30).all()
+    assert (ds.steps.sel(most_steps="n * k") == 10 * ds.k).all()
+    short, long = sweep_file(descent="steps = 30"), sweep_file(descent="steps = [30, 40]")
+    alone, both = run_text(short), run_text(long).sel(most_steps=30)
+    np.testing.assert_allclose(both.loss_final, alone.loss_final, rtol=1e-9)
+    assert "within budget (most_steps)" in analysis.critical_widths(ds).attrs["rule"]
+
+
+def test_layers_have_step_sizes_of_their_own(run_text) -> None:
+    """One step moves each layer by minus its own step size times its gradient."""
+    descent = 'steps = 1\ntolerances = [1e-9]\nstep_size = { absolute = 0.1 }\nv_step = "1 / k"'
+    text = sweep_file("deep", descent + "\nhidden_step = 3.0").replace(
+        "seeds = 2", "seeds = 2\ndepth = 2"
+    )
+    ds = run_text(text).squeeze()
+    for seed, trial in enumerate(trials(text)):
+        network, X, y = initial_network(trial, 16), trial.inputs(), trial.signs()
+        gradient = network.jacobian(X).T @ (network.outputs(X) - y)
+        steps = 0.1 * np.repeat([1.0, 3.0, 1 / 16], [16 * 4, 16 * 16, 16])
+        moved = network.moved(-steps * gradient)
+        one = ds.sel(seed=seed, width=16)
+        assert one.loss_final == pytest.approx(np.sum((moved.outputs(X) - y) ** 2), rel=1e-9)
+        assert one.distance == pytest.approx(np.linalg.norm(steps * gradient), rel=1e-9)
 
 
 def test_labels_follow_their_law_then_noise_then_signs_then_flips() -> None:
@@ -341,3 +381,18 @@ def test_labels_that_change_after_the_sweep_was_read_fail_its_trials(tmp_path) -
     ds = xr.open_zarr(tmp_path / "a.zarr")
     assert (ds.status == Status.FAILED).all()
     assert "y.npy: changed since the sweep was read" in str(ds.message.values.ravel()[0])
+
+
+def seconds(descent: str, trained: str = "both") -> float:
+    """The estimated time of a seed."""
+    text = sweep_file("joint", f"tolerances = [1e-9]\n{descent}")
+    sweep = parse_sweep(text.replace('"relu"', f'"relu"\ntrained = "{trained}"'))
+    return experiment_of(sweep).seconds(next(sweep.cells()), sweep.descent)
+
+
+def test_estimates_know_what_the_settings_cost() -> None:
+    adam = 'method = "adam"\nstep_size = { absolute = 0.1 }\nsteps = '
+    assert 8 < seconds(adam + "200000") / seconds(adam + "20000") < 12
+    alone = "diagnostics = true\nsteps = "  # v alone is trained step by step then
+    assert 8 < seconds(alone + "200000", "output") / seconds(alone + "20000", "output") < 12
+    assert seconds('steps = ["10 * n", "n"]') == seconds("steps = 100\ndiagnostics = true")

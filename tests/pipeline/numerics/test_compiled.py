@@ -29,6 +29,19 @@ print(sum(stats.cache_misses.values()), sum(stats.cache_hits.values()))
 """
 
 
+BOTH_TYPES = """
+import numpy as np
+from pipeline.descent.methods import Method, _train, train_by
+from pipeline.descent.network import Network, balanced
+
+for dtype in ("float64", "float32"):
+    network = Network("relu", np.ones((2, 1)), np.empty((0, 2, 2)), balanced(2))
+    train_by(network, np.ones((1, 1)), np.ones(1), 0.1, 3, [0.1], method=Method(dtype=dtype))
+stats = _train.dispatcher.stats
+print(sum(stats.cache_misses.values()), sum(stats.cache_hits.values()))
+"""
+
+
 FALLING = """
 import numpy as np
 from pipeline.descent.loop import train
@@ -41,14 +54,28 @@ print(done.loss_initial)
 """
 
 
-def test_the_first_of_two_processes_compiles_and_announces_it_and_the_other_loads(tmp_path) -> None:
-    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
-    line = [sys.executable, "-c", SCRIPT]
+def in_two_processes(script: str, cache: Path) -> tuple[list[list[int]], list[str]]:
+    """What a script counts in two processes at once, and the lines that they write to stderr."""
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(cache)}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    line = [sys.executable, "-c", script]
     both = [subprocess.Popen(line, env=environment, **pipes) for _ in range(2)]
     ended = [process.communicate(timeout=PATIENCE) for process in both]
-    assert sorted(out.split() for out, _ in ended) == [["0", "1"], ["1", "0"]]
-    assert "".join(err for _, err in ended).splitlines() == [ANNOUNCEMENT]
+    lines = "".join(err for _, err in ended).splitlines()
+    return sorted([int(count) for count in out.split()] for out, _ in ended), lines
+
+
+def test_the_first_of_two_processes_compiles_and_announces_it_and_the_other_loads(tmp_path) -> None:
+    counts, lines = in_two_processes(SCRIPT, tmp_path)
+    assert counts == [[0, 1], [1, 0]]
+    assert lines == [ANNOUNCEMENT]
+
+
+@pytest.mark.slow
+def test_each_of_two_types_of_numbers_is_compiled_by_one_process(tmp_path) -> None:
+    counts, _ = in_two_processes(BOTH_TYPES, tmp_path)
+    misses, hits = map(sum, zip(*counts, strict=True))
+    assert (misses, hits) == (2, 2)
 
 
 @pytest.mark.slow

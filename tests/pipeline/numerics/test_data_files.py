@@ -149,6 +149,26 @@ def test_a_hostile_data_file_is_refused_within_its_bounds(
     assert message in line
 
 
+@pytest.mark.attack("hostile input")
+@pytest.mark.parametrize(("make", "ending", "message"), HOSTILE)
+def test_a_hostile_file_of_labels_is_refused_within_its_bounds(
+    tmp_path, write_sweep, refused_at_once, make, ending, message
+) -> None:
+    labels = tmp_path / f"labels.{ending}"
+    make(labels)
+    np.save(tmp_path / "rows.npy", np.eye(8, 3))
+    file = write_sweep(
+        experiment="'input'",
+        dataset="{ kind = 'file', path = 'rows.npy' }",
+        d="[3]",
+        n="[4]",
+        labels=f"{{ kind = 'file', path = '{labels.name}' }}",
+    )
+    line = refused_at_once("run", file, "-o", tmp_path / "a.zarr")
+    assert f"labels.path: data file {labels.resolve()}" in line
+    assert message in line
+
+
 def test_squares_that_overflow_leak_no_warning(tmp_path, make_sweep) -> None:
     (tmp_path / "rows.csv").write_text("1e308,1e308\n-1e308,1e308\n")
     data = {"dataset": "{ kind = 'file', path = 'rows.csv' }", "d": "[2]", "n": "[2]"}

@@ -55,6 +55,8 @@ def test_defaults_that_are_written_leave_no_trace_in_the_identity() -> None:
     [
         ('[descent]\nmethod = ["gd", "momentum"]\n', "descent_method", ("gd", "momentum")),
         ("[descent]\nbatch = [2, 4]\n", "batch", (2, 4)),
+        ("[descent]\nsteps = [200, 300]\n", "most_steps", (200, 300)),
+        ('[descent]\nsteps = ["n * k", "4 * n * k"]\n', "most_steps", ("n * k", "4 * n * k")),
         ("[descent]\nstep_size = [0.5, 1.0]\n", "relative_step", (0.5, 1.0)),
         ("[descent]\nstep_size = { absolute = [0.1, 0.2] }\n", "absolute_step", (0.1, 0.2)),
         ("[labels]\nnoise = [0.0, 0.1]\n", "noise", (0.0, 0.1)),
@@ -78,8 +80,8 @@ def test_no_axis_of_a_setting_collides_with_a_variable_or_with_xarray() -> None:
 
 def test_the_budget_may_be_a_formula_of_the_sizes() -> None:
     sweep = parse_sweep(INPUT + '[descent]\nsteps = "1.5 * sqrt(n * k) * log(n * k) / 4 + d"\n')
-    assert sweep.descent.budget(8, 4, 3) == 11  # 1.5 sqrt(32) log(32) / 4 + 3 = 10.35
-    assert sweep.descent.budget(6, 8, 3) > sweep.descent.budget(6, 4, 3)
+    found = {cell.n: [sweep.descent.budget(cell, k) for k in (4, 8)] for cell in sweep.cells()}
+    assert found == {6: [9, 14], 8: [11, 16]}  # 1.5 sqrt(32) log(32) / 4 + 3 = 10.35, rounded up
     assert sweep.identity != parse_sweep(INPUT).identity
 
 
@@ -87,6 +89,11 @@ def test_the_budget_may_be_a_formula_of_the_sizes() -> None:
     ("lines", "key", "words"),
     [
         ('[descent]\nmethod = "sgd"\n', "descent.method", "gd, momentum, nesterov, adam"),
+        ("[descent]\nsteps = [10, -1]\n", "descent.steps", "a whole number from 0 to 1e+09"),
+        ('[descent]\nsteps = ["n", "n ** 99"]\n', "descent.steps", "a number from 0 to 1e+09"),
+        ("[descent]\nsteps = [10, 10]\n", "descent.steps", "listed twice"),
+        ("[descent]\nv_step = 2.0\n", "descent.v_step", "has no effect"),
+        ("[descent]\nhidden_step = 2.0\n", "descent.hidden_step", "has no effect"),
         ("[descent]\nbatch = 0\n", "descent.batch", "a whole number from 1"),
         ("[descent]\nmomentum = 0.5\n", "descent.momentum", "has no effect"),
         ('[descent]\nmethod = "adam"\n', "descent.step_size", "absolute = 0.001"),
@@ -201,4 +208,5 @@ def test_the_settings_that_readme_shows_are_accepted() -> None:
     named = {
         key for key in ("momentum", "beta1", "beta2", "adam_epsilon", "decay", "units") if key in shown
     }
-    assert written | named | {"v_scale"} == {one.key for one in SETTINGS.values() if one.table}
+    named |= {key for key in ("v_scale", "v_step", "hidden_step") if key in shown}
+    assert written | named == {one.key for one in SETTINGS.values()}

@@ -1,0 +1,1 @@
+"""Figures of the singular values and eigenvalues of Φ."""

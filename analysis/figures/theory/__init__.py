@@ -1,0 +1,1 @@
+"""Figures that set theory beside measurements: certificate, proof and the linearised theory."""

@@ -1,0 +1,1 @@
+"""Figures of success against the width: phase diagrams, critical widths and laws, collapse."""
