@@ -22,6 +22,7 @@ __all__ = [
     "PANEL",
     "SIZES",
     "TRAINED",
+    "is_of_seeds",
     "label",
     "own_axes",
 ]
@@ -56,6 +57,14 @@ def own_axes(ds: xr.Dataset) -> tuple[str, ...]:
     like = next((ds[name] for name in ("status", "outcome") if name in ds), ds)
     known = {*AXES, *CRITERIA}
     return tuple(str(dim) for dim in like.dims if dim not in known)
+
+
+def is_of_seeds(ds: xr.Dataset, name: str) -> bool:
+    """Return whether a store has an array with one value for all widths of a seed, such as alpha.
+
+    What an experiment of one's own returns under such a name has one for each width, and is its own.
+    """
+    return name in ds and "width" not in ds[name].dims
 
 
 def label(dim: str, value: Any) -> str:

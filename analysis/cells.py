@@ -49,7 +49,8 @@ def has_interval(cells: xr.Dataset) -> npt.NDArray[np.bool_]:
 
     Few seeds locate a width but leave its interval open.
     """
-    closed = (cells.k50_low.values > 0) & np.isfinite(cells.k50_high.values)
+    least = -np.inf if cells.attrs.get("scale") == "linear" else 0.0
+    closed = (cells.k50_low.values > least) & np.isfinite(cells.k50_high.values)
     flags: npt.NDArray[np.bool_] = located(cells) & closed
     return flags
 

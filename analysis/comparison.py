@@ -1,4 +1,4 @@
-"""Critical widths of several stores side by side, and the laws of each.
+"""Critical widths of several stores side by side, and the laws of each; or values along another axis.
 
 Stores differ in activation, data, trained weights, budget, and so on. Within a store such a setting is
 an axis or constant; between stores it is a column of one table in either case, so that a store of relu
@@ -17,11 +17,14 @@ import pandas as pd
 import xarray as xr
 
 from analysis.axes import CRITERIA, NETWORK, SIZES
+from analysis.cells import width_unit
 from analysis.degenerate import causes_of_zero
 from analysis.scaling import distinguishable, fit_laws
 from analysis.scaling.laws import group_columns
 from analysis.stores import open_stores
 from analysis.transitions import critical_widths
+from analysis.transitions.lapses import lapse_words
+from analysis.transitions.scales import WIDTH, Along
 from pipeline.errors import InputError
 
 __all__ = ["Answer", "answer_of", "compare", "compare_laws", "joined_cells", "joined_laws"]
@@ -55,6 +58,10 @@ class Answer:
         The settings that are constant throughout the store.
     notes
         Warnings of the fit.
+    along
+        The axis of the transition, with the direction and the scale that it has.
+    lapses
+        A sentence on the lapse rate of each group, if one was fitted.
     """
 
     rule: str
@@ -64,6 +71,8 @@ class Answer:
     verdict: str
     settings: dict[str, Any]
     notes: tuple[str, ...] = ()
+    along: Along = Along()  # noqa: RUF009 (frozen)
+    lapses: tuple[str, ...] = ()
 
 
 def compare(stores: Stores, **settings: Any) -> pd.DataFrame:
@@ -155,8 +164,10 @@ def answer_of(ds: xr.Dataset, **settings: Any) -> Answer:
         Keywords of `critical_widths`.
     """
     widths = critical_widths(ds, **settings)
-    axes = tuple(str(dim) for dim in widths.k50.dims)
-    known = str(widths.attrs["rule"]), axes, _cells(widths)
+    along = Along(*(str(widths.attrs[name]) for name in ("along", "direction", "scale")))
+    cells, axes = _cells(widths, along, width_unit(ds))
+    known = str(widths.attrs["rule"]), axes, cells
+    lapses = lapse_words(widths, along.symbol)
     constant = _settings(ds)
     zeros = causes_of_zero(ds) if (widths.outcome == "degenerate").any() else []
     if "budget" in widths.attrs:
@@ -166,17 +177,29 @@ def answer_of(ds: xr.Dataset, **settings: Any) -> Answer:
             warnings.simplefilter("always", UserWarning)
             laws = fit_laws(widths)
     except ValueError as error:
-        return Answer(*known, None, str(error), constant, tuple(zeros))
+        return Answer(*known, None, str(error), constant, tuple(zeros), along, lapses)
     told = (*zeros, *(str(note.message) for note in notes))
-    return Answer(*known, laws, distinguishable(laws), constant, told)
+    return Answer(*known, laws, distinguishable(laws), constant, told, along, lapses)
 
 
-def _cells(widths: xr.Dataset) -> pd.DataFrame:
-    """Return one row per cell with trials."""
-    frame = widths.to_dataframe(dim_order=list(widths.k50.dims)).reset_index()
-    for end in ("bracket_low", "bracket_high"):
-        frame[end] = frame[end].round()  # whole widths that went through a logarithm
-    return frame[(frame["outcome"] != "empty") | (frame["pending"] > 0)]
+def _cells(widths: xr.Dataset, along: Along, unit: str) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Return one row per cell with trials, and the columns that identify it.
+
+    Along another axis than the width a cell has a width, which the table gives as k, and before that in
+    the unit of the store if it is another.
+    """
+    axes = [str(dim) for dim in widths.outcome.dims]
+    frame = widths.to_dataframe(dim_order=axes).reset_index()
+    if along.is_width:
+        for end in ("bracket_low", "bracket_high"):
+            frame[end] = frame[end].round()  # whole widths that went through a logarithm
+    else:
+        if unit != "k":
+            frame = frame.rename(columns={WIDTH: unit})
+        place = axes.index(WIDTH)
+        axes[place : place + 1] = ["k"] if unit == "k" else [unit, "k"]
+        frame = frame[[*axes, *(name for name in frame if name not in (*axes, WIDTH))]]
+    return frame[(frame["outcome"] != "empty") | (frame["pending"] > 0)], tuple(axes)
 
 
 def _settings(ds: xr.Dataset) -> dict[str, Any]:

@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from pipeline.errors import StoreError
+from analysis.axes import is_of_seeds
+from pipeline.errors import CodeError, StoreError
+from pipeline.numerics.activations import ACTIVATIONS
 from pipeline.trial_status import Status
 
 __all__ = ["causes_of_zero", "is_lost"]
@@ -31,9 +33,9 @@ def causes_of_zero(ds: xr.Dataset) -> list[str]:
     ds
         An opened store.
     """
-    if "alpha" not in ds or not {"seed", "width"} <= set(ds.status.dims):
+    if not is_of_seeds(ds, "alpha") or not {"seed", "width"} <= set(ds.status.dims):
         return []
-    has_errors = "alpha_error" in ds
+    has_errors = is_of_seeds(ds, "alpha_error")
     ds = ds[["alpha", "status", *(["alpha_error"] if has_errors else [])]].compute()
     zero = (ds.alpha == 0) & ds.status.isin([Status.DONE, Status.DIVERGED]).any("width")
     lost = is_lost(ds.alpha, ds.alpha_error) & zero if has_errors else zero
@@ -72,7 +74,9 @@ def _cause(attributes: Mapping[str, Any], at: Mapping[str, Any], seed: int) -> A
     sizes = {name: at[name] for name in ("dataset", "angle") if name in at}
     try:
         X = redrawn_inputs(attributes, d=at["d"], n=at["n"], seed=seed, **sizes)
-    except (StoreError, KeyError):
+    except (StoreError, CodeError, KeyError):
         return None
     activation = at.get("activation") or attributes["identity_fields"]["activation"][0]
+    if activation not in ACTIVATIONS:  # one's own, whose code is not at hand
+        return None
     return cause_of_zero(X, activation)

@@ -20,6 +20,7 @@ from analysis.scaling import fit_laws
 from analysis.scaling.laws import group_columns
 from analysis.success import Success
 from analysis.transitions import critical_widths, success_counts
+from analysis.transitions.scales import Along
 
 __all__ = ["Study"]
 
@@ -34,21 +35,27 @@ class Study:
         The store, in memory (`load_store`), since figures read the same variables repeatedly.
     success
         The success of a trial.
+    along
+        The axis of the transition.
+    lapse
+        True for curves with a lapse rate, "cell" for one of each cell.
     """
 
     ds: xr.Dataset
     success: Success = Success()  # noqa: RUF009 (frozen)
+    along: Along = Along()  # noqa: RUF009 (frozen)
+    lapse: bool | str = False
     _others: dict[Success, Study] = field(default_factory=dict, repr=False, compare=False)
 
     @cached_property
     def widths(self) -> xr.Dataset:
-        """The `critical_widths` of the store, computed on first use."""
-        return critical_widths(self.ds, success=self.success)
+        """The `critical_widths` of the store, or values along another axis, computed on first use."""
+        return critical_widths(self.ds, success=self.success, along=self.along, lapse=self.lapse)
 
     @cached_property
     def counts(self) -> xr.Dataset:
         """The `success_counts` of the store, computed on first use."""
-        return success_counts(self.ds, success=self.success)
+        return success_counts(self.ds, success=self.success, along=self.along)
 
     @cached_property
     def laws(self) -> pd.DataFrame:

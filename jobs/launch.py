@@ -29,6 +29,7 @@ from pipeline.execution.driver import run
 from pipeline.execution.fill import Outcome
 from pipeline.execution.local import local_client
 from pipeline.execution.measure import with_cost
+from pipeline.execution.pace import seconds_left
 from pipeline.printable import one_line
 from pipeline.store import lease
 from pipeline.store.code import accept_code as record_code
@@ -225,21 +226,20 @@ def is_short(workplace: Mapping[str, Any], seconds: float) -> bool:
 
 
 def remaining_seconds(sweep: Sweep, path: StorePath, retry_failed: bool = False) -> float:
-    """Estimate the time of the trials that a store still lacks, on one core.
+    """Estimate the time of the trials that a store still lacks, on one core, by the times that it has.
 
     It is infinite if the last run on this store was killed: a trial may have killed it, and would end
     this process too, whereas workers find out which one it is. For the same reason it is never short
     where the code is a user's own.
     """
     where = locate(path)
-    least = START_SECONDS if sweep.own is not None else 0.0
+    least = START_SECONDS if sweep.runs_code else 0.0
     if not where.exists():
         return max(least, estimated_seconds(sweep))
     if lease.read(where) is not None:
         return math.inf
-    trials = requested_trials(stores.Store(path).counts())
-    share = _waiting(path, retry_failed) / trials if trials else 0.0
-    return max(least, share * float(stores.check_store(path)["estimated_seconds"]))
+    store = stores.Store(path, stores.as_in_store(path, sweep))
+    return max(least, seconds_left(store, retry_failed))
 
 
 @contextmanager

@@ -21,10 +21,12 @@ __all__ = [
     "STORE",
     "SWEEP",
     "accept_option",
+    "along_options",
     "among",
     "code_option",
     "complete_activation",
     "force_option",
+    "lapse_option",
     "listing_options",
     "success_options",
     "worker_options",
@@ -198,6 +200,55 @@ def worker_options(command: Callable[..., None]) -> Callable[..., None]:
 force_option = click.option(
     "--force", is_flag=True, help="Start workers even if their memory is too small by the estimate."
 )
+
+
+def along_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add --along, --direction and --scale; the command gets one `Along`."""
+
+    @click.option(
+        "--along",
+        default="width",
+        show_default=True,
+        metavar="AXIS",
+        help="Axis of the transition: width, or n, angle, a parameter, ... at each fixed width.",
+    )
+    @click.option(
+        "--direction",
+        metavar="WORD",
+        shell_complete=among("rising", "falling"),
+        help="rising or falling success along AXIS.  [default: rising along width, else by the data]",
+    )
+    @click.option(
+        "--scale",
+        metavar="WORD",
+        shell_complete=among("log", "linear"),
+        help="Curve in the log of AXIS, or linear.  [default: log if all values are positive]",
+    )
+    @functools.wraps(command)
+    def wrapped(
+        *args: Any, along: str, direction: str | None, scale: str | None, **kwargs: Any
+    ) -> None:
+        from analysis.transitions.scales import Along
+
+        command(*args, along=Along(along, direction, scale), **kwargs)
+
+    return wrapped
+
+
+def lapse_option(command: Callable[..., None]) -> Callable[..., None]:
+    """Add --lapse and --lapse-each; the command gets `lapse`: False, True or "cell"."""
+
+    @click.option(
+        "--lapse",
+        is_flag=True,
+        help="Fit curves that end below 1, as some trials fail at any size: one rate for all n and d.",
+    )
+    @click.option("--lapse-each", is_flag=True, help="The same, with a rate for each cell.")
+    @functools.wraps(command)
+    def wrapped(*args: Any, lapse: bool, lapse_each: bool, **kwargs: Any) -> None:
+        command(*args, lapse="cell" if lapse_each else lapse, **kwargs)
+
+    return wrapped
 
 
 def success_options(command: Callable[..., None]) -> Callable[..., None]:

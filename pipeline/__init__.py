@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pipeline.execution.driver import run
     from pipeline.execution.local import local_client
+    from pipeline.experiments.own.activations import activation
     from pipeline.experiments.own.declaration import experiment, variable
     from pipeline.experiments.own.trial import Diverged, Trial
     from pipeline.sweep import Sweep
@@ -33,6 +34,7 @@ __all__ = [
     "Diverged",
     "Sweep",
     "Trial",
+    "activation",
     "experiment",
     "load_sweep",
     "local_client",
@@ -46,6 +48,7 @@ PACKAGES = ("descent", "errors", "numerics", "theory")
 _HOME = {
     "Diverged": "pipeline.experiments.own.trial",
     "Trial": "pipeline.experiments.own.trial",
+    "activation": "pipeline.experiments.own.activations",
     "experiment": "pipeline.experiments.own.declaration",
     "variable": "pipeline.experiments.own.declaration",
     "Sweep": "pipeline.sweep",

@@ -33,6 +33,7 @@ __all__ = [
     "Tile",
     "block_shape",
     "blocks",
+    "cell_seconds",
     "chunk_extents",
     "cut_to_requests",
     "empty_result",
@@ -219,10 +220,10 @@ def estimated_seconds(sweep: Sweep, requested: NDArray[np.bool_] | None = None) 
         requested = _requests_of(sweep)
     if requested is None:
         return len(sweep.seeds) * sum(seed_seconds(sweep, cell) for cell in sweep.cells())
-    return math.fsum(_cell_seconds(sweep, cell, requested[cell.index]) for cell in sweep.cells())
+    return math.fsum(cell_seconds(sweep, cell, requested[cell.index]) for cell in sweep.cells())
 
 
-def _cell_seconds(sweep: Sweep, cell: Cell, requested: NDArray[np.bool_]) -> float:
+def cell_seconds(sweep: Sweep, cell: Cell, requested: NDArray[np.bool_]) -> float:
     """Estimate the time of some trials of a cell, mask of shape (widths, seeds)."""
     if not requested.any():
         return 0.0
@@ -331,7 +332,7 @@ def blocks(sweep: Sweep, widths: int, seeds: int) -> Iterator[Block]:
                 if here is None or here.all():
                     yield replace(block, seconds=seconds * block.shape[1])
                 else:
-                    yield replace(block, seconds=_cell_seconds(sweep, part, here))
+                    yield replace(block, seconds=cell_seconds(sweep, part, here))
 
 
 def cut_to_requests(sweep: Sweep, all_tiles: Iterable[Tile]) -> Iterator[Tile]:

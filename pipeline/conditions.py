@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import InputError, nearest_name, shortened
-from pipeline.expressions import parse
+from pipeline.expressions import COMPARISONS, parse
 
 __all__ = ["BadCondition", "where_met"]
 
@@ -40,15 +40,6 @@ _ARITHMETIC: dict[type[ast.AST], Callable[..., Any]] = {
     ast.Pow: np.power,
     ast.USub: operator.neg,
     ast.UAdd: operator.pos,
-}
-
-_COMPARISONS: dict[type[ast.AST], Callable[[Any, Any], Any]] = {
-    ast.Lt: operator.lt,
-    ast.LtE: operator.le,
-    ast.Gt: operator.gt,
-    ast.GtE: operator.ge,
-    ast.Eq: operator.eq,
-    ast.NotEq: operator.ne,
 }
 
 _ALLOWED = (
@@ -123,7 +114,7 @@ def _compared(
         equal = (_compared(ast.Eq(), left, one, names) for one in right.elts)
         met = functools.reduce(np.logical_or, equal)
         return met if isinstance(op, ast.In) else ~met
-    if type(op) not in _COMPARISONS:
+    if type(op) not in COMPARISONS:
         raise BadCondition(f"{_at(left)}: expected one of {_ALLOWED}")
     one, other = _value(left, names), _value(right, names)
     if (one.dtype.kind == "U") != (other.dtype.kind == "U"):
@@ -132,7 +123,7 @@ def _compared(
             f"{_at(left)}: compares text with a number, {shortened(text)}; quote text and leave "
             "numbers bare"
         )
-    return np.asarray(_COMPARISONS[type(op)](one, other))
+    return np.asarray(COMPARISONS[type(op)](one, other))
 
 
 def _value(node: ast.expr, names: Mapping[str, Values]) -> Values:

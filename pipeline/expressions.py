@@ -8,11 +8,24 @@ says what to write instead.
 from __future__ import annotations
 
 import ast
+import operator
 import re
+from collections.abc import Callable
+from typing import Any
 
 from pipeline.errors import InputError, shortened
 
-__all__ = ["QueryError", "conjuncts", "parse"]
+__all__ = ["COMPARISONS", "QueryError", "conjuncts", "parse"]
+
+COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+}
+"""The comparisons of conditions, on stores and in sweep files."""
 
 MAX_LENGTH = 1000
 MAX_DEPTH = 40

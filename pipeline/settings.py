@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from pipeline.formulas import BadFormula, check_formula, formula_value
+from pipeline.numerics.own_names import is_entry
 
 __all__ = ["LOSSES", "MOST_STEPS", "SETTINGS", "SIZES", "Setting", "budget", "in_table"]
 
@@ -51,6 +52,8 @@ class Setting:
         The value of sweeps that do not give it.
     words
         The values, where they are words.
+    own
+        True if a function of one's own may stand in the place of a word.
     least, most
         Limits, where they are numbers; `least` itself is allowed unless `above`.
     whole, above, formula
@@ -64,6 +67,7 @@ class Setting:
     long_name: str
     default: Any
     words: tuple[str, ...] = ()
+    own: bool = False
     least: float = 0.0
     most: float = 1e6
     whole: bool = False
@@ -76,7 +80,7 @@ class Setting:
         if isinstance(self.default, bool):
             return "true or false"
         if self.words:
-            return f"one of {', '.join(self.words)}"
+            return f"one of {', '.join(self.words)}" + ', or a function such as "mine.py:f"' * self.own
         kind = "a whole number" if self.whole else "a number"
         limits = f"above {self.least:g}, up to {self.most:g}" if self.above else (
             f"from {self.least:g} to {self.most:g}"
@@ -94,7 +98,7 @@ class Setting:
         if isinstance(self.default, bool):
             valid = isinstance(value, bool)
         elif self.words:
-            valid = value in self.words
+            valid = value in self.words or (self.own and isinstance(value, str) and is_entry(value))
         elif self.formula and isinstance(value, str):
             check_formula(value, SIZES)
             valid = True
@@ -138,7 +142,7 @@ _TABLE = (
     _descent("diagnostics", "whether accuracy, rises and sharpness are stored", False),
     Setting(
         "labels", "labels", "kind", "law of the labels", "signs",
-        words=("signs", "shell", "gaussian", "linear", "network", "file"),
+        words=("signs", "shell", "gaussian", "linear", "network", "file"), own=True,
     ),
     Setting("teacher_units", "labels", "units", "hidden units of the teacher", 8, least=1, most=1e5,
             whole=True),

@@ -16,7 +16,7 @@ import hashlib
 import itertools
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property, lru_cache
@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline.axes import AXES, Axis, Kind, names, optional
 from pipeline.numerics.datasets import KINDS, DatasetSpec
+from pipeline.numerics.own_names import OwnName
 from pipeline.selection import Selection, requested
 from pipeline.settings import LOSSES, SETTINGS, budget
 
@@ -100,7 +101,7 @@ class Descent:
 
     @property
     def identity_fields(self) -> dict[str, Any]:
-        """What decides a trial's value; settings that are not given leave no trace."""
+        """The fields that decide a trial's value; settings that are not given leave no trace."""
         fields: dict[str, Any] = {
             "steps": self.steps,
             "tolerances": list(self.tolerances),
@@ -158,7 +159,8 @@ class Cell:
     @property
     def activation(self) -> str:
         """Name of the activation."""
-        return str(self["activation"])
+        name: str = self["activation"]  # one of one's own is more than its letters
+        return name
 
     @property
     def dataset(self) -> DatasetSpec:
@@ -386,9 +388,46 @@ class Sweep:
         if self.own is not None:
             axes = {name: list(values) for name, values in self.parameters}
             fields |= {"code": self.own.digest, "parameters": axes | json.loads(self.constants)}
+        if self.functions:
+            fields["functions"] = self.functions[0].code.digest
         if self.descent is not None:
             fields["descent"] = self.descent.identity_fields
         return fields
+
+    @property
+    def functions(self) -> tuple[Any, ...]:
+        """Activations, datasets and labels of one's own: names that bring their code."""
+        labels = dict(self.descent.settings).get("labels", ()) if self.descent is not None else ()
+        names = (
+            *self.activation,
+            *(spec.kind for spec in self.dataset if spec is not None),
+            *(labels if isinstance(labels, tuple) else (labels,)),
+        )
+        return tuple(name for name in names if isinstance(name, OwnName))
+
+    def with_functions(self, change: Callable[[Any], Any]) -> Sweep:
+        """Return the sweep with each activation, dataset and law of labels of one's own changed."""
+
+        def changed(value: Any) -> Any:
+            if isinstance(value, tuple):
+                return tuple(map(changed, value))
+            return change(value) if isinstance(value, OwnName) else value
+
+        descent = self.descent
+        if descent is not None:
+            descent = replace(descent, settings=changed(descent.settings))
+        return replace(
+            self,
+            activation=changed(self.activation),
+            dataset=tuple(replace(spec, kind=changed(spec.kind)) for spec in self.dataset),
+            descent=descent,
+            parameters=changed(self.parameters),
+        )
+
+    @property
+    def runs_code(self) -> bool:
+        """True if its trials run code of one's own."""
+        return self.own is not None or bool(self.functions)
 
     def with_cost_of(self, other: Sweep) -> Sweep:
         """Return the sweep with the measured cost of another sweep of the same experiment."""
@@ -452,6 +491,8 @@ def _dataset_identity(spec: DatasetSpec) -> dict[str, Any]:
     fields: dict[str, Any] = {"kind": spec.kind}
     if spec.angle:
         fields["angle"] = list(spec.angle)
+    if isinstance(spec.kind, OwnName) and spec.normalise:
+        fields["normalise"] = True
     if spec.path is not None:
         fields |= {"rows": spec.digest, "normalise": spec.normalise}
     if spec.labels is not None:

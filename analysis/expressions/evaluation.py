@@ -27,7 +27,7 @@ import numpy as np
 import xarray as xr
 
 from pipeline.errors import nearest_name, shortened
-from pipeline.expressions import QueryError, parse
+from pipeline.expressions import COMPARISONS, QueryError, parse
 from pipeline.trial_status import Status
 
 __all__ = [
@@ -61,15 +61,6 @@ _ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Mult: operator.mul,
     ast.Div: operator.truediv,
     ast.Pow: operator.pow,
-}
-
-_COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
-    ast.Lt: operator.lt,
-    ast.LtE: operator.le,
-    ast.Gt: operator.gt,
-    ast.GtE: operator.ge,
-    ast.Eq: operator.eq,
-    ast.NotEq: operator.ne,
 }
 
 _ALLOWED = (
@@ -259,7 +250,7 @@ def _comparison(ds: xr.Dataset, node: ast.Compare) -> xr.DataArray:
         if isinstance(op, ast.In | ast.NotIn):
             met = _among(ds, node, left, right)
             result = result & (met if isinstance(op, ast.In) else ~met)
-        elif (compare := _COMPARISONS.get(type(op))) is not None:
+        elif (compare := COMPARISONS.get(type(op))) is not None:
             result = result & _compared(ds, node, compare, left, right)
         else:
             raise _refusal(node)

@@ -19,6 +19,7 @@ from analysis.cells import UNITS, is_open, width_unit
 from analysis.signs import RAISED, signs
 from analysis.study import Study
 from analysis.success.rules import rule_for
+from analysis.transitions.descriptions import as_widths, renamed
 from pipeline.axes import AXES
 from pipeline.trial_status import Status
 
@@ -45,20 +46,27 @@ def trials(ds: xr.Dataset) -> str:
 
 def criterion(study: Study) -> str:
     """Return the sentence on the success of a trial and on the critical width."""
-    words = signs(rule_for(study.ds, study.success).words)
+    along = study.along
+    words = signs(rule_for(study.ds, study.success, along.axis).words)
+    name, value = ("width k*", "width") if along.is_width else (along.axis, f"value of {along.axis}")
+    of_these = "trials that do not lapse" if study.lapse else "trials"
     return (
-        f"Criterion of success: {words}. The critical width k* is the width at which half of the "
-        "trials succeed."
+        f"Criterion of success: {words}. The critical {name} is the {value} at which half of the "
+        f"{of_these} succeed."
     )
 
 
 def intervals(study: Study) -> str:
     """Return the sentences on the intervals of the critical widths."""
     about = study.widths.attrs
-    method = str(about["interval_method"]).replace("k50", "k*")
-    bars = f"Bars are {float(about['confidence']):.0%} intervals of k* ({method})."
-    if is_open(study.widths).any():
-        bars += " A hollow marker is a k* whose interval lacks an end, because its seeds are too few."
+    method, name = str(about["interval_method"]), "k*" if study.along.is_width else "it"
+    method = method.replace("k50", name if study.along.is_width else renamed("k50", study.along))
+    bars = f"Bars are {float(about['confidence']):.0%} intervals of {name} ({method})."
+    if is_open(as_widths(study.widths, study.along)).any():
+        whose = "a k*" if study.along.is_width else "one"
+        bars += (
+            f" A hollow marker is {whose} whose interval lacks an end, because its seeds are too few."
+        )
     return bars
 
 

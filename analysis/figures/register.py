@@ -22,6 +22,7 @@ from analysis.figures.theory.tangent import tangent_figure
 from analysis.figures.training.descent import curves_caption, curves_figure, depth_figure, layers_figure
 from analysis.figures.training.loss_gap import generalisation_figure
 from analysis.figures.training.regression import regression_figure
+from analysis.figures.widths.along import laws_along_figure, phase_along_figure, success_figure
 from analysis.figures.widths.collapse import collapse_figure
 from analysis.figures.widths.phase import phase_caption, phase_figure
 from analysis.figures.widths.slowing import slowing_figure
@@ -29,9 +30,10 @@ from analysis.figures.widths.thresholds import budget_figure, budgeted, threshol
 from analysis.figures.widths.transition import laws_caption, laws_figure, ratios_figure, stress_figure
 from analysis.study import Study
 from analysis.success import Success
+from analysis.transitions.scales import Along
 from pipeline.errors import InputError
 
-__all__ = ["FIGURES", "Picture", "draw", "kinds_for"]
+__all__ = ["FIGURES", "Picture", "draw", "kinds_for", "picture_of"]
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,8 @@ FIGURES = MappingProxyType(
         "phase": Picture(
             phase_figure, lambda ds: _is(ds, "conditioning") or _has_widths(ds), phase_caption, _own
         ),
+        # Only if a lapse rate was asked for (`kinds_for`).
+        "success": Picture(success_figure, lambda ds: False, counts=_own),
         "laws": Picture(
             laws_figure, lambda ds: _is(ds, "conditioning") or _has_thresholds(ds), laws_caption, _own
         ),
@@ -141,12 +145,41 @@ FIGURES = MappingProxyType(
 )
 
 
+ALONG = MappingProxyType(
+    {
+        "phase": Picture(phase_along_figure, lambda ds: True, counts=_own),
+        "success": FIGURES["success"],
+        "laws": Picture(laws_along_figure, lambda ds: True, counts=_own),
+    }
+)
+"""The kinds of figures of a transition along another axis than the width."""
+
+
+def picture_of(kind: str, study: Study) -> Picture:
+    """Return the picture of a kind, one of `kinds_for` the study."""
+    return FIGURES[kind] if study.along.is_width else ALONG[kind]
+
+
 OF_SUCCESS = ("phase", "laws")
 """Kinds that suit any store with widths, once a success is chosen."""
 
 
-def kinds_for(ds: xr.Dataset, success: Success = Success()) -> list[str]:  # noqa: B008 (frozen)
-    """Return the kinds of figure that suit a store, and a success that was chosen for it."""
+def kinds_for(
+    ds: xr.Dataset,
+    success: Success = Success(),  # noqa: B008 (frozen)
+    along: Along = Along(),  # noqa: B008 (frozen)
+    lapse: bool | str = False,
+) -> list[str]:
+    """Return the kinds of figure that suit a store, and the question that was asked of it."""
+    if not along.is_width:
+        return list(ALONG)
+    kinds = _kinds_of_widths(ds, success)
+    if lapse and "phase" in kinds:
+        kinds.insert(kinds.index("phase") + 1, "success")
+    return kinds
+
+
+def _kinds_of_widths(ds: xr.Dataset, success: Success) -> list[str]:
     chosen = bool(own_numbers(ds)) and success.condition is not None and ds.sizes["width"] > 1
     return [
         kind

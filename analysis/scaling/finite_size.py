@@ -29,6 +29,7 @@ import pandas as pd
 import xarray as xr
 from scipy import special
 
+from analysis.axes import is_of_seeds
 from analysis.scaling.fitting import Fit, Model, fit_model
 from analysis.success.rules import Rule, Success, outcomes, rule_for
 from analysis.transitions.curves import RISE, fit_curves
@@ -117,7 +118,7 @@ def collapse(
         )
     out = _scaled(curves, n).assign_attrs(rule.attrs)
     out = out.assign_coords({name: ("cell", values) for name, values in axes.items()})
-    if rule.threshold is not None and "kernel_eigenvalues" in ds:
+    if rule.threshold is not None and is_of_seeds(ds, "kernel_eigenvalues"):
         out["w_predicted"] = ("cell", _predicted(ds, out, rule.threshold))
     return out
 
@@ -165,7 +166,7 @@ def _curve(
     table = table_of(won, tried, k.isel(cell=at).values)
     if table.seeds < 3 or len(table.k) < 3:
         return None
-    log_k = table.log_k
+    log_k = table.x
     wins, trials = table.resampled(resamples, entropy)
     overlap = ~separated(wins, trials - wins)
     if not overlap[0]:

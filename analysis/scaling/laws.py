@@ -4,14 +4,19 @@ A law says k* = C f(n, d, alpha) with one constant C. Adding one is a line in `L
 ranked, named in verdicts and drawn. A free power law has free exponents: `free_models` nests them, from
 n alone to all that the points determine.
 
+The critical value of another axis follows laws of its own `Family`: those of the critical n are the
+same laws, solved for n at a given k; no law is known for a critical noise or angle, so only free powers
+are fitted to them. A law that reads what changes along the axis is none of a family: alpha is not known
+at a critical n.
+
 Where a law has the fitted k inside a logarithm, k = C g log k is solved for k (its larger root, by
 Lambert's function), so that measured widths never appear on both sides.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -25,13 +30,16 @@ __all__ = [
     "LAWS",
     "VARIABLES",
     "Candidate",
+    "Family",
     "Law",
     "collinear",
     "determined",
     "exponents_of",
+    "family_of",
     "free_models",
     "group_columns",
     "law_model",
+    "sizes_of",
 ]
 
 Floats = npt.NDArray[np.float64]
@@ -76,11 +84,8 @@ class Law:
         return np.asarray(np.exp(log_k), dtype=np.float64)
 
 
-def _law(
-    formula: str, n: float, d: float = 0, alpha: float = 0, log_n: int = 0, log_k: bool = False
-) -> Law:
-    """Return a law of powers of n, d, alpha and log n."""
-    powers = {name: power for name, power in (("n", n), ("d", d), ("alpha", alpha)) if power}
+def _law(formula: str, *, log_n: int = 0, log_k: bool = False, **powers: float) -> Law:
+    """Return a law of powers of its variables and of log n."""
 
     def log_shape(table: pd.DataFrame) -> Floats:
         total = np.zeros(len(table))
@@ -101,6 +106,62 @@ LAWS: dict[str, Law] = {
     "n^2/d": _law("C n^2 / d", n=2, d=-1),
     "n^4/d^3": _law("C n^4 / d^3", n=4, d=-3),
 }
+
+
+@dataclass(frozen=True)
+class Family:
+    """The laws of the critical value of one axis.
+
+    Attributes
+    ----------
+    target
+        The letter of the critical value, k for a width.
+    variables
+        What it may depend on. The first two are varied as sizes: the largest of the first is left out
+        to test a law, and so is each of the second.
+    laws
+        The candidates beside free powers, by their names.
+    """
+
+    target: str = "k"
+    variables: tuple[str, ...] = VARIABLES
+    laws: Mapping[str, Law] = field(default_factory=lambda: LAWS)
+
+    @property
+    def lead(self) -> str:
+        """The variable whose largest value tests a law."""
+        return self.variables[0]
+
+    @property
+    def other(self) -> str:
+        """The second size."""
+        return self.variables[1]
+
+
+def family_of(axis: str) -> Family:
+    """Return the laws of the critical value of an axis."""
+    if axis == "width":
+        return Family()
+    if axis == "n":
+        return Family("n", ("k", "d"), _OF_N)
+    if axis == "d":
+        return Family("d", ("n", "k"), _OF_D)
+    return Family(axis, ("n", "d", "k"), {})
+
+
+_OF_N: dict[str, Law] = {
+    "k": _law("C k", k=1),
+    "k d": _law("C k d", k=1, d=1),
+    "k^0.5 d^0.5": _law("C k^0.5 d^0.5", k=0.5, d=0.5),
+    "k^0.25 d^0.75": _law("C k^0.25 d^0.75", k=0.25, d=0.75),
+}
+"""The laws k = C n, n/d, n^2/d and n^4/d^3, solved for n."""
+
+_OF_D: dict[str, Law] = {
+    "n/k": _law("C n / k", n=1, k=-1),
+    "n^2/k": _law("C n^2 / k", n=2, k=-1),
+}
+"""The laws k = C n/d and n^2/d, solved for d."""
 
 
 def law_model(law: Law) -> Model:
@@ -138,12 +199,12 @@ class Candidate:
     dropped: str = ""
 
 
-def free_models(table: pd.DataFrame) -> Iterator[Candidate]:
+def free_models(table: pd.DataFrame, variables: tuple[str, ...] = VARIABLES) -> Iterator[Candidate]:
     """Yield the nested free power laws of a set of points, from the narrowest.
 
     The widest is `free`; a narrower one is named after its variables, as in `free n`.
     """
-    names, dropped = determined(table)
+    names, dropped = determined(table, variables)
     for count in range(1, len(names)):
         yield _free(f"free {', '.join(names[:count])}", names[:count])
     yield _free("free", names, dropped)
@@ -158,12 +219,14 @@ def _free(name: str, names: tuple[str, ...], dropped: str = "") -> Candidate:
     return Candidate(name, formula, Model(("constant", *names), build), True, dropped=dropped)
 
 
-def determined(table: pd.DataFrame) -> tuple[tuple[str, ...], str]:
+def determined(
+    table: pd.DataFrame, variables: tuple[str, ...] = VARIABLES
+) -> tuple[tuple[str, ...], str]:
     """Return the variables whose exponents the points determine, and a note on the others."""
     kept: list[str] = []
     notes: list[str] = []
     basis = np.ones((len(table), 1))
-    for name in VARIABLES:
+    for name in variables:
         values = table[name].to_numpy(float)
         if not (np.isfinite(values) & (values > 0)).all():
             notes.append(f"{name} dropped: not known everywhere")
@@ -181,7 +244,9 @@ def determined(table: pd.DataFrame) -> tuple[tuple[str, ...], str]:
     return tuple(kept), "; ".join(notes)
 
 
-def collinear(table: pd.DataFrame) -> tuple[tuple[str, ...], float]:
+def collinear(
+    table: pd.DataFrame, variables: tuple[str, ...] = VARIABLES
+) -> tuple[tuple[str, ...], float]:
     """Return the variables whose exponents other ones can stand for, and the greatest inflation.
 
     The variance of an exponent grows by the factor 1 / (1 - R^2) if its variable follows the others as
@@ -194,7 +259,7 @@ def collinear(table: pd.DataFrame) -> tuple[tuple[str, ...], float]:
         The variables are those of the points that are known and vary; none if all factors are below 10.
     """
     logs = {}
-    for name in VARIABLES:
+    for name in variables:
         values = table[name].to_numpy(float)
         if (np.isfinite(values) & (values > 0)).all() and np.ptp(np.log(values)) >= 1e-9:
             logs[name] = np.log(values)
@@ -220,10 +285,19 @@ def group_columns(laws: pd.DataFrame) -> list[str]:
     return list(laws.columns[: laws.columns.get_loc("law")])
 
 
+def sizes_of(columns: Iterable[Any]) -> tuple[str, str]:
+    """Return the two sizes of a family from the columns of its table of laws: n and d for widths."""
+    names = [str(name) for name in columns]
+    lead = next(name for name in names if name.startswith("error_largest_"))
+    other = next(name for name in names if name.startswith("error_left_out_"))
+    return lead.removeprefix("error_largest_"), other.removeprefix("error_left_out_")
+
+
 def exponents_of(law: pd.Series[Any]) -> list[tuple[str, float, float, float]]:
     """Return the variable, value, lower and upper end of each exponent that a row has fitted."""
     found = []
-    for name in VARIABLES:
+    whole = [str(name) for name in law.index if str(name).startswith("exponent_")]
+    for name in [n.removeprefix("exponent_") for n in whole if not n.endswith(("_low", "_high"))]:
         value, low, high = (float(law[f"exponent_{name}{end}"]) for end in ("", "_low", "_high"))
         if np.isfinite(value):
             found.append((name, value, low, high))

@@ -5,6 +5,9 @@ The laws of `laws` and the free power laws C n^a d^b alpha^c are fitted to log k
 predicts the largest n, or a d, when it is fitted without it, and the n from which it would differ
 measurably from the best law.
 
+The critical values of another axis than the width have laws of their own (`laws.Family`), which are
+fitted and compared alike; the names of the columns follow its variables.
+
 Only cells whose outcome is `fitted` or `separated` are used. The cells of all d, n and angles are one
 sample, since a law should hold across them (angle changes alpha); every other dim, such as
 activation, splits the cells into groups.
@@ -13,7 +16,7 @@ activation, splits the cells into groups.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import numpy as np
@@ -26,11 +29,12 @@ from analysis.axes import SIZES
 from analysis.cells import LOCATED
 from analysis.scaling.fitting import Fit, Model, fit_model, parameters_of
 from analysis.scaling.laws import (
-    LAWS,
-    VARIABLES,
     Candidate,
+    Family,
+    Law,
     collinear,
     determined,
+    family_of,
     free_models,
     law_model,
 )
@@ -39,9 +43,7 @@ __all__ = ["fit_laws"]
 
 Floats = npt.NDArray[np.float64]
 
-_POOLED = (*SIZES, "angle")
 _LEAST_POINTS = 3
-_POINTS_AT = ("n", "d", "angle")
 _FARTHEST = 1e4  # times the largest n, to which two laws are followed
 
 
@@ -52,7 +54,8 @@ def fit_laws(widths: xr.Dataset) -> pd.DataFrame:
     ----------
     widths
         From `critical_widths`: `k50`, `k50_low`, `k50_high`, `outcome`, the coordinates `n` and
-        `d`, and `alpha` for the laws that contain it.
+        `d`, and `alpha` for the laws that contain it. Along another axis its critical value takes the
+        place of `k50`; of a critical n the variables are k and d, in the place of n and d below.
 
     Returns
     -------
@@ -109,43 +112,59 @@ def fit_laws(widths: xr.Dataset) -> pd.DataFrame:
     >>> round(float(laws.set_index("law").constant["n"]), 1)
     1.9
     """
-    table = _points(widths)
-    groups = [name for name in widths.k50.dims if name not in _POOLED]
+    family = family_of(str(widths.attrs.get("along", "width")))
+    table = _points(widths, family)
+    pooled = _pooled(family)
+    groups = [name for name in widths.outcome.dims if name not in pooled]
     each = ((dict(zip(groups, key, strict=True)), t) for key, t in _split(table, groups))
-    parts = [(key, _with_alpha(t)) for key, t in each]
+    parts = [(key, _with_alpha(t) if "alpha" in family.variables else t) for key, t in each]
     enough = [(key, t) for key, t in parts if len(t) >= _LEAST_POINTS]
     if not enough:
         most = max((len(t) for _, t in parts), default=0)
         raise ValueError(
-            f"got {most} critical width{'' if most == 1 else 's'} fitted or separated with a finite "
-            f"interval; expected at least {_LEAST_POINTS} cells of d and n to compare laws"
-            f"{_per_group(groups)}. Add values of n or d, more seeds, or widths that bracket the "
-            "transition"
+            f"got {most} critical {_noun(family)}{'' if most == 1 else 's'} fitted or separated with a "
+            f"finite interval; expected at least {_LEAST_POINTS} cells of {family.other} and "
+            f"{family.lead} to compare laws{_per_group(groups)}. Add values of {family.lead} or "
+            f"{family.other}, more seeds, or {_noun(family)}s that bracket the transition"
         )
     if len(enough) < _expected_groups(widths, groups):
-        warnings.warn("groups with fewer than three critical widths are skipped", stacklevel=2)
-    return pd.concat([_fit_group(t, key) for key, t in enough], ignore_index=True)
+        warnings.warn(
+            f"groups with fewer than three critical {_noun(family)}s are skipped", stacklevel=2
+        )
+    return pd.concat([_fit_group(t, key, family) for key, t in enough], ignore_index=True)
+
+
+def _noun(family: Family) -> str:
+    return "width" if family.target == "k" else "value"
+
+
+def _pooled(family: Family) -> tuple[str, ...]:
+    """Return the axes across which a law should hold. An angle acts by alpha alone."""
+    return (*SIZES, *(["angle"] if "alpha" in family.variables else []), "width")
 
 
 # --- from widths to points ---------------------------------------------------------------------
 
 
-def _points(widths: xr.Dataset) -> pd.DataFrame:
-    """Return one row per usable cell: n, d, alpha, the groups, y = log k50 and its error s."""
-    needed = ["k50", "k50_low", "k50_high", "outcome", "n", "d"]
+def _points(widths: xr.Dataset, family: Family) -> pd.DataFrame:
+    """Return one row per usable cell: its variables, the groups, y = log k50 and its error s."""
+    located = [f"{family.target}50{end}" for end in ("", "_low", "_high")]
+    needed = [*located, "outcome", family.lead, family.other]
     missing = [name for name in needed if name not in widths]
     if missing:
         raise ValueError(
             f"the widths have no {', '.join(missing)}; expected the result of critical_widths "
             f"with {', '.join(needed)}"
         )
-    more = [name for name in ("alpha", "alpha_error") if name in widths]
+    of_alpha = ("alpha", "alpha_error") if "alpha" in family.variables else ()
+    more = [name for name in of_alpha if name in widths]
     table = widths[[*needed[:4], *more]].to_dataframe().reset_index()
+    table = table.rename(columns=dict(zip(located, ("k50", "k50_low", "k50_high"), strict=True)))
     alpha = table["alpha"] if "alpha" in more else np.nan
     if "alpha_error" in more:
         alpha = table["alpha"].where(table["alpha"] > table["alpha_error"], 0.0)
     table = table.assign(alpha=alpha)
-    table = table[table["outcome"].isin(LOCATED)]
+    table = table[table["outcome"].isin(LOCATED) & (table["k50"] > 0)]
     table = table.assign(y=np.log(table["k50"]))
     table = table.assign(s=_errors(table, float(widths.attrs.get("confidence", 0.95))))
     return table[np.isfinite(table["s"])]
@@ -171,7 +190,7 @@ def _with_alpha(table: pd.DataFrame) -> pd.DataFrame:
 def _errors(table: pd.DataFrame, confidence: float) -> Floats:
     """Return the standard error of log k50, from the longer finite arm of its interval."""
     with np.errstate(divide="ignore"):
-        below = table["y"] - np.log(table["k50_low"])
+        below = table["y"] - np.log(table["k50_low"].clip(lower=0))  # on a linear axis it may be below
         above = np.log(table["k50_high"]) - table["y"]
     arms = np.stack([below, above]).astype(float)
     arm = np.max(arms, axis=0, initial=-np.inf, where=np.isfinite(arms))
@@ -203,48 +222,56 @@ def _expected_groups(widths: xr.Dataset, groups: list[Hashable]) -> int:
 # --- the table ----------------------------------------------------------------------------------
 
 
-_EXPONENTS = [f"exponent_{v}{end}" for v in VARIABLES for end in ("", "_low", "_high")]
-_COLUMNS = [
-    "law",
-    "formula",
-    "constant",
-    "constant_low",
-    "constant_high",
-    *_EXPONENTS,
-    "scatter",
-    "rms_log_residual",
-    "rms_error",
-    "excess_scatter",
-    "aicc",
-    "delta_aicc",
-    "weight",
-    "error_largest_n",
-    "error_left_out_d",
-    "prediction",
-    "telling_n",
-    "telling_d",
-    "points",
-    "points_n",
-    "points_d",
-    "points_at",
-    "collinear",
-    "inflation",
-    "is_free",
-    "same_as",
-    "note",
-]
+def _exponents(family: Family) -> list[str]:
+    return [f"exponent_{v}{end}" for v in family.variables for end in ("", "_low", "_high")]
 
 
-def _fit_group(table: pd.DataFrame, key: dict[Any, Any]) -> pd.DataFrame:
+def _columns(family: Family) -> list[str]:
+    lead, other = family.lead, family.other
+    return [
+        "law",
+        "formula",
+        "constant",
+        "constant_low",
+        "constant_high",
+        *_exponents(family),
+        "scatter",
+        "rms_log_residual",
+        "rms_error",
+        "excess_scatter",
+        "aicc",
+        "delta_aicc",
+        "weight",
+        f"error_largest_{lead}",
+        f"error_left_out_{other}",
+        "prediction",
+        f"telling_{lead}",
+        f"telling_{other}",
+        "points",
+        f"points_{lead}",
+        f"points_{other}",
+        "points_at",
+        "collinear",
+        "inflation",
+        "is_free",
+        "same_as",
+        "note",
+    ]
+
+
+def _fit_group(table: pd.DataFrame, key: dict[Any, Any], family: Family) -> pd.DataFrame:
     """Fit and rank all laws of one group."""
-    candidates = [*_distinct(table), *free_models(table)]
+    candidates = [*_distinct(table, family), *free_models(table, family.variables)]
     fits = [fit_model(candidate.model, table) for candidate in candidates]
-    rows = [_row(candidate, fit, table) for candidate, fit in zip(candidates, fits, strict=True)]
+    pairs = zip(candidates, fits, strict=True)
+    rows = [_row(candidate, fit, table, family) for candidate, fit in pairs]
     best = fits[int(np.argmin([fit.aicc for fit in fits]))]
-    ahead, d = _ahead(table)
-    of_all = _described(table)
+    ahead, at = _ahead(table, family)
+    telling = (f"telling_{family.lead}", f"telling_{family.other}")
+    of_all = _described(table, family)
     for row, fit in zip(rows, fits, strict=True):
-        row |= {"telling_n": _telling_n(fit, best, ahead, table), "telling_d": d, **of_all}
+        found = _telling(fit, best, ahead, table, family.lead), at
+        row |= dict(zip(telling, found, strict=True)) | of_all
     ranked = pd.DataFrame(rows).sort_values("aicc", kind="stable", ignore_index=True)
     # Without any finite AICc (three points or fewer) there is no ranking.
     delta = ranked["aicc"] - ranked["aicc"].min() if np.isfinite(ranked["aicc"]).any() else np.nan
@@ -253,18 +280,19 @@ def _fit_group(table: pd.DataFrame, key: dict[Any, Any]) -> pd.DataFrame:
     ranked["weight"] = weight / weight.sum()
     for position, (dim, value) in enumerate(key.items()):
         ranked.insert(position, dim, value)
-    return ranked[[*key, *_COLUMNS]]
+    return ranked[[*key, *_columns(family)]]
 
 
-def _described(table: pd.DataFrame) -> dict[str, Any]:
+def _described(table: pd.DataFrame, family: Family) -> dict[str, Any]:
     """Return what the points are: how many, what was varied, and which variables are collinear."""
-    varied = [name for name in (*SIZES, "angle") if name in table]
-    parts = {name: sorted(table[name].unique()) for name in sorted(varied, key=_POINTS_AT.index)}
-    names, inflation = collinear(table)
+    varied = dict.fromkeys([*(name for name in family.variables if name != "alpha"), "angle"])
+    pooled = (*_pooled(family), "k")
+    parts = {name: sorted(table[name].unique()) for name in varied if name in table and name in pooled}
+    names, inflation = collinear(table, family.variables)
     return {
         "points": len(table),
-        "points_n": table["n"].nunique(),
-        "points_d": table["d"].nunique(),
+        f"points_{family.lead}": table[family.lead].nunique(),
+        f"points_{family.other}": table[family.other].nunique(),
         "points_at": "; ".join(
             f"{name} = {', '.join(f'{value:,g}' for value in values)}" for name, values in parts.items()
         ),
@@ -273,46 +301,50 @@ def _described(table: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def _distinct(table: pd.DataFrame) -> list[Candidate]:
+def _distinct(table: pd.DataFrame, family: Family) -> list[Candidate]:
     """Return the laws that differ at these points, each with those that equal it up to a constant.
 
     Where d does not vary, n/d is the law n with another constant: it would only share its weight.
     """
     same: dict[str, list[str]] = {}
-    shapes = {name: law.log_shape(table) for name, law in LAWS.items()}
+    known = family.laws
+    shapes = {name: law.log_shape(table) for name, law in known.items()}
     for name, shape in shapes.items():
         if not np.isfinite(shape).all():
             continue
-        twin = next((of for of in same if _is_multiple(of, name, shapes)), None)
+        twin = next((of for of in same if _is_multiple(known, of, name, shapes)), None)
         same.setdefault(twin or name, []).extend([name] if twin else [])
     return [
-        Candidate(name, LAWS[name].formula, law_model(LAWS[name]), same_as=tuple(others))
+        Candidate(name, known[name].formula, law_model(known[name]), same_as=tuple(others))
         for name, others in same.items()
     ]
 
 
-def _is_multiple(of: str, name: str, shapes: dict[str, Floats]) -> bool:
-    return LAWS[of].log_k == LAWS[name].log_k and bool(np.ptp(shapes[name] - shapes[of]) < 1e-9)
+def _is_multiple(laws: Mapping[str, Law], of: str, name: str, shapes: dict[str, Floats]) -> bool:
+    return laws[of].log_k == laws[name].log_k and bool(np.ptp(shapes[name] - shapes[of]) < 1e-9)
 
 
-def _row(candidate: Candidate, fit: Fit, table: pd.DataFrame) -> dict[str, Any]:
-    largest = table["n"].max()
-    error = _left_out_error(candidate.model, table, "n", [largest])
-    within = f"predicts n = {largest:,} to within {np.expm1(error):.1%}"
+def _row(candidate: Candidate, fit: Fit, table: pd.DataFrame, family: Family) -> dict[str, Any]:
+    lead, other = family.lead, family.other
+    largest = table[lead].max()
+    error = _left_out_error(candidate.model, table, lead, [largest], family.variables)
+    within = f"predicts {lead} = {largest:,} to within {np.expm1(error):.1%}"
     same_as = ", ".join(candidate.same_as)
     errors = table["s"].to_numpy(float) ** 2
     return {
         "law": candidate.name,
         "formula": candidate.formula,
-        **dict.fromkeys(_EXPONENTS, np.nan),
+        **dict.fromkeys(_exponents(family), np.nan),
         **_parameters(fit),
         "scatter": fit.tau,
         "rms_log_residual": float(np.sqrt(np.mean(fit.residuals**2))),
         "rms_error": float(np.sqrt(np.mean(errors))),
         "excess_scatter": float(np.sqrt(max(0.0, np.mean(fit.residuals**2 - errors)))),
         "aicc": fit.aicc,
-        "error_largest_n": error,
-        "error_left_out_d": _left_out_error(candidate.model, table, "d", list(table["d"].unique())),
+        f"error_largest_{lead}": error,
+        f"error_left_out_{other}": _left_out_error(
+            candidate.model, table, other, list(table[other].unique()), family.variables
+        ),
         "prediction": within if np.isfinite(error) else "",
         "is_free": candidate.is_free,
         "same_as": same_as,
@@ -336,39 +368,46 @@ def _parameters(fit: Fit) -> dict[str, float]:
     return out
 
 
-def _left_out_error(model: Model, table: pd.DataFrame, by: str, values: list[Any]) -> float:
+def _left_out_error(
+    model: Model, table: pd.DataFrame, by: str, values: list[Any], variables: tuple[str, ...]
+) -> float:
     """Return the rms error in log k of the points with each value, fitted to all other points."""
     misses = []
     for value in values:
         held, rest = table[table[by] == value], table[table[by] != value]
         # A free exponent that the remaining points do not determine predicts nothing.
-        if len(rest) < len(model.names) or not _determined(model, rest):
+        if len(rest) < len(model.names) or not _determined(model, rest, variables):
             return np.nan
         theta = parameters_of(model, rest)
         misses.append(held["y"].to_numpy(float) - model.predict(theta, held)[0])
     return float(np.sqrt(np.mean(np.concatenate(misses) ** 2)))
 
 
-def _determined(model: Model, table: pd.DataFrame) -> bool:
-    return len(model.names) == 1 or set(model.names[1:]) <= set(determined(table)[0])
+def _determined(model: Model, table: pd.DataFrame, variables: tuple[str, ...]) -> bool:
+    return len(model.names) == 1 or set(model.names[1:]) <= set(determined(table, variables)[0])
 
 
 # --- the n at which two laws differ ---------------------------------------------------------------
 
 
-def _ahead(table: pd.DataFrame) -> tuple[pd.DataFrame, float]:
-    """Return larger n at the middle d, with alpha extrapolated as a power of n, and that d."""
-    d = float(table["d"].quantile(0.5, interpolation="nearest"))
-    n = float(table["n"].max()) * np.geomspace(1, _FARTHEST, 400)
-    here = table[table["d"] == d].groupby("n")["alpha"].median()
+def _ahead(table: pd.DataFrame, family: Family) -> tuple[pd.DataFrame, float]:
+    """Return larger n at the middle d, with alpha extrapolated as a power of n, and that d.
+
+    In another family than that of widths, its two sizes stand for n and d.
+    """
+    lead, other = family.lead, family.other
+    d = float(table[other].quantile(0.5, interpolation="nearest"))
+    n = float(table[lead].max()) * np.geomspace(1, _FARTHEST, 400)
+    here = table[table[other] == d].groupby(lead)["alpha"].median()
     alpha = np.full(n.size, np.nan)
     if len(here) > 1 and (here > 0).all():
         slope, level = np.polyfit(np.log(here.index.to_numpy(float)), np.log(here.to_numpy(float)), 1)
         alpha = np.exp(level + slope * np.log(n))
-    return pd.DataFrame({"n": n, "d": d, "alpha": alpha}), d
+    rest = {name: float(table[name].median()) for name in family.variables[2:] if name != "alpha"}
+    return pd.DataFrame({lead: n, other: d, "alpha": alpha, **rest}), d
 
 
-def _telling_n(fit: Fit, best: Fit, ahead: pd.DataFrame, table: pd.DataFrame) -> float:
+def _telling(fit: Fit, best: Fit, ahead: pd.DataFrame, table: pd.DataFrame, lead: str) -> float:
     """Return the smallest n from which the two fits differ by more than their errors allow.
 
     The errors are those of both fits and of a new width, at 95%.
@@ -378,10 +417,10 @@ def _telling_n(fit: Fit, best: Fit, ahead: pd.DataFrame, table: pd.DataFrame) ->
     (one, error), (other, also) = fit.prediction(ahead), best.prediction(ahead)
     if not (np.isfinite(one).all() and np.isfinite(other).all()):
         return np.nan
-    width = float(table.loc[table["n"] == table["n"].max(), "s"].median())
+    width = float(table.loc[table[lead] == table[lead].max(), "s"].median())
     unsure = np.abs(one - other) <= _normal_reach(0.95) * np.sqrt(error**2 + also**2 + width**2)
     if unsure[-1]:
         return np.inf
     last = np.flatnonzero(unsure)
     # Only n beyond the measured ones: at the largest n it is scatter that keeps the laws together.
-    return float(ahead["n"].iloc[last[-1] + 1]) if len(last) else np.nan
+    return float(ahead[lead].iloc[last[-1] + 1]) if len(last) else np.nan

@@ -1,5 +1,8 @@
 """Which laws the data can tell apart, which not, and which n would tell those apart, as text.
 
+The text is written for widths, whose sizes are n and d; another family of laws has its own two in their
+places.
+
 `WORDS` is the rule by which a law gets its word. AICc alone would let a handful of points at one d
 "exclude" a law, though neither a larger n nor another d was ever tried. So a word needs, beside a
 difference in AICc, a number of points, and of values of n and d at which they were measured. A law gets
@@ -14,7 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.scaling.laws import COLLINEAR, exponents_of, group_columns
+from analysis.scaling.laws import COLLINEAR, exponents_of, group_columns, sizes_of
 
 __all__ = ["WORDS", "Word", "distinguishable", "rule_of_words"]
 
@@ -43,8 +46,8 @@ class Word:
         """Return True if the points of a law are enough for the word, whatever its AICc."""
         return bool(
             law["points"] >= self.points
-            and law["points_n"] >= self.of_n
-            and law["points_d"] >= self.of_d
+            and law[f"points_{sizes_of(law.index)[0]}"] >= self.of_n
+            and law[f"points_{sizes_of(law.index)[1]}"] >= self.of_d
         )
 
 
@@ -60,22 +63,23 @@ EQUAL = WORDS[-2].delta
 """Delta AICc below which a law is as good as the best."""
 
 
-def rule_of_words() -> str:
+def rule_of_words(sizes: tuple[str, str] = ("n", "d")) -> str:
     """Return the rule behind the words of `distinguishable`, in one or two sentences."""
-    needs = [f'"{word.verb}" needs {_needs(word)}' for word in WORDS if word.delta]
+    needs = [f'"{word.verb}" needs {_needs(word, sizes)}' for word in WORDS if word.delta]
     return (
         f'Words on laws follow a rule: {"; ".join(needs)}; anything less is "cannot tell". AICc ranks '
         "laws: the best of those tried need not be true."
     )
 
 
-def _needs(word: Word) -> str:
+def _needs(word: Word, sizes: tuple[str, str]) -> str:
     least = f"a delta AICc of {word.delta:g}"
-    return f"{least} and {_needs_points(word)}" if word.points else least
+    return f"{least} and {_needs_points(word, sizes)}" if word.points else least
 
 
-def _needs_points(word: Word) -> str:
-    counts = [f"{count} {name}" for name, count in (("n", word.of_n), ("d", word.of_d)) if count]
+def _needs_points(word: Word, sizes: tuple[str, str]) -> str:
+    each = zip((word.of_n, word.of_d), sizes, strict=True)
+    counts = [f"{count} {name}" for count, name in each if count]
     return f"{word.points} points with {' and '.join(counts)}"
 
 
@@ -116,7 +120,7 @@ def _first(best: pd.Series[Any]) -> str:
     if best["same_as"]:
         text += f"; here it differs by a constant only from {best['same_as']}, which fits as well"
     if best["prediction"]:
-        text += f"; fitted to the smaller n it {best['prediction']}"
+        text += f"; fitted to the smaller {sizes_of(best.index)[0]} it {best['prediction']}"
     return f"{text}."
 
 
@@ -163,8 +167,10 @@ def _limits(laws: pd.DataFrame) -> str:
     ]
     if not lacking:
         return ""
-    values = f"{_counted(best['points'], 'point')} with {best['points_n']} n and {best['points_d']} d"
-    needs = "; ".join(f"to {word.verb} takes {_needs_points(word)}" for word in lacking)
+    sizes = sizes_of(best.index)
+    values = " and ".join(f"{best[f'points_{size}']} {size}" for size in sizes)
+    values = f"{_counted(best['points'], 'point')} with {values}"
+    needs = "; ".join(f"to {word.verb} takes {_needs_points(word, sizes)}" for word in lacking)
     return f"Stronger words need more than {values}: {needs}."
 
 
@@ -183,13 +189,14 @@ def _delta(law: pd.Series[Any]) -> str:
 
 def _telling(law: pd.Series[Any]) -> str:
     """Return a law that fits equally well, and the n that would distinguish it from the best."""
-    n = law["telling_n"]
+    lead, other = sizes_of(law.index)
+    n = law[f"telling_{lead}"]
     if np.isnan(n):
         return _delta(law)
-    at = f"at d = {law['telling_d']:g}"
+    at = f"at {other} = {law[f'telling_{other}']:g}"
     if np.isinf(n):
-        return f"{_delta(law)[:-1]}; no larger n would tell, {at})"
-    return f"{_delta(law)[:-1]}; n of {float(f'{n:.2g}'):,.0f} would tell, {at})"
+        return f"{_delta(law)[:-1]}; no larger {lead} would tell, {at})"
+    return f"{_delta(law)[:-1]}; {lead} of {float(f'{n:.2g}'):,.0f} would tell, {at})"
 
 
 def _exponents(laws: pd.DataFrame) -> str:

@@ -148,7 +148,7 @@ class Rule:
         return {"rule": self.words, **known, **self.more}
 
 
-def rule_for(ds: xr.Dataset, success: Success = Success()) -> Rule:
+def rule_for(ds: xr.Dataset, success: Success = Success(), along: str = "width") -> Rule:
     """Return the rule by which the trials of a store succeed.
 
     Parameters
@@ -157,6 +157,8 @@ def rule_for(ds: xr.Dataset, success: Success = Success()) -> Rule:
         An opened store.
     success
         The user's choice.
+    along
+        The axis along which success changes.
 
     Raises
     ------
@@ -180,6 +182,8 @@ def rule_for(ds: xr.Dataset, success: Success = Success()) -> Rule:
             "remove it",
         )
     if descends:
+        if along == "width" and (ds.k == 1).all():  # linear regression
+            raise InputError(f"{_source(ds)} has no width to vary: k is 1 throughout")
         return _within_budget(ds, success.budgets)
     if success.budgets is not None:
         raise ParameterError(
@@ -233,7 +237,7 @@ def _expressed(ds: xr.Dataset, text: str) -> Rule:
     if not any({"width", "seed"} <= set(ds[name].dims) for name in names if name in ds):
         raise ParameterError(
             "success",
-            f"{text!r} uses nothing that a trial measured, so it cannot locate a width; "
+            f"{text!r} uses nothing that a trial measured, so it cannot locate a transition; "
             f"use one of {', '.join(_measured(ds))}",
         )
     rule = Rule(
@@ -257,8 +261,6 @@ def _measured(ds: xr.Dataset) -> list[str]:
 
 
 def _within_budget(ds: xr.Dataset, budgets: Sequence[int] | None) -> Rule:
-    if (ds.k == 1).all():  # linear regression
-        raise InputError(f"{_source(ds)} has no width to vary: k is 1 throughout")
     descent = ds.attrs.get("identity_fields", {}).get("descent") or {}
     words = f"relative {_loss(descent)}loss <= tolerance within budget"
     whole = budget_of(ds) if "steps" in descent else None
@@ -377,5 +379,5 @@ def undefined(ds: xr.Dataset, rule: Rule, succeeded: xr.DataArray) -> xr.DataArr
         zero = zero | (ds.alpha == 0)
     if rule.against_population:
         zero = zero | (ds[POPULATION] == 0)
-    zero = (zero & ran).any(["width", "seed"])
+    zero = (zero & ran).any(list(succeeded.dims[-2:]))
     return zero.transpose(*succeeded.dims[:-2]).reset_coords(drop=True).compute()

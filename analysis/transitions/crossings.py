@@ -7,6 +7,9 @@ isotonic fit, which assumes only that success rises with width. There are two su
 - A curve that contradicts the counts: its crossing lies where the isotonic fit is below 1/4 or above
   3/4. That happens where success falls again, such as at widths that need more steps than the budget
   has: the curve is flat then, and its crossing is drawn far away from the rise.
+
+With a lapse rate the levels 1/2, 1/4 and 3/4 are shares of the upper end of success: the crossing is
+where the curve without lapses passes 1/2.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from analysis.transitions.curves import fit_curves
+from analysis.transitions.curves import Link, fit_curves, link_of
 from analysis.transitions.isotonic import isotonic_crossings
 from analysis.transitions.separation import first, last, separated
 
@@ -52,10 +55,10 @@ def crossings(
     x: Floats,
     successes: Floats,
     trials: Floats,
-    link: str = "logistic",
+    link: str | Link = "logistic",
     start: tuple[float, float] | None = None,
 ) -> Crossings:
-    """Return the crossing of 1/2 of each row.
+    """Return the crossing of 1/2 of each row, or of half of the upper end of a link with lapses.
 
     Parameters
     ----------
@@ -66,28 +69,31 @@ def crossings(
     link, start
         As for `analysis.transitions.curves.fit_curves`.
     """
+    link = link_of(link)
     failures = trials - successes
     whole = separated(successes, failures)
     rest = np.flatnonzero(~whole & (last(successes > 0) > first(failures > 0)))
-    location = np.where(whole, isotonic_crossings(x, successes, trials), np.nan)
+    location = np.where(whole, isotonic_crossings(x, successes, trials, link.top / 2), np.nan)
     isotonic = whole.copy()
     intercept, slope = np.full((2, len(whole)), np.nan)
     if len(rest):
         won, tried = successes[rest], trials[rest]
         intercept[rest], slope[rest] = fit_curves(x, won, tried, link, start)
-        location[rest], isotonic[rest] = _believed(x, won, tried, intercept[rest], slope[rest])
+        location[rest], isotonic[rest] = _believed(
+            x, won, tried, intercept[rest], slope[rest], link.top
+        )
     return Crossings(location, isotonic, intercept, slope)
 
 
 def _believed(
-    x: Floats, successes: Floats, trials: Floats, intercept: Floats, slope: Floats
+    x: Floats, successes: Floats, trials: Floats, intercept: Floats, slope: Floats, top: float
 ) -> tuple[Floats, Bools]:
     """Return the crossings of curves, or of the isotonic fit where a rising curve contradicts it."""
     with np.errstate(divide="ignore", invalid="ignore"):
         at = -intercept / slope
     # Beyond the widths only the side is known.
     at = np.where(at < x[0], -np.inf, np.where(at > x[-1], np.inf, at))
-    low, high = (isotonic_crossings(x, successes, trials, level) for level in BELIEVED)
+    low, high = (isotonic_crossings(x, successes, trials, top * level) for level in BELIEVED)
     instead = (slope > 0) & ~((low <= at) & (at <= high))
     at = np.where(slope > 0, at, np.nan)
-    return np.where(instead, isotonic_crossings(x, successes, trials), at), instead
+    return np.where(instead, isotonic_crossings(x, successes, trials, top / 2), at), instead

@@ -1,4 +1,7 @@
-"""One cell: from a table of outcomes to its critical width.
+"""One cell: from a table of outcomes to its critical width, or its critical value along another axis.
+
+The names are those of the width; `widths` names the answer after the axis. In between, everything is a
+covariate in which success rises (`scales`).
 
 All resamples of a cell are one matrix product (counts of the drawn seeds times their outcomes) and one
 Newton iteration over all their curves.
@@ -12,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analysis.transitions.crossings import crossings
-from analysis.transitions.curves import LINKS, deviance
+from analysis.transitions.curves import Link, deviance, link_of
 from analysis.transitions.goodness import fit_p
 from analysis.transitions.intervals import (
     FEWEST,
@@ -25,6 +28,7 @@ from analysis.transitions.intervals import (
     slope_interval,
 )
 from analysis.transitions.isotonic import isotonic_crossings
+from analysis.transitions.scales import Scale
 from analysis.transitions.separation import brackets, mixed_range, separated
 from analysis.transitions.tables import Table, table_of
 
@@ -36,15 +40,16 @@ Answers = dict[str, Any]
 
 
 class Settings(NamedTuple):
-    """The settings of all cells, as for `analysis.critical_widths`."""
+    """The settings of cells, as for `analysis.critical_widths`; `link` may have lapses."""
 
     nested: bool
-    link: str
+    link: str | Link
     interval: str
     confidence: float
     resamples: int
     tables: int
     entropy: int
+    scale: Scale = Scale()
 
 
 class Estimate(NamedTuple):
@@ -82,15 +87,16 @@ class _Resampled(NamedTuple):
     @property
     def rows(self) -> tuple[Floats, Floats, Floats, Floats]:
         """The covariate, and successes, trials and number of seeds by row."""
-        return self.table.log_k, self.table.won, self.table.tried, self.table.times
+        return self.table.x, self.table.won, self.table.tried, self.table.times
 
 
 def estimate(
     succeeded: Bools,
     counted: Bools,
-    k: npt.NDArray[np.int64],
+    k: npt.NDArray[np.generic],
     settings: Settings,
     ordered: float = np.nan,
+    reach: float | None = None,
 ) -> Estimate:
     """Estimate a cell.
 
@@ -105,18 +111,19 @@ def estimate(
     ordered
         The log critical width that keeps the order of budgets and tolerances (`order`); NaN for that
         of the cell alone.
+    reach
+        Half the length of the interval of the crossing of the curve, if that follows from
+        several cells together (`lapses`); None for the cell alone.
     """
     if not counted.any():
         return Estimate()
-    table = table_of(succeeded, counted, k)
+    table = table_of(succeeded, counted, k, settings.scale)
     sums = _Resampled(table, *table.resampled(settings.resamples, settings.entropy))
-    isotonic = _isotonic(sums, settings.confidence)
-    found = _located(sums, settings, isotonic, ordered)
-    found |= _named("k50_isotonic", *_widths(*isotonic))
+    isotonic = _isotonic(sums, settings)
+    found = _located(sums, settings, isotonic, ordered, reach)
+    found |= _named("k50_isotonic", *settings.scale.interval(*isotonic))
     if settings.nested:
-        ends = crossing_bounds(table.won > 0, table.tried > 0, table.k)
-        low, high = (np.repeat(end, table.times.astype(int)) for end in ends)
-        found |= _named("k_crossing", *median_of_bounds(low, high, settings.confidence))
+        found |= _named("k_crossing", *_crossing(table, settings.confidence))
     return Estimate(**found)
 
 
@@ -124,46 +131,78 @@ def _named(name: str, value: float, low: float, high: float) -> Answers:
     return {name: float(value), f"{name}_low": float(low), f"{name}_high": float(high)}
 
 
-def _widths(*log_k: float) -> list[float]:
-    """Return the widths of log widths."""
-    return [float(np.exp(value)) for value in log_k]
+def _crossing(table: Table, confidence: float) -> tuple[float, float, float]:
+    """Return the median over seeds of the first value from which they always succeed."""
+    scale = table.scale
+    ends = crossing_bounds(table.won > 0, table.tried > 0, scale.upright(table.k), scale.least)
+    low, high = (np.repeat(end, table.times.astype(int)) for end in ends)
+    middle, *bounds = scale.upright(median_of_bounds(low, high, confidence, scale)).tolist()
+    return middle, *(reversed(bounds) if scale.falling else bounds)
 
 
 # --- the critical width ------------------------------------------------------------------------
 
 
 def _located(
-    sums: _Resampled, settings: Settings, isotonic: tuple[float, float, float], ordered: float
+    sums: _Resampled,
+    settings: Settings,
+    isotonic: tuple[float, float, float],
+    ordered: float,
+    reach: float | None,
 ) -> Answers:
     """Return the outcome, the bracketing widths, the critical width and the numbers of the curve."""
-    log_k, won, tried = sums.table.log_k, sums.successes[:1], sums.trials[:1]
-    low, high = (ends[0] for ends in brackets(log_k, won, tried - won))
+    x, won, tried = sums.table.x, sums.successes[:1], sums.trials[:1]
+    scale = settings.scale
+    low, high = (ends[0] for ends in brackets(x, won, tried - won))
     whole = bool(separated(won, tried - won)[0])
-    found = crossings(log_k, won, tried, settings.link)
+    found = crossings(x, won, tried, settings.link)
     location = float(found.location[0])
     if np.isnan(location):
-        return _bracketed("unordered", low, high)
+        return _bracketed("unordered", low, high, scale)
     if np.isinf(location):
-        side = (-np.inf, log_k[0]) if location < 0 else (log_k[-1], np.inf)
-        return _bracketed("censored", *side)
+        side = (-np.inf, x[0]) if location < 0 else (x[-1], np.inf)
+        return _bracketed("censored", side[0], side[1], scale)
     if whole:
         ends = _separated_interval(sums, settings.confidence)
-        return _bracketed("separated", low, high) | _named("k50", *_widths(location, *ends))
+        width = _named("k50", *scale.interval(location, *ends))
+        return _bracketed("separated", low, high, scale) | width
     curve = float(found.intercept[0]), float(found.slope[0])
+    if link_of(settings.link).top < 1 and (step := _step(x, curve)) is not None:
+        location = isotonic[0] if step[0] <= isotonic[0] <= step[1] else sum(step) / 2
+        ends = step if _many(sums, settings.confidence) else (-np.inf, np.inf)
+        width = _named("k50", *scale.interval(location, *ends))
+        return _bracketed("separated", low, high, scale) | width
     if found.isotonic[0]:
         ends = isotonic[1:] if sums.table.seeds >= FEWEST else (-np.inf, np.inf)
     else:
-        ends = _curve_interval(sums, curve, settings)
+        ends = _curve_interval(sums, curve, settings, reach)
         if np.isfinite(ordered):
-            ends = _moved(ends, ordered - location, log_k)
+            ends = _moved(ends, ordered - location, x)
             location = ordered
-    width = _named("k50", *_widths(location, *ends))
-    return _bracketed("fitted", low, high) | width | _of_curve(sums, curve, settings)
+    width = _named("k50", *scale.interval(location, *ends))
+    return _bracketed("fitted", low, high, scale) | width | _of_curve(sums, curve, settings)
 
 
-def _bracketed(outcome: str, low: float, high: float) -> Answers:
-    bracket = _widths(low, high)
+def _bracketed(outcome: str, low: float, high: float, scale: Scale) -> Answers:
+    bracket = scale.interval(low, high)
     return {"outcome": outcome, "bracket_low": bracket[0], "bracket_high": bracket[1]}
+
+
+STEEP = 5.0
+"""The linear predictor beyond which a curve is at its end: 1 - F is below 0.7%."""
+
+
+def _step(x: Floats, curve: tuple[float, float]) -> Interval | None:
+    """Return the covariates between which a curve goes from end to end; None if it takes several.
+
+    As in separated counts, at most one covariate lies in between, so that any steeper curve fits as
+    well. With lapses the failures beyond a step do not show it in the counts.
+    """
+    eta = curve[0] + curve[1] * x
+    below, above = x[eta < -STEEP], x[eta > STEEP]
+    if curve[1] <= 0 or not len(below) or not len(above) or (np.abs(eta) <= STEEP).sum() > 1:
+        return None
+    return float(below.max()), float(above.min())
 
 
 def _separated_interval(sums: _Resampled, confidence: float) -> Interval:
@@ -171,19 +210,33 @@ def _separated_interval(sums: _Resampled, confidence: float) -> Interval:
 
     All seeds lie on one side of the population's median with probability 2^(1 - seeds).
     """
-    if 2.0 ** (1 - sums.table.seeds) > 1 - confidence:
+    if not _many(sums, confidence):
         return -np.inf, np.inf
     won, tried = sums.successes[0], sums.trials[0]
-    return mixed_range(sums.table.log_k, won, tried - won)
+    return mixed_range(sums.table.x, won, tried - won)
 
 
-def _curve_interval(sums: _Resampled, curve: tuple[float, float], settings: Settings) -> Interval:
+def _many(sums: _Resampled, confidence: float) -> bool:
+    """Return True if it is unlikely that all seeds lie on one side of the median."""
+    return 2.0 ** (1 - sums.table.seeds) <= 1 - confidence
+
+
+def _curve_interval(
+    sums: _Resampled,
+    curve: tuple[float, float],
+    settings: Settings,
+    reach: float | None,
+) -> Interval:
     """Return the interval of the crossing of a curve."""
-    log_k, link, confidence = sums.table.log_k, settings.link, settings.confidence
+    log_k, link, confidence = sums.table.x, settings.link, settings.confidence
     if settings.interval == "profile":
         data = sums.successes[0], sums.trials[0]
         return profile_interval(log_k, *data, link, curve, confidence)
-    ends = robust_interval(*sums.rows, link, curve, confidence)
+    if reach is None:
+        ends = robust_interval(*sums.rows, link, curve, confidence)
+    else:
+        middle = -curve[0] / curve[1]
+        ends = _moved((middle - reach, middle + reach), 0.0, log_k)
     drawn = crossings(log_k, sums.successes[1:], sums.trials[1:], link, curve).location
     return _opened(ends, percentiles(drawn, confidence, sums.table.seeds))
 
@@ -204,35 +257,41 @@ def _of_curve(sums: _Resampled, curve: tuple[float, float], settings: Settings) 
     """Return the numbers of the curve: its slope, with an interval, and how well it fits."""
     (log_k, _, tried, times), slope = sums.rows, curve[1]
     steep = slope_interval(*sums.rows, settings.link, curve, settings.confidence)
-    spread = [_ratio(s, settings.link) for s in (slope, steep[1], steep[0])]
+    spread = [_ratio(s, settings) for s in (slope, steep[1], steep[0])]
+    signed = (-slope, -steep[1], -steep[0]) if settings.scale.falling else (slope, *steep)
     a, b = np.array(curve)[:, None]
     lack = float(deviance(log_k, a, b, sums.successes[:1], sums.trials[:1], settings.link)[0])
     model = settings.link, settings.nested, settings.entropy, settings.tables
     p = fit_p(log_k, tried, times, curve, lack, *model) if settings.tables else np.nan
     return {
-        **_named("slope", slope, *steep),
+        **_named("slope", *signed),
         **_named("transition_width", *spread),
         "deviance": max(lack, 0.0),
         "fit_p": p,
     }
 
 
-def _ratio(slope: float, link: str) -> float:
-    """Return the width of 90% success over that of 10%."""
+def _ratio(slope: float, settings: Settings) -> float:
+    """Return the value of 90% success over that of 10%, the greater over the lesser.
+
+    On a linear axis it is their difference.
+    """
     if slope <= 0:
         return np.inf
-    return float(np.exp(min(2 * LINKS[link].ninety / slope, 700.0)))
+    apart = 2 * link_of(settings.link).ninety / slope
+    return float(np.exp(min(apart, 700.0))) if settings.scale.logarithmic else apart
 
 
 # --- without a curve ---------------------------------------------------------------------------
 
 
-def _isotonic(sums: _Resampled, confidence: float) -> tuple[float, float, float]:
+def _isotonic(sums: _Resampled, settings: Settings) -> tuple[float, float, float]:
     """Return the crossing of 1/2 of the isotonic fit, with its interval; NaN if there is none."""
-    crossings = isotonic_crossings(sums.table.log_k, sums.successes, sums.trials)
+    level = link_of(settings.link).top / 2
+    crossings = isotonic_crossings(sums.table.x, sums.successes, sums.trials, level)
     if not np.isfinite(crossings[0]):
         return np.nan, np.nan, np.nan
     if separated(sums.successes[:1], sums.trials[:1] - sums.successes[:1])[0]:
         # Resamples do not locate the transition within the bracket.
-        return crossings[0], *_separated_interval(sums, confidence)
-    return crossings[0], *percentiles(crossings[1:], confidence, sums.table.seeds)
+        return crossings[0], *_separated_interval(sums, settings.confidence)
+    return crossings[0], *percentiles(crossings[1:], settings.confidence, sums.table.seeds)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from analysis.transitions.curves import LINKS, deviance, fit_curves
+from analysis.transitions.curves import Link, deviance, fit_curves, link_of
 from analysis.transitions.separation import first, last, separated
 
 __all__ = ["fit_p"]
@@ -26,7 +26,7 @@ def fit_p(
     times: Floats,
     curve: tuple[float, float],
     observed: float,
-    link: str,
+    link: str | Link,
     nested: bool,
     entropy: int,
     tables: int,
@@ -46,7 +46,7 @@ def fit_p(
     observed
         Its deviance.
     link
-        A key of `analysis.transitions.curves.LINKS`.
+        As for `analysis.transitions.curves.link_of`.
     nested
         True if a seed's outcomes at all widths come from one draw.
     entropy
@@ -54,7 +54,7 @@ def fit_p(
     tables
         Number of simulated tables; the smallest p-value is 1 / (1 + tables).
     """
-    chance = LINKS[link].chance(curve[0] + curve[1] * log_k)
+    chance = link_of(link).chance(curve[0] + curve[1] * log_k)
     trials = times @ tried
     rng = np.random.default_rng([entropy, 1])
     if nested and (times == 1).all():
@@ -83,7 +83,7 @@ def _many_thresholds(
 
 
 def _deviances(
-    log_k: Floats, successes: Floats, trials: Floats, link: str, start: tuple[float, float]
+    log_k: Floats, successes: Floats, trials: Floats, link: str | Link, start: tuple[float, float]
 ) -> Floats:
     """Return the deviance of each table from its best curve, which is exact for a separated table."""
     failures = trials - successes

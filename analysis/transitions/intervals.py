@@ -11,12 +11,14 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from analysis.transitions.curves import LINKS, fit_curves, log_likelihood, profile
+from analysis.transitions.curves import Link, fit_curves, link_of, log_likelihood, profile
+from analysis.transitions.scales import RISING, Scale
 
 __all__ = [
     "Interval",
     "crossing_bounds",
     "draws",
+    "interval_reach",
     "median_of_bounds",
     "percentiles",
     "profile_interval",
@@ -87,7 +89,7 @@ def robust_interval(
     won: Floats,
     tried: Floats,
     times: Floats,
-    link: str,
+    link: str | Link,
     curve: tuple[float, float],
     confidence: float,
 ) -> Interval:
@@ -102,7 +104,7 @@ def robust_interval(
     times
         (rows,) number of seeds of each row.
     link
-        A key of `analysis.transitions.curves.LINKS`.
+        As for `analysis.transitions.curves.link_of`.
     curve
         Intercept and slope of the fitted curve.
     confidence
@@ -119,10 +121,10 @@ def robust_interval(
         return -np.inf, np.inf
     intercept, slope = curve
     away = log_k + intercept / slope
-    _, score, weight = LINKS[link].terms(slope * away, won, tried)
+    _, score, weight = link_of(link).terms(slope * away, won, tried)
     h0, h1, h2 = ((weight @ away**power * times).sum() for power in range(3))
     influence = score @ (h2 - h1 * away) / (h0 * h2 - h1**2) / slope
-    middle, reach = -intercept / slope, _reach(influence, times, confidence)
+    middle, reach = -intercept / slope, interval_reach(influence, times, confidence)
     low, high = float(middle - reach), float(middle + reach)
     # No extrapolation.
     return low if low >= log_k[0] else -np.inf, high if high <= log_k[-1] else np.inf
@@ -133,7 +135,7 @@ def slope_interval(
     won: Floats,
     tried: Floats,
     times: Floats,
-    link: str,
+    link: str | Link,
     curve: tuple[float, float],
     confidence: float,
 ) -> Interval:
@@ -170,7 +172,7 @@ def slope_interval(
     moves = np.log(slopes / curve[1])
     total = (moves * times).sum()
     middle = np.log(curve[1]) - total / _PART**2
-    reach = _reach((moves - total / times.sum()) / _PART, times, confidence)
+    reach = interval_reach((moves - total / times.sum()) / _PART, times, confidence)
     with np.errstate(over="ignore"):
         low, high = float(np.exp(middle - reach)), float(np.exp(middle + reach))
     return low if _rises(log_k, won, tried, times, confidence) else 0.0, high
@@ -182,10 +184,10 @@ def _rises(log_k: Floats, won: Floats, tried: Floats, times: Floats, confidence:
     share, centre = (times @ won).sum() / trials, (tried @ log_k * times).sum() / trials
     scores = (won - share * tried) @ (log_k - centre)
     total = (scores * times).sum()
-    return bool(total > _reach(scores - total / times.sum(), times, confidence))
+    return bool(total > interval_reach(scores - total / times.sum(), times, confidence))
 
 
-def _reach(influence: Floats, times: Floats, confidence: float) -> float:
+def interval_reach(influence: Floats, times: Floats, confidence: float) -> float:
     """Return half the length of Student's interval, from the influence of the seeds of each row.
 
     If few seeds carry most of the variance there are fewer degrees of freedom: Satterthwaite's number,
@@ -204,7 +206,7 @@ def profile_interval(
     log_k: Floats,
     successes: Floats,
     trials: Floats,
-    link: str,
+    link: str | Link,
     curve: tuple[float, float],
     confidence: float,
 ) -> Interval:
@@ -215,7 +217,7 @@ def profile_interval(
     log_k, successes, trials
         (widths,) covariate and counts of the whole table.
     link
-        A key of `analysis.transitions.curves.LINKS`.
+        As for `analysis.transitions.curves.link_of`.
     curve
         Intercept and slope of the best curve, which rises through 1/2 within the widths.
     confidence
@@ -236,7 +238,7 @@ def _level_crossing(
     log_k: Floats,
     successes: Floats,
     trials: Floats,
-    link: str,
+    link: str | Link,
     slope: float,
     least: float,
     between: Interval,
@@ -258,7 +260,7 @@ def _level_crossing(
 # --- the crossings of the seeds -----------------------------------------------------------------
 
 
-def crossing_bounds(won: Bools, tried: Bools, k: Floats) -> tuple[Floats, Floats]:
+def crossing_bounds(won: Bools, tried: Bools, k: Floats, least: float = 0.0) -> tuple[Floats, Floats]:
     """Return bounds of each seed's crossing: the first width from which it always succeeds.
 
     Parameters
@@ -267,14 +269,16 @@ def crossing_bounds(won: Bools, tried: Bools, k: Floats) -> tuple[Floats, Floats
         (seeds, widths) outcomes; only tried ones count.
     k
         (widths,) ascending.
+    least
+        The value that stands for all below the grid.
 
     Returns
     -------
     low, high
-        (seeds,) widths of the grid; 0 if the crossing may lie below it, inf if above. Both are equal
-        if the seed was tried at the widths on both sides. Between the last width at which it failed
-        and the next at which it was tried, it is assumed to fail up to its crossing and to succeed
-        from there on.
+        (seeds,) widths of the grid; `least` if the crossing may lie below it, inf if above. Both are
+        equal if the seed was tried at the widths on both sides. Between the last width at which it
+        failed and the next at which it was tried, it is assumed to fail up to its crossing and to
+        succeed from there on.
     """
     widths = np.arange(len(k))
     failed = np.where(tried & ~won, widths, -1).max(axis=1)
@@ -282,12 +286,14 @@ def crossing_bounds(won: Bools, tried: Bools, k: Floats) -> tuple[Floats, Floats
     succeeded = np.where(later.any(axis=1), later.argmax(axis=1), len(k))
     padded = np.concatenate([k, [np.inf]])
     # A seed that never failed crosses below the grid if it was tried at the narrowest width.
-    low = np.where(failed < 0, 0.0, padded[failed + 1])
-    high = np.where(succeeded == 0, 0.0, padded[succeeded])
+    low = np.where(failed < 0, least, padded[failed + 1])
+    high = np.where(succeeded == 0, least, padded[succeeded])
     return low, high
 
 
-def median_of_bounds(low: Floats, high: Floats, confidence: float) -> tuple[float, float, float]:
+def median_of_bounds(
+    low: Floats, high: Floats, confidence: float, scale: Scale = RISING
+) -> tuple[float, float, float]:
     """Return the median of quantities between bounds, and its interval by order statistics.
 
     Parameters
@@ -296,6 +302,8 @@ def median_of_bounds(low: Floats, high: Floats, confidence: float) -> tuple[floa
         (seeds,) bounds.
     confidence
         Level of the interval. Ranks are whole numbers, so its coverage is at least that.
+    scale
+        The scale of the axis, which says what lies below all of it, and what a middle is.
 
     Returns
     -------
@@ -307,9 +315,9 @@ def median_of_bounds(low: Floats, high: Floats, confidence: float) -> tuple[floa
         return np.nan, np.nan, np.nan
     low, high = np.sort(low), np.sort(high)
     rank = _rank(confidence, seeds)
-    ends = [0.0, *low][rank], [*high, np.inf][seeds - rank]
+    ends = [scale.least, *low][rank], [*high, np.inf][seeds - rank]
     pair = [(seeds - 1) // 2, seeds // 2]
     below, above = low[pair]
-    known = (low[pair] == high[pair]).all() and below > 0 and np.isfinite(above)
-    median = (below if below == above else np.sqrt(below * above)) if known else np.nan
+    known = (low[pair] == high[pair]).all() and below > scale.least and np.isfinite(above)
+    median = scale.middle(below, above) if known else np.nan
     return float(median), float(ends[0]), float(ends[1])

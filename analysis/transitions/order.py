@@ -20,6 +20,7 @@ import xarray as xr
 
 from analysis.success.rules import STEPS, Rule
 from analysis.transitions.crossings import crossings
+from analysis.transitions.scales import RISING, Scale
 from pipeline.trial_status import Status
 
 __all__ = ["ordered_locations"]
@@ -33,7 +34,13 @@ the counts hardly differ, and the crossings of all would take longer than their 
 
 
 def ordered_locations(
-    ds: xr.Dataset, rule: Rule, succeeded: xr.DataArray, counted: xr.DataArray, link: str
+    ds: xr.Dataset,
+    rule: Rule,
+    succeeded: xr.DataArray,
+    counted: xr.DataArray,
+    link: str,
+    values: xr.DataArray,
+    scale: Scale = RISING,
 ) -> Floats:
     """Return the log critical widths of all cells, in order along budgets and tolerances.
 
@@ -47,6 +54,8 @@ def ordered_locations(
         From `analysis.success.rules.outcomes`.
     link
         A key of `analysis.transitions.curves.LINKS`.
+    values, scale
+        The values of the axis before `seed`, those of k along the width, and their scale.
 
     Returns
     -------
@@ -58,17 +67,18 @@ def ordered_locations(
     found = np.full(shape, np.nan)
     if not rule.within_budget or not set(criteria) <= {"tolerance", "budget"}:
         return found
-    own = [dim for dim in succeeded.dims[:-2] if dim not in criteria]
+    own, axis = [dim for dim in succeeded.dims[:-2] if dim not in criteria], succeeded.dims[-2]
     steps = ds[STEPS].where(ds.status == Status.DONE, np.inf)
     steps = steps if "tolerance" in steps.dims else steps.expand_dims("tolerance")
-    steps = steps.transpose(*own, "tolerance", "width", "seed")
-    tried = counted.isel(dict.fromkeys(criteria, 0)).transpose(*own, "width", "seed").values
-    k = ds.k.broadcast_like(ds.status.isel(seed=0, drop=True)).transpose(*own, "width").values
+    steps = steps.transpose(*own, "tolerance", axis, "seed")
+    tried = counted.isel(dict.fromkeys(criteria, 0)).transpose(*own, axis, "seed").values
+    k = values.broadcast_like(ds.status.isel(seed=0, drop=True)).transpose(*own, axis).values
+    x = scale.covariate(k)
     asked = succeeded.budget.values.astype(float) if "budget" in criteria else np.array([rule.limit])
     by_ease = np.argsort(-steps.tolerance.values) if "tolerance" in steps.coords else None
     found = np.full((*steps.shape[:-2], len(asked)), np.nan)
     for cell in np.ndindex(*steps.shape[:-3]):
-        found[cell] = _of_cell(steps.values[cell], tried[cell], k[cell], asked, by_ease, link)
+        found[cell] = _of_cell(steps.values[cell], tried[cell], x[cell], asked, by_ease, link)
     if rule.tolerance is not None:  # a condition names it, and its order is that among all of them
         found = found[..., rule.tolerance, :]
     return found.reshape(shape)
@@ -77,17 +87,17 @@ def ordered_locations(
 def _of_cell(
     steps: Floats,
     tried: Bools,
-    k: npt.NDArray[np.int64],
+    x: Floats,
     asked: Floats,
     by_ease: npt.NDArray[np.intp] | None,
     link: str,
 ) -> Floats:
     """Return the log critical widths (tolerance, budget) of one cell, NaN where there is none."""
     known = np.flatnonzero(tried.any(axis=1))
-    known = known[np.argsort(k[known], kind="stable")]
+    known = known[np.argsort(x[known], kind="stable")]
     if not len(known):
         return np.full((len(steps), len(asked)), np.nan)
-    log_k, tried = np.log(k[known].astype(float)), tried[known]
+    log_k, tried = x[known], tried[known]
     steps = np.where(tried, steps[:, known], np.inf)
     budgets = _budgets(steps, asked)
     rows = [_along(each, tried, log_k, budgets, link) for each in steps]

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analysis.transitions.intervals import draws
+from analysis.transitions.scales import RISING, Scale
 
 __all__ = ["MANY", "Table", "table_of"]
 
@@ -30,20 +31,25 @@ AT_ONCE = 2**18
 class Table(NamedTuple):
     """The counted trials of a cell, at the widths and for the seeds that have one.
 
+    The axis is named for the width; along another one `k` holds its values.
+
     Attributes
     ----------
     k
-        (widths,) ascending.
+        (widths,) ascending; descending where success falls.
     won, tried
         (rows, widths) 0 or 1.
     times
         (rows,) the number of seeds of each row.
+    scale
+        The scale of the axis.
     """
 
     k: Floats
     won: Floats
     tried: Floats
     times: Floats
+    scale: Scale = Scale()
 
     @property
     def seeds(self) -> int:
@@ -51,9 +57,9 @@ class Table(NamedTuple):
         return int(self.times.sum())
 
     @property
-    def log_k(self) -> Floats:
-        """The covariate of curves, (widths,)."""
-        return np.log(self.k)
+    def x(self) -> Floats:
+        """The covariate of curves, (widths,): log k, unless the scale is another."""
+        return self.scale.covariate(self.k)
 
     def resampled(self, resamples: int, entropy: int) -> tuple[Floats, Floats]:
         """Return successes and trials (1 + resamples, widths) of resampled seeds; row 0 is the data."""
@@ -72,7 +78,9 @@ class Table(NamedTuple):
         return successes, trials
 
 
-def table_of(succeeded: Bools, counted: Bools, k: npt.NDArray[np.generic]) -> Table:
+def table_of(
+    succeeded: Bools, counted: Bools, k: npt.NDArray[np.generic], scale: Scale = RISING
+) -> Table:
     """Return the table of a cell.
 
     Parameters
@@ -81,15 +89,17 @@ def table_of(succeeded: Bools, counted: Bools, k: npt.NDArray[np.generic]) -> Ta
         (widths, seeds) outcomes, and the trials that count.
     k
         (widths,) in any order.
+    scale
+        The scale of the axis.
     """
     order = np.flatnonzero(counted.any(axis=1))
-    order = order[np.argsort(k[order], kind="stable")]
+    order = order[np.argsort(scale.upright(k[order]), kind="stable")]
     seeds = np.flatnonzero(counted.any(axis=0))
     won, tried = (a[np.ix_(order, seeds)].T for a in (succeeded & counted, counted))
     times = np.ones(len(seeds))
     if len(seeds) > MANY:
         won, tried, times = _grouped(won, tried)
-    return Table(k[order].astype(float), won.astype(float), tried.astype(float), times)
+    return Table(k[order].astype(float), won.astype(float), tried.astype(float), times, scale)
 
 
 def _grouped(won: Bools, tried: Bools) -> tuple[Bools, Bools, Floats]:

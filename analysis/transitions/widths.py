@@ -58,6 +58,15 @@ any                                                 k_crossing               95%
 .. [2] Of the cells that rise at all; such a transition is hardly distinguishable from none.
 .. [3] Of the width of the grid at which the median seed crosses.
 
+Along another axis than the width (`along`) a cell is a combination of all others, the width too: the
+critical n at a fixed k, the critical noise, the critical angle. Success may fall there; everything
+above then holds with the axis read backwards. Values that are not all positive have a linear covariate.
+Trials of one seed share their draws at all angles, depths and parameters, as they do at nested widths,
+and not at different n or d.
+
+With `lapse` success has the probability (1 - r) F: `lapses` has the rate r, and `k50` is where F, the
+curve of the trials that do not lapse, is 1/2; success has then the probability (1 - r) / 2.
+
 `fit_p` is at most 0.05 in 2 to 5% of tables that the curve itself generates.
 
 `slope` is the maximum-likelihood one. It is too large for few seeds, in the geometric mean by 7% at 20
@@ -72,60 +81,25 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from analysis.cells import OUTCOMES
+from analysis.axes import SIZES
 from analysis.success.rules import Rule, Success, outcomes, rule_for, undefined
-from analysis.transitions.curves import LINKS
+from analysis.transitions.curves import LINKS, lapsed
+from analysis.transitions.descriptions import described, renamed
 from analysis.transitions.estimates import Estimate, Settings, estimate
+from analysis.transitions.lapses import Lapses, Outcomes, lapses_of
 from analysis.transitions.order import ordered_locations
-from analysis.walking import MOST, places
+from analysis.transitions.scales import Along, Scale, axis_values, checked, scale_of
+from analysis.transitions.summaries import with_summaries
+from analysis.walking import MOST
 from pipeline.errors import ParameterError
-from pipeline.trial_status import Status, among
 
 __all__ = ["critical_widths", "success_counts"]
 
 Floats = npt.NDArray[np.float64]
 
-SPECTRA = 2**15
-"""The most eigenvalues of kernels that are read at a time, unless a single chunk has more."""
-
 INTERVALS = {
     "seeds": "Student's t of log k50, robust to dependence within a seed",
     "profile": "profile likelihood of independent trials",
-}
-
-_VARIABLES = {
-    "k50": ("critical width: success has probability 1/2", "hidden units"),
-    "k50_low": ("lower end of the interval of k50; 0 if the data give none", "hidden units"),
-    "k50_high": ("upper end of the interval of k50; inf if the data give none", "hidden units"),
-    "slope": ("slope of the curve's linear predictor in log k", "1"),
-    "slope_low": ("lower end of the interval of slope; 0 if the data give none", "1"),
-    "slope_high": ("upper end of the interval of slope; inf if the data give none", "1"),
-    "transition_width": ("ratio of the widths of 90% and 10% success", "1"),
-    "transition_width_low": ("lower end of the interval of transition_width", "1"),
-    "transition_width_high": (
-        "upper end of the interval of transition_width; inf if the data give none",
-        "1",
-    ),
-    "bracket_low": ("widest width up to which most trials fail; 0 for none", "hidden units"),
-    "bracket_high": ("narrowest width from which most succeed; inf for none", "hidden units"),
-    "outcome": ("outcome of the cell: " + ", ".join(OUTCOMES), "1"),
-    "deviance": ("binomial deviance of the curve, from a free share at every width", "1"),
-    "fit_p": ("share of tables simulated from the curve that deviate from it as much as the data", "1"),
-    "k50_isotonic": ("width at which the isotonic fit passes 1/2, without a curve", "hidden units"),
-    "k50_isotonic_low": ("lower end of the interval of k50_isotonic", "hidden units"),
-    "k50_isotonic_high": ("upper end of the interval of k50_isotonic", "hidden units"),
-    "k_crossing": ("median over seeds of one past the last failing width", "hidden units"),
-    "k_crossing_low": ("lower end of the interval of k_crossing", "hidden units"),
-    "k_crossing_high": ("upper end of the interval of k_crossing", "hidden units"),
-    "seeds": ("seeds with a counted trial", "1"),
-    "trials": ("counted trials: done or diverged", "1"),
-    "pending": ("trials still to be run", "1"),
-    "failed": ("trials that raised an error and are not counted", "1"),
-    "alpha": ("median over seeds of the square root of the kernel's smallest eigenvalue", "1"),
-    "alpha_error": ("largest error of alpha of a seed; 0: exactly known to be 0", "1"),
-    "k_edge": ("median over seeds of the width predicted by the spectral edge", "hidden units"),
-    "k_edge_finite": ("k_edge with the finite-size shift of the edge", "hidden units"),
-    "successes": ("successful trials", "1"),
 }
 
 
@@ -135,6 +109,10 @@ def critical_widths(
     *,
     budgets: Sequence[int] | None = None,
     success: Success | xr.DataArray | str | None = None,
+    along: str | Along = "width",
+    direction: str | None = None,
+    scale: str | None = None,
+    lapse: bool | str = False,
     link: str = "logistic",
     interval: str = "seeds",
     confidence: float = 0.95,
@@ -143,6 +121,9 @@ def critical_widths(
     entropy: int = 0,
 ) -> xr.Dataset:
     """Return the critical width of every cell, with intervals from the differences between seeds.
+
+    With `along` it is the critical value of another axis: the n, the noise, the angle, ... at which
+    success passes 1/2.
 
     Parameters
     ----------
@@ -161,6 +142,18 @@ def critical_widths(
         A condition that replaces these rules, in the language of `analysis.expressions`, such as
         `"sigma_min / sqrt(k) >= 0.5 * alpha"`; or booleans; or an `analysis.success.Success`. Dims
         beyond those of `status` become cells.
+    along
+        The axis of the transition: "width", or any other dim of `status` with numbers, such as "n",
+        "angle" or a parameter. The others make cells, so each needs one k along the axis. Or an
+        `Along`, which holds the next two as well.
+    direction
+        "rising" or "falling" success along the axis. By default rising along the width, and elsewhere
+        as all cells together have it.
+    scale
+        The covariate of the curve: "log" or "linear" in the values; by default log if all are positive.
+    lapse
+        True for curves whose upper end is 1 minus a lapse rate, one for all n and d (`lapses`); "cell"
+        for a rate of each cell.
     link
         The curve: "logistic" or "probit" in log k.
     interval
@@ -198,8 +191,18 @@ def critical_widths(
           `k_edge` and `k_edge_finite` if it has kernel eigenvalues and the rule is Theorem 2's
           conditioning.
 
-        The attribute `rule` is the rule of success as text. Select one tolerance with
-        `.sel({"tolerance": 1e-2})`: in `.sel(tolerance=...)` xarray takes it for its own option.
+        With `lapse`: `lapse`, `lapse_low`, `lapse_high`, and `lapse_delta_aicc`, AICc without lapses
+        minus that with them. `k50` is then where the curve without lapses passes 1/2, and the interval
+        of `k50_isotonic`, where the isotonic fit passes half of the upper end, takes the rate as known.
+        No order of budgets is imposed.
+
+        Along another axis the names follow it: `n50`, `n50_low`, `n_crossing`, ... (`n_crossing` only
+        where the trials of a seed share their draws). Falling success has a negative `slope`, and most
+        succeed up to `bracket_low`.
+
+        The attribute `rule` is the rule of success as text, and `along`, `direction` and `scale` tell
+        the axis. Select one tolerance with `.sel({"tolerance": 1e-2})`: in `.sel(tolerance=...)` xarray
+        takes it for its own option.
 
     Raises
     ------
@@ -225,22 +228,34 @@ def critical_widths(
     >>> critical_widths(open_store(store), success="sigma_min > 0.2").attrs["rule"]
     'sigma_min > 0.2'
     """
-    _check_parameters(ds, link, interval, confidence, resamples, tables)
-    rule = rule_for(ds, Success.of(threshold, budgets, success))
+    rule = rule_for(ds, Success.of(threshold, budgets, success), _axis_of(along))
+    along = checked(ds, along, direction, scale)
+    nested = _together(ds, along)
+    if lapse not in (False, True, "cell"):
+        raise ParameterError("lapse", f"got {lapse!r}; expected True, False or 'cell'")
+    _check_parameters(nested, link, interval, confidence, resamples, tables)
     # Read once, since a chunk is a file and several steps below use it.
     ds = _loaded(ds, rule)
-    succeeded, counted = outcomes(ds, rule)
-    cells = succeeded.dims[:-2]
-    k = ds.k.broadcast_like(succeeded.isel(seed=0, drop=True)).transpose(*cells, "width")
-    nested = bool(ds.attrs.get("nested", 0))
-    settings = Settings(nested, link, interval, confidence, resamples, tables, entropy)
-    ordered = ordered_locations(ds, rule, succeeded, counted, link).ravel()
-    each = zip(_rows(succeeded), _rows(counted), _rows(k), ordered, strict=True)
-    found = [estimate(won, counts, widths, settings, at) for won, counts, widths, at in each]
+    succeeded, counted = _ordered_dims(*outcomes(ds, rule), along)
+    places = axis_values(ds, along.axis)
+    own = scale_of(along, places, succeeded, counted)
+    settings = Settings(nested, link, interval, confidence, resamples, tables, entropy, own)
+    values = places.broadcast_like(succeeded.isel(seed=0, drop=True))
+    values = values.transpose(*succeeded.dims[:-1])
+    if lapse:
+        found, rates = _with_lapses(succeeded, counted, values, settings, lapse == "cell")
+    else:
+        ordered = ordered_locations(ds, rule, succeeded, counted, link, places, own).ravel()
+        each = zip(_rows(succeeded), _rows(counted), _rows(values), ordered, strict=True)
+        found = [estimate(won, counts, at, settings, order) for won, counts, at, order in each]
+        rates = []
     out = _assemble(found, succeeded, settings, rule)
-    if rule.against_alpha or rule.against_population:
+    if rates:
+        out = _with_rates(out, rates).assign_attrs(lapse_by="cell" if lapse == "cell" else "group")
+    against = [("alpha", rule.against_alpha), ("ntk_population", rule.against_population)]
+    if any(asked and along.axis not in _sources(ds, name) for name, asked in against):
         out = _blank_degenerate(out, undefined(ds, rule, succeeded))
-    return _with_summaries(out, ds, counted, rule.threshold)
+    return _named(with_summaries(out, ds, counted, rule.threshold), ds, along, own)
 
 
 def success_counts(
@@ -249,18 +264,20 @@ def success_counts(
     *,
     budgets: Sequence[int] | None = None,
     success: Success | xr.DataArray | str | None = None,
+    along: str | Along = "width",
 ) -> xr.Dataset:
     """Return the successes and counted trials of every width, for heat maps.
 
     Parameters
     ----------
-    ds, threshold, budgets, success
+    ds, threshold, budgets, success, along
         As for `critical_widths`.
 
     Returns
     -------
     xarray.Dataset
-        `successes` and `trials`, integers over (cells, width). If success is measured against alpha,
+        `successes` and `trials`, integers over (cells, width), or with another axis in the place of the
+        width, which then belongs to the cells. If success is measured against alpha,
         neither counts trials whose alpha is 0.
 
     Examples
@@ -275,10 +292,11 @@ def success_counts(
     >>> counts.successes.sel(d=10, n=20).values.tolist()
     [0, 0, 3, 13, 17, 20, 20, 20, 20, 20, 20, 20]
     """
-    rule = rule_for(ds, Success.of(threshold, budgets, success))
-    succeeded, counted = outcomes(_loaded(ds, rule), rule)
+    rule = rule_for(ds, Success.of(threshold, budgets, success), _axis_of(along))
+    along = checked(ds, along, None, None)
+    succeeded, counted = _ordered_dims(*outcomes(_loaded(ds, rule), rule), along)
     counts = {"successes": succeeded.sum("seed"), "trials": counted.sum("seed")}
-    return _described(xr.Dataset(counts, attrs=rule.attrs))
+    return described(xr.Dataset(counts, attrs=rule.attrs))
 
 
 def _loaded(ds: xr.Dataset, rule: Rule) -> xr.Dataset:
@@ -297,7 +315,7 @@ def _loaded(ds: xr.Dataset, rule: Rule) -> xr.Dataset:
 
 
 def _check_parameters(
-    ds: xr.Dataset, link: str, interval: str, confidence: float, resamples: int, tables: int
+    nested: bool, link: str, interval: str, confidence: float, resamples: int, tables: int
 ) -> None:
     if not 0 < confidence < 1:
         raise ParameterError("confidence", f"got {confidence}; expected between 0 and 1, such as 0.95")
@@ -309,13 +327,31 @@ def _check_parameters(
         raise ParameterError("link", f"got {link!r}; expected one of {', '.join(LINKS)}")
     if interval not in INTERVALS:
         raise ParameterError("interval", f"got {interval!r}; expected one of {', '.join(INTERVALS)}")
-    if interval == "profile" and getattr(ds, "attrs", {}).get("nested", 1):
+    if interval == "profile" and nested:
         raise ParameterError(
             "interval",
-            "a profile assumes that the trials of a seed are independent, but here widths nest "
-            "(attrs['nested']), so it would be far too narrow; use 'seeds', or run a sweep with "
-            "nested = false",
+            "a profile assumes that the trials of a seed are independent, but here they share their "
+            "draws (widths nest by attrs['nested'], and parameters and angles always do), so it would "
+            "be far too narrow; use 'seeds', or along the width run a sweep with nested = false",
         )
+
+
+def _axis_of(along: str | Along) -> str:
+    return along.axis if isinstance(along, Along) else along
+
+
+def _together(ds: xr.Dataset, along: Along) -> bool:
+    """Return True if the trials of a seed share their draws along an axis."""
+    return bool(ds.attrs.get("nested", 0)) if along.is_width else along.axis not in SIZES
+
+
+def _ordered_dims(
+    succeeded: xr.DataArray, counted: xr.DataArray, along: Along
+) -> tuple[xr.DataArray, xr.DataArray]:
+    """Bring the axis of the transition next to the seeds; the other axes are those of cells."""
+    cells = [dim for dim in succeeded.dims if dim not in (along.axis, "seed")]
+    dims = (*cells, along.axis, "seed")
+    return succeeded.transpose(*dims), counted.transpose(*dims)
 
 
 def _rows(array: xr.DataArray) -> npt.NDArray[np.generic]:
@@ -323,6 +359,58 @@ def _rows(array: xr.DataArray) -> npt.NDArray[np.generic]:
     kept = 2 if "seed" in array.dims else 1
     values: npt.NDArray[np.generic] = array.values.reshape(-1, *array.shape[-kept:])
     return values
+
+
+# --- lapses ------------------------------------------------------------------------------------
+
+
+def _with_lapses(
+    succeeded: xr.DataArray,
+    counted: xr.DataArray,
+    values: xr.DataArray,
+    settings: Settings,
+    alone: bool,
+) -> tuple[list[Estimate], list[Lapses]]:
+    """Return the estimate of each cell, and the lapses of its group or of it alone."""
+    dims, sizes = succeeded.dims[:-2], succeeded.shape[:-2]
+    apart = [at for at, dim in enumerate(dims) if alone or dim not in SIZES]
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for number, place in enumerate(np.ndindex(*sizes)):
+        groups.setdefault(tuple(place[at] for at in apart), []).append(number)
+    won, tried, at = _rows(succeeded), _rows(counted), _rows(values)
+    found: dict[int, tuple[Estimate, Lapses]] = {}
+    for members in groups.values():
+        cells = [_outcomes(won[cell], tried[cell], at[cell], settings.scale) for cell in members]
+        lapses = lapses_of(cells, str(settings.link), settings.confidence)
+        own = settings._replace(link=lapsed(settings.link, np.nan_to_num(lapses.rate)))
+        for cell, reach in zip(members, lapses.reaches, strict=True):
+            found[cell] = estimate(won[cell], tried[cell], at[cell], own, reach=reach), lapses
+    each = [found[number] for number in range(len(found))]
+    return [estimate for estimate, _ in each], [lapses for _, lapses in each]
+
+
+def _outcomes(
+    won: npt.NDArray[np.generic], tried: npt.NDArray[np.generic], values: Floats, scale: Scale
+) -> Outcomes:
+    """Return the outcomes of a cell where it was tried, in the order of the covariate."""
+    known = np.flatnonzero(tried.any(axis=1))
+    x = scale.covariate(values[known])
+    known, x = known[np.argsort(x, kind="stable")], np.sort(x)
+    return Outcomes(x, won[known].astype(bool), tried[known].astype(bool))
+
+
+def _with_rates(out: xr.Dataset, rates: list[Lapses]) -> xr.Dataset:
+    """Add the lapse rate of each cell's group."""
+    columns = {
+        "lapse": [lapses.rate for lapses in rates],
+        "lapse_low": [lapses.low for lapses in rates],
+        "lapse_high": [lapses.high for lapses in rates],
+        "lapse_delta_aicc": [lapses.delta_aicc for lapses in rates],
+    }
+    shape = out.k50.shape
+    return out.assign(
+        {name: (out.k50.dims, np.array(values).reshape(shape)) for name, values in columns.items()}
+    )
 
 
 # --- building the answer -----------------------------------------------------------------------
@@ -339,7 +427,7 @@ def _assemble(
         "confidence": settings.confidence,
         "resamples": settings.resamples,
         "nested": int(settings.nested),
-        "link": settings.link,
+        "link": str(settings.link),
         "interval_method": INTERVALS[settings.interval],
     }
     return xr.Dataset(variables, coords, attrs | rule.attrs)
@@ -352,88 +440,34 @@ def _blank_degenerate(out: xr.Dataset, degenerate: xr.DataArray) -> xr.Dataset:
     return numbers.assign(outcome=words)[list(out.data_vars)].assign_attrs(out.attrs)
 
 
-def _with_summaries(
-    out: xr.Dataset, ds: xr.Dataset, counted: xr.DataArray, threshold: float | None
-) -> xr.Dataset:
-    """Add the counts, the median alpha and the predicted widths."""
-    over = ["width", "seed"]
-    ran = among(ds.status, [Status.DONE, Status.DIVERGED]).any("width").compute()
-    out["seeds"] = counted.any("width").sum("seed")
-    out["trials"] = counted.sum(over)
-    status = ds.status.reset_coords(drop=True)
-    out["pending"] = (status == Status.PENDING).sum(over).compute()
-    out["failed"] = (status == Status.FAILED).sum(over).compute()
-    if "alpha" in ds:
-        alpha = ds.alpha.compute().where(ran).median("seed")
-        out["alpha"] = alpha.transpose(*ran.dims[:-1]).reset_coords(drop=True)
-    if "alpha_error" in ds:
-        error = ds.alpha_error.compute().where(ran).max("seed")
-        out["alpha_error"] = error.transpose(*ran.dims[:-1]).reset_coords(drop=True)
-    if threshold is not None and "kernel_eigenvalues" in ds:
-        edges = _edge_widths(ds, ran, threshold)
-        out = out.assign({name: edge.transpose(*out.k50.dims) for name, edge in edges.items()})
-    if threshold is not None and "ntk_edge" in ds:
-        out["k_edge"] = _tangent_edge_widths(ds, ran, threshold).transpose(*out.k50.dims)
-    return _described(out)
+def _sources(ds: xr.Dataset, name: str) -> tuple[str, ...]:
+    """Return the dims of a variable other than the width, along which a cell is blank as a whole."""
+    return tuple(str(dim) for dim in ds[name].dims if dim != "width")
 
 
-def _edge_widths(ds: xr.Dataset, ran: xr.DataArray, threshold: float) -> dict[str, xr.DataArray]:
-    """Return the predicted width of the limiting spectrum, the median over the seeds that ran."""
-    # Imported here: a store without kernel eigenvalues does not need it.
-    from pipeline.theory.marchenko_pastur import MEDIAN_SHIFT, critical_widths
-
-    shifts = {"k_edge": 0.0, "k_edge_finite": MEDIAN_SHIFT}
-    found = {name: np.full(ran.shape, np.nan) for name in shifts}
-    # A piece of one width has each spectrum once.
-    first = ds[["status", "kernel_eigenvalues"]].isel(width=slice(1))
-    for place in places(first, most=max(1, SPECTRA // ds.sizes["index"])):
-        at = {dim: place[dim] for dim in ran.dims}
-        here = ran.isel(at)
-        piece = ds[["kernel_eigenvalues"]].isel(at)
-        spectra = piece.kernel_eigenvalues.transpose(*ran.dims, "index").values
-        n = piece.n.broadcast_like(here).transpose(*ran.dims).values
-        for name, shift in shifts.items():
-            part = found[name][tuple(at.values())]  # a view
-            for cell in np.ndindex(*here.shape[:-1]):
-                seeds = here.values[cell]
-                own = spectra[cell][seeds, : n[cell][0]]
-                part[cell][seeds] = critical_widths(own, threshold**2, shift=shift)
-    return {name: _median(widths, ran) for name, widths in found.items()}
+def _named(out: xr.Dataset, ds: xr.Dataset, along: Along, scale: Scale) -> xr.Dataset:
+    """Name the answer after its axis, and tell that and the width of each cell."""
+    snapped = out if along.is_width else _snapped(out, ds[along.axis].values)
+    named = snapped.rename({str(name): renamed(str(name), along) for name in out.data_vars})
+    if not along.is_width:
+        k = ds.k.isel({along.axis: 0}, drop=True) if along.axis in ds.k.dims else ds.k
+        named = named.assign_coords(k=k.reset_coords(drop=True))
+        named.attrs["unit"] = str(ds[along.axis].attrs.get("units", "1"))
+    value = ("log " if scale.logarithmic else "") + renamed("k50", along)
+    named.attrs["interval_method"] = str(named.attrs["interval_method"]).replace("log k50", value)
+    named.attrs["along"] = along.axis
+    named.attrs["direction"] = "falling" if scale.falling else "rising"
+    named.attrs["scale"] = "log" if scale.logarithmic else "linear"
+    return described(named, along, scale)
 
 
-def _tangent_edge_widths(ds: xr.Dataset, ran: xr.DataArray, threshold: float) -> xr.DataArray:
-    """Return where the stored edge of the NTK passes a share of its population value.
+def _snapped(out: xr.Dataset, values: npt.NDArray[np.generic]) -> xr.Dataset:
+    """Make values of the grid exact again that went through a logarithm or an inverse."""
+    grid = np.sort(values.astype(float))
 
-    It is interpolated in log k between the widths of the grid, and is the median over the seeds that
-    ran; NaN where the edge does not pass within the grid.
-    """
-    parts = ds[["ntk_edge", "ntk_population"]].compute()
-    share = (parts.ntk_edge / parts.ntk_population.where(parts.ntk_population > 0)).transpose(
-        *ran.dims, "width"
-    )
-    log_k = np.log(ds.k.broadcast_like(share).transpose(*share.dims).values.astype(float))
-    found = np.full(ran.shape, np.nan)
-    for at in np.ndindex(*ran.shape):
-        known = np.isfinite(share.values[at])
-        heights, places = share.values[at][known], log_k[at][known]
-        if known.any() and heights[0] < threshold <= heights[-1]:
-            after = int((heights >= threshold).argmax())
-            pair = slice(after - 1, after + 1)
-            found[at] = np.exp(np.interp(threshold, heights[pair], places[pair]))
-    return _median(found, ran & xr.DataArray(np.isfinite(found), dims=ran.dims))
+    def nearest(array: xr.DataArray) -> xr.DataArray:
+        near = grid[np.abs(array.values[..., None] - grid).argmin(axis=-1)]
+        return array.copy(data=np.where(np.isclose(near, array.values, 1e-9, 0), near, array.values))
 
-
-def _median(widths: Floats, ran: xr.DataArray) -> xr.DataArray:
-    """Return the median over the seeds that ran of each cell; NaN if there are none."""
-    median = np.full(ran.shape[:-1], np.nan)
-    for cell in np.ndindex(*median.shape):
-        if ran.values[cell].any():
-            median[cell] = np.median(widths[cell][ran.values[cell]])
-    return xr.DataArray(median, dims=ran.dims[:-1])
-
-
-def _described(out: xr.Dataset) -> xr.Dataset:
-    for name in out.data_vars:
-        long_name, units = _VARIABLES[str(name)]
-        out[name].attrs = {"long_name": long_name, "units": units}
-    return out
+    ends = ("bracket_low", "bracket_high", "k_crossing", "k_crossing_low", "k_crossing_high")
+    return out.assign({name: nearest(out[name]) for name in ends})

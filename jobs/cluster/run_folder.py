@@ -232,9 +232,12 @@ class Run:
         self.save()
 
     def _keep_code(self, sweep: Sweep) -> None:
-        """Write the sources of an experiment of one's own, which the store does not keep."""
+        """Write the sources of functions of one's own, which the store does not keep."""
         shutil.rmtree(self.code, ignore_errors=True)
-        for path, text in sweep.own.sources if sweep.own is not None else ():
+        sources = dict(sweep.own.sources if sweep.own is not None else ())
+        for name in sweep.functions:
+            sources |= dict(name.code.sources)
+        for path, text in sources.items():
             file = self.code / path
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text, encoding="utf-8")
@@ -261,9 +264,10 @@ class Run:
     def sweep(self) -> Sweep:
         """Read the sweep from the store that was made for it, with the code that was submitted."""
         sweep = stored_sweep(self.store, Path(self.data_folder))
-        if sweep.own is None or sweep.own.is_runnable:
-            return sweep
-        return with_code(self.store, sweep, self.code / sweep.own.file)
+        files = [name.code.file for name in sweep.functions]
+        if sweep.own is not None and sweep.own.file:
+            files.append(sweep.own.file)
+        return with_code(self.store, sweep, self.code / files[0]) if files else sweep
 
     def profile(self) -> Profile:
         """Read the profile as it was submitted."""

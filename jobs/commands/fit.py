@@ -1,4 +1,7 @@
-"""`widthlaw fit`: the critical widths of stores in one table, and their laws in another."""
+"""`widthlaw fit`: the critical widths of stores in one table, and their laws in another.
+
+With --along the critical values of another axis take their places, and their names.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from jobs.options import FILE, STORE, among, listing_options, success_options
+from jobs.options import (
+    FILE,
+    STORE,
+    along_options,
+    among,
+    lapse_option,
+    listing_options,
+    success_options,
+)
 from jobs.output.files import overwrite_option
 from jobs.output.records import json_text, naming_options, plain, report_gaps
 from jobs.output.slowing import show_infinite_budget
@@ -22,6 +33,7 @@ if TYPE_CHECKING:
 
     from analysis.comparison import Answer
     from analysis.success import Success
+    from analysis.transitions.scales import Along
     from pipeline.store.location import StorePath
 
 __all__ = ["fit", "require_success"]
@@ -36,6 +48,10 @@ CELL_COLUMNS = [
     "transition_width",
     "transition_width_low",
     "transition_width_high",
+    "lapse",
+    "lapse_low",
+    "lapse_high",
+    "lapse_delta_aicc",
     "fit_p",
     "k50_isotonic",
     "k_crossing",
@@ -46,7 +62,10 @@ CELL_COLUMNS = [
     "seeds",
     "pending",
 ]
-"""Variables of `critical_widths` that the table shows."""
+"""Variables of `critical_widths` that the table shows, by their names along the width."""
+
+INTERVALS = ("k50", "transition_width", "lapse")
+"""Columns that the text shows with their interval."""
 
 ANSWER = ("outcome", "k50", "bracket", "k_edge_finite")
 """Columns of the text that come first, after those that identify a cell."""
@@ -76,6 +95,8 @@ ANSWER = ("outcome", "k50", "bracket", "k_edge_finite")
 @click.option("-o", "--output", type=FILE, help="Write a .csv, .json or .parquet file.")
 @overwrite_option
 @success_options
+@along_options
+@lapse_option
 @listing_options
 def fit(
     stores: Sequence[StorePath],
@@ -84,6 +105,8 @@ def fit(
     link: str,
     interval: str,
     infinite_budget: bool,
+    along: Along,
+    lapse: bool | str,
     output: Path | None,
     overwrite: bool,
 ) -> None:
@@ -108,8 +131,15 @@ def fit(
     k50_isotonic   estimate of k50 that assumes only that success rises with width
     k_crossing     median over the seeds of the smallest width from which on a
                    seed always succeeds
+    lapse          with --lapse: share of trials that fail at any size, with
+                   interval; k50 is then where the other trials succeed in half
+                   of the cases, and a line tells whether AICc prefers it to none
     k_edge         width predicted by the limiting spectrum (its left edge)
     k_edge_finite  the same, with the shift of the edge at finite n
+
+    With --along AXIS the table has the critical value of AXIS for each cell of all other axes: along n
+    the columns are n50, n_crossing, ..., and the laws are those of the critical n at a fixed k. Where
+    success falls, most trials succeed up to bracket_low and most fail from bracket_high on.
 
     A missing value is NaN in the text, empty in CSV, null in JSON; infinity in JSON is "inf". The
     text leaves out columns without any value, and alpha_error, the largest error of a seed's alpha.
@@ -131,7 +161,15 @@ def fit(
     tree = open_stores(stores, dask=False)
     locations = dict(zip(tree.children, stores, strict=True))
     answers = {
-        name: _fitted(path, tree[name].to_dataset(), success, link, interval)
+        name: _fitted(
+            path,
+            tree[name].to_dataset(),
+            success,
+            link=link,
+            interval=interval,
+            along=along,
+            lapse=lapse,
+        )
         for name, path in locations.items()
     }  # before anything is printed: a store that cannot be fitted is refused
     for name, answer in answers.items():
@@ -149,13 +187,13 @@ def fit(
     sys.exit(max(report_gaps(path, "the fit uses what is there") for path in stores))
 
 
-def _fitted(path: StorePath, ds: xr.Dataset, success: Success, link: str, interval: str) -> Answer:
+def _fitted(path: StorePath, ds: xr.Dataset, success: Success, **settings: Any) -> Answer:
     from analysis.comparison import answer_of
 
     with naming_options("fit", path):
         if success.condition is None:
             require_success(ds, path)
-        return answer_of(ds, success=success, link=link, interval=interval)
+        return answer_of(ds, success=success, **settings)
 
 
 def require_success(ds: xr.Dataset, path: StorePath) -> None:
@@ -171,10 +209,14 @@ def require_success(ds: xr.Dataset, path: StorePath) -> None:
 
 
 def _record(path: StorePath, answer: Answer) -> dict[str, Any]:
+    along = answer.along
+    told = {} if along.is_width else {"along": along.axis, "direction": along.direction}
+    name = "critical_widths" if along.is_width else f"critical_{along.axis}"
     return {
         "store": str(path),
         "rule": answer.rule,
-        "critical_widths": plain(_narrowed(answer.cells, answer.axes), "inf"),
+        **told,
+        name: plain(_narrowed(answer.cells, answer.axes, along), "inf"),
         "verdict": answer.verdict,
         "laws": [] if answer.laws is None else plain(answer.laws, "inf"),
     }
@@ -212,36 +254,59 @@ def _table(answers: Mapping[str, Answer]) -> pd.DataFrame:
 
     whole = joined_cells(answers)
     variables = {name for a in answers.values() for name in a.cells if name not in a.axes}
-    return _narrowed(whole, [str(name) for name in whole if name not in variables])
+    first = [str(name) for name in whole if name not in variables]
+    return _narrowed(whole, first, _along(answers))
 
 
-def _narrowed(cells: pd.DataFrame, first: Sequence[str]) -> pd.DataFrame:
-    return cells[[*first, *(name for name in CELL_COLUMNS if name in cells)]]
+def _along(answers: Mapping[str, Answer]) -> Along:
+    return next(iter(answers.values())).along
+
+
+def _narrowed(cells: pd.DataFrame, first: Sequence[str], along: Along) -> pd.DataFrame:
+    from analysis.transitions.descriptions import renamed
+
+    names = [renamed(name, along) for name in CELL_COLUMNS]
+    return cells[[*first, *(name for name in names if name in cells)]]
 
 
 def _show(answers: Mapping[str, Answer], locations: Mapping[str, StorePath]) -> None:
     """Print the verdict on the laws, then the critical widths, then the laws."""
     from analysis.comparison import joined_laws
     from analysis.scaling import rule_of_words
+    from analysis.scaling.laws import sizes_of
 
     alone = len(answers) == 1
     for name, answer in answers.items():
-        click.echo(f"{locations[name] if alone else name}: critical widths at {answer.rule}")
+        click.echo(f"{locations[name] if alone else name}: {_subject(answer)} at {answer.rule}")
     for name, answer in answers.items():
         head = "" if alone else f"{name}: "
         if not len(answer.cells):
-            click.echo(f"{head}no critical width: no trial has an outcome, and none is pending")
+            what = "width" if answer.along.is_width else answer.along.axis
+            click.echo(f"{head}no critical {what}: no trial has an outcome, and none is pending")
+        for words in answer.lapses:
+            click.echo(f"{head}{words}")
         click.echo(f"{head}{answer.verdict}")
     cells = _table(answers).drop(columns=["store"] if alone else ["rule"], errors="ignore")
     if len(cells):
-        click.echo("\n" + frame_text(_legible(_merged(cells)), list(cells).index("outcome")))
+        click.echo(
+            "\n" + frame_text(_legible(_merged(cells, _along(answers))), list(cells).index("outcome"))
+        )
     laws = joined_laws(answers)
     if len(laws):
         shown = _legible(_compact(laws))
         shown = shown.drop(columns="store") if alone else shown
         click.echo("\nlaws, by AICc\n" + frame_text(shown, list(shown).index("formula") + 1))
         if laws["delta_aicc"].notna().any():
-            click.echo("\n" + rule_of_words())
+            click.echo("\n" + rule_of_words(sizes_of(laws.columns)))
+
+
+def _subject(answer: Answer) -> str:
+    """Return what the numbers of a store are, with the direction of success along its axis."""
+    along = answer.along
+    if along.is_width:
+        return "critical widths" + (", success falling," if along.direction == "falling" else "")
+    verb = "falls" if along.direction == "falling" else "rises"
+    return f"critical {along.axis}, along which success {verb},"
 
 
 def _legible(frame: pd.DataFrame) -> pd.DataFrame:
@@ -254,23 +319,28 @@ def _legible(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.round(4).assign(**exact)
 
 
-def _merged(cells: pd.DataFrame) -> pd.DataFrame:
+def _merged(cells: pd.DataFrame, along: Along) -> pd.DataFrame:
     """Put each interval into the column of its value, with four digits, the answer first.
 
     Columns in which no cell has a value are left out.
     """
+    from analysis.transitions.descriptions import renamed
+
     shown = cells.copy()
-    for name in [name for name in CELL_COLUMNS if name in cells and cells[name].dtype.kind == "f"]:
+    every = [renamed(name, along) for name in CELL_COLUMNS]
+    for name in [name for name in every if name in cells and cells[name].dtype.kind == "f"]:
         shown[name] = [_short(value) for value in cells[name]]
-    for name in ("k50", "transition_width"):
+    for name in [own for own in (renamed(name, along) for name in INTERVALS) if own in shown]:
         ends = zip(shown[name], shown.pop(f"{name}_low"), shown.pop(f"{name}_high"), strict=True)
         shown[name] = ["NaN" if value == "NaN" else f"{value} [{a}, {b}]" for value, a, b in ends]
     shown["bracket_low"] += "-" + shown.pop("bracket_high")
     shown = shown.rename(columns={"bracket_low": "bracket"})
-    shown = shown.drop(columns="alpha_error", errors="ignore")  # it decides lines of their own
-    known = [name for name in shown if not (shown[name] == "NaN").all() or name == "k50"]
+    # The error of alpha decides lines of their own, and so does the gain of a lapse rate.
+    shown = shown.drop(columns=["alpha_error", "lapse_delta_aicc"], errors="ignore")
+    value = renamed("k50", along)
+    known = [name for name in shown if not (shown[name] == "NaN").all() or name == value]
     first = known[: known.index("outcome")]
-    answer = [name for name in ANSWER if name in known]
+    answer = [name for name in (renamed(name, along) for name in ANSWER) if name in known]
     return shown[[*first, *answer, *(name for name in known if name not in {*first, *answer})]]
 
 
@@ -283,16 +353,16 @@ def _short(value: float) -> str:
 
 def _compact(laws: pd.DataFrame) -> pd.DataFrame:
     """Return the main columns of the laws, to fit into a terminal; JSON has all of them."""
-    from analysis.scaling.laws import group_columns
+    from analysis.scaling.laws import group_columns, sizes_of
 
-    groups = group_columns(laws)
+    groups, (lead, _) = group_columns(laws), sizes_of(laws.columns)
     shown = laws[[*groups, "formula", "constant"]].copy()
     shown["constant"] = [f"{value:.3g}" for value in laws["constant"]]
     shown["exponents"] = [_exponents(row) for _, row in laws.iterrows()]
     shown["rms"] = laws["rms_log_residual"].round(3)
     shown["delta AICc"] = laws["delta_aicc"].round(1)
     shown["weight"] = laws["weight"].round(3)
-    shown["rms, largest n left out"] = laws["error_largest_n"].round(3)
+    shown[f"rms, largest {lead} left out"] = laws[f"error_largest_{lead}"].round(3)
     return shown.dropna(axis="columns", how="all")  # of three points no AICc, and so no weight
 
 

@@ -13,7 +13,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from analysis.figures.kinds import KINDS
-from jobs.options import FILE, STORE, success_options
+from jobs.options import FILE, STORE, along_options, lapse_option, success_options
 from jobs.output.files import check_outputs, make_folder, overwrite_option, write_text
 from jobs.output.records import INCOMPLETE, naming_options, report_gaps
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from analysis.figures.looks.chart import Chart, Size
     from analysis.study import Study
     from analysis.success import Success
+    from analysis.transitions.scales import Along
     from pipeline.store.location import StorePath
 
 __all__ = ["Drawn", "draw_kinds", "draw_store", "plot"]
@@ -102,6 +103,8 @@ def _kinds(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[
     "--dpi", type=click.IntRange(20, 1200), help="Dots per inch of PNG.  [default: the style's, or 160]"
 )
 @success_options
+@along_options
+@lapse_option
 def plot(
     store: StorePath,
     kind: str | None,
@@ -114,6 +117,8 @@ def plot(
     dpi: int | None,
     overwrite: bool,
     success: Success,
+    along: Along,
+    lapse: bool | str,
 ) -> None:
     """Draw the figures of STORE.
 
@@ -121,6 +126,8 @@ def plot(
     the file's ending: .png, .svg or .pdf, whose fonts are embedded. A figure for which the store has
     too little is not written; the reason is told, and with --kind it is an error. Figures of widthlaw
     are replaced; any other file only with --overwrite.
+
+    With --along AXIS the figures are those of its critical value: phase, success and laws.
     """
     from analysis.figures import kinds_for
     from analysis.query.restriction import restrict
@@ -133,8 +140,8 @@ def plot(
     if data is not None:
         check_output("plot --data", data, overwrite)
     with naming_options("plot", store):
-        study = Study(restrict(load_store(store), where), success)
-    suited = kinds_for(study.ds, study.success)
+        study = Study(restrict(load_store(store), where), success, along, lapse)
+    suited = kinds_for(study.ds, study.success, study.along, study.lapse)
     if not suited:
         raise CommandError(
             f"plot {store}: no figure suits a store of {study.ds.attrs['experiment']}; "
@@ -285,13 +292,14 @@ def draw_kinds(
     written
         Called with each file as soon as it is there.
     """
-    from analysis.figures import FIGURES, data_of, kinds_for
+    from analysis.figures import data_of, kinds_for
     from analysis.figures.looks.chart import sized
+    from analysis.figures.register import picture_of
     from pipeline.errors import CommandError, ParameterError
     from pipeline.store.location import beside
     from pipeline.trial_status import Status
 
-    suited = kinds_for(study.ds, study.success)
+    suited = kinds_for(study.ds, study.success, study.along, study.lapse)
     if kind is not None and kind not in suited:
         raise CommandError(
             f"plot {store}: no figure {kind!r} of a store of {study.ds.attrs['experiment']}; "
@@ -308,9 +316,9 @@ def draw_kinds(
         caption = ""
         with sized(size):
             if captions:
-                figure, caption = FIGURES[name].captioned(study)
+                figure, caption = picture_of(name, study).captioned(study)
             else:
-                figure = FIGURES[name].draw(study)
+                figure = picture_of(name, study).draw(study)
         if figure.sentence:
             drawn.left_out[name] = figure.sentence
             continue

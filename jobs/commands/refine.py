@@ -78,6 +78,13 @@ class Goal:
     metavar="N",
     help="Stop once STORE holds N trials, existing ones included.  [default: no limit]",
 )
+@click.option(
+    "--along",
+    default="width",
+    show_default=True,
+    metavar="AXIS",
+    help="Axis along which trials are added; only the width so far.",
+)
 @click.option("--dry-run", is_flag=True, help="Show the expected cost and stop.")
 @worker_options
 @code_option
@@ -88,6 +95,7 @@ def refine(
     store: StorePath,
     target: float,
     trials: int | None,
+    along: str,
     dry_run: bool,
     workplace: dict[str, Any],
     code: Path | None,
@@ -118,8 +126,15 @@ def refine(
     """
     from jobs import launch
     from pipeline import store as stores
+    from pipeline.errors import CommandError
     from pipeline.store.code import with_code
 
+    if along != "width":
+        raise CommandError(
+            f"refine {store}: --along: got {along!r}; expected width, the only axis along which rounds "
+            f"add trials. `widthlaw extend` adds values of {along} or seeds, and `widthlaw fit --along "
+            f"{along}` shows what they give"
+        )
     sweep = with_code(store, _check(store, success), code)
     pending = stores.Store(store).counts()["pending"]
     goal = Goal(target, success, trials)

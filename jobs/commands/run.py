@@ -126,6 +126,7 @@ def plan_records(sweep: Sweep, path: StorePath, retry_failed: bool = False) -> l
     from jobs.launch import cells_to_run
     from pipeline.blocks import chunk_extents, cut_to_requests, tasks, tiles
     from pipeline.execution.memory import trial_memory, worker_memory
+    from pipeline.execution.pace import Pace, pace_of
     from pipeline.experiments import variables
     from pipeline.store import Store, as_in_store, check_target
     from pipeline.store.location import locate
@@ -133,12 +134,10 @@ def plan_records(sweep: Sweep, path: StorePath, retry_failed: bool = False) -> l
     check_target(path, sweep)
     sweep = as_in_store(path, sweep)
     resumed = locate(path).exists()
+    store = Store(path, sweep)
+    pace = pace_of(store) if resumed else Pace()
     cells = cells_to_run(sweep, path, retry_failed)
-    whole = list(
-        Store(path, sweep).pending_tiles(retry_failed)
-        if resumed
-        else tiles(sweep, chunk_extents(sweep))
-    )
+    whole = list(store.pending_tiles(retry_failed) if resumed else tiles(sweep, chunk_extents(sweep)))
     cut = list(cut_to_requests(sweep, whole))
     excluded = sweep.possible_trials - sweep.trials
     plan = {
@@ -150,12 +149,12 @@ def plan_records(sweep: Sweep, path: StorePath, retry_failed: bool = False) -> l
         "trials to compute": _trials_of(sweep, cut),
         "blocks": sum(len(tile.blocks) for tile in cut),
         "tasks": sum(1 for _ in tasks(cut)),
-        "longest block, s": round(max((tile.seconds for tile in cut), default=0.0), 2),
+        "longest block, s": round(max(map(pace.seconds, cut), default=0.0), 2),
         "memory of a trial, at most": format_bytes(int(trial_memory(sweep, cells)) if cells else 0),
         "memory of a worker": format_bytes(int(worker_memory(sweep, cells)) if cells else 0),
         "new files, at most": len(cut) * (len(variables(sweep)) + 3) + 2 * (len(whole) - len(cut)) + 40,
-        "core-hours": round(sum(tile.seconds for tile in cut) / 3600, 4),
-    }
+        "core-hours": round(sum(map(pace.seconds, cut)) / 3600, 4),
+    } | ({"times so far over their estimates": f"{pace.ratio:.3g}"} if pace.cells else {})
     return [{"plan": key, "value": str(value)} for key, value in plan.items()]
 
 

@@ -19,6 +19,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from pipeline.sweep import Cell, Sweep
 
@@ -70,14 +71,16 @@ class Measured:
 
 
 def with_cost(sweep: Sweep) -> tuple[Sweep, str]:
-    """Return a sweep with the cost of its experiment, and a line that tells it; "" if it was known.
+    """Return a sweep with the cost of its experiment, and lines that tell of it; "" if it was known.
 
     Parameters
     ----------
     sweep
         The sweep, with its code if the experiment is one's own.
     """
-    if sweep.own is None or sweep.own.cost is not None:
+    if sweep.own is None:
+        return sweep, "\n".join(map(_told, _called_in_descent(sweep)))
+    if sweep.own.cost is not None:
         return sweep, ""
     from pipeline.experiments.own.build import GUESS
     from pipeline.experiments.own.record import Cost
@@ -98,6 +101,22 @@ def with_cost(sweep: Sweep) -> tuple[Sweep, str]:
     if least is most or least.size == most.size:
         line = f"{sweep.experiment}: {what} takes {most}, measured"
     return replace(sweep, own=replace(sweep.own, cost=cost)), line
+
+
+def _called_in_descent(sweep: Sweep) -> list[Any]:
+    """Return the activations of one's own that descent calls at every step."""
+    if sweep.descent is None:
+        return []
+    return [name for name in sweep.functions if name in sweep.activation]
+
+
+def _told(name: Any) -> str:
+    """Return the line on how descent calls an activation, and where its derivative comes from."""
+    from pipeline.experiments.own.rows import row_of  # the compiler
+
+    how = "compiled by numba" if row_of(name).is_compiled else "in NumPy, as numba cannot compile it"
+    kinks = f", kinks at {', '.join(f'{kink:g}' for kink in name.facts.kinks)}" * bool(name.facts.kinks)
+    return f"{name}: runs {how}; derivative: {name.facts.derivative}{kinks}"
 
 
 def _power(least: Measured, most: Measured) -> float:

@@ -56,11 +56,13 @@ def keep_freed_memory() -> None:
 def dask_setup(worker: object) -> None:
     """Ignore interrupts in this worker process, log only what ends it, and let it end quickly.
 
+    What a trial's own processes print goes to stderr too: the data on stdout are those of the command.
     It ends without Python's clean-up: a busy machine may not give Zarr's thread the time to end, and
     Zarr then prints a traceback.
     """
     import zarr  # noqa: F401  # its clean-up is registered first, so that ours comes before it
 
+    os.dup2(2, 1)
     for name in ("distributed", "tornado.application", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -5,7 +5,7 @@ its experiment is used: the state of a store can be shown without the numerics.
 
 Additions, and the places that each of them touches:
 
-- an experiment of one's own: no file here, but one beside the sweep (`own`);
+- an experiment, activation or dataset of one's own: no file here, but one beside the sweep (`own`);
 - an experiment: one file here, and a line in `MODULES`;
 - an activation: one record in `pipeline/numerics/activations`, and a line in `MODULES` there;
 - a kind of dataset: one record in `pipeline/numerics/datasets.py`, and a line in `KINDS`;
@@ -100,12 +100,18 @@ def require_code(sweep: Sweep, where: str) -> None:
     Raises
     ------
     CodeError
-        The experiment is one's own, and the sweep comes from a store, which keeps no code.
+        Something in it is one's own, and the sweep comes from a store, which keeps no code.
     """
+    entry, file = "", ""
     if sweep.own is not None and not sweep.own.is_runnable:
+        entry, file = sweep.experiment, sweep.own.file
+    for name in sweep.functions:
+        if not name.code.sources:
+            entry, file = str(name), name.code.file
+    if entry:
         raise CodeError(
-            f"{where}: its trials run {sweep.experiment}, and a store keeps no code; add --code "
-            f"{sweep.experiment.partition(':')[0]}, the file that you trust"
+            f"{where}: its trials run {entry}, and a store keeps no code; add --code {file}, the file "
+            "that you trust"
         )
 
 

@@ -17,6 +17,7 @@ from pipeline.errors import first_line
 from pipeline.formulas import formula_value
 from pipeline.numerics.compile_time import compile_seconds
 from pipeline.numerics.datasets import KINDS, draw, draw_rows, file_rows
+from pipeline.numerics.own_names import raise_faults
 from pipeline.numerics.streams import Role, stream
 from pipeline.settings import SETTINGS
 from pipeline.trial_status import Status
@@ -159,7 +160,10 @@ class SeedTrial:
         return training_at(self.cell, self.descent, k)
 
     def signs(self) -> Array:
-        """Draw random labels +1 and -1, shape (n,)."""
+        """Draw the labels: those of the dataset if it has any, else random +1 and -1, shape (n,)."""
+        labels = None if self.cell["dataset"] is None else KINDS[self.cell.dataset.kind].labels
+        if labels is not None:
+            return labels(self.cell.dataset, self.stream(Role.DATA), self.cell.n, self.cell.d)
         return self.stream(Role.LABELS).choice([-1.0, 1.0], self.cell.n)
 
 
@@ -234,6 +238,10 @@ class Experiment:
         True if sweeps may leave out `dataset`, `d`, `n`, `width` and `activation`.
     activations
         Names of the supported activations; None for all.
+    why_not_own
+        Why it takes no activation of one's own; "" if it does.
+    draws_labels
+        True if it makes labels by itself, so that those of a dataset would have no effect.
     why_fixed
         Why it takes no settings of training (`pipeline.settings`); "" if it takes them.
     measured
@@ -254,6 +262,8 @@ class Experiment:
     together: bool = False
     frugal: bool = False
     activations: tuple[str, ...] | None = None
+    why_not_own: str = ""
+    draws_labels: bool = False
     why_fixed: str = "it does not train networks"
     measured: Sequence[Variable] = ()
 
@@ -290,6 +300,7 @@ def visit_widths(
         began, compiling = time.perf_counter(), compile_seconds()
         try:
             found = measure(index, k)
+            raise_faults()
             for name, value in found.values.items():
                 row = result.values[name][index : index + 1].reshape(-1)
                 row[: np.size(value)] = value

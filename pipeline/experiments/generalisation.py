@@ -98,6 +98,7 @@ EXPERIMENT = replace(
     memory=_memory,
     options={"trained": ("input", "both")},
     tests=True,
+    draws_labels=True,
     measured=(),
     why_fixed="its teacher and its claim belong to gradient descent on the squared loss",
 )

@@ -104,4 +104,5 @@ EXPERIMENT = Experiment(
     widthless=True,
     why_fixed="it solves a linear regression, without a network",
     activations=("linear",),
+    why_not_own="it has no hidden units",
 )

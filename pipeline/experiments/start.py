@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from pipeline.descent.network import Network, balanced
 from pipeline.experiments.base import SeedTrial
 from pipeline.numerics.activations import apply
-from pipeline.numerics.datasets import file_labels
+from pipeline.numerics.datasets import KINDS, file_labels
+from pipeline.numerics.own_names import OwnName
 from pipeline.numerics.streams import Role
 
 __all__ = ["fresh_set", "initial_network", "labels"]
@@ -51,6 +52,12 @@ def _clean(trial: SeedTrial, X: Array, given: Mapping[str, Any], test: int = 0) 
     `test` is the number of inputs if they are a test set.
     """
     teacher = trial.stream(Role.TEACHER)
+    if isinstance(given["labels"], OwnName):
+        return given["labels"].record(trial.stream(Role.LABELS), X)
+    drawn = KINDS[trial.cell.dataset.kind].labels
+    if drawn is not None:  # with the rows
+        cell, role = trial.cell, Role.TEST if test else Role.DATA
+        return drawn(cell.dataset, trial.stream(role), len(X), cell.d)
     match given["labels"]:
         case "shell":
             rng = trial.stream(Role.LABELS)
@@ -66,7 +73,7 @@ def _clean(trial: SeedTrial, X: Array, given: Mapping[str, Any], test: int = 0) 
             W = teacher.standard_normal((units, X.shape[1]))
             signs = np.resize([1.0, -1.0], units)
             return np.asarray(signs @ apply(trial.cell.activation, W @ X.T) / np.sqrt(units))
-    return trial.signs()
+    return trial.stream(Role.LABELS).choice([-1.0, 1.0], len(X))  # a test set has another size
 
 
 def _of_file(trial: SeedTrial, test: int, two: bool) -> Array:

@@ -25,6 +25,7 @@ from pipeline.experiments.base import (
     blank,
     visit_widths,
 )
+from pipeline.numerics.activations import ACTIVATIONS
 from pipeline.numerics.lanczos import smallest_eigenvalue
 from pipeline.sweep import Cell, Descent
 from pipeline.theory.kernels import kernel_eigenvalues, kernel_matrix
@@ -103,7 +104,8 @@ def _least_of_sum(K: Array, tangent: Array, k: int) -> float:
 def _seconds(cell: Cell, descent: Descent | None) -> float:
     """Estimate the time of one seed: population kernels, growing sums, two eigenvalues per width."""
     n, widths = cell.n, cell.widths
-    derivative = DERIVATIVES[cell.activation]
+    derivative = ACTIVATIONS[cell.activation].derivative
+    assert derivative is not None  # the experiment admits no other activation
     start = 1e-3 + 3e-8 * n**2 + 9e-11 * n**3
     start += 3e-5 * n * (derivative.kernel is None)  # it is integrated
     grow = max(widths) * n * (2e-9 + derivative.seconds + 2.5e-11 * n + 1e-10 * cell.d)

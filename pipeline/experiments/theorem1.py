@@ -160,6 +160,8 @@ EXPERIMENT = Experiment(
     balanced=True,
     options={"trained": ("input", *(name for name in TRAINED if name != "input")), "depth": ()},
     activations=tuple(DERIVATIVES),
+    why_not_own="it certifies activations whose bounds of phi' and phi'' are proven",
+    draws_labels=True,
     why_fixed="the theorem is about full-batch gradient descent on the squared loss, and its labels "
     "lie at a certified distance",
 )

@@ -133,9 +133,9 @@ def _kept_statuses(
     sweep leave out, even if the chunk is lost, or those that the chunk tells.
     """
     kept: dict[str, NDArray[np.int8]] = {}
-    metadata = location.read(f"{STATUS}/{ROOT}") or b""
     with expected_template(path, location, attributes) as template:
         folder = locate(template.folder)
+        metadata = folder.read(f"{STATUS}/{ROOT}") or b""  # those of the store may be damaged
         for key in keys:
             if attributes.get("refined"):
                 code = not_requested_code(attributes)

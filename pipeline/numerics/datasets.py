@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import DataError
 from pipeline.numerics.data_files import read_labels, read_rows, rows_digest
+from pipeline.numerics.own_names import OwnName
 
 __all__ = ["KINDS", "DatasetSpec", "Kind", "LabelFile", "draw", "draw_rows", "file_labels", "file_rows"]
 
@@ -50,11 +51,11 @@ class DatasetSpec:
     Attributes
     ----------
     kind
-        A key of `KINDS`.
+        A key of `KINDS`, or the name of a dataset of one's own.
     angle
         Rotation angles in radians, for kinds that have one; an axis of the store.
     path, normalise
-        The user's file of rows; True to scale each row to unit norm.
+        The user's file of rows; True to scale each row to unit norm, also of a dataset of one's own.
     columns, drop
         Names or numbers of the columns of the file that are read, all if (); and of those left out.
     digest
@@ -93,6 +94,9 @@ class Kind:
         n must be a multiple of it.
     has_angle, has_file
         True if the keys `angle`, or `path`, `normalise`, `columns` and `drop`, belong to it.
+    labels
+        Function of (spec, rng, n, d) that returns the labels of the rows that `draw` returns from an
+        equal stream; None if they are drawn by themselves.
     """
 
     draw: Callable[[DatasetSpec, np.random.Generator, int, int, float | None], Array]
@@ -103,6 +107,7 @@ class Kind:
     multiple: int = 1
     has_angle: bool = False
     has_file: bool = False
+    labels: Callable[[DatasetSpec, np.random.Generator, int, int], Array] | None = None
 
 
 def _sphere(spec: DatasetSpec, rng: np.random.Generator, n: int, d: int, angle: float | None) -> Array:
@@ -162,15 +167,25 @@ def _unit(rows: Array) -> Array:
     return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True))
 
 
-KINDS = {
-    "sphere": Kind(_sphere),
-    "shell": Kind(_shell, unit_norm=False),
-    "gaussian": Kind(_gaussian, unit_norm=False),
-    "circle": Kind(_circle, fresh=False, general=False, least_d=2),
-    "pairs": _rotated(0, 1),
-    "triples": _rotated(-1, 0, 1),
-    "file": Kind(_sampled, unit_norm=False, fresh=False, has_file=True),
-}
+class _Kinds(dict[str, Kind]):
+    """Kinds by the names that sweep files use; one of one's own brings its record."""
+
+    def __missing__(self, name: str) -> Kind:
+        if isinstance(name, OwnName):
+            own: Kind = name.record
+            return own
+        raise KeyError(name)
+
+
+KINDS = _Kinds(
+    sphere=Kind(_sphere),
+    shell=Kind(_shell, unit_norm=False),
+    gaussian=Kind(_gaussian, unit_norm=False),
+    circle=Kind(_circle, fresh=False, general=False, least_d=2),
+    pairs=_rotated(0, 1),
+    triples=_rotated(-1, 0, 1),
+    file=Kind(_sampled, unit_norm=False, fresh=False, has_file=True),
+)
 
 
 def draw(

@@ -1,4 +1,4 @@
-"""The code of a store's trials, where the experiment is one's own.
+"""The code of a store's trials, where the experiment, an activation or a dataset is one's own.
 
 A store keeps the digest of the sources that its trials come from, and no code. A sweep whose sources
 have changed is refused: its trials could have other values. Somebody who knows that they have not can
@@ -10,9 +10,10 @@ from __future__ import annotations
 import datetime
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pipeline.errors import CodeError, StoreError
 from pipeline.experiments import require_code
@@ -23,9 +24,6 @@ from pipeline.store.names import ROOT
 from pipeline.store.reading import check_store
 from pipeline.store.template import attributes_digest
 from pipeline.sweep import Sweep
-
-if TYPE_CHECKING:
-    from pipeline.experiments.own.record import Own
 
 __all__ = ["accept_code", "as_stored", "changed_code", "with_code"]
 
@@ -46,17 +44,28 @@ def as_stored(attributes: Mapping[str, Any], sweep: Sweep) -> Sweep:
         A sweep that may be that of the store.
     """
     sweep = sweep.with_numerics_of(attributes["identity_fields"])
-    own, stored = sweep.own, attributes.get("own")
-    if own is None or not isinstance(stored, dict):
+    if not sweep.runs_code:
         return sweep
+    from pipeline.experiments.own.provider import functions_from
     from pipeline.experiments.own.record import from_attributes
 
-    try:
-        before, accepted = from_attributes(stored), own.digest in _accepted(attributes)
-    except (TypeError, KeyError, ValueError, AttributeError):
-        return sweep  # damaged: whoever reads the sweep of the store says so
-    digest = before.digest if accepted else own.digest
-    return replace(sweep, own=replace(own, digest=digest, cost=before.cost))
+    accepted = _accepted(attributes)
+    with suppress(TypeError, KeyError, ValueError, AttributeError):
+        # A damaged store has no such words: whoever reads its sweep says so.
+        if sweep.own is not None:
+            own, before = sweep.own, from_attributes(attributes["own"])
+            digest = before.digest if own.digest in accepted else own.digest
+            sweep = replace(sweep, own=replace(own, digest=digest, cost=before.cost))
+        if sweep.functions:
+            stored = functions_from(attributes["functions"])
+            sweep = sweep.with_functions(lambda name: _function_as_stored(name, stored, accepted))
+    return sweep
+
+
+def _function_as_stored(name: Any, stored: Mapping[str, Any], accepted: list[str]) -> Any:
+    before = stored[name]
+    digest = before.code.digest if name.code.digest in accepted else name.code.digest
+    return name.with_facts(before.facts).with_digest(digest)
 
 
 def _accepted(attributes: Mapping[str, Any]) -> list[str]:
@@ -68,20 +77,26 @@ def _accepted(attributes: Mapping[str, Any]) -> list[str]:
 
 def changed_code(path: StorePath, attributes: Mapping[str, Any], sweep: Sweep) -> StoreError | None:
     """Return the error for a sweep whose sources are not those of a store; None if nothing but else."""
-    stored, own = attributes["identity_fields"], sweep.own
-    differing = {key for key in {**stored, **sweep.identity_fields} if _differs(key, stored, sweep)}
-    if own is None or differing != {"code"}:
+    stored, ours = attributes["identity_fields"], sweep.identity_fields
+    differing = [key for key in {**stored, **ours} if stored.get(key) != ours.get(key)]
+    if not differing or not all(key in DIGESTS and key in stored and key in ours for key in differing):
         return None
-    return _other_code(path, own, str(stored["code"]), own.digest)
+    key = differing[0]
+    return _other_code(path, _entry(sweep, key), str(stored[key]), str(ours[key]))
 
 
-def _differs(key: str, stored: Mapping[str, Any], sweep: Sweep) -> bool:
-    return bool(stored.get(key) != sweep.identity_fields.get(key))
+DIGESTS = ("code", "functions")
+"""Keys of the identity that hold digests: of an experiment, and of activations and datasets."""
 
 
-def _other_code(path: StorePath, own: Own, before: str, now: str) -> StoreError:
+def _entry(sweep: Sweep, key: str) -> str:
+    """Return the entry that a digest of the identity belongs to."""
+    return sweep.experiment if key == "code" else str(sweep.functions[0])
+
+
+def _other_code(path: StorePath, entry: str, before: str, now: str) -> StoreError:
     return StoreError(
-        f"store {path}: its trials come from other code: {own.entry} had the digest {before}, now it "
+        f"store {path}: its trials come from other code: {entry} had the digest {before}, now it "
         f"has {now}; give a new path with -o, or add --accept-code if no value changes by it"
     )
 
@@ -94,7 +109,7 @@ def with_code(path: StorePath, sweep: Sweep, file: Path | None, accept: bool = F
     path, sweep
         A store, and its sweep.
     file
-        The file of the experiment, which the user names; None for experiments that need none.
+        The file of the functions, which the user names; None for sweeps that need none.
     accept
         Whether other code than that of the store is accepted, and recorded.
 
@@ -107,18 +122,33 @@ def with_code(path: StorePath, sweep: Sweep, file: Path | None, accept: bool = F
     """
     if file is None:
         require_code(sweep, f"store {path}")
-        if sweep.own is None:
-            return sweep
-        own = sweep.own  # a registered experiment, which may have changed too
-    elif sweep.own is None:
+    elif not sweep.runs_code:
         raise CodeError(f"store {path}: runs {sweep.experiment}, which needs no code; remove --code")
     else:
-        own = sweep.own.with_code(file)
-    if own.code_digest != own.digest and own.code_digest not in _accepted(check_store(path)):
-        if not accept:
-            raise _other_code(path, own, own.digest, own.code_digest)
-        _record(path, own.code_digest)
-    return replace(sweep, own=own)
+        sweep = _with_file(sweep, file)
+    now = {}
+    if sweep.own is not None:  # a registered experiment may have changed too
+        now["code"] = sweep.own.code_digest
+    if sweep.functions:
+        now["functions"] = sweep.functions[0].code.present
+    for key, digest in now.items():
+        before = str(sweep.identity_fields[key])
+        if digest != before and digest not in _accepted(check_store(path)):
+            if not accept:
+                raise _other_code(path, _entry(sweep, key), before, digest)
+            _record(path, digest)
+    return sweep
+
+
+def _with_file(sweep: Sweep, file: Path) -> Sweep:
+    """Return a sweep whose functions have the code of a file."""
+    if sweep.own is not None and (sweep.own.file or not sweep.functions):
+        sweep = replace(sweep, own=sweep.own.with_code(file))
+    if not sweep.functions:
+        return sweep
+    from pipeline.experiments.own.provider import with_file
+
+    return sweep.with_functions(lambda name: with_file(name, file))
 
 
 def accept_code(path: StorePath, sweep: Sweep) -> None:
@@ -138,19 +168,29 @@ def accept_code(path: StorePath, sweep: Sweep) -> None:
     StoreHeld
         A run is filling the store.
     """
-    if sweep.own is None or not locate(path).exists():
+    if not sweep.runs_code or not locate(path).exists():
         return
     attributes = check_store(path)
     if changed_code(path, attributes, as_stored(attributes, sweep)) is None:
         return
+    from pipeline.experiments.own.provider import functions_from
     from pipeline.experiments.own.record import from_attributes
 
-    if from_attributes(attributes["own"]).declaration != sweep.own.declaration:
+    own = sweep.own
+    if own is not None and from_attributes(attributes["own"]).declaration != own.declaration:
         raise StoreError(
             f"store {path}: {sweep.experiment} declares other arrays than it has; give a new path with "
             "-o"
         )
-    _record(path, sweep.own.digest)
+    stored = functions_from(attributes["functions"]) if sweep.functions else {}
+    for name in sweep.functions:
+        if stored[name].facts != name.facts:
+            raise StoreError(
+                f"store {path}: {name} is another function than it was: its kinks, its derivative or "
+                "the form of what it returns have changed; give a new path with -o"
+            )
+    for digest in {str(sweep.identity_fields[key]) for key in DIGESTS if key in sweep.identity_fields}:
+        _record(path, digest)
 
 
 def _record(path: StorePath, digest: str) -> None:

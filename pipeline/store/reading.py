@@ -17,9 +17,9 @@ from pipeline.store.template import FORMAT, FORMAT_VERSION, coordinates, extents
 from pipeline.sweep import Sweep
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
-    from pipeline.experiments.own.record import Own
+    from pipeline.experiments.own.provider import Provider
 
 __all__ = [
     "READABLE",
@@ -217,21 +217,21 @@ def _requests(path: StorePath, attributes: Mapping[str, Any]) -> tuple[Selection
         ) from None
 
 
-def _own(path: StorePath, attributes: Mapping[str, Any]) -> Callable[[str], Own] | None:
-    """Return the function that makes the experiment of one's own of a store, without its code."""
-    if "own" not in attributes:
+def _own(path: StorePath, attributes: Mapping[str, Any]) -> Provider | None:
+    """Return the functions of one's own that a store tells of, without their code."""
+    if "own" not in attributes and "functions" not in attributes:
         return None
+    from pipeline.experiments.own.provider import FromStore, functions_from
     from pipeline.experiments.own.record import from_attributes
 
+    key = "own"
     try:
-        own = from_attributes(attributes["own"])
+        own = from_attributes(attributes["own"]) if "own" in attributes else None
+        key = "functions"
+        functions = functions_from(attributes["functions"]) if "functions" in attributes else {}
     except (TypeError, KeyError, ValueError, AttributeError):
         raise StoreError(
-            f"store {path}: cannot use its attribute own: the store is damaged; "
+            f"store {path}: cannot use its attribute {key}: the store is damaged; "
             "run the sweep into a new path, or restore it from a backup"
         ) from None
-
-    def same(entry: str) -> Own:
-        return replace(own, entry=entry)
-
-    return same
+    return FromStore(own, functions)

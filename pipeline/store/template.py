@@ -191,6 +191,10 @@ def _attributes(
     } | ({"refined": 1} if refined else {})
     if sweep.own is not None:
         attributes["own"] = sweep.own.attributes()
+    if sweep.functions:
+        from pipeline.experiments.own.provider import as_attributes  # only for functions of one's own
+
+        attributes["functions"] = as_attributes(sweep.functions)
     if sweep.requests:
         attributes["requests"] = [selection.as_json() for selection in sweep.requests]
     return attributes | {"digest": attributes_digest(attributes)}
@@ -252,9 +256,10 @@ OWN = (
 )
 """Attributes that the digest covers."""
 
-OPTIONAL = ("refined", "width_unit", "own", "requests")
+OPTIONAL = ("refined", "width_unit", "own", "functions", "requests")
 """Attributes that the digest covers if a store has them; `width_unit` is missing before 0.5.0, `own`
-describes an experiment of one's own, and `requests` the sub-grids and conditions of the sweep."""
+and `functions` describe an experiment, and activations and datasets, of one's own, and `requests` the
+sub-grids and conditions of the sweep."""
 
 
 def coordinates(sweep: Sweep) -> dict[str, Coordinate]:

@@ -17,6 +17,7 @@ from pipeline.axes import leading, optional
 from pipeline.errors import not_one_of
 from pipeline.input_files import in_bytes
 from pipeline.numerics.datasets import KINDS, DatasetSpec, file_rows
+from pipeline.numerics.own_names import OwnName, is_entry
 from pipeline.sweep import Sweep
 from pipeline.sweep_files.tables import AbsoluteStep, DatasetTable, DescentTable, File
 from pipeline.sweep_files.toml import Problems
@@ -31,6 +32,7 @@ __all__ = [
     "check_dimensions",
     "check_distinct",
     "check_experiment",
+    "check_functions",
     "check_listed_widths",
     "check_memory",
     "check_samples",
@@ -69,6 +71,14 @@ def check_distinct(key: str, values: list[Any], problems: Problems) -> None:
 
 
 def _check_dataset(item: DatasetTable, problems: Problems) -> None:
+    if is_entry(item.kind):
+        if item.angle or item.path is not None or item.columns or item.drop:
+            problems.add(
+                "dataset",
+                f"angle, path, columns and drop are no keys of {item.kind}; remove them, and let the "
+                "function do it",
+            )
+        return
     kind = KINDS[item.kind]
     if kind.has_angle and not item.angle:
         problems.add(
@@ -93,6 +103,8 @@ def _check_dataset(item: DatasetTable, problems: Problems) -> None:
 def check_experiment(file: File, experiment: Experiment, problems: Problems) -> None:
     """Check the activations, the datasets and the optional axes against the experiment."""
     for name in file.activation:
+        if is_entry(name):
+            continue  # `check_functions`
         if experiment.activations is not None and name not in experiment.activations:
             problems.add(
                 "activation",
@@ -100,7 +112,7 @@ def check_experiment(file: File, experiment: Experiment, problems: Problems) -> 
                 f"{', '.join(experiment.activations)}",
             )
     for item in file.dataset:
-        if experiment.tests and not KINDS[item.kind].fresh:
+        if experiment.tests and not is_entry(item.kind) and not KINDS[item.kind].fresh:
             problems.add(
                 "dataset.kind",
                 f"got {item.kind!r}, which has no fresh samples for {file.experiment} to test on; "
@@ -113,6 +125,74 @@ def check_experiment(file: File, experiment: Experiment, problems: Problems) -> 
         for value in given if known else ():  # () knows all values within the axis's limits
             if known and value not in known:
                 problems.add(axis.name, not_one_of(str(value), map(str, known)))
+
+
+def check_functions(
+    activations: Sequence[str],
+    datasets: Sequence[DatasetSpec],
+    file: File,
+    experiment: Experiment,
+    problems: Problems,
+) -> None:
+    """Check the functions of one's own against the experiment, and that they are in one file."""
+    ours = [name for name in activations if isinstance(name, OwnName)]
+    entries: list[str] = [*ours]
+    for name in ours:
+        if experiment.why_not_own:
+            problems.add(
+                "activation",
+                f"got {name}, but {file.experiment} takes none of one's own: {experiment.why_not_own}",
+            )
+        elif experiment.descends and name.record.derivative is None:
+            problems.add(
+                "activation",
+                f"got {name}, which jumps, and {file.experiment} descends along its derivative; choose "
+                'experiment = "conditioning", or an activation that is continuous',
+            )
+    for spec in datasets:
+        if not isinstance(spec.kind, OwnName):
+            continue
+        entries.append(spec.kind)
+        if experiment.draws_labels and KINDS[spec.kind].labels is not None:
+            problems.add(
+                "dataset.kind",
+                f"{spec.kind} returns labels, but {file.experiment} makes labels by itself; return the "
+                "rows alone",
+            )
+        if KINDS[spec.kind].labels is not None:
+            _check_labelled(spec, file, problems)
+        if experiment.tests and not KINDS[spec.kind].fresh:
+            problems.add(
+                "dataset.kind",
+                f"{spec.kind} returns the same rows from every stream, but {file.experiment} needs "
+                "fresh samples to test on; draw them from the generator",
+            )
+    kinds = file.labels.kind if file.labels is not None else None
+    entries += kinds if isinstance(kinds, list) else [kinds or ""]
+    files = {name.partition(":")[0]: name for name in (*entries, file.experiment) if is_entry(name)}
+    if len(files) > 1:
+        problems.add(
+            "" if file.experiment in files.values() else "activation",
+            f"got {' and '.join(files.values())}, expected functions of one file; name all in one, "
+            "which may import the others",
+        )
+
+
+def _check_labelled(spec: DatasetSpec, file: File, problems: Problems) -> None:
+    """Check the settings of training against a dataset that returns rows and labels."""
+    given, table = file.labels, file.descent or DescentTable()
+    if given is not None and given.kind is not None:
+        problems.add(
+            "labels.kind",
+            f"got {given.kind!r}, but {spec.kind} returns labels; remove the key, or return "
+            "the rows alone",
+        )
+    if table.loss not in (None, "squared") and (given is None or given.classes is not True):
+        problems.add(
+            "descent.loss",
+            f"got {table.loss!r}, which needs labels of +1 and -1, but {spec.kind} may return any "
+            "numbers; add classes = true to the table [labels]",
+        )
 
 
 def check_descent(file: File, experiment: Experiment, problems: Problems) -> None:
@@ -297,7 +377,8 @@ def check_unit_norm(sweep: Sweep, problems: Problems) -> None:
     """Check that the rows of every dataset have norm 1."""
     for spec in sweep.dataset:
         if not _has_unit_norm(spec):
-            repair = "set normalise = true" if spec.path else 'choose kind = "sphere"'
+            own = spec.path or isinstance(spec.kind, OwnName)
+            repair = "set normalise = true" if own else 'choose kind = "sphere"'
             problems.add(
                 "dataset",
                 f"{sweep.experiment} (Theorem 2) requires rows of unit norm, which a {spec.kind} "

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import os
 import statistics
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,6 +19,7 @@ from pipeline.errors import CodeError, DataError, Problem, SweepError, listing, 
 from pipeline.input_files import UnusableFile, read_input
 from pipeline.numerics.data_files import read_rows, rows_digest
 from pipeline.numerics.datasets import DatasetSpec, file_rows
+from pipeline.numerics.own_names import is_entry
 from pipeline.settings import MOST_STEPS
 from pipeline.sweep import Descent, Sweep
 from pipeline.sweep_files.checks import (
@@ -28,6 +28,7 @@ from pipeline.sweep_files.checks import (
     check_descent,
     check_dimensions,
     check_experiment,
+    check_functions,
     check_listed_widths,
     check_memory,
     check_samples,
@@ -43,7 +44,6 @@ from pipeline.sweep_files.tables import (
     DatasetTable,
     DescentTable,
     File,
-    LabelsTable,
     Range,
     Width,
     read_tables,
@@ -54,6 +54,7 @@ from pipeline.sweep_files.training_sizes import check_training_sizes
 
 if TYPE_CHECKING:
     from pipeline.experiments import Experiment
+    from pipeline.experiments.own.provider import Provider
     from pipeline.experiments.own.record import Own
 
 __all__ = ["bundled_sweeps", "load_sweep", "parse_sweep"]
@@ -113,17 +114,16 @@ def load_sweep(path_or_name: str | Path) -> Sweep:
             f"sweep {name}: neither a file nor a bundled sweep{nearest_name(name, bundled)}; "
             f"bundled are {', '.join(bundled)}"
         ) from None
-    from pipeline.experiments.own.record import from_code
+    from pipeline.experiments.own.provider import FromFile
 
-    # The one place where a user's code is run: a file that the sweep on this command line names.
-    return parse_sweep(text, str(path), path.parent, lambda entry: from_code(entry, path.parent))
+    return parse_sweep(text, str(path), path.parent, FromFile(path.parent))
 
 
 def parse_sweep(
     text: str,
     where: str = "sweep",
     folder: Path | None = None,
-    own: Callable[[str], Own] | None = None,
+    own: Provider | None = None,
 ) -> Sweep:
     """Make a Sweep from the text of a TOML file.
 
@@ -136,7 +136,7 @@ def parse_sweep(
     folder
         The folder that paths of data files are relative to; the working folder if None.
     own
-        Function that returns the experiment of one's own that a text names; None if it may name none.
+        Where the functions of one's own come from that the text names; None if it may name none.
 
     Returns
     -------
@@ -169,7 +169,7 @@ def _assemble(
     text: str,
     folder: Path,
     problems: Problems,
-    own: Callable[[str], Own] | None,
+    own: Provider | None,
 ) -> Sweep | None:
     """Make a Sweep from the keys of a file, and record the problems of keys that do not fit together.
 
@@ -182,24 +182,26 @@ def _assemble(
     seeds = tuple(range(file.seeds)) if isinstance(file.seeds, int) else tuple(file.seeds)
     check_values(file, seeds, problems)
     if not problems.none_of("experiment"):
-        _samples(file, folder, problems)
+        _samples(file, folder, problems, own)
         return None
     chosen = _experiment(file, own, problems)
     if chosen is None:
         return None
     record, experiment, parameters, constants = chosen
     _require(file, problems, () if experiment.frugal and not file.dataset else ("dataset", "n"))
-    datasets, d = _samples(file, folder, problems, experiment.frugal)
+    datasets, d = _samples(file, folder, problems, own, experiment.frugal)
+    activations = _activations(file, own, problems)
     check_experiment(file, experiment, problems)
+    check_functions(activations, datasets, file, experiment, problems)
     check_descent(file, experiment, problems)
-    settings = read_settings(file, experiment, problems)
+    settings = _with_own_labels(read_settings(file, experiment, problems), file, own, problems)
     parameters += tuple((name, value) for name, value in settings if isinstance(value, tuple))
     unit, width = _width_axis(file, experiment, problems)
     sweep = Sweep(
         name=file.name,
         experiment=file.experiment,
         entropy=file.entropy,
-        activation=tuple(file.activation) or _default_activation(experiment),
+        activation=activations or _default_activation(experiment),
         dataset=datasets,
         d=d,
         n=tuple(file.n) or (1,) * (experiment.frugal and not datasets),
@@ -255,7 +257,7 @@ def _with_sub_grids(
 
 
 def _experiment(
-    file: File, own: Callable[[str], Own] | None, problems: Problems
+    file: File, own: Provider | None, problems: Problems
 ) -> tuple[Own | None, Experiment, Parameters, str] | None:
     """Return the experiment that a file names, with its parameters; None after a problem.
 
@@ -273,7 +275,7 @@ def _experiment(
         problems.add("experiment", f"{file.experiment} is code, which only a sweep file can name")
         return None
     try:
-        record = own(file.experiment)
+        record = own.experiment(file.experiment)
     except CodeError as error:
         problems.add("experiment", str(error))
         return None
@@ -321,20 +323,70 @@ def _axes(
     return (*(axis for axis in names(Kind.MODEL) if axis in varied), *own, *names(Kind.SIZE))
 
 
+def _activations(file: File, own: Provider | None, problems: Problems) -> tuple[str, ...]:
+    """Return the activations of a file; those of one's own bring their code."""
+    found: list[str] = []
+    for name in file.activation:
+        if not is_entry(name):
+            found.append(name)
+        elif own is None:
+            problems.add("activation", f"{name} is code, which only a sweep file can name")
+        else:
+            try:
+                found.append(own.activation(name))
+            except CodeError as error:
+                problems.add("activation", str(error))
+    return tuple(found)
+
+
+def _with_own_labels(
+    settings: tuple[tuple[str, Any], ...], file: File, own: Provider | None, problems: Problems
+) -> tuple[tuple[str, Any], ...]:
+    """Return settings of training in which labels of one's own bring their code."""
+
+    def found(value: Any) -> Any:
+        if isinstance(value, tuple):
+            return tuple(map(found, value))
+        if own is None:
+            raise CodeError(f"{value} is code, which only a sweep file can name")
+        return own.labels(value, min(file.n), min(file.d or [1])) if is_entry(value) else value
+
+    given = dict(settings)
+    if any(map(is_entry, _as_tuple(given.get("labels", ())))):
+        try:
+            given["labels"] = found(given["labels"])
+        except CodeError as error:
+            problems.add("labels.kind", str(error))
+    return tuple(given.items())
+
+
+def _as_tuple(value: Any) -> tuple[Any, ...]:
+    return value if isinstance(value, tuple) else (value,)
+
+
 def _samples(
-    file: File, folder: Path, problems: Problems, frugal: bool = False
+    file: File, folder: Path, problems: Problems, own: Provider | None, frugal: bool = False
 ) -> tuple[tuple[DatasetSpec, ...], tuple[int, ...]]:
     """Return the datasets and the d axis; check d and n against the datasets."""
     d = tuple(file.d)
     if not problems.none_of("dataset"):
         return (), d
+    ours = any(is_entry(item.kind) for item in file.dataset)
+    if ours and not (file.d and file.n):
+        for key in ("d", "n"):
+            if not getattr(file, key) and problems.none_of(key):
+                problems.add(key, "missing, a dataset of one's own is drawn at it; add the key")
+        return (), d
     try:
-        datasets = tuple(_dataset_spec(item, folder, file.labels) for item in file.dataset)
+        datasets = tuple(_dataset_spec(item, folder, file, own) for item in file.dataset)
         datasets = tuple(with_labels(spec, file.labels, folder, problems) for spec in datasets)
         d = d or _columns(datasets) or (1,) * (frugal and not datasets)
         check_data_files(d, file.n, datasets, problems)
     except DataError as error:
         problems.add("dataset.path", str(error))
+        return (), d
+    except CodeError as error:
+        problems.add("dataset.kind", str(error))
         return (), d
     if not d and problems.none_of("d"):
         problems.add("d", "missing, expected the input dimension; add d = [20]")
@@ -350,12 +402,17 @@ def _columns(datasets: tuple[DatasetSpec, ...]) -> tuple[int, ...]:
     return next(((file_rows(spec).shape[1],) for spec in datasets if spec.path is not None), ())
 
 
-def _dataset_spec(item: DatasetTable, folder: Path, labels: LabelsTable | None) -> DatasetSpec:
+def _dataset_spec(item: DatasetTable, folder: Path, file: File, own: Provider | None) -> DatasetSpec:
     angles = tuple(sorted(float(angle) for angle in item.angle))
+    if is_entry(item.kind):
+        if own is None:
+            raise CodeError(f"{item.kind} is code, which only a sweep file can name")
+        kind = own.dataset(item.kind, min(file.n), min(file.d), item.normalise, file.entropy)
+        return DatasetSpec(kind, normalise=item.normalise)
     if item.path is None:
         return DatasetSpec(item.kind, angles)
     path = os.path.realpath(folder / item.path)
-    drop = (*item.drop, *column_of_labels(labels))
+    drop = (*item.drop, *column_of_labels(file.labels))
     digest = rows_digest(read_rows(path, item.columns, drop))
     return DatasetSpec(item.kind, angles, path, item.normalise, digest, tuple(item.columns), drop)
 

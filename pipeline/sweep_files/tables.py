@@ -32,6 +32,7 @@ from pipeline.expressions import QueryError, parse
 from pipeline.formulas import check_formula
 from pipeline.numerics.activations import ACTIVATIONS
 from pipeline.numerics.datasets import KINDS
+from pipeline.numerics.own_names import is_entry
 from pipeline.settings import MOST_STEPS, SETTINGS, SIZES
 from pipeline.sweep_files.answers import answer_to
 from pipeline.sweep_files.toml import (
@@ -150,7 +151,7 @@ _Number = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
 _Positive = Annotated[float, BeforeValidator(_number), Field(gt=0, le=1e6, allow_inf_nan=False)]
 _SETTINGS = Field(min_length=1, max_length=MOST_SETTINGS)
 _Column = Annotated[str, BeforeValidator(_column)]
-_Activation = Annotated[str, name_of(lambda: ACTIVATIONS)]
+_Activation = Annotated[str, name_of(lambda: ACTIVATIONS, is_entry)]
 
 
 class _Table(BaseModel):
@@ -193,7 +194,7 @@ class Width(_Table):
 class DatasetTable(_Table):
     """One dataset."""
 
-    kind: Annotated[str, name_of(lambda: KINDS)]
+    kind: Annotated[str, name_of(lambda: KINDS, is_entry)]
     angle: Annotated[list[_Positive], BeforeValidator(_as_list)] = []
     path: Annotated[str, AfterValidator(_path)] | None = None
     normalise: StrictBool = False

@@ -56,11 +56,13 @@ class Problems(list[Problem]):
         return not any(problem.key.split(".")[0].split("[")[0] in keys for problem in self)
 
 
-def name_of(names: Callable[[], Mapping[str, Any]]) -> AfterValidator:
-    """Return a validator that accepts only the keys of a register."""
+def name_of(
+    names: Callable[[], Mapping[str, Any]], others: Callable[[str], bool] = lambda name: False
+) -> AfterValidator:
+    """Return a validator that accepts only the keys of a register, and names of some other form."""
 
     def check(value: str) -> str:
-        if value not in names():
+        if value not in names() and not others(value):
             raise PydanticCustomError("not_one_of", "not one of the names", {"names": list(names())})
         return value
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import CodeError
+from pipeline.numerics.own_names import is_entry
 from pipeline.settings import SETTINGS, in_table
 from pipeline.sweep_files.tables import AbsoluteStep, DescentTable, File
 from pipeline.sweep_files.toml import Problems
@@ -130,7 +131,12 @@ def _check_together(
                     f"got {loss!r}, which needs labels of +1 and -1, but {law} labels are numbers; add "
                     "classes = true to the table [labels]",
                 )
-    if max(_values(found, "test_samples")) and RANDOM.issuperset(_values(found, "labels")):
+    drawn = any(is_entry(item.kind) for item in file.dataset)  # perhaps with labels
+    if (
+        max(_values(found, "test_samples"))
+        and RANDOM.issuperset(_values(found, "labels"))
+        and not drawn
+    ):
         problems.add(
             "descent.test_samples",
             "got a test set, but random labels tell nothing of fresh samples; choose the labels of a "

@@ -1,8 +1,8 @@
 """The population kernel K = E[phi(Xg) phi(Xg)^T], g ~ N(0, I_d), and alpha (Assumption 4).
 
 A kernel is a function of the rows' norms and of the angles between them (`geometry`). Activations that
-have a closed form carry it in their record; all others are integrated by Hermite series, which need
-an analytic phi. Rows need not have unit norm.
+have a closed form carry it in their record; all others are integrated, by Hermite series where phi is
+analytic, and cut at its kinks (`kinked`) where it is not. Rows need not have unit norm.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from scipy import linalg
 from pipeline.numerics.activations import ACTIVATIONS, apply, check_activation
 from pipeline.numerics.activations.record import Geometry
 from pipeline.theory.geometry import Covariance, Rows
+from pipeline.theory.kinked import kinked_kernel
 from pipeline.theory.precise import precise_eigenvalues, precise_rounding
 
 __all__ = [
@@ -78,8 +79,12 @@ def kernel_matrix(X: ArrayLike, activation: str) -> Array:
 
 
 def _kernel(rows: Geometry, activation: str) -> Array:
-    closed_form = ACTIVATIONS[activation].kernel
-    return closed_form(rows) if closed_form else quadrature(partial(apply, activation), rows)
+    record = ACTIVATIONS[activation]
+    if record.kernel:
+        return record.kernel(rows)
+    if record.kinks:
+        return kinked_kernel(record.function, record.kinks, rows)
+    return quadrature(partial(apply, activation), rows)
 
 
 def deep_kernel(X: ArrayLike, activation: str, depth: int) -> Array:

@@ -23,6 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 from pipeline.numerics.activations import ACTIVATIONS, apply_with_slope
 from pipeline.theory.geometry import Rows
 from pipeline.theory.kernels import quadrature
+from pipeline.theory.kinked import kinked_kernel
 
 __all__ = ["both_edge", "input_kernel", "is_homogeneous", "slope_kernel"]
 
@@ -49,10 +50,14 @@ def slope_kernel(X: ArrayLike, activation: str) -> Array:
     >>> slope_kernel([[1.0, 0.0], [0.0, 2.0]], "relu").tolist()
     [[0.5, 0.25], [0.25, 0.5]]
     """
-    rows, derivative = Rows(np.asarray(X, dtype=np.float64)), ACTIVATIONS[activation].derivative
-    if derivative is not None and derivative.kernel is not None:
-        return derivative.kernel(rows)
-    return quadrature(lambda z: apply_with_slope(activation, z)[1], rows)
+    rows, record = Rows(np.asarray(X, dtype=np.float64)), ACTIVATIONS[activation]
+    if record.derivative is not None and record.derivative.kernel is not None:
+        return record.derivative.kernel(rows)
+
+    def slope(z: Array) -> Array:
+        return apply_with_slope(activation, np.array(z, order="C"))[1]
+
+    return kinked_kernel(slope, record.kinks, rows) if record.kinks else quadrature(slope, rows)
 
 
 def input_kernel(X: ArrayLike, activation: str) -> Array:

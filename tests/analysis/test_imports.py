@@ -62,6 +62,7 @@ def test_a_command_without_figures_imports_no_heavy_library(command, needs, stor
     assert {name for name in ("scipy.special", "scipy.optimize") if name in found} == needs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["plot", "report"])
 def test_figures_and_the_report_need_no_dask(command, store, tmp_path) -> None:
     output = tmp_path / "a.html" if command == "report" else tmp_path

@@ -97,7 +97,7 @@ def test_a_run_is_watched_refuses_others_and_is_cancelled(
 ) -> None:
     path = tmp_path / "a.zarr"
     # Long enough that a busy machine can ask and cancel before it ends.
-    file = write_sweep(n="[400]", d="[20, 40]", width="{ k_per_n = [1.5, 2.0, 4.0] }", seeds=300)
+    file = write_sweep(n="[400]", d="[20, 40]", width="{ k_per_n = [1.5, 2.0, 4.0] }", seeds=900)
     sweep = pipeline.load_sweep(file)
     store.create(path, sweep, seeds_per_chunk=10)
     submit = ("submit", file, "--profile", profile(), "-o", path)

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from analysis.live.view import ONCE_FITTED
 from pipeline import store
 from pipeline.execution.compute import compute_block
 from pipeline.store import lease
@@ -71,6 +72,7 @@ def test_each_block_in_a_bucket_is_shown_as_it_arrives_and_an_outage_is_told(
         done += tile.trials
         wait_until(lambda done=done: f">{done} done" in ask()["s1-head"], f"{done} trials are shown")
     wait_until(lambda: "to be fitted" not in ask()["s1-cells"], "all cells are fitted")
+    wait_until(lambda: ONCE_FITTED not in ask()["s1-laws"], "the laws are fitted")
     before = ask()
     written = files_of(url)
     s3_server.kill()

@@ -68,6 +68,7 @@ def test_bundled_sweeps_are_listed(widthlaw) -> None:
     assert {"figure1", "spectrum-evolution", "theorem2", "alpha-stress", "tiny"} <= names
 
 
+@pytest.mark.slow
 def test_a_sweep_runs_and_can_be_queried_fitted_and_drawn(widthlaw, write_sweep, tmp_path) -> None:
     path = tmp_path / "small.zarr"
     ran = widthlaw("run", write_sweep(n="[6, 12, 24]"), "-o", path, "--workers", 2, "--dashboard")
@@ -129,6 +130,7 @@ def test_an_incomplete_store_exits_with_three(widthlaw, make_sweep, tmp_path) ->
     assert widthlaw("status", tmp_path / "a.zarr").returncode == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("line", "message"),
     [
@@ -300,6 +302,7 @@ def started(line: list[str]) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.slow
 def test_an_interrupt_ends_cleanly_and_the_same_command_resumes(
     command, widthlaw, write_sweep, tmp_path, assert_equal_stores
 ) -> None:

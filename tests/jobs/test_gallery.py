@@ -38,6 +38,7 @@ def nothing() -> None:
     """Find no interrupt."""
 
 
+@pytest.mark.slow
 def test_the_report_grows_store_by_store_to_the_page_of_report(client, stores) -> None:
     pages: list[tuple[str, tuple[str, ...]]] = []
 

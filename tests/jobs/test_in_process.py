@@ -55,6 +55,7 @@ def test_a_short_run_starts_no_process_and_says_so_in_one_line(at_work, tmp_path
     assert second.startswith(f"{tmp_path / 'a.zarr'}: ")
 
 
+@pytest.mark.slow
 def test_its_store_has_the_bits_of_one_that_workers_filled(
     widthlaw, short, tmp_path, assert_equal_stores
 ) -> None:

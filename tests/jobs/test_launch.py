@@ -38,6 +38,7 @@ def scheduler(tmp_path: Path) -> Iterator[str]:
         yield address.split()[-1]
 
 
+@pytest.mark.slow
 def test_an_address_profile_reaches_a_scheduler_by_its_certificates(
     scheduler, tmp_path, widthlaw
 ) -> None:
@@ -55,6 +56,7 @@ def test_an_address_profile_reaches_a_scheduler_by_its_certificates(
     assert "no Dask scheduler answers there" in refused.stderr
 
 
+@pytest.mark.slow
 def test_a_local_profile_sets_the_number_of_workers(tmp_path, widthlaw) -> None:
     profile = tmp_path / "mine.toml"
     profile.write_text('system = "local"\nworkers = 1\n')
@@ -63,6 +65,7 @@ def test_a_local_profile_sets_the_number_of_workers(tmp_path, widthlaw) -> None:
     assert "1 worker, no dashboard" in result.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -179,6 +182,7 @@ def test_no_dashboard_is_started_if_it_is_not_wanted(tmp_path, widthlaw) -> None
     assert "1 worker, no dashboard\n" in widthlaw(*line).stderr
 
 
+@pytest.mark.slow
 def test_a_short_run_has_a_dashboard_only_if_it_is_asked_for(tmp_path, widthlaw) -> None:
     line = ["run", "tiny", "--workers", "1", "-o"]
     assert "1 worker, no dashboard\n" in widthlaw(*line, tmp_path / "t.zarr").stderr

@@ -46,6 +46,7 @@ __all__ = [
     "parts_of",
     "share_abscissa",
     "titled",
+    "upper_end",
     "with_axes",
     "with_missing",
     "wrapped",
@@ -198,10 +199,25 @@ def draw_success(
         return
     k, x, share, trials = (np.asarray(values, float)[known] for values in (k, x, share, trials))
     at, heights = _success_curve(cell, k, share, trials)
-    places = np.exp(np.interp(np.log(at), np.log(k), np.log(x)))
+    there, back = _covariate(cell)
+    places = back(np.interp(there(at), there(k), there(x)))
     points: Any = {"linestyle": "none", "marker": ".", "markersize": dot(4), "color": color}
     axes.plot(x, share, **points, label=f"_{name}, share")
     axes.plot(places, heights, color=color, linewidth=stroke(1.3), label=f"_{name}, curve")
+    if upper_end(cell) < 1:
+        ends: Any = {"color": color, "linewidth": stroke(0.8), "linestyle": ":"}
+        axes.plot(x[[0, -1]], [upper_end(cell)] * 2, **ends, label=f"_{name}, 1 − lapse rate")
+
+
+def upper_end(cell: xr.Dataset) -> float:
+    """Return the share of success far beyond the transition: 1, or less by the lapse rate."""
+    return 1 - float(np.nan_to_num(cell.lapse)) if "lapse" in cell else 1.0
+
+
+def _covariate(cell: xr.Dataset) -> tuple[Any, Any]:
+    """Return the function from values of an axis to the covariate of curves, and the one back."""
+    linear = cell.attrs.get("scale") == "linear"
+    return (np.asarray, np.asarray) if linear else (np.log, np.exp)
 
 
 def _success_curve(cell: xr.Dataset, k: Any, share: Any, trials: Any) -> tuple[Any, Any]:
@@ -209,15 +225,18 @@ def _success_curve(cell: xr.Dataset, k: Any, share: Any, trials: Any) -> tuple[A
     if not located(cell):
         return k, share
     k50, slope = float(cell.k50), float(cell.slope)
-    at = np.union1d(k, np.append(np.geomspace(k[0], k[-1], 50), k50))
+    there, back = _covariate(cell)
+    at = np.union1d(k, np.append(back(np.linspace(there(k[0]), there(k[-1]), 50)), k50))
     if np.isnan(slope) or k50 == float(cell.k50_isotonic):
-        fit = isotonic_regression(share, weights=trials).x
-        return at, np.interp(np.log(at), np.log(k), fit)
-    return at, LINKS[cell.attrs["link"]].chance(slope * np.log(at / k50))
+        rising = cell.attrs.get("direction") != "falling"
+        fit = isotonic_regression(share, weights=trials, increasing=rising).x
+        return at, np.interp(there(at), there(k), fit)
+    chance = LINKS[cell.attrs["link"]].chance(slope * (there(at) - there(k50)))
+    return at, upper_end(cell) * chance
 
 
 def mark_critical(axes: Axes, cell: xr.Dataset, k: Any, x: Any, **look: Any) -> None:
-    """Draw a critical width and its interval at a share of one half.
+    """Draw a critical width and its interval at a share of one half, or half of the upper end.
 
     It is interpolated between the widths k to the abscissae x at which they are drawn.
     """
@@ -225,16 +244,18 @@ def mark_critical(axes: Axes, cell: xr.Dataset, k: Any, x: Any, **look: Any) -> 
         return
     free = bool(is_open(cell))
     ends = [float(cell[name]) for name in (["k50"] * 3 if free else ["k50_low", "k50", "k50_high"])]
-    known = np.log(np.clip(ends, k[0], k[-1]))
-    low, middle, high = np.exp(np.interp(known, np.log(k), np.log(x)))
+    there, back = _covariate(cell)
+    known = there(np.clip(ends, k[0], k[-1]))
+    low, middle, high = back(np.interp(known, there(k), there(x)))
+    half = upper_end(cell) / 2
     look = {"markeredgecolor": ink(), "markersize": dot(7), "zorder": 4, "linestyle": "none", **look}
     if free:
         hollow = {**look, "markerfacecolor": "none", "markeredgecolor": look["color"]}
-        axes.plot([middle], [0.5], **hollow)
+        axes.plot([middle], [half], **hollow)
         proxy = hollow | {"color": grey(0.5), "markeredgecolor": grey(0.5), "marker": "o"}
         axes.plot([], [], **proxy | {"label": OPEN})
     else:
-        axes.errorbar([middle], [0.5], xerr=[[middle - low], [high - middle]], capsize=3, **look)
+        axes.errorbar([middle], [half], xerr=[[middle - low], [high - middle]], capsize=3, **look)
 
 
 def is_beyond(cells: xr.Dataset) -> Any:

@@ -9,12 +9,11 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
-from analysis.axes import own_axes
+from analysis.axes import PANEL, own_axes
 from analysis.figures.looks.chart import Chart, styled
 from analysis.figures.looks.parts import grid_of_parts, legend_below, log_abscissa, titled
 from analysis.figures.looks.style import (
     only_text,
-    panels_of,
     parts_along,
     sample_ticks,
     series_look,
@@ -48,9 +47,10 @@ def values_figure(study: Study) -> Chart:
     names = own_numbers(study.ds)
     done = study.ds[names].where(study.ds.status == Status.DONE).assign(k=study.ds.k)
     along = _abscissa(study.ds)
+    apart = [dim for dim in (*PANEL, *own_axes(study.ds)) if dim != along]
     parts = [
         (name, title, part)
-        for (title, part), name in itertools.product(panels_of(done), names)
+        for (title, part), name in itertools.product(parts_along(done, apart), names)
         if bool(np.isfinite(part[name]).any())
     ]
     with styled():

@@ -8,12 +8,9 @@ trial's coordinates before each call.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
 import random
-import sys
 from collections.abc import Mapping
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
@@ -32,6 +29,7 @@ from pipeline.experiments.base import (
     describe,
     visit_widths,
 )
+from pipeline.experiments.own.calls import call_alone, told
 from pipeline.experiments.own.record import Own, function_of
 from pipeline.experiments.own.trial import Diverged, Seed, Trial
 from pipeline.trial_status import Status
@@ -150,18 +148,8 @@ class _Call:
 
     def _alone(self, trial: Trial) -> Any:
         """Call the function so that it cannot disturb what runs beside it."""
-        process = os.getpid()
         _seed_global_generators(self._trial, trial.k)
-        try:
-            with contextlib.redirect_stdout(sys.stderr):
-                return self._function(trial)
-        except (Exception, KeyboardInterrupt):
-            raise
-        except BaseException as error:  # such as of sys.exit(), which would end the worker's task
-            raise RuntimeError(f"it ended with {describe(error)}") from None
-        finally:
-            if os.getpid() != process:  # a process that it forked came back: it must not go on as we do
-                os._exit(0)
+        return call_alone(self._function, trial)
 
     def _names(self) -> str:
         return ", ".join(one.name for one in self._variables)
@@ -184,7 +172,7 @@ def _as_array(name: str, value: Any, shape: tuple[int, ...]) -> Array:
             f"{name} is {type(value).__name__}, expected numbers ({describe(error)})"
         ) from None
     if array.dtype.kind not in "fiub":
-        raise Mismatch(f"{name} is {shortened(repr(value))}, expected real numbers; NaN is one")
+        raise Mismatch(f"{name} is {told(value)}, expected real numbers; NaN is one")
     if array.shape != shape:
         raise Mismatch(f"{name} has the shape {array.shape}, expected {shape} as declared")
     return array.astype(np.float64)

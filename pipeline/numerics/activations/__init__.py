@@ -6,6 +6,8 @@ kernel is integrated, which needs an analytic phi. Without a `derivative` no net
 through it. `concentrates` admits it to the experiment on the proof of Theorem 2. Sweep files, kernels,
 descent, certificates and cost estimates read the record and need no change.
 
+An activation of one's own needs no record here: its name brings one (`own_names`).
+
 A record is imported on first use, because derivatives come with the compiler; names alone are cheap.
 """
 
@@ -18,6 +20,7 @@ import numpy as np
 
 from pipeline.errors import nearest_name
 from pipeline.numerics.activations.record import Activation, Array
+from pipeline.numerics.own_names import OwnName
 
 __all__ = ["ACTIVATIONS", "apply", "apply_with_slope", "check_activation"]
 
@@ -44,11 +47,14 @@ class _Register(Mapping[str, Activation]):
     """Activations by the names that sweep files use."""
 
     def __getitem__(self, name: str) -> Activation:
+        if isinstance(name, OwnName):
+            own: Activation = name.record
+            return own
         record: Activation = import_module(f"{__name__}.{MODULES[name]}").RECORDS[name]
         return record
 
     def __contains__(self, name: object) -> bool:
-        return name in MODULES
+        return isinstance(name, OwnName) or name in MODULES
 
     def __iter__(self) -> Iterator[str]:
         return iter(MODULES)
@@ -118,6 +124,8 @@ def apply_with_slope(activation: str, z: Array) -> tuple[Array, Array]:
     if derivative is None:
         known = [name for name, record in ACTIVATIONS.items() if record.derivative is not None]
         raise ValueError(f"got {activation!r}, expected one with a derivative: {', '.join(known)}")
+    if isinstance(activation, OwnName):
+        return activation.with_slope(z)
     values = np.empty_like(z)
     derivative.row(z.reshape(-1), values.reshape(-1))  # views, since both are contiguous
     return values, z

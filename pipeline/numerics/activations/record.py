@@ -51,7 +51,8 @@ class Derivative:
     row
         Compiled function of (z, a), the pre-activations of one hidden unit at all samples and an
         empty row: it writes phi(z) to a, then overwrites z by phi'(z). One function does both, as
-        both come from one exponential or error function.
+        both come from one exponential or error function. For an activation of one's own, a
+        function that returns the address of a C function of (z, a, samples), which does the same.
     slope
         B = sup |phi'|.
     bend
@@ -98,9 +99,12 @@ class Activation:
     concentrates
         True if bound (6) of the paper is proven for it: |phi(z)| <= |z|, or |phi| <= 1, or phi is
         1-Lipschitz and E[phi(g)^2] <= 1.
+    kinks
+        Where phi is not analytic, if it has no closed form of the kernel: the integral is cut there.
     """
 
     function: Callable[[Array], Array]
     kernel: Callable[[Geometry], Array] | None = None
     derivative: Derivative | None = None
     concentrates: bool = False
+    kinks: tuple[float, ...] = ()

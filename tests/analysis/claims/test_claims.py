@@ -168,6 +168,7 @@ def without(ds, part: float):
     return ds.assign(ds[numbers].where(kept)).assign(status=pending.astype("int8"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "lines"),
     [

@@ -161,6 +161,7 @@ def test_every_figure_is_drawn_of_trials_that_diverge(tmp_path, experiment) -> N
     assert not any(map(is_blank, drawn(study).values()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("experiment", "words"),
     [
@@ -325,6 +326,7 @@ def test_the_gaps_of_one_dimension_and_of_two_datasets_are_drawn(tmp_path, keys)
     assert not any(map(is_blank, drawn(study_of(tmp_path, "generalisation", **keys)).values()))
 
 
+@pytest.mark.slow
 def test_names_from_elsewhere_are_no_formulas_and_have_no_control_characters(
     tmp_path, make_sweep
 ) -> None:

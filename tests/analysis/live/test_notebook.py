@@ -79,6 +79,7 @@ def started(code: str, *words: object, env: dict[str, str]) -> subprocess.Popen[
     return subprocess.Popen(line, env=env, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
 
 
+@pytest.mark.slow
 def test_a_run_shows_its_store_from_its_first_trial_to_the_phase_diagram(
     jupyter, write_sweep, tmp_path
 ) -> None:
@@ -95,6 +96,7 @@ def test_a_run_shows_its_store_from_its_first_trial_to_the_phase_diagram(
     assert "96/96" not in err  # the bar of a terminal
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("lacking", "told"), [("display.py", "its display has failed"), (None, "its display has failed")]
 )
@@ -111,6 +113,7 @@ def test_a_display_that_fails_costs_no_run(jupyter, write_sweep, tmp_path, lacki
     assert Store(tmp_path / "a.zarr").counts()["done"] == 96
 
 
+@pytest.mark.slow
 def test_a_store_is_followed_in_the_background_while_another_process_fills_it(
     jupyter, make_sweep, tmp_path
 ) -> None:

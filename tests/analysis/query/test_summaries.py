@@ -73,6 +73,7 @@ def slowly(ds: xr.Dataset, expression: str | None, by: list[str]) -> pd.DataFram
 STATS = ["count", "mean", "std", "sem", "min", "max", "median", "quantile:0.1"]
 
 
+@pytest.mark.slow
 @settings(max_examples=12)
 @given(
     st.lists(st.sampled_from(BY), unique=True, max_size=3),

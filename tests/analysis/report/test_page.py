@@ -231,6 +231,7 @@ def test_every_figure_has_its_data_and_they_are_those_of_the_store(html, studies
             assert float(row[column]) == pytest.approx(float(cell[name]), rel=1e-3)
 
 
+@pytest.mark.slow
 def test_figures_take_less_than_half_of_the_bytes_of_their_files(html, page, studies) -> None:
     """The page of the paper has 29 of them and stays below 1.5 MB; their files have 2.8 MB."""
     pictures = re.findall(r'<svg role="img".*?</svg>', page, re.DOTALL)

@@ -110,6 +110,7 @@ def structural(alpha: np.ndarray, rng: np.random.Generator) -> tuple[pd.Series, 
     return laws[laws["is_free"]].iloc[0], distinguishable(laws)
 
 
+@pytest.mark.slow
 def test_where_alpha_follows_n_and_d_the_words_say_that_exponents_cannot_be_told_apart() -> None:
     """n holds the part of alpha here: the true exponent 1 lies in hardly any interval of n."""
     covered = []
@@ -124,6 +125,7 @@ def test_where_alpha_follows_n_and_d_the_words_say_that_exponents_cannot_be_told
     assert np.mean(covered) < 0.4
 
 
+@pytest.mark.slow
 def test_where_alpha_varies_by_itself_exponents_are_true_and_the_words_do_not_warn() -> None:
     covered = []
     for entropy in range(40):

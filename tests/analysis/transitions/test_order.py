@@ -153,6 +153,7 @@ def test_more_successes_never_move_an_isotonic_crossing_to_wider_networks(pairs)
         assert not more > less + 1e-12
 
 
+@pytest.mark.slow
 @given(st.integers(1, 7), st.integers(0, 12), st.integers(2, 9), st.integers(1, 12))
 @settings(max_examples=200)
 def test_a_separated_cell_has_the_width_of_the_isotonic_fit(mixed, won, widths, seeds) -> None:

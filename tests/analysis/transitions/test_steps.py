@@ -263,6 +263,7 @@ def store(tmp_path_factory, make_sweep):
     return path
 
 
+@pytest.mark.slow
 def test_a_fit_of_descent_says_its_rule_and_has_a_row_for_every_budget(widthlaw, store) -> None:
     told = widthlaw("fit", store)
     assert told.returncode == 0, told.stderr
@@ -295,6 +296,7 @@ def test_a_budget_beyond_that_of_the_store_is_a_usage_error(widthlaw, store, ver
     assert not told.stdout
 
 
+@pytest.mark.slow
 def test_status_and_query_read_a_store_of_descent(widthlaw, store) -> None:
     assert widthlaw("status", store).returncode == 0
     assert widthlaw("query", store, "loss_final < 1e-3", "--limit", 3).returncode == 0
@@ -305,6 +307,7 @@ def test_status_and_query_read_a_store_of_descent(widthlaw, store) -> None:
     assert widthlaw("query", store, "steps_to_tolerance[1e-8] < 2000").returncode == 0
 
 
+@pytest.mark.slow
 def test_every_figure_that_suits_descent_is_drawn_with_budgets(store, tmp_path) -> None:
     for file in draw_store(
         Study(load_store(store), Success(budgets=(100, 2000))), store, output=tmp_path

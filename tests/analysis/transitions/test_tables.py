@@ -99,12 +99,12 @@ def test_a_store_is_fitted_alike_in_memory_and_from_its_chunks(
     tmp_path, make_sweep, monkeypatch
 ) -> None:
     import pipeline
-    from analysis.transitions import widths
+    from analysis.transitions import summaries, widths
 
     path = tmp_path / "a.zarr"
     pipeline.run(make_sweep(seeds=30, width="{ k_per_n = [1.2, 1.6, 2.0, 2.5, 3.0, 4.0] }"), path)
     known = critical_widths(load_store(path), resamples=50)
     monkeypatch.setattr(widths, "MOST", 10)  # a large store: only its statuses are read whole
-    monkeypatch.setattr(widths, "SPECTRA", 10)
+    monkeypatch.setattr(summaries, "SPECTRA", 10)
     for ds in (open_store(path), open_store(path, dask=False)):
         xr.testing.assert_identical(critical_widths(ds, resamples=50), known)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from pipeline import store
 from pipeline.maintenance.grow import request_trials
 from pipeline.store import lease
@@ -13,6 +15,7 @@ def lines(text):
     return [line.split() for line in text.splitlines()]
 
 
+@pytest.mark.slow
 def test_a_store_is_extended_and_filled(widthlaw, own_store, make_sweep, tmp_path) -> None:
     planned = widthlaw("extend", own_store, "--n", 24, "--seeds", 9, "--dry-run")
     assert planned.returncode == 0
@@ -42,6 +45,7 @@ def test_a_store_is_extended_by_a_sweep_into_a_new_path(
     assert store.stored_sweep(own_store).shape == (2, 2, 3, 8)
 
 
+@pytest.mark.slow
 def test_a_refined_store_is_extended_by_the_command_of_the_error(
     widthlaw, own_store, write_sweep
 ) -> None:
@@ -64,6 +68,7 @@ def test_a_store_in_use_is_refused(widthlaw, own_store) -> None:
             assert "another run is filling it" in result.stderr
 
 
+@pytest.mark.slow
 def test_wrong_values_are_refused_in_one_line(
     widthlaw, own_store, make_sweep, tmp_path, assert_refused
 ) -> None:

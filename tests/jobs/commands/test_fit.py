@@ -149,6 +149,7 @@ def test_a_fit_as_json_equals_that_of_the_analysis(widthlaw, complete) -> None:
         assert law["constant"] == pytest.approx(constant, rel=1e-13)
 
 
+@pytest.mark.slow
 def test_a_transition_beyond_the_widths_has_an_open_bracket(widthlaw, beyond) -> None:
     def refuse(word: str) -> None:
         raise AssertionError(f"{word} is no JSON")

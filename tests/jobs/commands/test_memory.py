@@ -55,6 +55,7 @@ def test_a_machine_that_is_too_small_is_told_before_anything_is_changed(
     assert sorted((file, file.stat().st_mtime_ns) for file in tmp_path.rglob("*")) == before
 
 
+@pytest.mark.slow
 def test_force_starts_it_nevertheless(on_a_small_machine, tmp_path) -> None:
     np.save(tmp_path / "rows.npy", np.random.default_rng(0).standard_normal((60, 5)))
     words = ("width", tmp_path / "rows.npy", "--n", 10, "--to", "40%", "--workers", 1, "--force")

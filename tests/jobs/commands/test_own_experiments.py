@@ -55,6 +55,7 @@ def alone(filled: Path, tmp_path: Path) -> Path:
     return tmp_path / "cond.zarr"
 
 
+@pytest.mark.slow
 def test_a_run_measures_fills_and_resumes(widthlaw, tmp_path) -> None:
     (tmp_path / "cond.py").write_text(CODE)
     (tmp_path / "cond.toml").write_text(SWEEP)
@@ -71,6 +72,7 @@ def test_a_run_measures_fills_and_resumes(widthlaw, tmp_path) -> None:
     assert "a trial takes" not in again.stderr  # it is known by now
 
 
+@pytest.mark.slow
 def test_reading_commands_need_no_code_and_run_none(widthlaw, alone, tmp_path, monkeypatch) -> None:
     (tmp_path / "cond.py").write_text("raise SystemExit('this must never run')")
     monkeypatch.chdir(tmp_path)
@@ -97,6 +99,7 @@ def _extended(widthlaw, store: Path, folder: Path) -> Path:
     return other
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "line",
     [
@@ -121,6 +124,7 @@ def test_commands_that_run_trials_of_a_store_need_the_code_by_name(
     assert there.returncode in ((0, 1) if name == "refine" else (0,)), there.stderr
 
 
+@pytest.mark.slow
 def test_changed_code_is_refused_with_both_digests_until_it_is_accepted(
     widthlaw, alone, filled, tmp_path, assert_refused
 ) -> None:
@@ -169,6 +173,7 @@ def test_code_is_refused_where_none_is_needed(widthlaw, own_store, filled, asser
     assert_refused(told, "names its code itself; remove --code")
 
 
+@pytest.mark.slow
 def test_a_trial_that_kills_its_process_fails_alone(widthlaw, tmp_path) -> None:
     (tmp_path / "kill.py").write_text(
         "import os\nfrom pipeline import experiment, variable\n"
@@ -185,3 +190,55 @@ def test_a_trial_that_kills_its_process_fails_alone(widthlaw, tmp_path) -> None:
     ds = xr.open_zarr(tmp_path / "kill.zarr").load()
     assert ds.status.sel(width=2, seed=1).item() == 2
     assert "its process died 3 times" in ds.message.sel(width=2, seed=1).item()
+
+
+@pytest.mark.slow
+def test_what_a_trial_and_its_processes_print_is_no_data_of_the_command(widthlaw, tmp_path) -> None:
+    (tmp_path / "loud.py").write_text(
+        "import os\nfrom pipeline import experiment, variable\n"
+        "@experiment(value=variable('a value'))\ndef loud(trial):\n"
+        "    print('by print')\n    os.system('echo by a shell')\n    os.write(1, b'by C')\n"
+        "    return {'value': 1}\n"
+    )
+    (tmp_path / "loud.toml").write_text('name = "loud"\nexperiment = "loud.py:loud"\nseeds = 3\n')
+    told = widthlaw("run", tmp_path / "loud.toml", "-o", tmp_path / "loud.zarr")
+    assert told.returncode == 0, told.stderr
+    assert told.stdout == ""
+    assert all(words in told.stderr for words in ("by print", "by a shell", "by C"))
+
+
+@pytest.mark.slow
+def test_an_import_that_fails_on_a_worker_fails_its_trials_with_file_and_line(
+    widthlaw, tmp_path, monkeypatch
+) -> None:
+    (tmp_path / "far.py").write_text(
+        "import os\nfrom pipeline import experiment, variable\n"
+        "if os.environ.setdefault('READ_BY', str(os.getpid())) != str(os.getpid()):\n"
+        "    import only_on_this_machine\n"
+        "@experiment(value=variable('a value'))\ndef far(trial):\n    return {'value': 1}\n"
+    )
+    (tmp_path / "far.toml").write_text('name = "far"\nexperiment = "far.py:far"\nseeds = 3\n')
+    told = widthlaw("run", tmp_path / "far.toml", "-o", tmp_path / "far.zarr")
+    assert told.returncode == 1, told.stderr
+    assert "far.py:far: could not be measured (its process ended)" in told.stderr
+    line = "far.py: line 4: ModuleNotFoundError: No module named 'only_on_this_machine'"
+    assert f"3 x CodeError: {line}; repair it, or install what it needs" in told.stderr
+
+
+@pytest.mark.slow
+def test_a_store_without_sizes_is_drawn_along_its_first_numeric_parameter(widthlaw, tmp_path) -> None:
+    (tmp_path / "par.py").write_text(
+        "from pipeline import experiment, variable\n"
+        "@experiment(value=variable('a value'))\ndef par(trial):\n"
+        "    return {'value': trial.parameters['p'] * trial.parameters['size']}\n"
+    )
+    (tmp_path / "par.toml").write_text(
+        'name = "par"\nexperiment = "par.py:par"\nseeds = 3\n[parameters]\nsize = [8, 16]\n'
+        "p = [0.5, 0.6, 0.7]\n"
+    )
+    assert widthlaw("run", tmp_path / "par.toml", "-o", tmp_path / "par.zarr").returncode == 0
+    line = ["plot", tmp_path / "par.zarr", "--kind", "values", "--data", tmp_path / "values.csv"]
+    drawn = widthlaw(*line)
+    assert drawn.returncode == 0, drawn.stderr
+    rows = (tmp_path / "values.csv").read_text().splitlines()
+    assert len(rows) > 6  # a point for each size and p

@@ -320,6 +320,7 @@ def test_a_style_file_holds_wholly(study, store, tmp_path, monkeypatch) -> None:
     assert image.imread(tmp_path / "small-laws.png").shape[1] == round(3.2 * 72)
 
 
+@pytest.mark.slow
 def test_a_style_that_needs_latex_is_refused_with_what_looks_like_it(
     widthlaw, complete, tmp_path
 ) -> None:
@@ -332,6 +333,7 @@ def test_a_style_that_needs_latex_is_refused_with_what_looks_like_it(
     assert not (tmp_path / "a.pdf").exists()
 
 
+@pytest.mark.slow
 def test_the_fonts_of_a_pdf_are_embedded_as_truetype(widthlaw, complete, tmp_path) -> None:
     file = tmp_path / "a.pdf"
     result = widthlaw("plot", complete, "--kind", "ratios", "-o", file, "--size", 3.4)
@@ -346,6 +348,7 @@ def test_the_fonts_of_a_pdf_are_embedded_as_truetype(widthlaw, complete, tmp_pat
 # ---- captions
 
 
+@pytest.mark.slow
 def test_a_caption_lies_beside_each_figure_and_its_title_is_left_out(
     widthlaw, complete, tmp_path
 ) -> None:

@@ -299,6 +299,7 @@ def test_infinity_is_null_in_a_list_of_trials(widthlaw, beyond) -> None:
     assert "inf" in widthlaw(*line, "--csv").stdout
 
 
+@pytest.mark.slow
 def test_numbers_are_printed_to_their_last_digit(widthlaw, complete) -> None:
     listed = json.loads(widthlaw("query", complete, "--json", "--columns", "edge,sigma_min").stdout)
     ds = open_store(complete)

@@ -69,6 +69,7 @@ def test_a_located_store_needs_no_more_trials(coarse) -> None:
     assert coarse.stat().st_ino == made
 
 
+@pytest.mark.slow
 def test_pending_trials_are_run_first(make_sweep, tmp_path, coarse, assert_equal_stores) -> None:
     half = tmp_path / "half.zarr"
     store.create(half, make_sweep(**COARSE))
@@ -85,6 +86,7 @@ def test_refine_stops_at_the_limit_and_continues_without(coarse) -> None:
     assert all(state.verdict == LOCATED for state in refined(coarse).states)
 
 
+@pytest.mark.slow
 def test_a_refined_store_is_extended_and_refined_again(coarse, make_sweep) -> None:
     refined(coarse)
     extend(coarse, make_sweep(**COARSE | {"n": "[18]"}))
@@ -94,6 +96,7 @@ def test_a_refined_store_is_extended_and_refined_again(coarse, make_sweep) -> No
     assert damage(coarse) == []
 
 
+@pytest.mark.slow
 def test_all_tolerances_of_a_store_of_descent_are_located(make_sweep, tmp_path) -> None:
     path = tmp_path / "descent.zarr"
     keys = {

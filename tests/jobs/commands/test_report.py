@@ -66,6 +66,7 @@ def test_a_refused_report_writes_nothing(folder, tmp_path, given, success, outpu
     assert (tmp_path / "mine.html").read_text() == "<html>mine</html>"
 
 
+@pytest.mark.slow
 def test_a_report_replaces_a_report_and_any_other_file_if_told(folder, tmp_path) -> None:
     file = tmp_path / "r.html"
     for _ in range(2):

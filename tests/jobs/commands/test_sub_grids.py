@@ -39,6 +39,7 @@ def own(steep, tmp_path) -> Path:
     return Path(shutil.copytree(steep, tmp_path / "steep.zarr"))
 
 
+@pytest.mark.slow
 def test_a_dry_run_tells_how_many_trials_are_excluded(widthlaw, write_sweep, tmp_path) -> None:
     file, path = write_sweep(**WIDE), tmp_path / "new.zarr"
     plan = _plan(widthlaw("run", file, "-o", path, "--dry-run"))
@@ -59,6 +60,7 @@ def _plan(result) -> dict[str, str]:
     return {key.strip(): value.strip() for key, value in lines}
 
 
+@pytest.mark.slow
 def test_the_commands_that_read_treat_excluded_trials_as_not_requested(
     widthlaw, steep, tmp_path
 ) -> None:
@@ -92,6 +94,7 @@ def test_critical_widths_are_those_of_the_whole_grid_where_there_are_trials(
     assert np.isnan(part.k50.sel(d=4, n=32))
 
 
+@pytest.mark.slow
 def test_a_refinement_asks_for_no_cell_that_is_excluded(widthlaw, own) -> None:
     result = widthlaw("refine", own, "--to", "30%", "--trials", 900, "--json")
     assert result.returncode in (0, 1, 3), result.stderr
@@ -103,6 +106,7 @@ def test_a_refinement_asks_for_no_cell_that_is_excluded(widthlaw, own) -> None:
     assert widthlaw("verify", own).returncode == 0
 
 
+@pytest.mark.slow
 def test_a_refinement_asks_for_no_width_that_is_excluded(widthlaw, make_sweep, tmp_path) -> None:
     path = tmp_path / "low.zarr"
     pipeline.run(make_sweep(**WIDE | {"exclude": '"n > 2*d or k > 1.3*n"', "n": "[8, 16]"}), path)
@@ -114,6 +118,7 @@ def test_a_refinement_asks_for_no_width_that_is_excluded(widthlaw, make_sweep, t
     assert "the conditions of the sweep leave out the trials that it needs" in result.stdout
 
 
+@pytest.mark.slow
 def test_a_store_is_extended_under_its_conditions(widthlaw, own, write_sweep) -> None:
     result = widthlaw("extend", own, "--n", 12, "--dry-run")
     assert "would have 576 trials with an outcome and 192 pending" in result.stderr
@@ -140,6 +145,7 @@ seeds = 4
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("more", "there"),
     [

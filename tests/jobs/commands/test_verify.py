@@ -29,6 +29,7 @@ def test_a_sound_store_is_reported_as_sound(widthlaw, own_store) -> None:
     assert json.loads(widthlaw("verify", own_store, "--json").stdout) == []
 
 
+@pytest.mark.slow
 def test_damage_is_listed_repaired_and_computed_again(
     widthlaw, own_store, tmp_path, assert_equal_stores
 ) -> None:
@@ -166,6 +167,7 @@ WAYS = {
 }
 
 
+@pytest.mark.slow
 @other_kernels
 @pytest.mark.parametrize("way", WAYS)
 def test_training_with_settings_is_sound_on_another_platform_and_wrong_values_are_found(

@@ -167,6 +167,7 @@ def test_looking_changes_nothing_in_the_store_and_takes_no_lease(watch, half, tm
             (path / LEASE).write_bytes(content)  # so that its holder can give it back
 
 
+@pytest.mark.slow
 def test_the_page_says_the_critical_widths_that_fit_prints(watch, complete, widthlaw) -> None:
     page = watch(complete)
     wait_until(lambda: "to be fitted" not in page.parts()["s1-cells"], "all cells are fitted")
@@ -179,6 +180,7 @@ def test_the_page_says_the_critical_widths_that_fit_prints(watch, complete, widt
         assert float(row[3].split(" [")[0]) == pytest.approx(cell["k50"], rel=6e-3)
 
 
+@pytest.mark.slow
 def test_a_store_that_is_not_there_yet_is_waited_for_beside_others(
     watch, small, make_sweep, tmp_path
 ) -> None:

@@ -106,6 +106,7 @@ def test_a_store_in_a_bucket_is_refused(rows, tmp_path, monkeypatch) -> None:
     assert [file.name for file in tmp_path.iterdir()] == [rows.name]
 
 
+@pytest.mark.slow
 def test_an_activation_that_the_proof_does_not_cover_gets_the_rest(rows, widthlaw) -> None:
     result = widthlaw("width", rows, "--n", 10, "--activation", "square", "--to", "30%", "--json")
     assert result.returncode == 0, result.stderr
@@ -139,6 +140,7 @@ def test_a_rank_below_n_is_the_cause_and_duplicates_are_not(rows, widthlaw) -> N
     assert "workers" not in result.stderr
 
 
+@pytest.mark.slow
 def test_an_index_is_read_remarked_on_and_named_as_the_reason(tmp_path, widthlaw) -> None:
     X = np.random.default_rng(0).standard_normal((200, 6))
     pd.DataFrame(X, columns=[f"f{column}" for column in range(6)]).to_csv(tmp_path / "a.csv")
@@ -159,6 +161,7 @@ def test_an_index_is_read_remarked_on_and_named_as_the_reason(tmp_path, widthlaw
     assert "closer than --to 40%" in again.stderr
 
 
+@pytest.mark.slow
 def test_without_a_store_an_interrupted_run_does_not_say_that_it_keeps_trials(
     rows, command, tmp_path
 ) -> None:
@@ -219,6 +222,7 @@ def steps_by_hand(W: np.ndarray, X: np.ndarray, y: np.ndarray, tolerance: float,
     return np.inf
 
 
+@pytest.mark.slow
 def test_training_on_ones_own_labels_is_answered_beside_the_features(rows, widthlaw, tmp_path) -> None:
     numbers = np.load(rows)
     labels = np.where(numbers[:, 0] > 0, 2.0, -1.0)
@@ -246,6 +250,7 @@ def test_training_on_ones_own_labels_is_answered_beside_the_features(rows, width
         assert one.steps_to_tolerance.sel(width=k).item() == wanted
 
 
+@pytest.mark.slow
 def test_a_column_of_labels_is_no_input(rows, widthlaw, tmp_path) -> None:
     numbers = np.load(rows)
     table = np.column_stack([numbers, numbers[:, 1] ** 2])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from importlib.resources import files
 from pathlib import Path
 
@@ -12,9 +13,13 @@ import pytest
 import analysis
 import pipeline
 from analysis.success import Success
+from pipeline.errors import SweepError
 from pipeline.experiments import SeedTrial
 from pipeline.experiments.start import initial_network, labels
+from pipeline.maintenance.recompute import sample
+from pipeline.numerics.streams import Role, named_stream, stream
 from pipeline.sweep_files.extents import with_extents
+from pipeline.trial_status import Status
 
 EXAMPLES = Path(str(files("jobs") / "examples"))
 
@@ -85,14 +90,81 @@ def test_weakly_interacting_data_converge_as_in_plain_numpy(tmp_path: Path) -> N
             assert found == wanted or abs(found - wanted) <= 1  # float32 sums have other orders
 
 
+def test_a_convolution_needs_as_many_features_as_a_dense_layer(tmp_path: Path) -> None:
+    for name in ("conv.toml", "conv.py"):
+        shutil.copy(EXAMPLES / name, tmp_path)
+    sweep = with_extents(pipeline.load_sweep(tmp_path / "conv.toml"), n=[50], seeds=range(10))
+    pipeline.run(sweep, tmp_path / "conv.zarr")
+    ds = analysis.open_store(tmp_path / "conv.zarr")
+    assert (ds.status == Status.DONE).all()
+    success = Success(condition="sigma_min / sqrt(k) >= alpha / 2")
+    widths = analysis.critical_widths(ds, success=success).squeeze()
+    assert "alpha" not in widths  # that of the example has one value for each width
+    features = widths.k50 * 16 / 50
+    assert features.sel(size=[4, 8, 16]).values == pytest.approx(2.1, abs=0.4)
+
+
+def test_features_of_a_convolution_are_those_of_its_patches_one_by_one(tmp_path: Path) -> None:
+    for name in ("conv.toml", "conv.py"):
+        shutil.copy(EXAMPLES / name, tmp_path)
+    text = (tmp_path / "conv.toml").read_text()
+    for given, small in (("[2, 4, 8, 16]", "[3]"), ("[16]", "[5]"), ("[50, 100, 200]", "[6]")):
+        text = text.replace(given, small)
+    (tmp_path / "conv.toml").write_text(text)
+    sweep = with_extents(pipeline.load_sweep(tmp_path / "conv.toml"), width=[7, 9], seeds=[3])
+    pipeline.run(sweep, tmp_path / "conv.zarr")
+    found = analysis.open_store(tmp_path / "conv.zarr").load().sigma_min.squeeze()
+    X = stream(2020, 5, 6, 3, Role.DATA).standard_normal((6, 5))
+    X /= np.linalg.norm(X, axis=1, keepdims=True)
+    filters = named_stream(2020, 5, 6, 3, ("filters",)).standard_normal((9, 3))
+    Phi = [
+        [max(w @ [x[(place + i) % 5] for i in range(3)], 0) * np.sqrt(5 / 3) for x in X]
+        for w in filters
+        for place in range(5)
+    ]
+    sigma = np.linalg.svd(np.array(Phi), compute_uv=False)
+    assert found.sel(width=9).item() == pytest.approx(sigma[-1], rel=1e-6)
+
+
+def test_without_pytorch_its_example_is_refused_by_name(tmp_path, monkeypatch) -> None:
+    for name in ("sgd.toml", "sgd.py"):
+        shutil.copy(EXAMPLES / name, tmp_path)
+    monkeypatch.setitem(sys.modules, "torch", None)  # as if it were not installed
+    with pytest.raises(SweepError) as refused:
+        pipeline.load_sweep(tmp_path / "sgd.toml")
+    (problem,) = refused.value.problems
+    assert problem.text.startswith("sgd.py: line 10: ModuleNotFoundError: ")
+    assert "torch" in problem.text
+    assert problem.text.endswith("; repair it, or install what it needs")
+
+
+def test_wide_networks_fit_random_labels_in_pytorch_and_narrow_ones_do_not(tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="PyTorch is not installed")
+    for name in ("sgd.toml", "sgd.py"):
+        shutil.copy(EXAMPLES / name, tmp_path)
+    text = (tmp_path / "sgd.toml").read_text()
+    for given, small in (
+        ("n = [100]", "n = [40]"),
+        ("epochs = 500", "epochs = 200"),
+        ("{ start = 0.2, stop = 2.0, num = 8 }", "[0.25, 5.0]"),
+    ):
+        assert given in text
+        text = text.replace(given, small)
+    (tmp_path / "sgd.toml").write_text(text)
+    sweep = with_extents(pipeline.load_sweep(tmp_path / "sgd.toml"), seeds=range(3))
+    pipeline.run(sweep, tmp_path / "sgd.zarr")
+    ds = analysis.open_store(tmp_path / "sgd.zarr").load()
+    assert (ds.status == Status.DONE).all()
+    assert np.isinf(ds.epochs_to_fit.sel(width=0.25)).all()
+    assert (ds.epochs_to_fit.sel(width=5.0) <= 200).all()
+    again = sample(tmp_path / "sgd.zarr", 4, code=tmp_path / "sgd.py")
+    assert (again.trials, again.differences) == (4, ())
+
+
 def test_every_example_is_tested() -> None:
-    assert {file.stem for file in EXAMPLES.rglob("*.toml")} == {
-        "new",
-        "xorsat",
-        "dana",
-        "montanari-zhong",
-    }
-    assert {file.stem for file in EXAMPLES.rglob("*.py")} == {"new", "xorsat"}
+    names = {file.stem for file in EXAMPLES.rglob("*.toml")}
+    assert names == {"conv", "dana", "montanari-zhong", "new", "sgd", "xorsat"}
+    assert {file.stem for file in EXAMPLES.rglob("*.py")} == {"conv", "new", "sgd", "xorsat"}
 
 
 def test_the_lazy_kernel_leaves_0_at_the_count_of_parameters(tmp_path: Path) -> None:

@@ -34,6 +34,7 @@ def test_a_store_of_failed_trials_exits_with_one(widthlaw, all_failed, verb) -> 
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.slow
 def test_pending_trials_take_precedence_over_failed_ones(
     widthlaw, make_sweep, all_failed, tmp_path
 ) -> None:
@@ -61,6 +62,7 @@ def test_errors_name_options_as_on_the_command_line(widthlaw, complete, beyond, 
         assert result.stderr.startswith(f"widthlaw: {verb} {beyond[0]}: --threshold: ")
 
 
+@pytest.mark.slow
 def test_lines_end_with_a_newline_only(command, complete) -> None:
     for line in (["sweeps"], ["status", complete], ["query", complete, "n == 8"], ["fit", complete]):
         result = subprocess.run([command, *line, "--csv"], capture_output=True, check=True)

@@ -30,6 +30,7 @@ LINES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LINES)
 def test_no_line_of_a_table_is_longer_than_the_terminal(
     terminal, complete, tanh, tmp_path, name

@@ -130,6 +130,7 @@ def test_a_run_that_is_stopped_leaves_nothing_in_flight_and_resumes(
     assert_equal_stores(path, tmp_path / "b.zarr")
 
 
+@pytest.mark.slow
 def test_a_run_outlives_the_only_worker(tmp_path, make_sweep, single, assert_equal_stores) -> None:
     sweep = make_sweep(seeds=200)
     store.create(tmp_path / "a.zarr", sweep, seeds_per_chunk=4)
@@ -148,6 +149,7 @@ def test_a_run_outlives_the_only_worker(tmp_path, make_sweep, single, assert_equ
     assert_equal_stores(tmp_path / "a.zarr", tmp_path / "b.zarr")
 
 
+@pytest.mark.slow
 def test_a_scheduler_that_goes_away_ends_the_run_and_the_store_resumes(
     tmp_path, make_sweep, single, assert_equal_stores
 ) -> None:

@@ -147,6 +147,7 @@ def deaths(cell, killers: list[tuple[int, int]]) -> int:
     raise AssertionError("it never ends")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("killers", [[(1, 2)], [(0, 1), (2, 1)]])
 def test_a_trial_that_kills_its_process_fails_after_a_bounded_number_of_tries(
     cell, reference, killers, assert_equal_stores
@@ -165,6 +166,7 @@ def test_a_trial_that_kills_its_process_fails_after_a_bounded_number_of_tries(
     np.testing.assert_array_equal(ds.alpha, whole.alpha)
 
 
+@pytest.mark.slow
 def test_a_trial_that_killed_is_computed_when_it_is_retried(
     cell, reference, assert_equal_stores
 ) -> None:
@@ -175,6 +177,7 @@ def test_a_trial_that_killed_is_computed_when_it_is_retried(
     assert_equal_stores(store.location.name, reference)
 
 
+@pytest.mark.slow
 def test_failed_trials_become_pending_again_and_no_others(cell) -> None:
     deaths(cell, [(1, 2)])
     store, _ = cell

@@ -56,6 +56,7 @@ def test_the_memory_of_the_dearest_trial_is_measured_too(tmp_path: Path) -> None
     assert 1.9e8 < trial_memory(sweep) < 4e8
 
 
+@pytest.mark.slow
 def test_a_trial_that_takes_too_long_is_ended_and_counts_as_that_long(tmp_path: Path) -> None:
     sweep = sweep_of(tmp_path, "time.sleep(600)")
     began = time.monotonic()

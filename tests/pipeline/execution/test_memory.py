@@ -65,6 +65,7 @@ def text(experiment: str, extents: str, descent: str) -> str:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("experiment", SWEEPS)
 def test_a_trial_needs_half_to_twice_the_memory_that_is_estimated(experiment) -> None:
     extents, descent = SWEEPS[experiment]

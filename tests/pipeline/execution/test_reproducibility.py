@@ -23,6 +23,7 @@ def calm(tmp_path_factory, sweep):
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 4])
 def test_workers_change_no_bit(tmp_path, sweep, calm, workers, assert_equal_stores) -> None:
     store.create(tmp_path / "a.zarr", sweep, seeds_per_chunk=1)

@@ -317,6 +317,7 @@ def test_a_start_at_zero_is_that_of_the_closed_form_of_the_output_layer(run_text
     np.testing.assert_allclose(ds.loss_final.squeeze(), exact.values["loss_final"], rtol=1e-8)
 
 
+@pytest.mark.slow
 def test_a_sweep_in_float32_gives_the_same_outcome_to_its_rounding(run_text) -> None:
     descent = 'steps = 30\ntolerances = [1e-6]\nstep_size = 0.3\ndtype = ["float64", "float32"]'
     ds = run_text(sweep_file(descent=descent))

@@ -212,6 +212,7 @@ def test_a_status_of_a_newer_format_is_damage(refined) -> None:
     assert [(one.kind, one.array) for one in damage(refined)] == [("damaged", "status")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["half", "refined"])
 def test_a_store_is_refined(name, tmp_path, widthlaw) -> None:
     path = unpacked(name, tmp_path)

@@ -65,6 +65,7 @@ def in_two_processes(script: str, cache: Path) -> tuple[list[list[int]], list[st
     return sorted([int(count) for count in out.split()] for out, _ in ended), lines
 
 
+@pytest.mark.slow
 def test_the_first_of_two_processes_compiles_and_announces_it_and_the_other_loads(tmp_path) -> None:
     counts, lines = in_two_processes(SCRIPT, tmp_path)
     assert counts == [[0, 1], [1, 0]]

@@ -78,6 +78,7 @@ def test_an_estimate_that_rules_convergence_out_is_right_or_says_that_it_failed(
     assert compared or spectrum in ("equal", "one outlier", "one small")
 
 
+@pytest.mark.slow
 def test_a_process_that_loads_the_compiled_function_has_the_bits_of_the_one_that_compiled(
     tmp_path,
 ) -> None:

@@ -25,6 +25,7 @@ def floor(X: np.ndarray, k: int, activation: str = "relu") -> float:
     return max(0.0, float(edge - 3 * scale))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("n", [1, 2, 3, 17, 60])
 def test_extremes_equal_the_svd(activation: str, n: int) -> None:

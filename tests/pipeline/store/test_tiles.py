@@ -61,6 +61,7 @@ def files_of(path: Path) -> int:
     return sum(1 for file in path.rglob("*") if file.is_file())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", SHAPES)
 def test_the_bits_of_a_store_do_not_depend_on_its_tiles(
     in_tiles, whole, tmp_path, assert_equal_stores, shape
@@ -99,6 +100,7 @@ def test_a_tile_is_resumed_trial_by_trial(in_tiles, whole, tmp_path, assert_equa
     assert_equal_stores(tmp_path / "a.zarr", whole)
 
 
+@pytest.mark.slow
 def test_a_reset_tile_keeps_what_cannot_exist(in_tiles, whole, tmp_path, assert_equal_stores) -> None:
     made = in_tiles("a.zarr", SHAPES[1], **PAIRS)
     path = tmp_path / "a.zarr"
@@ -117,6 +119,7 @@ def test_a_reset_tile_keeps_what_cannot_exist(in_tiles, whole, tmp_path, assert_
     assert_equal_stores(path, whole)
 
 
+@pytest.mark.slow
 def test_a_store_of_tiles_is_extended(in_tiles, tmp_path, make_sweep, assert_equal_stores) -> None:
     made = in_tiles("a.zarr", SHAPES[1], **PAIRS)
     pipeline.run(made.sweep, tmp_path / "a.zarr")

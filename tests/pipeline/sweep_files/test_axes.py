@@ -15,7 +15,7 @@ from pipeline.errors import SweepError
 from pipeline.experiments import conditioning
 from pipeline.store.template import coordinates
 from pipeline.sweep import NUMERICS_VERSION
-from pipeline.sweep_files.load import bundled_sweeps, load_sweep
+from pipeline.sweep_files.load import load_sweep
 
 IDENTITIES = {
     "alpha-stress": "c202255b08b2626ba4953a6eb6462180b04aa3f5ad4ab472d1cdd934d3ed9da0",
@@ -36,7 +36,7 @@ IDENTITIES = {
 """Identities of the bundled sweeps in 0.4.0 (numerics 4), whose stores must still be resumed."""
 
 
-@pytest.mark.parametrize("name", bundled_sweeps())
+@pytest.mark.parametrize("name", IDENTITIES)
 def test_with_the_numerics_of_older_stores_identities_are_those_that_exist(name: str) -> None:
     sweep = load_sweep(name)
     assert sweep.numerics_version == NUMERICS_VERSION == 6

@@ -172,6 +172,7 @@ def test_alpha_is_within_its_error_of_that_of_40_digits(activation: str, angle: 
     assert error < found / 100 or expected < 1e-11
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("angle", [1e-1, 1e-2, 1e-4])
 def test_alpha_of_long_rows_is_within_its_error_or_lost_and_not_zero(angle: float) -> None:
     X = 2 * pairs(4, 2, angle)

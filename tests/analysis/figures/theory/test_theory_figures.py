@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 import pipeline
 from analysis import load_store
@@ -88,6 +89,7 @@ def test_the_regression_figure_has_every_trial(descents, drawn) -> None:
     np.testing.assert_allclose(rates[:, 1], 1 - ds.rate.values.ravel(), rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_trials_without_a_certificate_are_counted_in_the_figure(tmp_path, make_sweep) -> None:
     keys = STORES["theorem1"] | {"dataset": "{ kind = 'circle' }", "d": "[2]", "n": "[8]"}
     for name, depth in (("none", "1"), ("some", "[1, 2]")):
