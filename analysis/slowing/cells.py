@@ -15,13 +15,13 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy.stats import chi2
 
-from analysis.slowing.fitting import FAR, LIMITS, Fit, maximise, profile
-from analysis.slowing.likelihood import Trials
+from analysis.slowing.fitting import BOUNDS, Fit, S, interval, log_threshold, maximise
+from analysis.slowing.likelihood import NAMES, Trials
 from analysis.success.budgets import budget_of
 from pipeline.errors import InputError, ParameterError
 from pipeline.trial_status import Status, among
 
-__all__ = ["REACH", "VERDICTS", "infinite_budget", "trials_of"]
+__all__ = ["REACH", "VERDICTS", "infinite_budget", "near", "obstacle", "restricted", "trials_of"]
 
 REACH = 2.0
 """A cell is fitted to widths up to so many times the narrowest at which half of the trials arrive."""
@@ -29,11 +29,14 @@ REACH = 2.0
 RISES = 0.05
 """A trial whose loss rose on more than this share of its steps ran at the edge of stability."""
 
+FAR = 6.0
+"""An interval that goes below the narrowest width over exp(6) has no lower end."""
+
 FEWEST_SEEDS = 5
 """With fewer seeds the spread of their thresholds is not known."""
 
 VERDICTS = {
-    "threshold": "a law that diverges at a finite width explains the times better than others",
+    "threshold": "times diverge at a finite width: laws that stay finite explain them less well",
     "none seen": "no finite threshold seen: a law that is finite at every width explains the times too",
     "one width": "the sweep has one width, and times at one width show no slowing",
     "too few seeds": f"fewer than {FEWEST_SEEDS} seeds: the spread of their thresholds is not known",
@@ -52,10 +55,10 @@ def infinite_budget(
 ) -> pd.DataFrame:
     """Return the width below which descent never arrives, for every cell and tolerance.
 
-    The times to a tolerance follow log T = a - gamma log(k/k_inf - 1) + scatter, where every seed has a
-    k_inf of its own; a trial that does not arrive is censored at the budget. So is a trial that
-    diverged, at every budget. The law is compared with two that are finite at every width, k^-gamma and
-    exp(c k^-gamma): if either explains the times as well, the verdict is `none seen`.
+    The times to a tolerance follow log T = a - gamma log(1 - (k_inf/k)^beta), where every seed has its
+    own a and k_inf, and every trial a scatter that grows near the threshold. A trial that does not
+    arrive is censored at the budget. So is a trial that diverged, at every budget. As gamma grows this
+    becomes a law that is finite at every width. Unless times exclude that, the verdict is `none seen`.
 
     Parameters
     ----------
@@ -70,12 +73,14 @@ def infinite_budget(
     -------
     pandas.DataFrame
         One row for each cell and tolerance: its axes; `verdict`, a key of `VERDICTS`; `k_inf` (the
-        geometric mean over seeds) and `gamma` with `_low` and `_high`, NaN for other verdicts than
-        `threshold`; `spread`, the standard deviation of log k_inf over seeds; `scatter`, that of log T;
-        `level`, a of the model; `trials`, `censored` and `diverged`, among the widths up to `widest`,
-        to which the cell is fitted; `evidence`, the gain in log-likelihood on the better of the other
-        laws; and `at_edge`, the share of trials whose loss rose on more than a twentieth of the steps,
-        NaN unless the store has `rises`.
+        median over seeds, at which half of the trials ever arrive) and `gamma` with `_low` and `_high`,
+        NaN for other verdicts than `threshold`; `evidence`, the gain in log-likelihood on the law
+        that is finite at every width; `level` and `beta`, a and beta of the law; `omega`, the standard
+        deviation of a over seeds; `kappa`, by how much log k_inf rises with that; `sigma` and `rho`,
+        the scatter of log T far from the threshold and of log k_inf near it; `trials`, `censored` and
+        `diverged`, among the widths up to `widest`, to which the cell is fitted; and `at_edge`, the
+        share of trials whose loss rose on more than a twentieth of the steps, NaN unless the store has
+        `rises`.
 
     Raises
     ------
@@ -87,18 +92,19 @@ def infinite_budget(
     Examples
     --------
     >>> import numpy as np, xarray as xr
-    >>> k, u = np.arange(16, 41), 2.9 + 0.05 * np.linspace(-1.5, 1.5, 12)[:, None]
+    >>> k, z = np.arange(14, 41), np.linspace(-1.5, 1.5, 12)[:, None]
     >>> with np.errstate(invalid="ignore"):
-    ...     time = np.ceil(1000 * (k / np.exp(u) - 1) ** -0.8 * np.exp(0.05 * np.cos(7 * k * u)))
+    ...     q = 1 - 18 / k + 0.03 * np.cos(7 * k * (z + 3))
+    ...     time = np.ceil(1000 * np.exp(0.3 * z) * q**-0.8)
     >>> time = np.where(time <= 9000, time, np.inf).T[None, None, :, :, None]
     >>> ds = xr.Dataset(
     ...     {"steps_to_tolerance": (("d", "n", "width", "seed", "tolerance"), time),
-    ...      "status": (("d", "n", "width", "seed"), np.ones((1, 1, 25, 12), dtype="int8"))},
+    ...      "status": (("d", "n", "width", "seed"), np.ones((1, 1, 27, 12), dtype="int8"))},
     ...     {"d": [8], "n": [160], "tolerance": [0.01], "k": (("n", "d", "width"), k[None, None])},
     ...     {"identity_fields": {"descent": {"steps": 9000}}},
     ... )
     >>> row = infinite_budget(ds).iloc[0]
-    >>> row.verdict, bool(row.k_inf_low < np.exp(2.9) < row.k_inf_high)
+    >>> row.verdict, bool(row.k_inf_low < 18 < row.k_inf_high)
     ('threshold', True)
     """
     if not 0 < confidence < 1:
@@ -170,7 +176,7 @@ def restricted(trials: Trials, widths: NDArray[np.bool_]) -> Trials:
     return Trials(*(array[np.ix_(seeds, widths)] for array in own))  # type: ignore[arg-type]
 
 
-def _obstacle(trials: Trials, widths: NDArray[np.bool_]) -> str | None:
+def obstacle(trials: Trials, widths: NDArray[np.bool_]) -> str | None:
     """Return the verdict on a cell that cannot be fitted."""
     counted, arrived = trials.counted, trials.arrived
     if not counted.any():
@@ -191,8 +197,8 @@ def _row(trials: Trials, diverged: NDArray[np.bool_], edge: float, confidence: f
     widths = near(trials)
     chosen = widths if widths.any() else trials.counted.any(axis=0)
     counted, arrived = trials.counted[:, chosen], trials.arrived[:, chosen]
-    row: dict[str, Any] = {"verdict": _obstacle(trials, widths)} | dict.fromkeys(NUMBERS, np.nan)
-    row |= dict.fromkeys(("spread", "scatter", "level", "evidence"), np.nan)
+    row: dict[str, Any] = {"verdict": obstacle(trials, widths)} | dict.fromkeys(NUMBERS, np.nan)
+    row |= dict.fromkeys(("evidence", "level", "beta", "omega", "kappa", "sigma", "rho"), np.nan)
     row |= {
         "widest": float(np.exp(trials.log_k[0, chosen].max())) if chosen.any() else np.nan,
         "trials": int(counted.sum()),
@@ -206,23 +212,37 @@ def _row(trials: Trials, diverged: NDArray[np.bool_], edge: float, confidence: f
 
 
 def _fitted(trials: Trials, confidence: float) -> dict[str, Any]:
-    """Fit the model and the laws without a threshold to one cell."""
+    """Fit the model to one cell; without evidence of a threshold there are no numbers."""
     best = maximise(trials)
-    lowest, highest = float(trials.log_k.min()), float(trials.log_k.max())
-    flat = maximise(trials, fixed={2: lowest - FAR}, start=best.theta)
-    rival = max(flat.value, maximise(trials, "bent").value)
-    row: dict[str, Any] = {"evidence": best.value - rival}
+    finite = maximise(trials, s=0.0, start=best.theta)
+    row: dict[str, Any] = {"evidence": best.value - finite.value if best.theta[S] > 0 else 0.0}
     if 2 * row["evidence"] < chi2.ppf(confidence, 1):
         return row | {"verdict": "none seen"}
-    low, high = profile(trials, best, 2, (lowest - FAR, highest + 1), confidence)
-    if np.isinf(low):
-        return row | {"verdict": "none seen"}
-    slow, fast = profile(trials, best, 1, (float(LIMITS[0][0]), float(LIMITS[0][1])), confidence)
-    return row | {"verdict": "threshold"} | _numbers(best, low, high, slow, fast)
+    shapes = interval(
+        best,
+        lambda s, start: maximise(trials, start, s=s),
+        best.theta[S],
+        (0.0, BOUNDS[S, 1]),
+        confidence,
+    )
+    widths = interval(
+        best,
+        lambda m, start: maximise(trials, start, threshold=m),
+        log_threshold(best.theta, trials),
+        (float(trials.log_k.min()) - FAR, float(trials.log_k.max())),
+        confidence,
+    )
+    return row | {"verdict": "threshold"} | _numbers(best, trials, widths, shapes)
 
 
-def _numbers(best: Fit, low: float, high: float, slow: float, fast: float) -> dict[str, float]:
-    level, log_gamma, m, log_tau, log_sigma = best.theta
-    values = np.exp([m, low, high, log_gamma, slow, fast])
-    others = {"spread": np.exp(log_tau), "scatter": np.exp(log_sigma), "level": level}
-    return dict(zip(NUMBERS, values.tolist(), strict=True)) | {k: float(v) for k, v in others.items()}
+def _numbers(
+    best: Fit, trials: Trials, widths: tuple[float, float], shapes: tuple[float, float]
+) -> dict[str, float]:
+    known = dict(zip(NAMES, best.theta.tolist(), strict=True))
+    low, high = (max(s, 0.0) for s in shapes)
+    k_inf = np.exp([log_threshold(best.theta, trials), *widths]).tolist()
+    gammas = [1 / known["s"], 1 / high, 1 / low if low > 0 else np.inf]
+    logs = {name: float(np.exp(known[f"log_{name}"])) for name in ("beta", "omega", "sigma", "rho")}
+    shown = {"level": known["a"], "kappa": known["kappa"]} | logs
+    shown["rho"] /= shown["beta"]
+    return dict(zip(NUMBERS, [*k_inf, *gammas], strict=True)) | shown

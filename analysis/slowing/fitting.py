@@ -1,12 +1,12 @@
 """Maximum likelihood of the model of times, and profile likelihood intervals.
 
-Intervals hold the parameters whose deviance from the best fit stays below the quantile of chi-squared.
-If that is so even at a threshold far below all widths, where the law is a plain power law, the data
-show no finite threshold and its lower end is 0.
+Intervals hold the values whose deviance from the best fit stays below the quantile of chi-squared. That
+of the threshold comes from fits with a given k_inf, in which s follows from the other parameters.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,15 +16,25 @@ from scipy.stats import chi2
 
 from analysis.slowing.likelihood import NAMES, Trials, log_likelihood
 
-__all__ = ["FAR", "Fit", "maximise", "profile"]
+__all__ = ["BOUNDS", "Fit", "S", "interval", "log_threshold", "maximise"]
 
 Floats = NDArray[np.float64]
 
-FAR = 6.0
-"""A log threshold so far below the narrowest width leaves a plain power law, to a part in 400."""
+_LIMITS = {
+    "a": (-400.0, 80.0),
+    "s": (-4.0, 12.0),
+    "log_b": (-12.0, 12.0),
+    "log_omega": np.log([0.01, 3.0]),
+    "kappa": (-1.0, 1.0),
+    "log_sigma": np.log([0.01, 3.0]),
+    "log_rho": np.log([0.003, 5.0]),
+    "log_beta": np.log([0.2, 12.0]),
+}
 
-LIMITS = np.log([[0.02, 30.0], [1e-3, 2.0], [1e-2, 3.0]])
-"""Least and largest gamma, tau and sigma."""
+BOUNDS = np.array([_LIMITS[name] for name in NAMES])
+"""The least and largest value of every parameter, a row each."""
+
+S, LOG_B, LOG_BETA = (NAMES.index(name) for name in ("s", "log_b", "log_beta"))
 
 
 @dataclass(frozen=True)
@@ -35,74 +45,94 @@ class Fit:
     value: float
 
 
-def maximise(trials: Trials, law: str = "diverging", fixed: dict[int, float] | None = None,
-             start: Floats | None = None) -> Fit:  # fmt: skip
-    """Return the best fit; parameters in `fixed`, by their index, keep the values given."""
-    fixed = fixed or {}
-    starts = [start] if start is not None else _starts(trials, law)
-    found = [_climb(trials, law, fixed, one) for one in starts]
+def log_threshold(theta: Floats, trials: Trials) -> float:
+    """Return log k_inf, which is minus infinity where times are finite at every width."""
+    if theta[S] <= 0:
+        return -np.inf
+    above = (np.log(theta[S]) + theta[LOG_B]) / np.exp(theta[LOG_BETA])
+    return float(trials.log_k.min() + above)
+
+
+def maximise(
+    trials: Trials, start: Floats | None = None, s: float | None = None, threshold: float | None = None
+) -> Fit:
+    """Return the best fit, with a given s or a given log k_inf if any."""
+    starts = [start] if start is not None else _starts(trials)
+    found = [_climb(trials, one, s, threshold) for one in starts]
     return max(found, key=lambda fit: fit.value)
 
 
-def _starts(trials: Trials, law: str) -> list[Floats]:
-    """Return starts with thresholds at several places below the widths that arrive."""
+def _starts(trials: Trials) -> list[Floats]:
+    """Return starts that fit the level of the quicker trials, and rise at the widths that arrive."""
     arrived = trials.arrived & trials.counted
-    z, y = trials.log_k[arrived], trials.log_time[arrived]
-    found = []
-    for below in (0.05, 0.2, 0.6, 2.0):
-        m = z.min() - below
-        if law == "bent":
-            found.append(np.array([y.min() - 0.5, np.log(2.0), m + 0.5 + below, -2.5, -1.5]))
-            continue
-        reach = -np.log(np.expm1(z - m))
-        slope, level = np.polyfit(reach, y, 1)
-        found.append(np.array([level, np.log(np.clip(slope, 0.1, 20)), m, -2.5, -1.5]))
-    return found
+    above = float(trials.log_k[arrived].min() - trials.log_k.min())
+    level = float(np.quantile(trials.log_time[arrived], 0.25)) - 0.2
+    shapes = ((0.7, 1.5), (0.1, 4.0), (-0.3, 2.0))
+    return [
+        np.array([level, s, beta * above, -1.5, 0.0, -2.0, -2.0, np.log(beta)]) for s, beta in shapes
+    ]
 
 
-def _climb(trials: Trials, law: str, fixed: dict[int, float], start: Floats) -> Fit:
-    lowest, highest = trials.log_k.min(), trials.log_k.max()
-    bounds = [(-50.0, 80.0), LIMITS[0], (lowest - FAR, highest + 1), LIMITS[1], LIMITS[2]]
-    free = [index for index in range(len(NAMES)) if index not in fixed]
-    theta = np.array(start, dtype=float)
-    for index, value in fixed.items():
-        theta[index] = value
+def _climb(trials: Trials, start: Floats, s: float | None, threshold: float | None) -> Fit:
+    """Climb from a start along the parameters that are free; s is not where it or k_inf is given."""
+    tied = s is not None or threshold is not None
+    free = [index for index in range(len(NAMES)) if not (tied and index == S)]
+    far = 0.0 if threshold is None else threshold - trials.log_k.min()
+
+    def whole(part: Floats) -> Floats:
+        theta = np.array(start, dtype=float)
+        theta[free] = part
+        if s is not None:
+            theta[S] = s
+        elif threshold is not None:
+            theta[S] = np.exp(np.clip(far * np.exp(theta[LOG_BETA]) - theta[LOG_B], -50, 5))
+        return theta
 
     def negative(part: Floats) -> tuple[float, Floats]:
-        theta[free] = part
-        value, gradient = log_likelihood(theta, trials, law)
-        return (1e10, 0 * part) if not np.isfinite(value) else (-value, -gradient[free])
+        theta = whole(part)
+        value, gradient = log_likelihood(theta, trials)
+        if not np.isfinite(value):
+            return 1e10, 0 * part
+        if threshold is not None:
+            gradient[LOG_B] -= gradient[S] * theta[S]
+            gradient[LOG_BETA] += gradient[S] * theta[S] * far * np.exp(theta[LOG_BETA])
+        return -value, -gradient[free]
 
-    own = [tuple(bounds[index]) for index in free]
-    begin = np.clip(theta[free], [low for low, _ in own], [high for _, high in own])
-    done = minimize(negative, begin, jac=True, method="L-BFGS-B", bounds=own, options={"maxiter": 300})
-    theta[free] = done.x
-    return Fit(theta.copy(), -float(done.fun))
+    own = BOUNDS[free]
+    begin = np.clip(np.asarray(start)[free], *own.T)
+    done = minimize(negative, begin, jac=True, method="L-BFGS-B", bounds=own, options={"maxiter": 200})
+    return Fit(whole(done.x), -float(done.fun))
 
 
-def profile(trials: Trials, best: Fit, index: int, ends: tuple[float, float],
-            confidence: float = 0.95) -> tuple[float, float]:  # fmt: skip
-    """Return the interval of a parameter; an end beyond `ends` is infinite."""
+def interval(
+    best: Fit, at: Callable[[float, Floats], Fit], value: float, ends: tuple[float, float],
+    confidence: float = 0.95, step: float = 0.05,
+) -> tuple[float, float]:  # fmt: skip
+    """Return the interval of a quantity; an end beyond `ends` is infinite.
+
+    `at` fits with a given value of the quantity from a start.
+    """
     allowed = chi2.ppf(confidence, 1)
-    low, high = (_end(trials, best, index, end, allowed) for end in ends)
+    low, high = (_end(best, at, value, end, allowed, step) for end in ends)
     return low, high
 
 
-def _end(trials: Trials, best: Fit, index: int, end: float, allowed: float) -> float:
+def _end(best: Fit, at: Callable[[float, Floats], Fit], value: float, end: float, allowed: float,
+         step: float) -> float:  # fmt: skip
     """Walk from the best value in growing steps until the deviance passes, then find where."""
-    sign = 1.0 if end > best.theta[index] else -1.0
+    sign = 1.0 if end > value else -1.0
     last = {"theta": best.theta}
 
-    def excess(value: float) -> float:
-        fit = maximise(trials, fixed={index: value}, start=last["theta"])
+    def excess(there: float) -> float:
+        fit = at(there, last["theta"])
         last["theta"] = fit.theta
-        return 2 * (best.value - fit.value) - allowed
+        return float(2 * (best.value - fit.value) - allowed)
 
-    here, step = best.theta[index], 0.02
+    here = value
     while True:
         there = here + sign * step
         if sign * (there - end) > 0:
             return sign * np.inf
         if excess(there) > 0:
-            return float(brentq(excess, here, there, xtol=1e-4)) if excess(here) < 0 else here
+            return float(brentq(excess, here, there, xtol=1e-3)) if excess(here) < 0 else here
         here, step = there, step * 1.8

@@ -1,10 +1,10 @@
 """The critical width at a longer budget, predicted from the trials of a shorter one.
 
-The prediction is a distribution: parameters are drawn from the likelihood of both laws of time (by
-importance resampling from Student's t around each best fit), the threshold of each seed given its
-trials, and the time of each censored trial given that it exceeds the budget. So a prediction has the
-same seeds and widths as the measurement that it is compared with, and its interval allows for all that
-is not known.
+The prediction is a distribution: parameters are drawn from the likelihood
+(by importance resampling from Student's t around the best fit), the level and threshold of each seed
+given its trials, and the time of each censored trial given that it exceeds the budget. So a prediction
+has the same seeds and widths as the measurement that it is compared with, and its interval allows for
+all that is not known.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from scipy.special import log_ndtr
 from scipy.stats import multivariate_t
 
-from analysis.slowing.cells import _obstacle, near, restricted, trials_of
-from analysis.slowing.fitting import maximise
-from analysis.slowing.likelihood import LAWS, NODES, Trials, log_likelihood, posterior_nodes, shape
+from analysis.slowing.cells import near, obstacle, restricted, trials_of
+from analysis.slowing.fitting import BOUNDS, maximise
+from analysis.slowing.likelihood import NODES, Trials, log_likelihood, posterior, standardised
 from analysis.success.budgets import budget_of
 from analysis.transitions.isotonic import isotonic_crossings
 from pipeline.errors import ParameterError
@@ -29,7 +29,7 @@ __all__ = ["predicted_k50", "predictive_k50"]
 
 Floats = NDArray[np.float64]
 
-PROPOSALS, DRAWS = 400, 400
+PROPOSALS, DRAWS = 400, 250
 
 
 def predicted_k50(
@@ -53,7 +53,8 @@ def predicted_k50(
     -------
     pandas.DataFrame
         One row for each cell and tolerance that can be fitted: its axes, `longer`, `predicted` with
-        `low` and `high` (95%), `measured` (both from isotonic fits), and `inside`.
+        `low` and `high` (95%), `measured` (both from isotonic fits), `inside`, and `at_end`: whether
+        `measured` is an end of the widths, so that `inside` says little.
 
     Raises
     ------
@@ -68,7 +69,7 @@ def predicted_k50(
     pairs = zip(trials_of(ds, budget), trials_of(ds, longer), strict=True)
     for (axes, trials, diverged, _), (_, later, _, _) in pairs:
         widths = near(trials)
-        if _obstacle(trials, widths) is not None:
+        if obstacle(trials, widths) is not None:
             continue
         seeds = trials.counted[:, widths].any(axis=1)
         never = diverged[np.ix_(seeds, widths)]
@@ -80,8 +81,12 @@ def predicted_k50(
 def _compared(draws: Floats, later: Trials) -> dict[str, Any]:
     low, middle, high = np.quantile(draws, [0.025, 0.5, 0.975])
     measured = _k50(later.arrived, later)
-    inside = bool(low <= measured <= high)
-    return {"predicted": middle, "low": low, "high": high, "measured": measured, "inside": inside}
+    row = {"predicted": middle, "low": low, "high": high, "measured": measured}
+    ends = np.exp(later.log_k[0, [0, -1]])
+    return row | {
+        "inside": bool(low <= measured <= high),
+        "at_end": bool(np.isclose(measured, ends).any()),
+    }
 
 
 def _k50(arrived: NDArray[np.bool_], trials: Trials) -> float:
@@ -96,39 +101,33 @@ def predictive_k50(
     trials: Trials, log_budget: float, never: NDArray[np.bool_], rng: np.random.Generator
 ) -> Floats:
     """Return draws of the k50 that the same seeds and widths would have at a longer budget."""
-    thetas, laws = _parameters(trials, rng)
-    found = [
-        _k50(_arrivals(theta, law, trials, log_budget, rng) & ~never, trials)
-        for theta, law in zip(thetas, laws, strict=True)
-    ]
-    return np.array(found)
+    return np.array([
+        _k50(_arrivals(theta, trials, log_budget, rng) & ~never, trials)
+        for theta in _parameters(trials, rng)
+    ])  # fmt: skip
 
 
-def _parameters(trials: Trials, rng: np.random.Generator) -> tuple[Floats, list[str]]:
-    """Return draws from the likelihood of the parameters of both laws."""
-    points, weights, laws = [], [], []
-    for law in LAWS:
-        best = maximise(trials, law).theta
-        near_best = multivariate_t(best, _covariance(best, trials, law), df=4)
-        drawn = near_best.rvs(PROPOSALS, random_state=rng)
-        value = np.array([log_likelihood(theta, trials, law)[0] for theta in drawn])
-        points.append(drawn)
-        weights.append(value - near_best.logpdf(drawn))
-        laws += [law] * PROPOSALS
-    log_weight = np.concatenate(weights)
+def _parameters(trials: Trials, rng: np.random.Generator) -> Floats:
+    """Return draws from the likelihood of the parameters, within their bounds."""
+    best, (low, high) = maximise(trials).theta, BOUNDS.T
+    near_best = multivariate_t(best, _covariance(best, trials), df=4)
+    drawn = near_best.rvs(PROPOSALS, random_state=rng)
+    drawn = drawn[((drawn >= low) & (drawn <= high)).all(axis=1)]
+    log_weight = np.array([posterior(theta, trials)[1] for theta in drawn])
+    log_weight -= near_best.logpdf(drawn)
     weight = np.exp(log_weight - log_weight.max())
-    chosen = rng.choice(len(laws), DRAWS, p=weight / weight.sum())
-    return np.concatenate(points)[chosen], [laws[index] for index in chosen]
+    found: Floats = drawn[rng.choice(len(drawn), DRAWS, p=weight / weight.sum())]
+    return found
 
 
-def _covariance(best: Floats, trials: Trials, law: str) -> Floats:
+def _covariance(best: Floats, trials: Trials) -> Floats:
     """Return the inverse of the curvature of the log-likelihood, made positive."""
     step = 1e-4
     rows = []
     for index in range(len(best)):
         shift = np.zeros(len(best))
         shift[index] = step
-        ends = [log_likelihood(best + sign * shift, trials, law)[1] for sign in (-1, 1)]
+        ends = [log_likelihood(best + sign * shift, trials)[1] for sign in (-1, 1)]
         rows.append((ends[0] - ends[1]) / (2 * step))
     curvature = (np.array(rows) + np.array(rows).T) / 2
     values, vectors = np.linalg.eigh(curvature)
@@ -137,18 +136,13 @@ def _covariance(best: Floats, trials: Trials, law: str) -> Floats:
 
 
 def _arrivals(
-    theta: Floats, law: str, trials: Trials, log_budget: float, rng: np.random.Generator
+    theta: Floats, trials: Trials, log_budget: float, rng: np.random.Generator
 ) -> NDArray[np.bool_]:
     """Draw which trials arrive within the longer budget: those that had, and some of the others."""
-    a, log_gamma, m, log_tau, log_sigma = theta
-    chances = np.cumsum(posterior_nodes(theta, trials, law), axis=1)
+    chances = np.cumsum(posterior(theta, trials)[0], axis=1)
     nodes = (chances < rng.random((len(chances), 1))).sum(axis=1).clip(0, len(NODES) - 1)
-    u = m + np.exp(log_tau) * NODES[nodes]
-    h = shape(law, trials.log_k - u[:, None], float(np.exp(log_gamma)))[0]
-    known = np.isfinite(h)
-    sigma = np.exp(log_sigma)
-    shorter = (trials.log_time - a - np.where(known, h, 0.0)) / sigma
-    longer = (log_budget - a - np.where(known, h, 0.0)) / sigma
-    missed = np.exp(log_ndtr(-longer) - log_ndtr(-shorter))
-    later = known & (rng.random(missed.shape) > missed)
+    z = NODES[nodes][:, None]
+    budgets = (trials.log_time, np.full_like(trials.log_time, log_budget))
+    shorter, longer = (log_ndtr(-standardised(theta, trials.log_k, at, z).residual) for at in budgets)
+    later = rng.random(shorter.shape) > np.exp(longer - shorter)
     return trials.arrived | (later & trials.counted)

@@ -97,7 +97,7 @@ def _show(table: pd.DataFrame) -> None:
     from analysis.slowing import VERDICTS
 
     first = [name for name in table if name not in _ANSWER]
-    first = first[: first.index("spread")]
+    first = first[: first.index("evidence")]
     shown = table[[*first, "verdict"]].copy()
     for name in ("tolerance", "k_inf", "gamma"):
         if name == "tolerance":
@@ -108,7 +108,7 @@ def _show(table: pd.DataFrame) -> None:
     shown["trials"], shown["censored"] = table["trials"], table["censored"]
     if table["at_edge"].notna().any():
         shown["chaotic"] = [f"{share:.0%}" if share == share else "-" for share in table["at_edge"]]
-    click.echo("width below which no budget suffices: log T = a - gamma log(k/k_inf - 1)\n")
+    click.echo("width below which no budget suffices: log T = a - gamma log(1 - (k_inf/k)^beta)\n")
     click.echo(frame_text(shown, len(first)))
     click.echo()
     for verdict in dict.fromkeys(table["verdict"]):

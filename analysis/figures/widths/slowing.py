@@ -23,7 +23,7 @@ MOST_CELLS = 8
 
 
 def slowing_figure(study: Study) -> Chart:
-    """Steps to a tolerance against k/k∞ − 1, and the critical width against the budget with its limit.
+    """Steps to a tolerance against 1 − (k∞/k)^β, and the critical width against the budget with its limit.
 
     Left, points are medians over seeds at widths where most trials arrive, divided by the level of the
     law of their cell; a line ends at the widest network to which its law is fitted. Right, critical
@@ -60,11 +60,11 @@ def _draw_times(axes: Axes, cell: Cell, fit: pd.Series[Any], look: dict[str, Any
     trials = cell[1]
     most = 2 * trials.arrived.sum(axis=0) > trials.counted.sum(axis=0)
     censored = np.where(trials.arrived, trials.log_time, np.where(trials.counted, np.inf, np.nan))
-    distance = np.exp(trials.log_k[0, most]) / fit.k_inf - 1
+    distance = 1 - (fit.k_inf / np.exp(trials.log_k[0, most])) ** fit.beta
     times = np.exp(np.nanmedian(censored[:, most], axis=0) - fit.level)
     above = (distance > 0) & np.isfinite(times)
     line(axes, distance[above], times[above], label=_name(cell[0]), linestyle="none", **look)
-    last = min(distance[above].max(), fit.widest / fit.k_inf - 1)
+    last = min(distance[above].max(), 1 - (fit.k_inf / fit.widest) ** fit.beta)
     ends = np.array([distance[above].min(), last])  # the law is fitted no farther
     axes.plot(ends, ends**-fit.gamma, color=look["color"], linewidth=0.9, label="_law")
 
@@ -84,7 +84,7 @@ def _draw_limit(
 
 def _label(times: Axes, limit: Axes) -> None:
     times.set(
-        xlabel=mathtext("k/k∞ − 1"), ylabel="steps to the tolerance / level", title="Slowing down"
+        xlabel=mathtext("1 − (k∞/k)^β"), ylabel="steps to the tolerance / level", title="Slowing down"
     )
     limit.set(xlabel="budget, steps", ylabel=mathtext("critical width / k∞"), title="Limit")
     limit.axhline(1, color="0.5", linewidth=0.9, zorder=0)
