@@ -15,7 +15,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy.stats import chi2
 
-from analysis.slowing.fitting import BOUNDS, Fit, S, interval, log_threshold, maximise
+from analysis.slowing.fitting import BOUNDS, Fit, S, interval, log_threshold, maximise, worth
 from analysis.slowing.likelihood import NAMES, Trials
 from analysis.success.budgets import budget_of
 from pipeline.errors import InputError, ParameterError
@@ -215,22 +215,22 @@ def _fitted(trials: Trials, confidence: float) -> dict[str, Any]:
     """Fit the model to one cell; without evidence of a threshold there are no numbers."""
     best = maximise(trials)
     finite = maximise(trials, s=0.0, start=best.theta)
-    row: dict[str, Any] = {"evidence": best.value - finite.value if best.theta[S] > 0 else 0.0}
+    share = worth(best, trials)[0]
+    row: dict[str, Any] = {
+        "evidence": share * (best.value - finite.value) if best.theta[S] > 0 else 0.0
+    }
     if 2 * row["evidence"] < chi2.ppf(confidence, 1):
         return row | {"verdict": "none seen"}
+    allowed = float(chi2.ppf(confidence, 1) / share)
     shapes = interval(
-        best,
-        lambda s, start: maximise(trials, start, s=s),
-        best.theta[S],
-        (0.0, BOUNDS[S, 1]),
-        confidence,
+        best, lambda s, start: maximise(trials, start, s=s), best.theta[S], (0.0, BOUNDS[S, 1]), allowed
     )
     widths = interval(
         best,
         lambda m, start: maximise(trials, start, threshold=m),
         log_threshold(best.theta, trials),
         (float(trials.log_k.min()) - FAR, float(trials.log_k.max())),
-        confidence,
+        allowed,
     )
     return row | {"verdict": "threshold"} | _numbers(best, trials, widths, shapes)
 

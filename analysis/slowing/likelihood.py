@@ -9,8 +9,7 @@ every width has its own draw of new neurons. So the time T of a trial of width k
 with standard normal z of its seed: a slow seed may need wider networks too. k_0 is the narrowest width.
 One number, s, says how times grow as k falls. If s > 0 they diverge as (1 - (k_inf/k)^beta)^-gamma at
 k_inf = k_0 (s b)^(1/beta), with gamma = 1/s. If s = 0 they grow as exp(b x), ever more steeply, and yet
-are finite at every width. If s < 0 they grow as a power of k at most. So the data show a threshold if
-they exclude s <= 0.
+are finite at every width. So the data show a threshold if they exclude s = 0.
 
 The scatter has one source far from the threshold, a factor on T whose logarithm has the standard
 deviation sigma, and one near it: a trial has a threshold of its own, whose logarithm has the standard
@@ -19,8 +18,10 @@ which the joint variance of both is constant, which is asinh(tau) / sqrt(rho^2 +
 tau = rho/sigma (1 - q)/s - sigma s q / rho and q = exp(-s h). It holds below the threshold too, where
 q = 1 - s b x is negative: at k_inf a trial arrives ever with probability 1/2.
 
-A trial that did not arrive is censored at its budget. z also makes the trials of a seed dependent. The
-integral over it is a sum on an even grid, which converges faster than any power of its step.
+A trial that did not arrive is censored at its budget. The integral over z is a sum on an even grid,
+which converges faster than any power of its step. z makes the trials of a seed dependent, but nested
+weights more so: networks of neighbouring widths share most neurons, and so their scatter (in real
+descents its correlation is near 0.5). Only seeds are independent, see `fitting.py`.
 """
 
 from __future__ import annotations
@@ -119,18 +120,20 @@ def _curve(s: float, y: Floats, q: Floats) -> Floats:
 
 
 def log_likelihood(theta: Floats, trials: Trials) -> tuple[float, Floats]:
-    """Return the log-likelihood of the trials and its gradient."""
+    """Return the log-likelihood of the trials, and its gradient for every seed, (seed, parameter)."""
     scored = _scored(theta, trials)
     share, whole = _posterior(scored, trials)
     if not np.isfinite(whole):
-        return -np.inf, np.zeros(len(NAMES))
+        return -np.inf, np.zeros((len(trials.log_k), len(NAMES)))
     e, met, lost = scored.residual, trials.counted & trials.arrived, trials.counted & ~trials.arrived
     pull = np.zeros_like(e)
     pull[met] = -e[met]
     pull[lost] = -np.exp(-(e[lost] ** 2) / 2 - HALF_LOG_2PI - log_ndtr(-e[lost]))
     pairs = zip(*scored.slopes(), strict=True)
-    slopes = [((pull * by + met[:, :, None] * speed).sum(axis=1) * share).sum() for by, speed in pairs]
-    return whole, np.array(slopes)
+    slopes = [
+        ((pull * by + met[:, :, None] * speed).sum(axis=1) * share).sum(axis=1) for by, speed in pairs
+    ]
+    return whole, np.stack(slopes, axis=1)
 
 
 def posterior(theta: Floats, trials: Trials) -> tuple[Floats, float]:

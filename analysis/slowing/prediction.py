@@ -19,8 +19,8 @@ from scipy.special import log_ndtr
 from scipy.stats import multivariate_t
 
 from analysis.slowing.cells import near, obstacle, restricted, trials_of
-from analysis.slowing.fitting import BOUNDS, maximise
-from analysis.slowing.likelihood import NODES, Trials, log_likelihood, posterior, standardised
+from analysis.slowing.fitting import BOUNDS, log_prior, maximise, worth
+from analysis.slowing.likelihood import NODES, Trials, posterior, standardised
 from analysis.success.budgets import budget_of
 from analysis.transitions.isotonic import isotonic_crossings
 from pipeline.errors import ParameterError
@@ -108,31 +108,17 @@ def predictive_k50(
 
 
 def _parameters(trials: Trials, rng: np.random.Generator) -> Floats:
-    """Return draws from the likelihood of the parameters, within their bounds."""
-    best, (low, high) = maximise(trials).theta, BOUNDS.T
-    near_best = multivariate_t(best, _covariance(best, trials), df=4)
+    """Return draws from the likelihood of the parameters, at its worth and within their bounds."""
+    best, (low, high) = maximise(trials), BOUNDS.T
+    share, covariance = worth(best, trials)
+    near_best = multivariate_t(best.theta, 1.5 * covariance, df=4)
     drawn = near_best.rvs(PROPOSALS, random_state=rng)
     drawn = drawn[((drawn >= low) & (drawn <= high)).all(axis=1)]
-    log_weight = np.array([posterior(theta, trials)[1] for theta in drawn])
-    log_weight -= near_best.logpdf(drawn)
+    log_weight = np.array([share * posterior(theta, trials)[1] for theta in drawn])
+    log_weight += log_prior(drawn) - near_best.logpdf(drawn)
     weight = np.exp(log_weight - log_weight.max())
     found: Floats = drawn[rng.choice(len(drawn), DRAWS, p=weight / weight.sum())]
     return found
-
-
-def _covariance(best: Floats, trials: Trials) -> Floats:
-    """Return the inverse of the curvature of the log-likelihood, made positive."""
-    step = 1e-4
-    rows = []
-    for index in range(len(best)):
-        shift = np.zeros(len(best))
-        shift[index] = step
-        ends = [log_likelihood(best + sign * shift, trials)[1] for sign in (-1, 1)]
-        rows.append((ends[0] - ends[1]) / (2 * step))
-    curvature = (np.array(rows) + np.array(rows).T) / 2
-    values, vectors = np.linalg.eigh(curvature)
-    spread: Floats = 1.5 * (vectors / np.maximum(values, 1 / 9)) @ vectors.T
-    return spread
 
 
 def _arrivals(

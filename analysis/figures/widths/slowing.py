@@ -23,7 +23,7 @@ MOST_CELLS = 8
 
 
 def slowing_figure(study: Study) -> Chart:
-    """Steps to a tolerance against 1 − (k∞/k)^β, and the critical width against the budget with its limit.
+    """Steps to a tolerance against 1 − (k∞/k)^β, and the critical width against the budget.
 
     Left, points are medians over seeds at widths where most trials arrive, divided by the level of the
     law of their cell; a line ends at the widest network to which its law is fitted. Right, critical
