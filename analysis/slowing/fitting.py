@@ -10,7 +10,7 @@ ratio of the two is the `worth` of a unit of log-likelihood, by which every devi
 magnitude adjustment of composite likelihoods).
 
 Over a decade of times beta, gamma and k_inf trade off against each other. So every fit has a weak
-prior: log beta is normal around log 2 with standard deviation 0.5, since fits to long budgets lie there.
+prior: log beta is normal around log 2.5 with standard deviation 0.55, as in long descents.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _LIMITS = {
 BOUNDS = np.array([_LIMITS[name] for name in NAMES])
 """The least and largest value of every parameter, a row each."""
 
-PRIOR = (float(np.log(2)), 0.5)
+PRIOR = (float(np.log(2.5)), 0.55)
 """Mean and standard deviation of log beta before any trial is seen."""
 
 LEAST_CURVATURE = 1 / 9
