@@ -268,7 +268,9 @@ def _block_shape(sweep: Sweep, costs: Mapping[Cell, float]) -> tuple[int, int]:
         while widths > 1 and max(_highest_cost(sweep, cell, widths) for cell in costs) > target:
             widths = -(-widths // 2)
         highest = target
-    return widths, max(1, min(len(sweep.seeds), int(target / highest)))
+    seeds = len(sweep.seeds)
+    parts = -(-seeds // max(1, int(target / highest)))  # equal ones, so that cores finish together
+    return widths, -(-seeds // parts)
 
 
 def chunk_extents(sweep: Sweep) -> dict[str, int]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from pipeline.errors import not_one_of
 from pipeline.input_files import in_bytes
 from pipeline.numerics.datasets import KINDS, DatasetSpec, file_rows
 from pipeline.numerics.own_names import OwnName, is_entry
+from pipeline.selection import requested
 from pipeline.sweep import Sweep
 from pipeline.sweep_files.tables import AbsoluteStep, DatasetTable, DescentTable, File
 from pipeline.sweep_files.toml import Problems
@@ -352,18 +353,20 @@ def _largest(sweep: Sweep) -> tuple[int, int, int]:
 
 
 def check_widths(sweep: Sweep, problems: Problems) -> None:
-    """Check that the widths k of every (d, n) are in range and distinct; report the first fault."""
-    for d, n in itertools.product(sweep.d, sweep.n):
-        widths = sweep.k(d, n)
+    """Check that the widths k of every (d, n) are in range and distinct; report the first fault.
+
+    Only widths that the sweep requests at a (d, n) count, where it has sub-grids or conditions.
+    """
+    for d, n, values, widths in _widths_of(sweep):
         where = f"at d = {d}, n = {n}"
         if widths[0] < 1 or widths[-1] >= 2**31:
             wrong = 0 if widths[0] < 1 else -1
             problems.add(
                 "width",
-                f"{sweep.width[wrong]:g} gives k = {widths[wrong]} {where}; expected 1 <= k < 2^31",
+                f"{values[wrong]:g} gives k = {widths[wrong]} {where}; expected 1 <= k < 2^31",
             )
             return
-        for (first, k), (second, next_k) in itertools.pairwise(zip(sweep.width, widths, strict=True)):
+        for (first, k), (second, next_k) in itertools.pairwise(zip(values, widths, strict=True)):
             if k == next_k:
                 problems.add(
                     "width",
@@ -371,6 +374,22 @@ def check_widths(sweep: Sweep, problems: Problems) -> None:
                     "list fewer, or space them wider",
                 )
                 return
+
+
+def _widths_of(sweep: Sweep) -> Iterator[tuple[int, int, Sequence[float], Sequence[int]]]:
+    """Yield (d, n, values on the width axis, widths k), where at least one width is requested."""
+    if all(one.single for one in sweep.requests):
+        for d, n in itertools.product(sweep.d, sweep.n):
+            yield d, n, sweep.width, sweep.k(d, n)
+        return
+    wanted = requested(sweep).any(axis=-1)
+    refined = any(one.single for one in sweep.requests)
+    added = refined & ~wanted.any(axis=tuple(range(wanted.ndim - 1)))  # by a refinement of some cell
+    for cell in sweep.cells():
+        if wanted[cell.index].any():
+            rows = (wanted[cell.index] | added).tolist()
+            kept = (tuple(itertools.compress(each, rows)) for each in (sweep.width, cell.widths))
+            yield cell.d, cell.n, *kept
 
 
 def check_unit_norm(sweep: Sweep, problems: Problems) -> None:

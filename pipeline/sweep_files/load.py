@@ -220,13 +220,14 @@ def _assemble(
     )
     if not problems:
         sweep = replace(sweep, requests=selections(file, sweep, parts, problems))
-    if check_amount(sweep, problems) and problems.none_of("d", "n", "width"):
+    is_small = check_amount(sweep, problems)
+    if is_small and not problems and sweep.requests:
+        check_requests(sweep, problems)
+    sized = problems.none_of("only", "exclude", "grid", "pairs")
+    if is_small and sized and problems.none_of("d", "n", "width"):
         check_widths(sweep, problems)
         if not problems:
             check_training_sizes(sweep, problems)
-    if not problems and sweep.requests:
-        check_requests(sweep, problems)
-    sized = problems.none_of("only", "exclude", "grid", "pairs")
     if sweep.n and sized and not experiment.frugal and problems.none_of("dataset", "d", "n", "width"):
         check_memory(sweep, experiment, problems)
     if experiment.unit_norm and problems.none_of("dataset"):

@@ -70,6 +70,33 @@ def test_a_located_store_needs_no_more_trials(coarse) -> None:
 
 
 @pytest.mark.slow
+def test_a_store_whose_sub_grids_have_close_widths_is_located(tmp_path) -> None:
+    path = tmp_path / "close.zarr"
+    pipeline.run(parse_sweep(CLOSE), path)
+    last = refined(path, target=0.2)
+    assert [state.verdict for state in last.states] == [LOCATED, LOCATED]
+    assert damage(path) == []
+
+
+CLOSE = """
+name = "close"
+experiment = "conditioning"
+entropy = 3
+activation = "relu"
+dataset = { kind = "sphere" }
+seeds = 10
+[[grid]]
+d = [5]
+n = [20]
+width = { k_per_n = [1.2, 2.0, 4.0, 6.0] }
+[[grid]]
+d = [10]
+n = [80]
+width = { k_per_n = [1.21, 2.01, 2.5, 3.0] }
+"""
+"""A sweep in which 1.2 n and 1.21 n are the same k at n = 20, where only the first is requested."""
+
+
 def test_pending_trials_are_run_first(make_sweep, tmp_path, coarse, assert_equal_stores) -> None:
     half = tmp_path / "half.zarr"
     store.create(half, make_sweep(**COARSE))

@@ -172,3 +172,13 @@ def test_a_store_has_few_files_whatever_the_shape_of_its_sweep(
     longest = max(tile.seconds for tile in cut)
     assert files <= max(500, sweep.trials // 100) or longest > LONGEST_BLOCK / 2
     assert longest <= LONGEST_BLOCK
+
+
+@pytest.mark.parametrize("seeds", [50, 90, 100, 200, 333])
+def test_the_blocks_of_a_cell_have_the_same_number_of_seeds_to_one_for_each_block(
+    make_sweep, seeds
+) -> None:
+    sweep = make_sweep(d="[20]", n="[400]", width="{ k_per_n = [1.1, 2, 3, 4] }", seeds=seeds)
+    sizes = [tile.first.shape[1] for tile in tiles(sweep, chunk_extents(sweep))]
+    assert sum(sizes) == seeds
+    assert max(sizes) - min(sizes) < len(sizes)

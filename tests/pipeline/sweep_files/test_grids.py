@@ -203,6 +203,43 @@ def test_selections_survive_json_and_do_not_depend_on_the_process(sweep_of) -> N
 # ---- what is refused, in one line each
 
 
+PLACES = ("{ d = [5], n = [20]%s }", "{ d = [10], n = [80]%s }")
+"""Two sub-grids, for widths of their own."""
+
+CLOSE = "{ kd_per_n = [1.0, 1.25] }"
+"""Widths that differ at both, and are the same k at d = 10, n = 20."""
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        NO_TOP | {"grid": f"[{PLACES[0] % ''}, {PLACES[1] % ''}]", "width": CLOSE},
+        {"d": "[5, 10]", "n": "[20, 80]", "only": "['n == 4 * d or n == 8 * d']", "width": CLOSE},
+        NO_TOP
+        | {
+            "grid": f"[{PLACES[0] % ', width = { kd_per_n = [2.0, 4.0] }'}, "
+            f"{PLACES[1] % ', width = { kd_per_n = [2.1, 3.0] }'}]",
+            "width": None,
+        },
+    ],
+)
+def test_widths_must_differ_only_where_they_are_requested(sweep_of, keys) -> None:
+    sweep = sweep_of(experiment='"input"', **keys)
+    assert {(cell.d, cell.n) for cell in sweep.requested_cells()} == {(5, 20), (10, 80)}
+
+
+def test_two_requested_widths_that_give_the_same_k_are_refused(sweep_of) -> None:
+    with pytest.raises(
+        SweepError, match=r"1 and 1\.1 both give k = 4 at d = 5, n = 20; expected distinct"
+    ):
+        sweep_of(
+            **NO_TOP,
+            experiment='"input"',
+            grid=f"[{PLACES[0] % ''}, {PLACES[1] % ''}]",
+            width="{ kd_per_n = [1.0, 1.1] }",
+        )
+
+
 @pytest.mark.parametrize(
     ("keys", "key", "words"),
     [
