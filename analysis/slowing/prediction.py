@@ -1,10 +1,9 @@
 """The critical width at a longer budget, predicted from the trials of a shorter one.
 
-The prediction is a distribution: parameters are drawn from the likelihood
-(by importance resampling from Student's t around the best fit), the level and threshold of each seed
-given its trials, and the time of each censored trial given that it exceeds the budget. So a prediction
-has the same seeds and widths as the measurement that it is compared with, and its interval allows for
-all that is not known.
+The prediction is a distribution: parameters are drawn from the likelihood (by importance resampling
+from Student's t around the best fit), the level and threshold of each seed given its trials, and the
+time of each censored trial given that it exceeds the budget. So a prediction has the same seeds and
+widths as the measurement, and its interval allows for all that is not known.
 """
 
 from __future__ import annotations
@@ -42,8 +41,7 @@ PROPOSALS, DRAWS = 400, 250
 def predicted_k50(
     ds: xr.Dataset, budget: int, longer: int | None = None, *, entropy: int = 0
 ) -> pd.DataFrame:
-    """Return the critical width at a longer budget, predicted from a shorter one, beside the measured
-    one.
+    """Return the critical width at a longer budget, predicted and measured.
 
     Parameters
     ----------

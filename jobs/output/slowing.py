@@ -94,7 +94,7 @@ def _write(table: pd.DataFrame, file: Path) -> None:
 
 def _show(table: pd.DataFrame) -> None:
     """Print the table, and a line for each verdict that occurs."""
-    from analysis.slowing import VERDICTS
+    from analysis.slowing import HELD_OUT, VERDICTS
 
     first = [name for name in table if name not in _ANSWER]
     first = first[: first.index("evidence")]
@@ -110,7 +110,7 @@ def _show(table: pd.DataFrame) -> None:
         shown["chaotic"] = [f"{share:.0%}" if share == share else "-" for share in table["at_edge"]]
     click.echo("width below which no budget suffices: log T = a - gamma log(1 - (k_inf/k)^beta)\n")
     click.echo(frame_text(shown, len(first)))
-    click.echo()
+    click.echo(f"\n{HELD_OUT}")
     for verdict in dict.fromkeys(table["verdict"]):
         click.echo(f"{verdict}: {VERDICTS[verdict]}")
 

@@ -135,14 +135,6 @@ def test_the_figure_shows_times_and_the_limit() -> None:
 
 
 @pytest.mark.simulation
-def test_intervals_and_predictions_hold_in_simulated_cells() -> None:
-    found = measure("diverging", 20)
-    assert found["threshold"] >= 3  # 14 of 40 at this budget
-    assert found["inside"] >= 17  # of 20: 3 or more outside have a chance of 8% at 95%
-    assert found["covered"] >= found["threshold"] - 3
-
-
-@pytest.mark.simulation
-@pytest.mark.parametrize("law", ["power", "exponential"])
+@pytest.mark.parametrize("law", ["power", "exponential", "cut off"])
 def test_laws_without_a_threshold_seldom_get_one(law: str) -> None:
-    assert measure(law, 12)["threshold"] <= 2
+    assert measure(law, 9)["threshold"] <= 1  # of 9 cells of each law none had one
