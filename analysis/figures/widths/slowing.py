@@ -83,9 +83,7 @@ def _draw_limit(
 
 
 def _label(times: Axes, limit: Axes) -> None:
-    times.set(
-        xlabel=mathtext("1 − (k∞/k)^β"), ylabel="steps to the tolerance / level", title="Slowing down"
-    )
+    times.set(xlabel="1 − (k∞/k)$^{β}$", ylabel="steps to the tolerance / level", title="Slowing down")
     limit.set(xlabel="budget, steps", ylabel=mathtext("critical width / k∞"), title="Limit")
     limit.axhline(1, color="0.5", linewidth=0.9, zorder=0)
     for axes in (times, limit):
