@@ -26,6 +26,7 @@ from analysis.transitions import critical_widths
 from analysis.transitions.disorder import disorder_words
 from analysis.transitions.lapses import lapse_words
 from analysis.transitions.scales import WIDTH, Along
+from analysis.unit_rows import note_on_norms
 from pipeline.errors import InputError
 
 __all__ = ["Answer", "answer_of", "compare", "compare_laws", "joined_cells", "joined_laws"]
@@ -174,6 +175,8 @@ def answer_of(ds: xr.Dataset, **settings: Any) -> Answer:
         *(causes_of_zero(ds) if (widths.outcome == "degenerate").any() else []),
         *disorder_words(widths, along.axis, along.symbol),
     ]
+    if norms := note_on_norms(ds):
+        reasons = [norms, *reasons]
     if "budget" in widths.attrs:
         constant["budget"] = widths.attrs["budget"]
     try:

@@ -25,6 +25,7 @@ from analysis.figures.training.regression import regression_figure
 from analysis.figures.widths.along import laws_along_figure, phase_along_figure, success_figure
 from analysis.figures.widths.collapse import collapse_figure
 from analysis.figures.widths.phase import phase_caption, phase_figure
+from analysis.figures.widths.slowing import slowing_figure
 from analysis.figures.widths.thresholds import budget_figure, budgeted, thresholds_figure
 from analysis.figures.widths.transition import laws_caption, laws_figure, ratios_figure, stress_figure
 from analysis.study import Study
@@ -126,6 +127,7 @@ FIGURES = MappingProxyType(
         "budget": Picture(
             budget_figure, lambda ds: _is(ds, "input") or _is(ds, "output"), counts=budgeted
         ),
+        "slowing": Picture(slowing_figure, _has_widths),
         "thresholds": Picture(
             thresholds_figure,
             lambda ds: _is(ds, "input") and ds.sizes["d"] * ds.sizes["n"] > 1,

@@ -23,6 +23,7 @@ from jobs.options import (
 )
 from jobs.output.files import overwrite_option
 from jobs.output.records import json_text, naming_options, plain, report_gaps
+from jobs.output.slowing import show_infinite_budget
 from jobs.output.spreadsheet import write_frame
 from jobs.output.tables import frame_text
 
@@ -88,6 +89,11 @@ ANSWER = ("outcome", "k50", "bracket", "k_edge_finite")
     shell_complete=among("seeds", "profile"),
     help="Interval of k50: seeds, or profile (independent widths only).",
 )
+@click.option(
+    "--infinite-budget",
+    is_flag=True,
+    help="Width below which descent never arrives, from the steps to each tolerance.",
+)
 @click.option("-o", "--output", type=FILE, help="Write a .csv, .json or .parquet file.")
 @overwrite_option
 @success_options
@@ -100,6 +106,7 @@ def fit(
     form: str | None,
     link: str,
     interval: str,
+    infinite_budget: bool,
     along: Along,
     lapse: bool | str,
     output: Path | None,
@@ -142,6 +149,10 @@ def fit(
 
     A missing value is NaN in the text, empty in CSV, null in JSON; infinity in JSON is "inf". The
     text leaves out columns without any value, and alpha_error, the largest error of a seed's alpha.
+
+    With --infinite-budget the table has one row for each cell and tolerance: k_inf, the width below
+    which no budget suffices, and gamma, how fast the steps grow towards it, with 95% intervals; or a
+    verdict that says why there is none. --budget then hides what happened later.
     """
     from analysis.stores import open_stores
     from jobs.output.frames import check_output
@@ -150,6 +161,9 @@ def fit(
         if form is not None:
             raise click.UsageError(f"-o {output} already gives the format; remove --{form}.")
         check_output("fit -o", output, overwrite)
+    if infinite_budget:
+        show_infinite_budget(stores, success, form, output)
+        sys.exit(max(report_gaps(path, "the fit uses what is there") for path in stores))
     tree = open_stores(stores, dask=False)
     locations = dict(zip(tree.children, stores, strict=True))
     answers = {

@@ -25,7 +25,7 @@ from pipeline.store.reading import check_store
 from pipeline.store.template import attributes_digest
 from pipeline.sweep import Sweep
 
-__all__ = ["accept_code", "as_stored", "changed_code", "with_code"]
+__all__ = ["accept_code", "accepted_digests", "as_stored", "changed_code", "with_code"]
 
 ACCEPTED = "accepted_code"
 """Key of a store's provenance: the digests of other sources whose trials have the same values."""
@@ -49,7 +49,7 @@ def as_stored(attributes: Mapping[str, Any], sweep: Sweep) -> Sweep:
     from pipeline.experiments.own.provider import functions_from
     from pipeline.experiments.own.record import from_attributes
 
-    accepted = _accepted(attributes)
+    accepted = accepted_digests(attributes)
     with suppress(TypeError, KeyError, ValueError, AttributeError):
         # A damaged store has no such words: whoever reads its sweep says so.
         if sweep.own is not None:
@@ -68,7 +68,7 @@ def _function_as_stored(name: Any, stored: Mapping[str, Any], accepted: list[str
     return name.with_facts(before.facts).with_digest(digest)
 
 
-def _accepted(attributes: Mapping[str, Any]) -> list[str]:
+def accepted_digests(attributes: Mapping[str, Any]) -> list[str]:
     """Return the digests of other sources that were accepted for a store."""
     own = attributes.get("provenance") or {}
     provenances = [own, *own.get("sources", ())]  # of stores that it took over
@@ -133,7 +133,7 @@ def with_code(path: StorePath, sweep: Sweep, file: Path | None, accept: bool = F
         now["functions"] = sweep.functions[0].code.present
     for key, digest in now.items():
         before = str(sweep.identity_fields[key])
-        if digest != before and digest not in _accepted(check_store(path)):
+        if digest != before and digest not in accepted_digests(check_store(path)):
             if not accept:
                 raise _other_code(path, _entry(sweep, key), before, digest)
             _record(path, digest)
