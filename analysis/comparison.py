@@ -22,6 +22,8 @@ from analysis.degenerate import causes_of_zero
 from analysis.scaling import distinguishable, fit_laws
 from analysis.scaling.laws import group_columns
 from analysis.stores import open_stores
+from analysis.success import Success
+from analysis.success.rules import undecided
 from analysis.transitions import critical_widths
 from analysis.transitions.disorder import disorder_words
 from analysis.transitions.lapses import lapse_words
@@ -174,6 +176,7 @@ def answer_of(ds: xr.Dataset, **settings: Any) -> Answer:
     reasons = [
         *(causes_of_zero(ds) if (widths.outcome == "degenerate").any() else []),
         *disorder_words(widths, along.axis, along.symbol),
+        *_missing_words(ds, settings),
     ]
     if norms := note_on_norms(ds):
         reasons = [norms, *reasons]
@@ -187,6 +190,16 @@ def answer_of(ds: xr.Dataset, **settings: Any) -> Answer:
         return Answer(*known, None, str(error), constant, tuple(reasons), along, lapses)
     told = (*reasons, *(str(note.message) for note in notes))
     return Answer(*known, laws, distinguishable(laws), constant, told, along, lapses)
+
+
+def _missing_words(ds: xr.Dataset, settings: Mapping[str, Any]) -> list[str]:
+    """Return a note on the trials that fail because the condition compares a missing number."""
+    success = Success.of(*(settings.get(name) for name in ("threshold", "budgets", "success")))
+    count = undecided(ds, success)
+    if not count:
+        return []
+    have = "1 trial has" if count == 1 else f"{count} trials have"
+    return [f"{have} NaN in what {success.condition!r} compares, which counts as a failure"]
 
 
 def _cells(widths: xr.Dataset, along: Along, unit: str) -> tuple[pd.DataFrame, tuple[str, ...]]:

@@ -33,7 +33,7 @@ from analysis.success import Success
 from analysis.transitions.scales import Along
 from pipeline.errors import InputError
 
-__all__ = ["FIGURES", "Picture", "draw", "kinds_for", "picture_of"]
+__all__ = ["FIGURES", "Picture", "draw", "kinds_for", "on_request", "picture_of"]
 
 
 @dataclass(frozen=True)
@@ -183,6 +183,11 @@ def kinds_for(
     if lapse and "phase" in kinds:
         kinds.insert(kinds.index("phase") + 1, "success")
     return kinds
+
+
+def on_request(kinds: list[str]) -> list[str]:
+    """Return these kinds of a store, and those that are drawn only if they are named."""
+    return [*kinds, "success"] if "phase" in kinds and "success" not in kinds else kinds
 
 
 def _kinds_of_widths(ds: xr.Dataset, success: Success) -> list[str]:
