@@ -23,7 +23,11 @@ __all__ = ["show_infinite_budget"]
 
 
 def show_infinite_budget(
-    stores: Sequence[StorePath], success: Success, form: str | None, output: Path | None
+    stores: Sequence[StorePath],
+    success: Success,
+    where: str | None,
+    form: str | None,
+    output: Path | None,
 ) -> None:
     """Print or write one row for each cell, tolerance and budget of the stores."""
     import pandas as pd
@@ -32,7 +36,7 @@ def show_infinite_budget(
         raise click.UsageError(
             "--infinite-budget models the steps to each tolerance; remove --success and --threshold."
         )
-    found = [_fitted(path, success) for path in stores]
+    found = [_fitted(path, success, where) for path in stores]
     table = pd.concat(found, ignore_index=True)
     for path, part in zip(stores, found, strict=True):
         for note in (*_notes(part), *_test_of(path, success)):
@@ -49,14 +53,15 @@ def show_infinite_budget(
         _show(table)
 
 
-def _fitted(path: StorePath, success: Success) -> pd.DataFrame:
+def _fitted(path: StorePath, success: Success, where: str | None) -> pd.DataFrame:
     import pandas as pd
 
+    from analysis.query.restriction import restrict
     from analysis.slowing import infinite_budget
     from analysis.stores import open_store
 
     with naming_options("fit", path):
-        ds = open_store(path, dask=False)
+        ds = restrict(open_store(path, dask=False), where)
         rows = [infinite_budget(ds, budget=budget) for budget in success.budgets or (None,)]
     whole = pd.concat(rows, ignore_index=True)
     whole.insert(0, "store", str(path))
