@@ -128,6 +128,7 @@ def is_complete(sweep: Sweep, path: StorePath, retry_failed: bool = False) -> bo
 
         drop_if_gone(where)
         lease.refuse(where)  # before any worker starts
+    stores.take_code(path, sweep)
     return _waiting(path, retry_failed) == 0
 
 

@@ -15,8 +15,9 @@ import numpy as np
 from pipeline.blocks import chunk_extents, estimated_seconds, tiles
 from pipeline.errors import LIMITS, StoreError, StoreExists
 from pipeline.selection import from_json, requested
+from pipeline.store import lease
 from pipeline.store.arrays import layout_of, read_array
-from pipeline.store.code import as_stored, changed_code
+from pipeline.store.code import as_stored, changed_code, record_code, takes_code
 from pipeline.store.differences import differences
 from pipeline.store.location import StorePath, locate
 from pipeline.store.names import STATUS
@@ -26,7 +27,7 @@ from pipeline.store.template import coordinates, write_template
 from pipeline.sweep import Sweep
 from pipeline.trial_status import Status
 
-__all__ = ["check_target", "create", "drafting", "open_or_create"]
+__all__ = ["check_target", "create", "drafting", "open_or_create", "take_code"]
 
 
 def open_or_create(path: StorePath, sweep: Sweep) -> Store:
@@ -45,14 +46,32 @@ def open_or_create(path: StorePath, sweep: Sweep) -> Store:
         with suppress(StoreExists):
             return create(path, sweep)
         check_target(path, sweep)
+    take_code(path, sweep)
     return Store(path, as_in_store(path, sweep))
+
+
+def take_code(path: StorePath, sweep: Sweep) -> None:
+    """Record the code of a sweep in a store without results, and make its failed trials pending again.
+
+    Nothing is done to a store that has results, or that knows the code. What failed came of other code.
+
+    Raises
+    ------
+    StoreHeld
+        A run is filling the store.
+    """
+    if not sweep.runs_code or not takes_code(path, check_store(path), sweep):
+        return
+    with lease.hold(locate(path)) as held:
+        Store(path, holder=held.holder).reset_failed()
+    record_code(path, sweep)  # last: whoever ends the command before it begins again here
 
 
 def as_in_store(path: StorePath, sweep: Sweep) -> Sweep:
     """Return a sweep with the numerics and the cost of the store at a path, if there is one."""
     if not locate(path).exists():
         return sweep
-    return as_stored(check_store(path), sweep)
+    return as_stored(path, check_store(path), sweep)
 
 
 def check_target(path: StorePath, sweep: Sweep) -> None:
@@ -68,7 +87,7 @@ def check_target(path: StorePath, sweep: Sweep) -> None:
         location.check_room()
         return
     attributes = check_store(path)
-    sweep = as_stored(attributes, sweep)
+    sweep = as_stored(path, attributes, sweep)
     if other_code := changed_code(path, attributes, sweep):
         raise other_code
     if attributes["identity"] != sweep.identity:
