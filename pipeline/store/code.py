@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -23,7 +24,7 @@ from pipeline.errors import CodeError, StoreError
 from pipeline.experiments import require_code
 from pipeline.store import lease
 from pipeline.store.arrays import root_of
-from pipeline.store.location import StorePath, locate
+from pipeline.store.location import StorePath, is_url, locate
 from pipeline.store.names import ROOT
 from pipeline.store.reading import check_store
 from pipeline.store.statuses import status_parts
@@ -31,7 +32,15 @@ from pipeline.store.template import attributes_digest
 from pipeline.sweep import Sweep
 from pipeline.trial_status import Status, among
 
-__all__ = ["accept_code", "as_stored", "changed_code", "record_code", "takes_code", "with_code"]
+__all__ = [
+    "accept_code",
+    "as_stored",
+    "changed_code",
+    "record_code",
+    "run_command",
+    "takes_code",
+    "with_code",
+]
 
 ACCEPTED = "accepted_code"
 """Key of a store's provenance: the digests of other sources whose trials have the same values."""
@@ -199,6 +208,33 @@ def with_code(path: StorePath, sweep: Sweep, file: Path | None, accept: bool = F
             raise _other_code(path, attributes, sweep, unknown[0])
         record_code(path, sweep)
     return sweep
+
+
+def run_command(path: StorePath) -> str:
+    """Return the command that computes what a store lacks, with the option that names its code.
+
+    Parameters
+    ----------
+    path
+        A store.
+    """
+    command = f"widthlaw run {path}"
+    if file := _file_of(check_store(path)):
+        beside = str(Path(path).with_name(file)) if not is_url(path) else file
+        command += f" --code {file if os.path.isfile(file) or not os.path.isfile(beside) else beside}"
+    return f"`{command}`"
+
+
+def _file_of(attributes: Mapping[str, Any]) -> str:
+    """Return the name of the file that the trials of a store run; "" if they run none."""
+    from pipeline.experiments.own.sources import is_file_entry, split_entry
+
+    with suppress(CodeError, TypeError, KeyError, AttributeError, StopIteration):
+        # A store without such code, or a damaged one, has no such words.
+        entries = list(attributes["functions"]["facts"]) if "functions" in attributes else []
+        entries += [attributes["own"]["entry"]] if "own" in attributes else []
+        return next(split_entry(entry)[0] for entry in entries if is_file_entry(entry))
+    return ""
 
 
 def _with_file(sweep: Sweep, file: Path) -> Sweep:

@@ -17,7 +17,7 @@ from pipeline.errors import LIMITS, StoreError, StoreExists
 from pipeline.selection import from_json, requested
 from pipeline.store import lease
 from pipeline.store.arrays import layout_of, read_array
-from pipeline.store.code import as_stored, changed_code, record_code, takes_code
+from pipeline.store.code import as_stored, changed_code, record_code, run_command, takes_code
 from pipeline.store.differences import differences
 from pipeline.store.location import StorePath, locate
 from pipeline.store.names import STATUS
@@ -103,9 +103,7 @@ def check_target(path: StorePath, sweep: Sweep) -> None:
         if not np.array_equal(stored, expected):
             found = "; ".join(differences(name, stored.tolist(), expected.tolist()))
             raise StoreError(
-                f"store {path}: made for other extents: {found}; give a new path with -o, or "
-                f"`widthlaw extend {path} SWEEP` adds what is missing, `widthlaw run {path}` fills it "
-                "as it is"
+                f"store {path}: made for other extents: {found}; {_remedy(path, _lacks(path, sweep))}"
             )
     _check_requests(path, sweep)
     if not location.writable():
@@ -122,10 +120,25 @@ def _check_requests(path: StorePath, sweep: Sweep) -> None:
     if more or fewer:
         raise StoreError(
             f"store {path}: made for other sub-grids or conditions: this sweep has {more} trials that "
-            f"the store does not request, and leaves out {fewer} that it does; give a new path with "
-            f"-o, or `widthlaw extend {path} SWEEP` adds what is missing, `widthlaw run {path}` fills "
-            "it as it is"
+            f"the store does not request, and leaves out {fewer} that it does; "
+            + _remedy(path, bool(more))
         )
+
+
+def _lacks(path: StorePath, sweep: Sweep) -> bool:
+    """Return True if the axes of a store lack values of a sweep of the same dimensions."""
+    expected = coordinates(sweep)
+    return any(
+        not {*expected[dim][1].tolist()} <= {*read_array(locate(path), dim).tolist()}
+        for dim in sweep.dims
+    )
+
+
+def _remedy(path: StorePath, lacks: bool) -> str:
+    """Return what to do about a store on other extents, which may lack something of a sweep or not."""
+    adding = f"`widthlaw extend {path} SWEEP` adds what is missing, " if lacks else ""
+    also = "" if lacks else ", with all of this sweep and more"
+    return f"give a new path with -o, or {adding}{run_command(path)} fills it as it is{also}"
 
 
 def _difference(attributes: dict[str, Any], sweep: Sweep) -> str:

@@ -1,7 +1,10 @@
-"""Functions that are mended between runs: what a store without results takes, and what others say."""
+"""Functions that are mended between runs, and the commands that messages of their stores advise."""
 
 from __future__ import annotations
 
+import json
+import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -9,6 +12,7 @@ import xarray as xr
 
 import pipeline
 from pipeline.errors import StoreError
+from pipeline.store.code import run_command
 
 SWEEP = 'name = "own"\nexperiment = "own.py:own"\nwidth = [1, 2]\nseeds = 3\n'
 
@@ -101,3 +105,50 @@ def test_the_refusal_tells_the_code_that_was_accepted_last_in_twelve_digits(widt
     assert refused.returncode == 2
     assert f"had the digest {digests[1]}, now it has {digests[2]}; give a new path" in refused.stderr
     assert "--retry-failed" not in refused.stderr  # nothing failed
+
+
+def advised(text: str) -> list[str]:
+    """Return the arguments of the `widthlaw run` that a message advises."""
+    return shlex.split(re.findall(r"`widthlaw (run [^`]*)`", text)[-1])
+
+
+@pytest.mark.parametrize("beside", [True, False], ids=["in the working folder", "beside the store"])
+def test_what_extend_and_status_advise_runs_when_pasted(
+    widthlaw, tmp_path, monkeypatch, beside
+) -> None:
+    store = tmp_path / "own.zarr"
+    pipeline.run(write(tmp_path, "return {'value': trial.k}"), store)
+    if beside:
+        monkeypatch.chdir(tmp_path)
+    larger = widthlaw("extend", store, "--seeds", 4, "--code", tmp_path / "own.py")
+    assert larger.returncode == 0, larger.stderr
+    waiting = widthlaw("status", store)
+    assert advised(waiting.stderr) == advised(larger.stderr)
+    ran = widthlaw(*advised(waiting.stderr))
+    assert ran.returncode == 0, ran.stderr
+    assert "2 computed now" in ran.stderr
+
+
+def test_a_sweep_that_a_store_contains_is_not_told_to_extend_it(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    sweep = write(tmp_path, "return {'value': trial.k}")
+    pipeline.run(sweep, tmp_path / "own.zarr")
+    text = sweep.read_text()
+    sweep.write_text(text.replace("seeds = 3", "seeds = 2"))
+    with pytest.raises(StoreError) as fewer:
+        pipeline.run(sweep, "own.zarr")
+    assert "extend" not in str(fewer.value)
+    fills = f"`widthlaw run {tmp_path / 'own.zarr'} --code own.py` fills it as it is, with all of this"
+    assert fills in str(fewer.value)
+    sweep.write_text(text.replace("seeds = 3", "seeds = 2").replace("[1, 2]", "[1, 3]"))
+    with pytest.raises(StoreError, match=r"own.zarr SWEEP` adds what is missing"):
+        pipeline.run(sweep, "own.zarr")
+
+
+def test_a_stored_name_that_is_no_file_beside_the_sweep_is_in_no_advice(tmp_path) -> None:
+    store = tmp_path / "own.zarr"
+    pipeline.run(write(tmp_path, "return {'value': trial.k}"), store)
+    root = json.loads((store / "zarr.json").read_text())
+    root["attributes"]["own"]["entry"] = "x.py` ; touch owned; `.py:own"
+    (store / "zarr.json").write_text(json.dumps(root))
+    assert run_command(store) == f"`widthlaw run {store}`"
