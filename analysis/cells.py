@@ -34,7 +34,9 @@ OUTCOMES = ("fitted", "separated", "censored", "unordered", "degenerate", "empty
 LOCATED = ("fitted", "separated")
 """Outcomes with a critical width."""
 
-UNITS: Mapping[str, str] = MappingProxyType({"k": "k", "k_per_n": "k/n", "kd_per_n": "kd/n"})
+UNITS: Mapping[str, str] = MappingProxyType(
+    {"k": "k", "k_per_n": "k/n", "kd_per_n": "kd/n", "k_per_d": "k/d"}
+)
 """Units in which a sweep gives its widths, and their symbols."""
 
 
@@ -61,7 +63,7 @@ def is_open(cells: xr.Dataset) -> npt.NDArray[np.bool_]:
 
 
 def width_unit(ds: xr.Dataset) -> str:
-    """Return the unit of the axis `width`: `k`, `k_per_n` or `kd_per_n`.
+    """Return the unit of the axis `width`: `k`, `k_per_n`, `kd_per_n` or `k_per_d`.
 
     Stores written before 0.5.0 have no attribute `width_unit`; there the sweep that they keep has it.
     """

@@ -25,6 +25,7 @@ from analysis.stores import open_stores
 from analysis.transitions import critical_widths
 from analysis.transitions.lapses import lapse_words
 from analysis.transitions.scales import WIDTH, Along
+from analysis.unit_rows import note_on_norms
 from pipeline.errors import InputError
 
 __all__ = ["Answer", "answer_of", "compare", "compare_laws", "joined_cells", "joined_laws"]
@@ -170,6 +171,8 @@ def answer_of(ds: xr.Dataset, **settings: Any) -> Answer:
     lapses = lapse_words(widths, along.symbol)
     constant = _settings(ds)
     zeros = causes_of_zero(ds) if (widths.outcome == "degenerate").any() else []
+    if norms := note_on_norms(ds):
+        zeros = [norms, *zeros]
     if "budget" in widths.attrs:
         constant["budget"] = widths.attrs["budget"]
     try:

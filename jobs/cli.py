@@ -42,7 +42,7 @@ COMMANDS = {
     "report": ("report", "Write a self-contained HTML report on STORES."),
     "width": ("width", "Measure how wide a network must be for your own data."),
     "verify": ("verify", "Find damage in STORES: check every chunk, coordinate and file."),
-    "extend": ("extend", "Add seeds, n, d or widths to STORE."),
+    "extend": ("extend", "Add seeds, n, d, widths or steps to STORE."),
     "merge": ("merge", "Join STORES of the same kind into one store."),
     "reproduce": ("reproduce", "Run all sweeps of the paper, and compare them with its claims."),
 }

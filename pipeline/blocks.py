@@ -16,20 +16,23 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.descent.progress import Rows
 from pipeline.experiments import experiment_of, variables
 from pipeline.selection import requested as requested_trials
 from pipeline.sweep import Cell, Sweep
+from pipeline.trial_status import Status
 
 __all__ = [
     "Block",
     "BlockResult",
+    "Rows",
     "Tile",
     "block_shape",
     "blocks",
@@ -165,18 +168,43 @@ class BlockResult:
         Arrays by variable, of shape (widths or 1, seeds, inner): one row if all widths share it.
     status, message
         Outcome of each trial, shape (widths, seeds).
+    checkpoints
+        The checkpoint of each trial that has one, by its indices (width, seed) in the block.
     """
 
     values: dict[str, NDArray[np.float64]]
     status: NDArray[np.int8]
     message: NDArray[np.object_]
+    checkpoints: dict[tuple[int, int], Rows] = field(default_factory=dict)
 
     def update(self, other: BlockResult, trials: NDArray[np.bool_]) -> None:
         """Take over some trials of another result of the same block, mask of shape (widths, seeds)."""
         for name, array in self.values.items():
             mask = mask_for(array, trials)
             array[mask] = other.values[name][mask]
+        self.take_checkpoints(other, trials)
         self.status[trials], self.message[trials] = other.status[trials], other.message[trials]
+
+    def censored(self, budget: int) -> NDArray[np.bool_]:
+        """Return the trials that were left before their budget ended or their last tolerance was met.
+
+        They are done, and neither successes nor failures of the steps that they did not take.
+        """
+        reached, taken = self.values["steps_to_tolerance"], self.values["steps"]
+        left = np.isinf(reached).any(axis=-1) & (taken < budget)
+        return np.asarray(left & (self.status == Status.DONE))
+
+    def forget(self, trials: NDArray[np.bool_]) -> None:
+        """Remove the values of trials that are to go on; their checkpoints stay."""
+        for array in self.values.values():
+            if len(array) == len(trials):
+                array[trials] = np.nan
+        self.message[trials] = ""
+
+    def take_checkpoints(self, other: BlockResult, trials: NDArray[np.bool_]) -> None:
+        """Take over the checkpoints of some trials; those that the other result lacks are dropped."""
+        kept = {at: rows for at, rows in self.checkpoints.items() if not trials[at]}
+        self.checkpoints = kept | {at: rows for at, rows in other.checkpoints.items() if trials[at]}
 
 
 def mask_for(array: NDArray[Any], trials: NDArray[np.bool_]) -> NDArray[np.bool_]:

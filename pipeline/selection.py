@@ -163,12 +163,14 @@ def admitted(sweep: Sweep, request: Request) -> tuple[int, ...]:
     selections = [one for one in sweep.requests if not one.single]
     if not selections:
         return request.seeds
-    single = replace(sweep, width=(request.width,), seeds=request.seeds)
+    sizes: dict[str, Any] = {axis: (value,) for axis, value in request.sizes}
+    single = replace(sweep, width=(request.width,), seeds=request.seeds, **sizes)
     at = named_values(single)
     met = np.logical_or.reduce(
         [np.broadcast_to(_conditions(one, at), single.shape) for one in selections]
     )
-    here = met[(*request.cell, 0)]
+    cell = (0 if axis in sizes else at for axis, at in zip(sweep.axes, request.cell, strict=True))
+    here = met[(*cell, 0)]
     return tuple(seed for seed, is_met in zip(request.seeds, here.tolist(), strict=True) if is_met)
 
 

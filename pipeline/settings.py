@@ -151,9 +151,13 @@ _TABLE = (
     Setting("flip", "labels", "flip", "probability that a label changes its sign", 0.0, most=1.0),
     Setting(
         "W_law", "start", "W", "law of W at the start", "gaussian",
-        words=("gaussian", "uniform", "sphere"),
+        words=("gaussian", "uniform", "sphere", "orthogonal"),
     ),
     Setting("W_scale", "start", "W_scale", "scale of W at the start", 1.0, formula=True),
+    Setting("bias_scale", "start", "bias", "scale of the biases of the first layer; 0: none", 0.0,
+            formula=True),
+    Setting("hidden_scale", "start", "hidden_scale",
+            "scale of later hidden layers at the start, in units of sqrt(2 / k)", 1.0, formula=True),
     Setting(
         "v_law", "start", "v", "law of v at the start", "signs",
         words=("signs", "gaussian", "norm", "zero"),

@@ -23,6 +23,7 @@ from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline.axes import AXES, Axis, Kind, names, optional
+from pipeline.functionals import RIDGE, Functionals
 from pipeline.numerics.datasets import KINDS, DatasetSpec
 from pipeline.numerics.own_names import OwnName
 from pipeline.selection import Selection, requested
@@ -66,6 +67,11 @@ class Descent:
     settings
         Pairs of a setting (`pipeline.settings`) that is not at its default and its value: a tuple of
         values where it is an axis.
+    checkpoints
+        Whether trials that the budget ends leave a checkpoint, from which a larger one goes on. They
+        are no part of the identity: results have the same bits with and without.
+    extended
+        Whether the budget is larger than the one in the text of the sweep.
     """
 
     steps: int
@@ -74,6 +80,8 @@ class Descent:
     multiples: tuple[float, ...] = (1.0,)
     formula: str = ""
     settings: tuple[tuple[str, Any], ...] = ()
+    checkpoints: bool = False
+    extended: bool = False
 
     @property
     def is_paper(self) -> bool:
@@ -86,6 +94,18 @@ class Descent:
         if "most_steps" in dict(self.settings):
             steps = cell["most_steps"]
         return budget(steps, cell.n, k, cell.d) if isinstance(steps, str) else int(steps)
+
+    @property
+    def why_no_longer(self) -> str:
+        """Why no trial can go on with a larger budget; "" if trials can."""
+        given = dict(self.settings)
+        if self.formula:
+            return f"its budget is a formula, {self.formula!r}"
+        if "most_steps" in given:
+            return "its budgets are an axis"
+        if "cosine" in given.get("schedule", ()):
+            return 'the step sizes of schedule = "cosine" depend on the budget'
+        return ""
 
     @property
     def other_loss(self) -> str:
@@ -156,6 +176,11 @@ class Cell:
             return self[name]
         raise AttributeError(f"a Cell has no attribute {name!r}")
 
+    def moved(self, values: Mapping[str, Any]) -> Cell:
+        """Return the cell with other values on some axes, and the same index and widths."""
+        there = tuple((axis, values.get(axis, value)) for axis, value in self.coordinates)
+        return replace(self, coordinates=there)
+
     @property
     def activation(self) -> str:
         """Name of the activation."""
@@ -195,7 +220,7 @@ class Sweep:
         Names of the leading dimensions, in the order of the store: `d` and `n`, before them `angle`
         if a dataset has one, and the other axes for which the file gives a list.
     width_unit
-        Unit of the numbers in `width`: `k`, `k_per_n` or `kd_per_n`.
+        Unit of the numbers in `width`: `k`, `k_per_n`, `kd_per_n` or `k_per_d`.
     seeds
         Labels of the seeds.
     nested
@@ -219,6 +244,8 @@ class Sweep:
         Its other parameters, as JSON.
     requests
         The trials that are requested, which are those in any of the selections; () for all.
+    functionals
+        The functionals of the features that conditioning stores as well; None if there are none.
 
     Examples
     --------
@@ -235,7 +262,7 @@ class Sweep:
     dataset: tuple[DatasetSpec, ...]
     d: tuple[int, ...]
     n: tuple[int, ...]
-    width_unit: Literal["k", "k_per_n", "kd_per_n"]
+    width_unit: Literal["k", "k_per_n", "kd_per_n", "k_per_d"]
     width: tuple[float, ...]
     seeds: tuple[int, ...]
     nested: bool
@@ -249,6 +276,7 @@ class Sweep:
     parameters: tuple[tuple[str, tuple[Any, ...]], ...] = ()
     constants: str = "{}"
     requests: tuple[Selection, ...] = ()
+    functionals: Functionals | None = None
 
     def __getattr__(self, name: str) -> Any:
         if any(name == axis.name for axis in optional()):
@@ -277,6 +305,8 @@ class Sweep:
         if self.own is not None:
             return dict(self.own.declaration.coords)
         inner: dict[str, tuple[Any, ...]] = {"index": tuple(range(max(self.n)))}
+        if self.functionals is not None and self.functionals.ridge:
+            inner["ridge"] = self.functionals.ridge
         if self.descent is None:
             return inner
         return inner | {
@@ -321,7 +351,7 @@ class Sweep:
             return replace(AXES[name], long_name=f"relative loss to be reached, of the {loss}")
         if self.own is not None and name in self.inner:
             return Axis(name, "", name, "1", Kind.INNER)
-        return AXES[name]
+        return RIDGE if name == RIDGE.name else AXES[name]
 
     def labels(self, axis: str) -> tuple[Any, ...]:
         """Return the values on a leading axis as the store writes them: a dataset by its kind."""
@@ -330,7 +360,8 @@ class Sweep:
 
     def k(self, d: int, n: int) -> tuple[int, ...]:
         """Return the width k at each index of the width axis, shape (widths,)."""
-        scale = {"k": (1, 1), "k_per_n": (n, 1), "kd_per_n": (n, d)}[self.width_unit]
+        units = {"k": (1, 1), "k_per_n": (n, 1), "kd_per_n": (n, d), "k_per_d": (d, 1)}
+        scale = units[self.width_unit]
         return _whole_widths(self.width, *scale, self.even)
 
     def cells(self) -> Iterator[Cell]:
@@ -392,6 +423,8 @@ class Sweep:
             fields["functions"] = self.functions[0].code.digest
         if self.descent is not None:
             fields["descent"] = self.descent.identity_fields
+        if self.functionals is not None:
+            fields["functionals"] = self.functionals.identity_fields
         return fields
 
     @property
@@ -442,6 +475,11 @@ class Sweep:
             return self
         return replace(self, numerics_version=version)
 
+    def with_steps(self, steps: int) -> Sweep:
+        """Return the sweep with a larger budget than that of its text."""
+        assert self.descent is not None
+        return replace(self, descent=replace(self.descent, steps=steps, extended=True))
+
     @cached_property
     def identity(self) -> str:
         """SHA-256 of `identity_fields` as sorted JSON."""
@@ -452,7 +490,7 @@ class Sweep:
 class Request:
     """A request for trials: one cell, one width, some seeds.
 
-    The width and the seeds may be new to the store.
+    The width, the seeds and the sizes may be new to the store.
 
     Attributes
     ----------
@@ -462,11 +500,14 @@ class Request:
         In the store's unit.
     seeds
         Labels of the seeds.
+    sizes
+        Pairs of a size, `n` or `d`, and its value in the place of that of the cell.
     """
 
     cell: tuple[int, ...]
     width: float
     seeds: tuple[int, ...]
+    sizes: tuple[tuple[str, int], ...] = ()
 
 
 @lru_cache(maxsize=4096)

@@ -17,6 +17,7 @@ from analysis.axes import SIZES
 from analysis.claims import section3, section4, theorem2
 from analysis.claims.rows import CRITERIA, WORDS, Claim, Mark, Quantity, Reading
 from analysis.study import Study
+from analysis.unit_rows import note_on_norms
 
 __all__ = [
     "CRITERIA",
@@ -35,7 +36,10 @@ __all__ = [
 
 @dataclass(frozen=True)
 class _Rows:
-    """A sweep's experiment, its axes besides d, n, width and seed, and the function of its rows."""
+    """A sweep's experiment, its axes besides d, n, width and seed, and the function of its rows.
+
+    Rows on conditioning are claims of Theorem 2, which is about inputs of norm 1.
+    """
 
     experiment: str
     axes: frozenset[str]
@@ -44,7 +48,8 @@ class _Rows:
     def suit(self, ds: xr.Dataset) -> bool:
         """Return True if a store is of such a sweep, whatever its extents."""
         axes = set(map(str, ds.status.dims)) - {*SIZES, "width", "seed"}
-        return ds.attrs.get("experiment") == self.experiment and axes == self.axes
+        fits = ds.attrs.get("experiment") == self.experiment and axes == self.axes
+        return fits and not note_on_norms(ds)
 
 
 def _rows(experiment: str, make: Callable[[Study], Iterator[Claim]], *axes: str) -> _Rows:

@@ -1,27 +1,30 @@
 """From a store to the trials of its next round of refinement.
 
-`plans` decides what each cell needs; here the new trials of all cells become requests.
+`plans` decides what each cell needs; here the new trials of all cells become requests. Along another
+axis than the width the cells are `lines` of trials.
 
 All of it depends on the outcomes alone, so an interrupted refinement continues as if it had not been
-interrupted. New widths are points of one dyadic lattice in log width, and new seeds are the smallest
-that a cell has not used, so that refined stores can be merged.
+interrupted. New values are points of one dyadic lattice, and new seeds are the smallest that a cell has
+not used, so that refined stores can be merged.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import count, islice
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from analysis.refinement.lattice import Widths
-from analysis.refinement.plans import LOCATED, LOST, OPEN, CellData, Plan, plan_of, precision
+from analysis.refinement.lines import Line, lines_of
+from analysis.refinement.plans import LOCATED, LOST, OPEN, LineData, Plan, plan_of, precision
 from analysis.success import Success
 from analysis.transitions import critical_widths, success_counts
+from analysis.transitions.descriptions import as_widths
+from analysis.transitions.scales import ALONG_WIDTH, WIDTH, Along, Scale
 from pipeline.errors import ParameterError
 from pipeline.selection import admitted
 from pipeline.sweep import Request, Sweep
@@ -36,18 +39,18 @@ class State:
 
     Attributes
     ----------
-    cell
-        Its index on the leading axes of the store.
+    line
+        Its trials.
     at
         Its coordinates, by dimension; with tolerance and budget if it has them.
     outcome, k50, k50_low, k50_high
-        From `critical_widths`.
+        From `critical_widths`; along another axis than the width, of n50 and so on.
     now
         Half the relative width of the interval; inf if an end is missing.
     seeds
         Number of seeds with an outcome.
     grid
-        k at the widths of its first seed: its grid before refinement.
+        k at the widths of its first seed: its grid before refinement. Of another axis its values.
     verdict
         `LOCATED`, `OPEN` or `LOST`.
     why
@@ -57,7 +60,7 @@ class State:
         Seeds that are expected to reach the target, and the number of trials of each.
     """
 
-    cell: tuple[int, ...]
+    line: Line = field(compare=False, repr=False)
     at: Mapping[str, Any]
     outcome: str
     k50: float
@@ -65,11 +68,17 @@ class State:
     k50_high: float
     now: float
     seeds: int
-    grid: tuple[int, ...]
+    grid: tuple[float, ...]
     verdict: str
     why: str = ""
     needed: int = 0
     each: int = 1
+
+    def seconds(self, uniform: bool = False) -> float:
+        """Return the estimated time of the seeds that it needs, at one value or at its whole grid."""
+        middle = self.k50 if math.isfinite(self.k50) else float(self.line.values[-1])
+        values = self.grid if uniform else (middle,) * self.each
+        return self.needed * self.line.seconds(values)
 
 
 @dataclass(frozen=True)
@@ -93,6 +102,7 @@ def allocate(
     limit: int | None = None,
     resamples: int = 1000,
     success: Success = Success(),  # noqa: B008 (frozen)
+    along: Along = ALONG_WIDTH,
 ) -> Allocation:
     """Return the state of every cell and the trials to run next.
 
@@ -111,6 +121,8 @@ def allocate(
     success
         The success of a trial. With several tolerances or budgets a cell continues until it is
         located at all of them.
+    along
+        The axis of the transition.
 
     Returns
     -------
@@ -119,105 +131,123 @@ def allocate(
     Raises
     ------
     InputError
-        The target is out of range (`ParameterError`), or the store has no measure of success.
+        The target is out of range (`ParameterError`), the store has no measure of success, or all
+        trials have one outcome, so that the direction of success along another axis is not known.
     """
     if not 0 < target < 1:
         raise ParameterError("target", f"got {target:g}; expected between 0 and 1, such as 0.02 for 2%")
     if success.condition is None:
         ds = ds.drop_vars("kernel_eigenvalues", errors="ignore")  # no prediction is needed
-    found = critical_widths(ds, resamples=resamples, success=success)
-    found = found.merge(success_counts(ds, success=success).rename(trials="counted"))
+    found = critical_widths(ds, resamples=resamples, success=success, along=along)
+    scale = Scale(found.attrs["scale"] == "log", found.attrs["direction"] == "falling")
+    counts = success_counts(ds, success=success, along=along).rename(trials="counted")
+    _check_direction(counts, along)
+    found = as_widths(found, along).merge(counts)
     requested = (~ds.status.isin(UNREQUESTED)).transpose(*sweep.dims).values
-    widths = Widths(sweep)
     # If the time of a seed is measured as a whole, more of its widths cost little.
-    together = sweep.nested and "seconds" in ds and "width" not in ds.seconds.dims
+    whole = sweep.nested and "seconds" in ds and "width" not in ds.seconds.dims
+    together = along.is_width and whole
     states, plans = [], []
-    for cell in sweep.cells():
-        if not requested[cell.index].any():  # its sub-grids and conditions leave the cell out
-            continue
-        at = dict(zip(sweep.axes, cell.index, strict=True))
-        of_first = requested[cell.index][:, np.argmax(requested[cell.index].any(axis=0))]
-        grid = tuple(np.array(cell.widths)[of_first].tolist())
+    for line in lines_of(sweep, requested, along.axis, scale):
         per_criterion = [
-            CellData(found.isel(at | index), cell, grid, widths, together)
-            for index in _criteria(found, sweep)
+            LineData(found.isel({**line.at, **index}), line, together)
+            for index in _criteria(found, line)
         ]
-        cell_plans = [plan_of(data, target) for data in per_criterion]
-        states += [_state(data, plan) for data, plan in zip(per_criterion, cell_plans, strict=True)]
-        plans.append((cell.index, cell_plans))
-    requests = list(_requests(plans, requested, sweep.seeds))
-    kept = [Request(one.cell, one.width, admitted(sweep, one)) for one in requests]
-    states = _without_trials(states, requests, kept)
-    return Allocation(tuple(states), tuple(_limited((one for one in kept if one.seeds), limit)))
+        line_plans = [plan_of(data, target) for data in per_criterion]
+        states += [_state(data, plan) for data, plan in zip(per_criterion, line_plans, strict=True)]
+        plans.append((line, line_plans))
+    asked = list(_requests(plans, sweep.seeds))
+    kept = [(line, replace(one, seeds=admitted(sweep, one))) for line, one in asked]
+    states = _without_trials(states, asked, kept)
+    requests = (one for _, one in kept if one.seeds)
+    return Allocation(tuple(states), tuple(_limited(requests, limit)))
+
+
+def _check_direction(counts: xr.Dataset, along: Along) -> None:
+    """Refuse to guess on which side of the grid a transition lies."""
+    if along.is_width or along.direction is not None:
+        return
+    won, tried = int(counts.successes.sum()), int(counts.counted.sum())
+    if tried and won in (0, tried):
+        raise ParameterError(
+            "direction",
+            f"not given, and all {tried} trials {'succeed' if won else 'fail'}, so that they do not "
+            f"show whether success rises or falls with {along.axis}; expected rising or falling",
+        )
+
+
+Asked = tuple[Line, Request]
+"""A request, and the line that it is for."""
 
 
 def _without_trials(
-    states: Sequence[State], requests: Sequence[Request], kept: Sequence[Request]
+    states: Sequence[State], requests: Sequence[Asked], kept: Sequence[Asked]
 ) -> list[State]:
     """Return states in which cells are lost if the sweep's conditions leave out all they ask for."""
-    asked = {one.cell for one in requests}
-    stuck = asked - {one.cell for one in kept if one.seeds}
+    asked = {line.key for line, _ in requests}
+    stuck = asked - {line.key for line, one in kept if one.seeds}
     why = "the conditions of the sweep leave out the trials that it needs"
     return [
         replace(state, verdict=LOST, why=why, needed=0)
-        if state.cell in stuck and state.verdict == OPEN
+        if state.line.key in stuck and state.verdict == OPEN
         else state
         for state in states
     ]
 
 
-def _criteria(found: xr.Dataset, sweep: Sweep) -> Iterator[dict[str, int]]:
+def _criteria(found: xr.Dataset, line: Line) -> Iterator[dict[str, int]]:
     """Yield indices along the dims of the answer that are no axes of the store: tolerance, budget."""
-    dims = [str(dim) for dim in found.k50.dims if dim not in sweep.axes]
+    dims = [str(dim) for dim in found.k50.dims if dim not in line.at]
     for index in np.ndindex(*(found.sizes[dim] for dim in dims)):
         yield dict(zip(dims, index, strict=True))
 
 
-def _state(data: CellData, plan: Plan) -> State:
-    coords = data.answer.coords.items()
+def _state(data: LineData, plan: Plan) -> State:
+    answer = data.answer
+    at = {str(name): value.item() for name, value in answer.coords.items() if value.ndim == 0}
+    if data.line.width is not None:  # a cell has one k, which says more than its place on the axis
+        at = {"k": data.line.cell.widths[0]} | {name: at[name] for name in at if name != WIDTH}
     return State(
-        cell=data.cell.index,
-        at={str(name): value.item() for name, value in coords if value.ndim == 0},
+        line=data.line,
+        at=at,
         outcome=data.outcome,
-        k50=data.k50,
-        k50_low=data.low,
-        k50_high=data.high,
+        k50=float(answer.k50),
+        k50_low=float(answer.k50_low),
+        k50_high=float(answer.k50_high),
         now=precision(data.low, data.high),
         seeds=data.seeds,
-        grid=data.grid,
+        grid=data.line.grid,
         verdict=plan.verdict,
         why=plan.why,
         needed=plan.needed,
-        each=len(plan.widths) if plan.together else 1,
+        each=len(plan.values) if plan.together else 1,
     )
 
 
 # ---- requests
 
 
-def _requests(
-    plans: Sequence[tuple[tuple[int, ...], list[Plan]]], requested: Any, seeds: Sequence[int]
-) -> Iterator[Request]:
-    """Distribute the new seeds of every cell over its widths, the same seeds for all criteria."""
-    for index, cell_plans in plans:
-        used = {seeds[at] for at in np.flatnonzero(requested[index].any(axis=0)).tolist()}
-        most = max(plan.seeds for plan in cell_plans)
+def _requests(plans: Sequence[tuple[Line, list[Plan]]], seeds: Sequence[int]) -> Iterator[Asked]:
+    """Distribute the new seeds of every line over its values, the same seeds for all criteria."""
+    for line, line_plans in plans:
+        used = {seeds[at] for at in np.flatnonzero(line.requested.any(axis=0)).tolist()}
+        most = max(plan.seeds for plan in line_plans)
         new = list(islice((seed for seed in count() if seed not in used), most))
         trials = dict.fromkeys(
-            (width, seed)
-            for plan in cell_plans
+            (value, seed)
+            for plan in line_plans
             for number, seed in enumerate(new[: plan.seeds])
-            for width in _widths_of_seed(plan, number)
+            for value in _values_of_seed(plan, number)
         )
-        for width in sorted({width for width, _ in trials}):
-            yield Request(index, width, tuple(seed for at, seed in trials if at == width))
+        for value in sorted({value for value, _ in trials}):
+            yield line, line.request(value, tuple(seed for at, seed in trials if at == value))
 
 
-def _widths_of_seed(plan: Plan, number: int) -> tuple[float, ...]:
-    """Return the widths of the new seed of a number."""
-    if plan.together or not plan.widths:
-        return plan.widths
-    return (plan.widths[number % len(plan.widths)],)
+def _values_of_seed(plan: Plan, number: int) -> tuple[float, ...]:
+    """Return the values of the new seed of a number."""
+    if plan.together or not plan.values:
+        return plan.values
+    return (plan.values[number % len(plan.values)],)
 
 
 def _limited(requests: Iterator[Request], limit: int | None) -> Iterator[Request]:
@@ -227,4 +257,4 @@ def _limited(requests: Iterator[Request], limit: int | None) -> Iterator[Request
         kept = request.seeds[: int(min(left, len(request.seeds)))]
         left -= len(kept)
         if kept:
-            yield Request(request.cell, request.width, kept)
+            yield replace(request, seeds=kept)

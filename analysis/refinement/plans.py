@@ -1,4 +1,4 @@
-"""The next trials of one cell: from its outcomes to widths and numbers of seeds.
+"""The next trials of one line: from its outcomes to values of its axis and numbers of seeds.
 
 A cell is *located* when half the relative width of the 95% interval of k50, sqrt(k50_high / k50_low)
 - 1, is at most the target. Until then each round requests new seeds, each at one to three widths, in
@@ -16,6 +16,9 @@ one scale from k50 have as much information as the three.
 A round at most about doubles the information on a cell, since its interval is itself uncertain. Without
 a curve, the transition is searched for: outwards by factors of two if the grid does not reach it, and
 by halving the bracket if failures end where successes begin.
+
+All of this is said of widths, and of a cell. Along another axis a line takes the place of the cell, and
+numbers that of k, such that success rises with them (`lattice.Numbers`): where it falls with n, 1/n.
 """
 
 from __future__ import annotations
@@ -27,11 +30,11 @@ import numpy as np
 import xarray as xr
 from scipy import special
 
-from analysis.refinement.lattice import Widths
+from analysis.refinement.lines import Line
 from analysis.transitions.curves import RISE
-from pipeline.sweep import Cell
+from analysis.transitions.scales import WIDTH
 
-__all__ = ["LOCATED", "LOST", "OPEN", "CellData", "Plan", "plan_of", "precision"]
+__all__ = ["LOCATED", "LOST", "OPEN", "LineData", "Plan", "plan_of", "precision"]
 
 LOCATED, OPEN, LOST = "located", "open", "not locatable"
 """Verdicts on a cell."""
@@ -69,18 +72,18 @@ BATCH = 4
 STEP, FARTHEST = 2.0, 64.0
 """Factor of a step outwards, and the largest factor beyond the widths of the cell's first seed."""
 
-MOST_FEATURES = 2**27
-"""Largest k n of a width: a gigabyte of features."""
-
 PATIENCE = 64
 """Seeds after which a cell is abandoned if success does not rise with width."""
 
 MOST_SEEDS = 10**6
 """The most seeds of a cell; a target that needs more is out of reach."""
 
+COUNTS = ("counted", "successes")
+"""Variables of an answer: trials with an outcome, and those of them that succeed."""
+
 
 class Plan(NamedTuple):
-    """The next seeds of a cell, to be distributed over some widths.
+    """The next seeds of a line, to be distributed over some values of its axis.
 
     Attributes
     ----------
@@ -91,17 +94,17 @@ class Plan(NamedTuple):
         interval is as narrow as the target.
     needed
         Seeds that are expected to reach the target; a rough guess while there is no curve.
-    seeds, widths
-        Number of new seeds, and their widths in the unit of the store.
+    seeds, values
+        Number of new seeds, and their values: along the width in the unit of the store.
     together
-        Each seed runs at all the widths; otherwise at one of them in turn.
+        Each seed runs at all the values; otherwise at one of them in turn.
     """
 
     verdict: str
     why: str = ""
     needed: int = 0
     seeds: int = 0
-    widths: tuple[float, ...] = ()
+    values: tuple[float, ...] = ()
     together: bool = False
 
 
@@ -110,72 +113,81 @@ def precision(low: float, high: float) -> float:
     return math.sqrt(high / low) - 1 if 0 < low <= high < math.inf else math.inf
 
 
-class CellData:
-    """The answer of one cell, and the counts at each of its widths with a trial.
+class LineData:
+    """The answer of one line, and the counts at each of its numbers with a trial.
 
     Parameters
     ----------
     answer
-        `critical_widths` and `success_counts` of the cell.
-    cell
-        Its index and its sizes.
-    grid
-        k at the widths of its first seed.
-    widths
-        The width axis, which grows.
+        `critical_widths` and `success_counts` of the line, with the names of those along the width.
+    line
+        The line, whose axis may grow.
     together
         More widths of a seed cost little beside the seed.
     """
 
-    def __init__(
-        self,
-        answer: xr.Dataset,
-        cell: Cell,
-        grid: tuple[int, ...],
-        widths: Widths,
-        together: bool,
-    ) -> None:
-        counted = answer.counted.values
-        there = counted > 0
-        self.k, self.trials = np.array(cell.widths)[there], counted[there]
-        self.failures = self.trials - answer.successes.values[there]
-        self.answer, self.cell, self.grid, self._widths = answer, cell, grid, widths
-        self.low, self.k50, self.high = (float(answer[f"k50{end}"]) for end in ("_low", "", "_high"))
-        self.together = together
+    def __init__(self, answer: xr.Dataset, line: Line, together: bool) -> None:
+        counted, won = (answer[name].values[list(line.steps)] for name in COUNTS)
+        order = np.argsort(line.numbers)
+        order = order[counted[order] > 0]
+        self.x, self.trials = line.numbers[order], counted[order]
+        self.failures = self.trials - won[order]
+        self.answer, self.line, self.together = answer, line, together
+        self.grid = np.sort([line.lattice.numbers.number(value) for value in line.grid])
+        ends = sorted(map(self._number, ("k50_low", "k50_high")))
+        self.low, self.middle, self.high = ends[0], self._number("k50"), ends[1]
         self.outcome, self.seeds = str(answer.outcome.item()), int(answer.seeds)
 
-    def near(self, log_k: float, reach: float) -> float | None:
-        """Return a width close to a given one, in the unit of the store."""
-        return self._widths.near(self.cell.d, self.cell.n, math.exp(log_k), reach)
+    def _number(self, name: str) -> float:
+        return self.line.lattice.numbers.number(float(self.answer[name]))
+
+    @property
+    def steepness(self) -> float:
+        """Distance of 10% and 90% success in the logarithm of numbers."""
+        return self.line.lattice.numbers.steepness(float(self.answer.transition_width))
+
+    @property
+    def upwards(self) -> bool:
+        """True if a censored transition lies beyond the largest number; else below the least."""
+        return math.inf in map(self._number, ("bracket_low", "bracket_high"))
+
+    def near(self, log_x: float, reach: float) -> float:
+        """Return a value of the axis whose number is close to a given one."""
+        return self.line.lattice.near(math.exp(log_x), reach)
 
     def between(self, low: float, high: float) -> float | None:
-        """Return a width in the middle between two."""
-        return self._widths.between(self.cell.d, self.cell.n, low, high)
+        """Return a value of the axis in the middle between two numbers."""
+        return self.line.lattice.between(low, high)
 
-    def value(self, k: int) -> float:
-        """Return the width of a k, in the unit of the store."""
-        return self._widths.value(self.cell.d, self.cell.n, k)
+    def value(self, number: float) -> float:
+        """Return the value of the axis of a number."""
+        return self.line.lattice.known[number]
+
+    def number(self, value: float) -> float:
+        """Return the number of a value of the axis."""
+        return self.line.lattice.number(value)
+
+    def said(self, number: float) -> str:
+        """Return a number as a reason tells it, such as `k = 40`."""
+        symbol = "k" if self.line.axis == WIDTH else self.line.axis
+        return f"{symbol} = {self.line.lattice.numbers.value(number):g}"
 
     def ends(self) -> tuple[int, int]:
-        """Return the indices of the last width at which all fail and the first at which all succeed."""
+        """Return the indices of the last number where all fail and the first where all succeed."""
         won, lost = np.flatnonzero(self.failures < self.trials), np.flatnonzero(self.failures)
-        return max(int(won[0]) - 1, 0), min(int(lost[-1]) + 1, len(self.k) - 1)
+        return max(int(won[0]) - 1, 0), min(int(lost[-1]) + 1, len(self.x) - 1)
 
-    def counted(self, width: float) -> int:
-        """Return the number of trials with an outcome at a width."""
-        return int(self.trials[self.k == self.gives(width)].sum())
+    def counted(self, value: float) -> int:
+        """Return the number of trials with an outcome at a value of the axis."""
+        return int(self.trials[self.x == self.number(value)].sum())
 
-    def gives(self, width: float) -> int:
-        """Return the k of a width."""
-        return self._widths.k(self.cell.d, self.cell.n, width)
-
-    def plan(self, widths: tuple[float, ...], each: int, needed: int = 0, why: str = "") -> Plan:
-        """Return the plan of a number of new trials at each width, for a cell without a curve."""
-        seeds = each if self.together else each * len(widths)
-        return Plan(OPEN, why, max(needed, seeds), seeds, widths, self.together)
+    def plan(self, values: tuple[float, ...], each: int, needed: int = 0, why: str = "") -> Plan:
+        """Return the plan of a number of new trials at each value, for a line without a curve."""
+        seeds = each if self.together else each * len(values)
+        return Plan(OPEN, why, max(needed, seeds), seeds, values, self.together)
 
 
-def plan_of(data: CellData, target: float) -> Plan:
+def plan_of(data: LineData, target: float) -> Plan:
     """Return the next trials of a cell, according to its outcome.
 
     Parameters
@@ -198,11 +210,11 @@ def plan_of(data: CellData, target: float) -> Plan:
     return ways[data.outcome](data, target)
 
 
-def _narrow(data: CellData, target: float) -> Plan:
+def _narrow(data: LineData, target: float) -> Plan:
     """Plan seeds around the middle of a curve; their number follows from the square of the interval."""
-    now, span = precision(data.low, data.high), math.log(data.k[-1] / data.k[0])
-    scale = min(math.log(float(data.answer.transition_width)) / RISE, span / 4)
-    z = np.log(data.k / data.k50) / scale
+    now, span = precision(data.low, data.high), math.log(data.x[-1] / data.x[0])
+    scale = min(data.steepness / RISE, span / 4)
+    z = np.log(data.x / data.middle) / scale
     weight = data.trials * special.expit(z) * special.expit(-z)
     worth = 4 * float(weight.sum()) * (OVERLAP if data.together else 1)  # in trials at k50
     steepness = float((weight * z**2).sum())  # the information about log scale
@@ -221,10 +233,10 @@ def _narrow(data: CellData, target: float) -> Plan:
     )
     known = data.together and worth >= LEAST_SEEDS
     steps = (-NEARER, NEARER) if known else (-1, 0, 1)
-    near = [data.near(math.log(data.k50) + step * aside, aside / 2) for step in steps]
-    widths = tuple(dict.fromkeys(width for width in near if width is not None))
+    near = (data.near(math.log(data.middle) + step * aside, aside / 2) for step in steps)
+    values = tuple(dict.fromkeys(near))
     seeds = max(min(more, math.ceil(max(worth, LEAST_SEEDS) / of_seed)), math.ceil(worth / 4), BATCH)
-    return Plan(OPEN, _doubts(now, doubt, worth, target), more, seeds, widths, data.together)
+    return Plan(OPEN, _doubts(now, doubt, worth, target), more, seeds, values, data.together)
 
 
 def _doubts(now: float, doubt: float, worth: float, target: float) -> str:
@@ -241,82 +253,88 @@ def _doubts(now: float, doubt: float, worth: float, target: float) -> str:
     )
 
 
-def _bisect(data: CellData, target: float) -> Plan:
+def _bisect(data: LineData, target: float) -> Plan:
     """Plan seeds between the last failure and the first success."""
     first, last = data.ends()
-    now, gap = precision(data.low, data.high), math.log(data.k[last] / data.k[first])
+    now, gap = precision(data.low, data.high), math.log(data.x[last] / data.x[first])
     widths, each = _inside(data, first, last, gap) if now > target else ((), 0)
     if widths:
         steps = max(0, math.ceil(math.log2(gap / NARROW)))
         more = BATCH * steps + 3 * LEAST_AT_ENDS + LEAST_SEEDS
         return data.plan(widths, each, more)
-    few = [int(data.k[i]) for i in (first, last) if data.trials[i] < LEAST_AT_ENDS]
+    few = [float(data.x[i]) for i in (first, last) if data.trials[i] < LEAST_AT_ENDS]
     if few:  # the bracket cannot shrink: check that its ends are not equal by chance
         each = LEAST_AT_ENDS - int(data.trials[[first, last]].min())
         why = f"an end of its bracket has fewer than {LEAST_AT_ENDS} trials" if now <= target else ""
-        return data.plan(tuple(data.value(k) for k in few), each, why=why)
-    mixed = [int(data.k[i]) for i in range(first + 1, last) if data.trials[i] < LEAST_SEEDS]
+        return data.plan(tuple(data.value(x) for x in few), each, why=why)
+    mixed = [i for i in range(first + 1, last) if data.trials[i] < LEAST_SEEDS]
     if now > target and mixed:  # no whole widths in between, and one of them is in the transition
-        inside = tuple(data.value(int(k)) for k in data.k[first : last + 1])
+        inside = tuple(data.value(float(x)) for x in data.x[first : last + 1])
         return data.plan(inside, LEAST_AT_ENDS, LEAST_SEEDS)
-    return Plan(LOCATED, "" if now <= target else "as closely as whole widths allow")
+    return Plan(LOCATED, "" if now <= target else f"as closely as {_kind(data.line)} allow")
 
 
-def _inside(data: CellData, first: int, last: int, gap: float) -> tuple[tuple[float, ...], int]:
+def _kind(line: Line) -> str:
+    """Return what bounds how closely a line can be located."""
+    if line.axis == WIDTH:
+        return "whole widths"
+    return f"whole {line.axis}" if line.grows else f"the values of {line.axis}"
+
+
+def _inside(data: LineData, first: int, last: int, gap: float) -> tuple[tuple[float, ...], int]:
     """Return widths within a bracket, and the number of seeds for each."""
     if gap > NARROW:
-        gaps = zip(data.k[first:last], data.k[first + 1 : last + 1], strict=True)
+        gaps = zip(data.x[first:last], data.x[first + 1 : last + 1], strict=True)
         middles = [width for ends in gaps for width in _middles(data, *ends)]
         return tuple(middles), BATCH
-    near = [data.near(math.log(data.k[first]) + gap * part / 4, gap / 16) for part in (1, 2, 3)]
-    new = [width for width in near if width is not None]
-    inside = [width for width in dict.fromkeys(new) if data.k[first] < data.gives(width) < data.k[last]]
-    fresh = [width for width in inside if data.counted(width) < LEAST_AT_ENDS]
-    middle = data.between(float(data.k[first]), float(data.k[last]))
+    near = (data.near(math.log(data.x[first]) + gap * part / 4, gap / 16) for part in (1, 2, 3))
+    low, high = float(data.x[first]), float(data.x[last])
+    inside = [value for value in dict.fromkeys(near) if low < data.number(value) < high]
+    fresh = [value for value in inside if data.counted(value) < LEAST_AT_ENDS]
+    middle = data.between(low, high)
     if not fresh and middle is not None and data.counted(middle) < LEAST_AT_ENDS:
         fresh = [middle]
     return tuple(fresh), LEAST_AT_ENDS
 
 
-def _middles(data: CellData, low: int, high: int) -> list[float]:
+def _middles(data: LineData, low: float, high: float) -> list[float]:
     """Return the middle of a gap, and those of its halves if more widths of a seed cost little."""
     found = [data.between(low, high)]
     if data.together and found[0] is not None:
-        k = data.gives(found[0])
-        found = [data.between(low, k), *found, data.between(k, high)]
+        x = data.number(found[0])
+        found = [data.between(low, x), *found, data.between(x, high)]
     return [width for width in found if width is not None]
 
 
-def _outwards(data: CellData, target: float) -> Plan:
-    """Plan a width beyond the grid, which does not reach the transition, by a factor each time."""
-    upwards = math.isinf(float(data.answer.bracket_high))
-    edge = int(data.k[-1] if upwards else data.k[0])
-    end = -1 if upwards else 0
+def _outwards(data: LineData, target: float) -> Plan:
+    """Plan a number beyond the grid, which does not reach the transition, by a factor each time."""
+    upwards, end = data.upwards, -1 if data.upwards else 0
+    edge = float(data.x[end])
     mixed = 0 < data.failures[end] < data.trials[end]
     bound = FARTHEST * data.grid[-1] if upwards else data.grid[0] / FARTHEST
-    reason = f"{'most fail' if upwards else 'most succeed'} even at k = {edge}"
+    reason = f"{'most fail' if upwards else 'most succeed'} even at {data.said(edge)}"
     for step in (STEP**0.25, STEP) if mixed else (STEP,):
         beyond = edge * step if upwards else edge / step
-        if (beyond > bound or beyond * data.cell.n > MOST_FEATURES) if upwards else beyond < bound:
+        if (beyond > bound if upwards else beyond < bound) or not data.line.fits(beyond):
             break
-        width = data.near(math.log(beyond), math.log(step) / 4)
+        value = data.near(math.log(beyond), math.log(step) / 4)
         # small whole widths may have none a short step away
-        if width is not None and (data.gives(width) > edge if upwards else data.gives(width) < edge):
-            return data.plan((width,), BATCH, 4 * BATCH + LEAST_SEEDS)
+        if data.number(value) > edge if upwards else data.number(value) < edge:
+            return data.plan((value,), BATCH, 4 * BATCH + LEAST_SEEDS)
     return Plan(LOST, reason)
 
 
-def _scatter(data: CellData, target: float) -> Plan:
-    """Plan seeds at widths all over the grid: success does not rise, perhaps by chance."""
+def _scatter(data: LineData, target: float) -> Plan:
+    """Plan seeds all over the grid: success does not rise, perhaps by chance."""
     if data.seeds >= PATIENCE:
-        return Plan(LOST, "success does not rise with width")
-    chosen = data.k[np.unique(np.linspace(0, len(data.k) - 1, 6).round().astype(int))]
-    widths = [data.value(int(k)) for k in chosen]
+        falling = data.line.lattice.numbers.scale.falling
+        return Plan(LOST, f"success does not {'fall' if falling else 'rise'} with {data.line.axis}")
+    chosen = data.x[np.unique(np.linspace(0, len(data.x) - 1, 6).round().astype(int))]
+    values = [data.value(float(x)) for x in chosen]
     if len(chosen) == 1:
-        aside = (data.near(math.log(chosen[0] * factor), 0.2) for factor in (1 / STEP, STEP))
-        widths += [width for width in aside if width is not None]
-    widths = list(dict.fromkeys(widths))
+        values += [data.near(math.log(chosen[0] * factor), 0.2) for factor in (1 / STEP, STEP)]
+    values = list(dict.fromkeys(values))
     each = (
         max(2, data.seeds // 2) if data.together else 2
     )  # so that `PATIENCE` is reached in a few rounds
-    return data.plan(tuple(widths), each, 2 * len(widths) + LEAST_SEEDS)
+    return data.plan(tuple(values), each, 2 * len(values) + LEAST_SEEDS)

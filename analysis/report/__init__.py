@@ -13,7 +13,7 @@ import hashlib
 import os
 import re
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import cache
@@ -26,6 +26,7 @@ from markupsafe import Markup
 from analysis.claims import CRITERIA
 from analysis.report.notation import NOTATION
 from analysis.report.numbers import number, short, whole
+from analysis.report.published import Published
 from analysis.report.sections import Section, section_of
 from analysis.report.shrinking import with_classes
 from analysis.report.summary import MARKS, Summary
@@ -36,7 +37,7 @@ from pipeline.printable import printable
 __all__ = ["environment_of", "page_of", "report_page", "section_of", "write_report"]
 
 
-def report_page(stores: Mapping[str, Study]) -> str:
+def report_page(stores: Mapping[str, Study], published: Iterable[Published] = ()) -> str:
     """Return the report on some stores.
 
     Parameters
@@ -44,6 +45,8 @@ def report_page(stores: Mapping[str, Study]) -> str:
     stores
         Studies by the path of their store, in the order of the page. The section of a store uses the
         success of its study; the claims always use the paper's own.
+    published
+        Published numbers on other people's experiments; the page compares those that it has stores of.
 
     Returns
     -------
@@ -55,9 +58,10 @@ def report_page(stores: Mapping[str, Study]) -> str:
     InputError
         If the success of a study does not suit its store.
     """
+    published = tuple(published)
     return page_of(
         [
-            section_of(study, store, f"s{index}")
+            section_of(study, store, f"s{index}", published=published)
             for index, (store, study) in enumerate(stores.items(), start=1)
         ]
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections import Counter
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from analysis.report.diagram import Diagram, diagram_of
 from analysis.report.download import Download, csv_of, download_of
 from analysis.report.drawing import inline, svg_of, width_of
 from analysis.report.numbers import number
+from analysis.report.published import Compared, Published, compared
 from analysis.scaling import distinguishable, rule_of_words
 from analysis.scaling.laws import exponents_of, group_columns
 from analysis.study import Study
@@ -78,6 +79,7 @@ class Section:
     counts: dict[str, int]
     messages: list[tuple[str, int]]
     claims: list[Claim]
+    published: list[Compared]
     diagram: Diagram | None
     counted: Download | None
     laws: list[dict[str, str]]
@@ -105,6 +107,7 @@ def section_of(
     store: str,
     anchor: str,
     drawn: Mapping[str, tuple[str, pd.DataFrame]] | None = None,
+    published: Iterable[Published] = (),
 ) -> Section:
     """Return the section of a store.
 
@@ -118,6 +121,8 @@ def section_of(
         Prefix of all ids of the section; no other section may have it.
     drawn
         The figures as SVG with their data, by kind, if they have been drawn already; None draws them.
+    published
+        Published numbers; the section has those that belong to the sweep of the store.
 
     Raises
     ------
@@ -141,6 +146,7 @@ def section_of(
         counts=_counts(study),
         messages=_messages(study),
         claims=claims_of(study.default),
+        published=compared(published, ds),
         diagram=diagram,
         counted=_counts_of(diagram, str(attrs.get("name", ""))) if diagram else None,
         laws=laws,

@@ -16,6 +16,7 @@ import numpy as np
 from analysis.claims import PARTS, WORDS, Claim, Mark
 from analysis.claims.answer import COUNTED, WORST_FIRST, Headline, answer, headlines, verdict_of
 from analysis.report.numbers import number
+from analysis.report.published import Compared
 from analysis.report.sections import Section
 
 __all__ = ["MARKS", "Summary"]
@@ -128,6 +129,11 @@ class Summary:
     def rows(self) -> list[Claim]:
         """All rows of all stores."""
         return [claim for section in self.sections for claim in section.claims]
+
+    @property
+    def published(self) -> list[tuple[Section, Compared]]:
+        """Published numbers on other people's experiments, with the section of ours."""
+        return [(section, row) for section in self.sections for row in section.published]
 
     @property
     def answer(self) -> list[str]:

@@ -42,6 +42,9 @@ STEPS = "steps_to_tolerance"
 POPULATION = "ntk_population"
 """The variable with the least eigenvalue of the population NTK."""
 
+EXTENDED = "steps"
+"""The attribute of stores whose budget was made larger than that of their sweep."""
+
 THRESHOLD = 0.5
 """The default threshold of sigma_min / sqrt(k) over alpha: what Theorem 2 guarantees."""
 
@@ -123,6 +126,9 @@ class Rule:
     within_budget
         Success is that of descent within a budget of steps: it can only rise with the budget and with
         the tolerance.
+    taken
+        For success within a budget: the numbers of steps that a trial must have taken to have failed,
+        where some trials were left before; the others count as neither. None if all took theirs.
     limit, tolerance
         For a condition that says just that: the number of steps, and the index of the tolerance if it
         names one.
@@ -137,6 +143,7 @@ class Rule:
     against_alpha: bool = False
     against_population: bool = False
     within_budget: bool = False
+    taken: xr.DataArray | int | None = None
     limit: float = np.inf
     tolerance: int | None = None
     more: dict[str, Any] = field(default_factory=dict)
@@ -269,11 +276,23 @@ def _within_budget(ds: xr.Dataset, budgets: Sequence[int] | None) -> Rule:
         varies = "formula" in descent or "most_steps" in descent.get("settings", {})
         known = {} if whole is None or varies else {"budget": whole}
         words += "" if whole is None else f" ({budget_words(ds)})"
-        return Rule(words, (STEPS,), lambda ds: ds[STEPS] < np.inf, within_budget=True, more=known)
+        rule = Rule(words, (STEPS,), lambda ds: ds[STEPS] < np.inf, within_budget=True, more=known)
+        return _censoring(ds, rule, whole)
     limits = _checked(budgets, whole)
     about = {"long_name": "steps in which the tolerance is to be reached", "units": "steps"}
     axis = xr.DataArray(limits, dims="budget", coords={"budget": ("budget", limits, about)})
-    return Rule(words, (STEPS,), lambda ds: ds[STEPS] <= axis, within_budget=True)
+    rule = Rule(words, (STEPS,), lambda ds: ds[STEPS] <= axis, within_budget=True)
+    return _censoring(ds, rule, axis)
+
+
+def _censoring(ds: xr.Dataset, rule: Rule, taken: xr.DataArray | int | None) -> Rule:
+    """Return a rule that leaves out trials that were left before their budget ended.
+
+    Only a store whose budget was made larger has such trials.
+    """
+    if EXTENDED not in ds.attrs or "steps" not in ds:
+        return rule
+    return replace(rule, reads=(STEPS, "steps"), taken=taken)
 
 
 def _loss(descent: Mapping[str, Any]) -> str:
@@ -362,6 +381,9 @@ def _outcomes(ds: xr.Dataset, rule: Rule) -> tuple[xr.DataArray, xr.DataArray]:
         counted = counted & (ds.alpha != 0)
     if rule.against_population:
         counted = counted & (ds[POPULATION] != 0)
+    if rule.taken is not None:
+        ended = (ds[STEPS] < np.inf) | (ds["steps"] >= rule.taken) | (ds.status == Status.DIVERGED)
+        counted = counted & ended
     success, counted = xr.broadcast(rule.succeeds(ds) & (ds.status == Status.DONE), counted)
     own = [dim for dim in ds.status.dims if dim not in ("width", "seed")]
     more = [dim for dim in success.dims if dim not in ds.status.dims]

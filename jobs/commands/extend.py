@@ -1,4 +1,4 @@
-"""`widthlaw extend`: more seeds, n, d or widths for a store."""
+"""`widthlaw extend`: more seeds, n, d or widths for a store, or a larger budget of steps."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING
 import click
 
 from jobs.options import STORE, SWEEP, code_option
-from jobs.output.records import print_change
+from jobs.output.records import print_change, print_continued
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from pipeline.store.location import StorePath
     from pipeline.sweep import Sweep
 
@@ -31,6 +34,12 @@ __all__ = ["extend"]
     multiple=True,
     help="Width, in the unit of the store; may be repeated.",
 )
+@click.option(
+    "--steps",
+    type=click.IntRange(min=0),
+    help="Larger budget of every descent; trials go on from their checkpoints.",
+)
+@click.option("--where", help="With --steps: only trials that meet this condition get more steps.")
 @click.option("-o", "--output", "out", type=STORE, help="New store.  [default: change STORE in place]")
 @click.option("--dry-run", is_flag=True, help="Show what would be done and stop.")
 @code_option
@@ -41,17 +50,25 @@ def extend(
     numbers: tuple[int, ...],
     dimensions: tuple[int, ...],
     widths: tuple[float, ...],
+    steps: int | None,
+    where: str | None,
     out: StorePath | None,
     dry_run: bool,
     code: Path | None,
 ) -> None:
-    """Add seeds, n, d or widths to STORE.
+    """Add seeds, n, d, widths or steps to STORE.
 
     The values are those of SWEEP, or those of the options. Nothing is computed again; `widthlaw run
     STORE` computes what is new. After `widthlaw refine`, extend also schedules the trials that refine
     skipped: all trials of SWEEP, or with options the new values at the widths and seeds of the
     store's original sweep. New values come under the sub-grids and conditions of the store; SWEEP may
     have others, which add trials and remove none.
+
+    With --steps, trials that met all tolerances or diverged stay as they are. The others become
+    pending, and go on from their checkpoints where the sweep keeps some (`checkpoints = true` in
+    [descent]); else they start anew. Their results are those of a sweep with that budget, to the bit.
+    Trials that do not meet --where stay at the steps that they took: they are censored there, and
+    `fit` counts them neither as successes nor as failures of more steps.
     """
     from jobs.launch import loaded_sweep
     from pipeline.maintenance.grow import extend as extend_store
@@ -66,8 +83,15 @@ def extend(
         "width": widths,
     }
     more = {key: values for key, values in given.items() if values}
+    if steps is not None:
+        if sweep is not None or more:
+            raise click.UsageError("--steps stands alone; extend the store by other values afterwards.")
+        _lengthen(store, steps, where, out, dry_run, code)
+        return
+    if where is not None:
+        raise click.UsageError("--where chooses the trials that get more steps; add --steps.")
     if sweep is None and not more and out is None:
-        raise click.UsageError("nothing to add; give a SWEEP, --seeds, --n, --d or --width.")
+        raise click.UsageError("nothing to add; give a SWEEP, --seeds, --n, --d, --width or --steps.")
     if code is not None or (more and sweep is None):  # more trials of an experiment of one's own
         with_code(store, stored_sweep(store), code)
     requested = loaded_sweep(sweep, runs=False)[0] if sweep is not None else None
@@ -81,6 +105,51 @@ def extend(
         print_change(change, out or store, dry_run)
         return
     click.echo(f"{store}: already has all of that; nothing was done", err=True)
+
+
+def _lengthen(
+    store: StorePath,
+    steps: int,
+    where: str | None,
+    out: StorePath | None,
+    dry_run: bool,
+    code: Path | None,
+) -> None:
+    """Give the descents of a store more steps; say how many go on, and how many start anew."""
+    from pipeline.maintenance.longer import lengthen
+    from pipeline.store import stored_sweep
+    from pipeline.store.code import with_code
+
+    if code is not None:
+        with_code(store, stored_sweep(store), code)
+    only = None if where is None else _meeting(store, where)
+    change = lengthen(store, steps, out, only=only, dry_run=dry_run)
+    if not (change.grown or change.written or dry_run or out):
+        click.echo(f"{store}: has a budget of {steps} steps already; nothing was done", err=True)
+        return
+    print_change(change, out or store, dry_run)
+    if change.continued is not None:
+        print_continued(change.continued, out or store)
+
+
+def _meeting(store: StorePath, where: str) -> NDArray[np.bool_]:
+    """Return the trials of a store that meet a condition, in the shape of its statuses."""
+    import xarray as xr
+
+    from analysis.expressions import evaluate
+    from analysis.stores import open_store
+    from pipeline.errors import StoreError
+
+    ds = open_store(store)
+    met = evaluate(ds, where)
+    if met.dtype != bool or not {*met.dims} <= {*ds.status.dims}:
+        raise StoreError(
+            f"store {store}: --where: got {where!r}, expected a condition that a trial meets or not, "
+            "such as 'steps_to_tolerance[0.1] < 1000'"
+        )
+    whole, _ = xr.broadcast(met, ds.status)
+    found: NDArray[np.bool_] = whole.transpose(*ds.status.dims).values
+    return found
 
 
 def _check_admitted(sweep: Sweep, more: Mapping[str, Sequence[float]], store: StorePath) -> None:

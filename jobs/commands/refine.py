@@ -19,6 +19,7 @@ import click
 from jobs.options import (
     SHARE,
     STORE,
+    along_options,
     code_option,
     force_option,
     listing_options,
@@ -30,6 +31,7 @@ from jobs.output.records import FAILED, INCOMPLETE, Record, aligned, naming_opti
 if TYPE_CHECKING:
     from analysis.refinement.allocation import Allocation, State
     from analysis.success import Success
+    from analysis.transitions.scales import Along
     from pipeline.store.location import StorePath
     from pipeline.sweep import Cell, Request, Sweep
 
@@ -50,16 +52,19 @@ class Goal:
     Attributes
     ----------
     target
-        Half the relative width that the interval of every k50 may have, such as 0.02.
+        Half the relative width that the interval of every k50, or n50, may have, such as 0.02.
     success
         The success of a trial.
     trials
         The most trials that the store may hold; no limit if None.
+    along
+        The axis of the transition; the width if None.
     """
 
     target: float
     success: Success
     trials: int | None = None
+    along: Along | None = None
 
 
 @click.command()
@@ -70,7 +75,7 @@ class Goal:
     type=SHARE,
     required=True,
     metavar="SHARE",
-    help="Target precision: half-width of the 95% interval of k50, relative to k50, such as 2%.",
+    help="Target precision: half-width of the 95% interval of k50 or n50, relative to it, such as 2%.",
 )
 @click.option(
     "--trials",
@@ -78,32 +83,26 @@ class Goal:
     metavar="N",
     help="Stop once STORE holds N trials, existing ones included.  [default: no limit]",
 )
-@click.option(
-    "--along",
-    default="width",
-    show_default=True,
-    metavar="AXIS",
-    help="Axis along which trials are added; only the width so far.",
-)
 @click.option("--dry-run", is_flag=True, help="Show the expected cost and stop.")
 @worker_options
 @code_option
 @force_option
 @success_options
+@along_options
 @listing_options
 def refine(
     store: StorePath,
     target: float,
     trials: int | None,
-    along: str,
     dry_run: bool,
     workplace: dict[str, Any],
     code: Path | None,
     force: bool,
     success: Success,
+    along: Along,
     form: str | None,
 ) -> None:
-    """Add trials to STORE until its critical widths reach a precision.
+    """Add trials to STORE until its critical widths, or critical values of AXIS, reach a precision.
 
     Start from a coarse sweep: a few widths and seeds. Each round fits every cell and adds seeds at
     one to three widths, where they are most informative: around k50; between the widths where
@@ -120,26 +119,24 @@ def refine(
 
     With several tolerances (or --budget) a cell is located when it is located at all of them.
 
+    With --along AXIS a cell is a combination of all other axes and one width, and STORE gives its
+    widths as k. New values join along n and d. The values of any other axis belong to the identity of
+    STORE: seeds are added at those that it has, and a cell is located as closely as these allow. Where
+    AXIS has values that are not positive, precision is relative to the largest of them.
+
     The same command resumes after any interruption, and ends with the same store. Pending trials run
     first. Exit status: 0 all cells are located; 1 some are not locatable, or trials failed; 3
     --trials stopped it.
     """
     from jobs import launch
     from pipeline import store as stores
-    from pipeline.errors import CommandError
     from pipeline.store.code import with_code
 
-    if along != "width":
-        raise CommandError(
-            f"refine {store}: --along: got {along!r}; expected width, the only axis along which rounds "
-            f"add trials. `widthlaw extend` adds values of {along} or seeds, and `widthlaw fit --along "
-            f"{along}` shows what they give"
-        )
     sweep = with_code(store, _check(store, success), code)
     pending = stores.Store(store).counts()["pending"]
-    goal = Goal(target, success, trials)
+    goal = Goal(target, success, trials, along)
     first = _look(store, goal)
-    records = list(_records(first.states, sweep, target))
+    records = list(_records(first.states, goal))
     keys = max((len(state.at) for state in first.states), default=1)
     if dry_run:
         print_records(records, form, keys)
@@ -149,7 +146,7 @@ def refine(
         _explain(store)
     if pending:
         click.echo(f"{store}: {pending} trials are pending and run first", err=True)
-    _print_cost(store, first.states, sweep)
+    _print_cost(store, first.states, sweep, along)
     there = _requested(store)
     if trials is not None and trials <= there:
         click.echo(f"{store}: holds {there} trials already: --trials {trials} allows no more", err=True)
@@ -162,7 +159,7 @@ def refine(
         return
     with launch.filling(workplace, code=code) as fill:
         last = rounds(store, goal, fill, require=require)
-    print_records(list(_records(last.states, stores.stored_sweep(store), target)), form, keys)
+    print_records(list(_records(last.states, goal)), form, keys)
     sys.exit(_report(store, last, trials))
 
 
@@ -220,14 +217,13 @@ def rounds(
 
 def requested_cells(requests: Sequence[Request], sweep: Sweep) -> list[Cell]:
     """Return the cells of some requests, each with the width that it requests."""
-    from analysis.refinement.lattice import Widths
+    cells = {cell.index: cell for cell in sweep.cells()}
 
-    widths, cells = Widths(sweep), {cell.index: cell for cell in sweep.cells()}
-    return [
-        replace(cell, widths=(widths.k(cell.d, cell.n, request.width),))
-        for request in requests
-        for cell in (cells[request.cell],)
-    ]
+    def requested(request: Request) -> Cell:
+        cell = cells[request.cell].moved(dict(request.sizes))
+        return replace(cell, widths=replace(sweep, width=(request.width,)).k(cell.d, cell.n))
+
+    return [requested(request) for request in requests]
 
 
 def refuse_bucket(path: StorePath, remedy: str) -> None:
@@ -266,12 +262,20 @@ def _look(path: StorePath, goal: Goal) -> Allocation:
     """Return the trials that a store needs next."""
     from analysis.refinement.allocation import allocate
     from analysis.stores import open_store
+    from analysis.transitions.scales import ALONG_WIDTH
     from pipeline import store as stores
 
     limit = None if goal.trials is None else goal.trials - _requested(path)
     with naming_options("refine", path):
         sweep = stores.stored_sweep(path)
-        return allocate(open_store(path), sweep, goal.target, limit=limit, success=goal.success)
+        return allocate(
+            open_store(path),
+            sweep,
+            goal.target,
+            limit=limit,
+            success=goal.success,
+            along=goal.along or ALONG_WIDTH,
+        )
 
 
 def _explain(path: StorePath) -> None:
@@ -294,37 +298,29 @@ def _requested(path: StorePath) -> int:
 # ---- reports
 
 
-def _records(states: Sequence[State], sweep: Sweep, target: float) -> Iterator[Record]:
+def _records(states: Sequence[State], goal: Goal) -> Iterator[Record]:
     """Yield a record for each cell: its state, and the cost of reaching the target."""
+    from analysis.transitions.descriptions import renamed
+    from analysis.transitions.scales import ALONG_WIDTH
+
+    names = [renamed(name, goal.along or ALONG_WIDTH) for name in ("k50", "k50_low", "k50_high")]
     for state in states:
         needed = state.needed * state.each
         yield {
             **state.at,
             "outcome": state.outcome,
-            "k50": state.k50,
-            "k50_low": state.k50_low,
-            "k50_high": state.k50_high,
+            **dict(zip(names, (state.k50, state.k50_low, state.k50_high), strict=True)),
             "now": f"{state.now:.2%}" if state.now < 1 else "-",
-            "target": f"{target:.2%}",
+            "target": f"{goal.target:.2%}",
             "verdict": state.verdict + (f": {state.why}" if state.why else ""),
             "seeds": state.seeds,
             "trials": f"about {needed}" if needed else "0",
-            "core-seconds": round(_seconds(state, sweep), 2),
+            "core-seconds": round(state.seconds(), 2),
         }
 
 
-def _seconds(state: State, sweep: Sweep, uniform: bool = False) -> float:
-    """Return the estimated time of the seeds that a cell needs, at one width or at its whole grid."""
-    from pipeline.blocks import seed_seconds
-
-    cell = next(cell for cell in sweep.cells() if cell.index == state.cell)
-    middle = state.k50 if state.k50 == state.k50 else cell.widths[-1]
-    widths = state.grid if uniform else (round(middle),) * state.each
-    return state.needed * seed_seconds(sweep, replace(cell, widths=widths))
-
-
-def _print_cost(path: StorePath, states: Sequence[State], sweep: Sweep) -> None:
-    """Print the total cost with pending trials, and that of new seeds at all widths of the grid."""
+def _print_cost(path: StorePath, states: Sequence[State], sweep: Sweep, along: Along) -> None:
+    """Print the total cost with pending trials, and that of new seeds at the whole grid."""
     from analysis.refinement.allocation import OPEN
     from pipeline import store as stores
     from pipeline.blocks import estimated_seconds
@@ -335,13 +331,14 @@ def _print_cost(path: StorePath, states: Sequence[State], sweep: Sweep) -> None:
     trials = first + sum(state.needed * state.each for state in states)
     uniform = first + sum(state.needed * len(state.grid) for state in states)
     seconds, grid = (
-        before + sum(_seconds(state, sweep, all_of) for state in states) for all_of in (False, True)
+        before + sum(state.seconds(all_of) for state in states) for all_of in (False, True)
     )
     blind = any(state.verdict == OPEN and not state.needed for state in states)
+    places = "widths of the grid" if along.is_width else f"values of {along.axis}"
     later = "; what follows depends on the pending trials" if blind else ""
     click.echo(
         f"{path}: needs about {trials} trials and {seconds:.1f} core-seconds; as many seeds "
-        f"at all widths of the grid would need {uniform} and {grid:.1f}{later}",
+        f"at all {places} would need {uniform} and {grid:.1f}{later}",
         err=True,
     )
 

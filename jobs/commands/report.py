@@ -33,7 +33,8 @@ def report(stores: Sequence[StorePath], output: Path, overwrite: bool, success: 
 
     The file contains the answer, the claims of the paper with verdicts and criteria, findings, figures
     with their data, and numbers with their origin; it needs no network. STORES may also be folders of
-    stores. --threshold, --budget and --success apply to the sections on the stores; the claims always
+    stores. A store of a published experiment (jobs/examples) has its published numbers beside its own.
+    --threshold, --budget and --success apply to the sections on the stores; the claims always
     use the paper's criteria. A report of widthlaw is replaced; any other file only with --overwrite.
     """
     sys.exit(report_stores(stores, success, output, overwrite=overwrite))
@@ -64,6 +65,7 @@ def report_stores(
     from analysis.report import report_page
     from analysis.stores import load_store
     from analysis.study import Study
+    from jobs.published import published_numbers
     from pipeline.errors import InputError
 
     stores = list(dict.fromkeys(store for where in given for store in _stores_in(where)))
@@ -76,7 +78,7 @@ def report_stores(
         with naming_options("report", store):
             _check(study, success)
         studies[str(store)] = study
-    save_report(report_page(studies), output)
+    save_report(report_page(studies, published_numbers()), output)
     click.echo(output)
     return max(report_gaps(store, "the report has what is there") for store in stores)
 

@@ -156,9 +156,23 @@ def plan_records(sweep: Sweep, path: StorePath, retry_failed: bool = False) -> l
         "memory of a trial, at most": format_bytes(int(trial_memory(sweep, cells)) if cells else 0),
         "memory of a worker": format_bytes(int(worker_memory(sweep, cells)) if cells else 0),
         "new files, at most": len(cut) * (len(variables(sweep)) + 3) + 2 * (len(whole) - len(cut)) + 40,
+        **_checkpoints_of(sweep),
         "core-hours": round(sum(map(pace.seconds, cut)) / 3600, 4),
     } | ({"times so far over their estimates": f"{pace.ratio:.3g}"} if pace.cells else {})
     return [{"plan": key, "value": str(value)} for key, value in plan.items()]
+
+
+def _checkpoints_of(sweep: Sweep) -> Record:
+    """Return the size of the checkpoints of a sweep that keeps some, if no trial is finished."""
+    from dask.utils import format_bytes
+
+    from pipeline.experiments.training_cost import checkpoint_bytes
+
+    descent = sweep.descent
+    if descent is None or not descent.checkpoints:
+        return {}
+    each = (checkpoint_bytes(cell, k, descent) for cell in sweep.requested_cells() for k in cell.widths)
+    return {"checkpoints, at most": format_bytes(len(sweep.seeds) * sum(each))}
 
 
 def _trials_of(sweep: Sweep, cut: Iterable[Tile]) -> int:

@@ -37,6 +37,7 @@ __all__ = [
     "naming_options",
     "plain",
     "print_change",
+    "print_continued",
     "print_damaged",
     "print_failures",
     "print_records",
@@ -191,6 +192,16 @@ def print_change(change: Change, out: StorePath, dry_run: bool) -> None:
         from pipeline.store.code import run_command
 
         click.echo(f"{run_command(out)} computes them", err=True)
+
+
+def print_continued(continued: Mapping[str, int], out: StorePath) -> None:
+    """Say how many descents go on from their checkpoints, and how many start anew, and why."""
+    anew = {why: number for why, number in continued.items() if why and number}
+    line = f"{out}: {counted(continued.get('', 0), 'trial')} to go on from a checkpoint"
+    if anew:
+        reasons = ", ".join(f"of {number} it is {why}" for why, number in sorted(anew.items()))
+        line += f"; {counted(sum(anew.values()), 'trial')} to start anew without one ({reasons})"
+    click.echo(line, err=True)
 
 
 def _values(values: Sequence[float]) -> str:

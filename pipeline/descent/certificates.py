@@ -12,7 +12,8 @@ norm is at most ||X||^2 times the largest squared column of S. With |phi'| <= B 
 beta = B ||v||_2 ||X||. Where phi' is Lipschitz (constant M) a column of S - S0 is at most
 M ||v||_inf ||x_i|| ||W - W0||_F. Where phi' jumps at 0 (ReLU by 1), it is the jump times the v of the
 units whose sign has flipped. Flipping unit l at x_i costs (w_l x_i)^2 / ||x_i||^2 of R^2, so the number
-of flips is at most the number of cheapest units whose total cost is within R^2.
+of flips is at most the number of cheapest units whose total cost is within R^2. A phi' that does both
+(SELU) is a sum of the two kinds, and so is its bound.
 
 Both layers: v moves by at most R, too, and Phi by at most B ||X|| R.
 
@@ -116,15 +117,15 @@ def _input_deviation(network: Network, X: Array, norm: float) -> Bound:
     derivative = DERIVATIVES[network.activation]
     largest_v = float(np.abs(network.v).max())
     rows = np.linalg.norm(X, axis=1)
-    if derivative.bend is not None:
-        lipschitz = derivative.bend * largest_v * norm * float(rows.max())
+    lipschitz = (derivative.bend or 0.0) * largest_v * norm * float(rows.max())
+    if not derivative.jump:
         return lambda R: lipschitz * R
     cost = (network.W @ (X / np.where(rows > 0, rows, 1)[:, None]).T)[:, rows > 0] ** 2
     paid = np.cumsum(np.sort(cost, axis=0), axis=0)  # (k, n): total of the cheapest 1, 2, ... units
 
     def deviation(R: float) -> float:
         flipped = (paid <= R**2).sum(axis=0).max(initial=0)
-        return float(derivative.jump * norm * largest_v * np.sqrt(flipped))
+        return float(lipschitz * R + derivative.jump * norm * largest_v * np.sqrt(flipped))
 
     return deviation
 

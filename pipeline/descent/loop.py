@@ -9,13 +9,14 @@ divergence, since the loss of ReLU networks rises on many steps while it falls o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pipeline.descent.dispatch import SLOPES, activate, code_of
 from pipeline.descent.network import Network
+from pipeline.descent.progress import Progress
 from pipeline.numerics.compiled import announced, compiled, entry
 
 __all__ = ["DIVERGED", "LEAST_TOLERANCE", "Training", "train"]
@@ -56,6 +57,8 @@ class Training:
         given.
     last_ratio
         Residual of the last step over that of the one before.
+    progress
+        The state from which a larger budget goes on, if it was the budget that ended the descent.
     """
 
     steps_to_tolerance: Array
@@ -68,6 +71,7 @@ class Training:
     rate_ratio: float
     path_ratio: float
     last_ratio: float
+    progress: Progress | None = field(default=None, kw_only=True)
 
 
 def train(
@@ -79,6 +83,7 @@ def train(
     tolerances: ArrayLike,
     marks: ArrayLike = (),
     alpha: float = 0.0,
+    since: Progress | None = None,
 ) -> Training:
     """Run gradient descent (2) on the trained weights of a network, in place.
 
@@ -99,6 +104,9 @@ def train(
     alpha
         The constant of Assumption 1; if it is above 0, the two sides of (4) and (5) are compared at
         every step.
+    since
+        The state from which to go on, of a descent from the same start with a smaller budget; not with
+        `alpha`.
 
     Returns
     -------
@@ -114,48 +122,65 @@ def train(
     >>> done.steps_to_tolerance, done.diverged
     (array([7.]), False)
     """
-    wanted = np.asarray(tolerances, dtype=np.float64)
+    wanted, marked = np.asarray(tolerances, dtype=np.float64), np.asarray(marks, dtype=np.int64)
     order = np.argsort(-wanted, kind="stable")
-    reached, curve, counts, numbers = _descend(
+    start = network.copy()
+    if since is None:
+        begin, first, loss, met, mark = 0, 0.0, 0.0, 0, 0
+        reached, curve = np.full(wanted.size, np.inf), np.full(marked.size, np.nan)
+    else:
+        begin, first, loss, met = int(since.step), since.first, since.loss, since.met
+        reached, (curve, mark) = since.reached.copy(), since.curve_at(marked)
+        network.load(since.weights)
+    counts, numbers = _descend(
         np.ascontiguousarray(X),
         np.ascontiguousarray(X.T),
         np.ascontiguousarray(y),
-        network.W,
-        network.hidden,
-        network.v,
+        (network.W, network.hidden, network.v),
+        (start.W, start.hidden, start.v),
         code_of(network.activation),
         network.trains_hidden,
         network.trains_output,
         float(step_size),
-        int(steps),
+        (begin, int(steps), met, mark),
+        (float(first), float(loss)),
         wanted[order],
-        np.asarray(marks, dtype=np.int64),
+        marked,
         float(alpha),
+        reached,
+        curve,
     )
     in_order = np.empty_like(reached)
     in_order[order] = reached
     taken, diverged = counts
-    first, last, distance, rate, path, ratio = numbers
+    first, last, distance, rate, path, ratio, before = numbers
+    progress = None
+    if taken == steps > 0 and not alpha:
+        at, row = np.asarray(marked, dtype=np.float64), network.weights()
+        progress = Progress(steps, steps, first, before, reached, at, curve, row)
     return Training(
-        in_order, curve, int(taken), first, last, distance, bool(diverged), rate, path, ratio
-    )
+        in_order, curve, int(taken), first, last, distance, bool(diverged), rate, path, ratio,
+        progress=progress,
+    )  # fmt: skip
 
 
 @announced
 @entry
 def _descend(  # type: ignore[no-untyped-def]
-    X, X_T, y, W, hidden, v, code, trains_hidden, trains_output, eta, steps, tolerances, marks, alpha
-):
+    X, X_T, y, weights, start, code, trains_hidden, trains_output, eta, counts, losses, tolerances,
+    marks, alpha, reached, curve,
+):  # fmt: skip
+    W, hidden, v = weights
+    W0, hidden0, v0 = start
+    begin, steps, met, mark = counts
+    first, loss = losses
     k, n, above = W.shape[0], X.shape[0], hidden.shape[0]
-    reached, curve = np.full(tolerances.size, np.inf), np.full(marks.size, np.nan)
-    W0, hidden0, v0 = W.copy(), hidden.copy(), v.copy()
     slopes, features = np.empty((above + 1, k, n)), np.empty((above + 1, k, n))
     back, G, H = np.empty((k, n)), np.empty(W.shape), np.empty((k, k))
     residual = np.empty(n)
-    first, loss, before = 0.0, 0.0, 0.0
-    met, mark, taken, diverged = 0, 0, 0, 0
+    before, taken, diverged = loss, begin, 0
     rate_ratio, path_ratio, bound = np.nan, np.nan, 1.0
-    for step in range(steps + 1):
+    for step in range(begin, steps + 1):
         taken, before = step, loss
         loss = _forward(X_T, y, W, hidden, v, code, trains_output, slopes, features, residual)
         if step == 0:
@@ -183,12 +208,7 @@ def _descend(  # type: ignore[no-untyped-def]
         )  # fmt: skip
     distance = np.sqrt(_apart(W, W0, hidden, hidden0, v, v0))
     last_ratio = np.sqrt(loss / before) if before > 0 else 0.0
-    return (
-        reached,
-        curve,
-        (taken, diverged),
-        (first, loss, distance, rate_ratio, path_ratio, last_ratio),
-    )
+    return (taken, diverged), (first, loss, distance, rate_ratio, path_ratio, last_ratio, before)
 
 
 @compiled

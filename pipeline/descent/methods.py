@@ -12,7 +12,7 @@ batches, at every step.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -30,6 +30,7 @@ from pipeline.descent.loop import (
     _square_apart,
 )
 from pipeline.descent.network import Network
+from pipeline.descent.progress import Progress
 from pipeline.numerics.compiled import announced, compiled, entry
 
 __all__ = ["LOSSES", "METHODS", "SCHEDULES", "Method", "Outcome", "train_by"]
@@ -122,6 +123,7 @@ def train_by(
     target: float = 1.0,
     waits: bool = False,
     target_loss: float | None = None,
+    since: Progress | None = None,
 ) -> Outcome:
     """Train a network in place.
 
@@ -139,6 +141,9 @@ def train_by(
         True if training goes on until that accuracy is met, beyond the last tolerance.
     target_loss
         Loss that training goes on to as well; None if there is none.
+    since
+        The state from which to go on, of a training from the same start with a smaller budget; not with
+        the schedule `cosine`, whose step sizes depend on the budget.
 
     Returns
     -------
@@ -158,63 +163,109 @@ def train_by(
     way = method or Method()
     dtype = np.dtype(way.dtype)
     low = -1.0 if target_loss is None else float(target_loss)
-    wanted = np.asarray(tolerances, dtype=np.float64)
+    wanted, marked = np.asarray(tolerances, dtype=np.float64), np.asarray(marks, dtype=np.int64)
     order = np.argsort(-wanted, kind="stable")
-    theta = np.concatenate([network.W.ravel(), network.hidden.ravel(), network.v]).astype(dtype)
-    reached, curve, counts, numbers = _train(
+    start = network.weights().astype(dtype)
+    began = _begun(since, start.size, len(y), wanted.size, marked, seed)
+    theta = start.copy() if since is None else since.weights.astype(dtype)
+    m, s = (row.astype(dtype) for row in began.moments.reshape(2, -1))
+    state, samples = np.array([began.state], dtype=np.uint64), began.order.astype(np.int64)
+    reached, (curve, mark) = began.reached.copy(), began.curve_at(marked)
+    batch = min(int(way.batch), len(y))
+    kept_reached, kept_curve, counts, numbers, kept = _train(
         np.ascontiguousarray(X, dtype=dtype),
         np.ascontiguousarray(y, dtype=dtype),
-        theta,
+        (theta, start, m, s),
         np.array([network.scale, way.momentum, way.beta1, way.beta2, way.epsilon], dtype=dtype),
         (network.v.size, len(network.hidden), code_of(network.activation)),
         (network.trains_hidden, network.trains_output),
         (METHODS.index(way.name), SCHEDULES.index(way.schedule), LOSSES.index(way.loss)),
         (float(step_size), float(way.decay), float(target), low),
         (1.0, float(way.hidden_step), float(way.v_step)),
-        (int(steps), min(int(way.batch), len(y)), bool(waits), target_loss is not None),
-        np.array([seed], dtype=np.uint64),
+        (int(steps), batch, bool(waits), target_loss is not None),
+        (int(began.step), began.met, mark, int(began.rises)),
+        (float(began.first), float(began.loss), float(began.accurate_at), float(began.low_at)),
+        state,
+        samples,
         wanted[order],
-        np.asarray(marks, dtype=np.int64),
+        marked,
+        reached,
+        curve,
     )
     in_order = np.empty_like(reached)
     in_order[order] = reached
-    cut = network.W.size, network.W.size + network.hidden.size
-    network.W[...] = theta[: cut[0]].reshape(network.W.shape)
-    network.hidden[...] = theta[cut[0] : cut[1]].reshape(network.hidden.shape)
-    network.v[...] = theta[cut[1] :]
+    network.load(theta)
     taken, diverged, rises, correct = (int(count) for count in counts)
     first, last, distance, accurate_at, low_at = numbers
-    none = np.nan
+    progress, none = None, np.nan
+    if taken == steps > 0:
+        per_epoch = -(-len(y) // batch)
+        progress = Progress(
+            step=steps,
+            judged=(steps - 1) // per_epoch * per_epoch,
+            first=first,
+            loss=kept[0],
+            reached=kept_reached,
+            marks=np.asarray(marked, dtype=np.float64),
+            curve=kept_curve,
+            weights=theta.astype(np.float64),
+            moments=np.concatenate([m, s]).astype(np.float64) if way.name != "gd" else np.empty(0),
+            order=samples.astype(np.float64) if batch < len(y) else np.empty(0),
+            rises=kept[1],
+            accurate_at=kept[2],
+            low_at=kept[3],
+            state_high=float(int(state[0]) >> 32),
+            state_low=float(int(state[0]) & 0xFFFFFFFF),
+        )
     return Outcome(
         in_order, curve, taken, first, last, distance, bool(diverged), none, none, none,
-        correct / len(y), accurate_at, low_at, rises,
+        correct / len(y), accurate_at, low_at, rises, progress=progress,
     )  # fmt: skip
+
+
+def _begun(
+    since: Progress | None, size: int, n: int, tolerances: int, marks: NDArray[np.int64], seed: int
+) -> Progress:
+    """Return the state from which a training goes on, with all its rows; its start if None."""
+    if since is None:
+        none, at = np.full(tolerances, np.inf), np.asarray(marks, dtype=np.float64)
+        since = Progress(
+            0, -1, 0.0, 0.0, none, at, np.full(marks.size, np.nan),
+            np.empty(0), state_high=float(seed >> 32), state_low=float(seed & 0xFFFFFFFF),
+        )  # fmt: skip
+    moments = since.moments if since.moments.size else np.zeros(2 * size)
+    order = since.order if since.order.size else np.arange(n, dtype=np.float64)
+    return replace(since, moments=moments, order=order)
 
 
 @announced
 @entry
 def _train(  # type: ignore[no-untyped-def]
-    X, y, theta, constants, shape, trains, kinds, rates, factors, limits, state, tolerances, marks
-):
+    X, y, vectors, constants, shape, trains, kinds, rates, factors, limits, begun, before_it, state,
+    order, tolerances, marks, reached, curve,
+):  # fmt: skip
     n, d = X.shape
     k, above, _ = shape
+    theta, start, m, s = vectors
     eta, decay, target, low = rates
     steps, batch, waits, waits_for_loss = limits
+    begin, met, mark, rises = begun
+    first, loss, accurate_at, low_at = before_it
     last = k * (d + above * k)  # v follows
     bounds = (0, k * d, last, last + k)
-    start, gradient = theta.copy(), np.zeros_like(theta)
-    m, s = np.zeros_like(theta), np.zeros_like(theta)
-    reached, curve = np.full(tolerances.size, np.inf), np.full(marks.size, np.nan)
+    gradient = np.zeros_like(theta)
     whole = _room(X, k, above, n)
     part, rest = _room(X, k, above, batch), _room(X, k, above, max(n % batch, 1))
     _fill(whole, X, y, np.arange(n))
-    order = np.arange(n)
     per_epoch = -(-n // batch)
-    first, loss, before = 0.0, 0.0, 0.0
-    met, mark, taken, diverged, rises = 0, 0, 0, 0, 0
-    correct, accurate_at, low_at = 0, np.inf, np.inf
-    for step in range(steps + 1):
+    before, taken, diverged, correct = loss, begin, 0, 0
+    kept_reached, kept_curve = reached.copy(), curve.copy()
+    kept = (loss, float(rises), accurate_at, low_at)
+    for step in range(begin, steps + 1):
         if step % per_epoch == 0 or step == steps:
+            if step == steps:  # the state before a judgement that a longer training may not make
+                kept_reached[:], kept_curve[:] = reached, curve
+                kept = (loss, float(rises), accurate_at, low_at)
             taken, before = step, loss
             loss, right = _judge(whole, theta, constants, shape, trains, kinds[2])
             correct = right
@@ -256,7 +307,8 @@ def _train(  # type: ignore[no-untyped-def]
                       theta.dtype.type(rate * factors[layer]), step + 1)  # fmt: skip
     distance = np.sqrt(_square_apart(theta, start))
     return (
-        reached, curve, (taken, diverged, rises, correct), (first, loss, distance, accurate_at, low_at),
+        kept_reached, kept_curve, (taken, diverged, rises, correct),
+        (first, loss, distance, accurate_at, low_at), kept,
     )  # fmt: skip
 
 

@@ -87,6 +87,17 @@ class Network:
         """Return a network with weights of its own."""
         return replace(self, W=self.W.copy(), hidden=self.hidden.copy(), v=self.v.copy())
 
+    def weights(self) -> Array:
+        """Return a copy of all weights in one row: W, the other hidden layers, v."""
+        return np.concatenate([self.W.ravel(), self.hidden.ravel(), self.v])
+
+    def load(self, row: Array) -> None:
+        """Overwrite all weights by those of a row, as `weights` returns it."""
+        used = 0
+        for array in (self.W, self.hidden, self.v):
+            array[...] = row[used : used + array.size].reshape(array.shape)
+            used += array.size
+
     def moved(self, by: Array) -> Network:
         """Return the network with its trained weights moved by a vector of shape (parameters,)."""
         other, used = self.copy(), 0

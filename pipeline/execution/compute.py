@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.blocks import Block, BlockResult, empty_result, rows_for
+from pipeline.descent.progress import Rows
 from pipeline.experiments import SeedResult, SeedTrial, experiment_of, variables
 from pipeline.experiments.base import blank, describe, set_exact_zeros
 from pipeline.numerics.compile_time import compile_seconds
@@ -20,7 +22,12 @@ __all__ = ["compute_block"]
 
 
 def compute_block(
-    sweep: Sweep, block: Block, wanted: NDArray[np.bool_] | None = None, *, moved: int = 0
+    sweep: Sweep,
+    block: Block,
+    wanted: NDArray[np.bool_] | None = None,
+    *,
+    moved: int = 0,
+    checkpoints: Mapping[tuple[int, int], Rows] | None = None,
 ) -> BlockResult:
     """Run trials of a block.
 
@@ -32,6 +39,8 @@ def compute_block(
         Mask of the trials to run, shape (widths, seeds); all if None.
     moved
         Number of a move of the inputs in their last bits; 0 for none.
+    checkpoints
+        The checkpoints from which trials go on, by their indices (width, seed) in the block.
 
     Returns
     -------
@@ -45,7 +54,12 @@ def compute_block(
         rows = np.flatnonzero(wanted[:, column])
         if rows.size:
             widths = tuple(block.cell.widths[row] for row in rows)
-            found = _run_seed(sweep, replace(block.cell, widths=widths), seed, moved)
+            since = {
+                k: checkpoints[int(row), column]
+                for k, row in zip(widths, rows, strict=True)
+                if checkpoints and (int(row), column) in checkpoints
+            }
+            found = _run_seed(sweep, replace(block.cell, widths=widths), seed, moved, since)
             _put(result, rows, column, found)
     return result
 
@@ -56,13 +70,23 @@ def _put(result: BlockResult, rows: NDArray[np.int64], column: int, found: SeedR
         array[rows_for(array, rows), column] = found.values[name]
     result.status[rows, column] = found.statuses
     result.message[rows, column] = found.messages
+    for index, checkpoint in found.checkpoints.items():
+        result.checkpoints[int(rows[index]), column] = checkpoint
 
 
-def _run_seed(sweep: Sweep, cell: Cell, seed: int, moved: int) -> SeedResult:
+def _run_seed(sweep: Sweep, cell: Cell, seed: int, moved: int, since: Mapping[int, Rows]) -> SeedResult:
     """Run one seed of a cell and time it."""
     sizes = {dim: len(values) for dim, values in sweep.inner.items()} | {"width": len(cell.widths)}
     trial = SeedTrial(
-        sweep.entropy, sweep.nested, cell, seed, sizes, sweep.descent, sweep.numerics_version, moved
+        sweep.entropy,
+        sweep.nested,
+        cell,
+        seed,
+        sizes,
+        sweep.descent,
+        sweep.numerics_version,
+        moved,
+        since,
     )
     began, compiling = time.perf_counter(), compile_seconds()
     try:

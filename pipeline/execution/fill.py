@@ -14,13 +14,14 @@ import errno
 import json
 import logging
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.blocks import Block, BlockResult, Tile, empty_result, mask_for
+from pipeline.blocks import Block, BlockResult, Rows, Tile, empty_result, mask_for
 from pipeline.errors import LeaseLost, StoreFull
 from pipeline.execution.compute import compute_block
 from pipeline.numerics.compile_time import compile_seconds
@@ -35,6 +36,7 @@ TRIES = 3
 """Starts of a trial alone, after the block and its seed have each killed a worker."""
 
 Mask = NDArray[np.bool_]
+Checkpoints = Mapping[tuple[int, int], Rows]
 
 log = logging.getLogger("widthlaw")
 
@@ -111,21 +113,25 @@ def _fill(store: Store, tile: Tile, missing: Mask) -> Outcome:
     """Compute some trials of a tile, mask of shape (blocks, widths, seeds), and write it."""
     pairs = list(zip(tile.blocks, missing, strict=True))
     began = compile_seconds()
-    results = [_computed(store, block, wanted) for block, wanted in pairs]
+    since = store.known_checkpoints(tile)
+    results = [
+        _computed(store, block, wanted, own) for (block, wanted), own in zip(pairs, since, strict=True)
+    ]
     total = Outcome(compiling=compile_seconds() - began)
-    for result, wanted in zip(results, missing, strict=True):
-        total += _outcome(result, wanted)
+    for result, wanted, own in zip(results, missing, since, strict=True):
+        total += _outcome(result, wanted, own)
     if not missing.all():  # read as late as possible: another worker may have written trials meanwhile
         store.check(tile)
         stored = store.read_tile(tile)
-        for before, result, wanted in zip(stored, results, missing, strict=True):
+        for before, result, wanted, own in zip(stored, results, missing, since, strict=True):
+            before.checkpoints = own
             before.update(result, wanted)
         results = stored
     store.write(tile, results)
     return total
 
 
-def _computed(store: Store, block: Block, wanted: Mask) -> BlockResult:
+def _computed(store: Store, block: Block, wanted: Mask, since: Checkpoints) -> BlockResult:
     if not wanted.any():
         return empty_result(store.sweep, block)
     log.info(
@@ -135,14 +141,15 @@ def _computed(store: Store, block: Block, wanted: Mask) -> BlockResult:
         block.start,
         block.stop,
     )
-    return compute_block(store.sweep, block, wanted)
+    return compute_block(store.sweep, block, wanted, checkpoints=since)
 
 
-def _outcome(result: BlockResult, computed: Mask) -> Outcome:
+def _outcome(result: BlockResult, computed: Mask, since: Checkpoints) -> Outcome:
     failed = int((result.status[computed] == Status.FAILED).sum())
     seconds = result.values[SECONDS]
-    spent = seconds[mask_for(seconds, computed)]
-    return Outcome(int(computed.sum()), failed, float(np.nansum(spent)))
+    spent = float(np.nansum(seconds[mask_for(seconds, computed)]))
+    earlier = sum(float(rows["seconds"].sum()) for at, rows in since.items() if computed[at])
+    return Outcome(int(computed.sum()), failed, max(0.0, spent - earlier))
 
 
 def _fill_carefully(store: Store, tile: Tile, missing: Mask) -> Outcome:
@@ -173,7 +180,8 @@ def _only(missing: Mask, block: int, rows: Any, seed: np.intp) -> Mask:
 def _give_up(store: Store, tile: Tile, trial: Mask) -> Outcome:
     store.check(tile)
     results = store.read_tile(tile)
-    for result, wanted in zip(results, trial, strict=True):
+    for result, wanted, own in zip(results, trial, store.known_checkpoints(tile), strict=True):
+        result.checkpoints = own
         result.status[wanted] = Status.FAILED
         result.message[wanted] = (
             f"WorkerKilled: its process died {TRIES} times while it computed this trial alone"

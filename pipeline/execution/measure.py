@@ -218,6 +218,8 @@ def _serve() -> None:
     from pipeline.execution.worker import settle
 
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    # The parent reads to the end, which a process that a trial forks and leaves behind would delay.
+    os.register_at_fork(after_in_child=lambda: os.close(answers.fileno()))
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what the function prints is no answer
     sweep, cells = pickle.load(sys.stdin.buffer)
     settle()

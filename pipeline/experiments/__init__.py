@@ -84,6 +84,10 @@ def experiment_of(sweep: Sweep) -> Experiment:
         from pipeline.experiments.own.build import built
 
         return built(sweep.own, sweep.constants, tuple(name for name, _ in sweep.parameters))
+    if sweep.functionals is not None:
+        from pipeline.experiments.functionals import with_functionals
+
+        return with_functionals(sweep.functionals)
     return EXPERIMENTS[sweep.experiment]
 
 

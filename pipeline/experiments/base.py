@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.descent.progress import Rows
 from pipeline.errors import first_line
 from pipeline.formulas import formula_value
 from pipeline.numerics.compile_time import compile_seconds
@@ -98,6 +99,8 @@ class SeedTrial:
     moved
         Number of a move of the inputs in their last bits, to see how sensitive the trials are; 0 for
         the inputs as they are drawn.
+    checkpoints
+        The checkpoints from which trials go on, by their width k. They save time and change no result.
     """
 
     entropy: int
@@ -108,6 +111,7 @@ class SeedTrial:
     descent: Descent | None = None
     numerics_version: int = FIRST_WITH_ALPHA_ERRORS
     moved: int = 0
+    checkpoints: Mapping[int, Rows] = field(default_factory=dict)
 
     @property
     def has_exact_zeros(self) -> bool:
@@ -169,20 +173,30 @@ class SeedTrial:
 
 @dataclass
 class SeedResult:
-    """Result of one seed: arrays by variable; for each width its status, and a message or ''."""
+    """Result of one seed: arrays by variable; for each width its status, and a message or ''.
+
+    `checkpoints` has those of the widths whose descent a larger budget would continue, by their index.
+    """
 
     values: dict[str, Array] = field(default_factory=dict)
     statuses: list[Status] = field(default_factory=list)
     messages: list[str] = field(default_factory=list)
+    checkpoints: dict[int, Rows] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class WidthResult:
-    """Result of one width: its values, its status, and a note on it or ''."""
+    """Result of one width: its values, its status, and a note on it or ''.
+
+    `earlier` is the time that the trial had taken up to the checkpoint that it went on from, and
+    `checkpoint` is the one from which a larger budget goes on, if that is wanted and possible.
+    """
 
     values: Mapping[str, Any]
     status: Status = Status.DONE
     message: str = ""
+    earlier: float = 0.0
+    checkpoint: Rows | None = None
 
 
 def training_at(cell: Cell, descent: Descent | None, k: int) -> Mapping[str, Any]:
@@ -223,6 +237,8 @@ class Experiment:
         width has its own time.
     descends
         True if it takes the [descent] table.
+    continues
+        True if its descents can go on from checkpoints.
     balanced
         True if its output weights are +-1/sqrt(k), half of them positive, so that k must be even.
     options
@@ -255,6 +271,7 @@ class Experiment:
     unit_norm: bool = False
     independent: bool = False
     descends: bool = False
+    continues: bool = False
     balanced: bool = False
     options: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     tests: bool = False
@@ -297,7 +314,7 @@ def visit_widths(
     """
     result.values["seconds"] = np.full(len(trial.widths), np.nan)
     for index, k in enumerate(trial.widths):
-        began, compiling = time.perf_counter(), compile_seconds()
+        began, compiling, found = time.perf_counter(), compile_seconds(), WidthResult({})
         try:
             found = measure(index, k)
             raise_faults()
@@ -307,8 +324,10 @@ def visit_widths(
             result.statuses[index], result.messages[index] = found.status, found.message
         except Exception as error:  # a failed trial is an outcome: stored, and the others go on
             result.statuses[index], result.messages[index] = Status.FAILED, describe(error)
-        spent = time.perf_counter() - began
-        result.values["seconds"][index] = spent - (compile_seconds() - compiling)
+        spent = time.perf_counter() - began - (compile_seconds() - compiling) + found.earlier
+        result.values["seconds"][index] = spent
+        if found.checkpoint is not None and result.statuses[index] != Status.FAILED:
+            result.checkpoints[index] = {**found.checkpoint, "seconds": np.array([spent])}
     return result
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pipeline.descent.architecture import TRAINED
 from pipeline.experiments import input as input_layer
 from pipeline.experiments.base import (
+    DEFAULTS,
     FIRST_WITH_ALPHA_ERRORS,
     FLOAT,
     SeedResult,
@@ -23,7 +24,7 @@ from pipeline.experiments.base import (
     blank,
     visit_widths,
 )
-from pipeline.experiments.start import fresh_set, initial_network, labels
+from pipeline.experiments.start import fresh_set, initial_network, labels, with_constant
 from pipeline.experiments.training import MEASURED, TRAINING, descend_width
 from pipeline.experiments.training_cost import descent_memory, descent_seconds
 from pipeline.numerics.random_features import descending_singular_values
@@ -58,6 +59,9 @@ VARIABLES = (
     Variable("edge", ("width",), "predicted smallest eigenvalue of Phi^T Phi / k, from that kernel"),
 )
 
+OF_KERNEL = ("W_law", "W_scale", "bias_scale", "hidden_scale")
+"""Settings of the start for whose defaults alone the kernel is that of the network."""
+
 
 def _run_seed(trial: SeedTrial) -> SeedResult:
     X = trial.inputs()
@@ -72,11 +76,12 @@ def _run_seed(trial: SeedTrial) -> SeedResult:
 
     def one_width(index: int, k: int) -> WidthResult:
         found = descend_width(trial, X, y, k, test)[0]
-        start = _conditioning(initial_network(trial, k).features(X), eigenvalues)
+        network = initial_network(trial, k)
+        start = _conditioning(network.features(with_constant(X, network)), eigenvalues)
         start["kernel_alpha"] = alpha_from_eigenvalues(eigenvalues, resolved=trial.has_exact_zeros)
         start["kernel_alpha_error"] = error
         given = trial.training(k)
-        if given["W_law"] != "gaussian" or given["W_scale"] != 1:  # the kernel is that of N(0, 1)
+        if any(given[name] != DEFAULTS[name] for name in OF_KERNEL):
             start |= dict.fromkeys(("edge", "kernel_alpha", "kernel_alpha_error"), np.nan)
         return replace(found, values={**found.values, **start})
 

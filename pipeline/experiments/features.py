@@ -116,7 +116,8 @@ def _set_kernel(trial: SeedTrial, result: SeedResult, X: Array) -> tuple[Array, 
 def kernel_memory(cell: Cell) -> float:
     """Estimate the memory of the kernel K and of its eigenvalues, in bytes."""
     if KINDS[cell.dataset.kind].general:
-        return FLOAT * cell.n * (6.5 * cell.n + 4000)
+        series = 6000 if _has_series(cell) else 0
+        return FLOAT * cell.n * (6.5 * cell.n + 4000 + series)
     return FLOAT * cell.n * (31.0 * cell.n + 4000)
 
 
@@ -128,9 +129,18 @@ def kernel_seconds(cell: Cell) -> float:
     """
     n = cell.n
     seconds = 3e-4 + 2e-8 * n**2 + 6e-11 * n**3 + (1.2e-5 + 3e-8 * n) * len(cell.widths)
+    if _has_series(cell):
+        seconds += 8e-4 * n
     if KINDS[cell.dataset.kind].general:
         return seconds
     return seconds + _precise_seconds(cell)
+
+
+def _has_series(cell: Cell) -> bool:
+    """Return True if every row has a series of its own: phi has kinks, and rows have many norms."""
+    from pipeline.numerics.activations import ACTIVATIONS  # with the compiler: only where it is needed
+
+    return not KINDS[cell.dataset.kind].unit_norm and bool(ACTIVATIONS[cell.activation].kinks)
 
 
 def _precise_seconds(cell: Cell) -> float:

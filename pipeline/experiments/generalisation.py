@@ -53,7 +53,7 @@ def _run_seed(trial: SeedTrial) -> SeedResult:
             "train_loss": _clipped(network.outputs(X) - y),
             "test_loss": _clipped(network.outputs(fresh) - answers),
         }
-        return WidthResult({**found.values, **losses}, found.status)
+        return replace(found, values={**found.values, **losses})
 
     return visit_widths(trial, blank(trial, VARIABLES), one_width)
 

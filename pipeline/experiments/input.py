@@ -33,6 +33,7 @@ EXPERIMENT = Experiment(
     descent_memory,
     independent=True,
     descends=True,
+    continues=True,
     balanced=True,
     options={"trained": ("input",)},
     activations=tuple(DERIVATIVES),

@@ -1,7 +1,8 @@
 """The labels and the start of a trained network, as the tables [labels] and [start] say.
 
 Without them: random signs, W with N(0, 1) entries, later layers N(0, 2/k), v = +-1/sqrt(k) in turn.
-Each law has a stream of its own, so that changing one of them keeps the others' draws.
+Each law has a stream of its own, so that changing one of them keeps the others' draws. Biases of the
+first layer are a last column of W, whose input is the constant 1.
 """
 
 from __future__ import annotations
@@ -19,15 +20,26 @@ from pipeline.numerics.datasets import KINDS, file_labels
 from pipeline.numerics.own_names import OwnName
 from pipeline.numerics.streams import Role
 
-__all__ = ["fresh_set", "initial_network", "labels"]
+__all__ = [
+    "clean_labels",
+    "fresh_set",
+    "initial_network",
+    "labels",
+    "noisy_labels",
+    "with_constant",
+]
 
 Array = NDArray[np.float64]
 
 
 def labels(trial: SeedTrial, X: Array) -> Array:
     """Draw the labels of inputs: their law, then noise, then their signs if asked for, then flips."""
-    given = trial.training(trial.widths[0])
-    y = _clean(trial, X, given)
+    return noisy_labels(trial, X, trial.training(trial.widths[0]))
+
+
+def noisy_labels(trial: SeedTrial, X: Array, given: Mapping[str, Any]) -> Array:
+    """Draw the labels of inputs by given settings of training."""
+    y = clean_labels(trial, X, given)
     if given["noise"] > 0:
         y = y + given["noise"] * trial.stream(Role.NOISE).standard_normal(len(X))
     if given["classes"]:
@@ -43,10 +55,10 @@ def fresh_set(trial: SeedTrial) -> tuple[Array, Array] | None:
     if not given["test_samples"]:
         return None
     X = trial.fresh_inputs(given["test_samples"])
-    return X, _clean(trial, X, given, test=len(X))
+    return X, clean_labels(trial, X, given, test=len(X))
 
 
-def _clean(trial: SeedTrial, X: Array, given: Mapping[str, Any], test: int = 0) -> Array:
+def clean_labels(trial: SeedTrial, X: Array, given: Mapping[str, Any], test: int = 0) -> Array:
     """Draw labels without noise: random, of a file, or the outputs of a teacher, of order 1.
 
     `test` is the number of inputs if they are a test set.
@@ -93,14 +105,40 @@ def initial_network(trial: SeedTrial, k: int, trained: str | None = None) -> Net
     if trial.descent is None or not trial.descent.settings:
         return Network(cell.activation, rng.standard_normal((k, cell.d)), hidden, balanced(k), trained)
     given = trial.training(k)
-    uniform = given["W_law"] == "uniform"
-    W = rng.uniform(-1, 1, (k, cell.d)) if uniform else rng.standard_normal((k, cell.d))
-    if given["W_law"] == "sphere":
-        W /= np.linalg.norm(W, axis=1, keepdims=True)
+    hidden *= given["hidden_scale"]
+    W = _input_weights(rng, k, cell.d, given["W_law"])
     factors = {"1": 1.0, "1/sqrt(k)": 1 / np.sqrt(k), "1/k": 1 / k}
     W = given["W_scale"] * W
     v, factor = _output_weights(trial, W, given), factors[given["output_scale"]]
+    if given["bias_scale"]:
+        biases = trial.stream(Role.BIAS, None if trial.nested else k).standard_normal(k)
+        W = np.column_stack([W, given["bias_scale"] * biases])
     return Network(cell.activation, W, hidden, v, trained, factor)
+
+
+def with_constant(X: Array, network: Network) -> Array:
+    """Return inputs with the constant 1 beside them, if the network has biases."""
+    if network.W.shape[1] == X.shape[1]:
+        return X
+    return np.column_stack([X, np.ones(len(X))])
+
+
+def _input_weights(rng: np.random.Generator, k: int, d: int, law: str) -> Array:
+    """Draw W, shape (k, d), before its scale."""
+    match law:
+        case "uniform":
+            return rng.uniform(-1, 1, (k, d))
+        case "orthogonal":
+            return _orthogonal_rows(rng, k, d)
+    W = rng.standard_normal((k, d))
+    return W / np.linalg.norm(W, axis=1, keepdims=True) if law == "sphere" else W
+
+
+def _orthogonal_rows(rng: np.random.Generator, k: int, d: int) -> Array:
+    """Draw rows of norm 1, each d of them in turn a uniformly random orthogonal matrix."""
+    Q, R = np.linalg.qr(rng.standard_normal((-(-k // d), d, d)))
+    signs = np.where(np.diagonal(R, axis1=1, axis2=2) < 0, -1.0, 1.0)  # else Q is not uniform
+    return np.ascontiguousarray((Q * signs[:, None, :]).reshape(-1, d)[:k])
 
 
 def _output_weights(trial: SeedTrial, W: Array, given: Mapping[str, Any]) -> Array:

@@ -8,6 +8,7 @@ nested widths a narrower W is part of a wider one.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
@@ -18,8 +19,9 @@ from pipeline.descent import closed_form as output
 from pipeline.descent.loop import DIVERGED, Training, train
 from pipeline.descent.methods import Method, Outcome, train_by
 from pipeline.descent.network import Network
+from pipeline.descent.progress import BadProgress, Progress
 from pipeline.experiments.base import SeedTrial, Variable, WidthResult
-from pipeline.experiments.start import initial_network
+from pipeline.experiments.start import initial_network, with_constant
 from pipeline.numerics.streams import Role
 from pipeline.sweep import Descent
 from pipeline.trial_status import Status
@@ -36,6 +38,8 @@ __all__ = [
 ]
 
 Array = NDArray[np.float64]
+
+log = logging.getLogger("widthlaw")
 
 MEASURED = (
     Variable("accuracy", ("width",), "share of samples with the right sign after the last step"),
@@ -118,35 +122,69 @@ def descend_width(
     descent = trial.descent
     assert descent is not None
     network = initial_network(trial, k)
-    least, largest = network.tangent_extremes(X)
-    start = {
+    X = with_constant(X, network)
+    start, since = _start(trial, network, X)
+    least, largest, dead, earlier = start
+    values = {
         "parameters": network.parameters,
         "ntk_min": least,
         "ntk_max": largest,
-        "dead_samples": network.dead_samples(X),
+        "dead_samples": dead,
     }
     eta = descent.step_size / largest if largest > 0 else descent.step_size
+    progress: Progress | None = None
     if not descent.is_paper:
-        found = _trained(trial, network, X, y, largest, test)
+        found, progress = _trained(trial, network, X, y, largest, test, since)
     elif network.trained == "output":
         found = output_layer_result(
             output.modes(network.features(X), network.outputs(X) - y), descent, eta
         )
     else:
-        found = _iterated(network, X, y, descent, eta)
+        done = train(network, X, y, eta, descent.steps, descent.tolerances, descent.marks, since=since)
+        found, progress = training_result(done, eta), done.progress
     curve = {} if trial.seed < CURVE_SEEDS else {"loss_curve": np.nan}
-    return WidthResult({**start, **found.values, **curve}, found.status), network
+    kept = descent.checkpoints and progress is not None
+    checkpoint = {**progress.rows(), "start": np.array(start[:3])} if kept and progress else None
+    values = {**values, **found.values, **curve}
+    return WidthResult(values, found.status, "", earlier, checkpoint), network
 
 
-def _iterated(network: Network, X: Array, y: Array, descent: Descent, eta: float) -> WidthResult:
-    done = train(network, X, y, eta, descent.steps, descent.tolerances, descent.marks)
-    return training_result(done, eta)
+def _start(
+    trial: SeedTrial, network: Network, X: Array
+) -> tuple[tuple[float, float, float, float], Progress | None]:
+    """Return the numbers of a network at its start, and the state from which its descent goes on.
+
+    The numbers are the least and the largest eigenvalue of J0 J0^T, the number of dead samples, and the
+    time that the trial has taken before.
+    """
+    given, k, descent = trial.checkpoints.get(network.v.size), network.v.size, trial.descent
+    assert descent is not None
+    if given is not None:
+        try:
+            since = Progress.of(
+                given,
+                steps=descent.budget(trial.cell, k),
+                weights=network.weights().size,
+                tolerances=len(descent.tolerances),
+                n=trial.n,
+            )
+            least, largest, dead = given["start"]
+            return (float(least), float(largest), float(dead), float(given["seconds"][0])), since
+        except (BadProgress, KeyError, ValueError, IndexError) as error:
+            log.warning("a checkpoint is not used (%s): its trial starts anew", error)
+    return (*network.tangent_extremes(X), float(network.dead_samples(X)), 0.0), None
 
 
 def _trained(
-    trial: SeedTrial, network: Network, X: Array, y: Array, largest: float, test: TestSet
-) -> WidthResult:
-    """Train a network as the settings of training say."""
+    trial: SeedTrial,
+    network: Network,
+    X: Array,
+    y: Array,
+    largest: float,
+    test: TestSet,
+    since: Progress | None,
+) -> tuple[WidthResult, Progress | None]:
+    """Train a network as the settings of training say; return its state at the end too."""
     descent, k = trial.descent, network.v.size
     assert descent is not None
     given = trial.training(k)
@@ -179,12 +217,14 @@ def _trained(
         target=given["target_accuracy"] or 1.0,
         waits=given["target_accuracy"] > 0,
         target_loss=given["target_loss"] or None,
+        since=since,
     )
     result = training_result(done, eta)
     measured = _measured(done, network, X, y, method.loss)
     if test is not None and not done.diverged:
-        measured["test_accuracy"] = float(np.mean((network.outputs(test[0]) >= 0) == (test[1] >= 0)))
-    return WidthResult({**result.values, **measured}, result.status)
+        outputs = network.outputs(with_constant(test[0], network))
+        measured["test_accuracy"] = float(np.mean((outputs >= 0) == (test[1] >= 0)))
+    return WidthResult({**result.values, **measured}, result.status), done.progress
 
 
 def _measured(done: Outcome, network: Network, X: Array, y: Array, loss: str) -> dict[str, float]:

@@ -12,6 +12,7 @@ from pipeline.sweep import Cell, Descent
 
 __all__ = [
     "PER_STEP",
+    "checkpoint_bytes",
     "descent_memory",
     "descent_seconds",
     "expected_steps",
@@ -26,6 +27,9 @@ v needs. The time of phi and phi' themselves is in the record of the activation.
 
 PER_UNIT, PER_WEIGHT, PER_EXP = 3e-7, 1e-9, 2e-8
 """Likewise: of a unit in a step of few samples, of a weight that Adam moves, of a logistic loss."""
+
+HEADER_BYTES = 256
+"""Bytes of a checkpoint beside its numbers, at most."""
 
 SINGLE = 0.6
 """Time of a step in float32, relative to float64."""
@@ -114,6 +118,19 @@ def descent_memory(cell: Cell, descent: Descent | None) -> float:
         3.0 * n**2 + 3.0 * layers * k * n + 3.0 * weights + 2.0 * (n + test) * cell.d
         + 2.0 * layers * k * test
     )  # fmt: skip
+
+
+def checkpoint_bytes(cell: Cell, k: int, descent: Descent) -> int:
+    """Return the bytes of the checkpoint of a trial: its weights, and the state of its method.
+
+    It has 13 single numbers: those of its progress, of its start, and its time.
+    """
+    given = training_at(cell, descent, k)
+    weights = parameter_count(k, cell.d, cell.depth)
+    vectors = 1 if given["descent_method"] == "gd" else 3
+    order = cell.n if given["batch"] < cell.n else 0
+    marks = 2 * len(descent.marks) + len(descent.tolerances)
+    return HEADER_BYTES + FLOAT * (vectors * weights + order + marks + 13)
 
 
 def width_seconds(cell: Cell, k: int, steps: float) -> float:

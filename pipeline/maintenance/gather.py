@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -18,16 +19,19 @@ from pipeline import store as stores
 from pipeline.axes import Kind, names
 from pipeline.blocks import Block, BlockResult, empty_result, rows_for
 from pipeline.errors import StoreError
+from pipeline.experiments import experiment_of, variables
 from pipeline.maintenance.agreement import TIMING, agreement_of, differing, one_platform, trial_label
 from pipeline.selection import SINGLE
-from pipeline.store.location import StorePath
+from pipeline.store.arrays import layout_of
+from pipeline.store.checkpoints import CheckpointFiles
+from pipeline.store.location import StorePath, locate
 from pipeline.store.names import MESSAGE, STATUS
 from pipeline.sweep import Cell, Sweep
 from pipeline.trial_status import Status, lookup
 
 __all__ = ["Gatherer", "Source", "index_by_value"]
 
-NOTHING, FAILURE, OUTCOME = 0, 1, 2
+NOTHING, FAILURE, CENSORED, OUTCOME = 0, 1, 2, 3
 
 RANK = lookup(
     {
@@ -40,7 +44,10 @@ RANK = lookup(
         Status.DAMAGED: NOTHING,
     }
 )
-"""Rank of each status: of two sources, the one with the higher rank provides a trial."""
+"""Rank of each status: of two sources, the one with the higher rank provides a trial.
+
+The outcome of a trial that was left before its budget ended is only `CENSORED`.
+"""
 
 
 # ---- one source
@@ -53,6 +60,9 @@ class Source:
         self.path, self.sweep, self.provenance = path, sweep, provenance
         self._cells = {_cell_key(sweep, cell.index): cell for cell in sweep.cells()}
         self._widths, self._seeds = index_by_value(sweep.width), index_by_value(sweep.seeds)
+        self._inner = {
+            one.name: [dim for dim in one.dims if dim != "width"] for one in variables(sweep)
+        }
 
     @classmethod
     def of(cls, path: StorePath) -> Source:
@@ -73,7 +83,10 @@ class Source:
         seeds, source_seeds = _common(union.seeds[block.seeds], self._seeds)
         if cell is None or not widths.size or not seeds.size:
             return None
-        return _Overlap(cell, widths, seeds, source_widths, source_seeds)
+        marks = None
+        if "step" in union.inner and union.inner["step"] != self.sweep.inner["step"]:
+            marks = _common(union.inner["step"], index_by_value(self.sweep.inner["step"]))
+        return _Overlap(cell, widths, seeds, source_widths, source_seeds, marks)
 
     def read(self, overlap: _Overlap, result: BlockResult) -> BlockResult:
         """Copy the overlapping trials of this store into a block of the union, and return that."""
@@ -90,9 +103,38 @@ class Source:
             values = found.values[name]
             to = np.ix_(rows_for(array, rows), columns)
             take = np.ix_(rows_for(values, source_rows), source_columns)
+            if overlap.marks is not None and self._inner[name] == ["step"]:  # of another budget
+                to, take = (
+                    np.ix_(rows_for(array, rows), columns, overlap.marks[0]),
+                    np.ix_(rows_for(values, source_rows), source_columns, overlap.marks[1]),
+                )
+                array[to] = values[take]
+                continue
             inner: Any = tuple(slice(0, size) for size in values.shape[2:])  # the union's may be longer
             array[(*to, *inner)] = values[take]
+        self._add_checkpoints(overlap, result)
         return result
+
+    @cached_property
+    def checkpoints(self) -> CheckpointFiles:
+        """The checkpoints of the store."""
+        location = locate(self.path)
+        return CheckpointFiles(location, layout_of(location, STATUS), self.sweep)
+
+    @property
+    def has_checkpoints(self) -> bool:
+        """True if trials of the store have checkpoints."""
+        return experiment_of(self.sweep).continues and self.checkpoints.there
+
+    def _add_checkpoints(self, overlap: _Overlap, result: BlockResult) -> None:
+        """Copy the checkpoints of the overlapping trials into a block of the union."""
+        if not self.has_checkpoints:
+            return
+        for row, width in zip(overlap.widths, overlap.source_widths, strict=True):
+            for column, seed in zip(overlap.seeds, overlap.source_seeds, strict=True):
+                found = self.checkpoints.find((*overlap.cell.index, int(width), int(seed)))
+                if not isinstance(found, str):
+                    result.checkpoints[int(row), int(column)] = found
 
 
 @dataclass(frozen=True)
@@ -107,6 +149,9 @@ class _Overlap:
         Their indices in the block.
     source_widths, source_seeds
         Their indices on the axes of the source.
+    marks
+        Indices of the marks that loss curves have in common, in the union and in the source; None if
+        all are the same.
     """
 
     cell: Cell
@@ -114,6 +159,7 @@ class _Overlap:
     seeds: NDArray[np.int64]
     source_widths: NDArray[np.int64]
     source_seeds: NDArray[np.int64]
+    marks: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None
 
 
 def _cell_key(sweep: Sweep, cell_index: tuple[int, ...]) -> tuple[Any, ...]:
@@ -156,6 +202,9 @@ class Gatherer:
         self._union, self._sources = union, sources
         self._exact = one_platform(source.provenance for source in sources)
         self._relative = agreement_of(union)
+        extended = any(one.sweep.descent is not None and one.sweep.descent.extended for one in sources)
+        lefts = extended and union.descent is not None and experiment_of(union).continues
+        self._budget = union.descent.steps if lefts and union.descent is not None else 0
         self.approximate = 0
 
     def gather(self, block: Block) -> BlockResult:
@@ -173,14 +222,14 @@ class Gatherer:
             if overlap is not None:
                 other = source.read(overlap, empty_result(self._union, block))
                 self._check(block, result, other, origin, number)
-                origin[_take_better(result, other)] = number
+                origin[_take_better(result, other, self._budget)] = number
         return result
 
     def _check(
         self, block: Block, one: BlockResult, other: BlockResult, origin: NDArray[Any], number: int
     ) -> None:
         """Compare the trials of which both results have an outcome."""
-        both = (RANK[one.status] == OUTCOME) & (RANK[other.status] == OUTCOME)
+        both = (_ranks(one, self._budget) == OUTCOME) & (_ranks(other, self._budget) == OUTCOME)
         if not both.any():
             return
         unequal = np.zeros_like(both)
@@ -234,16 +283,28 @@ def _trials_with_any(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return np.asarray(mask.any(axis=tuple(range(2, mask.ndim))))
 
 
-def _take_better(result: BlockResult, other: BlockResult) -> NDArray[np.bool_]:
+def _ranks(result: BlockResult, budget: int) -> NDArray[np.int8]:
+    """Return the rank of each trial of a block; no trial is censored if the budget is 0."""
+    ranks = RANK[result.status]
+    if budget:
+        ranks[result.censored(budget)] = CENSORED
+    return ranks
+
+
+def _take_better(result: BlockResult, other: BlockResult, budget: int) -> NDArray[np.bool_]:
     """Take over the trials of which the other result knows more, and return a mask of them.
 
     A row that the widths of a seed share is taken over with the first trial of the seed.
     """
-    mine, others = RANK[result.status], RANK[other.status]
+    mine, others = _ranks(result, budget), _ranks(other, budget)
     better = others > mine
     better_seeds = others.max(axis=0, keepdims=True) > mine.max(axis=0, keepdims=True)
     for name, array in result.values.items():
         mask = better if len(array) == len(better) else better_seeds
         array[mask] = other.values[name][mask]
+    result.take_checkpoints(other, better)
+    for at, rows in other.checkpoints.items():
+        if max(mine[at], others[at]) == NOTHING:  # pending in both: it may go on
+            result.checkpoints.setdefault(at, rows)
     result.status[better], result.message[better] = other.status[better], other.message[better]
     return better

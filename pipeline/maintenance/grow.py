@@ -20,7 +20,7 @@ The sources are read while the store to be replaced is held, so no run can fill 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 
 from pipeline import store as stores
+from pipeline.axes import Kind, names
 from pipeline.blocks import chunk_extents, estimated_seconds, tiles
 from pipeline.errors import StoreError
 from pipeline.maintenance.gather import Gatherer, Source, index_by_value
@@ -51,10 +52,18 @@ from pipeline.store.template import FORMAT_VERSION, write_template
 from pipeline.sweep import Request, Sweep
 from pipeline.trial_status import Status
 
-__all__ = ["Change", "check_replaceable", "extend", "merge", "request_trials"]
+__all__ = [
+    "Change",
+    "check_out",
+    "check_replaceable",
+    "extend",
+    "merge",
+    "request_trials",
+    "write_result",
+]
 
-HARMLESS = ("leftover", "unexpected", "unfinished")
-"""Kinds of damage that lose nothing: the trials concerned are pending anyway."""
+HARMLESS = ("leftover", "unexpected", "unfinished", "checkpoints")
+"""Kinds of damage that lose nothing: the trials concerned are pending anyway, or would start anew."""
 
 # ---- extending and merging
 
@@ -104,7 +113,7 @@ def extend(
 
     plan = make()
     target = path if out is None else out
-    _check_out(target, plan.sources[0], in_place=out is None)
+    check_out(target, plan.sources[0], in_place=out is None)
     change = plan.change(target, written=False)
     if dry_run or not (change.grown or out):
         if not dry_run:
@@ -112,7 +121,7 @@ def extend(
                 # An extension may have been killed just before its end.
                 stores.Store(path, holder=held.holder).clean()
         return change
-    return _write_result(make, target, in_place=out is None)
+    return write_result(make, target, in_place=out is None)
 
 
 def request_trials(path: StorePath, requests: Iterable[Request]) -> Change:
@@ -142,24 +151,38 @@ def request_trials(path: StorePath, requests: Iterable[Request]) -> Change:
         A run is filling the store.
     """
     requests = list(requests)
-    widths, seeds = {one.width for one in requests}, {seed for one in requests for seed in one.seeds}
+    more: dict[str, set[float]] = {"width": set(), "seeds": set()}
+    for one in requests:
+        more["width"].add(one.width)
+        more["seeds"].update(one.seeds)
+        for axis, size in one.sizes:
+            more.setdefault(axis, set()).add(size)
 
     def make() -> Plan:
         source = Source.of(path)
-        union = widened(source.sweep, f"store {path}", width=widths, seeds=seeds)
+        union = widened(source.sweep, f"store {path}", **more)
         union = replace(union, requests=with_single(union, source.sweep))
-        width_index, seed_index = index_by_value(union.width), index_by_value(union.seeds)
-        indices = [
-            (*one.cell, width_index[one.width], [seed_index[seed] for seed in one.seeds])
-            for one in requests
-        ]
+        indices = list(_places(requests, source.sweep, union))
         return make_plan(union, [source], Knowledge.NOT_REQUESTED, indices)
 
     plan = make()
-    _check_out(path, plan.sources[0], in_place=True)
+    check_out(path, plan.sources[0], in_place=True)
     if not plan.requested:
         return plan.change(path, written=False)
-    return _write_result(make, path, in_place=True)
+    return write_result(make, path, in_place=True)
+
+
+def _places(requests: Iterable[Request], own: Sweep, union: Sweep) -> Iterator[Any]:
+    """Yield the index of each request's trials in a larger sweep than the one that it is of."""
+    index_of = {axis: index_by_value(union.values(axis)) for axis in names(Kind.SIZE)}
+    width_index, seed_index = index_by_value(union.width), index_by_value(union.seeds)
+    for one in requests:
+        sizes = dict(one.sizes)
+        cell = [
+            index_of[axis][sizes.get(axis, own.values(axis)[at])] if axis in index_of else at
+            for axis, at in zip(own.axes, one.cell, strict=True)
+        ]
+        yield (*cell, width_index[one.width], [seed_index[seed] for seed in one.seeds])
 
 
 def upgrade(path: StorePath) -> Change:
@@ -190,8 +213,8 @@ def upgrade(path: StorePath) -> Change:
     plan = make()
     if stores.check_store(path)["format_version"] == FORMAT_VERSION:
         return plan.change(path, written=False)
-    _check_out(path, plan.sources[0], in_place=True)
-    return _write_result(make, path, in_place=True)
+    check_out(path, plan.sources[0], in_place=True)
+    return write_result(make, path, in_place=True)
 
 
 def merge(paths: Sequence[StorePath], out: StorePath, *, dry_run: bool = False) -> Change:
@@ -225,8 +248,8 @@ def merge(paths: Sequence[StorePath], out: StorePath, *, dry_run: bool = False) 
     """
     if len(paths) < 2:
         raise StoreError(f"merge: got {len(paths)} store, expected two or more")
-    names = [normal(path) for path in paths]
-    repeated = [path for path, name in zip(paths, names, strict=True) if names.count(name) > 1]
+    targets = [normal(path) for path in paths]
+    repeated = [path for path, one in zip(paths, targets, strict=True) if targets.count(one) > 1]
     if repeated:
         raise StoreError(f"store {repeated[0]}: is listed twice; remove one")
 
@@ -241,11 +264,11 @@ def merge(paths: Sequence[StorePath], out: StorePath, *, dry_run: bool = False) 
         return make_plan(union, sources, elsewhere)
 
     plan = make()
-    in_place = normal(out) == names[0]
-    _check_out(out, plan.sources[0], in_place=in_place)
+    in_place = normal(out) == targets[0]
+    check_out(out, plan.sources[0], in_place=in_place)
     if dry_run:
         return plan.change(out, written=False)
-    return _write_result(make, out, in_place=in_place)
+    return write_result(make, out, in_place=in_place)
 
 
 def _requested_in(union: Sweep, wanted: Sweep) -> Any:
@@ -277,7 +300,7 @@ def check_replaceable(location: Location, sweep: Sweep) -> None:
     location.check_replaceable({ROOT, *stores.array_names(sweep)})
 
 
-def _check_out(out: StorePath, first: Source, *, in_place: bool) -> None:
+def check_out(out: StorePath, first: Source, *, in_place: bool) -> None:
     """Check that a path can take the result, before anything is read."""
     location = locate(out)
     if in_place:
@@ -300,7 +323,7 @@ def _check_sound(path: StorePath) -> None:
 # ---- writing
 
 
-def _write_result(make: Callable[[], Plan], out: StorePath, *, in_place: bool) -> Change:
+def write_result(make: Callable[[], Plan], out: StorePath, *, in_place: bool) -> Change:
     """Write a plan as a draft and publish it at `out`; the plan is made again once that is held."""
     for source in make().sources:
         _check_sound(source.path)
@@ -331,17 +354,27 @@ def _write_draft(draft: Path, plan: Plan) -> int:
     seconds = estimated_seconds(union, known > Knowledge.NOT_REQUESTED) if refined else None
     write_template(draft, union, extents, _provenances(sources), refined_seconds=seconds)
     gatherer, store = Gatherer(union, sources), stores.Store(draft, union)
+    keeps = any(source.has_checkpoints for source in sources)  # pending trials may have some
     for tile in tiles(union, extents):
         here = np.stack([known[one.cell.index][one.widths, one.seeds] for one in tile.blocks])
         status = np.where(
             here == Knowledge.NOT_REQUESTED, np.int8(Status.NOT_REQUESTED), np.int8(Status.PENDING)
         )
-        if (here == Knowledge.KNOWN).any():
+        goes_on = np.zeros(here.shape, dtype=bool)
+        if plan.going_on is not None:
+            parts = [plan.going_on[one.cell.index][one.widths, one.seeds] for one in tile.blocks]
+            goes_on = np.stack(parts)
+        if (here == Knowledge.KNOWN).any() or goes_on.any() or keeps:
             found = [gatherer.gather(block) for block in tile.blocks]
             for result, is_known, other in zip(found, here == Knowledge.KNOWN, status, strict=True):
                 result.status = np.where(is_known, result.status, other)
-            store.write(tile, found)
-        elif refined:  # such a store has a chunk of statuses for every tile
+            for result, mask in zip(found, goes_on, strict=True):
+                result.forget(mask)
+            if (here == Knowledge.KNOWN).any():
+                store.write(tile, found)
+                continue
+            store.write_checkpoints(tile, found)
+        if refined:  # such a store has a chunk of statuses for every tile
             store.write_statuses(tile, status)
     return gatherer.approximate
 

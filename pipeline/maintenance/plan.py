@@ -7,7 +7,7 @@ it, or requests it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Any
@@ -85,6 +85,9 @@ class Change:
     approximate
         Number of trials of several stores that agree within the tolerance of two platforms, but not
         to the bit: the values of the first store were kept.
+    continued
+        For a larger budget, the numbers of trials that it lets go on: "" for those from their
+        checkpoints, and by the reason for those that start anew.
     """
 
     store: str
@@ -95,6 +98,7 @@ class Change:
     requested: int
     written: bool
     approximate: int = 0
+    continued: Mapping[str, int] | None = None
 
     @property
     def grown(self) -> bool:
@@ -118,12 +122,19 @@ class Plan:
         `Knowledge` of each trial of the union.
     requested
         Number of trials that the first source did not request.
+    going_on
+        Mask of the trials that the budget of the first source has ended, and that are pending under
+        the one of the union; None if the budgets are the same.
+    continued
+        As in `Change`.
     """
 
     sources: list[Source]
     union: Sweep
     known: NDArray[np.int8]
     requested: int
+    going_on: NDArray[np.bool_] | None = None
+    continued: Mapping[str, int] | None = None
 
     def change(self, out: StorePath, *, written: bool, approximate: int = 0) -> Change:
         """Return the effect of this plan on a store at `out`."""
@@ -131,7 +142,23 @@ class Plan:
             int((self.known == state).sum()) for state in (Knowledge.KNOWN, Knowledge.PENDING)
         )
         before, after = _extents(self.sources[0].sweep), _extents(self.union)
-        return Change(str(out), before, after, there, pending, self.requested, written, approximate)
+        if self.going_on is not None:
+            before, after = (
+                extents | {"steps": (sweep.descent.steps,)}
+                for extents, sweep in ((before, self.sources[0].sweep), (after, self.union))
+                if sweep.descent is not None
+            )
+        return Change(
+            str(out),
+            before,
+            after,
+            there,
+            pending,
+            self.requested,
+            written,
+            approximate,
+            self.continued,
+        )
 
 
 # ---- sweeps with more values

@@ -154,7 +154,8 @@ def _differences(
     """Run a trial again; return its variables that do not agree, and those that are only chaotic."""
     alone = replace(cell, widths=(cell.widths[trial.width],))
     block = Block(alone, trial.width, trial.seed, trial.seed + 1, 0.0)
-    stored, now = store.read(block), _again(store, cell, trial, block)
+    stored = store.read(block)
+    now = _again(store, cell, trial, block, stored)
     label = trial_label(store.sweep, cell.index, trial.width, trial.seed)
     pairs = _pairs(stored, now, exact)
     relative = agreement_of(store.sweep)
@@ -183,15 +184,33 @@ def _differences(
     return wrong, chaotic
 
 
-def _again(store: stores.Store, cell: Cell, trial: _Trial, alone: Block) -> BlockResult:
+def _again(
+    store: stores.Store, cell: Cell, trial: _Trial, alone: Block, stored: BlockResult
+) -> BlockResult:
     """Run a trial again: alone, or with the other widths of its seed where they run together."""
     if not experiment_of(store.sweep).together:
+        descent = store.sweep.descent
+        if descent is not None and descent.extended and stored.censored(descent.steps).any():
+            return _to_its_end(store.sweep, alone, int(stored.values["steps"][0, 0]))
         return compute_block(store.sweep, alone)
     seed = Block(cell, 0, trial.seed, trial.seed + 1, 0.0)
     there = np.isin(store.read(seed).status, WITH_RESULTS)
     found, row = compute_block(store.sweep, seed, there), [trial.width]
     values = {name: array[row] if len(array) > 1 else array for name, array in found.values.items()}
     return BlockResult(values, found.status[row], found.message[row])
+
+
+def _to_its_end(sweep: Sweep, alone: Block, steps: int) -> BlockResult:
+    """Run a trial again that was left after some steps of its budget."""
+    shorter = sweep.with_steps(steps)
+    now = compute_block(shorter, alone)
+    curve, marks = now.values["loss_curve"], shorter.inner["step"]
+    found = np.full((*curve.shape[:2], len(sweep.inner["step"])), np.nan)
+    for at, mark in enumerate(sweep.inner["step"]):
+        if mark in marks:
+            found[..., at] = curve[..., marks.index(mark)]
+    now.values["loss_curve"] = found
+    return now
 
 
 def _pairs(

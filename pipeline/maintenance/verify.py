@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 from pipeline import store as stores
 from pipeline.blocks import Tile, tiles
 from pipeline.errors import ChunkDamaged
+from pipeline.experiments import experiment_of
 from pipeline.maintenance.agreement import tile_label
 from pipeline.maintenance.expected import (
     RootDamaged,
@@ -41,10 +42,15 @@ from pipeline.maintenance.expected import (
 )
 from pipeline.store import lease
 from pipeline.store.arrays import tile_keys, to_store
+from pipeline.store.checkpoints import (
+    UnusableCheckpoints,
+    checkpoints_key,
+    read_checkpoints,
+)
 from pipeline.store.chunks import BadChunk, Coder
 from pipeline.store.digests import Digests, digest, digests_key, has_digests, read_digests
 from pipeline.store.location import Location, StorePath, is_url, locate
-from pipeline.store.names import DIGESTS, PARTIAL, REMOVED, ROOT, SECONDS, STARTS, STATUS
+from pipeline.store.names import CHECKPOINTS, DIGESTS, PARTIAL, REMOVED, ROOT, SECONDS, STARTS, STATUS
 from pipeline.store.older_formats import has_all_chunks, not_requested_code
 from pipeline.store.template import coordinates
 from pipeline.trial_status import STORED, UNREQUESTED, WITH_RESULTS, Status
@@ -71,7 +77,8 @@ class Damage:
     ----------
     kind
         `root`, `metadata`, `coordinate`, `damaged` (a chunk that is not what was written), `missing`,
-        `unfinished` (results without a status), `unexpected` or `leftover` (files).
+        `unfinished` (results without a status), `checkpoints` (which cannot be used, and lose no
+        trial), `unexpected` or `leftover` (files).
     array
         Name of the array, or "".
     key
@@ -311,11 +318,24 @@ class _Inspection:
             yield Damage(kind, "", bound, unbound, **reset)
         outcomes = status is not None and bool(np.isin(status, WITH_RESULTS).any())
         yield from self._results(keys, accepted, outcomes, reset)
+        yield from self._checkpoints(key)
         left = self._present.intersection(keys.values()) or (status is None and bound in self._present)
         if left and not outcomes and not what:
             lost = "its status says pending" if status is not None else "its status is not there"
             what = f"results, but {lost}: an interrupted write, or a lost chunk"
             yield Damage("unfinished", STATUS, key, what, **reset)
+
+    def _checkpoints(self, status_key: str) -> Iterator[Damage]:
+        """Check the checkpoints of a tile: without them its trials are sound, and cannot go on."""
+        key = checkpoints_key(status_key)
+        if not experiment_of(self._sweep).continues or key not in {*self._present, *self._odd}:
+            return
+        self._owned.add(key)
+        try:
+            read_checkpoints(self._location, status_key, self._sweep)
+        except UnusableCheckpoints as error:
+            what = f"checkpoints that cannot be used: {error.why}"
+            yield Damage("checkpoints", "", key, what, remedy="remove", keys=(key,))
 
     def _accepted(self, bound: str, status_key: str) -> tuple[Digests | None, str]:
         """Return the digests of a tile, None if there are none; and why there are none, or ""."""
@@ -369,8 +389,9 @@ class _Inspection:
                 yield Damage("leftover", array, key, leftover[0], **remove)
             elif key in odd:
                 yield Damage("unexpected", array, key, odd[key], **remove)
-            elif array or key.startswith(DIGESTS):
-                yield Damage("unexpected", array, key, "not a file of this array", **remove)
+            elif array or key.startswith((DIGESTS, CHECKPOINTS)):
+                what = "not a file of this array" if array else "not a file of any block"
+                yield Damage("unexpected", array, key, what, **remove)
         for draft in self._location.drafts():
             what = "a draft that a killed process left beside the store"
             yield Damage("leftover", "", str(draft), what, remedy="remove", keys=(str(draft),))

@@ -1,4 +1,4 @@
-"""exp, log1p, tanh and erf without branches or calls, so that the compiler vectorises loops over a row.
+"""exp, expm1, log1p, tanh and erf without branches or calls: the compiler vectorises loops of them.
 
 The library's versions are scalar in compiled loops, and took most of the time of a smooth activation.
 These are accurate to a few units in the last place on the half line that each is defined on. Functions
@@ -13,7 +13,13 @@ import numpy as np
 
 from pipeline.numerics.compiled import in_order
 
-__all__ = ["erf_of_positive", "exp_of_negative", "log1p_of_share", "tanh_of_positive"]
+__all__ = [
+    "erf_of_positive",
+    "exp_of_negative",
+    "expm1_of_negative",
+    "log1p_of_share",
+    "tanh_of_positive",
+]
 
 LOWEST = -708.0
 """Below it e^x is not a normal float, and 3e-308 is used instead."""
@@ -66,6 +72,13 @@ def exp_of_negative(x):  # type: ignore[no-untyped-def]
     """Return e^x for x <= 0; NaN stays NaN."""
     scale, tail = _scaled_exp(x, 0.0)
     return (tail + 1.0) * scale
+
+
+@in_order
+def expm1_of_negative(x):  # type: ignore[no-untyped-def]
+    """Return e^x - 1 and e^x, for x <= 0; NaN stays NaN."""
+    scale, tail = _scaled_exp(x, 0.0)
+    return scale * tail + (scale - 1.0), (tail + 1.0) * scale  # the first keeps the digits of a small x
 
 
 @in_order

@@ -13,7 +13,16 @@ import numpy as np
 from pipeline.numerics.compiled import compiled, in_order
 from pipeline.numerics.elementary import ERF_SERIES, ERFC_SCALED, EXP_SERIES, INVERSE_LOG2, ODD
 
-__all__ = ["erf_row", "gelu_row", "sigmoid_row", "softplus_row", "tanh_row"]
+__all__ = [
+    "elu_row",
+    "erf_row",
+    "gaussian_row",
+    "gelu_row",
+    "selu_row",
+    "sigmoid_row",
+    "softplus_row",
+    "tanh_row",
+]
 
 
 def _single(*numbers: float) -> tuple[np.float32, ...]:
@@ -37,6 +46,11 @@ ERFC_EVEN, ERFC_ODD = _single(*ERFC_SCALED[:15:2]), _single(*ERFC_SCALED[1:15:2]
 
 FAR_SHARE, LOG2 = _single(0.414, math.log(2))
 LARGEST_ERF, ROOT_HALF = _single(9.0, math.sqrt(0.5))
+SELU = 1.0507009873554805, 1.6732632423543772
+"""lambda and alpha of Klambauer et al. (2017)."""
+
+SELU_ABOVE, SELU_BELOW = _single(SELU[0], SELU[0] * SELU[1])
+LARGEST_BELL = np.float32(13.0)
 ERF_SLOPE, BELL = _single(2 / math.sqrt(math.pi), 1 / math.sqrt(2 * math.pi))
 
 
@@ -140,3 +154,34 @@ def gelu_row(z, a):  # type: ignore[no-untyped-def]
         below = HALF * (ONE + value if x > ZERO else complement)
         a[i] = x * below
         z[i] = below + x * (bell * BELL)
+
+
+@compiled
+def elu_row(z, a):  # type: ignore[no-untyped-def]
+    """Write ELU and its derivative."""
+    for i in range(z.size):
+        x = z[i]
+        scale, tail = _scaled_exp(ZERO if x > ZERO else x)
+        a[i] = x if x > ZERO else scale * tail + (scale - ONE)
+        z[i] = (tail + ONE) * scale
+
+
+@compiled
+def selu_row(z, a):  # type: ignore[no-untyped-def]
+    """Write SELU and its derivative."""
+    for i in range(z.size):
+        x = z[i]
+        scale, tail = _scaled_exp(ZERO if x > ZERO else x)
+        a[i] = SELU_ABOVE * x if x > ZERO else SELU_BELOW * (scale * tail + (scale - ONE))
+        z[i] = SELU_ABOVE if x > ZERO else SELU_BELOW * ((tail + ONE) * scale)
+
+
+@compiled
+def gaussian_row(z, a):  # type: ignore[no-untyped-def]
+    """Write the Gaussian bell and its derivative."""
+    for i in range(z.size):
+        x = abs(z[i])
+        near = LARGEST_BELL if x > LARGEST_BELL else x
+        bell = ZERO if near == LARGEST_BELL else _exp(-HALF * near * near)
+        a[i] = bell
+        z[i] = -z[i] * bell

@@ -34,6 +34,7 @@ class Role(IntEnum):
     NOISE = 9
     FLIP = 10
     OUTPUT = 11
+    BIAS = 12
 
 
 def stream(

@@ -34,6 +34,7 @@ from pipeline.trial_status import Status, among
 
 __all__ = [
     "accept_code",
+    "accepted_digests",
     "as_stored",
     "changed_code",
     "record_code",
@@ -71,7 +72,7 @@ def as_stored(path: StorePath, attributes: Mapping[str, Any], sweep: Sweep) -> S
     from pipeline.experiments.own.provider import functions_from
     from pipeline.experiments.own.record import from_attributes
 
-    accepted = _accepted(attributes)
+    accepted = accepted_digests(attributes)
     with suppress(TypeError, KeyError, ValueError, AttributeError):
         # A damaged store has no such words: whoever reads its sweep says so.
         if takes_code(path, attributes, sweep):
@@ -92,7 +93,7 @@ def _function_as_stored(name: Any, stored: Mapping[str, Any], accepted: list[str
     return name.with_facts(before.facts).with_digest(digest)
 
 
-def _accepted(attributes: Mapping[str, Any]) -> list[str]:
+def accepted_digests(attributes: Mapping[str, Any]) -> list[str]:
     """Return the digests of other sources that were accepted for a store."""
     own = attributes.get("provenance") or {}
     provenances = [own, *own.get("sources", ())]  # of stores that it took over
@@ -111,7 +112,7 @@ def _present(sweep: Sweep) -> dict[str, str]:
 
 def _unknown(attributes: Mapping[str, Any], sweep: Sweep) -> list[str]:
     """Return the keys of the code at hand that is neither a store's nor accepted for it."""
-    fields, accepted = attributes["identity_fields"], _accepted(attributes)
+    fields, accepted = attributes["identity_fields"], accepted_digests(attributes)
     return [
         key
         for key, digest in _present(sweep).items()

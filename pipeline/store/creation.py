@@ -91,7 +91,9 @@ def check_target(path: StorePath, sweep: Sweep) -> None:
     if other_code := changed_code(path, attributes, sweep):
         raise other_code
     if attributes["identity"] != sweep.identity:
-        raise StoreError(f"store {path}: belongs to another sweep: {_difference(attributes, sweep)}")
+        raise StoreError(
+            f"store {path}: belongs to another sweep: {_difference(path, attributes, sweep)}"
+        )
     stored_dims = layout_of(location, STATUS).dims
     if stored_dims != sweep.dims:
         raise StoreError(
@@ -141,9 +143,16 @@ def _remedy(path: StorePath, lacks: bool) -> str:
     return f"give a new path with -o, or {adding}{run_command(path)} fills it as it is{also}"
 
 
-def _difference(attributes: dict[str, Any], sweep: Sweep) -> str:
-    parts = list(differences("", attributes["identity_fields"], sweep.identity_fields))
-    return "; ".join(parts or ["its identity does not match its fields"]) + "; give a new path with -o"
+def _difference(path: StorePath, attributes: dict[str, Any], sweep: Sweep) -> str:
+    stored = attributes["identity_fields"]
+    parts = list(differences("", stored, sweep.identity_fields))
+    repair = "give a new path with -o"
+    descent = stored.get("descent")
+    if sweep.descent is not None and isinstance(descent, dict) and not sweep.descent.why_no_longer:
+        longer = stored | {"descent": descent | {"steps": sweep.descent.steps}}
+        if longer == sweep.identity_fields:  # only the budget differs
+            repair += f", or `widthlaw extend {path} --steps N` makes its budget larger"
+    return "; ".join([*(parts or ["its identity does not match its fields"]), repair])
 
 
 def create(path: StorePath, sweep: Sweep, seeds_per_chunk: int | None = None) -> Store:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 __all__ = [
+    "CHECKPOINTS",
     "DIGESTS",
     "LEASE",
     "LEASE_BYTES",
@@ -41,6 +42,9 @@ PARTIAL = ".partial"
 
 DIGESTS = ".digests/"
 """Folder of the files that bind the chunks of a block to their places and to its statuses."""
+
+CHECKPOINTS = ".checkpoints/"
+"""Folder of the files from which descents go on, one for each block that has some."""
 
 REMOVED = ".removed-"
 """Prefix of the folder to which files are moved before they are removed together."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.errors import StoreDamaged, StoreError, SweepError
 from pipeline.experiments import variables
 from pipeline.selection import Selection, from_json
+from pipeline.settings import MOST_STEPS
 from pipeline.store.arrays import read_array, root_of
 from pipeline.store.differences import differences
 from pipeline.store.location import StorePath, is_url, locate
@@ -191,6 +192,7 @@ def sweep_from(
         if extents is not None:
             sweep = replace(sweep, requests=_requests(path, attributes))
             sweep = with_extents(sweep, f"store {path}: its extents", **extents)
+        sweep = _with_budget(path, attributes, sweep)
         sweep = sweep.with_numerics_of(attributes["identity_fields"])
     except SweepError as error:
         message = "; ".join(line.strip() for line in str(error).splitlines())
@@ -204,6 +206,19 @@ def sweep_from(
             "restore the data file, the widthlaw version that made it, or the store from a backup"
         )
     return sweep
+
+
+def _with_budget(path: StorePath, attributes: Mapping[str, Any], sweep: Sweep) -> Sweep:
+    """Return a sweep with the budget of a store, which may be larger than the one of its text."""
+    if "steps" not in attributes:
+        return sweep
+    steps = attributes["steps"]
+    if type(steps) is not int or sweep.descent is None or not sweep.descent.steps < steps <= MOST_STEPS:
+        raise StoreError(
+            f"store {path}: cannot use its attribute steps: the store is damaged; "
+            "run the sweep into a new path, or restore it from a backup"
+        )
+    return sweep.with_steps(steps)
 
 
 def _requests(path: StorePath, attributes: Mapping[str, Any]) -> tuple[Selection, ...]:

@@ -8,6 +8,7 @@ status, never "not NaN" and never "the chunk exists".
 from __future__ import annotations
 
 import errno
+import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,8 +21,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.blocks import Block, BlockResult, Tile, tiles
+from pipeline.blocks import Block, BlockResult, Rows, Tile, tiles
 from pipeline.errors import ChunkDamaged, LeaseLost, StoreDamaged, StoreError, StoreFull
+from pipeline.experiments import experiment_of
 from pipeline.store.arrays import (
     OpenStore,
     damage_as,
@@ -36,6 +38,12 @@ from pipeline.store.arrays import (
     tile_region,
     to_store,
 )
+from pipeline.store.checkpoints import (
+    Index,
+    UnusableCheckpoints,
+    read_checkpoints,
+    write_checkpoints,
+)
 from pipeline.store.location import Location, StorePath, locate
 from pipeline.store.names import MESSAGE, STATUS
 from pipeline.store.reading import check_store, stored_sweep
@@ -44,6 +52,8 @@ from pipeline.sweep import Cell, Sweep
 from pipeline.trial_status import WITH_RESULTS, Status, among
 
 __all__ = ["Store"]
+
+log = logging.getLogger("widthlaw")
 
 WRITE_TRIES = 3
 """Tries of a write whose unfinished file disappears: a run that has lost the store may clean it up."""
@@ -194,6 +204,35 @@ class Store:
             for i, (status, message) in enumerate(zip(statuses, messages, strict=True))
         ]
 
+    def checkpoints(self, tile: Tile) -> list[dict[tuple[int, int], Rows]]:
+        """Return the checkpoints of each block of a tile, by (width, seed) in the block.
+
+        Raises
+        ------
+        UnusableCheckpoints
+            They cannot be used; the trials start anew.
+        """
+        if not experiment_of(self.sweep).continues:
+            return [{} for _ in tile.blocks]
+        layout = layout_of(self.location, STATUS)
+        extents = dict(zip(layout.dims, layout.chunks, strict=True))
+        found = read_checkpoints(
+            self.location, tile_keys(self.sweep, tile, extents)[STATUS], self.sweep
+        )
+        return [_of_block(found, block) for block in tile.blocks]
+
+    def known_checkpoints(self, tile: Tile) -> list[dict[tuple[int, int], Rows]]:
+        """Return the checkpoints of a tile, and say so if they cannot be used."""
+        try:
+            return self.checkpoints(tile)
+        except UnusableCheckpoints as error:
+            log.warning(
+                "store %s: a file of checkpoints is %s, so its trials start anew",
+                self.location.name,
+                error.why,
+            )
+            return [{} for _ in tile.blocks]
+
     def check(self, tile: Tile) -> None:
         """Check that the chunks of a tile are those that were written there.
 
@@ -223,7 +262,7 @@ class Store:
         for name, own in dims.items():
             values: list[NDArray[Any]] = [part[name] for part in parts]
             joined[name] = to_store(tile, values, own, fills.get(name, np.nan))
-        self._write(tile, joined)
+        self._write(tile, joined, _by_index(tile, results))
 
     def write_statuses(self, tile: Tile, statuses: NDArray[np.int8]) -> None:
         """Write the statuses of a tile without any outcome, shape (blocks, widths, seeds).
@@ -301,18 +340,55 @@ class Store:
             opened.confirm(self.holder)
         return opened
 
-    def _write(self, tile: Tile, values: dict[str, NDArray[Any]]) -> None:
+    def write_checkpoints(self, tile: Tile, results: Sequence[BlockResult]) -> None:
+        """Write the checkpoints of a tile alone, such as those of trials that are to go on.
+
+        Raises
+        ------
+        StoreFull, LeaseLost
+            As `write` does.
+        """
+        self._write(tile, {}, _by_index(tile, results))
+
+    def _write(
+        self, tile: Tile, values: dict[str, NDArray[Any]], checkpoints: dict[Index, Rows] | None = None
+    ) -> None:
         for tries_left in reversed(range(WRITE_TRIES)):
             try:
                 opened = self._opened()
                 keys = tile_keys(self.sweep, tile, opened.extents(self.sweep.dims))
-                opened.write(keys, values)
+                descent = self.sweep.descent
+                if checkpoints or (checkpoints is not None and descent and descent.checkpoints):
+                    # First: a write that is cut off leaves pending trials, which go on from them.
+                    write_checkpoints(opened.location, keys[STATUS], self.sweep, checkpoints)
+                if values:
+                    opened.write(keys, values)
                 break
             except OSError as error:
                 if tries_left and isinstance(error, FileNotFoundError):
                     continue
                 reason = error.strerror or str(error)
                 raise StoreFull(error.errno or errno.EIO, reason, self.location.name) from None
+
+
+def _of_block(found: dict[Index, Rows], block: Block) -> dict[tuple[int, int], Rows]:
+    """Return the checkpoints of the trials of a block, by (width, seed) in it."""
+    widths, seeds = block.shape
+    return {
+        (row, column): found[at]
+        for row in range(widths)
+        for column in range(seeds)
+        if (at := (*block.cell.index, block.first + row, block.start + column)) in found
+    }
+
+
+def _by_index(tile: Tile, results: Sequence[BlockResult]) -> dict[Index, Rows]:
+    """Return the checkpoints of all blocks of a tile, by the indices of their trials."""
+    return {
+        (*block.cell.index, block.first + row, block.start + column): rows
+        for block, result in zip(tile.blocks, results, strict=True)
+        for (row, column), rows in sorted(result.checkpoints.items(), key=lambda item: item[0])
+    }
 
 
 def _missing(status: NDArray[np.int8], retry_failed: bool) -> NDArray[np.bool_]:

@@ -55,7 +55,7 @@ MOST_SEEDS = 10**7
 Coordinate = tuple[tuple[str, ...], NDArray[Any], dict[str, Any]]
 """Dimensions, values and attributes."""
 
-WIDTH_UNITS = {"k": "k", "k_per_n": "k / n", "kd_per_n": "k d / n"}
+WIDTH_UNITS = {"k": "k", "k_per_n": "k / n", "kd_per_n": "k d / n", "k_per_d": "k / d"}
 """Units of the width axis, as formulas."""
 
 
@@ -195,6 +195,8 @@ def _attributes(
         from pipeline.experiments.own.provider import as_attributes  # only for functions of one's own
 
         attributes["functions"] = as_attributes(sweep.functions)
+    if sweep.descent is not None and sweep.descent.extended:
+        attributes["steps"] = sweep.descent.steps
     if sweep.requests:
         attributes["requests"] = [selection.as_json() for selection in sweep.requests]
     return attributes | {"digest": attributes_digest(attributes)}
@@ -256,10 +258,10 @@ OWN = (
 )
 """Attributes that the digest covers."""
 
-OPTIONAL = ("refined", "width_unit", "own", "functions", "requests")
+OPTIONAL = ("refined", "width_unit", "own", "functions", "requests", "steps")
 """Attributes that the digest covers if a store has them; `width_unit` is missing before 0.5.0, `own`
-and `functions` describe an experiment, and activations and datasets, of one's own, and `requests` the
-sub-grids and conditions of the sweep."""
+and `functions` describe an experiment, and activations and datasets, of one's own, `requests` the
+sub-grids and conditions of the sweep, and `steps` a budget that was made larger than the sweep's."""
 
 
 def coordinates(sweep: Sweep) -> dict[str, Coordinate]:
@@ -292,4 +294,6 @@ def _k_coordinate(sweep: Sweep) -> Coordinate:
         return ("width",), full[0, 0], attributes
     if sweep.width_unit == "k_per_n":
         return ("n", "width"), full[:, 0], attributes
+    if sweep.width_unit == "k_per_d":
+        return ("d", "width"), full[0], attributes
     return ("n", "d", "width"), full, attributes

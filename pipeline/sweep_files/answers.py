@@ -23,13 +23,15 @@ _STEPS = 'write steps in the table [descent], 20000 or "20 * n"; without batch, 
 _TOLERANCES = "write tolerances = [1e-2, 1e-4] in the table [descent]; a trial ends at the last of them"
 _LOSS = 'write loss = "squared", "logistic" or "squared_hinge" in the table [descent]'
 _REGULAR = "training minimises the loss alone, without regularisation"
-_BIAS = "networks have no biases"
+_BIAS = "write bias = 0.1 in the table [start], the scale of the biases of the first layer"
 _LAYERS = 'write experiment = "deep" and depth = [1, 2, 3], the number of hidden layers of width k'
 _TRAINED = (
     'the experiment decides: output trains v, input W, and joint takes trained = ["output", "both"]'
 )
 _SEEDS = "write seeds = 40 for the number of draws; entropy = 1 starts all random streams"
-_WIDTH = "write width = { k = [100, 200] }, or k_per_n or kd_per_n for multiples of n or n / d"
+_WIDTH = (
+    "write width = { k = [100, 200] }, or k_per_n, kd_per_n or k_per_d for multiples of n, n/d or d"
+)
 _RANGE = "write a range with its unit: width = { k_per_n = { start = 1.1, stop = 4.0, num = 24 } }"
 _SAMPLES = "write n = [100, 200], the number of samples"
 _DIMENSION = "write d = [20], the input dimension; a data file knows its own"
@@ -89,6 +91,7 @@ _PLACES = {
     "start": "write it in the table [start]",
     "dataset": "write it in the table of a dataset, dataset = { kind = ... }",
     "width": "write it in the table of the widths, width = { ... }",
+    "functionals": "write it in the table [functionals], which conditioning takes",
 }
 """A sentence for each table of a sweep file."""
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "check_amount",
+    "check_checkpoints",
     "check_data_files",
     "check_descent",
     "check_dimensions",
@@ -221,6 +222,21 @@ def check_descent(file: File, experiment: Experiment, problems: Problems) -> Non
     _check_tolerances(table, problems)
 
 
+def check_checkpoints(sweep: Sweep, experiment: Experiment, problems: Problems) -> None:
+    """Check that the checkpoints that a sweep is to keep can be of use."""
+    if sweep.descent is None or not sweep.descent.checkpoints:
+        return
+    key = "descent.checkpoints"
+    if not experiment.continues:
+        problems.add(
+            key,
+            f"got true, but trials of {sweep.experiment} cannot go on from one: `widthlaw extend STORE "
+            "--steps` computes them anew; remove the key",
+        )
+    elif why := sweep.descent.why_no_longer:
+        problems.add(key, f"got true, but trials could not go on from one: {why}; remove the key")
+
+
 def _step(table: DescentTable) -> str:
     """Return the step size of a table as it is written."""
     if isinstance(table.step_size, AbsoluteStep):
@@ -382,14 +398,15 @@ def _widths_of(sweep: Sweep) -> Iterator[tuple[int, int, Sequence[float], Sequen
         for d, n in itertools.product(sweep.d, sweep.n):
             yield d, n, sweep.width, sweep.k(d, n)
         return
-    wanted = requested(sweep).any(axis=-1)
+    wanted = np.asarray(requested(sweep).any(axis=-1))
     refined = any(one.single for one in sweep.requests)
-    added = refined & ~wanted.any(axis=tuple(range(wanted.ndim - 1)))  # by a refinement of some cell
+    elsewhere = np.any(wanted, axis=tuple(range(wanted.ndim - 1)))
+    added = refined & ~elsewhere  # by a refinement of some cell
     for cell in sweep.cells():
         if wanted[cell.index].any():
             rows = (wanted[cell.index] | added).tolist()
-            kept = (tuple(itertools.compress(each, rows)) for each in (sweep.width, cell.widths))
-            yield cell.d, cell.n, *kept
+            values = tuple(itertools.compress(sweep.width, rows))
+            yield cell.d, cell.n, values, tuple(itertools.compress(cell.widths, rows))
 
 
 def check_unit_norm(sweep: Sweep, problems: Problems) -> None:

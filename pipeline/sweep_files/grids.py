@@ -37,6 +37,7 @@ INSTEAD = {
     "k": "write width = { k = [20, 40] }",
     "k_per_n": "write width = { k_per_n = [1.5, 2.0] }",
     "kd_per_n": "write width = { kd_per_n = [1.5, 2.0] }",
+    "k_per_d": "write width = { k_per_d = [1.5, 2.0] }",
     "seed": "write seeds",
     "only": "a condition stands at the top of the file, above the first line such as [[grid]]",
     "exclude": "a condition stands at the top of the file, above the first line such as [[grid]]",

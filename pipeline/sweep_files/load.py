@@ -24,6 +24,7 @@ from pipeline.settings import MOST_STEPS
 from pipeline.sweep import Descent, Sweep
 from pipeline.sweep_files.checks import (
     check_amount,
+    check_checkpoints,
     check_data_files,
     check_descent,
     check_dimensions,
@@ -37,6 +38,7 @@ from pipeline.sweep_files.checks import (
     check_widths,
 )
 from pipeline.sweep_files.documents import LARGEST, BadDocument, read_document
+from pipeline.sweep_files.functionals import read_functionals
 from pipeline.sweep_files.grids import SubGrids, check_requests, selections, sub_grids, with_unions
 from pipeline.sweep_files.label_files import column_of_labels, with_labels
 from pipeline.sweep_files.parameters import read_parameters
@@ -59,7 +61,7 @@ if TYPE_CHECKING:
 
 __all__ = ["bundled_sweeps", "load_sweep", "parse_sweep"]
 
-Unit = Literal["k", "k_per_n", "kd_per_n"]
+Unit = Literal["k", "k_per_n", "kd_per_n", "k_per_d"]
 
 Parameters = tuple[tuple[str, tuple[Any, ...]], ...]
 """Pairs of a parameter that is an axis, and its values."""
@@ -196,6 +198,7 @@ def _assemble(
     check_descent(file, experiment, problems)
     settings = _with_own_labels(read_settings(file, experiment, problems), file, own, problems)
     parameters += tuple((name, value) for name, value in settings if isinstance(value, tuple))
+    functionals = read_functionals(file, datasets, problems)
     unit, width = _width_axis(file, experiment, problems)
     sweep = Sweep(
         name=file.name,
@@ -217,6 +220,7 @@ def _assemble(
         own=record,
         parameters=parameters,
         constants=constants,
+        functionals=functionals,
     )
     if not problems:
         sweep = replace(sweep, requests=selections(file, sweep, parts, problems))
@@ -228,6 +232,8 @@ def _assemble(
         check_widths(sweep, problems)
         if not problems:
             check_training_sizes(sweep, problems)
+    if not problems:
+        check_checkpoints(sweep, experiment, problems)
     if sweep.n and sized and not experiment.frugal and problems.none_of("dataset", "d", "n", "width"):
         check_memory(sweep, experiment, problems)
     if experiment.unit_norm and problems.none_of("dataset"):
@@ -430,6 +436,7 @@ def _descent(file: File, settings: tuple[tuple[str, Any], ...]) -> Descent:
         tuple(sorted(table.multiples)),
         formula,
         settings,
+        table.checkpoints,
     )
 
 
@@ -454,7 +461,7 @@ def _unit_and_widths(
     widths: Width | list[int], balanced: bool, problems: Problems
 ) -> tuple[Unit, tuple[float, ...]]:
     table = Width(k=widths) if isinstance(widths, list) else widths
-    units: tuple[Unit, ...] = ("k", "k_per_n", "kd_per_n")
+    units: tuple[Unit, ...] = ("k", "k_per_n", "kd_per_n", "k_per_d")
     given = [unit for unit in units if getattr(table, unit) is not None]
     if len(given) != 1:
         got, repair = (" and ".join(given), "keep one") if given else ("none of them", "give one")

@@ -7,6 +7,7 @@ the function as it is, and into the identity of the sweep as JSON.
 from __future__ import annotations
 
 import json
+import keyword
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +46,12 @@ def read_parameters(
         key = f"parameters.{name}" if name.isidentifier() else "parameters"
         if trouble := _trouble_with(name, declaration):
             problems.add(key, trouble)
+        elif isinstance(value, list) and keyword.iskeyword(name):
+            problems.add(
+                key,
+                "is a word of Python, which no condition of query or fit can name; rename the "
+                f"parameter, such as {name}_",
+            )
         elif isinstance(value, list) and name in CRITERIA:
             problems.add(key, "is an axis that success by descent adds to stores; rename the parameter")
         elif isinstance(value, list):

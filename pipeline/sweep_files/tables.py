@@ -184,11 +184,12 @@ _WholeWidths = Annotated[
 
 
 class Width(_Table):
-    """The widths in one of three units."""
+    """The widths in one of four units."""
 
     k: _WholeWidths | None = None
     k_per_n: _Widths | None = None
     kd_per_n: _Widths | None = None
+    k_per_d: _Widths | None = None
 
 
 class DatasetTable(_Table):
@@ -253,6 +254,7 @@ class DescentTable(_Table):
         Discriminator(_form_of_step),
     ] = 1.0
     multiples: Annotated[list[_Positive], BeforeValidator(_as_list), _SETTINGS] = [1.0]
+    checkpoints: StrictBool = False
     method: Annotated[Any, _setting("descent_method")] = None
     momentum: Annotated[Any, _setting("momentum")] = None
     beta1: Annotated[Any, _setting("beta1")] = None
@@ -293,9 +295,21 @@ class StartTable(_Table):
 
     W: Annotated[Any, _setting("W_law")] = None
     W_scale: Annotated[Any, _setting("W_scale")] = None
+    bias: Annotated[Any, _setting("bias_scale")] = None
+    hidden_scale: Annotated[Any, _setting("hidden_scale")] = None
     v: Annotated[Any, _setting("v_law")] = None
     v_scale: Annotated[Any, _setting("v_scale")] = None
     output: Annotated[Any, _setting("output_scale")] = None
+
+
+class FunctionalsTable(_Table):
+    """The functionals of the features that conditioning stores as well."""
+
+    ridge: Annotated[list[_Positive], BeforeValidator(_as_list), Field(max_length=MOST_SETTINGS)] = []
+    labels: Literal["signs", "gaussian", "linear", "network"] = "signs"
+    units: Annotated[StrictInt, Field(ge=1, le=10**5)] = 8
+    noise: Annotated[float, BeforeValidator(_number), Field(ge=0, le=1e6, allow_inf_nan=False)] = 0.0
+    test_samples: Annotated[StrictInt, Field(ge=0, le=10**6)] = 0
 
 
 _Dimensions = Annotated[list[_Dimension], BeforeValidator(_as_list), Field(min_length=1)]
@@ -356,6 +370,7 @@ class File(_Table):
     descent: DescentTable | None = None
     labels: LabelsTable | None = None
     start: StartTable | None = None
+    functionals: FunctionalsTable | None = None
     parameters: dict[str, Any] = {}
     grid: Annotated[list[GridTable], Field(max_length=MOST_GRIDS)] = []
     pairs: GridTable | None = None
@@ -374,6 +389,7 @@ _TABLES: dict[str, type[BaseModel]] = {
     "start": StartTable,
     "dataset": DatasetTable,
     "width": Width,
+    "functionals": FunctionalsTable,
 }
 
 

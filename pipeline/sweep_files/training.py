@@ -109,6 +109,7 @@ def _check_together(
         "teacher_units": "network" in _values(found, "labels"),
         "v_step": _trained(file) != {"input"},
         "hidden_step": max(file.values("depth"), default=1) > 1 and _trained(file) != {"output"},
+        "hidden_scale": max(file.values("depth"), default=1) > 1,
     }
     for name, used in needs.items():
         if name in found and not used:

@@ -10,6 +10,7 @@ number: `alpha_error` tells the two apart.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,12 +37,20 @@ SAME = 8 * EPS
 ALONG = 1e-12
 """Largest distance along one direction of rows that may coincide: the errors of sums over d."""
 
-HOMOGENEOUS = ("relu", "leaky_relu", "abs", "step", "sign", "linear", "square")
+HOMOGENEOUS = ("relu", "leaky_relu", "abs", "step", "sign", "linear", "square", "cube")
 """Activations that turn parallel rows into parallel features."""
 
-SPANNED = {"linear": lambda r: r, "square": lambda r: r * (r + 1) // 2}
-"""Dimensions of the features of rows of rank r, at most, for activations that are homogeneous
-polynomials."""
+SPANNED: dict[str, Callable[[int], int]] = {
+    "linear": lambda r: r,
+    "square": lambda r: r * (r + 1) // 2,
+    "cube": lambda r: r * (r + 1) * (r + 2) // 6,
+    "hermite2": lambda r: r * (r + 1) // 2,
+    "hermite3": lambda r: r * (r + 1) * (r + 2) // 6,
+}
+"""Dimensions of the features of rows of rank r and of one norm, at most, for polynomials."""
+
+LOWER_TERMS: dict[str, Callable[[int], int]] = {"hermite2": lambda r: 1, "hermite3": lambda r: r}
+"""What the terms of lower degree add to that on rows of several norms."""
 
 
 @dataclass(frozen=True)
@@ -159,6 +168,8 @@ def certain_cause(X: Array, activation: str, depth: int = 1) -> Cause | None:
     rank = int(np.linalg.matrix_rank(X))
     if activation in SPANNED and (depth == 1 or activation == "linear"):
         span = SPANNED[activation](rank)
+        if np.ptp(norms) > SAME * norms.max() and activation in LOWER_TERMS:
+            span += LOWER_TERMS[activation](rank)
         if span < n:
             return Cause(
                 f"{activation} features of rows of rank {rank} span at most {span} dimensions, so K "

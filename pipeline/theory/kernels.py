@@ -187,7 +187,8 @@ def alpha(X: ArrayLike, activation: str) -> float:
     alpha = 0 is a legitimate result: duplicate rows have it exactly, and with ReLU also an even number
     of six or more equispaced points on the circle. It is 0 as well where it cannot be told from 0:
     below sqrt(n) 4e-15 times the root of the largest eigenvalue, or sqrt(n eps) times it for n above
-    1000 and for tanh, softplus and sigmoid of rows of norm above 1.5. Else it has five digits.
+    1000, for elu and selu, and for tanh, softplus and sigmoid of rows of norm above 1.5. Else it has
+    five digits.
 
     Parameters
     ----------

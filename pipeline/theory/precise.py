@@ -154,6 +154,22 @@ def _square(C: DoubleDouble) -> DoubleDouble:
     return _outer(_diagonal(C)) + C * C * 2.0
 
 
+def _cube(C: DoubleDouble) -> DoubleDouble:
+    return C * (_outer(_diagonal(C)) * 9.0 + C * C * 6.0)
+
+
+def _hermite2(C: DoubleDouble) -> DoubleDouble:
+    return C * C + _outer(_diagonal(C) - 1.0) * 0.5
+
+
+def _hermite3(C: DoubleDouble) -> DoubleDouble:
+    return C * (C * C + _outer(_diagonal(C) - 1.0) * 1.5)
+
+
+def _gaussian(C: DoubleDouble) -> DoubleDouble:
+    return exact(1.0) / sqrt(_outer(_diagonal(C) + 1.0) - C * C)
+
+
 def _wave(sign: float, C: DoubleDouble) -> DoubleDouble:
     half = _diagonal(C) * 0.5
     both = half[:, None] + half[None, :]
@@ -245,6 +261,10 @@ KERNELS: dict[str, Callable[[DoubleDouble], DoubleDouble]] = {
     "erf": _erf,
     "linear": lambda C: C,
     "square": _square,
+    "cube": _cube,
+    "hermite2": _hermite2,
+    "hermite3": _hermite3,
+    "gaussian": _gaussian,
     "cos": partial(_wave, 1.0),
     "sin": partial(_wave, -1.0),
     "gelu": _gelu,

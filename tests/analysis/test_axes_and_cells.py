@@ -58,6 +58,7 @@ def test_values_of_axes_have_labels(dim, value, label) -> None:
         ("{ k = [10, 20] }", "k", "k = 10"),
         ("{ k_per_n = [1.5, 2.0] }", "k_per_n", "k/n = 1.5"),
         ("{ kd_per_n = [1.5, 2.0] }", "kd_per_n", "kd/n = 1.5"),
+        ("{ k_per_d = [1.5, 2.0] }", "k_per_d", "k/d = 1.5"),
     ],
 )
 def test_the_unit_of_widths_comes_from_the_store_and_not_from_its_words(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import csv
+import json
 import os
 import pickle
 import secrets
@@ -27,8 +29,9 @@ from zarr.storage import MemoryStore
 import analysis
 import pipeline
 from pipeline.errors import StoreError
+from pipeline.maintenance.longer import lengthen
 from pipeline.maintenance.verify import damage
-from pipeline.store import lease
+from pipeline.store import lease, stored_sweep
 from pipeline.store.chunks import Coder
 from pipeline.store.code import accept_code
 from pipeline.store.files import bucket
@@ -647,3 +650,67 @@ def test_trials_of_ones_own_fill_a_bucket_and_go_on_with_accepted_code(
     accept_code(s3.name, changed)
     assert pipeline.run(changed, s3.name).trials == 0
     assert damage(s3.name) == []
+
+
+def test_a_larger_budget_goes_to_a_new_prefix_with_the_checkpoints(
+    s3: Bucket, make_sweep: Callable[..., Any], assert_equal_stores: Callable[..., None], tmp_path: Path
+) -> None:
+    def sweep(steps: int) -> Any:
+        descent = f"{{ steps = {steps}, tolerances = [0.5, 0.03], checkpoints = true }}"
+        keys = {"experiment": "'input'", "width": "{ kd_per_n = [1.0, 3.0] }", "seeds": 2}
+        return make_sweep(descent=descent, **keys)
+
+    pipeline.run(sweep(30), s3.name)
+    with pytest.raises(StoreError, match="give a new path with -o NEW"):
+        lengthen(s3.name, 600)
+    new = f"{s3.name}-long"
+    change = lengthen(s3.name, 600, new)
+    assert change.continued == {"": change.pending}
+    assert change.pending > 0
+    assert pipeline.run(stored_sweep(new), new).trials == change.pending
+    pipeline.run(sweep(600), tmp_path / "whole.zarr")
+    opened = xr.open_zarr(locate(new).zarr())
+    assert_equal_stores(opened, tmp_path / "whole.zarr")
+    assert damage(new) == []
+
+
+NOISE = """
+import math
+from pipeline import Trial, experiment, variable
+
+@experiment(margin=variable("distance to failure"))
+def noise(trial: Trial):
+    noise = trial.rng("x").logistic() * trial.parameters["scale"]
+    return {"margin": math.log(trial.k / 10) + noise}
+"""
+
+
+def test_commands_on_trials_of_ones_own_work_in_a_bucket(
+    s3: Bucket, tmp_path: Path, widthlaw: Callable[..., Any], assert_equal_stores: Callable[..., None]
+) -> None:
+    code, file = tmp_path / "noise.py", tmp_path / "noise.toml"
+    code.write_text(NOISE)
+    keys = 'name = "noise"\nexperiment = "noise.py:noise"\nwidth = [5, 8, 10, 13, 20]\n'
+    file.write_text(f"{keys}seeds = 8\n[parameters]\nscale = [0.1, 0.2]\n")
+    larger = f"{s3.name}-larger"
+
+    def done(*line: object) -> str:
+        told = widthlaw(*line)
+        assert told.returncode == 0, told.stderr
+        return str(told.stdout)
+
+    done("run", file, "-o", s3.name, "--workers", 1)
+    done("extend", s3.name, "--seeds", 12, "-o", larger, "--code", code)
+    done("run", larger, "--code", code, "--workers", 1)
+    (tmp_path / "whole.toml").write_text(file.read_text().replace("seeds = 8", "seeds = 12"))
+    pipeline.run(pipeline.load_sweep(tmp_path / "whole.toml"), tmp_path / "whole.zarr")
+    assert_equal_stores(analysis.open_store(larger), tmp_path / "whole.zarr")
+    rows = list(csv.DictReader(done("query", larger, "margin > 0", "--csv").splitlines()))
+    assert 40 < len(rows) < 80
+    assert {row["scale"] for row in rows} == {"0.1", "0.2"}
+    fitted = json.loads(done("fit", larger, "--success", "margin > 0", "--json"))["critical_widths"]
+    assert [cell["k50"] for cell in fitted] == pytest.approx([10, 10], rel=0.3)
+    done("verify", larger, "--sample", 10, "--code", code)
+    refused = widthlaw("verify", larger, "--sample", 10)
+    assert refused.returncode == 2
+    assert "a store keeps no code; add --code noise.py" in refused.stderr

@@ -382,3 +382,48 @@ def test_trials_of_ones_own_run_without_their_files(
     assert store.Store(path).counts()["done"] == 150, widthlaw("status", path).stdout
     pipeline.run(sweep, tmp_path / "local.zarr")
     assert_equal_stores(path, tmp_path / "local.zarr")
+
+
+SLOW = """
+import numpy as np
+from pipeline import Trial, experiment, variable
+
+@experiment(value=variable("a value"))
+def slow(trial: Trial):
+    return {"value": np.linalg.svd(trial.rng("x").standard_normal((80, 80)), compute_uv=False)[0]}
+"""
+
+
+def test_code_that_changes_between_submit_and_resume_is_refused_and_the_old_code_goes_on(
+    cluster, profile, widthlaw, tmp_path, assert_equal_stores
+) -> None:
+    code, file, path = tmp_path / "slow.py", tmp_path / "slow.toml", tmp_path / "a.zarr"
+    code.write_text(SLOW)
+    file.write_text('name = "slow"\nexperiment = "slow.py:slow"\nwidth = [1, 2, 3]\nseeds = 3000\n')
+    sweep = pipeline.load_sweep(file)
+    store.create(path, sweep, seeds_per_chunk=50)
+    submit = ("submit", file, "--profile", profile(), "-o", path)
+    assert widthlaw(*submit).returncode == 0
+    begun(path)
+    assert widthlaw("cancel", path).returncode == 0
+    wait_until(lambda: not cluster.active(), "all jobs are gone")
+    done = store.Store(path).counts()["done"]
+    assert 0 < done < sweep.trials
+
+    code.write_text(SLOW.replace("[0]}", "[1]}"))
+    now = pipeline.load_sweep(file).own.digest
+    jobs = set(cluster.jobs())
+    told = widthlaw(*submit)
+    assert (told.returncode, told.stdout, told.stderr.count("\n")) == (2, "", 1)
+    assert (
+        f"slow.py:slow had the digest {sweep.own.digest}, now it has {now}; give a new" in told.stderr
+    )
+    assert set(cluster.jobs()) == jobs
+    assert lease.read(locate(path)) is None
+    assert store.Store(path).counts()["done"] == done
+
+    code.write_text(SLOW)
+    assert widthlaw(*submit).returncode == 0
+    wait_for_end(path)
+    pipeline.run(sweep, tmp_path / "local.zarr")
+    assert_equal_stores(path, tmp_path / "local.zarr")

@@ -32,7 +32,7 @@ from pipeline.execution.local import DASK
 from pipeline.store.location import locate
 from pipeline.store.names import DIGESTS, PARTIAL
 from pipeline.sweep import Sweep
-from pipeline.sweep_files.load import parse_sweep
+from pipeline.sweep_files.load import load_sweep, parse_sweep
 from pipeline.trial_status import Status
 
 from ..conftest import equal_stores
@@ -52,6 +52,24 @@ width = {{ k_per_n = [{WIDTHS}] }}
 seeds = 40
 """
 
+OWN_SWEEP = SWEEP.replace('"conditioning"', '"own.py:gap"').replace("[480]", "[100]")
+
+OWN_CODE = """
+import numpy as np
+from pipeline import Trial, experiment, variable
+
+@experiment(
+    gap=variable("largest minus smallest singular value"),
+    values=variable("largest ones", dims=("place",), coords={"place": [1, 2, 3]}),
+)
+def gap(trial: Trial):
+    E = trial.rng("noise").standard_normal((trial.k, trial.n))
+    features = np.maximum(trial.weights() @ trial.inputs().T, 0) + np.random.random() * E
+    s = np.linalg.svd(features, compute_uv=False)
+    return {"gap": s[0] - s[-1], "values": s[:3]}
+"""
+"""Trials of one's own, which also draw from the generator that all share; in equally many blocks."""
+
 SEEDS_PER_BLOCK = 5
 
 TRIALS_PER_BLOCK = 24 * SEEDS_PER_BLOCK
@@ -61,6 +79,15 @@ BEGINS = re.compile(r"begins (\d+) trials of cell")
 
 def the_sweep() -> Sweep:
     return parse_sweep(SWEEP)
+
+
+def sweep_in(folder: Path, own: bool = False) -> Sweep:
+    """Write the sweep of the faults, or that of trials of one's own, and return it."""
+    file = folder / "faults.toml"
+    file.write_text(OWN_SWEEP if own else SWEEP)
+    if own:
+        (folder / "own.py").write_text(OWN_CODE)
+    return load_sweep(file)
 
 
 def begun(logs: Iterable[Path]) -> int:
@@ -333,9 +360,7 @@ class Runs:
 
 def run_line(command: str, folder: Path, row: Row) -> list[str]:
     """`widthlaw run` of the sweep into the row's store."""
-    sweep = folder / "faults.toml"
-    sweep.write_text(SWEEP)
-    return [command, "run", str(sweep), "-o", str(row.path)]
+    return [command, "run", str(folder / "faults.toml"), "-o", str(row.path)]
 
 
 def _profile(host: str) -> Profile:

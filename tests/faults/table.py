@@ -20,6 +20,9 @@ PROPERTY = "fault"
 
 COLUMNS = ("fault", "survived", "repeated trials", "seconds", "ideal seconds", "MB")
 
+OF_ONES_OWN = ", trials of one's own"
+"""Ending of the rows whose trials are functions of a file beside the sweep."""
+
 FAULTS = (
     "kill -9 of a worker",
     "kill -9 of worker and nanny",
@@ -44,6 +47,9 @@ FAULTS = (
     "32 workers on few cores",
     "eight readers during a run",
     "descents for long, memory of a worker",
+    f"kill -9 of a worker{OF_ONES_OWN}",
+    f"kill -9 of the driver, same command again{OF_ONES_OWN}",
+    f"kill -9 of worker and controller{OF_ONES_OWN}",
 )
 """All rows, in their order. A row of a new kind is a line here and a test with that mark."""
 

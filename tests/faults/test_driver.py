@@ -15,10 +15,23 @@ from pipeline import store
 from ..cluster.buckets import S3Server
 from ..waiting import wait_until
 from .stand import BEGINS, PATIENCE, SEEDS_PER_BLOCK, Processes, Row, Runs, the_sweep
+from .table import OF_ONES_OWN
 
 
-@pytest.mark.fault("kill -9 of the driver, same command again")
-def test_the_same_command_finishes_for_a_killed_driver(row: Row, runs: Runs) -> None:
+@pytest.mark.parametrize(
+    "own",
+    [
+        pytest.param(
+            "", marks=pytest.mark.fault("kill -9 of the driver, same command again"), id="built-in"
+        ),
+        pytest.param(
+            OF_ONES_OWN,
+            marks=pytest.mark.fault(f"kill -9 of the driver, same command again{OF_ONES_OWN}"),
+            id="own",
+        ),
+    ],
+)
+def test_the_same_command_finishes_for_a_killed_driver(row: Row, runs: Runs, own: str) -> None:
     row.begin()
     driver = runs.start()
     wait_until(lambda: len(BEGINS.findall(runs.said())) >= 6, "six blocks are begun")

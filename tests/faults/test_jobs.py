@@ -22,6 +22,7 @@ from pipeline.store.location import locate
 
 from ..cluster.private_slurm import Job, PrivateSlurm
 from .stand import PATIENCE, TRIALS_PER_BLOCK, Processes, Row, begun, line_of, run_line, the_sweep
+from .table import OF_ONES_OWN
 
 T = TypeVar("T")
 
@@ -126,11 +127,14 @@ class Submitted:
 
         return self.until(at_it, "a worker has begun a block")
 
+    def worker_pid(self, number: str) -> int:
+        """The process of a worker, under the nanny in its job."""
+        pids = self._slurm.pids_of_job(number)
+        return next(pid for pid in pids if "spawn_main" in line_of(psutil.Process(pid)))
+
     def hangs(self, number: str) -> None:
-        """Stop the process of a worker, under the nanny in its job."""
-        for pid in self._slurm.pids_of_job(number):
-            if "spawn_main" in line_of(psutil.Process(pid)):
-                os.kill(pid, signal.SIGSTOP)
+        """Stop the process of a worker."""
+        os.kill(self.worker_pid(number), signal.SIGSTOP)
 
     def starts_twice(self, number: str) -> None:
         """Slurm loses sight of a job's node: the job runs on there, and once more on another."""
@@ -180,6 +184,21 @@ def test_a_killed_controller_is_started_again_in_its_job(run: Submitted) -> None
     run.ends()
     run.judge()
     assert list(run.controllers()) == [number]
+
+
+@pytest.mark.fault(f"kill -9 of worker and controller{OF_ONES_OWN}")
+def test_trials_of_ones_own_survive_without_their_files(run: Submitted, tmp_path: Path) -> None:
+    number = run.submit()
+    for name in ("own.py", "faults.toml"):
+        (tmp_path / name).unlink()
+    worker = run.busy_worker()
+    run.wait_for_block()
+    os.kill(run.worker_pid(worker), signal.SIGKILL)
+    killed = run.controller_pid(number)
+    os.kill(killed, signal.SIGKILL)
+    run.until(lambda: run.controller_pid(number) not in (0, killed), "it is started again")
+    run.ends()
+    run.judge()
 
 
 @pytest.mark.fault("scancel of a worker's job")

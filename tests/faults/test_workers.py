@@ -11,6 +11,7 @@ import pytest
 
 from ..waiting import wait_until
 from .stand import Bench, Row, kill_group, with_failed
+from .table import OF_ONES_OWN
 
 WORKER_TTL = {"distributed.scheduler.worker-ttl": "10s"}
 
@@ -22,8 +23,16 @@ MOST_DEATHS = 8
 """Of workers under one trial: twice of its task, once of its seed, three times alone; two to spare."""
 
 
-@pytest.mark.fault("kill -9 of a worker")
-def test_a_killed_worker_is_started_again(bench: Bench) -> None:
+@pytest.mark.parametrize(
+    "own",
+    [
+        pytest.param("", marks=pytest.mark.fault("kill -9 of a worker"), id="built-in"),
+        pytest.param(
+            OF_ONES_OWN, marks=pytest.mark.fault(f"kill -9 of a worker{OF_ONES_OWN}"), id="own"
+        ),
+    ],
+)
+def test_a_killed_worker_is_started_again(bench: Bench, own: str) -> None:
     bench.scheduler()
     first, _ = bench.worker(), bench.worker()
     driver = bench.run()

@@ -70,7 +70,7 @@ def spectra_of(ds: xr.Dataset) -> list[tuple[str, xr.Dataset]]:
 
 def _width(ds: xr.Dataset, index: int) -> str:
     """Return the label of a width by its index, in the unit of the store."""
-    unit = {"k": "k = {}", "k_per_n": "k = {} n", "kd_per_n": "k = {} n/d"}
+    unit = {"k": "k = {}", "k_per_n": "k = {} n", "kd_per_n": "k = {} n/d", "k_per_d": "k = {} d"}
     return unit[width_unit(ds)].format(f"{ds.width.values[index]:g}")
 
 

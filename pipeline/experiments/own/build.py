@@ -137,7 +137,10 @@ class _Call:
             )
         for name in found:
             if name not in self._declared:
-                raise Mismatch(f"returned {name!r}, which is not declared; expected {self._names()}")
+                raise Mismatch(
+                    f"returned {name!r}, which is not declared; expected {self._names()}; rename it "
+                    "or declare it too"
+                )
         arrays = {}
         for one in self._variables:
             if one.name not in found:
@@ -174,5 +177,8 @@ def _as_array(name: str, value: Any, shape: tuple[int, ...]) -> Array:
     if array.dtype.kind not in "fiub":
         raise Mismatch(f"{name} is {told(value)}, expected real numbers; NaN is one")
     if array.shape != shape:
-        raise Mismatch(f"{name} has the shape {array.shape}, expected {shape} as declared")
+        raise Mismatch(
+            f"{name} has the shape {array.shape}, expected {shape} as declared; return that or "
+            "declare its dims and coords"
+        )
     return array.astype(np.float64)

@@ -6,6 +6,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable
+from threading import current_thread, main_thread
 from typing import Any
 
 import numpy as np
@@ -29,14 +30,19 @@ def call_alone(function: Callable[..., Any], *arguments: Any) -> Any:
     ------
     Exception
         The one of the function; `RuntimeError` for what would end this process, such as `sys.exit()`.
+    KeyboardInterrupt
+        The user has pressed Ctrl-C. Python tells only its main thread of it, so in a thread of a worker
+        it is the function's own.
     """
     process = os.getpid()
     try:
         with contextlib.redirect_stdout(sys.stderr):
             return function(*arguments)
-    except (Exception, KeyboardInterrupt):
+    except Exception:
         raise
     except BaseException as error:
+        if isinstance(error, KeyboardInterrupt) and current_thread() is main_thread():
+            raise
         raise RuntimeError(f"it ended with {first_line(error)}") from None
     finally:
         if os.getpid() != process:  # a process that it forked came back: it must not go on as we do

@@ -39,6 +39,12 @@ MODULES = {
     "softplus": "smooth_rectifiers",
     "gelu": "smooth_rectifiers",
     "sigmoid": "sigmoids",
+    "elu": "exponential_units",
+    "selu": "exponential_units",
+    "gaussian": "bells",
+    "cube": "polynomials",
+    "hermite2": "polynomials",
+    "hermite3": "polynomials",
 }
 """For each name, the file whose `RECORDS` has the activation."""
 

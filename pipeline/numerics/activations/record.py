@@ -54,9 +54,10 @@ class Derivative:
         both come from one exponential or error function. For an activation of one's own, a
         function that returns the address of a C function of (z, a, samples), which does the same.
     slope
-        B = sup |phi'|.
+        B = sup |phi'|; inf where it has no bound.
     bend
-        M = sup |phi''|; None where phi' jumps at 0.
+        M = sup |phi''|, on either side of 0 where phi' jumps there; inf where it has no bound, None
+        where phi is linear on either side.
     seconds
         Measured time of `row` for one element.
     jump

@@ -330,7 +330,7 @@ def test_a_target_that_is_no_share_is_refused(target) -> None:
 def test_a_new_width_is_near_whole_and_its_own_in_every_cell(n, ratio, reach) -> None:
     sweep = a_sweep(n=str(n), widths="[1.0, 4.0]")
     widths = Widths(sweep)
-    width = widths.near(5, n[0], ratio * n[0], reach)
+    width = widths.of_cell(5, n[0]).near(ratio * n[0], reach)
     assert width is not None
     k = widths.k(5, n[0], width)
     away = abs(math.log(k / (ratio * n[0])))
@@ -345,11 +345,11 @@ def test_a_new_width_is_near_whole_and_its_own_in_every_cell(n, ratio, reach) ->
 
 def test_a_width_in_the_middle_is_between_or_there_is_none() -> None:
     widths = Widths(a_sweep(n="[10]", widths="[1.0, 1.2, 2.0]"))
-    assert widths.k(5, 10, widths.between(5, 10, 12, 20)) in range(13, 20)
-    assert widths.between(5, 10, 19, 20) is None
+    assert widths.k(5, 10, widths.of_cell(5, 10).between(12, 20)) in range(13, 20)
+    assert widths.of_cell(5, 10).between(19, 20) is None
 
 
 def test_where_v_balances_new_widths_are_even() -> None:
     widths = Widths(replace(a_sweep(n="[30]", widths="[1.0, 2.0]"), even=True))
-    width = widths.near(5, 30, 43, 0.02)
+    width = widths.of_cell(5, 30).near(43, 0.02)
     assert widths.k(5, 30, width) % 2 == 0

@@ -1,4 +1,4 @@
-"""`fit`, `plot` and `refine` with --along and --lapse, on a store of one's own whose truth is known."""
+"""`fit` and `plot` with --along and --lapse, on a store of one's own whose truth is known."""
 
 from __future__ import annotations
 
@@ -113,13 +113,6 @@ def test_widths_in_units_of_n_are_refused_along_n(complete) -> None:
     assert told.exit_code == 2
     assert "along n: a cell has one width, but at k/n = " in told.stderr
     assert told.stderr.count("\n") == 1
-
-
-def test_refine_says_that_it_adds_trials_along_the_width_only(known) -> None:
-    told = invoked("refine", known, "--to", "5%", "--along", "n", *SUCCESS)
-    assert told.exit_code == 2
-    assert told.stderr.startswith(f"widthlaw: refine {known}: --along: got 'n'; expected width")
-    assert "widthlaw extend" in told.stderr
 
 
 def test_plots_along_n_have_curves_to_the_lapse_rate_and_the_critical_n(known, tmp_path) -> None:

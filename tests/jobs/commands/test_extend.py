@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
+import pipeline
 from pipeline import store
 from pipeline.maintenance.grow import request_trials
 from pipeline.store import lease
@@ -85,4 +88,98 @@ def test_wrong_values_are_refused_in_one_line(
         assert_refused(widthlaw("extend", own_store, *arguments), message)
     usage = widthlaw("extend", own_store)
     assert usage.returncode == 2
-    assert "nothing to add; give a SWEEP, --seeds, --n, --d or --width" in usage.stderr
+    assert "nothing to add; give a SWEEP, --seeds, --n, --d, --width or --steps" in usage.stderr
+
+
+DESCENT = {"experiment": "'input'", "d": "[4]", "n": "[20]", "width": "{ kd_per_n = [0.7, 1.6, 5.0] }"}
+
+
+def descent(steps: int, more: str = "checkpoints = true") -> str:
+    return f"{{ steps = {steps}, tolerances = [0.5, 0.03], {more} }}"
+
+
+@pytest.mark.slow
+def test_a_larger_budget_goes_on_from_checkpoints(
+    widthlaw, write_sweep, make_sweep, tmp_path, assert_equal_stores
+) -> None:
+    path, whole = tmp_path / "a.zarr", tmp_path / "whole.zarr"
+    sweep = write_sweep(**DESCENT, descent=descent(400))
+    planned = widthlaw("run", sweep, "-o", path, "--dry-run")
+    assert ["checkpoints,", "at", "most"] in [line[:3] for line in lines(planned.stdout)]
+    assert widthlaw("run", sweep, "-o", path).returncode == 0
+    planned = widthlaw("extend", path, "--steps", 2000, "--dry-run")
+    assert (planned.returncode, store.stored_sweep(path).descent.steps) == (0, 400)
+    result = widthlaw("extend", path, "--steps", 2000)
+    assert result.returncode == 0, result.stderr
+    assert ["steps", "400", "2000"] in lines(result.stdout)
+    assert result.stdout == planned.stdout
+    going = int(result.stderr.split(" and ")[1].split()[0])
+    assert f"{path}: {going} trials to go on from a checkpoint\n" in result.stderr
+    assert f"`widthlaw run {path}` computes them" in result.stderr
+    ran = widthlaw("run", path)
+    assert ran.returncode == 0, ran.stderr
+    assert f"{going} computed now" in ran.stderr
+    pipeline.run(make_sweep(**DESCENT, descent=descent(2000, "step_size = 1.0")), whole)
+    assert_equal_stores(path, whole)
+    again = widthlaw("extend", path, "--steps", 2000)
+    assert (again.returncode, again.stdout) == (0, "")
+    assert "has a budget of 2000 steps already; nothing was done" in again.stderr
+
+
+@pytest.mark.slow
+def test_trials_that_start_anew_are_told(widthlaw, make_sweep, tmp_path) -> None:
+    path, bare = tmp_path / "a.zarr", tmp_path / "bare.zarr"
+    pipeline.run(make_sweep(**DESCENT, descent=descent(100)), path)
+    pipeline.run(make_sweep(**DESCENT, descent=descent(100, "step_size = 1.0")), bare)
+    file = next((path / ".checkpoints").iterdir())
+    file.write_bytes(file.read_bytes()[:-8])
+    for store_path, why in ((path, "torn"), (bare, "not there")):
+        result = widthlaw("extend", store_path, "--steps", 200)
+        assert result.returncode == 0, result.stderr
+        assert (
+            f"{store_path}: 0 trials to go on from a checkpoint; 23 trials to start anew without one "
+            f"(of 23 it is {why})\n"
+        ) in result.stderr
+        assert widthlaw("run", store_path).returncode == 0
+
+
+@pytest.mark.slow
+def test_budgets_that_cannot_grow_are_refused_in_one_line(
+    widthlaw, own_store, make_sweep, tmp_path, assert_refused
+) -> None:
+    path = tmp_path / "b.zarr"
+    store.create(path, make_sweep(**DESCENT, descent=descent(400)))
+    message = "takes no steps of descent"
+    assert_refused(widthlaw("extend", own_store, "--steps", 500), message)
+    assert_refused(widthlaw("extend", path, "--steps", 399), "expected 400 (its budget) to 1e+09")
+    usage = widthlaw("extend", path, "--steps", 500, "--seeds", 9)
+    assert usage.returncode == 2
+    assert "--steps stands alone" in usage.stderr
+
+
+@pytest.mark.slow
+def test_some_trials_get_more_steps_and_the_others_are_censored(
+    widthlaw, make_sweep, tmp_path, assert_refused
+) -> None:
+    path = tmp_path / "a.zarr"
+    pipeline.run(make_sweep(**DESCENT, descent=descent(400)), path)
+    for where, message in (
+        ("steps", "--where: got 'steps', expected a condition that a trial meets or not"),
+        ("steps_to_tolerance < 9", "expected a condition that a trial meets or not"),
+        ("stops < 9", "stops"),
+    ):
+        assert_refused(widthlaw("extend", path, "--steps", 2000, "--where", where), message)
+    assert "add --steps" in widthlaw("extend", path, "--where", "seed < 4").stderr
+    met = widthlaw("query", path, "width > 1 and steps == 400", "--json")
+    hopeful = len(json.loads(met.stdout))
+    assert hopeful > 0
+    result = widthlaw("extend", path, "--steps", 2000, "--where", "width > 1")
+    assert result.returncode == 0, result.stderr
+    assert f"has {24 - hopeful} trials with an outcome and {hopeful} pending" in result.stderr
+    ran = widthlaw("run", path)
+    assert f"24 trials done, 0 failed; {hopeful} computed now" in ran.stderr
+    left = json.loads(widthlaw("query", path, "steps == 400", "--json").stdout)
+    assert len(left) > 0
+    assert widthlaw("verify", path, "--sample", 24).returncode == 0
+    again = widthlaw("extend", path, "--steps", 2000)
+    assert f"{path}: {len(left)} trials to go on from a checkpoint" in again.stderr

@@ -149,6 +149,37 @@ def test_changed_code_is_refused_with_both_digests_until_it_is_accepted(
     assert "20 computed now" in done.stderr
 
 
+def test_stores_of_some_seeds_each_are_merged_to_the_bits_of_one_run(
+    widthlaw, filled, tmp_path, assert_equal_stores
+) -> None:
+    parts = [half_of(filled, tmp_path, CODE, name) for name in ("first", "second")]
+    whole = tmp_path / "whole.zarr"
+    told = widthlaw("merge", *parts, "-o", whole)
+    assert told.returncode == 0, told.stderr
+    assert_equal_stores(whole, filled / "cond.zarr")
+    assert widthlaw("verify", whole, "--sample", 10, "--code", filled / "cond.py").returncode == 0
+
+
+def test_stores_of_other_code_are_not_merged(widthlaw, filled, tmp_path, assert_refused) -> None:
+    first = half_of(filled, tmp_path, CODE, "first")
+    other = half_of(filled, tmp_path, CODE.replace("s[-1] / s[0]", "s[0] / s[-1]"), "second")
+    digests = [xr.open_zarr(one).attrs["identity_fields"]["code"] for one in (first, other)]
+    told = widthlaw("merge", first, other, "-o", tmp_path / "whole.zarr")
+    assert_refused(told, f"store {first}: cannot be combined with store {other}: ")
+    assert all(digest in told.stderr for digest in digests)
+    assert not (tmp_path / "whole.zarr").exists()
+
+
+def half_of(filled: Path, folder: Path, code: str, name: str) -> Path:
+    """Fill a store with the first or the second half of the seeds."""
+    home, seeds = folder / name, {"first": "[0, 1, 2, 3]", "second": "[4, 5, 6, 7]"}[name]
+    home.mkdir()
+    (home / "cond.py").write_text(code)
+    (home / "cond.toml").write_text(SWEEP.replace("seeds = 8", f"seeds = {seeds}"))
+    pipeline.run(pipeline.load_sweep(home / "cond.toml"), home / "cond.zarr")
+    return home / "cond.zarr"
+
+
 def test_accepted_code_that_changes_values_is_found_by_a_sample(widthlaw, alone, tmp_path) -> None:
     (tmp_path / "cond.py").write_text(CODE.replace("s[-1] / s[0]", "s[-1] / s[0] + 1e-9"))
     (tmp_path / "cond.toml").write_text(SWEEP)
@@ -190,6 +221,92 @@ def test_a_trial_that_kills_its_process_fails_alone(widthlaw, tmp_path) -> None:
     ds = xr.open_zarr(tmp_path / "kill.zarr").load()
     assert ds.status.sel(width=2, seed=1).item() == 2
     assert "its process died 3 times" in ds.message.sel(width=2, seed=1).item()
+
+
+ODD = """
+import os, time
+import numpy as np
+from pipeline import Trial, experiment, variable
+
+def forks(trial):
+    if not os.fork():
+        return {"value": 1.0, "pair": [0, 1]}  # as the child it would go on with our work
+    return {"value": 0.0, "pair": [0, 1]}
+
+def reseeds(trial):
+    np.random.seed(5)
+    return {"value": np.random.random(), "pair": [0, 1]}
+
+def takes_long(trial):
+    end = time.perf_counter() + 0.3
+    while time.perf_counter() < end:
+        pass
+    return {"value": 0.0, "pair": [0, 1]}
+
+def raises_once(trial):
+    if trial.seed == 2:
+        raise ValueError("one of many")
+    return {"value": trial.rng("x").random(), "pair": [0, 1]}
+
+def dies_once(trial):
+    if trial.seed == 1:
+        os.kill(os.getpid(), 9)
+    return {"value": 0.0, "pair": [0, 1]}
+
+def interrupts(trial):
+    raise KeyboardInterrupt
+
+WAYS = [
+    lambda trial: {"value": 0.0, "pair": [0, 1]},
+    lambda trial: {"other": 0.0, "pair": [0, 1]},
+    lambda trial: {"value": 0.0, "pair": [0, 1, 2]},
+    lambda trial: {"value": "none", "pair": [0, 1]},
+    lambda trial: {"value": print("a row of data"), "pair": [0, 1]},
+    lambda trial: {"value": float("nan"), "pair": [np.inf, 1]},
+    forks, reseeds, takes_long, raises_once, dies_once, interrupts,
+]
+
+@experiment(value=variable("a value"), pair=variable("two", dims=("side",), coords={"side": [0, 1]}))
+def odd(trial: Trial):
+    return WAYS[trial.k - 1](trial)
+"""
+
+FAILURES = {
+    2: "Mismatch: returned 'other', which is not declared; expected value, pair; rename it or ",
+    3: "Mismatch: pair has the shape (3,), expected (2,) as declared; return that or declare",
+    4: "Mismatch: value is 'none', expected real numbers; NaN is one",
+    5: "Mismatch: value is None, expected real numbers; NaN is one",
+    12: "RuntimeError: it ended with KeyboardInterrupt",
+}
+
+
+@pytest.mark.slow
+def test_odd_trials_have_outcomes_of_their_own_and_the_others_their_values(widthlaw, tmp_path) -> None:
+    (tmp_path / "odd.py").write_text(ODD)
+    (tmp_path / "odd.toml").write_text(
+        'name = "odd"\nexperiment = "odd.py:odd"\nwidth = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]\n'
+        "seeds = 4\n"
+    )
+    run = ("run", tmp_path / "odd.toml", "-o", tmp_path / "odd.zarr", "--workers", 2)
+    told = widthlaw(*run)
+    assert (told.returncode, told.stdout) == (1, ""), told.stderr
+    assert "26 trials done, 22 failed" in told.stderr
+    assert "Traceback" not in told.stderr
+    assert "a row of data" in told.stderr
+    ds = xr.open_zarr(tmp_path / "odd.zarr").load().isel(d=0, n=0).swap_dims(width="k")
+    for k, message in FAILURES.items():
+        assert (ds.status.sel(k=k) == 2).all()
+        assert all(message in text for text in ds.message.sel(k=k).values)
+    assert ds.status.sel(k=10).values.tolist() == [1, 1, 2, 1]
+    assert ds.message.sel(k=10, seed=2).item() == "ValueError: one of many"
+    assert ds.status.sel(k=11).values.tolist() == [1, 2, 1, 1]
+    assert ds.message.sel(k=11, seed=1).item().startswith("WorkerKilled")
+    assert (ds.status.sel(k=[1, 6, 7, 8, 9]) == 1).all()
+    assert ds.value.sel(k=6).isnull().all()
+    assert (ds.value.sel(k=[1, 7, 9]) == 0).all()
+    assert len({*ds.value.sel(k=10).dropna("seed").values}) == 3  # untouched by the reseeding
+    assert widthlaw("verify", tmp_path / "odd.zarr").returncode == 0
+    assert "0 computed now" in widthlaw(*run).stderr
 
 
 @pytest.mark.slow

@@ -10,6 +10,8 @@ from scipy import special
 
 from pipeline.descent.network import Network
 
+SELU = 1.0507009873554804934193349852946, 1.6732632423543772848170429916717
+
 PHI = {
     "relu": lambda z: np.where(z > 0, z, 0.0),
     "leaky_relu": lambda z: np.where(z > 0, z, 0.01 * z),
@@ -19,6 +21,13 @@ PHI = {
     "gelu": lambda z: z * special.ndtr(z),
     "sigmoid": special.expit,
     "linear": lambda z: z,
+    "elu": lambda z: np.where(z > 0, z, np.expm1(np.minimum(z, 0))),
+    "selu": lambda z: SELU[0] * np.where(z > 0, z, SELU[1] * np.expm1(np.minimum(z, 0))),
+    "gaussian": lambda z: np.exp(-(z**2) / 2),
+    "square": np.square,
+    "cube": lambda z: z**3,
+    "hermite2": lambda z: (z**2 - 1) / np.sqrt(2),
+    "hermite3": lambda z: (z**3 - 3 * z) / np.sqrt(6),
 }
 
 SLOPE = {
@@ -30,6 +39,13 @@ SLOPE = {
     "gelu": lambda z: special.ndtr(z) + z * np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi),
     "sigmoid": lambda z: special.expit(z) * special.expit(-z),
     "linear": np.ones_like,
+    "elu": lambda z: np.exp(np.minimum(z, 0)),
+    "selu": lambda z: SELU[0] * np.where(z > 0, 1.0, SELU[1] * np.exp(np.minimum(z, 0))),
+    "gaussian": lambda z: -z * np.exp(-(z**2) / 2),
+    "square": lambda z: 2 * z,
+    "cube": lambda z: 3 * z**2,
+    "hermite2": lambda z: np.sqrt(2) * z,
+    "hermite3": lambda z: np.sqrt(1.5) * (z**2 - 1),
 }
 
 

@@ -14,7 +14,7 @@ from pipeline.descent.certificates import certify
 from pipeline.descent.dispatch import DERIVATIVES
 from pipeline.descent.network import Network, balanced
 
-KINDS = ("relu", "leaky_relu", "softplus", "tanh", "gelu", "erf", "sigmoid")
+KINDS = ("relu", "leaky_relu", "softplus", "tanh", "gelu", "erf", "sigmoid", "elu", "selu", "gaussian")
 
 
 def problem(
@@ -109,7 +109,7 @@ def test_no_point_of_the_ball_violates_assumptions_2_and_3(
         assert np.linalg.norm(there, 2) <= found.beta * (1 + 1e-12)
 
 
-@pytest.mark.parametrize("activation", ["relu", "softplus", "tanh", "gelu"])
+@pytest.mark.parametrize("activation", ["relu", "softplus", "tanh", "gelu", "elu", "selu", "gaussian"])
 def test_beta_of_the_input_layer_holds_everywhere(activation: str) -> None:
     network, X = problem(activation, "input", k=20)
     beta = certify(network, X).beta
@@ -120,7 +120,9 @@ def test_beta_of_the_input_layer_holds_everywhere(activation: str) -> None:
             assert np.linalg.norm(network.moved(by).jacobian(X), 2) <= beta * (1 + 1e-12)
 
 
-@pytest.mark.parametrize("activation", ["softplus", "tanh", "gelu", "erf", "sigmoid"])
+@pytest.mark.parametrize(
+    "activation", ["softplus", "tanh", "gelu", "erf", "sigmoid", "elu", "gaussian"]
+)
 def test_the_radius_of_a_smooth_input_layer_is_a_formula(activation: str) -> None:
     network, X = problem(activation, "input")
     found = certify(network, X)

@@ -58,6 +58,13 @@ def test_ten_steps_are_those_of_jax(plain: SimpleNamespace) -> None:
         "gelu": lambda z: jax.nn.gelu(z, approximate=False),
         "sigmoid": jax.nn.sigmoid,
         "linear": lambda z: z,
+        "elu": jax.nn.elu,
+        "selu": jax.nn.selu,
+        "gaussian": lambda z: jax.numpy.exp(-(z**2) / 2),
+        "square": lambda z: z**2,
+        "cube": lambda z: z**3,
+        "hermite2": lambda z: (z**2 - 1) / 2**0.5,
+        "hermite3": lambda z: (z**3 - 3 * z) / 6**0.5,
     }
     assert set(phi) == set(NAMES)
     X, y = plain.data()

@@ -57,9 +57,9 @@ def test_only_pending_trials_are_computed_and_all_bits_are_those_of_a_whole_bloc
     computed = []
     compute = filling.compute_block
 
-    def watched(sweep, block, wanted):
+    def watched(sweep, block, wanted, **more):
         computed.append(wanted)
-        return compute(sweep, block, wanted)
+        return compute(sweep, block, wanted, **more)
 
     monkeypatch.setattr(filling, "compute_block", watched)
     assert fill(store, tile).trials == len(trials)
@@ -76,8 +76,8 @@ def test_trials_that_another_writes_meanwhile_are_kept(
     set_pending(store, (0, 0), (1, 2))
     compute = filling.compute_block
 
-    def overtaken(sweep, block, wanted):
-        result = compute(sweep, block, wanted)
+    def overtaken(sweep, block, wanted, **more):
+        result = compute(sweep, block, wanted, **more)
         monkeypatch.setattr(filling, "compute_block", compute)
         set_pending(store, (2, 3))
         fill(store, tile)  # the other has all, that of a third seed too

@@ -66,6 +66,15 @@ def test_a_trial_that_takes_too_long_is_ended_and_counts_as_that_long(tmp_path: 
     assert str(found[0]) == "more than 4 s at n = 10, d = 10, k = 10"
 
 
+@pytest.mark.slow
+def test_a_process_that_a_trial_leaves_behind_is_not_waited_for(tmp_path: Path) -> None:
+    sweep = sweep_of(tmp_path, "os.fork() or time.sleep(600)")
+    began = time.monotonic()
+    found = measured(sweep, limit=60.0)
+    assert time.monotonic() - began < 50
+    assert None not in [one.seconds for one in found]
+
+
 def test_a_trial_that_kills_its_process_leaves_the_cost_unknown_and_the_run_alive(
     tmp_path: Path,
 ) -> None:

@@ -261,6 +261,70 @@ def test_the_start_has_the_laws_and_scales_that_are_asked_for() -> None:
     np.testing.assert_array_equal(np.abs(sphere.v), 1 / 4)
 
 
+def test_orthogonal_rows_are_uniform_and_nest() -> None:
+    text = sweep_file(start='W = "orthogonal"\nW_scale = 2.0')
+    trial = trials(text.replace("width = [6, 16]", "width = [6, 8000]"))[0]
+    W, narrow = initial_network(trial, 8000).W / 2, initial_network(trial, 6).W / 2
+    np.testing.assert_array_equal(narrow, W[:6])
+    for group in W[:40].reshape(-1, 4, 4):
+        np.testing.assert_allclose(group @ group.T, np.eye(4), atol=1e-14)
+    # a coordinate of a uniform point on the sphere in four dimensions, in rows and in columns
+    for entry in (W[0::4, 0], W[3::4, 0], W[3::4, 3]):
+        assert stats.kstest((entry + 1) / 2, stats.beta(1.5, 1.5).cdf).pvalue > 0.01
+
+
+def test_later_layers_have_their_gain() -> None:
+    text = sweep_file("deep", start="hidden_scale = 3.0").replace("d = 4", "d = 4\ndepth = 2")
+    gained, plain = (
+        initial_network(trials(one)[0], 16) for one in (text, text.replace("= 3.0", "= 1.0"))
+    )
+    np.testing.assert_allclose(gained.hidden, 3 * plain.hidden)
+    np.testing.assert_array_equal(gained.W, plain.W)
+
+
+def test_networks_with_biases_are_trained_as_a_plain_loop_trains_them(run_text) -> None:
+    text = sweep_file(
+        "joint",
+        "steps = 40\ntolerances = [1e-9]\nstep_size = { absolute = 0.05 }\ntest_samples = 30",
+        'kind = "linear"\nclasses = true',
+        "bias = 0.5",
+    ).replace("d = 4", 'd = 4\ntrained = "both"')
+    ds = run_text(text).sel(width=16).squeeze()
+    for seed, trial in enumerate(trials(text)):
+        X, (Z, answers) = trial.inputs(), fresh_set(trial)
+        W, b = (
+            trial.weights(16).standard_normal((16, 4)),
+            0.5 * trial.stream(Role.BIAS).standard_normal(16),
+        )
+        v, y, losses = np.resize([1.0, -1.0], 16) / 4, labels(trial, X), []
+        for _ in range(41):
+            z = W @ X.T + b[:, None]
+            a = np.maximum(z, 0)
+            r = v @ a - y
+            losses.append(np.sum(r**2))
+            last, signal = (W, b, v), np.outer(v, r) * (z > 0)
+            W, b, v = W - 0.05 * signal @ X, b - 0.05 * signal.sum(axis=1), v - 0.05 * a @ r
+        one = ds.sel(seed=seed)
+        assert one.loss_initial == pytest.approx(losses[0], rel=1e-9)
+        assert one.loss_final == pytest.approx(losses[-1], rel=1e-9)
+        assert one.parameters == 16 * 6
+        f = last[2] @ np.maximum(last[0] @ Z.T + last[1][:, None], 0)
+        wanted = np.mean((f >= 0) == (answers > 0))
+        assert one.test_accuracy == pytest.approx(wanted)
+
+
+def test_biases_are_an_axis_nest_and_keep_the_other_draws() -> None:
+    text = sweep_file(start="bias = [0.0, 0.5, 2.0]")
+    none, half, two = (initial_network(trials(text, bias_scale=b)[0], 16) for b in (0.0, 0.5, 2.0))
+    assert none.W.shape == (16, 4)
+    np.testing.assert_array_equal(half.W[:, :4], none.W)
+    np.testing.assert_allclose(two.W[:, 4], 4 * half.W[:, 4])
+    narrow = initial_network(trials(text, bias_scale=0.5)[0], 6)
+    np.testing.assert_array_equal(narrow.W, half.W[:6])
+    many = trials(sweep_file(start="bias = 0.5").replace("[6, 16]", "[6, 20000]"))[0]
+    assert stats.kstest(initial_network(many, 20000).W[:, 4], stats.norm(0, 0.5).cdf).pvalue > 0.01
+
+
 def test_sizes_of_v_lie_above_the_norms_of_the_units_by_exponential_numbers() -> None:
     text = sweep_file(start='W = "uniform"\nv = "norm"\noutput = "1/k"').replace(
         "width = [6, 16]", "width = [6, 20000]"
@@ -329,9 +393,11 @@ def test_a_sweep_in_float32_gives_the_same_outcome_to_its_rounding(run_text) -> 
 def test_the_kernel_of_gaussian_weights_is_not_stored_beside_other_weights(run_text) -> None:
     gaussian = run_text(sweep_file("deep", "steps = 5\ndiagnostics = true"))
     uniform = run_text(sweep_file("deep", "steps = 5", start='W = "uniform"'))
+    biased = run_text(sweep_file("deep", "steps = 5", start="bias = 0.3"))
     for name in ("edge", "kernel_alpha", "kernel_alpha_error"):
         assert np.isfinite(gaussian[name]).all()
         assert np.isnan(uniform[name]).all()
+        assert np.isnan(biased[name]).all()
     assert np.isfinite(uniform.sigma_max).all()
 
 

@@ -7,19 +7,22 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from pipeline.errors import SweepError
 from pipeline.experiments.start import initial_network
 from pipeline.trial_status import Status
 
 Run = Callable[..., list]
 
-ACTIVATIONS = '["relu", "leaky_relu", "softplus", "tanh", "gelu", "erf"]'
+ACTIVATIONS = (
+    '["relu", "leaky_relu", "softplus", "tanh", "gelu", "erf", "elu", "selu", "gaussian", "linear"]'
+)
 
 
 def test_certified_descent_obeys_the_theorem(run_cells: Run) -> None:
     descent = {"steps": 400, "tolerances": "[1e-12]", "multiples": "[0.1, 1.0]"}
     keys = {"activation": ACTIVATIONS, "trained": '["input", "output", "both"]'}
     cells = run_cells("theorem1", descent, d=6, n=5, width="[20, 200]", seeds=2, **keys)
-    assert len(cells) == 18
+    assert len(cells) == 30
     for cell in cells:
         assert (cell.status == Status.DONE).all()
         certified = cell.values["certified"] == 1
@@ -114,3 +117,9 @@ def test_deeper_networks_are_measured_and_not_certified(run_cells: Run) -> None:
         assert (cell.values["certified"] == 0).all()
         assert (cell.values["epsilon"] > 0).all()
         assert np.isfinite(cell.values["rate_ratio"]).all()
+
+
+@pytest.mark.parametrize("activation", ["square", "cube", "hermite2", "hermite3"])
+def test_polynomials_are_refused_as_their_slopes_have_no_bound(run_cells: Run, activation: str) -> None:
+    with pytest.raises(SweepError, match=f"'{activation}', which theorem1 does not support"):
+        run_cells("theorem1", {"steps": 2}, activation=f'"{activation}"', d=6, n=5, width="[20]")

@@ -13,10 +13,13 @@ import signal
 import sys
 from pathlib import Path
 
+from pipeline.execution.driver import run
 from pipeline.experiments import EXPERIMENTS
 from pipeline.maintenance.grow import extend, merge
+from pipeline.maintenance.longer import lengthen
 from pipeline.maintenance.repair import repair
 from pipeline.maintenance.verify import damage
+from pipeline.store import stored_sweep
 from pipeline.sweep_files.load import load_sweep
 
 EVENTS = {"open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.scandir", "shutil.rmtree"}
@@ -24,6 +27,14 @@ EVENTS = {"open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.scandir"
 
 def extending(folder: Path, sweep: str) -> None:
     extend(folder / "a.zarr", load_sweep(sweep))
+
+
+def lengthening(folder: Path, steps: str) -> None:
+    lengthen(folder / "a.zarr", int(steps))
+
+
+def running(folder: Path) -> None:
+    run(stored_sweep(folder / "a.zarr"), folder / "a.zarr")
 
 
 def merging(folder: Path) -> None:

@@ -172,6 +172,7 @@ def test_a_hostile_file_of_labels_is_refused_within_its_bounds(
 def test_squares_that_overflow_leak_no_warning(tmp_path, make_sweep) -> None:
     (tmp_path / "rows.csv").write_text("1e308,1e308\n-1e308,1e308\n")
     data = {"dataset": "{ kind = 'file', path = 'rows.csv' }", "d": "[2]", "n": "[2]"}
+    data["experiment"] = "'theorem2-proof'"
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with pytest.raises(SweepError, match="requires rows of unit norm"):

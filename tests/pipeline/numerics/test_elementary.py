@@ -1,4 +1,4 @@
-"""exp, log1p, tanh and erf for vectors are the exact ones, to a few units in the last place."""
+"""exp, expm1, log1p, tanh and erf for vectors are the exact ones, to a few units in the last place."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pipeline.numerics.compiled import compiled
 from pipeline.numerics.elementary import (
     erf_of_positive,
     exp_of_negative,
+    expm1_of_negative,
     log1p_of_share,
     tanh_of_positive,
 )
@@ -34,6 +35,12 @@ def each_of_three(function, x, out):
 
 
 @compiled
+def expm1_thrice(x):
+    value, slope = expm1_of_negative(x)
+    return value, slope, value
+
+
+@compiled
 def tanh_thrice(x):
     value, slope = tanh_of_positive(x)
     return value, slope, value
@@ -53,6 +60,14 @@ def ulps(found: np.ndarray, truth: list[mp.mpf]) -> np.ndarray:
 def test_exp_is_good_to_two_units_in_the_last_place() -> None:
     x = -np.concatenate([np.linspace(0, 60, 3001), np.geomspace(1e-300, 708, 2000)])
     assert ulps(values(exp_of_negative, x), [mp.exp(mp.mpf(v)) for v in x]).max() <= 2
+
+
+def test_expm1_and_its_slope_are_good_to_three_units_in_the_last_place() -> None:
+    x = -np.concatenate([np.linspace(0, 60, 3001), np.geomspace(1e-300, 700, 2000)])
+    value, slope, _ = triples(expm1_thrice, x)
+    with mp.workdps(330):
+        assert ulps(value, [mp.expm1(mp.mpf(v)) for v in x]).max() <= 3
+    assert ulps(slope, [mp.exp(mp.mpf(v)) for v in x]).max() <= 2
 
 
 def test_log1p_is_good_to_three_units_in_the_last_place() -> None:
@@ -90,19 +105,23 @@ def test_far_from_zero_erf_and_tanh_are_one(x: float) -> None:
 @pytest.mark.parametrize("x", [-1e4, -np.inf])
 def test_exp_far_below_zero_is_as_good_as_zero(x: float) -> None:
     assert 0 <= exp_of_negative(x) < 1e-300
+    value, slope = expm1_of_negative(x)
+    assert value == -1
+    assert 0 <= slope < 1e-300
 
 
 def test_what_is_not_a_number_stays_none() -> None:
     assert np.isnan(exp_of_negative(np.nan))
     assert np.isnan(log1p_of_share(np.nan))
     assert np.isnan([*erf_of_positive(np.nan), *tanh_of_positive(np.nan)]).all()
+    assert np.isnan(expm1_of_negative(np.nan)).all()
 
 
 def test_all_become_vectors() -> None:
     for function in (exp_of_negative, log1p_of_share):
         values(function, np.zeros(8))
-    for function in (erf_of_positive, tanh_thrice):
+    for function in (erf_of_positive, tanh_thrice, expm1_thrice):
         triples(function, np.zeros(8))
-    for loop in (each, each_of_three):
-        assert len(loop.signatures) == 2
+    for loop, functions in ((each, 2), (each_of_three, 3)):
+        assert len(loop.signatures) == functions
         assert all(" x double>" in loop.inspect_llvm(signature) for signature in loop.signatures)

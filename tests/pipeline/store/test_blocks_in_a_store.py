@@ -185,7 +185,7 @@ def test_the_timing_has_the_name_that_the_store_knows(make_sweep) -> None:
     assert SECONDS.name == TRIAL_SECONDS.name == names.SECONDS == variables(make_sweep())[-1].name
 
 
-@pytest.mark.parametrize("unit", ["k", "k_per_n", "kd_per_n"])
+@pytest.mark.parametrize("unit", ["k", "k_per_n", "kd_per_n", "k_per_d"])
 def test_the_unit_of_the_widths_is_an_attribute_that_the_digest_covers(
     tmp_path, make_sweep, unit
 ) -> None:

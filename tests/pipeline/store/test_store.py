@@ -51,6 +51,7 @@ def test_plain_xarray_opens_it_without_a_warning(filled) -> None:
         ("{ k = [20, 30] }", ("width",)),
         ("{ k_per_n = [2.0] }", ("n", "width")),
         ("{ kd_per_n = [20.0] }", ("n", "d", "width")),
+        ("{ k_per_d = [2.0] }", ("d", "width")),
     ],
 )
 def test_k_is_a_coordinate_as_far_as_it_varies(tmp_path, make_sweep, width, dims) -> None:

@@ -288,7 +288,7 @@ def test_a_bad_condition_is_refused(sweep_of, keys, key, words) -> None:
         (
             {"grid": "[{ width = { q = [1] } }]", "width": None},
             "grid[0].width.q",
-            "unknown key; known are k, k_per_n, kd_per_n",
+            "unknown key; known are k, k_per_n, kd_per_n, k_per_d",
         ),
         (
             {"grid": "[{ width = { k_per_n = [2] } }, { width = [20] }]", "width": None},

@@ -47,7 +47,10 @@ from pipeline.sweep_files.load import bundled_sweeps, load_sweep, parse_sweep
         ({"activation": "'rellu'"}, ["activation: got 'rellu'", "did you mean 'relu'"]),
         ({"experiment": "'spectrun'"}, ["experiment: got 'spectrun'", "did you mean 'spectrum'"]),
         ({"dataset": "{ kind = 'spere' }"}, ["dataset.kind: got 'spere'", "did you mean 'sphere'"]),
-        ({"dataset": "{ kind = 'gaussian' }"}, ["Theorem 2", "unit norm", "sphere"]),
+        (
+            {"experiment": "'theorem2-proof'", "dataset": "{ kind = 'gaussian' }"},
+            ["Theorem 2", "unit norm", "sphere"],
+        ),
         ({"dataset": "{ kind = 'pairs' }"}, ["dataset.angle: missing, but a pairs dataset needs it"]),
         ({"dataset": "{ kind = 'pairs', angle = [0.1] }", "n": "[7]"}, ["n: got 7", "change it to 8"]),
         (
@@ -122,7 +125,10 @@ def test_a_wrong_type_does_not_hide_a_wrong_name(make_sweep) -> None:
             {"experiment": "'input'", "activation": "'cos'", "n": "0"},
             ["input does not support", "n: got 0"],
         ),
-        ({"dataset": "{ kind = 'gaussian' }", "n": "[0]"}, ["Theorem 2", "n[0]: got 0"]),
+        (
+            {"experiment": "'theorem2-proof'", "dataset": "{ kind = 'gaussian' }", "n": "[0]"},
+            ["Theorem 2", "n[0]: got 0"],
+        ),
         (
             {"dataset": "{ kind = 'pairs', angle = 1 }", "n": "7", "seeds": "0"},
             ["change it to 8", "seeds"],
@@ -275,7 +281,13 @@ def test_a_data_file_gives_dimension_and_number_of_samples(make_sweep, tmp_path)
     with pytest.raises(SweepError, match="have 5 columns"):
         make_sweep(folder=tmp_path, dataset=table, n="[6]", d="[4]")
     with pytest.raises(SweepError, match="normalise = true"):
-        make_sweep(folder=tmp_path, dataset="{ kind = 'file', path = 'rows.npy' }", n="[6]", d="[5]")
+        make_sweep(
+            folder=tmp_path,
+            experiment="'theorem2-proof'",
+            dataset="{ kind = 'file', path = 'rows.npy' }",
+            n="[6]",
+            d="[5]",
+        )
 
 
 def test_each_mistake_is_one_line(make_sweep) -> None:
@@ -290,3 +302,10 @@ def test_each_mistake_is_one_line(make_sweep) -> None:
 def test_a_range_of_k_has_whole_labels(make_sweep) -> None:
     sweep = make_sweep(width="{ k = { start = 11, stop = 40, num = 9 } }")
     assert sweep.width == sweep.k(3, 6) == (11, 13, 15, 18, 21, 25, 29, 34, 40)
+
+
+def test_widths_in_units_of_d_do_not_depend_on_n(make_sweep) -> None:
+    sweep = make_sweep(width="{ k_per_d = [1.1, 2.5] }")
+    assert [sweep.k(d, n) for d in (10, 20) for n in (6, 12)] == [(11, 25)] * 2 + [(22, 50)] * 2
+    even = make_sweep(experiment="'input'", width="{ k_per_d = [1.1] }")
+    assert even.k(10, 6) == (12,)

@@ -19,7 +19,10 @@ FAULTY = [
     ({"experiment": "'output'", "depth": "2", "trained": "'bth'"}, ["depth", "trained"]),
     ({"experiment": "'joint'", "trained": "'bth'", "seeds": "0"}, ["seeds", "trained"]),
     ({"experiment": "'input'", "activation": "'cos'", "n": "0"}, ["activation", "n"]),
-    ({"dataset": "{ kind = 'gaussian' }", "n": "[0]"}, ["dataset", "n[0]"]),
+    (
+        {"experiment": "'theorem2-proof'", "dataset": "{ kind = 'gaussian' }", "n": "[0]"},
+        ["dataset", "n[0]"],
+    ),
     ({"dataset": "{ kind = 'pairs', angle = 1 }", "n": "7", "seeds": "0"}, ["n", "seeds"]),
     ({"dataset": "{ kind = 'pairs', angle = [4, 4] }"}, ["dataset.angle"]),
     ({"dataset": "{ kind = 'circle' }", "d": "1", "n": "0"}, ["d", "n"]),

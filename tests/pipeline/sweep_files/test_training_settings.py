@@ -113,6 +113,11 @@ def test_the_budget_may_be_a_formula_of_the_sizes() -> None:
         ('[start]\nv = "zero"\n', "start.v", "all outputs stay 0"),
         ('[start]\nW_scale = "1 / (d - 3)"\n', "start.W_scale", "finite value"),
         ("[start]\nv_scale = -1.0\n", "start.v_scale", "from 0 to 1e+06"),
+        ("[start]\nbias = -1.0\n", "start.bias", "from 0 to 1e+06"),
+        ('[start]\nbias = "1 / (n - n)"\n', "start.bias", "finite value"),
+        ("[start]\nbias = [0.1, 0.1]\n", "start.bias", "listed twice"),
+        ("[start]\nhidden_scale = 2.0\n", "start.hidden_scale", "has no effect on method"),
+        ('[start]\nW = "orthonormal"\n', "start.W", "gaussian, uniform, sphere, orthogonal"),
         ("[start]\nx = 1\n", "start.x", "unknown key"),
     ],
 )
@@ -208,5 +213,5 @@ def test_the_settings_that_readme_shows_are_accepted() -> None:
     named = {
         key for key in ("momentum", "beta1", "beta2", "adam_epsilon", "decay", "units") if key in shown
     }
-    named |= {key for key in ("v_scale", "v_step", "hidden_step") if key in shown}
+    named |= {key for key in ("v_scale", "v_step", "hidden_step", "hidden_scale") if key in shown}
     assert written | named == {one.key for one in SETTINGS.values()}

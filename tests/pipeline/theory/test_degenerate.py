@@ -7,7 +7,13 @@ import pytest
 
 from pipeline.numerics.activations import ACTIVATIONS
 from pipeline.theory import alpha, kernel_matrix
-from pipeline.theory.degenerate import SPANNED, cause_of_zero, coinciding_rows, ignores_signs
+from pipeline.theory.degenerate import (
+    LOWER_TERMS,
+    SPANNED,
+    cause_of_zero,
+    coinciding_rows,
+    ignores_signs,
+)
 
 
 def sphere(n: int, d: int, seed: int = 0) -> np.ndarray:
@@ -44,6 +50,15 @@ def test_a_polynomial_spans_as_many_dimensions_as_is_said(activation, rank, d) -
     cause = cause_of_zero(rows, activation)
     assert f"rows of rank {rank} span at most {span} dimensions" in cause.text
     assert f"take n of {span} or less" in cause.repair
+    assert cause_of_zero(rows[:span], activation) is None
+
+
+@pytest.mark.parametrize("activation", LOWER_TERMS)
+def test_terms_of_lower_degree_add_to_it_on_rows_of_several_norms(activation) -> None:
+    rows = sphere(40, 3) * np.random.default_rng(4).uniform(0.5, 2, (40, 1))
+    span = SPANNED[activation](3) + LOWER_TERMS[activation](3)
+    assert np.linalg.matrix_rank(kernel_matrix(rows, activation)) == span
+    assert f"span at most {span} dimensions" in cause_of_zero(rows, activation).text
     assert cause_of_zero(rows[:span], activation) is None
 
 

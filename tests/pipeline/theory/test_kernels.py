@@ -161,7 +161,23 @@ def test_alpha_of_two_equal_rows_is_exactly_zero_whatever_they_are(activation: s
         assert alpha([x, x], activation) == 0.0
 
 
-@pytest.mark.parametrize("activation", ["abs", "square", "cos", "sign", "erf", "linear", "sin", "tanh"])
+@pytest.mark.parametrize(
+    "activation",
+    [
+        "abs",
+        "square",
+        "cos",
+        "sign",
+        "erf",
+        "linear",
+        "sin",
+        "tanh",
+        "gaussian",
+        "cube",
+        "hermite2",
+        "hermite3",
+    ],
+)
 def test_alpha_of_opposite_rows_is_exactly_zero_where_phi_is_even_or_odd(activation: str) -> None:
     for x in rows_of_any_norm(100):
         assert alpha([x, -x], activation) == 0.0

@@ -28,6 +28,10 @@ PHI = {
     "tanh": mp.tanh,
     "sigmoid": lambda z: 1 / (1 + mp.exp(-z)),
     "softplus": lambda z: mp.log1p(mp.exp(z)),
+    "gaussian": lambda z: mp.exp(-z * z / 2),
+    "cube": lambda z: z**3,
+    "hermite2": lambda z: (z * z - 1) / mp.sqrt(2),
+    "hermite3": lambda z: (z**3 - 3 * z) / mp.sqrt(6),
 }
 
 KINKED = ("relu", "leaky_relu", "abs", "step", "sign")

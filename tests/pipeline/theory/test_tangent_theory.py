@@ -25,6 +25,13 @@ SLOPE = {
     "erf": lambda z: 2 / mp.sqrt(mp.pi) * mp.exp(-(z**2)),
     "gelu": lambda z: mp.ncdf(z) + z * normal(z),
     "sigmoid": lambda z: mp.exp(-z) / (1 + mp.exp(-z)) ** 2,
+    "elu": lambda z: mp.exp(min(z, 0)),
+    "selu": lambda z: 1.0507009873554805 * (1 if z > 0 else 1.6732632423543772 * mp.exp(z)),
+    "gaussian": lambda z: -z * mp.exp(-(z**2) / 2),
+    "square": lambda z: 2 * z,
+    "cube": lambda z: 3 * z**2,
+    "hermite2": lambda z: mp.sqrt(2) * z,
+    "hermite3": lambda z: mp.sqrt(1.5) * (z**2 - 1),
 }
 
 
@@ -60,7 +67,9 @@ def expected(activation: str, p: float, q: float, rho: float) -> float:
         slope, ends = SLOPE[activation], [-9, -4, -2, -1, 0, 1, 2, 4, 9]
 
         def inner(g: float) -> float:
-            return mp.quad(lambda h: slope(q * (rho * g + root * h)) * normal(h), ends, maxdegree=5)
+            bend = -rho * g / root  # where ELU and SELU are not analytic
+            cuts = sorted({*ends, min(max(bend, -9), 9)})
+            return mp.quad(lambda h: slope(q * (rho * g + root * h)) * normal(h), cuts, maxdegree=5)
 
         def outer(g: float) -> float:
             return slope(p * g)

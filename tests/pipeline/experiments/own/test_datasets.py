@@ -180,7 +180,7 @@ def test_a_test_set_has_the_labels_that_come_with_its_rows(write: Write) -> None
 
 def test_normalise_scales_rows_to_the_norm_that_theorem_2_needs(write: Write) -> None:
     code = "import numpy as np\ndef rows(rng, n, d):\n    return 1e200 * rng.standard_normal((n, d))\n"
-    told = refusal(write(code))
+    told = refusal(write(code, experiment="theorem2-proof"))
     assert "requires rows of unit norm, which a r.py:rows dataset does not have" in told
     assert "set normalise = true" in told
     ours = filled(write(code, keys=", normalise = true"))

@@ -87,10 +87,10 @@ return {"value": float("nan")}
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        ("return {'other': 1.0}", "returned 'other', which is not declared; expected value"),
+        ("return {'other': 1.0}", "returned 'other', which is not declared; expected value; rename it"),
         ("return {}", "did not return 'value', which is declared; add it"),
         ("return 1.0", "got 'float', expected a dict of value"),
-        ("return {'value': [1, 2]}", "value has the shape (2,), expected () as declared"),
+        ("return {'value': [1, 2]}", "value has the shape (2,), expected () as declared; return "),
         ("return {'value': 1j}", "value is 1j, expected real numbers; NaN is one"),
         ("return {'value': 'x'}", "value is 'x', expected real numbers; NaN is one"),
         ("return {'value': None}", "value is None, expected real numbers; NaN is one"),
@@ -209,6 +209,7 @@ def test_a_large_n_is_no_claim_on_memory_as_it_counts_what_the_author_likes(one:
         ("start = 2020-01-01", "write a date as text"),
         ('"a b" = 1', "got the name 'a b', expected letters, digits and _"),
         ("tolerance = [0.1]", "an axis that success by descent adds"),
+        ("lambda = [0.1]", "is a word of Python, which no condition of query or fit can name; rename "),
     ],
 )
 def test_a_parameter_that_no_store_can_hold_is_refused(one: Write, line: str, message: str) -> None:
