@@ -281,15 +281,18 @@ def _other_arrays(path: StorePath, attributes: Mapping[str, Any], sweep: Sweep) 
     from pipeline.experiments.own.provider import functions_from
     from pipeline.experiments.own.record import from_attributes
 
-    own = sweep.own
-    if own is not None and from_attributes(attributes["own"]).declaration != own.declaration:
+    own, own_before, stored = sweep.own, None, None
+    with suppress(TypeError, KeyError, ValueError, AttributeError):
+        # A damaged store has no such words: whoever reads its sweep says so.
+        own_before = from_attributes(attributes["own"]) if own is not None else None
+        stored = functions_from(attributes["functions"]) if sweep.functions else {}
+    if own is not None and own_before is not None and own_before.declaration != own.declaration:
         return StoreError(
             f"store {path}: {sweep.experiment} declares other arrays than it has; give a new path with "
             "-o"
         )
-    stored = functions_from(attributes["functions"]) if sweep.functions else {}
     for name in sweep.functions:
-        if stored[name].facts != name.facts:
+        if stored and stored[name].facts != name.facts:
             return StoreError(
                 f"store {path}: {name} is another function than it was: its kinks, its derivative or "
                 "the form of what it returns have changed; give a new path with -o"
