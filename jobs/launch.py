@@ -186,8 +186,9 @@ def check_memory(
             f"; {count} workers may need more together than this machine has "
             f"({format_bytes(limit)}): --workers {fitting} is safer"
         )
-    trial = format_bytes(int(memory.trial_memory(sweep, cells)))
-    click.echo(f"memory: at most about {trial} for a trial, {together}", err=True)
+    trial = memory.trial_memory(sweep, cells)
+    least = f"at most about {format_bytes(int(trial))}" if trial >= 2**20 else "less than 1 MiB"
+    click.echo(f"memory: {least} for a trial, {together}", err=True)
 
 
 def cells_to_run(sweep: Sweep, path: StorePath, retry_failed: bool = False) -> list[Cell]:

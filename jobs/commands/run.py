@@ -153,7 +153,9 @@ def plan_records(sweep: Sweep, path: StorePath, retry_failed: bool = False) -> l
         "blocks": sum(len(tile.blocks) for tile in cut),
         "tasks": sum(1 for _ in tasks(cut)),
         "longest block, s": round(max(map(pace.seconds, cut), default=0.0), 2),
-        "memory of a trial, at most": format_bytes(int(trial_memory(sweep, cells)) if cells else 0),
+        "memory of a trial, at most": format_bytes(max(2**20, int(trial_memory(sweep, cells))))
+        if cells
+        else "0 B",
         "memory of a worker": format_bytes(int(worker_memory(sweep, cells)) if cells else 0),
         "new files, at most": len(cut) * (len(variables(sweep)) + 3) + 2 * (len(whole) - len(cut)) + 40,
         **_checkpoints_of(sweep),
