@@ -20,7 +20,7 @@ KINDS: Mapping[str, str] = MappingProxyType(
         "stress": "α and critical widths of structured data",
         "curves": "loss against steps of descent",
         "budget": "critical width against the budget of steps",
-        "slowing": "steps against width over threshold, and the limit of infinite budget",
+        "slowing": "steps against width, and the width for any budget",
         "thresholds": "critical width of training against n/d",
         "tangent": "least eigenvalue of the NTK at the start against kd/n",
         "layers": "success with v, W or both trained",

@@ -78,4 +78,4 @@ def test_the_numbers_of_roles_are_those_of_the_stores_on_disk() -> None:
         "DATA", "WEIGHTS", "LABELS", "HIDDEN", "START", "TEACHER", "TEST", "NAMED",
         "BATCH", "NOISE", "FLIP", "OUTPUT", "BIAS",
     ]  # fmt: skip
-    assert [int(role) for role in sorted(Role)] == list(range(12))
+    assert [int(role) for role in sorted(Role)] == list(range(13))
