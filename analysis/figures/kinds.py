@@ -13,7 +13,7 @@ KINDS: Mapping[str, str] = MappingProxyType(
         "density": "eigenvalues of ΦᵀΦ/k with the limiting density",
         "evolution": "outliers, bulk and edges of the spectrum against n, k and d",
         "phase": "share of seeds that succeed, over n and k",
-        "success": "success curves of each cell, if named or with --along or --lapse",
+        "success": "success curves, if named or with --along or --lapse",
         "laws": "critical width against n, with the best laws",
         "ratios": "critical width over n, n log n and n log n / α²",
         "collapse": "success curves on one curve, and how the transition sharpens",
