@@ -92,10 +92,16 @@ class _Plain(Formatter):
         """Return the label of a tick."""
         ticks = self._ticks
         step = float(np.diff(ticks).min()) if len(ticks) > 1 else abs(value)
-        if abs(value) < step / 1000:  # 0, up to rounding
+        if abs(value) <= step / 1000:  # 0, up to rounding
             return "0"
-        digits = 1 + max(0, math.floor(math.log10(abs(value))) - math.floor(math.log10(step / 10)))
-        return f"{value:.{min(digits, 15)}g}".replace("-", "\N{MINUS SIGN}")
+        place = math.floor(math.log10(step / 10))  # the last digit that can differ
+        most = np.abs(ticks).max(initial=abs(value))
+        if 1e-4 <= most < 1e7:
+            text = f"{value:.{max(0, -place)}f}"
+            text = text.rstrip("0").rstrip(".") if "." in text else text
+        else:
+            text = f"{value:.{min(max(1, math.floor(math.log10(abs(value))) - place + 1), 15)}g}"
+        return text.replace("-", "\N{MINUS SIGN}")
 
 
 def plain_ticks(axis: Axis) -> None:

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 import pipeline
 from analysis import load_store
 from analysis.figures import data_of, kinds_for
+from analysis.figures.looks.scales import plain_ticks
 from analysis.figures.own.values import values_figure
 from analysis.figures.register import picture_of
 from analysis.study import Study
@@ -137,6 +138,24 @@ def test_ticks_are_whole_numbers_and_no_factor_stands_over_the_title(figure) -> 
     assert len(set(labels)) == len(labels)
     places = np.array([float(label.replace("\N{MINUS SIGN}", "-")) for label in labels])
     assert places == pytest.approx(axes.get_yticks(), rel=0.1, abs=1e-30)
+
+
+@pytest.mark.parametrize(
+    ("ends", "labels"),
+    [
+        ((0, 840), ["0", "200", "400", "600", "800"]),
+        ((0.96, 1.05), ["0.96", "0.98", "1", "1.02", "1.04"]),
+        ((1000.0001, 1000.0009), ["1000.0002", "1000.0004", "1000.0006", "1000.0008"]),
+        ((-2e-9, 2e-9), ["\N{MINUS SIGN}2e\N{MINUS SIGN}09", "0", "2e\N{MINUS SIGN}09"]),
+    ],
+)
+def test_labels_of_linear_ticks_tell_the_numbers(ends, labels) -> None:
+    axes = Figure().subplots()
+    axes.set_ylim(ends)
+    plain_ticks(axes.yaxis)
+    axes.figure.canvas.draw()
+    assert set(labels) <= {text.get_text() for text in axes.get_yticklabels()}
+    assert axes.yaxis.get_offset_text().get_text() == ""
 
 
 def test_the_band_has_an_entry_in_the_legend(figure) -> None:
