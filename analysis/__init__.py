@@ -5,9 +5,9 @@ several. `frame` is the table of all trials; `select` lists some of them (`frame
 `summarise` describes them.
 `critical_widths` turns them into the width at which success starts, `fit_laws` compares scaling laws
 for that width, `collapse` scales all success curves onto one, and `success_counts` feeds the heat
-maps; `compare` and `compare_laws` lay the answers of several stores side by side. `watch` shows a store
-in a notebook while it is filled. The names load on first use, so that importing the package costs
-nothing.
+maps; `infinite_budget` gives the width below which no budget of steps suffices; `compare` and
+`compare_laws` lay the answers of several stores side by side. `watch` shows a store in a notebook while
+it is filled. The names load on first use, so that importing the package costs nothing.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from analysis.query import frame, frames, select, summarise
     from analysis.scaling import fit_laws
     from analysis.scaling.finite_size import collapse
+    from analysis.slowing import infinite_budget
     from analysis.stores import load_store, open_store, open_stores
     from analysis.transitions import critical_widths, success_counts
 
@@ -33,6 +34,7 @@ __all__ = [
     "fit_laws",
     "frame",
     "frames",
+    "infinite_budget",
     "load_store",
     "open_store",
     "open_stores",
@@ -53,6 +55,7 @@ _HOMES = {
     "fit_laws": "analysis.scaling",
     "frame": "analysis.query",
     "frames": "analysis.query",
+    "infinite_budget": "analysis.slowing.cells",
     "load_store": "analysis.stores",
     "open_store": "analysis.stores",
     "open_stores": "analysis.stores",

@@ -22,7 +22,10 @@ from analysis.degenerate import causes_of_zero
 from analysis.scaling import distinguishable, fit_laws
 from analysis.scaling.laws import group_columns
 from analysis.stores import open_stores
+from analysis.success import Success
+from analysis.success.rules import undecided
 from analysis.transitions import critical_widths
+from analysis.transitions.disorder import disorder_words
 from analysis.transitions.lapses import lapse_words
 from analysis.transitions.scales import WIDTH, Along
 from analysis.unit_rows import note_on_norms
@@ -170,9 +173,13 @@ def answer_of(ds: xr.Dataset, **settings: Any) -> Answer:
     known = str(widths.attrs["rule"]), axes, cells
     lapses = lapse_words(widths, along.symbol)
     constant = _settings(ds)
-    zeros = causes_of_zero(ds) if (widths.outcome == "degenerate").any() else []
+    reasons = [
+        *(causes_of_zero(ds) if (widths.outcome == "degenerate").any() else []),
+        *disorder_words(widths, along.axis, along.symbol),
+        *_missing_words(ds, settings),
+    ]
     if norms := note_on_norms(ds):
-        zeros = [norms, *zeros]
+        reasons = [norms, *reasons]
     if "budget" in widths.attrs:
         constant["budget"] = widths.attrs["budget"]
     try:
@@ -180,9 +187,19 @@ def answer_of(ds: xr.Dataset, **settings: Any) -> Answer:
             warnings.simplefilter("always", UserWarning)
             laws = fit_laws(widths)
     except ValueError as error:
-        return Answer(*known, None, str(error), constant, tuple(zeros), along, lapses)
-    told = (*zeros, *(str(note.message) for note in notes))
+        return Answer(*known, None, str(error), constant, tuple(reasons), along, lapses)
+    told = (*reasons, *(str(note.message) for note in notes))
     return Answer(*known, laws, distinguishable(laws), constant, told, along, lapses)
+
+
+def _missing_words(ds: xr.Dataset, settings: Mapping[str, Any]) -> list[str]:
+    """Return a note on the trials that fail because the condition compares a missing number."""
+    success = Success.of(*(settings.get(name) for name in ("threshold", "budgets", "success")))
+    count = undecided(ds, success)
+    if not count:
+        return []
+    have = "1 trial has" if count == 1 else f"{count} trials have"
+    return [f"{have} NaN in what {success.condition!r} compares, which counts as a failure"]
 
 
 def _cells(widths: xr.Dataset, along: Along, unit: str) -> tuple[pd.DataFrame, tuple[str, ...]]:
@@ -194,7 +211,7 @@ def _cells(widths: xr.Dataset, along: Along, unit: str) -> tuple[pd.DataFrame, t
     axes = [str(dim) for dim in widths.outcome.dims]
     frame = widths.to_dataframe(dim_order=axes).reset_index()
     if along.is_width:
-        for end in ("bracket_low", "bracket_high"):
+        for end in ("bracket_low", "bracket_high", "falls_from", "rises_from"):
             frame[end] = frame[end].round()  # whole widths that went through a logarithm
     else:
         if unit != "k":

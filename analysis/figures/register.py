@@ -25,6 +25,7 @@ from analysis.figures.training.regression import regression_figure
 from analysis.figures.widths.along import laws_along_figure, phase_along_figure, success_figure
 from analysis.figures.widths.collapse import collapse_figure
 from analysis.figures.widths.phase import phase_caption, phase_figure
+from analysis.figures.widths.slowing import slowing_figure
 from analysis.figures.widths.thresholds import budget_figure, budgeted, thresholds_figure
 from analysis.figures.widths.transition import laws_caption, laws_figure, ratios_figure, stress_figure
 from analysis.study import Study
@@ -32,7 +33,7 @@ from analysis.success import Success
 from analysis.transitions.scales import Along
 from pipeline.errors import InputError
 
-__all__ = ["FIGURES", "Picture", "draw", "kinds_for", "picture_of"]
+__all__ = ["FIGURES", "Picture", "draw", "kinds_for", "on_request", "picture_of"]
 
 
 @dataclass(frozen=True)
@@ -126,6 +127,7 @@ FIGURES = MappingProxyType(
         "budget": Picture(
             budget_figure, lambda ds: _is(ds, "input") or _is(ds, "output"), counts=budgeted
         ),
+        "slowing": Picture(slowing_figure, _has_widths),
         "thresholds": Picture(
             thresholds_figure,
             lambda ds: _is(ds, "input") and ds.sizes["d"] * ds.sizes["n"] > 1,
@@ -148,6 +150,7 @@ ALONG = MappingProxyType(
         "phase": Picture(phase_along_figure, lambda ds: True, counts=_own),
         "success": FIGURES["success"],
         "laws": Picture(laws_along_figure, lambda ds: True, counts=_own),
+        "values": FIGURES["values"],
     }
 )
 """The kinds of figures of a transition along another axis than the width."""
@@ -161,6 +164,9 @@ def picture_of(kind: str, study: Study) -> Picture:
 OF_SUCCESS = ("phase", "laws")
 """Kinds that suit any store with widths, once a success is chosen."""
 
+OF_SUCCESS_ALONG = ("phase", "success", "laws")
+"""Kinds of a transition along another axis."""
+
 
 def kinds_for(
     ds: xr.Dataset,
@@ -170,11 +176,18 @@ def kinds_for(
 ) -> list[str]:
     """Return the kinds of figure that suit a store, and the question that was asked of it."""
     if not along.is_width:
-        return list(ALONG)
+        return [
+            kind for kind, picture in ALONG.items() if kind in OF_SUCCESS_ALONG or picture.suits(ds)
+        ]
     kinds = _kinds_of_widths(ds, success)
     if lapse and "phase" in kinds:
         kinds.insert(kinds.index("phase") + 1, "success")
     return kinds
+
+
+def on_request(kinds: list[str]) -> list[str]:
+    """Return these kinds of a store, and those that are drawn only if they are named."""
+    return [*kinds, "success"] if "phase" in kinds and "success" not in kinds else kinds
 
 
 def _kinds_of_widths(ds: xr.Dataset, success: Success) -> list[str]:

@@ -370,6 +370,17 @@ def outcomes(ds: xr.Dataset, rule: Rule) -> tuple[xr.DataArray, xr.DataArray]:
     return whole[0], whole[1]
 
 
+def undecided(ds: xr.Dataset, success: Success) -> int:
+    """Return how many done trials count as failures because a condition compares a missing number."""
+    if not isinstance(success.condition, str):
+        return 0
+    rule, tree = rule_for(ds, success), parse(success.condition)
+    neither = replace(rule, succeeds=lambda part: ~surely(part, tree) & ~surely(part, tree, False))
+    found, _ = outcomes(ds, neither)
+    more = [dim for dim in found.dims if dim not in ds.status.dims]
+    return int(found.any(more).sum())
+
+
 def _enlarged(part: xr.DataArray, ds: xr.Dataset) -> xr.DataArray:
     """Return booleans over all trials of a store, with the dims of those of a piece of it."""
     sizes = {dim: ds.sizes[dim] if dim in ds.status.dims else size for dim, size in part.sizes.items()}

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from analysis.transitions.crossings import crossings
 from analysis.transitions.curves import Link, deviance, link_of
+from analysis.transitions.disorder import fall_of
 from analysis.transitions.goodness import fit_p
 from analysis.transitions.intervals import (
     FEWEST,
@@ -75,6 +76,8 @@ class Estimate(NamedTuple):
     k_crossing: float = np.nan
     k_crossing_low: float = np.nan
     k_crossing_high: float = np.nan
+    falls_from: float = np.nan
+    rises_from: float = np.nan
 
 
 class _Resampled(NamedTuple):
@@ -154,6 +157,12 @@ def _located(
     x, won, tried = sums.table.x, sums.successes[:1], sums.trials[:1]
     scale = settings.scale
     low, high = (ends[0] for ends in brackets(x, won, tried - won))
+    if (fall := fall_of(x, won[0], tried[0], link_of(settings.link).top / 2)) is not None:
+        ends = (fall.back, fall.low) if scale.falling else (fall.last, fall.high)
+        places = {
+            name: scale.value(u) for name, u in zip(("falls_from", "rises_from"), ends, strict=True)
+        }
+        return _bracketed("unordered", low, high, scale) | places
     whole = bool(separated(won, tried - won)[0])
     found = crossings(x, won, tried, settings.link)
     location = float(found.location[0])
@@ -165,13 +174,13 @@ def _located(
     if whole:
         ends = _separated_interval(sums, settings.confidence)
         width = _named("k50", *scale.interval(location, *ends))
-        return _bracketed("separated", low, high, scale) | width
+        return _bracketed("separated", *_enclosing(low, high, location, x), scale) | width
     curve = float(found.intercept[0]), float(found.slope[0])
     if link_of(settings.link).top < 1 and (step := _step(x, curve)) is not None:
         location = isotonic[0] if step[0] <= isotonic[0] <= step[1] else sum(step) / 2
         ends = step if _many(sums, settings.confidence) else (-np.inf, np.inf)
         width = _named("k50", *scale.interval(location, *ends))
-        return _bracketed("separated", low, high, scale) | width
+        return _bracketed("separated", *_enclosing(low, high, location, x), scale) | width
     if found.isotonic[0]:
         ends = isotonic[1:] if sums.table.seeds >= FEWEST else (-np.inf, np.inf)
     else:
@@ -180,7 +189,25 @@ def _located(
             ends = _moved(ends, ordered - location, x)
             location = ordered
     width = _named("k50", *scale.interval(location, *ends))
-    return _bracketed("fitted", low, high, scale) | width | _of_curve(sums, curve, settings)
+    numbers = _of_curve(sums, curve, settings)
+    if not np.isfinite(ordered) and not low <= location <= high and numbers["fit_p"] <= BAD:
+        location = isotonic[0]
+        ends = isotonic[1:] if sums.table.seeds >= FEWEST else (-np.inf, np.inf)
+        width = _named("k50", *scale.interval(location, *ends))
+    return _bracketed("fitted", *_enclosing(low, high, location, x), scale) | width | numbers
+
+
+def _enclosing(low: float, high: float, location: float, x: Floats) -> Interval:
+    """Widen a bracket to enclose a critical width, which a curve may put a little beside it.
+
+    Up to a lower width most trials fail as well, and from a higher one on most succeed.
+    """
+    low = low if low <= location else float(x[x <= location].max(initial=-np.inf))
+    return low, high if high >= location else float(x[x >= location].min(initial=np.inf))
+
+
+BAD = 0.01
+"""`fit_p` up to which a curve that crosses outside the bracket is not believed."""
 
 
 def _bracketed(outcome: str, low: float, high: float, scale: Scale) -> Answers:

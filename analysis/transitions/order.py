@@ -20,6 +20,7 @@ import xarray as xr
 
 from analysis.success.rules import STEPS, Rule
 from analysis.transitions.crossings import crossings
+from analysis.transitions.disorder import falls
 from analysis.transitions.scales import RISING, Scale
 from pipeline.trial_status import Status
 
@@ -134,7 +135,9 @@ def _along(
     trials = np.broadcast_to(tried.sum(axis=1).astype(float), counts.shape)
     found = crossings(log_k, counts.astype(float), trials, link)
     row_of = row_of.ravel()
-    return found.location[row_of], found.isotonic[row_of]
+    # Success that falls again has no critical width, and none that others must keep in order with.
+    location = np.where(falls(counts.astype(float), trials), np.nan, found.location)
+    return location[row_of], found.isotonic[row_of]
 
 
 def _ordered(location: Floats, isotonic: Bools) -> Floats:

@@ -27,6 +27,8 @@ __all__ = [
     "Scale",
     "axis_values",
     "checked",
+    "one_width_words",
+    "other_axes",
     "scale_of",
 ]
 
@@ -160,12 +162,28 @@ def checked(ds: xr.Dataset, along: str | Along, direction: str | None, scale: st
     return along
 
 
-def _check_axis(ds: xr.Dataset, axis: str) -> None:
-    numeric = [
+def other_axes(ds: xr.Dataset) -> list[str]:
+    """Return the axes beside the width along which a store can have a transition."""
+    return [
         str(dim)
         for dim in ds.status.dims
         if dim not in ("seed", WIDTH) and ds[dim].dtype.kind in "iuf" and ds.sizes[dim] > 1
     ]
+
+
+def one_width_words(ds: xr.Dataset) -> str:
+    """Return that a store has one width, and what to do; "" if it has several."""
+    if ds.sizes[WIDTH] > 1:
+        return ""
+    axes = other_axes(ds)
+    if not axes:
+        return "the store has one width, and no other axis with several numbers to look along"
+    some = f"--along {axes[0]}" if len(axes) == 1 else f"--along with one of {', '.join(axes)}"
+    return f"the store has one width, where nothing can change; give {some}"
+
+
+def _check_axis(ds: xr.Dataset, axis: str) -> None:
+    numeric = other_axes(ds)
     if axis in numeric:
         return
     expected = f"expected one of {', '.join([WIDTH, *numeric])}"

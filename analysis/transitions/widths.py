@@ -17,8 +17,8 @@ interval over seeds is right in both cases.
 A cell is fitted only if its data determine a curve; `outcome` names the case:
 
 - `fitted`: the curve's maximum-likelihood estimate exists and crosses 1/2 inside the grid. If it
-  crosses where the isotonic fit is below 1/4 or above 3/4, it contradicts the counts (success may fall
-  again at the widest networks, for lack of steps): then `k50` and its interval are those of the
+  crosses where the isotonic fit is below 1/4 or above 3/4, or outside the bracket and `fit_p` is at
+  most 0.01, it contradicts the counts: then `k50` and its interval are those of the
   isotonic fit.
 - `separated`: failures end where successes begin, so any steep curve fits and the slope is unknown.
   `k50` is that of the isotonic fit, and its interval runs from the last width at which every trial
@@ -26,7 +26,9 @@ A cell is fitted only if its data determine a curve; `outcome` names the case:
   that all could lie on one side of the median by chance (at 95%, five or fewer), there is none.
 - `censored`: the grid does not reach the transition. Nothing is extrapolated: `k50` is NaN, and the
   bracket shows the side on which it lies (0 to the narrowest width, or the widest to infinity).
-- `unordered`: success does not rise with width, so there is no transition to locate.
+- `unordered`: success does not rise with width, or is surely above 1/2 at one width and surely below it
+  at a later one (`disorder`; the widest networks may lack steps, say). So there is no transition to
+  locate. `falls_from` and `rises_from` tell the place.
 - `degenerate`: a seed's alpha is 0 or lost to rounding, and success measured against alpha is
   undefined; `analysis.degenerate` tells which, and why. The same with `ntk_population` of tangent.
 - `empty`: no trial is done yet.
@@ -85,6 +87,7 @@ from analysis.axes import SIZES
 from analysis.success.rules import Rule, Success, outcomes, rule_for, undefined
 from analysis.transitions.curves import LINKS, lapsed
 from analysis.transitions.descriptions import described, renamed
+from analysis.transitions.disorder import falls
 from analysis.transitions.estimates import Estimate, Settings, estimate
 from analysis.transitions.lapses import Lapses, Outcomes, lapses_of
 from analysis.transitions.order import ordered_locations
@@ -178,6 +181,7 @@ def critical_widths(
         Over the cells:
 
         - `k50`, and its interval `k50_low`, `k50_high`; `outcome`; `bracket_low`, `bracket_high`.
+        - `falls_from` and `rises_from` of an unordered cell, where success falls below 1/2 again.
         - `slope` of the linear predictor and `transition_width` (k at 90% success over k at 10%), with
           `_low` and `_high`. The slope's interval reaches down to 0 if success may be equally likely at
           all widths, and has no ends for fewer than three seeds.
@@ -380,13 +384,27 @@ def _with_lapses(
     won, tried, at = _rows(succeeded), _rows(counted), _rows(values)
     found: dict[int, tuple[Estimate, Lapses]] = {}
     for members in groups.values():
-        cells = [_outcomes(won[cell], tried[cell], at[cell], settings.scale) for cell in members]
+        cells = [
+            _ordered_outcomes(won[cell], tried[cell], at[cell], settings.scale) for cell in members
+        ]
         lapses = lapses_of(cells, str(settings.link), settings.confidence)
         own = settings._replace(link=lapsed(settings.link, np.nan_to_num(lapses.rate)))
         for cell, reach in zip(members, lapses.reaches, strict=True):
             found[cell] = estimate(won[cell], tried[cell], at[cell], own, reach=reach), lapses
     each = [found[number] for number in range(len(found))]
     return [estimate for estimate, _ in each], [lapses for _, lapses in each]
+
+
+def _ordered_outcomes(
+    won: npt.NDArray[np.generic], tried: npt.NDArray[np.generic], values: Floats, scale: Scale
+) -> Outcomes:
+    """Return the outcomes of a cell, none where success falls again: those are no lapses."""
+    found = _outcomes(won, tried, values, scale)
+    trials = found.tried.sum(axis=1).astype(float)
+    wins = (found.won & found.tried).sum(axis=1).astype(float)
+    if falls(wins[None], trials[None])[0]:
+        return found._replace(tried=np.zeros_like(found.tried))
+    return found
 
 
 def _outcomes(
@@ -469,5 +487,13 @@ def _snapped(out: xr.Dataset, values: npt.NDArray[np.generic]) -> xr.Dataset:
         near = grid[np.abs(array.values[..., None] - grid).argmin(axis=-1)]
         return array.copy(data=np.where(np.isclose(near, array.values, 1e-9, 0), near, array.values))
 
-    ends = ("bracket_low", "bracket_high", "k_crossing", "k_crossing_low", "k_crossing_high")
+    ends = (
+        "bracket_low",
+        "bracket_high",
+        "falls_from",
+        "rises_from",
+        "k_crossing",
+        "k_crossing_low",
+        "k_crossing_high",
+    )
     return out.assign({name: nearest(out[name]) for name in ends})

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ from jobs.options import (
 )
 from jobs.output.files import overwrite_option
 from jobs.output.records import json_text, naming_options, plain, report_gaps
+from jobs.output.slowing import show_infinite_budget
 from jobs.output.spreadsheet import write_frame
 from jobs.output.tables import frame_text
 
@@ -54,6 +56,8 @@ CELL_COLUMNS = [
     "fit_p",
     "k50_isotonic",
     "k_crossing",
+    "falls_from",
+    "rises_from",
     "k_edge",
     "k_edge_finite",
     "alpha",
@@ -86,6 +90,16 @@ ANSWER = ("outcome", "k50", "bracket", "k_edge_finite")
     shell_complete=among("seeds", "profile"),
     help="Interval of k50: seeds, or profile (independent widths only).",
 )
+@click.option(
+    "--infinite-budget",
+    is_flag=True,
+    help="Width below which descent never arrives, from the steps to each tolerance.",
+)
+@click.option(
+    "--where",
+    metavar="EXPRESSION",
+    help="Fit only the trials that meet a condition, as of `query`: 'k > 50'.",
+)
 @click.option("-o", "--output", type=FILE, help="Write a .csv, .json or .parquet file.")
 @overwrite_option
 @success_options
@@ -98,6 +112,8 @@ def fit(
     form: str | None,
     link: str,
     interval: str,
+    infinite_budget: bool,
+    where: str | None,
     along: Along,
     lapse: bool | str,
     output: Path | None,
@@ -112,11 +128,13 @@ def fit(
     \b
     outcome        fitted; separated: failures end where successes begin;
                    censored: the transition lies outside the widths; unordered:
-                   success does not rise with width; degenerate: alpha is 0 or
-                   lost to rounding, and a line says which and why; empty:
-                   nothing done
+                   success does not rise with width, or surely falls below 1/2
+                   again, and a line says where; degenerate: alpha is 0 or lost
+                   to rounding, and a line says which and why; empty: nothing
+                   done
     k50            width at which half of the trials succeed, with 95% interval:
-                   the curve's, or k50_isotonic where no curve fits
+                   the curve's, or k50_isotonic where no curve fits, or where
+                   the curve contradicts the counts
     bracket_low    most trials fail up to this width; 0: most succeed at all
     bracket_high   most succeed from this width on; inf: most fail at all
     transition_width  ratio of the widths of 90% and 10% success, with interval
@@ -124,6 +142,8 @@ def fit(
     k50_isotonic   estimate of k50 that assumes only that success rises with width
     k_crossing     median over the seeds of the smallest width from which on a
                    seed always succeeds
+    falls_from     of an unordered cell: last width of most successes before
+                   success falls; rises_from: last of most failures after that
     lapse          with --lapse: share of trials that fail at any size, with
                    interval; k50 is then where the other trials succeed in half
                    of the cases, and a line tells whether AICc prefers it to none
@@ -136,6 +156,10 @@ def fit(
 
     A missing value is NaN in the text, empty in CSV, null in JSON; infinity in JSON is "inf". The
     text leaves out columns without any value, and alpha_error, the largest error of a seed's alpha.
+
+    With --infinite-budget the table has one row for each cell and tolerance: k_inf, the width below
+    which no budget suffices, and gamma, how fast the steps grow towards it, with 95% intervals; or a
+    verdict that says why there is none. --budget then hides what happened later.
     """
     from analysis.stores import open_stores
     from jobs.output.frames import check_output
@@ -144,6 +168,9 @@ def fit(
         if form is not None:
             raise click.UsageError(f"-o {output} already gives the format; remove --{form}.")
         check_output("fit -o", output, overwrite)
+    if infinite_budget:
+        show_infinite_budget(stores, success, where, form, output)
+        sys.exit(max(report_gaps(path, "the fit uses what is there") for path in stores))
     tree = open_stores(stores, dask=False)
     locations = dict(zip(tree.children, stores, strict=True))
     answers = {
@@ -151,6 +178,7 @@ def fit(
             path,
             tree[name].to_dataset(),
             success,
+            where,
             link=link,
             interval=interval,
             along=along,
@@ -173,13 +201,22 @@ def fit(
     sys.exit(max(report_gaps(path, "the fit uses what is there") for path in stores))
 
 
-def _fitted(path: StorePath, ds: xr.Dataset, success: Success, **settings: Any) -> Answer:
+def _fitted(
+    path: StorePath, ds: xr.Dataset, success: Success, where: str | None, along: Along, **settings: Any
+) -> Answer:
     from analysis.comparison import answer_of
+    from analysis.query.restriction import restrict
+    from analysis.transitions.scales import one_width_words
+    from pipeline.errors import InputError
 
     with naming_options("fit", path):
         if success.condition is None:
             require_success(ds, path)
-        return answer_of(ds, success=success, **settings)
+        part = restrict(ds, where)
+        if along.is_width and (words := one_width_words(part)):
+            raise InputError(words)
+        answer = answer_of(part, success=success, along=along, **settings)
+    return answer if where is None else replace(answer, rule=f"{answer.rule}, where {where}")
 
 
 def require_success(ds: xr.Dataset, path: StorePath) -> None:

@@ -130,6 +130,7 @@ def plot(
     With --along AXIS the figures are those of its critical value: phase, success and laws.
     """
     from analysis.figures import kinds_for
+    from analysis.figures.register import on_request
     from analysis.query.restriction import restrict
     from analysis.stores import load_store
     from analysis.study import Study
@@ -147,7 +148,7 @@ def plot(
             f"plot {store}: no figure suits a store of {study.ds.attrs['experiment']}; "
             "`widthlaw query` lists its trials"
         )
-    if kind in (None, *suited) and not Store(store).counts()["done"]:
+    if kind in (None, *on_request(suited)) and not Store(store).counts()["done"]:
         code = report_gaps(store, "no figure before some are done")
         if not code:  # all diverged: an outcome, but there is nothing to draw
             click.echo(f"{store}: no figure: {_why_none_is_done(study, store)}", err=True)
@@ -166,6 +167,8 @@ def plot(
     if data is not None and drawn.tables:
         write_rows([drawn.table()], data, "plot --data")
         click.echo(data)
+    if words := _unused_success(study, list(drawn.tables)):
+        click.echo(f"{store}: {words}", err=True)
     code = report_gaps(store, "the figures show what is there")
     for name, reason in drawn.left_out.items():
         click.echo(f"{store}: no figure {name}: {reason}", err=True)
@@ -294,17 +297,14 @@ def draw_kinds(
     """
     from analysis.figures import data_of, kinds_for
     from analysis.figures.looks.chart import sized
-    from analysis.figures.register import picture_of
+    from analysis.figures.register import on_request, picture_of
     from pipeline.errors import CommandError, ParameterError
     from pipeline.store.location import beside
     from pipeline.trial_status import Status
 
     suited = kinds_for(study.ds, study.success, study.along, study.lapse)
-    if kind is not None and kind not in suited:
-        raise CommandError(
-            f"plot {store}: no figure {kind!r} of a store of {study.ds.attrs['experiment']}; "
-            f"expected one of {', '.join(suited) or '(none suits it)'}"
-        )
+    if kind is not None and kind not in (known := on_request(suited)):
+        raise CommandError(_unsuited(study, store, kind, known))
     if not (study.ds.status == Status.DONE).any():
         raise CommandError(f"plot {store}: {_why_none_is_done(study, store)}")
     names = [kind] if kind else suited
@@ -329,6 +329,36 @@ def draw_kinds(
             written(file)
         drawn.tables[name] = data_of(figure)
     return drawn
+
+
+def _unused_success(study: Study, names: list[str]) -> str:
+    """Return that no figure shows a success that was chosen, and why; "" if one does."""
+    from analysis.figures.register import picture_of
+    from analysis.transitions.scales import one_width_words
+
+    if study.success.is_default or any(picture_of(name, study).counts is not None for name in names):
+        return ""
+    why = one_width_words(study.ds) if study.along.is_width else ""
+    return f"no figure shows the success that is given{f': {why}' if why else ''}"
+
+
+def _unsuited(study: Study, store: StorePath, kind: str, known: list[str]) -> str:
+    """Return that a kind of figure does not suit a store, and the remedy if there is one."""
+    from analysis.transitions.scales import one_width_words
+
+    words = (
+        f"plot {store}: no figure {kind!r} of a store of {study.ds.attrs['experiment']}; "
+        f"expected one of {', '.join(known) or '(none suits it)'}"
+    )
+    if kind not in OF_TRANSITIONS or not study.along.is_width:
+        return words
+    if why := one_width_words(study.ds):
+        return f"{words}; {why}"
+    return words if study.success.condition else f"{words}; define a success with --success"
+
+
+OF_TRANSITIONS = ("phase", "success", "laws")
+"""Kinds of figures that any store with a transition has."""
 
 
 def _too_small(name: str, figure: Figure) -> str:

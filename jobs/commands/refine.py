@@ -102,7 +102,7 @@ def refine(
     along: Along,
     form: str | None,
 ) -> None:
-    """Add trials to STORE until its critical widths, or critical values of AXIS, reach a precision.
+    """Add trials to STORE until its critical values reach a precision.
 
     Start from a coarse sweep: a few widths and seeds. Each round fits every cell and adds seeds at
     one to three widths, where they are most informative: around k50; between the widths where

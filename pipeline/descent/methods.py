@@ -13,6 +13,7 @@ batches, at every step.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -200,6 +201,7 @@ def train_by(
     progress, none = None, np.nan
     if taken == steps > 0:
         per_epoch = -(-len(y) // batch)
+        high, low_half = divmod(int(state[0]), 2**32)
         progress = Progress(
             step=steps,
             judged=(steps - 1) // per_epoch * per_epoch,
@@ -209,13 +211,13 @@ def train_by(
             marks=np.asarray(marked, dtype=np.float64),
             curve=kept_curve,
             weights=theta.astype(np.float64),
-            moments=np.concatenate([m, s]).astype(np.float64) if way.name != "gd" else np.empty(0),
-            order=samples.astype(np.float64) if batch < len(y) else np.empty(0),
+            moments=_wide(m, s) if way.name != "gd" else np.empty(0),
+            order=_wide(samples) if batch < len(y) else np.empty(0),
             rises=kept[1],
             accurate_at=kept[2],
             low_at=kept[3],
-            state_high=float(int(state[0]) >> 32),
-            state_low=float(int(state[0]) & 0xFFFFFFFF),
+            state_high=high,
+            state_low=low_half,
         )
     return Outcome(
         in_order, curve, taken, first, last, distance, bool(diverged), none, none, none,
@@ -229,13 +231,19 @@ def _begun(
     """Return the state from which a training goes on, with all its rows; its start if None."""
     if since is None:
         none, at = np.full(tolerances, np.inf), np.asarray(marks, dtype=np.float64)
+        high, low = divmod(seed, 2**32)
         since = Progress(
-            0, -1, 0.0, 0.0, none, at, np.full(marks.size, np.nan),
-            np.empty(0), state_high=float(seed >> 32), state_low=float(seed & 0xFFFFFFFF),
+            0, -1, 0.0, 0.0, none, at, np.full(marks.size, np.nan), np.empty(0), state_high=high,
+            state_low=low,
         )  # fmt: skip
     moments = since.moments if since.moments.size else np.zeros(2 * size)
     order = since.order if since.order.size else np.arange(n, dtype=np.float64)
     return replace(since, moments=moments, order=order)
+
+
+def _wide(*rows: NDArray[Any]) -> Array:
+    """Join rows of any numbers as float64."""
+    return np.concatenate(rows).astype(np.float64)
 
 
 @announced

@@ -143,8 +143,9 @@ def descend_width(
         done = train(network, X, y, eta, descent.steps, descent.tolerances, descent.marks, since=since)
         found, progress = training_result(done, eta), done.progress
     curve = {} if trial.seed < CURVE_SEEDS else {"loss_curve": np.nan}
-    kept = descent.checkpoints and progress is not None
-    checkpoint = {**progress.rows(), "start": np.array(start[:3])} if kept and progress else None
+    checkpoint = None
+    if descent.checkpoints and progress is not None:
+        checkpoint = {**progress.rows(), "start": np.array(start[:3])}
     values = {**values, **found.values, **curve}
     return WidthResult(values, found.status, "", earlier, checkpoint), network
 

@@ -26,10 +26,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline import store as stores
 from pipeline.axes import Kind, names
-from pipeline.blocks import chunk_extents, estimated_seconds, tiles
+from pipeline.blocks import Tile, chunk_extents, estimated_seconds, tiles
 from pipeline.errors import StoreError
 from pipeline.maintenance.gather import Gatherer, Source, index_by_value
 from pipeline.maintenance.plan import (
@@ -360,16 +361,13 @@ def _write_draft(draft: Path, plan: Plan) -> int:
         status = np.where(
             here == Knowledge.NOT_REQUESTED, np.int8(Status.NOT_REQUESTED), np.int8(Status.PENDING)
         )
-        goes_on = np.zeros(here.shape, dtype=bool)
-        if plan.going_on is not None:
-            parts = [plan.going_on[one.cell.index][one.widths, one.seeds] for one in tile.blocks]
-            goes_on = np.stack(parts)
+        goes_on = _going_on(plan, tile)
         if (here == Knowledge.KNOWN).any() or goes_on.any() or keeps:
             found = [gatherer.gather(block) for block in tile.blocks]
-            for result, is_known, other in zip(found, here == Knowledge.KNOWN, status, strict=True):
+            parts = zip(found, here == Knowledge.KNOWN, status, goes_on, strict=True)
+            for result, is_known, other, forgotten in parts:
                 result.status = np.where(is_known, result.status, other)
-            for result, mask in zip(found, goes_on, strict=True):
-                result.forget(mask)
+                result.forget(forgotten)
             if (here == Knowledge.KNOWN).any():
                 store.write(tile, found)
                 continue
@@ -377,6 +375,13 @@ def _write_draft(draft: Path, plan: Plan) -> int:
         if refined:  # such a store has a chunk of statuses for every tile
             store.write_statuses(tile, status)
     return gatherer.approximate
+
+
+def _going_on(plan: Plan, tile: Tile) -> NDArray[np.bool_]:
+    """Return which trials of a tile a larger budget lets go on, (blocks, widths, seeds)."""
+    if plan.going_on is None:
+        return np.zeros(tile.shape, dtype=bool)
+    return np.stack([plan.going_on[one.cell.index][one.widths, one.seeds] for one in tile.blocks])
 
 
 def _provenances(sources: Iterable[Source]) -> list[dict[str, Any]]:

@@ -17,7 +17,14 @@ from pipeline.sweep_files.extents import with_extents
 
 SMALL = {
     "dana": ({"n": [60, 80, 110], "seeds": range(5)}, []),
-    "montanari-zhong": ({"n": [50, 100, 200], "seeds": range(3)}, []),
+    "montanari-zhong": (
+        {
+            "n": [100, 200, 400],
+            "width": [0.8, 1.2, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 10.0],
+            "seeds": range(10),
+        },
+        [],
+    ),
     "jamming": (
         {"seeds": range(2)},
         [("steps = 20000", "steps = 300"), ("1.25, 1.5, 1.75, 2.0, 2.25, 2.5, 2.75", "0.2, 3.0")],

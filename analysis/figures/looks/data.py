@@ -167,6 +167,8 @@ def _of_bars(axes: Axes, bars: ErrorbarContainer) -> Points:
 def _of_band(band: PolyCollection) -> Points:
     """Return the lower and upper side of a filled band, whose path goes there and back."""
     paths = [np.asarray(path.vertices, dtype=float) for path in band.get_paths()]
+    if not paths:  # it has no finite place
+        return {}
     sides = [(path[1 : len(path) // 2], path[len(path) // 2 + 1 : -1][::-1]) for path in paths]
     low, high = (np.concatenate(side) for side in zip(*sides, strict=True))
     return {"x": low[:, 0], "y_low": low[:, 1], "y_high": high[:, 1]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from matplotlib.axis import Axis, XAxis
 from matplotlib.ticker import (
     FixedFormatter,
     FixedLocator,
+    Formatter,
     LogLocator,
     MaxNLocator,
     NullFormatter,
@@ -19,7 +21,7 @@ from matplotlib.ticker import (
 from analysis.figures.looks.chart import em
 from analysis.figures.looks.typography import tick
 
-__all__ = ["Names", "log_axis", "name_ticks", "room_of", "tick_every"]
+__all__ = ["Names", "log_axis", "name_ticks", "plain_ticks", "room_of", "tick_every"]
 
 ROUND = ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 5, 7))
 """Leading digits of labels within a decade, the fewest first."""
@@ -73,6 +75,32 @@ def log_axis(axis: Axis) -> None:
     axis.set_major_locator(_Round(most))
     axis.set_major_formatter(tick)
     axis.set_minor_formatter(NullFormatter())
+
+
+class _Plain(Formatter):
+    """Numbers at linear ticks, with the digits that tell neighbours apart: no factor, no offset."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._ticks: Any = np.array([])
+
+    def set_locs(self, locs: Any) -> None:
+        """Take the places of all ticks."""
+        self._ticks = np.unique(np.asarray(locs, dtype=float))
+
+    def __call__(self, value: float, pos: int | None = None) -> str:
+        """Return the label of a tick."""
+        ticks = self._ticks
+        step = float(np.diff(ticks).min()) if len(ticks) > 1 else abs(value)
+        if abs(value) < step / 1000:  # 0, up to rounding
+            return "0"
+        digits = 1 + max(0, math.floor(math.log10(abs(value))) - math.floor(math.log10(step / 10)))
+        return f"{value:.{min(digits, 15)}g}".replace("-", "\N{MINUS SIGN}")
+
+
+def plain_ticks(axis: Axis) -> None:
+    """Label linear ticks with their values; Matplotlib prints a common factor over the title."""
+    axis.set_major_formatter(_Plain())
 
 
 def tick_every(axis: Axis, values: Any) -> None:

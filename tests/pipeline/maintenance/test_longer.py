@@ -103,6 +103,7 @@ def test_a_lengthened_store_has_the_bits_of_a_long_one(case, tmp_path, assert_eq
     assert damage(path) == []
 
 
+@pytest.mark.slow
 def test_budgets_can_grow_step_by_step(tmp_path, assert_equal_stores) -> None:
     for case in ("relu", "adam in batches, in float32"):
         folder = tmp_path / case
@@ -223,6 +224,7 @@ def test_checkpoints_spoilt_after_the_extension_are_told_by_the_run(
     assert_equal_stores(path, filled(tmp_path / "whole.zarr", sweep_of(steps=LONG)))
 
 
+@pytest.mark.slow
 def test_a_state_that_does_not_fit_is_not_used(tmp_path, assert_equal_stores, caplog) -> None:
     """Compiled loops check no index, so a wrong order of samples must not reach them."""
     case = "adam in batches, in float32"

@@ -1,0 +1,248 @@
+"""The threshold at infinite budget of every cell of a store, with a word on whether it can be trusted.
+
+The far side must not steer the fit, since a law of slowing holds near the threshold only. So a cell is
+fitted to widths up to `REACH` times the narrowest width at which half of the trials arrive. The
+`verdict` of a cell is one of `VERDICTS`, and only `threshold` comes with numbers.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import NDArray
+from scipy.stats import chi2
+
+from analysis.slowing.fitting import BOUNDS, Fit, S, interval, log_threshold, maximise, worth
+from analysis.slowing.likelihood import NAMES, Trials
+from analysis.success.budgets import budget_of
+from pipeline.errors import InputError, ParameterError
+from pipeline.trial_status import Status, among
+
+__all__ = ["REACH", "VERDICTS", "infinite_budget", "near", "obstacle", "restricted", "trials_of"]
+
+REACH = 2.0
+"""A cell is fitted to widths up to so many times the narrowest at which half of the trials arrive."""
+
+RISES = 0.05
+"""A trial whose loss rose on more than this share of its steps ran at the edge of stability."""
+
+FAR = 6.0
+"""An interval that goes below the narrowest width over exp(6) has no lower end."""
+
+FEWEST_SEEDS = 5
+"""With fewer seeds the spread of their thresholds is not known."""
+
+VERDICTS = {
+    "threshold": "times diverge at a finite width: laws that stay finite explain them less well",
+    "none seen": "no finite threshold seen: a law that is finite at every width explains the times too",
+    "one width": "the sweep has one width, and times at one width show no slowing",
+    "too few seeds": f"fewer than {FEWEST_SEEDS} seeds: the spread of their thresholds is not known",
+    "all censored": "half of the trials arrive at no width: run more steps, or wider networks",
+    "none censored": "every trial arrives: run narrower networks",
+    "budget too short": "fewer than 3 widths arrive near the threshold: run more steps, or more widths",
+    "empty": "no trial has run",
+}
+"""The verdicts on a cell, and what each says."""
+
+NUMBERS = ("k_inf", "k_inf_low", "k_inf_high", "gamma", "gamma_low", "gamma_high")
+
+
+def infinite_budget(
+    ds: xr.Dataset, *, budget: int | None = None, confidence: float = 0.95
+) -> pd.DataFrame:
+    """Return the width below which descent never arrives, for every cell and tolerance.
+
+    The times to a tolerance follow log T = a - gamma log(1 - (k_inf/k)^beta), where every seed has its
+    own a and k_inf, and every trial a scatter that grows near the threshold. A trial that does not
+    arrive is censored at the budget. So is a trial that diverged, at every budget. As gamma grows this
+    becomes a law that is finite at every width. Unless times exclude that, the verdict is `none seen`.
+
+    Parameters
+    ----------
+    ds
+        An opened store of a sweep that descends.
+    budget
+        Steps at which all trials are censored; all steps of the store by default.
+    confidence
+        Level of the intervals, by profile likelihood.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row for each cell and tolerance: its axes; `verdict`, a key of `VERDICTS`; `k_inf` (the
+        median over seeds, at which half of the trials ever arrive) and `gamma` with `_low` and `_high`,
+        NaN for other verdicts than `threshold`; `evidence`, the gain in log-likelihood on the law
+        that is finite at every width; `level` and `beta`, a and beta of the law; `omega`, the standard
+        deviation of a over seeds; `kappa`, by how much log k_inf rises with that; `sigma` and `rho`,
+        the scatter of log T far from the threshold and of log k_inf near it; `trials`, `censored` and
+        `diverged`, among the widths up to `widest`, to which the cell is fitted; and `at_edge`, the
+        share of trials whose loss rose on more than a twentieth of the steps, NaN unless the store has
+        `rises`.
+
+    Raises
+    ------
+    InputError
+        The store has no times to a tolerance.
+    ParameterError
+        A budget or confidence out of range.
+
+    Examples
+    --------
+    >>> import numpy as np, xarray as xr
+    >>> k, z = np.arange(14, 41), np.linspace(-1.5, 1.5, 12)[:, None]
+    >>> with np.errstate(invalid="ignore"):
+    ...     q = 1 - 18 / k + 0.03 * np.cos(7 * k * (z + 3))
+    ...     time = np.ceil(1000 * np.exp(0.3 * z) * q**-0.8)
+    >>> time = np.where(time <= 9000, time, np.inf).T[None, None, :, :, None]
+    >>> ds = xr.Dataset(
+    ...     {"steps_to_tolerance": (("d", "n", "width", "seed", "tolerance"), time),
+    ...      "status": (("d", "n", "width", "seed"), np.ones((1, 1, 27, 12), dtype="int8"))},
+    ...     {"d": [8], "n": [160], "tolerance": [0.01], "k": (("n", "d", "width"), k[None, None])},
+    ...     {"identity_fields": {"descent": {"steps": 9000}}},
+    ... )
+    >>> row = infinite_budget(ds).iloc[0]
+    >>> row.verdict, bool(row.k_inf_low < 18 < row.k_inf_high)
+    ('threshold', True)
+    """
+    if not 0 < confidence < 1:
+        raise ParameterError("confidence", f"got {confidence}; expected between 0 and 1, such as 0.95")
+    cells = trials_of(ds, budget)
+    return pd.DataFrame([axes | _row(trials, diverged, edge, confidence)
+                         for axes, trials, diverged, edge in cells])  # fmt: skip
+
+
+Cell = tuple[dict[str, Any], Trials, NDArray[np.bool_], float]
+
+
+def trials_of(ds: xr.Dataset, budget: int | None = None) -> list[Cell]:
+    """Return the axes, trials, diverged trials and share at the edge of stability of every cell."""
+    if "steps_to_tolerance" not in ds or not {"width", "seed"} <= set(ds.status.dims):
+        raise InputError(
+            f"a store of {ds.attrs.get('experiment')} has no steps_to_tolerance over widths and seeds; "
+            "expected a sweep that descends, such as `budget`"
+        )
+    whole = budget_of(ds)
+    budget = whole if budget is None else budget
+    if not 1 <= budget <= whole:
+        raise ParameterError("budget", f"got {budget}; expected from 1 to {whole}, the store's steps")
+    names = [name for name in ("steps_to_tolerance", "status", "steps", "rises") if name in ds]
+    parts = ds[names].compute()
+    cells = [str(dim) for dim in ds.status.dims if dim not in ("width", "seed")]
+    found: list[Cell] = []
+    for index in np.ndindex(*(ds.sizes[dim] for dim in cells)):
+        part = parts.isel(dict(zip(cells, index, strict=True)))
+        axes = {dim: part[dim].item() for dim in cells if dim in part.coords}
+        for position, tolerance in enumerate(ds.tolerance.values.tolist()):
+            trials, diverged, edge = _cell(part, position, budget)
+            found.append((axes | {"tolerance": tolerance, "budget": budget}, trials, diverged, edge))
+    return found
+
+
+def _cell(part: xr.Dataset, position: int, budget: int) -> tuple[Trials, NDArray[np.bool_], float]:
+    """Return the trials of one cell, censored at the budget."""
+    order = ("seed", "width")
+    steps = part.steps_to_tolerance.isel(tolerance=position).transpose(*order).values
+    status = part.status.transpose(*order)
+    diverged = (status == Status.DIVERGED).values
+    counted = among(status, [Status.DONE, Status.DIVERGED]).values
+    arrived = counted & ~diverged & (steps <= budget)
+    time = np.log(np.maximum(np.where(arrived, steps, budget), 1))
+    log_k = np.broadcast_to(np.log(part.k.values.astype(float)), time.shape)
+    edge = np.nan
+    if "rises" in part and counted.any():
+        rose = (part.rises / part.steps).transpose(*order).values
+        edge = float((rose[counted] > RISES).mean())
+    return Trials(log_k, time, arrived, counted), diverged, edge
+
+
+def near(trials: Trials) -> NDArray[np.bool_]:
+    """Return the widths to which a cell is fitted; none if half of the trials arrive at no width."""
+    counts = trials.counted.sum(axis=0)
+    half = (counts > 0) & (2 * trials.arrived.sum(axis=0) >= np.maximum(counts, 1))
+    if not half.any():
+        return np.zeros(len(half), dtype=bool)
+    log_k = trials.log_k[0]
+    widths: NDArray[np.bool_] = (counts > 0) & (log_k <= log_k[half].min() + np.log(REACH) + 1e-9)
+    return widths
+
+
+def restricted(trials: Trials, widths: NDArray[np.bool_]) -> Trials:
+    """Return the trials of some widths, without seeds that have none."""
+    seeds = trials.counted[:, widths].any(axis=1)
+    own = (trials.log_k, trials.log_time, trials.arrived, trials.counted)
+    return Trials(*(array[np.ix_(seeds, widths)] for array in own))  # type: ignore[arg-type]
+
+
+def obstacle(trials: Trials, widths: NDArray[np.bool_]) -> str | None:
+    """Return the verdict on a cell that cannot be fitted."""
+    counted, arrived = trials.counted, trials.arrived
+    if not counted.any():
+        return "empty"
+    if counted.any(axis=0).sum() == 1:
+        return "one width"
+    if counted.any(axis=1).sum() < FEWEST_SEEDS:
+        return "too few seeds"
+    if not widths.any():
+        return "all censored"
+    if (arrived == counted).all():
+        return "none censored"
+    return "budget too short" if arrived[:, widths].any(axis=0).sum() < 3 else None
+
+
+def _row(trials: Trials, diverged: NDArray[np.bool_], edge: float, confidence: float) -> dict[str, Any]:
+    """Return the columns of one cell."""
+    widths = near(trials)
+    chosen = widths if widths.any() else trials.counted.any(axis=0)
+    counted, arrived = trials.counted[:, chosen], trials.arrived[:, chosen]
+    row: dict[str, Any] = {"verdict": obstacle(trials, widths)} | dict.fromkeys(NUMBERS, np.nan)
+    row |= dict.fromkeys(("evidence", "level", "beta", "omega", "kappa", "sigma", "rho"), np.nan)
+    row |= {
+        "widest": float(np.exp(trials.log_k[0, chosen].max())) if chosen.any() else np.nan,
+        "trials": int(counted.sum()),
+        "censored": int((counted & ~arrived).sum()),
+        "diverged": int(diverged[:, chosen].sum()),
+        "at_edge": edge,
+    }
+    if row["verdict"] is None:
+        row |= _fitted(restricted(trials, widths), confidence)
+    return row
+
+
+def _fitted(trials: Trials, confidence: float) -> dict[str, Any]:
+    """Fit the model to one cell; without evidence of a threshold there are no numbers."""
+    best = maximise(trials)
+    finite = maximise(trials, s=0.0, start=best.theta)
+    share = worth(best, trials)[0]
+    row: dict[str, Any] = {
+        "evidence": share * (best.value - finite.value) if best.theta[S] > 0 else 0.0
+    }
+    if 2 * row["evidence"] < chi2.ppf(confidence, 1):
+        return row | {"verdict": "none seen"}
+    allowed = float(chi2.ppf(confidence, 1) / share)
+    shapes = interval(
+        best, lambda s, start: maximise(trials, start, s=s), best.theta[S], (0.0, BOUNDS[S, 1]), allowed
+    )
+    widths = interval(
+        best,
+        lambda m, start: maximise(trials, start, threshold=m),
+        log_threshold(best.theta, trials),
+        (float(trials.log_k.min()) - FAR, float(trials.log_k.max())),
+        allowed,
+    )
+    return row | {"verdict": "threshold"} | _numbers(best, trials, widths, shapes)
+
+
+def _numbers(
+    best: Fit, trials: Trials, widths: tuple[float, float], shapes: tuple[float, float]
+) -> dict[str, float]:
+    known = dict(zip(NAMES, best.theta.tolist(), strict=True))
+    low, high = (max(s, 0.0) for s in shapes)
+    k_inf = np.exp([log_threshold(best.theta, trials), *widths]).tolist()
+    gammas = [1 / known["s"], 1 / high, 1 / low if low > 0 else np.inf]
+    logs = {name: float(np.exp(known[f"log_{name}"])) for name in ("beta", "omega", "sigma", "rho")}
+    shown = {"level": known["a"], "kappa": known["kappa"]} | logs
+    shown["rho"] /= shown["beta"]
+    return dict(zip(NUMBERS, [*k_inf, *gammas], strict=True)) | shown

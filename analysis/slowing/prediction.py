@@ -1,0 +1,155 @@
+"""The critical width at a longer budget, predicted from the trials of a shorter one.
+
+The prediction is a distribution: parameters are drawn from the likelihood (by importance resampling
+from Student's t around the best fit), the level and threshold of each seed given its trials, and the
+time of each censored trial given that it exceeds the budget. So a prediction has the same seeds and
+widths as the measurement, and its interval allows for all that is not known.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import NDArray
+from scipy.special import log_ndtr
+from scipy.stats import multivariate_t
+
+from analysis.slowing.cells import near, obstacle, restricted, trials_of
+from analysis.slowing.fitting import BOUNDS, S, log_prior, maximise, worth
+from analysis.slowing.likelihood import NODES, Trials, posterior, standardised
+from analysis.success.budgets import budget_of
+from analysis.transitions.isotonic import isotonic_crossings
+from pipeline.errors import ParameterError
+
+__all__ = ["held_out_test", "predicted_k50", "predictive_k50"]
+
+Floats = NDArray[np.float64]
+
+SHAPE = (0.5, 0.3)
+"""Mean and standard deviation of s before any trial of a cell is seen.
+
+A short budget cannot tell s = 0 from s = 0.5, though they foretell different numbers of arrivals. In 16
+cells that were trained five times as long, s lay between 0 and 0.82.
+"""
+
+HELD_BACK = 5
+"""The held-out test predicts so many times the budget that it fits."""
+
+PROPOSALS, DRAWS = 400, 250
+
+
+def predicted_k50(
+    ds: xr.Dataset, budget: int, longer: int | None = None, *, entropy: int = 0
+) -> pd.DataFrame:
+    """Return the critical width at a longer budget, predicted and measured.
+
+    Parameters
+    ----------
+    ds
+        An opened store of a sweep that descends.
+    budget
+        The steps to which the model is fitted: what happened later is hidden from it.
+    longer
+        The steps for which it predicts; all steps of the store by default.
+    entropy
+        Seed of the random stream.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row for each cell and tolerance that can be fitted: its axes, `longer`, `predicted` with
+        `low` and `high` (95%), `measured` (both from isotonic fits), `inside`, and `at_end`: whether
+        `measured` is an end of the widths, so that `inside` says little.
+
+    Raises
+    ------
+    ParameterError
+        A budget that is not below the longer one.
+    """
+    longer = budget_of(ds) if longer is None else longer
+    if budget >= longer:
+        raise ParameterError("budget", f"got {budget}; expected less than the longer one, {longer}")
+    rng = np.random.default_rng(entropy)
+    rows = []
+    pairs = zip(trials_of(ds, budget), trials_of(ds, longer), strict=True)
+    for (axes, trials, diverged, _), (_, later, _, _) in pairs:
+        widths = near(trials)
+        if obstacle(trials, widths) is not None:
+            continue
+        seeds = trials.counted[:, widths].any(axis=1)
+        never = diverged[np.ix_(seeds, widths)]
+        draws = predictive_k50(restricted(trials, widths), float(np.log(longer)), never, rng)
+        rows.append(axes | {"longer": longer} | _compared(draws, restricted(later, widths)))
+    return pd.DataFrame(rows)
+
+
+def held_out_test(ds: xr.Dataset) -> pd.DataFrame:
+    """Return `predicted_k50` from a fifth of the steps of a store, which tests the model on it.
+
+    Raises
+    ------
+    InputError
+        The store has no times to a tolerance.
+    """
+    budget = budget_of(ds)
+    return predicted_k50(ds, budget // HELD_BACK) if budget >= HELD_BACK else pd.DataFrame()
+
+
+def _compared(draws: Floats, later: Trials) -> dict[str, Any]:
+    low, middle, high = np.quantile(draws, [0.025, 0.5, 0.975])
+    measured = _k50(later.arrived, later)
+    row = {"predicted": middle, "low": low, "high": high, "measured": measured}
+    ends = np.exp(later.log_k[0, [0, -1]])
+    return row | {
+        "inside": bool(low <= measured <= high),
+        "at_end": bool(np.isclose(measured, ends).any()),
+    }
+
+
+def _k50(arrived: NDArray[np.bool_], trials: Trials) -> float:
+    """Return the width at which the isotonic fit passes 1/2; an end of the widths if it does not."""
+    won = (arrived & trials.counted).sum(axis=0).astype(float)
+    tried, log_k = trials.counted.sum(axis=0).astype(float), trials.log_k[0]
+    crossing = isotonic_crossings(log_k, won[None], tried[None])[0]
+    return float(np.exp(np.clip(crossing, log_k[0], log_k[-1])))
+
+
+def predictive_k50(
+    trials: Trials, log_budget: float, never: NDArray[np.bool_], rng: np.random.Generator
+) -> Floats:
+    """Return draws of the k50 that the same seeds and widths would have at a longer budget."""
+    return np.array([
+        _k50(_arrivals(theta, trials, log_budget, rng) & ~never, trials)
+        for theta in _parameters(trials, rng)
+    ])  # fmt: skip
+
+
+def _parameters(trials: Trials, rng: np.random.Generator) -> Floats:
+    """Return draws from the likelihood of the parameters, at its worth and within their bounds."""
+    best, (low, high) = maximise(trials), BOUNDS.T
+    share, covariance = worth(best, trials)
+    near_best = multivariate_t(best.theta, 1.5 * covariance, df=4)
+    drawn = near_best.rvs(PROPOSALS, random_state=rng)
+    drawn = drawn[((drawn >= low) & (drawn <= high)).all(axis=1)]
+    log_weight = np.array([share * posterior(theta, trials)[1] for theta in drawn])
+    log_weight += log_prior(drawn) - (((drawn[:, S] - SHAPE[0]) / SHAPE[1]) ** 2) / 2
+    log_weight -= near_best.logpdf(drawn)
+    weight = np.exp(log_weight - log_weight.max())
+    found: Floats = drawn[rng.choice(len(drawn), DRAWS, p=weight / weight.sum())]
+    return found
+
+
+def _arrivals(
+    theta: Floats, trials: Trials, log_budget: float, rng: np.random.Generator
+) -> NDArray[np.bool_]:
+    """Draw which trials arrive within the longer budget: those that had, and some of the others."""
+    chances = np.cumsum(posterior(theta, trials)[0], axis=1)
+    nodes = (chances < rng.random((len(chances), 1))).sum(axis=1).clip(0, len(NODES) - 1)
+    z = NODES[nodes][:, None]
+    budgets = (trials.log_time, np.full_like(trials.log_time, log_budget))
+    shorter, longer = (log_ndtr(-standardised(theta, trials.log_k, at, z).residual) for at in budgets)
+    later = rng.random(shorter.shape) > np.exp(longer - shorter)
+    return trials.arrived | (later & trials.counted)

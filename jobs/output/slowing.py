@@ -1,0 +1,143 @@
+"""The answer of `widthlaw fit --infinite-budget`: thresholds, and what they rest on."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from jobs.output.records import json_text, naming_options, plain
+from jobs.output.spreadsheet import write_frame
+from jobs.output.tables import frame_text
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from analysis.success import Success
+    from pipeline.store.location import StorePath
+
+__all__ = ["show_infinite_budget"]
+
+
+def show_infinite_budget(
+    stores: Sequence[StorePath],
+    success: Success,
+    where: str | None,
+    form: str | None,
+    output: Path | None,
+) -> None:
+    """Print or write one row for each cell, tolerance and budget of the stores."""
+    import pandas as pd
+
+    if success.condition is not None or success.threshold is not None:
+        raise click.UsageError(
+            "--infinite-budget models the steps to each tolerance; remove --success and --threshold."
+        )
+    found = [_fitted(path, success, where) for path in stores]
+    table = pd.concat(found, ignore_index=True)
+    for path, part in zip(stores, found, strict=True):
+        for note in (*_notes(part), *_test_of(path, success)):
+            click.echo(f"{path}: {note}", err=True)
+    table = table if len(stores) > 1 else table.drop(columns="store")
+    if output is not None:
+        _write(table, output)
+        click.echo(output)
+    elif form == "json":
+        click.echo(json_text(plain(table, "inf")))
+    elif form == "csv":
+        write_frame(table, sys.stdout)
+    else:
+        _show(table)
+
+
+def _fitted(path: StorePath, success: Success, where: str | None) -> pd.DataFrame:
+    import pandas as pd
+
+    from analysis.query.restriction import restrict
+    from analysis.slowing import infinite_budget
+    from analysis.stores import open_store
+
+    with naming_options("fit", path):
+        ds = restrict(open_store(path, dask=False), where)
+        rows = [infinite_budget(ds, budget=budget) for budget in success.budgets or (None,)]
+    whole = pd.concat(rows, ignore_index=True)
+    whole.insert(0, "store", str(path))
+    return whole
+
+
+def _test_of(path: StorePath, success: Success) -> list[str]:
+    """Return a line on the held-out test of each budget of a store."""
+    from analysis.slowing.prediction import HELD_BACK, predicted_k50
+    from analysis.stores import open_store
+    from analysis.success.budgets import budget_of
+
+    ds, notes = open_store(path, dask=False), []
+    for budget in success.budgets or (budget_of(ds),):
+        if budget < HELD_BACK:
+            continue
+        fitted = budget // HELD_BACK
+        rows = predicted_k50(ds, fitted, int(budget))
+        inside = f"in {int(rows.inside.sum())} of {len(rows)} cells" if len(rows) else "no cell decides"
+        notes.append(
+            f"held-out test: fitted to {fitted} steps alone, the model predicts k50 at {budget} steps, "
+            f"to its 95% interval: {inside}"
+        )
+    return notes
+
+
+def _notes(table: pd.DataFrame) -> list[str]:
+    """Return a line for cells at the edge of stability, and one for trials that diverged."""
+    notes = []
+    if (many := int((table["at_edge"] > 0.5).sum())) > 0:
+        notes.append(
+            f"{many} of {len(table)} rows are chaotic: in most trials the loss rose on more than a "
+            "twentieth of the steps, so their times are samples and the intervals may be too narrow"
+        )
+    if table["at_edge"].isna().all():
+        notes.append(
+            "the store has no `rises`, so it is not known which cells run at the edge of stability; "
+            "a sweep with diagnostics = true stores them"
+        )
+    if (lost := int(table["diverged"].max())) > 0:
+        notes.append(f"up to {lost} trials of a cell diverged; they count as never arriving")
+    return notes
+
+
+def _write(table: pd.DataFrame, file: Path) -> None:
+    from jobs.output.files import draft_of
+    from jobs.output.frames import write_rows
+
+    if file.suffix != ".json":
+        write_rows([table], file)
+        return
+    with draft_of("fit -o", file) as draft:
+        draft.write_text(json_text(plain(table, "inf")) + "\n", encoding="utf-8")
+
+
+def _show(table: pd.DataFrame) -> None:
+    """Print the table, and a line for each verdict that occurs."""
+    from analysis.slowing import VERDICTS
+
+    first = [name for name in table if name not in _ANSWER]
+    first = first[: first.index("evidence")]
+    shown = table[[*first, "verdict"]].copy()
+    for name in ("tolerance", "k_inf", "gamma"):
+        if name == "tolerance":
+            shown[name] = [f"{value:g}" for value in table[name]]
+            continue
+        parts = zip(table[name], table[f"{name}_low"], table[f"{name}_high"], strict=True)
+        shown[name] = ["-" if a != a else f"{a:.3g} [{b:.3g}, {c:.3g}]" for a, b, c in parts]
+    shown["trials"], shown["censored"] = table["trials"], table["censored"]
+    if table["at_edge"].notna().any():
+        shown["chaotic"] = [f"{share:.0%}" if share == share else "-" for share in table["at_edge"]]
+    click.echo("width below which no budget suffices: log T = a - gamma log(1 - (k_inf/k)^beta)\n")
+    click.echo(frame_text(shown, len(first)))
+    click.echo()
+    for verdict in dict.fromkeys(table["verdict"]):
+        click.echo(f"{verdict}: {VERDICTS[verdict]}")
+
+
+_ANSWER = ("verdict", "k_inf", "k_inf_low", "k_inf_high", "gamma", "gamma_low", "gamma_high")

@@ -1,0 +1,98 @@
+"""Descents with a known law of time, and how often the answers about them are right.
+
+`python -m tests.analysis.slowing.simulation 200` measures coverage, false thresholds and prediction
+over so many simulated cells of each law.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from analysis.slowing import infinite_budget, predicted_k50
+
+Floats = NDArray[np.float64]
+
+BUDGET = 4000
+THRESHOLD = 20.0
+GAMMA = 1.1
+
+LAWS = ("diverging", "two scatters", "no limit", "power", "exponential", "cut off")
+
+
+def store(law: str, rng: np.random.Generator, seeds: int = 24) -> xr.Dataset:
+    """Return a store of one cell whose times, up to five times `BUDGET`, follow a law.
+
+    `diverging` is the model itself, with numbers as in real descents. `two scatters` has a threshold of
+    its own for every trial, and a factor on its time. `no limit` falls as a power of k/k_inf - 1 at
+    any width. `power`, `exponential` and `cut off` have no threshold: the last is `diverging` with
+    times that grow no further than 3,500 steps, times the factor of the seed.
+    """
+    k = np.unique(np.round(np.geomspace(14, 56, 14)))
+    z, e, w = (rng.standard_normal(shape) for shape in ((seeds, 1), (seeds, len(k)), (seeds, len(k))))
+    ratio = THRESHOLD * np.exp(0.03 * z) / k
+    quick = np.exp(-_growth(law, ratio, e, w))  # e^a / T of the seed; 0 if it never arrives
+    with np.errstate(divide="ignore"):
+        time = np.ceil(600 * np.exp(0.25 * z) / quick)
+    steps = np.where(time <= 5 * BUDGET, time, np.inf).T[None, None, :, :, None]
+    status = np.ones(steps.shape[:-1], dtype="int8")
+    return xr.Dataset(
+        {
+            "steps_to_tolerance": (("d", "n", "width", "seed", "tolerance"), steps),
+            "status": (("d", "n", "width", "seed"), status),
+        },
+        {"d": [8], "n": [160], "tolerance": [0.01], "k": (("n", "d", "width"), k[None, None])},
+        {"identity_fields": {"descent": {"steps": 5 * BUDGET}}},
+    )
+
+
+def _growth(law: str, ratio: Floats, e: Floats, w: Floats) -> Floats:
+    """Return log T - a of every trial; ratio is that of k_inf to k, and e and w are normal."""
+    sigma, rho = 0.08, 0.05
+    if law in ("diverging", "cut off"):
+        growth = _diverging(_scattered(1 - ratio, sigma / GAMMA, rho, e))
+        return growth if law == "diverging" else -np.log(np.exp(-growth) + 600 / 3500)
+    if law == "power":
+        return 1.1 + 2.5 * np.log(ratio) + sigma * e + 2.5 * rho * w
+    own = ratio * np.exp(rho * w)
+    if law == "exponential":
+        return 2.0 * own + sigma * e - 0.6
+    above = 1 - own if law == "two scatters" else 1 / own - 1
+    return _diverging(above) + sigma * e + (0.3 if law == "no limit" else 0.0)
+
+
+def _scattered(q: Floats, c: float, rho: float, e: Floats) -> Floats:
+    """Return q with scatters c q and rho (1 - q), normal where their joint variance is constant."""
+    norm = c**2 + rho**2
+    place = np.arcsinh((norm * q - rho**2) / (rho * c)) + np.sqrt(norm) * e
+    scattered: Floats = (np.sinh(place) * rho * c + rho**2) / norm
+    return scattered
+
+
+def _diverging(q: Floats) -> Floats:
+    with np.errstate(divide="ignore"):
+        return -GAMMA * np.log(np.maximum(q, 0.0))
+
+
+def measure(law: str, cells: int, entropy: int = 0) -> Counter[str]:
+    """Count over simulated cells, fitted at `BUDGET` and predicted at five times as many steps."""
+    rng, found = np.random.default_rng(entropy), Counter[str]()
+    for cell in range(cells):
+        ds = store(law, rng)
+        row = infinite_budget(ds, budget=BUDGET).iloc[0]
+        found[row.verdict] += 1
+        found["covered"] += bool(row.k_inf_low <= THRESHOLD <= row.k_inf_high)
+        found["gamma covered"] += bool(row.gamma_low <= GAMMA <= row.gamma_high)
+        for later in predicted_k50(ds, BUDGET, entropy=cell).itertuples():
+            found["predictions"] += 1
+            found["inside"] += bool(later.inside)
+    return found
+
+
+if __name__ == "__main__":
+    for law in LAWS:
+        print(f"{law:12}", dict(measure(law, int(sys.argv[1]))), flush=True)

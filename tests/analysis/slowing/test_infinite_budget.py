@@ -1,0 +1,140 @@
+"""Thresholds at infinite budget: what the model finds, what it refuses to say, and what it predicts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import xarray as xr
+from scipy.optimize import approx_fprime
+
+from analysis.figures.register import draw
+from analysis.slowing import infinite_budget, predicted_k50
+from analysis.slowing.cells import trials_of
+from analysis.slowing.likelihood import log_likelihood
+from pipeline.errors import InputError, ParameterError
+from pipeline.trial_status import Status
+
+from .simulation import BUDGET, GAMMA, THRESHOLD, measure, store
+
+
+def simulated(law: str = "diverging") -> xr.Dataset:
+    return store(law, np.random.default_rng(1))
+
+
+@pytest.mark.parametrize("s", [-0.4, 1e-5, 0.6])
+def test_the_gradient_of_the_likelihood_is_that_of_its_differences(s: float) -> None:
+    trials = trials_of(simulated(), BUDGET)[0][1]
+    theta = np.array([6.4, s, 0.4, -1.4, 0.04, -2.0, -1.5, 0.7])
+    gradient = log_likelihood(theta, trials)[1].sum(axis=0)
+    slopes = approx_fprime(theta, lambda at: log_likelihood(at, trials)[0], 1e-6)
+    np.testing.assert_allclose(gradient, slopes, rtol=1e-3, atol=1e-2)
+
+
+def test_a_threshold_is_found_with_its_exponent() -> None:
+    row = infinite_budget(simulated()).iloc[0]
+    assert row.verdict == "threshold"
+    assert row.k_inf_low < THRESHOLD < row.k_inf_high
+    assert row.gamma_low < GAMMA < row.gamma_high
+    assert row.k_inf_high / row.k_inf_low < 1.2
+
+
+def test_a_law_without_a_threshold_gets_no_number() -> None:
+    row = infinite_budget(simulated("power"), budget=BUDGET).iloc[0]
+    assert row.verdict == "none seen"
+    assert np.isnan([row.k_inf, row.k_inf_low, row.gamma]).all()
+
+
+def narrowest(ds: xr.Dataset) -> xr.Dataset:
+    return ds.isel(width=slice(1, 2))
+
+
+def few_seeds(ds: xr.Dataset) -> xr.Dataset:
+    return ds.isel(seed=slice(4))
+
+
+def slow(ds: xr.Dataset) -> xr.Dataset:
+    return ds.assign(steps_to_tolerance=ds.steps_to_tolerance * 1000)
+
+
+def quick(ds: xr.Dataset) -> xr.Dataset:
+    return ds.assign(steps_to_tolerance=ds.steps_to_tolerance.clip(max=500))
+
+
+def late(ds: xr.Dataset) -> xr.Dataset:
+    steps = ds.steps_to_tolerance
+    return ds.assign(steps_to_tolerance=steps.where(ds.k >= 50, np.inf).transpose(*steps.dims))
+
+
+def pending(ds: xr.Dataset) -> xr.Dataset:
+    return ds.assign(status=xr.zeros_like(ds.status))
+
+
+@pytest.mark.parametrize(
+    ("change", "verdict"),
+    [
+        (narrowest, "one width"),
+        (few_seeds, "too few seeds"),
+        (slow, "all censored"),
+        (quick, "none censored"),
+        (late, "budget too short"),
+        (pending, "empty"),
+    ],
+)
+def test_a_cell_that_cannot_be_fitted_says_why(
+    change: Callable[[xr.Dataset], xr.Dataset], verdict: str
+) -> None:
+    row = infinite_budget(change(simulated())).iloc[0]
+    assert row.verdict == verdict
+    assert np.isnan(row.k_inf)
+
+
+def test_a_diverged_trial_never_arrives_though_it_met_the_tolerance() -> None:
+    ds = simulated()
+    ds.status[0, 0, 5, 3] = Status.DIVERGED
+    assert np.isfinite(ds.steps_to_tolerance.values[0, 0, 5, 3, 0])
+    before, after = infinite_budget(simulated()).iloc[0], infinite_budget(ds).iloc[0]
+    assert after.diverged == 1
+    assert after.censored == before.censored + 1
+
+
+def test_later_arrivals_are_hidden_from_a_shorter_budget() -> None:
+    ds = simulated()
+    cut = ds.assign(
+        steps_to_tolerance=ds.steps_to_tolerance.where(ds.steps_to_tolerance <= BUDGET, np.inf)
+    )
+    first = infinite_budget(ds, budget=BUDGET)
+    assert first.equals(infinite_budget(cut, budget=BUDGET))
+
+
+def test_the_share_of_trials_at_the_edge_of_stability_is_told() -> None:
+    ds = simulated()
+    rises = xr.zeros_like(ds.status, dtype=float)
+    rises[..., :6] = 300.0
+    rich = ds.assign(rises=rises, steps=xr.full_like(rises, 1000.0))
+    assert infinite_budget(rich).at_edge[0] == 0.25
+    assert np.isnan(infinite_budget(ds).at_edge[0])
+
+
+def test_a_prediction_needs_a_budget_below_the_longer_one() -> None:
+    with pytest.raises(ParameterError, match="budget"):
+        predicted_k50(simulated(), 5 * BUDGET)
+
+
+def test_a_store_without_times_is_refused() -> None:
+    with pytest.raises(InputError, match="steps_to_tolerance"):
+        infinite_budget(simulated().drop_vars("steps_to_tolerance"))
+
+
+def test_the_figure_shows_times_and_the_limit() -> None:
+    chart = draw(simulated(), "slowing")
+    times, limit = chart.axes[:2]
+    assert times.lines[0].get_ydata().size > 3
+    np.testing.assert_allclose(limit.lines[0].get_ydata()[-1], 1.1, atol=0.15)
+
+
+@pytest.mark.simulation
+@pytest.mark.parametrize("law", ["power", "exponential", "cut off"])
+def test_laws_without_a_threshold_seldom_get_one(law: str) -> None:
+    assert measure(law, 9)["threshold"] <= 1  # of 9 cells of each law none had one
