@@ -152,3 +152,17 @@ def test_a_stored_name_that_is_no_file_beside_the_sweep_is_in_no_advice(tmp_path
     root["attributes"]["own"]["entry"] = "x.py` ; touch owned; `.py:own"
     (store / "zarr.json").write_text(json.dumps(root))
     assert run_command(store) == f"`widthlaw run {store}`"
+
+
+def test_new_values_of_a_parameter_are_refused_with_the_place_where_they_can_go(
+    widthlaw, tmp_path
+) -> None:
+    sweep = write(tmp_path, "return {'value': trial.parameters['mu']}")
+    text = sweep.read_text()
+    sweep.write_text(f"{text}[parameters]\nmu = [0.0, 1.0]\n")
+    pipeline.run(sweep, tmp_path / "own.zarr")
+    sweep.write_text(f"{text}[parameters]\nmu = [0.0, 1.0, 2.0]\n")
+    told = widthlaw("extend", tmp_path / "own.zarr", sweep)
+    assert told.returncode == 2
+    assert "only seeds, n, d and widths can be added" in told.stderr
+    assert "run the new values into a store of their own" in told.stderr
