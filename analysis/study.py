@@ -81,6 +81,20 @@ class Study:
             raise ValueError("too few critical widths to compare laws")
         return laws
 
+    @cached_property
+    def thresholds(self) -> pd.DataFrame:
+        """The `infinite_budget` of a store that descends, computed on first use."""
+        from analysis.slowing import infinite_budget  # its optimiser is needed here only
+
+        return infinite_budget(self.ds)
+
+    @cached_property
+    def held_out(self) -> pd.DataFrame:
+        """The `held_out_test` of these thresholds, computed on first use."""
+        from analysis.slowing import held_out_test
+
+        return held_out_test(self.ds)
+
     @property
     def default(self) -> Study:
         """The study of the same store with the default success."""

@@ -37,7 +37,7 @@ COMMANDS = {
     "watch": ("watch", "Show STORES on a page that follows them while trials arrive."),
     "query": ("query", "List the trials of STORE that meet EXPRESSION, or statistics."),
     "fit": ("fit", "Fit the critical widths of STORES, and rank the laws."),
-    "refine": ("refine", "Add trials to STORE until its critical widths reach a precision."),
+    "refine": ("refine", "Add trials to STORE until its critical values reach a precision."),
     "plot": ("plot", "Draw the figures of STORE."),
     "report": ("report", "Write a self-contained HTML report on STORES."),
     "width": ("width", "Measure how wide a network must be for your own data."),

@@ -128,6 +128,7 @@ def is_complete(sweep: Sweep, path: StorePath, retry_failed: bool = False) -> bo
 
         drop_if_gone(where)
         lease.refuse(where)  # before any worker starts
+    stores.take_code(path, sweep)
     return _waiting(path, retry_failed) == 0
 
 
@@ -185,8 +186,9 @@ def check_memory(
             f"; {count} workers may need more together than this machine has "
             f"({format_bytes(limit)}): --workers {fitting} is safer"
         )
-    trial = format_bytes(int(memory.trial_memory(sweep, cells)))
-    click.echo(f"memory: at most about {trial} for a trial, {together}", err=True)
+    trial = memory.trial_memory(sweep, cells)
+    least = f"at most about {format_bytes(int(trial))}" if trial >= 2**20 else "less than 1 MiB"
+    click.echo(f"memory: {least} for a trial, {together}", err=True)
 
 
 def cells_to_run(sweep: Sweep, path: StorePath, retry_failed: bool = False) -> list[Cell]:
@@ -229,17 +231,19 @@ def remaining_seconds(sweep: Sweep, path: StorePath, retry_failed: bool = False)
     """Estimate the time of the trials that a store still lacks, on one core, by the times that it has.
 
     It is infinite if the last run on this store was killed: a trial may have killed it, and would end
-    this process too, whereas workers find out which one it is. For the same reason it is never short
-    where the code is a user's own.
+    this process too, whereas workers find out which one it is. It is not short either where the code is
+    a user's own and its cost is not known: some trial has ended the process that measured it, or the
+    code has changed since.
     """
     where = locate(path)
-    least = START_SECONDS if sweep.runs_code else 0.0
+    if where.exists() and lease.read(where) is not None:
+        return math.inf
+    sweep = stores.as_in_store(path, sweep)
+    known = sweep.own.is_measured if sweep.own is not None else not sweep.functions
+    least = 0.0 if known else START_SECONDS
     if not where.exists():
         return max(least, estimated_seconds(sweep))
-    if lease.read(where) is not None:
-        return math.inf
-    store = stores.Store(path, stores.as_in_store(path, sweep))
-    return max(least, seconds_left(store, retry_failed))
+    return max(least, seconds_left(stores.Store(path, sweep), retry_failed))
 
 
 @contextmanager
@@ -444,6 +448,22 @@ def run_sweep(
         raise
 
 
+@contextmanager
+def _stdout_kept(own: bool) -> Iterator[None]:
+    """Send to stderr what trials of one's own, and processes that they start, print on stdout."""
+    if not own:
+        yield
+        return
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
 def _run_with_bar(
     sweep: Sweep,
     path: StorePath,
@@ -470,7 +490,7 @@ def _run_with_bar(
         disable=not sys.stderr.isatty(),
         smoothing=0.1,
     )
-    with bar, interrupts.shielded():
+    with bar, interrupts.shielded(), _stdout_kept(client is None and sweep.runs_code):
         return run(
             sweep,
             path,

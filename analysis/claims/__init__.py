@@ -7,6 +7,7 @@ its axes; any other store has no rows.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -15,6 +16,7 @@ import xarray as xr
 
 from analysis.axes import SIZES
 from analysis.claims import section3, section4, theorem2
+from analysis.claims.any_budget import any_budget
 from analysis.claims.rows import CRITERIA, WORDS, Claim, Mark, Quantity, Reading
 from analysis.study import Study
 from analysis.unit_rows import note_on_norms
@@ -34,6 +36,10 @@ __all__ = [
 ]
 
 
+Rows = Callable[[Study], Iterator[Claim]]
+"""A function from a study to rows."""
+
+
 @dataclass(frozen=True)
 class _Rows:
     """A sweep's experiment, its axes besides d, n, width and seed, and the function of its rows.
@@ -43,7 +49,7 @@ class _Rows:
 
     experiment: str
     axes: frozenset[str]
-    make: Callable[[Study], Iterator[Claim]]
+    make: Rows
 
     def suit(self, ds: xr.Dataset) -> bool:
         """Return True if a store is of such a sweep, whatever its extents."""
@@ -52,8 +58,12 @@ class _Rows:
         return fits and not note_on_norms(ds)
 
 
-def _rows(experiment: str, make: Callable[[Study], Iterator[Claim]], *axes: str) -> _Rows:
+def _rows(experiment: str, make: Rows, *axes: str) -> _Rows:
     return _Rows(experiment, frozenset(axes), make)
+
+
+def _both(first: Rows, second: Rows) -> Rows:
+    return lambda study: itertools.chain(first(study), second(study))
 
 
 SECTIONS: Mapping[str, _Rows] = MappingProxyType(
@@ -66,8 +76,8 @@ SECTIONS: Mapping[str, _Rows] = MappingProxyType(
         "linear-regression": _rows("linear", section3.regression),
         "theorem1": _rows("theorem1", section3.theorem1, "activation", "trained", "depth"),
         "generalisation": _rows("generalisation", section3.generalisation),
-        "input-layer": _rows("input", section4.input_layer),
-        "budget": _rows("input", section4.budget, "activation"),
+        "input-layer": _rows("input", _both(section4.input_layer, any_budget)),
+        "budget": _rows("input", _both(section4.budget, any_budget), "activation"),
         "output-layer": _rows("output", section4.output_layer),
         "joint": _rows("joint", section4.joint, "trained"),
         "depth": _rows("deep", section4.depth, "depth"),

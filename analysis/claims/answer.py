@@ -23,6 +23,7 @@ LABELS = {
     Quantity.EDGE: "that width over the random-matrix prediction",
     Quantity.THEOREM2: "sufficient width of Theorem 2 over that width",
     Quantity.INPUT: "weights kd to fit n labels if W is trained, over n",
+    Quantity.ANY_BUDGET: "weights kd below which no budget suffices for W, over n",
     Quantity.OUTPUT: "units k to fit n labels if v is trained, over n",
 }
 """The headline numbers, with what each of them is."""
@@ -159,6 +160,9 @@ def _on_training(known: dict[Quantity, Headline]) -> str:
     if not parts:
         return ""
     text = f"Gradient descent fits n random labels from {' and from '.join(parts)}"
+    if Quantity.ANY_BUDGET in known:
+        limit = known[Quantity.ANY_BUDGET]
+        text += f"; no budget of steps suffices below k d = {limit.range_in('n')} ({limit.at})"
     if Quantity.INPUT_BOUND in known:
         wide = known[Quantity.INPUT_BOUND].extremes
         text += f"; the width n^4/d^3 that suffices for W in theory is {wide} times as large"

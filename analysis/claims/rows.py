@@ -98,6 +98,7 @@ class Quantity(StrEnum):
     EDGE = "k* over the width of the random-matrix edge"
     THEOREM2 = "width of Theorem 2 over k*"
     INPUT = "k* d/n, W trained"
+    ANY_BUDGET = "k_inf d/n, W trained"
     INPUT_BOUND = "n^4/d^3 over k*, W trained"
     OUTPUT = "k*/n, v trained"
 

@@ -24,7 +24,7 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from analysis.claims import CRITERIA
-from analysis.report.notation import NOTATION
+from analysis.report.notation import NOTATION, NOTATION_OF_OWN
 from analysis.report.numbers import number, short, whole
 from analysis.report.published import Published
 from analysis.report.sections import Section, section_of
@@ -95,13 +95,16 @@ def _render(sections: Sequence[Section], sheet: str, coming: Sequence[str]) -> s
     environment = environment_of("analysis.report")
     style, script = (Markup(_source(environment, name)) for name in ("style.css", "report.js"))
     digest = hashlib.sha256(script.encode()).digest()
+    is_own = all(section.is_own for section in sections)
     return environment.get_template("page.html").render(
         sections=sections,
         coming=coming,
         summary=Summary(sections),
         marks=MARKS,
         criteria=CRITERIA,
-        notation=NOTATION,
+        is_own=is_own,
+        question="Where do the trials succeed?" if is_own else "How wide must a network be?",
+        notation=NOTATION_OF_OWN if is_own else NOTATION,
         style=style + Markup(sheet),
         script=script,
         # The browser refuses any other script, whatever a store contains.

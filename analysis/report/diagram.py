@@ -270,16 +270,15 @@ class Diagram:
         """True if any frame has a critical width."""
         return bool(self.shows & {"width", "open"})
 
-    @property
-    def range_text(self) -> str:
-        """The critical widths of the frame that is shown first, from least to largest, as text."""
+    def range_text(self, units: str) -> str:
+        """Return the critical widths of the first frame, from least to largest, as text."""
         last = self.frames - 1
         cells = [p.width_of(last, c)[0] for p in self.panels for c in range(len(p.columns))]
         found = sorted(k for k in cells if np.isfinite(k))
         if not found:
             return ""
         ends = dict.fromkeys(number(k) for k in (found[0], found[-1]))
-        return f"k* = {' to '.join(ends)} hidden units on, in {len(found)} of {len(cells)} cells"
+        return f"k* = {' to '.join(ends)}{units} on, in {len(found)} of {len(cells)} cells"
 
     def outcomes(self, frame: int) -> str:
         """Return the number of cells with each outcome, as text: `3 cells, all censored`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["NOTATION"]
+__all__ = ["NOTATION", "NOTATION_OF_OWN"]
 
 NOTATION = (
     ("n, d", "the number of samples, and their dimension; X (n × d) has a sample in each row"),
@@ -22,3 +22,9 @@ NOTATION = (
     ("delta, Gamma", "the bound on ||φ(z)|| / √n in a proof; the distance that descent travels"),
 )
 """Symbols with their meanings, in the order in which a reader meets them."""
+
+NOTATION_OF_OWN = (
+    ("n, d, k", "the sizes of a trial; k is called the width"),
+    ("k*", "the critical width, from which half of the trials succeed; each section defines success"),
+)
+"""The symbols of a page on trials of one's own alone, whose function gives all others their meaning."""

@@ -75,6 +75,7 @@ class Section:
     name: str
     store: str
     experiment: str
+    is_own: bool
     question: str
     counts: dict[str, int]
     messages: list[tuple[str, int]]
@@ -142,6 +143,7 @@ def section_of(
         name=str(attrs.get("name", "")),
         store=store,
         experiment=str(attrs.get("experiment", "")),
+        is_own="own" in attrs,
         question=_question(attrs, sweep),
         counts=_counts(study),
         messages=_messages(study),

@@ -140,7 +140,11 @@ class Summary:
         """The answer in up to three sentences; without claims, where the stores' trials succeed."""
         if self.rows:
             return answer(self.rows)
-        located = [(s.name, s.diagram.range_text) for s in self.sections if s.diagram]
+        located = [
+            (s.name, s.diagram.range_text("" if s.is_own else " hidden units"))
+            for s in self.sections
+            if s.diagram
+        ]
         return [f"{name}: half of the trials succeed from {k}." for name, k in located if k][:3]
 
     @property

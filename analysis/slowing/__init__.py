@@ -5,12 +5,6 @@ budget.
 """
 
 from analysis.slowing.cells import VERDICTS, infinite_budget
-from analysis.slowing.prediction import predicted_k50
+from analysis.slowing.prediction import held_out_test, predicted_k50
 
-__all__ = ["HELD_OUT", "VERDICTS", "infinite_budget", "predicted_k50"]
-
-HELD_OUT = (
-    "prediction test: in 28 of 30 real cells the k50 at five times the budget lay in the interval "
-    "predicted (6 of 8 where no part of the model had seen the cell)"
-)
-"""How the model did on real descents, told wherever it gives numbers; README tells which."""
+__all__ = ["VERDICTS", "held_out_test", "infinite_budget", "predicted_k50"]

@@ -24,7 +24,7 @@ from analysis.success.budgets import budget_of
 from analysis.transitions.isotonic import isotonic_crossings
 from pipeline.errors import ParameterError
 
-__all__ = ["predicted_k50", "predictive_k50"]
+__all__ = ["held_out_test", "predicted_k50", "predictive_k50"]
 
 Floats = NDArray[np.float64]
 
@@ -34,6 +34,9 @@ SHAPE = (0.5, 0.3)
 A short budget cannot tell s = 0 from s = 0.5, though they foretell different numbers of arrivals. In 16
 cells that were trained five times as long, s lay between 0 and 0.82.
 """
+
+HELD_BACK = 5
+"""The held-out test predicts so many times the budget that it fits."""
 
 PROPOSALS, DRAWS = 400, 250
 
@@ -81,6 +84,18 @@ def predicted_k50(
         draws = predictive_k50(restricted(trials, widths), float(np.log(longer)), never, rng)
         rows.append(axes | {"longer": longer} | _compared(draws, restricted(later, widths)))
     return pd.DataFrame(rows)
+
+
+def held_out_test(ds: xr.Dataset) -> pd.DataFrame:
+    """Return `predicted_k50` from a fifth of the steps of a store, which tests the model on it.
+
+    Raises
+    ------
+    InputError
+        The store has no times to a tolerance.
+    """
+    budget = budget_of(ds)
+    return predicted_k50(ds, budget // HELD_BACK) if budget >= HELD_BACK else pd.DataFrame()
 
 
 def _compared(draws: Floats, later: Trials) -> dict[str, Any]:

@@ -18,7 +18,42 @@ import xarray as xr
 
 from analysis.expressions import condition, value_of
 
-__all__ = ["largest_value", "surely", "theorem2_threshold"]
+__all__ = ["largest_value", "surely", "theorem2_threshold", "with_flags_compared"]
+
+
+def with_flags_compared(ds: xr.Dataset, node: ast.expr) -> ast.expr:
+    """Return a parsed condition in which variables of 0 and 1 alone are compared with 1.
+
+    A trial that returns True or False is stored as 1 or 0, so `ok` and `not ok` are conditions too.
+
+    Parameters
+    ----------
+    ds, node
+        As for `surely`.
+
+    Returns
+    -------
+    ast.expr
+        The same node if there is no such variable where a condition must stand.
+    """
+    if isinstance(node, ast.BoolOp):
+        parts = [with_flags_compared(ds, part) for part in node.values]
+        same = all(one is other for one, other in zip(parts, node.values, strict=True))
+        return node if same else ast.copy_location(ast.BoolOp(node.op, parts), node)
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+        part = with_flags_compared(ds, node.operand)
+        return node if part is node.operand else ast.copy_location(ast.UnaryOp(node.op, part), node)
+    if isinstance(node, ast.Name | ast.Subscript) and _is_flag(value_of(ds, node)):
+        return ast.copy_location(ast.Compare(node, [ast.Eq()], [ast.Constant(1)]), node)
+    return node
+
+
+def _is_flag(values: xr.DataArray) -> bool:
+    """Return True for the results of trials that are 0, 1 or missing, and not all missing."""
+    if not {"width", "seed"} <= {*values.dims} or values.dtype.kind not in "iuf":
+        return False
+    known = values.notnull()
+    return bool(known.any() and (values.isin([0, 1]) | ~known).all())
 
 
 def surely(ds: xr.Dataset, node: ast.expr, wanted: bool = True) -> xr.DataArray:

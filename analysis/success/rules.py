@@ -29,7 +29,7 @@ import xarray as xr
 from analysis.expressions import evaluate, names_in, parse
 from analysis.expressions.evaluation import index_of
 from analysis.success.budgets import budget_of, budget_words
-from analysis.success.conditions import largest_value, surely, theorem2_threshold
+from analysis.success.conditions import largest_value, surely, theorem2_threshold, with_flags_compared
 from analysis.walking import places
 from pipeline.errors import InputError, ParameterError
 from pipeline.trial_status import Status, among
@@ -235,6 +235,9 @@ def _well_conditioned(threshold: float) -> Rule:
 
 def _expressed(ds: xr.Dataset, text: str) -> Rule:
     """Return the rule of a condition that the user wrote, after checking it."""
+    tree = parse(text)
+    compared_flags = with_flags_compared(ds, tree)
+    text = text if compared_flags is tree else ast.unparse(compared_flags)
     # Evaluated as in a query, so that errors are the same.
     if evaluate(ds, text).dtype != bool:
         raise ParameterError(

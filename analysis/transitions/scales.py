@@ -15,7 +15,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from analysis.cells import width_label
-from pipeline.errors import InputError, ParameterError
+from pipeline.errors import InputError, ParameterError, shortened
 
 __all__ = [
     "ALONG_WIDTH",
@@ -100,7 +100,7 @@ class Along:
     Attributes
     ----------
     axis
-        A dimension of the store with numbers.
+        A dimension of the store with numbers; k is the width.
     direction
         "rising" or "falling" success. None: rising along the width; along any other axis the data
         decide, all cells together.
@@ -111,6 +111,10 @@ class Along:
     axis: str = WIDTH
     direction: str | None = None
     scale: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.axis == "k":  # as tables call the width
+            object.__setattr__(self, "axis", WIDTH)
 
     @property
     def is_width(self) -> bool:
@@ -183,6 +187,14 @@ def _check_axis(ds: xr.Dataset, axis: str) -> None:
     if axis in numeric:
         return
     expected = f"expected one of {', '.join([WIDTH, *numeric])}"
+    constants = ds.attrs.get("identity_fields", {}).get("parameters", {})
+    if axis not in ds.status.dims and axis in constants:
+        value = shortened(repr(constants[axis]))
+        raise ParameterError(
+            "along",
+            f"{axis} is the constant {value} of this store, where nothing can change; {expected} (a "
+            "list below [parameters] makes an axis)",
+        )
     if axis not in ds.status.dims:
         raise ParameterError("along", f"got {axis!r}, which is no axis of the store; {expected}")
     if ds.sizes[axis] < 2:

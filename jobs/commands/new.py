@@ -25,6 +25,11 @@ def new(name: str) -> None:
     if not re.fullmatch(r"[A-Za-z]\w*", path.name):
         raise InputError(f"new {name}: expected a name of letters, digits and _, such as mine")
     files = {path.with_name(f"{path.name}.{end}"): end for end in ("toml", "py")}
+    if _is_importable(path.name):
+        raise InputError(
+            f"new {name}: {path.name} is also a module of Python or of an installed package, which its "
+            f"file could not import; choose another name, such as my_{path.name}"
+        )
     for file in files:
         if file.exists():
             raise InputError(f"new {name}: {file} is there already; choose another name")
@@ -38,3 +43,16 @@ def new(name: str) -> None:
         click.echo(file)
     sweep, *_ = files
     click.echo(f"`widthlaw run {sweep}` fills {path.name}.zarr", err=True)
+
+
+def _is_importable(name: str) -> bool:
+    """Return True if Python or an installed package has a module of a name."""
+    import sys
+    from importlib.machinery import PathFinder
+
+    from pipeline.experiments.own.sources import OURS
+
+    elsewhere = [folder for folder in sys.path if folder and Path(folder).resolve() != Path.cwd()]
+    return (
+        name in {*sys.stdlib_module_names, *OURS} or PathFinder.find_spec(name, elsewhere) is not None
+    )

@@ -102,7 +102,7 @@ def refine(
     along: Along,
     form: str | None,
 ) -> None:
-    """Add trials to STORE until its critical widths, or critical values of AXIS, reach a precision.
+    """Add trials to STORE until its critical values reach a precision.
 
     Start from a coarse sweep: a few widths and seeds. Each round fits every cell and adds seeds at
     one to three widths, where they are most informative: around k50; between the widths where
@@ -132,7 +132,7 @@ def refine(
     from pipeline import store as stores
     from pipeline.store.code import with_code
 
-    sweep = with_code(store, _check(store, success), code)
+    sweep = with_code(store, _check(store, success, along), code)
     pending = stores.Store(store).counts()["pending"]
     goal = Goal(target, success, trials, along)
     first = _look(store, goal)
@@ -237,7 +237,7 @@ def refuse_bucket(path: StorePath, remedy: str) -> None:
         )
 
 
-def _check(path: StorePath, success: Success) -> Sweep:
+def _check(path: StorePath, success: Success, along: Along) -> Sweep:
     """Refuse a store that cannot be refined, before anything is done."""
     from analysis.stores import open_store
     from jobs import launch
@@ -249,6 +249,7 @@ def _check(path: StorePath, success: Success) -> Sweep:
 
     refuse_bucket(path, "refine a copy in a folder, and copy it back")
     sweep = stores.stored_sweep(path)
+    _require_width(path, sweep, along)
     launch.is_complete(sweep, path)
     lease.refuse(locate(path))
     check_replaceable(locate(path), sweep)
@@ -256,6 +257,26 @@ def _check(path: StorePath, success: Success) -> Sweep:
         if success.condition is None:
             require_success(open_store(path), path)
     return sweep
+
+
+def _require_width(path: StorePath, sweep: Sweep, along: Along) -> None:
+    """Refuse to add widths to a sweep that has none: its trials would not heed them."""
+    from pipeline.errors import CommandError
+    from pipeline.sweep_files.load import gives_width
+
+    if not along.is_width or gives_width(sweep):
+        return
+    axes = {"d": sweep.d, "n": sweep.n} | dict(sweep.parameters)
+    others = [axis for axis, values in axes.items() if len(values) > 1 and not _are_words(values)]
+    advice = " or ".join(f"--along {axis}" for axis in others)
+    raise CommandError(
+        f"refine {path}: its sweep has no width, which is the axis that refine looks along; "
+        + (f"give {advice}" if others else "write width into the sweep, or another axis of numbers")
+    )
+
+
+def _are_words(values: Sequence[object]) -> bool:
+    return isinstance(values[0], str)
 
 
 def _look(path: StorePath, goal: Goal) -> Allocation:

@@ -128,12 +128,15 @@ def plan_records(sweep: Sweep, path: StorePath, retry_failed: bool = False) -> l
     from pipeline.execution.memory import trial_memory, worker_memory
     from pipeline.execution.pace import Pace, pace_of
     from pipeline.experiments import variables
-    from pipeline.store import Store, as_in_store, check_target
+    from pipeline.store import Store, as_in_store, check_store, check_target
+    from pipeline.store.code import takes_code
     from pipeline.store.location import locate
 
     check_target(path, sweep)
-    sweep = as_in_store(path, sweep)
     resumed = locate(path).exists()
+    if resumed and takes_code(path, check_store(path), sweep):
+        retry_failed = True  # as the run does: other code has failed
+    sweep = as_in_store(path, sweep)
     store = Store(path, sweep)
     pace = pace_of(store) if resumed else Pace()
     cells = cells_to_run(sweep, path, retry_failed)
@@ -150,7 +153,9 @@ def plan_records(sweep: Sweep, path: StorePath, retry_failed: bool = False) -> l
         "blocks": sum(len(tile.blocks) for tile in cut),
         "tasks": sum(1 for _ in tasks(cut)),
         "longest block, s": round(max(map(pace.seconds, cut), default=0.0), 2),
-        "memory of a trial, at most": format_bytes(int(trial_memory(sweep, cells)) if cells else 0),
+        "memory of a trial, at most": format_bytes(max(2**20, int(trial_memory(sweep, cells))))
+        if cells
+        else "0 B",
         "memory of a worker": format_bytes(int(worker_memory(sweep, cells)) if cells else 0),
         "new files, at most": len(cut) * (len(variables(sweep)) + 3) + 2 * (len(whole) - len(cut)) + 40,
         **_checkpoints_of(sweep),

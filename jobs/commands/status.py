@@ -30,6 +30,7 @@ def status(stores: Sequence[StorePath], form: str | None) -> None:
     A run in progress has a column of its own, as has the reason why the last one ended early.
     """
     from pipeline.store import lease
+    from pipeline.store.code import run_command
     from pipeline.store.location import locate
 
     records = _aligned([_status_record(path) for path in stores])
@@ -40,7 +41,7 @@ def status(stores: Sequence[StorePath], form: str | None) -> None:
     codes = []
     for path in stores:
         held = lease.read(locate(path)) is not None
-        then = "a run is in progress" if held else f"`widthlaw run {path}` resumes"
+        then = "a run is in progress" if held else f"{run_command(path)} resumes"
         codes.append(report_gaps(path, then))
     sys.exit(max(codes))
 

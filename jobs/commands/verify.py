@@ -139,7 +139,9 @@ def _repair(path: StorePath, found: list[Damage]) -> int:
 
 def _pending(path: StorePath) -> int:
     """Return 3 while trials are pending; a failed trial is no damage."""
-    return report_gaps(path, f"`widthlaw run {path}` computes them", listing=True)
+    from pipeline.store.code import run_command
+
+    return report_gaps(path, f"{run_command(path)} computes them", listing=True)
 
 
 def _sampled(path: StorePath, number: int, code: Path | None) -> Comparison:

@@ -138,10 +138,12 @@ def print_failures(path: StorePath) -> None:
 def print_damaged(path: StorePath, counts: Mapping[str, int]) -> None:
     """Report trials whose results are lost on stderr."""
     if counts["damaged"]:
+        from pipeline.store.code import run_command
+
         click.echo(
             f"{path}: {counted(counts['damaged'], 'trial')} damaged: their results are lost, so they "
             f"are left out; `widthlaw verify {path} --repair` makes them pending, and then "
-            f"`widthlaw run {path}` computes them again",
+            f"{run_command(path)} computes them again",
             err=True,
         )
 
@@ -187,7 +189,9 @@ def print_change(change: Change, out: StorePath, dry_run: bool) -> None:
         err=True,
     )
     if change.pending and not dry_run:
-        click.echo(f"`widthlaw run {out}` computes them", err=True)
+        from pipeline.store.code import run_command
+
+        click.echo(f"{run_command(out)} computes them", err=True)
 
 
 def print_continued(continued: Mapping[str, int], out: StorePath) -> None:

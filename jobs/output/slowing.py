@@ -39,7 +39,7 @@ def show_infinite_budget(
     found = [_fitted(path, success, where) for path in stores]
     table = pd.concat(found, ignore_index=True)
     for path, part in zip(stores, found, strict=True):
-        for note in _notes(part):
+        for note in (*_notes(part), *_test_of(path, success)):
             click.echo(f"{path}: {note}", err=True)
     table = table if len(stores) > 1 else table.drop(columns="store")
     if output is not None:
@@ -66,6 +66,26 @@ def _fitted(path: StorePath, success: Success, where: str | None) -> pd.DataFram
     whole = pd.concat(rows, ignore_index=True)
     whole.insert(0, "store", str(path))
     return whole
+
+
+def _test_of(path: StorePath, success: Success) -> list[str]:
+    """Return a line on the held-out test of each budget of a store."""
+    from analysis.slowing.prediction import HELD_BACK, predicted_k50
+    from analysis.stores import open_store
+    from analysis.success.budgets import budget_of
+
+    ds, notes = open_store(path, dask=False), []
+    for budget in success.budgets or (budget_of(ds),):
+        if budget < HELD_BACK:
+            continue
+        fitted = budget // HELD_BACK
+        rows = predicted_k50(ds, fitted, int(budget))
+        inside = f"in {int(rows.inside.sum())} of {len(rows)} cells" if len(rows) else "no cell decides"
+        notes.append(
+            f"held-out test: fitted to {fitted} steps alone, the model predicts k50 at {budget} steps, "
+            f"to its 95% interval: {inside}"
+        )
+    return notes
 
 
 def _notes(table: pd.DataFrame) -> list[str]:
@@ -99,7 +119,7 @@ def _write(table: pd.DataFrame, file: Path) -> None:
 
 def _show(table: pd.DataFrame) -> None:
     """Print the table, and a line for each verdict that occurs."""
-    from analysis.slowing import HELD_OUT, VERDICTS
+    from analysis.slowing import VERDICTS
 
     first = [name for name in table if name not in _ANSWER]
     first = first[: first.index("evidence")]
@@ -115,7 +135,7 @@ def _show(table: pd.DataFrame) -> None:
         shown["chaotic"] = [f"{share:.0%}" if share == share else "-" for share in table["at_edge"]]
     click.echo("width below which no budget suffices: log T = a - gamma log(1 - (k_inf/k)^beta)\n")
     click.echo(frame_text(shown, len(first)))
-    click.echo(f"\n{HELD_OUT}")
+    click.echo()
     for verdict in dict.fromkeys(table["verdict"]):
         click.echo(f"{verdict}: {VERDICTS[verdict]}")
 

@@ -88,14 +88,15 @@ def with_cost(sweep: Sweep) -> tuple[Sweep, str]:
     found = measured(sweep)
     known = [one for one in found if one.seconds is not None]
     if not known:
-        ended = Cost(GUESS, 1.0, 0.0)
+        ended = Cost(GUESS, 1.0, 0.0, complete=False)
         line = (
             f"could not be measured (its process ended); blocks are sized for {_as_time(GUESS)} a trial"
         )
         return replace(sweep, own=replace(sweep.own, cost=ended)), f"{sweep.experiment}: {line}"
     least, most = known[0], max(known, key=lambda one: (one.size, one.seconds))
     memory = max(one.memory for one in known)
-    cost = Cost(max(most.seconds or 0.0, LEAST), most.size, _power(least, most), memory)
+    complete = len(known) == len(found) and not any(one.ended for one in found)
+    cost = Cost(max(most.seconds or 0.0, LEAST), most.size, _power(least, most), memory, complete)
     what = "a call for all widths" if sweep.own.declaration.together else "a trial"
     line = f"{sweep.experiment}: {what} takes {least} to {most}, measured"
     if least is most or least.size == most.size:

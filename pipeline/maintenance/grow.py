@@ -106,7 +106,7 @@ def extend(
         source = Source.of(path)
         if sweep is None:
             return make_plan(source.sweep, [source], Knowledge.NOT_REQUESTED)
-        wanted = as_stored(stores.check_store(path), sweep)
+        wanted = as_stored(path, stores.check_store(path), sweep)
         check_same(f"store {path}", source.sweep, "this sweep", wanted)
         union = union_of(f"store {path} with this sweep", [source.selected, wanted])
         elsewhere = Knowledge.NOT_REQUESTED if union.requests else _elsewhere([path])

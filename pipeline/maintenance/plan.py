@@ -246,10 +246,13 @@ def check_same(name: str, stored: Sweep, other_name: str, other: Sweep) -> None:
     """
     if stored.identity != other.identity:
         found = differences("", stored.identity_fields, other.identity_fields, other_name)
-        raise StoreError(
-            f"{name}: cannot be combined with {other_name}: {'; '.join(found)}; keep them in separate "
-            "stores"
-        )
+        repair = "keep them in separate stores"
+        if _without_parameters(stored) == _without_parameters(other):
+            repair = (
+                "only seeds, n, d and widths can be added, as the values of parameters belong to a "
+                "store: run the new values into a store of their own"
+            )
+        raise StoreError(f"{name}: cannot be combined with {other_name}: {'; '.join(found)}; {repair}")
     if stored.axes != other.axes:
         raise StoreError(
             f"{name}: its axes are {', '.join(stored.axes)}, those of {other_name} "
@@ -260,6 +263,10 @@ def check_same(name: str, stored: Sweep, other_name: str, other: Sweep) -> None:
             f"{name}: its widths are given as {stored.width_unit}, those of {other_name} as "
             f"{other.width_unit}; write them as {stored.width_unit}"
         )
+
+
+def _without_parameters(sweep: Sweep) -> dict[str, Any]:
+    return {key: value for key, value in sweep.identity_fields.items() if key != "parameters"}
 
 
 def _extents(sweep: Sweep) -> dict[str, tuple[float, ...]]:

@@ -6,7 +6,14 @@ writes blocks, whose `chunks` it codes and whose `digests` bind them to their pl
 `files` handle files; `lease` admits one run at a time.
 """
 
-from pipeline.store.creation import as_in_store, check_target, create, drafting, open_or_create
+from pipeline.store.creation import (
+    as_in_store,
+    check_target,
+    create,
+    drafting,
+    open_or_create,
+    take_code,
+)
 from pipeline.store.reading import (
     READABLE,
     array_names,
@@ -32,4 +39,5 @@ __all__ = [
     "provenance_of",
     "stored_sweep",
     "sweep_from",
+    "take_code",
 ]

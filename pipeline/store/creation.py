@@ -15,8 +15,9 @@ import numpy as np
 from pipeline.blocks import chunk_extents, estimated_seconds, tiles
 from pipeline.errors import LIMITS, StoreError, StoreExists
 from pipeline.selection import from_json, requested
+from pipeline.store import lease
 from pipeline.store.arrays import layout_of, read_array
-from pipeline.store.code import as_stored, changed_code
+from pipeline.store.code import as_stored, changed_code, record_code, run_command, takes_code
 from pipeline.store.differences import differences
 from pipeline.store.location import StorePath, locate
 from pipeline.store.names import STATUS
@@ -26,7 +27,7 @@ from pipeline.store.template import coordinates, write_template
 from pipeline.sweep import Sweep
 from pipeline.trial_status import Status
 
-__all__ = ["check_target", "create", "drafting", "open_or_create"]
+__all__ = ["check_target", "create", "drafting", "open_or_create", "take_code"]
 
 
 def open_or_create(path: StorePath, sweep: Sweep) -> Store:
@@ -45,14 +46,32 @@ def open_or_create(path: StorePath, sweep: Sweep) -> Store:
         with suppress(StoreExists):
             return create(path, sweep)
         check_target(path, sweep)
+    take_code(path, sweep)
     return Store(path, as_in_store(path, sweep))
+
+
+def take_code(path: StorePath, sweep: Sweep) -> None:
+    """Record the code of a sweep in a store without results, and make its failed trials pending again.
+
+    Nothing is done to a store that has results, or that knows the code. What failed came of other code.
+
+    Raises
+    ------
+    StoreHeld
+        A run is filling the store.
+    """
+    if not sweep.runs_code or not takes_code(path, check_store(path), sweep):
+        return
+    with lease.hold(locate(path)) as held:
+        Store(path, holder=held.holder).reset_failed()
+    record_code(path, sweep)  # last: whoever ends the command before it begins again here
 
 
 def as_in_store(path: StorePath, sweep: Sweep) -> Sweep:
     """Return a sweep with the numerics and the cost of the store at a path, if there is one."""
     if not locate(path).exists():
         return sweep
-    return as_stored(check_store(path), sweep)
+    return as_stored(path, check_store(path), sweep)
 
 
 def check_target(path: StorePath, sweep: Sweep) -> None:
@@ -68,7 +87,7 @@ def check_target(path: StorePath, sweep: Sweep) -> None:
         location.check_room()
         return
     attributes = check_store(path)
-    sweep = as_stored(attributes, sweep)
+    sweep = as_stored(path, attributes, sweep)
     if other_code := changed_code(path, attributes, sweep):
         raise other_code
     if attributes["identity"] != sweep.identity:
@@ -86,9 +105,7 @@ def check_target(path: StorePath, sweep: Sweep) -> None:
         if not np.array_equal(stored, expected):
             found = "; ".join(differences(name, stored.tolist(), expected.tolist()))
             raise StoreError(
-                f"store {path}: made for other extents: {found}; give a new path with -o, or "
-                f"`widthlaw extend {path} SWEEP` adds what is missing, `widthlaw run {path}` fills it "
-                "as it is"
+                f"store {path}: made for other extents: {found}; {_remedy(path, _lacks(path, sweep))}"
             )
     _check_requests(path, sweep)
     if not location.writable():
@@ -105,10 +122,25 @@ def _check_requests(path: StorePath, sweep: Sweep) -> None:
     if more or fewer:
         raise StoreError(
             f"store {path}: made for other sub-grids or conditions: this sweep has {more} trials that "
-            f"the store does not request, and leaves out {fewer} that it does; give a new path with "
-            f"-o, or `widthlaw extend {path} SWEEP` adds what is missing, `widthlaw run {path}` fills "
-            "it as it is"
+            f"the store does not request, and leaves out {fewer} that it does; "
+            + _remedy(path, bool(more))
         )
+
+
+def _lacks(path: StorePath, sweep: Sweep) -> bool:
+    """Return True if the axes of a store lack values of a sweep of the same dimensions."""
+    expected = coordinates(sweep)
+    return any(
+        not {*expected[dim][1].tolist()} <= {*read_array(locate(path), dim).tolist()}
+        for dim in sweep.dims
+    )
+
+
+def _remedy(path: StorePath, lacks: bool) -> str:
+    """Return what to do about a store on other extents, which may lack something of a sweep or not."""
+    adding = f"`widthlaw extend {path} SWEEP` adds what is missing, " if lacks else ""
+    also = "" if lacks else ", with all of this sweep and more"
+    return f"give a new path with -o, or {adding}{run_command(path)} fills it as it is{also}"
 
 
 def _difference(path: StorePath, attributes: dict[str, Any], sweep: Sweep) -> str:

@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     from pipeline.experiments.own.provider import Provider
     from pipeline.experiments.own.record import Own
 
-__all__ = ["bundled_sweeps", "load_sweep", "parse_sweep"]
+__all__ = ["bundled_sweeps", "gives_width", "load_sweep", "parse_sweep"]
 
 Unit = Literal["k", "k_per_n", "kd_per_n", "k_per_d"]
 
@@ -160,6 +160,18 @@ def parse_sweep(
     if problems or sweep is None:
         raise SweepError(listing(where, problems), problems)
     return sweep
+
+
+def gives_width(sweep: Sweep) -> bool:
+    """Return True if the trials of a sweep have a width that its text, or an extension, gives.
+
+    Trials of one's own, and linear regression, have the width 1 where they have none.
+    """
+    if (sweep.width_unit, sweep.width) != ("k", (1.0,)):
+        return True
+    document = read_document(sweep.text)
+    grids = document.get("grid", [])
+    return any("width" in table for table in (document, document.get("pairs", {}), *grids))
 
 
 # ---- assembling

@@ -23,6 +23,7 @@ from pydantic import (
     StrictStr,
     Tag,
     create_model,
+    model_validator,
 )
 from pydantic import ValidationError as PydanticError
 from pydantic_core import PydanticCustomError
@@ -154,8 +155,31 @@ _Column = Annotated[str, BeforeValidator(_column)]
 _Activation = Annotated[str, name_of(lambda: ACTIVATIONS, is_entry)]
 
 
+TOP_KEYS = (
+    "name",
+    "experiment",
+    "entropy",
+    "activation",
+    "dataset",
+    "d",
+    "n",
+    "width",
+    "seeds",
+    "nested",
+    "only",
+    "exclude",
+)
+"""Keys of a sweep that no parameter can be meant by, as long as they are not given at the top too."""
+
+
 class _Table(BaseModel):
     model_config = CLOSED
+
+
+def _spaced(start: float, stop: float, num: int, spacing: str) -> list[float]:
+    space = np.geomspace if spacing == "geometric" else np.linspace
+    # Rounded to twelve digits, so that a person can type them and platforms agree.
+    return [float(f"{value:.12g}") for value in space(start, stop, num)]
 
 
 class Range(_Table):
@@ -168,9 +192,7 @@ class Range(_Table):
 
     def values(self) -> list[float]:
         """Return the widths, ascending if `start` is below `stop`."""
-        space = np.geomspace if self.spacing == "geometric" else np.linspace
-        # Rounded to twelve digits, so that a person can type them and platforms agree.
-        return [float(f"{value:.12g}") for value in space(self.start, self.stop, self.num)]
+        return _spaced(self.start, self.stop, self.num, self.spacing)
 
 
 _Widths = Annotated[
@@ -181,6 +203,42 @@ _WholeWidths = Annotated[
     Annotated[Range, Tag(variant("range"))] | Annotated[list[_WholeWidth], Tag(variant("list"))],
     Discriminator(lambda value: variant("range" if isinstance(value, dict | Range) else "list")),
 ]
+
+
+class ParameterRange(_Table):
+    """Evenly or geometrically spaced values of a parameter, ends included, written as for widths."""
+
+    start: _Number
+    stop: _Number
+    num: Annotated[StrictInt, Field(ge=2, le=10**4)]
+    spacing: Literal["geometric", "linear"] = "geometric"
+
+    @model_validator(mode="after")
+    def _check(self) -> ParameterRange:
+        if self.spacing == "geometric" and not (self.start > 0 and self.stop > 0):
+            raise ValueError(
+                'start and stop above 0 where the spacing is geometric; add spacing = "linear"'
+            )
+        return self
+
+    def values(self) -> list[float]:
+        """Return the values in the order from `start` to `stop`."""
+        return _spaced(self.start, self.stop, self.num, self.spacing)
+
+
+def _form_of_parameter(value: Any) -> str:
+    """Return the tag of a form in which a parameter is given: tables with start and stop are ranges."""
+    keys = {*value} if isinstance(value, dict) else set()
+    is_range = {"start", "stop"} <= keys <= {*ParameterRange.model_fields}
+    return variant("range" if is_range else "value")
+
+
+_Parameter = Annotated[
+    Annotated[ParameterRange, AfterValidator(ParameterRange.values), Tag(variant("range"))]
+    | Annotated[Any, Tag(variant("value"))],
+    Discriminator(_form_of_parameter),
+]
+"""A parameter of one's own: a range becomes the list of its values, anything else stays as it is."""
 
 
 class Width(_Table):
@@ -342,7 +400,7 @@ class GridTable(BaseModel):
     width: _WidthAxis | None = None
     seeds: _Seeds | None = None
     activation: Annotated[list[_Activation], BeforeValidator(_as_list), _SETTINGS] | None = None
-    parameters: dict[str, Any] = {}
+    parameters: dict[str, _Parameter] = {}
 
     def given(self) -> dict[str, Any]:
         """Return the values by axis, without those of the table of parameters."""
@@ -371,7 +429,7 @@ class File(_Table):
     labels: LabelsTable | None = None
     start: StartTable | None = None
     functionals: FunctionalsTable | None = None
-    parameters: dict[str, Any] = {}
+    parameters: dict[str, _Parameter] = {}
     grid: Annotated[list[GridTable], Field(max_length=MOST_GRIDS)] = []
     pairs: GridTable | None = None
     only: _Conditions = []
@@ -416,13 +474,35 @@ def read_tables(document: dict[str, Any]) -> tuple[File, Problems]:
     run.
     """
     table = _file_table(optional())
+    document, misplaced = _with_parameters_apart(document)
     if any(isinstance(item, dict) and "seeds" in item for item in _sub_grids(document)):
         document = {"seeds": 1} | document  # the sub-grids give them
     try:
-        return table.model_validate(document), Problems()
+        return table.model_validate(document), misplaced
     except PydanticError as error:
         paths, problems = problems_of(error, table, document, _expected)
-    return table.model_validate(_without(document, paths)), problems
+    return table.model_validate(_without(document, paths)), Problems([*misplaced, *problems])
+
+
+def _with_parameters_apart(document: dict[str, Any]) -> tuple[dict[str, Any], Problems]:
+    """Return a document whose keys of the sweep are not among the parameters, and a problem for each.
+
+    In TOML all that follows the line [parameters] belongs to that table, whatever was meant.
+    """
+    problems, given = Problems(), document.get("parameters")
+    moved = [
+        key for key in TOP_KEYS if key not in document and isinstance(given, dict) and key in given
+    ]
+    for key in moved:
+        problems.add(
+            f"parameters.{key}",
+            "is a key of the sweep, but all that follows the line [parameters] belongs to that table; "
+            "move it above [parameters]",
+        )
+    if not moved:
+        return document, problems
+    rest = {key: value for key, value in given.items() if key not in moved} if given else {}
+    return document | {key: given[key] for key in moved if given} | {"parameters": rest}, problems
 
 
 def _sub_grids(document: dict[str, Any]) -> list[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from signal import SIGINT, SIGTERM
 
 import psutil
 import pytest
+import xarray as xr
 
 from pipeline import store
 from pipeline.store import lease
@@ -106,3 +108,56 @@ def test_failed_trials_of_a_short_run_end_it_with_one(widthlaw, failed, tmp_path
     assert "in this process" in alone.stderr
     assert alone.returncode == 1
     assert store.Store(tmp_path / "a.zarr").counts() == store.Store(path).counts()
+
+
+def own(folder: Path, body: str) -> Path:
+    (folder / "own.py").write_text(
+        "import os\nfrom pipeline import experiment, variable\n"
+        f"@experiment(value=variable('a value'))\ndef own(trial):\n    {body}\n"
+    )
+    (folder / "own.toml").write_text('name = "own"\nexperiment = "own.py:own"\nwidth = [1, 2]\n')
+    with (folder / "own.toml").open("a") as file:
+        file.write("seeds = 4\n")
+    return folder / "own.toml"
+
+
+def test_short_trials_of_ones_own_run_in_this_process_by_their_measured_cost(
+    widthlaw, tmp_path
+) -> None:
+    body = "os.write(1, b'by C')\n    return {'value': os.getppid()}"
+    told = widthlaw("run", own(tmp_path, body), "-o", tmp_path / "a.zarr")
+    assert told.returncode == 0, told.stderr
+    assert "of trials run in this process" in told.stderr
+    assert told.stdout == ""  # what trials print is no data
+    assert set(xr.open_zarr(tmp_path / "a.zarr").value.values.ravel()) == {os.getpid()}
+
+
+@pytest.mark.slow
+def test_trials_that_end_the_process_that_measures_them_get_workers(widthlaw, tmp_path) -> None:
+    body = "os.kill(os.getpid(), 9) if trial.k == 2 else None\n    return {'value': 1}"
+    told = widthlaw("run", own(tmp_path, body), "-o", tmp_path / "a.zarr")
+    assert told.returncode == 1, told.stderr
+    assert "in this process" not in told.stderr
+    assert "4 trials done, 4 failed" in told.stderr
+
+
+@pytest.mark.slow
+def test_after_a_trial_of_ones_own_has_ended_the_command_workers_find_it(widthlaw, tmp_path) -> None:
+    body = (
+        "os.kill(os.getpid(), 9) if (trial.k, trial.seed) == (2, 3) else None\n    return {'value': 1}"
+    )
+    line = ("run", own(tmp_path, body), "-o", tmp_path / "a.zarr")
+    assert widthlaw(*line).returncode == -9
+    told = widthlaw(*line)
+    assert told.returncode == 1, told.stderr
+    assert "7 trials done, 1 failed" in told.stderr
+
+
+@pytest.mark.slow
+def test_a_mended_function_whose_cost_is_not_known_gets_workers(widthlaw, tmp_path) -> None:
+    path = tmp_path / "a.zarr"
+    assert widthlaw("run", own(tmp_path, "return {}"), "-o", path).returncode == 1
+    told = widthlaw("run", own(tmp_path, "return {'value': 1}"), "-o", path)
+    assert told.returncode == 0, told.stderr
+    assert "8 trials done" in told.stderr
+    assert "in this process" not in told.stderr

@@ -13,7 +13,7 @@ from analysis.figures.looks.chart import Chart, styled
 from analysis.figures.looks.parts import legend_below, log_abscissa
 from analysis.figures.looks.style import grid_of, line, log_ordinate, only_text, series_look
 from analysis.figures.looks.typography import mathtext
-from analysis.slowing.cells import Cell, infinite_budget, trials_of
+from analysis.slowing.cells import Cell, trials_of
 from analysis.study import Study
 from analysis.success.budgets import budget_grid
 
@@ -30,7 +30,7 @@ def slowing_figure(study: Study) -> Chart:
     widths are divided by k∞; the grey line is the limit, and the shade its 95% interval. Cells
     without a finite threshold are left out.
     """
-    table = infinite_budget(study.ds)
+    table = study.thresholds
     known = table[table.verdict == "threshold"]
     with styled():
         figure, panels = grid_of(2, width=4.6, height=4.2 + 0.3 * min(len(known), MOST_CELLS))

@@ -34,12 +34,15 @@ class Cost:
         Growth of the time with n d k.
     memory
         Bytes that the largest trial took.
+    complete
+        False if a trial ended the process that measured it, or took too long: the times are guesses.
     """
 
     seconds: float
     size: float
     power: float
     memory: float = 0.0
+    complete: bool = True
 
     def at(self, size: float) -> float:
         """Return the seconds of a trial of this n d k."""
@@ -95,6 +98,8 @@ class Own:
         cost = None
         if self.cost is not None:
             cost = asdict(self.cost)
+            if self.cost.complete:  # as in stores before there was such a word
+                del cost["complete"]
         own = {"entry": self.entry, "digest": self.digest, "cost": cost}
         return own | self.declaration.as_json()
 
@@ -121,6 +126,11 @@ class Own:
                 f"{file}: {function} declares other arrays than the store has; run it into a new store"
             )
         return replace(self, sources=found.sources, folder=found.folder)
+
+    @property
+    def is_measured(self) -> bool:
+        """True if the cost is that of the code at hand, which has ended no process that measured it."""
+        return self.cost is not None and self.cost.complete and self.digest == self.code_digest
 
     @property
     def code_digest(self) -> str:
@@ -206,4 +216,4 @@ def cost_of(found: Mapping[str, Any] | None) -> Cost | None:
     most = {"seconds": 1e9, "size": 1e30, "power": 10.0, "memory": 1e15}
     if not all(0 <= number <= most[key] for key, number in numbers.items()) or numbers["size"] < 1:
         raise ValueError("a cost that no trial has")
-    return Cost(**numbers)
+    return Cost(**numbers, complete=found.get("complete", True) is True)

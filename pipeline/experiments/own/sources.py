@@ -80,7 +80,13 @@ def gather(folder: Path, file: str) -> tuple[Source, ...]:
         if name in found:
             continue
         found[name] = _text(home, name)
-        waiting += _imported(home, name, found[name])
+        imported = [*_imported(home, name, found[name])]
+        if name == file and file in imported:
+            raise CodeError(
+                f"{file}: imports {file.removesuffix('.py')}, which is this file itself and hides any "
+                "module of that name; rename the file"
+            )
+        waiting += imported
         if len(found) > MOST_FILES:
             raise CodeError(f"{file}: imports more than {MOST_FILES} files of {home}; install them")
     return tuple(sorted(found.items()))

@@ -120,7 +120,7 @@ def test_changed_code_is_refused_with_both_digests_until_it_is_accepted(
         widthlaw("run", home / "swish.toml", "-o", alone),
         widthlaw("run", alone, "--code", home / "own.py"),
     ):
-        assert_refused(refused, f"had the digest {before}, now it has {now}; give a new path")
+        assert_refused(refused, f"had the digest {before[:12]}, now it has {now[:12]}; give a new path")
     accepted = widthlaw("run", home / "swish.toml", "-o", alone, "--accept-code")
     assert accepted.returncode == 0, accepted.stderr
     recorded = xr.open_zarr(alone).attrs["provenance"]["accepted_code"]

@@ -213,3 +213,23 @@ def test_intervals_of_a_critical_n_cover_the_truth(make: Make) -> None:
     assert {state.verdict for state in states} == {LOCATED}
     inside = [state.k50_low <= 50 <= state.k50_high for state in states]
     assert 0.87 <= np.mean(inside) <= 1.0
+
+
+def test_a_sweep_without_width_is_refused_with_the_axes_that_it_has(make: Make) -> None:
+    values = "\n[parameters]\nnoise = [0.0, 0.5]\nmode = ['cold', 'hot']"
+    store = make(NOISE, n=f"[20, 40]{values}")
+    line = ["refine", str(store), "--to", "5%", "--success", "error < 0.5"]
+    told = CliRunner().invoke(main, [*line, "--code", str(store.with_name("known.py"))])
+    assert told.exit_code == 2
+    text = (
+        "its sweep has no width, which is the axis that refine looks along; give --along n or --along"
+    )
+    assert f"{text} noise" in told.stderr
+    assert stored_sweep(store).width == (1.0,)
+
+
+def test_a_width_of_1_that_a_sweep_gives_may_be_refined(make: Make) -> None:
+    store = make("math.log(trial.k / 5) / 0.3", width="[1]")
+    line = ["refine", str(store), "--to", "5%", "--success", "error < 0.5", "--dry-run"]
+    told = CliRunner().invoke(main, [*line, "--code", str(store.with_name("known.py"))])
+    assert told.exit_code == 0, told.stderr

@@ -76,6 +76,6 @@ def test_weights_of_a_width_are_the_child_of_that_number() -> None:
 def test_the_numbers_of_roles_are_those_of_the_stores_on_disk() -> None:
     assert [role.name for role in sorted(Role)] == [
         "DATA", "WEIGHTS", "LABELS", "HIDDEN", "START", "TEACHER", "TEST", "NAMED",
-        "BATCH", "NOISE", "FLIP", "OUTPUT",
+        "BATCH", "NOISE", "FLIP", "OUTPUT", "BIAS",
     ]  # fmt: skip
-    assert [int(role) for role in sorted(Role)] == list(range(12))
+    assert [int(role) for role in sorted(Role)] == list(range(13))

@@ -135,6 +135,44 @@ def gap(trial: Trial):
     assert (again.trials, again.differences) == (60, ())
 
 
+def test_a_range_of_a_parameter_is_the_list_that_a_range_of_widths_would_be(one: Write) -> None:
+    sweep = one(
+        'return {"value": trial.parameters["snr"] + trial.parameters["shift"]["start"]}',
+        'name = "one"\nexperiment = "one.py:one"\nseeds = 2\n[parameters]\n'
+        "snr = { start = 0.5, stop = 8.0, num = 5 }\n"
+        'mean = { start = -1, stop = 1, num = 3, spacing = "linear" }\n'
+        "shift = { start = 1 }  # a constant as any other table\n",
+    )
+    ds = filled(sweep)
+    assert ds.snr.values.tolist() == [0.5, 1.0, 2.0, 4.0, 8.0]
+    assert ds["mean"].values.tolist() == [-1.0, 0.0, 1.0]
+    assert ds.value.isel(d=0, n=0, width=0, seed=0, mean=0).values.tolist() == [1.5, 2.0, 3.0, 5.0, 9.0]
+
+
+def test_a_range_may_stand_in_a_sub_grid(one: Write) -> None:
+    sweep = one(
+        'return {"value": trial.parameters["snr"]}',
+        'name = "one"\nexperiment = "one.py:one"\nseeds = 2\n[[grid]]\nn = [1]\n[grid.parameters]\n'
+        "snr = { start = 0.5, stop = 2.0, num = 3 }\n"
+        "[[grid]]\nn = [2]\n[grid.parameters]\nsnr = [4.0]\n",
+    )
+    ds = filled(sweep)
+    assert (ds.status == 1).sum(("seed", "d", "width")).sel(n=1).values.tolist() == [2, 2, 2, 0]
+
+
+def test_keys_of_the_sweep_below_its_parameters_are_to_move_and_nothing_else_is_wrong(
+    one: Write,
+) -> None:
+    sweep = one(
+        'return {"value": trial.k}',
+        'name = "one"\nexperiment = "one.py:one"\n[parameters]\nnoise = 1\nseeds = 3\nn = [4]\n',
+    )
+    with pytest.raises(SweepError) as refused:
+        pipeline.load_sweep(sweep)
+    assert [problem.key for problem in refused.value.problems] == ["parameters.n", "parameters.seeds"]
+    assert "move it above [parameters]" in str(refused.value)
+
+
 def test_streams_of_a_trial_depend_on_the_name_and_not_on_parameters(one: Write) -> None:
     sweep = one(
         'return {"value": trial.rng("x").random()}',
@@ -195,7 +233,13 @@ def test_a_large_n_is_no_claim_on_memory_as_it_counts_what_the_author_likes(one:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("width = [1, 2]", "parameters.width: is the name of an axis or an array of stores"),
+        ("width = [1, 2]", "parameters.width: is a key of the sweep"),
+        ("entropy = 7", "above [parameters]"),
+        ("k = [1, 2]", "parameters.k: is the name of an axis or an array of stores"),
+        ("noise = { start = 0.1, stop = 1.0 }", "parameters.noise.num: missing"),
+        ("noise = { start = 0, stop = 1.0, num = 3 }", 'is geometric; add spacing = "linear"'),
+        ("noise = { start = 1.0, stop = 1.0, num = 3 }", "parameters.noise: a list is an axis: 1.0 is"),
+        ("noise = { start = 'a', stop = 1.0, num = 3 }", "parameters.noise.start: got 'a', expected"),
         ("status = 1", "parameters.status: is the name of an axis or an array of stores"),
         ("value = [1]", "parameters.value: is also the name of a variable"),
         ("noise = []", "parameters.noise: a list is an axis: got an empty list"),

@@ -12,7 +12,8 @@ import pytest
 import xarray as xr
 
 import pipeline
-from pipeline.errors import StoreError, SweepError
+from pipeline.errors import CodeError, StoreError, SweepError
+from pipeline.experiments.own.sources import gather
 from pipeline.store import stored_sweep
 from pipeline.sweep import Sweep
 
@@ -177,3 +178,12 @@ def test_a_store_that_describes_its_experiment_wrongly_is_refused(one: Write, ow
         return
     with pytest.raises(StoreError, match="cannot use its attribute own: the store is damaged"):
         stored_sweep(path)
+
+
+@pytest.mark.parametrize(
+    "line", ["import numpy as np", "from numpy import linalg", "import numpy.linalg"]
+)
+def test_a_file_that_hides_the_module_it_imports_is_refused_by_name(tmp_path: Path, line: str) -> None:
+    (tmp_path / "numpy.py").write_text(line)
+    with pytest.raises(CodeError, match=r"numpy.py: imports numpy, which is this file itself"):
+        gather(tmp_path, "numpy.py")

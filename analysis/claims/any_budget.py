@@ -1,0 +1,77 @@
+"""Findings on the width that training W needs at any budget, and the test of the model behind them.
+
+A critical width of descent moves with the budget of steps. `analysis.slowing` fits the times of trials
+and tells, for each cell and tolerance, the width below which no budget suffices, or that none is seen.
+The test beside it fits a fifth of the steps and predicts the critical width at all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+from analysis.claims.rows import NOT_LOCATED, Claim, Mark, Quantity, Reading, Verdict, spread
+from analysis.study import Study
+
+__all__ = ["any_budget"]
+
+
+def any_budget(study: Study) -> Iterator[Claim]:
+    """Yield the width at any budget of each tolerance and activation, and the held-out test."""
+    table = study.thresholds
+    by = [name for name in ("activation", "tolerance") if name in table]
+    for values, part in table.groupby(by, sort=False):
+        where = ", ".join(
+            f"relative loss {value:g}" if name == "tolerance" else str(value)
+            for name, value in zip(by, values, strict=True)
+        )
+        yield _threshold(part).on(
+            f"width for W at any budget ({where})",
+            _measured(part),
+            "width for W at any budget: k_inf d/n",
+            figure="slowing" if (part.verdict == "threshold").any() else "",
+            of_paper=False,
+            readings=_readings(part, f"relative loss {values[-1]:g}"),
+        )
+    yield _held_out(study.held_out)
+
+
+def _ratios(part: pd.DataFrame, name: str = "k_inf") -> pd.Series[float]:
+    """Return k_inf d/n, or an end of its interval, of the cells that have a threshold."""
+    known = part[part.verdict == "threshold"]
+    found: pd.Series[float] = known[name] * known.d / known.n
+    return found
+
+
+def _measured(part: pd.DataFrame) -> str:
+    ratios = _ratios(part)
+    cells = f"{len(part)} cell{'' if len(part) == 1 else 's'}"
+    return f"k_inf d/n = {spread(ratios)} in {len(ratios)} of {cells}" if len(ratios) else cells
+
+
+def _threshold(part: pd.DataFrame) -> Verdict:
+    ratios, low, high = (_ratios(part, name) for name in ("k_inf", "k_inf_low", "k_inf_high"))
+    unseen = int((part.verdict == "none seen").sum())
+    if not len(ratios):
+        word = f"no finite threshold is seen in {unseen} of {len(part)}"
+        return Verdict(Mark.FINDING, word) if unseen else NOT_LOCATED
+    below, above = int((high < 1).sum()), int((low > 1).sum())
+    detail = f"the interval lies below kd = n in {below} of {len(ratios)}, above it in {above}"
+    return Verdict(Mark.FINDING, detail, float(np.median(ratios)))
+
+
+def _readings(part: pd.DataFrame, at: str) -> tuple[Reading, ...]:
+    values = tuple(_ratios(part).tolist())
+    return (Reading(Quantity.ANY_BUDGET, values, at),) if values else ()
+
+
+def _held_out(rows: pd.DataFrame) -> Claim:
+    claim = "times at a fifth of the steps predict the critical width at all of them"
+    if rows.empty:
+        return NOT_LOCATED.on(claim, "(no cell)", of_paper=False)
+    detail = f"inside the predicted 95% interval in {int(rows.inside.sum())} of {len(rows)} cells"
+    return Verdict(Mark.FINDING, detail).on(
+        claim, f"k* over the prediction {spread(rows.measured / rows.predicted)}", of_paper=False
+    )

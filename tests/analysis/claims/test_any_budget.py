@@ -1,0 +1,45 @@
+"""Rows on the width that training W needs at any budget, of simulated cells with a known law."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from analysis.claims.any_budget import any_budget
+from analysis.claims.rows import Mark, Quantity
+from analysis.study import Study
+
+from ..slowing.simulation import BUDGET, THRESHOLD, store
+
+pytestmark = pytest.mark.slow
+
+
+def rows_of(law: str, budget: int):
+    """The rows of a store whose descents have a budget of steps."""
+    ds = store(law, np.random.default_rng(3))
+    ds["steps_to_tolerance"] = ds.steps_to_tolerance.where(ds.steps_to_tolerance <= budget, np.inf)
+    ds.attrs["identity_fields"] = {"descent": {"steps": budget}}
+    return list(any_budget(Study(ds)))
+
+
+def test_a_threshold_is_told_over_n_per_d_with_its_figure_and_the_test_beside_it() -> None:
+    found, test = rows_of("diverging", 5 * BUDGET)
+    (reading,) = found.readings
+    assert reading.quantity == Quantity.ANY_BUDGET
+    assert reading.values[0] == pytest.approx(THRESHOLD * 8 / 160, rel=0.15)
+    assert found.figure == "slowing"
+    assert found.mark == test.mark == Mark.FINDING
+    assert found.of_paper is test.of_paper is False
+    assert test.detail == "inside the predicted 95% interval in 1 of 1 cells"
+
+
+def test_a_cell_without_a_threshold_has_no_number() -> None:
+    found, _ = rows_of("power", BUDGET)
+    assert found.readings == ()
+    assert found.detail == "no finite threshold is seen in 1 of 1"
+    assert found.figure == ""
+
+
+def test_the_test_fits_a_fifth_of_the_budget() -> None:
+    study = Study(store("diverging", np.random.default_rng(3)))
+    assert study.held_out.budget.tolist() == [BUDGET]

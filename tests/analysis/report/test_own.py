@@ -1,0 +1,39 @@
+"""The report of trials of one's own speaks of them, and of no network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pipeline
+from analysis import load_store
+from analysis.report import report_page
+from analysis.study import Study
+from analysis.success import Success
+
+from .reading import read
+
+CODE = """
+from pipeline import experiment, variable
+
+@experiment(ok=variable("whether it is found"))
+def found(trial):
+    return {"ok": trial.k + trial.seed % 2 > 4}
+"""
+
+
+def test_a_page_on_trials_of_ones_own_alone_speaks_of_no_network(tmp_path: Path) -> None:
+    (tmp_path / "search.py").write_text(CODE)
+    (tmp_path / "search.toml").write_text(
+        'name = "search"\nexperiment = "search.py:found"\nwidth = [2, 3, 4, 5, 6]\nseeds = 6\n'
+    )
+    pipeline.run(pipeline.load_sweep(tmp_path / "search.toml"), tmp_path / "search.zarr")
+    study = Study(load_store(tmp_path / "search.zarr"), Success(condition="ok"))
+    html = read(report_page({"search.zarr": study}))
+    assert html.all("h1")[0].text == "Where do the trials succeed?"
+    assert html.all("title")[0].text == "Where do the trials succeed? search"
+    assert "the trials of search.py:found" in html.all("p", class_="about")[0].text
+    answer = html.all("div", id="answer")[0].text
+    assert "search: half of the trials succeed from" in answer
+    assert "on, in 1 of 1 cells" in answer
+    for word in ("hidden unit", "network", "Oymak"):
+        assert word not in html.text
