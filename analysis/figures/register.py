@@ -164,9 +164,6 @@ def picture_of(kind: str, study: Study) -> Picture:
 OF_SUCCESS = ("phase", "laws")
 """Kinds that suit any store with widths, once a success is chosen."""
 
-OF_SUCCESS_ALONG = ("phase", "success", "laws")
-"""Kinds of a transition along another axis."""
-
 
 def kinds_for(
     ds: xr.Dataset,
@@ -176,18 +173,18 @@ def kinds_for(
 ) -> list[str]:
     """Return the kinds of figure that suit a store, and the question that was asked of it."""
     if not along.is_width:
-        return [
-            kind for kind, picture in ALONG.items() if kind in OF_SUCCESS_ALONG or picture.suits(ds)
-        ]
+        return [kind for kind in ALONG if kind != "values"]
     kinds = _kinds_of_widths(ds, success)
     if lapse and "phase" in kinds:
         kinds.insert(kinds.index("phase") + 1, "success")
     return kinds
 
 
-def on_request(kinds: list[str]) -> list[str]:
+def on_request(kinds: list[str], ds: xr.Dataset) -> list[str]:
     """Return these kinds of a store, and those that are drawn only if they are named."""
-    return [*kinds, "success"] if "phase" in kinds and "success" not in kinds else kinds
+    more = ["success"] if "phase" in kinds else []
+    more += ["values"] if own_numbers(ds) else []
+    return [*kinds, *(kind for kind in more if kind not in kinds)]
 
 
 def _kinds_of_widths(ds: xr.Dataset, success: Success) -> list[str]:

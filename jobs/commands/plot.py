@@ -148,7 +148,7 @@ def plot(
             f"plot {store}: no figure suits a store of {study.ds.attrs['experiment']}; "
             "`widthlaw query` lists its trials"
         )
-    if kind in (None, *on_request(suited)) and not Store(store).counts()["done"]:
+    if kind in (None, *on_request(suited, study.ds)) and not Store(store).counts()["done"]:
         code = report_gaps(store, "no figure before some are done")
         if not code:  # all diverged: an outcome, but there is nothing to draw
             click.echo(f"{store}: no figure: {_why_none_is_done(study, store)}", err=True)
@@ -303,7 +303,7 @@ def draw_kinds(
     from pipeline.trial_status import Status
 
     suited = kinds_for(study.ds, study.success, study.along, study.lapse)
-    if kind is not None and kind not in (known := on_request(suited)):
+    if kind is not None and kind not in (known := on_request(suited, study.ds)):
         raise CommandError(_unsuited(study, store, kind, known))
     if not (study.ds.status == Status.DONE).any():
         raise CommandError(f"plot {store}: {_why_none_is_done(study, store)}")

@@ -135,6 +135,8 @@ def test_plots_along_n_have_curves_to_the_lapse_rate_and_the_critical_n(known, t
 def test_a_plot_with_lapses_along_the_width_adds_the_success_curves(known, tmp_path) -> None:
     told = invoked("plot", known, *SUCCESS, "--lapse", "--kind", "success", "-o", tmp_path / "a.png")
     assert told.exit_code == 0, told.output
-    without = invoked("plot", known, *SUCCESS, "--kind", "success", "-o", tmp_path / "b.png")
-    assert without.exit_code == 2
-    assert "no figure 'success'" in without.stderr
+    named = invoked("plot", known, *SUCCESS, "--kind", "success", "-o", tmp_path / "b.png")
+    assert named.exit_code == 0, named.output
+    for lapse in ((), ("--lapse",)):
+        kinds = invoked("plot", known, *SUCCESS, *lapse, "-o", tmp_path / f"all{len(lapse)}").stdout
+        assert ("known-success.png" in kinds) == bool(lapse)

@@ -15,7 +15,7 @@ from analysis import load_store
 from analysis.figures import data_of, kinds_for
 from analysis.figures.looks.scales import plain_ticks
 from analysis.figures.own.values import values_figure
-from analysis.figures.register import picture_of
+from analysis.figures.register import on_request, picture_of
 from analysis.study import Study
 from analysis.transitions.scales import Along
 from pipeline.errors import InputError
@@ -172,7 +172,7 @@ def test_numbers_come_as_they_were_declared(figure) -> None:
 
 def test_the_abscissa_can_be_chosen(ds) -> None:
     study = Study(ds, along=Along("lam"))
-    assert "values" in kinds_for(ds, study.success, study.along)
+    assert "values" in on_request(kinds_for(ds, study.success, study.along), ds)
     table = data_of(picture_of("values", study).draw(study))
     assert table.x_name.unique().tolist() == ["lam"]
     assert sorted(table.x.unique()) == [0.1, 1.0]
