@@ -164,15 +164,19 @@ def interval(
 
     `at` fits with a given value of the quantity from a start.
     """
-    low, high = (_end(best, at, value, end, allowed) for end in ends)
-    return low, high
+    low, high = ends
+    return _end(best, at, value, low, allowed, -1.0), _end(best, at, value, high, allowed, 1.0)
 
 
 def _end(
-    best: Fit, at: Callable[[float, Floats], Fit], value: float, end: float, allowed: float
+    best: Fit,
+    at: Callable[[float, Floats], Fit],
+    value: float,
+    end: float,
+    allowed: float,
+    sign: float,
 ) -> float:
-    """Walk from the best value in growing steps until the deviance passes, then find where."""
-    sign = 1.0 if end > value else -1.0
+    """Walk from the best value up or down, in growing steps until the deviance passes; find where."""
     last = {"theta": best.theta}
 
     def excess(there: float) -> float:

@@ -118,9 +118,10 @@ def _write(table: pd.DataFrame, file: Path) -> None:
 
 
 def _show(table: pd.DataFrame) -> None:
-    """Print the table, and a line for each verdict that occurs."""
+    """Print the table without cells that have no trial, and a line for each verdict that occurs."""
     from analysis.slowing import VERDICTS
 
+    table = table[table["verdict"] != "empty"] if (table["verdict"] != "empty").any() else table
     first = [name for name in table if name not in _ANSWER]
     first = first[: first.index("evidence")]
     shown = table[[*first, "verdict"]].copy()
