@@ -133,7 +133,8 @@ def _parameters(trials: Trials, rng: np.random.Generator) -> Floats:
     share, covariance = worth(best, trials)
     near_best = multivariate_t(best.theta, 1.5 * covariance, df=4)
     drawn = near_best.rvs(PROPOSALS, random_state=rng)
-    drawn = drawn[((drawn >= low) & (drawn <= high)).all(axis=1)]
+    inside = ((drawn >= low) & (drawn <= high)).all(axis=1)
+    drawn = drawn[inside] if inside.any() else np.clip(drawn, low, high)  # the best fit is a corner
     log_weight = np.array([share * posterior(theta, trials)[1] for theta in drawn])
     log_weight += log_prior(drawn) - (((drawn[:, S] - SHAPE[0]) / SHAPE[1]) ** 2) / 2
     log_weight -= near_best.logpdf(drawn)
