@@ -264,7 +264,7 @@ def _require_width(path: StorePath, sweep: Sweep, along: Along) -> None:
     from pipeline.errors import CommandError
     from pipeline.sweep_files.load import gives_width
 
-    if not along.is_width or gives_width(sweep):
+    if sweep.own is None or not along.is_width or gives_width(sweep):  # others say why they have none
         return
     axes = {"d": sweep.d, "n": sweep.n} | dict(sweep.parameters)
     others = [axis for axis, values in axes.items() if len(values) > 1 and not _are_words(values)]
