@@ -32,6 +32,7 @@ class _Sign(NamedTuple):
 
 _TABLE = (
     _Sign(r"\bsigma_(min|max)\b", r"σ_\1", r"σ<sub>\1</sub>"),
+    _Sign(r"\bk_inf\b", None, "k<sub>∞</sub>"),
     _Sign(r"\btheta\^\+", None, "θ<sup>†</sup>"),
     _Sign(r"\bX\^\+", None, "X<sup>†</sup>"),
     _Sign(r"\btheta_0\b", None, "θ<sub>0</sub>"),

@@ -17,6 +17,7 @@ NOTATION = (
         "in the claims on Theorem 1, half of the least singular value of the Jacobian at the start",
     ),
     ("k*", "the critical width, from which half of the trials succeed; each section defines success"),
+    ("k_inf", "the width below which no budget of steps suffices, by the times of trials"),
     ("theta, r", "the trained weights; the residual, whose relative loss is ||r||^2 / ||r0||^2"),
     ("beta, eta", "the bound on the norm of the Jacobian; the step size"),
     ("delta, Gamma", "the bound on ||φ(z)|| / √n in a proof; the distance that descent travels"),
