@@ -93,6 +93,19 @@ def _has_widths(ds: xr.Dataset) -> bool:
     return ("steps_to_tolerance" in ds or _is(ds, "tangent")) and ds.sizes["width"] > 1
 
 
+def _has_times(ds: xr.Dataset) -> bool:
+    """Return True for a store of descents of several widths, whose times may show slowing down."""
+    return "steps_to_tolerance" in ds and ds.sizes["width"] > 1
+
+
+MOST_TIMES = 20_000
+"""The most times to a tolerance of which slowing down is drawn unasked: its fits take longest."""
+
+
+def _has_few_times(ds: xr.Dataset) -> bool:
+    return _has_times(ds) and ds.steps_to_tolerance.size <= MOST_TIMES
+
+
 def _has_thresholds(ds: xr.Dataset) -> bool:
     """Return True for such a store with several n."""
     return _has_widths(ds) and ds.sizes["n"] > 1
@@ -127,7 +140,7 @@ FIGURES = MappingProxyType(
         "budget": Picture(
             budget_figure, lambda ds: _is(ds, "input") or _is(ds, "output"), counts=budgeted
         ),
-        "slowing": Picture(slowing_figure, _has_widths),
+        "slowing": Picture(slowing_figure, _has_few_times),
         "thresholds": Picture(
             thresholds_figure,
             lambda ds: _is(ds, "input") and ds.sizes["d"] * ds.sizes["n"] > 1,
@@ -183,6 +196,7 @@ def kinds_for(
 def on_request(kinds: list[str], ds: xr.Dataset) -> list[str]:
     """Return these kinds of a store, and those that are drawn only if they are named."""
     more = ["success"] if "phase" in kinds else []
+    more += ["slowing"] if _has_times(ds) else []
     more += ["values"] if own_numbers(ds) else []
     return [*kinds, *(kind for kind in more if kind not in kinds)]
 

@@ -124,7 +124,7 @@ def trials_of(ds: xr.Dataset, budget: int | None = None) -> list[Cell]:
             f"a store of {ds.attrs.get('experiment')} has no steps_to_tolerance over widths and seeds; "
             "expected a sweep that descends, such as `budget`"
         )
-    whole = budget_of(ds)
+    whole = max(1, budget_of(ds))  # no step at all leaves every trial censored
     budget = whole if budget is None else budget
     if not 1 <= budget <= whole:
         raise ParameterError("budget", f"got {budget}; expected from 1 to {whole}, the store's steps")
