@@ -14,6 +14,7 @@ PACKAGES = ("pipeline", "pipeline.theory", "pipeline.numerics", "pipeline.descen
 PUBLIC = [(package, name) for package in PACKAGES for name in import_module(package).__all__]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("package", "name"), PUBLIC)
 def test_a_public_name_has_an_example_that_is_true(package: str, name: str) -> None:
     public = inspect.unwrap(getattr(import_module(package), name))

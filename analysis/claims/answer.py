@@ -23,7 +23,7 @@ LABELS = {
     Quantity.EDGE: "that width over the random-matrix prediction",
     Quantity.THEOREM2: "sufficient width of Theorem 2 over that width",
     Quantity.INPUT: "weights kd to fit n labels if W is trained, over n",
-    Quantity.ANY_BUDGET: "weights kd below which no budget suffices for W, over n",
+    Quantity.ANY_BUDGET: "weights kd below which no budget suffices, over n",
     Quantity.OUTPUT: "units k to fit n labels if v is trained, over n",
 }
 """The headline numbers, with what each of them is."""

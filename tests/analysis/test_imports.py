@@ -46,6 +46,7 @@ def imported(*words: str) -> set[str]:
     return set(json.loads(done.stdout.rpartition("\n")[2]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "needs"),
     [

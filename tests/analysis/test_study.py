@@ -35,6 +35,7 @@ def stores(tmp_path_factory, make_sweep):
     return {name: load_store(folder / f"{name}.zarr") for name in sweeps}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "successes"),
     [("theorem2", 1), ("input-layer", 2)],  # that of the store, and the grid of budgets
@@ -79,6 +80,7 @@ def test_studies_of_other_successes_are_shared_by_all_that_come_from_one(stores)
     assert whole.default is whole
 
 
+@pytest.mark.slow
 def test_the_laws_of_a_part_are_those_that_are_fitted_to_it_alone(tmp_path, make_sweep) -> None:
     sweep = make_sweep(
         activation='["relu", "abs"]', n="[6, 9, 12, 18]", d="[4, 8]", seeds=40,

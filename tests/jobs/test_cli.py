@@ -322,6 +322,7 @@ def test_an_interrupt_ends_cleanly_and_the_same_command_resumes(
     assert_equal_stores(path, tmp_path / "b.zarr")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_workers_that_start_see_no_interrupt(command, write_sweep, tmp_path, number) -> None:
     """An interrupt is clean from the start of the first child process on."""

@@ -60,6 +60,7 @@ def test_the_report_grows_store_by_store_to_the_page_of_report(client, stores) -
     assert gallery.problems == []
 
 
+@pytest.mark.slow
 def test_the_figures_lie_beside_the_store_and_nothing_else_does(client, stores, tmp_path) -> None:
     gallery = Gallery(client, stores, lambda sections, coming: None)
     gallery.add("mine")

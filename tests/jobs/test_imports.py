@@ -56,11 +56,13 @@ def test_a_short_run_imports_no_dask(tmp_path) -> None:
     assert found == {"numba", "numpy", "scipy", "zarr"}
 
 
+@pytest.mark.slow
 def test_the_driver_of_workers_imports_no_numerics(tmp_path) -> None:
     found = loaded("run", "tiny", "-o", tmp_path / "a.zarr", "--workers", 1)
     assert found == {"cryptography", "dask", "distributed", "jinja2", "numpy", "zarr"}
 
 
+@pytest.mark.slow
 def test_a_page_imports_the_analysis_without_dask(complete) -> None:
     found = loaded("watch", complete, "--with-run")  # which ends at once: its standard input is empty
     assert found == {"jinja2", "matplotlib", "numpy", "pandas", "pyarrow", "scipy", "xarray", "zarr"}

@@ -177,6 +177,7 @@ def test_a_submission_is_refused_where_the_profile_gives_a_worker_too_little_mem
     assert forced.returncode == 0, forced.stderr
 
 
+@pytest.mark.slow
 def test_no_dashboard_is_started_if_it_is_not_wanted(tmp_path, widthlaw) -> None:
     line = ["run", "tiny", "-o", tmp_path / "t.zarr", "--workers", "1", "--no-dashboard"]
     assert "1 worker, no dashboard\n" in widthlaw(*line).stderr
@@ -198,6 +199,7 @@ def test_workers_that_start_ahead_are_closed_where_the_command_refuses(tmp_path,
     assert "Traceback" not in refused.stderr
 
 
+@pytest.mark.slow
 def test_workers_start_where_the_path_of_the_temporary_folder_is_too_long_for_a_socket(
     command, write_sweep, tmp_path
 ) -> None:

@@ -213,6 +213,7 @@ def test_where_nothing_is_met_there_is_no_group(ds, by) -> None:
 # ---- rows
 
 
+@pytest.mark.slow
 @settings(max_examples=20)
 @given(
     st.sampled_from([None, "n >= 4", "k > 4", "alpha < 0.4 and d == 10", "n > 9", "sigma_min > 1e9"]),

@@ -342,6 +342,7 @@ def test_a_given_success_applies_to_the_sections_and_not_to_the_claims(studies, 
         report_page({"d": Study(studies["descent.zarr"].ds, Success(threshold=0.3))})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("statuses", "said"),
     [

@@ -102,6 +102,7 @@ def test_the_ratio_of_a_negative_number_has_its_ends_in_order(number) -> None:
     assert replace(number, value=0.4, bound=True, low=np.nan).text == "≥ 0.4"
 
 
+@pytest.mark.slow
 def test_the_page_has_the_table_only_if_a_store_has_a_row(number, ds) -> None:
     with_row = read(report_page({"dana.zarr": Study(ds)}, [number]))
     (table,) = with_row.all("table", class_="claims published")

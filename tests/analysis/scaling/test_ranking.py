@@ -96,6 +96,7 @@ def test_laws_that_differ_by_a_constant_alone_are_one_law() -> None:
     assert "n/d" in set(fit_laws(widths(noisy("n")))["law"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("scatter", "variables"), [(0.0, "free n"), (0.02, "free n, d")])
 def test_intervals_cover_constant_and_exponent_as_often_as_they_say(scatter, variables) -> None:
     """Points whose errors are known, with and without a scatter beyond them, which is estimated."""

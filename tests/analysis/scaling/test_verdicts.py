@@ -27,6 +27,7 @@ def judged(delta: float, points: int, of_n: int, of_d: int) -> str:
     return verb
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("word", WORDS)
 def test_a_word_needs_its_delta_its_points_and_what_they_vary(word) -> None:
     enough = (word.delta, word.points, word.of_n, word.of_d)

@@ -32,6 +32,7 @@ def test_the_gradient_of_the_likelihood_is_that_of_its_differences(s: float) -> 
     np.testing.assert_allclose(gradient, slopes, rtol=1e-3, atol=1e-2)
 
 
+@pytest.mark.slow
 def test_a_threshold_is_found_with_its_exponent() -> None:
     row = infinite_budget(simulated()).iloc[0]
     assert row.verdict == "threshold"
@@ -90,6 +91,7 @@ def test_a_cell_that_cannot_be_fitted_says_why(
     assert np.isnan(row.k_inf)
 
 
+@pytest.mark.slow
 def test_a_diverged_trial_never_arrives_though_it_met_the_tolerance() -> None:
     ds = simulated()
     ds.status[0, 0, 5, 3] = Status.DIVERGED
@@ -108,6 +110,7 @@ def test_later_arrivals_are_hidden_from_a_shorter_budget() -> None:
     assert first.equals(infinite_budget(cut, budget=BUDGET))
 
 
+@pytest.mark.slow
 def test_the_share_of_trials_at_the_edge_of_stability_is_told() -> None:
     ds = simulated()
     rises = xr.zeros_like(ds.status, dtype=float)
@@ -127,6 +130,7 @@ def test_a_store_without_times_is_refused() -> None:
         infinite_budget(simulated().drop_vars("steps_to_tolerance"))
 
 
+@pytest.mark.slow
 def test_the_figure_shows_times_and_the_limit() -> None:
     chart = draw(simulated(), "slowing")
     times, limit = chart.axes[:2]

@@ -96,6 +96,7 @@ def test_the_simulated_cells_are_of_every_kind_and_raw_curves_do_rise() -> None:
     assert out_of_order > 5
 
 
+@pytest.mark.slow
 def test_an_answer_does_not_depend_on_the_other_budgets_that_are_asked_for() -> None:
     for entropy in range(20):
         rng = np.random.default_rng([15, entropy])
@@ -106,6 +107,7 @@ def test_an_answer_does_not_depend_on_the_other_budgets_that_are_asked_for() -> 
             assert alone.k50.equals(together.k50.sel(budget=budget))
 
 
+@pytest.mark.slow
 def test_of_very_many_budgets_a_part_and_those_asked_for_are_in_order(monkeypatch) -> None:
     monkeypatch.setattr(order, "MOST", 10)
     for entropy in range(10):

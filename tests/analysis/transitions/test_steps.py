@@ -221,6 +221,7 @@ def test_panels_are_the_axes_that_are_no_numbers_of_a_law(widths) -> None:
     assert all(not set(PANEL) & set(part.dims) for _, part in panels_of(both))
 
 
+@pytest.mark.slow
 def test_figures_of_descent_say_the_rule_and_draw_no_prediction(ds) -> None:
     study = Study(ds, Success(budgets=(1_000, 5_000)))
     phase, laws = phase_figure(study), laws_figure(study)

@@ -132,6 +132,7 @@ def test_plots_along_n_have_curves_to_the_lapse_rate_and_the_critical_n(known, t
     assert "the value of n at which half of the trials that do not lapse succeed" in caption
 
 
+@pytest.mark.slow
 def test_a_plot_with_lapses_along_the_width_adds_the_success_curves(known, tmp_path) -> None:
     told = invoked("plot", known, *SUCCESS, "--lapse", "--kind", "success", "-o", tmp_path / "a.png")
     assert told.exit_code == 0, told.output

@@ -63,6 +63,7 @@ def test_a_refined_store_is_extended_by_the_command_of_the_error(
     assert "already has all of that" in widthlaw("extend", own_store, "--n", 24, "--seeds", 8).stderr
 
 
+@pytest.mark.slow
 def test_a_store_in_use_is_refused(widthlaw, own_store) -> None:
     with lease.hold(locate(own_store)):
         for arguments in (["verify"], ["verify", "--repair"], ["extend", "--n", 24]):

@@ -134,6 +134,7 @@ def test_a_fit_without_an_outcome_reports_it(all_failed, complete) -> None:
     assert len(fit(all_failed, "--csv").stdout.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_a_fit_as_json_equals_that_of_the_analysis(widthlaw, complete) -> None:
     result = json.loads(widthlaw("fit", complete, "--json").stdout)
     widths = critical_widths(open_store(complete))

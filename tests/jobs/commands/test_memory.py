@@ -32,6 +32,7 @@ def on_a_small_machine(command):
     return run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words",
     [

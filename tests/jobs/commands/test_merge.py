@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 import pipeline
 from pipeline import store
 
 
+@pytest.mark.slow
 def test_stores_are_merged(widthlaw, own_store, make_sweep, tmp_path) -> None:
     other, out = tmp_path / "b.zarr", tmp_path / "m.zarr"
     pipeline.run(make_sweep(seeds="[20, 21]"), other)
@@ -19,6 +22,7 @@ def test_stores_are_merged(widthlaw, own_store, make_sweep, tmp_path) -> None:
     assert widthlaw("status", out).returncode == 0
 
 
+@pytest.mark.slow
 def test_stores_that_cannot_be_merged_are_refused_in_one_line(
     widthlaw, own_store, make_sweep, tmp_path, assert_refused
 ) -> None:

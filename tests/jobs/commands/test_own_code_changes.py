@@ -44,6 +44,7 @@ def failed(tmp_path: Path) -> Path:
     return tmp_path / "own.zarr"
 
 
+@pytest.mark.slow
 def test_a_store_without_results_takes_a_mended_function_and_runs_what_failed(
     widthlaw, failed, tmp_path
 ) -> None:
@@ -59,6 +60,7 @@ def test_a_store_without_results_takes_a_mended_function_and_runs_what_failed(
     assert "0 computed now" in widthlaw("run", sweep, "-o", failed).stderr
 
 
+@pytest.mark.slow
 def test_a_store_without_results_takes_a_mended_function_by_name_too(
     widthlaw, failed, tmp_path
 ) -> None:
@@ -93,6 +95,7 @@ def test_one_result_is_enough_to_refuse_a_changed_function(tmp_path, outcome) ->
     assert accepted(store) == []
 
 
+@pytest.mark.slow
 def test_the_refusal_tells_the_code_that_was_accepted_last_in_twelve_digits(widthlaw, tmp_path) -> None:
     store, digests = tmp_path / "own.zarr", []
     for body in ("return {'value': 1}", "return {'value': 1.0}", "return {'value': True}"):
@@ -112,6 +115,7 @@ def advised(text: str) -> list[str]:
     return shlex.split(re.findall(r"`widthlaw (run [^`]*)`", text)[-1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("beside", [True, False], ids=["in the working folder", "beside the store"])
 def test_what_extend_and_status_advise_runs_when_pasted(
     widthlaw, tmp_path, monkeypatch, beside

@@ -149,6 +149,7 @@ def test_changed_code_is_refused_with_both_digests_until_it_is_accepted(
     assert "20 computed now" in done.stderr
 
 
+@pytest.mark.slow
 def test_stores_of_some_seeds_each_are_merged_to_the_bits_of_one_run(
     widthlaw, filled, tmp_path, assert_equal_stores
 ) -> None:

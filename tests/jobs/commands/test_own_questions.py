@@ -124,6 +124,7 @@ def test_a_figure_of_a_transition_names_the_axes_that_a_store_of_one_width_has(
     assert invoked(*line, "--success", "overlap > 0", "--along", "lam").exit_code == 0
 
 
+@pytest.mark.slow
 def test_plot_and_report_take_infinite_values_without_a_word(folder, tmp_path) -> None:
     drawn = invoked("plot", folder / "spike.zarr", "--data", tmp_path / "d.csv", "-o", tmp_path)
     assert (drawn.exit_code, drawn.stderr) == (0, "")

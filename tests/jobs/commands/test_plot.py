@@ -149,6 +149,7 @@ def test_a_folder_that_cannot_be_written_is_named(study, tmp_path, named) -> Non
     assert "None" not in str(refused.value)
 
 
+@pytest.mark.slow
 def test_figures_of_a_half_filled_store_are_drawn_and_exit_with_three(widthlaw, half, tmp_path) -> None:
     result = widthlaw("plot", half, "--kind", "phase", "-o", tmp_path)
     assert result.returncode == 3
@@ -165,6 +166,7 @@ def test_a_store_that_has_not_begun_has_no_figure_yet(widthlaw, make_sweep, tmp_
     assert result.stdout == ""
 
 
+@pytest.mark.slow
 def test_a_figure_without_the_failed_trials_is_drawn_and_exits_with_one(
     widthlaw, complete, tmp_path
 ) -> None:
@@ -181,6 +183,7 @@ def test_a_figure_without_the_failed_trials_is_drawn_and_exits_with_one(
     assert len(result.stdout.split()) == 2
 
 
+@pytest.mark.slow
 def test_one_figure_becomes_the_named_file(widthlaw, complete, tmp_path) -> None:
     file = tmp_path / "figure.svg"
     result = widthlaw("plot", complete, "--kind", "phase", "--output", file, "--threshold", 0.3)
@@ -190,6 +193,7 @@ def test_one_figure_becomes_the_named_file(widthlaw, complete, tmp_path) -> None
     assert list(tmp_path.iterdir()) == [file]
 
 
+@pytest.mark.slow
 def test_an_unknown_figure_is_refused_with_those_that_suit(widthlaw, complete, tmp_path) -> None:
     result = widthlaw("plot", complete, "--kind", "phaze", "-o", tmp_path / "a.png")
     assert result.returncode == 2
@@ -200,6 +204,7 @@ def test_an_unknown_figure_is_refused_with_those_that_suit(widthlaw, complete, t
 # ---- a store that has too little for a figure
 
 
+@pytest.mark.slow
 def test_a_figure_with_nothing_to_draw_is_told_and_has_no_file(widthlaw, bare, tmp_path) -> None:
     result = widthlaw("plot", bare, "-o", tmp_path / "all", "--data", tmp_path / "all.csv")
     assert result.returncode == 0
@@ -246,6 +251,7 @@ def test_kinds_are_completed() -> None:
     assert [item.value for item in found] == ["density", "depth"]
 
 
+@pytest.mark.slow
 def test_size_resolution_and_style_are_those_that_were_asked_for(widthlaw, complete, tmp_path) -> None:
     file = tmp_path / "a.png"
     looks = ("--size", "5x3", "--dpi", 50, "--style", "dark_background")
@@ -256,6 +262,7 @@ def test_size_resolution_and_style_are_those_that_were_asked_for(widthlaw, compl
     np.testing.assert_array_equal(picture[0, -1, :3], 0)
 
 
+@pytest.mark.slow
 def test_a_style_file_is_a_style(widthlaw, complete, tmp_path) -> None:
     (tmp_path / "own.mplstyle").write_text("figure.facecolor: ff0000\nsavefig.facecolor: ff0000\n")
     file = tmp_path / "a.png"
@@ -265,6 +272,7 @@ def test_a_style_file_is_a_style(widthlaw, complete, tmp_path) -> None:
     np.testing.assert_array_equal(image.imread(file)[0, -1, :3], [1, 0, 0])
 
 
+@pytest.mark.slow
 def test_a_width_alone_leaves_the_height_to_the_panels(widthlaw, complete, tmp_path) -> None:
     file = tmp_path / "a.png"
     result = widthlaw("plot", complete, "--kind", "ratios", "-o", file, "--size", 3.4, "--dpi", 100)
@@ -274,6 +282,7 @@ def test_a_width_alone_leaves_the_height_to_the_panels(widthlaw, complete, tmp_p
     assert height > 2 * width  # its three panels are below each other
 
 
+@pytest.mark.slow
 def test_a_size_goes_before_a_tight_box_of_the_style(widthlaw, complete, tmp_path) -> None:
     style, file = tmp_path / "own.mplstyle", tmp_path / "a.png"
     style.write_text("savefig.bbox: tight\nsavefig.dpi: 100\n")

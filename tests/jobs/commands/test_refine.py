@@ -50,6 +50,7 @@ def coarse(make_sweep, tmp_path):
     return path
 
 
+@pytest.mark.slow
 def test_every_cell_is_located_and_the_store_is_sound(coarse) -> None:
     before = xr.open_zarr(coarse).load()
     last = refined(coarse)
@@ -97,6 +98,7 @@ width = { k_per_n = [1.21, 2.01, 2.5, 3.0] }
 """A sweep in which 1.2 n and 1.21 n are the same k at n = 20, where only the first is requested."""
 
 
+@pytest.mark.slow
 def test_pending_trials_are_run_first(make_sweep, tmp_path, coarse, assert_equal_stores) -> None:
     half = tmp_path / "half.zarr"
     store.create(half, make_sweep(**COARSE))
@@ -105,6 +107,7 @@ def test_pending_trials_are_run_first(make_sweep, tmp_path, coarse, assert_equal
     assert_equal_stores(half, coarse)
 
 
+@pytest.mark.slow
 def test_refine_stops_at_the_limit_and_continues_without(coarse) -> None:
     last = refined(coarse, trials=41)
     assert OPEN in [state.verdict for state in last.states]
@@ -238,6 +241,7 @@ def test_the_command_makes_the_same_store_as_the_library(
     assert widthlaw("verify", coarse).returncode == 0
 
 
+@pytest.mark.slow
 def test_a_cell_that_cannot_be_located_exits_with_one(make_sweep, tmp_path, widthlaw) -> None:
     path = tmp_path / "circle.zarr"
     keys = {"dataset": "{ kind = 'circle' }", "n": "[8]", "d": "[2]", "seeds": 2}
@@ -250,6 +254,7 @@ def test_a_cell_that_cannot_be_located_exits_with_one(make_sweep, tmp_path, widt
     assert "1 not locatable" in result.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("line", "message"),
     [

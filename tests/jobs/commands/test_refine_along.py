@@ -62,6 +62,7 @@ def refined(path: Path, along: Along, target: float = 0.08) -> Allocation:
     return rounds(path, Goal(target, SUCCESS, along=along), fill, report=lambda line: None)
 
 
+@pytest.mark.slow
 def test_the_critical_n_is_located_where_success_falls(make: Make) -> None:
     store = make(d="[8]", n="[20, 40, 80, 160]", width="{ k = [16, 24] }")
     before = xr.open_zarr(store).load()

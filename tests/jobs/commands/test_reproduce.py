@@ -52,7 +52,7 @@ def test_it_ends_with_a_screenful_of_counts_numbers_and_where_the_rest_is() -> N
     ]
     assert len(lines) < 24
     assert max(map(len, lines)) <= 80
-    assert sum(" in 2 cells" in line for line in lines) == 4
+    assert sum(" in 2 cells" in line for line in lines) == 5
     assert "reproduction/report.html: " in text
     assert "reproduction/claims.csv: " in text
 

@@ -53,6 +53,7 @@ def test_damage_is_listed_repaired_and_computed_again(
     assert_equal_stores(own_store, sound)
 
 
+@pytest.mark.slow
 def test_a_wrong_value_is_found_by_recomputing(widthlaw, own_store, sealed) -> None:
     array = zarr.open_group(str(own_store), mode="r+")["sigma_max"]
     array[0, 0, 0, 0] = np.nextafter(array[0, 0, 0, 0], 9)
@@ -122,6 +123,7 @@ def sampled_elsewhere(widthlaw, monkeypatch, path):
     return result, [(row["kind"], row["array"]) for row in json.loads(result.stdout)]
 
 
+@pytest.mark.slow
 @other_kernels
 def test_chaotic_trials_are_sound_on_another_platform(widthlaw, monkeypatch, chaotic_store) -> None:
     result, rows = sampled_elsewhere(widthlaw, monkeypatch, chaotic_store)
@@ -134,6 +136,7 @@ def test_chaotic_trials_are_sound_on_another_platform(widthlaw, monkeypatch, cha
         assert "from moved inputs" in row["what"]
 
 
+@pytest.mark.slow
 @other_kernels
 @pytest.mark.parametrize(
     ("name", "change"),

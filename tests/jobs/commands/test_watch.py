@@ -145,6 +145,7 @@ def test_the_page_may_load_nothing_from_elsewhere_and_runs_no_script_of_a_store(
     assert page.get(f"/{page.secret}")[2]["Location"] == f"{page.secret}/"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("holder", ["nobody", "a run that is gone", "a job that is gone", "a run"])
 def test_looking_changes_nothing_in_the_store_and_takes_no_lease(watch, half, tmp_path, holder) -> None:
     path = Path(shutil.copytree(half, tmp_path / "a.zarr"))
@@ -197,6 +198,7 @@ def test_a_store_that_is_not_there_yet_is_waited_for_beside_others(
     wait_until(lambda: "100.0% of" in page.parts()["s1-head"], "its trials are shown")
 
 
+@pytest.mark.slow
 def test_a_damaged_store_gets_a_sentence_and_the_page_goes_on(watch, make_sweep, tmp_path) -> None:
     damaged, unreadable = tmp_path / "a.zarr", tmp_path / "b.zarr"
     pipeline.run(make_sweep(), damaged)
@@ -229,6 +231,7 @@ def test_a_script_of_another_page_is_refused(page) -> None:
     assert tunnelled[0] == 200
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_it_and_a_user_of_ssh_is_told_of_the_tunnel(watch, small) -> None:
     page = watch(small, SSH_CONNECTION="10.0.0.9 50000 10.0.0.7 22")
     page.parts()
@@ -302,6 +305,7 @@ def stale_handle(_: Folder) -> object:
     raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
 
 
+@pytest.mark.slow
 def test_a_run_with_its_page_ends_and_leaves_no_process(command, write_sweep, tmp_path) -> None:
     line = [command, "run", write_sweep(), "-o", tmp_path / "a.zarr", "--watch"]
     ended = subprocess.run(line, capture_output=True, text=True, timeout=PATIENCE, check=False)

@@ -64,6 +64,7 @@ def test_the_matrix_is_that_of_the_network(
         np.testing.assert_allclose(lower, np.tril(truth), rtol=1e-11, atol=1e-13 * k)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trained", TRAINED)
 def test_bits_do_not_depend_on_the_other_widths(trained: str) -> None:
     X = np.random.default_rng(0).standard_normal((40, 5))

@@ -68,6 +68,7 @@ def wait_for_cancelled_tasks(client: Client) -> None:
 # ---- the window
 
 
+@pytest.mark.slow
 def test_tasks_in_flight_stay_bounded_whatever_the_number_of_tasks(
     tmp_path, make_sweep, two_workers, single
 ) -> None:

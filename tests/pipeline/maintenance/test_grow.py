@@ -83,6 +83,7 @@ GROWTHS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("made", "added", "union"), GROWTHS)
 def test_an_extended_store_becomes_that_of_the_union(
     filled, make_sweep, assert_equal_stores, made, added, union
@@ -196,6 +197,7 @@ def test_a_store_of_format_version_1_is_extended_into_the_present_format(filled,
 # ---- merging
 
 
+@pytest.mark.slow
 def test_two_halves_make_the_whole(filled, tmp_path, assert_equal_stores) -> None:
     halves = [filled("a.zarr", seeds="[0, 1, 2, 3, 5]"), filled("b.zarr", seeds="[3, 4, 6, 7]")]
     whole = filled("whole.zarr")

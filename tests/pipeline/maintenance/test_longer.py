@@ -256,6 +256,7 @@ def test_repair_removes_checkpoints_that_cannot_be_used_and_keeps_all_trials(tmp
     assert store.Store(path).counts()["done"] == 15
 
 
+@pytest.mark.slow
 def test_checkpoints_go_with_their_trials_into_other_stores(tmp_path, assert_equal_stores) -> None:
     """Also those of trials that are pending, since a budget was made larger before."""
     path = filled(tmp_path / "a.zarr", sweep_of())

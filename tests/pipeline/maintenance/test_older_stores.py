@@ -147,6 +147,7 @@ def test_a_store_goes_on_with_the_numerics_that_it_began_with(half, tmp_path) ->
         merge([half, tmp_path / "new.zarr"], tmp_path / "both.zarr")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["half", "refined"])
 def test_a_store_is_extended_into_the_current_format(name, tmp_path) -> None:
     path = unpacked(name, tmp_path)
@@ -162,6 +163,7 @@ def test_a_store_is_extended_into_the_current_format(name, tmp_path) -> None:
     assert_as_fresh(path, tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "request_"),
     [("half", Request((0, 1), 2.5, (1, 9))), ("refined", Request((1, 1, 0, 1), 2.5, (0, 99)))],
@@ -182,6 +184,7 @@ def test_requests_for_single_trials_bring_a_store_to_the_current_format(
     assert_as_fresh(path, tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", [1, -1])
 def test_stores_of_both_formats_are_merged(refined, tmp_path, order) -> None:
     newer, merged = tmp_path / "newer.zarr", tmp_path / "merged.zarr"

@@ -72,6 +72,7 @@ def test_a_repeated_request_changes_nothing(filled) -> None:
     assert not store.is_refined(filled)
 
 
+@pytest.mark.slow
 def test_requested_trials_have_the_bits_of_a_whole_grid(refined, make_sweep, tmp_path) -> None:
     whole = tmp_path / "whole.zarr"
     grid = make_sweep(width="{ k_per_n = [1.5, 2.0, 2.5, 4.0] }", seeds="[0,1,2,3,4,5,6,7,8,9,20]")
@@ -93,6 +94,7 @@ def test_the_estimate_is_that_of_the_requested_trials(refined, make_sweep) -> No
     assert everything == pytest.approx(estimated_seconds(sweep))
 
 
+@pytest.mark.slow
 def test_a_refined_store_grows_by_the_trials_of_a_sweep_and_by_no_other(
     refined, make_sweep, assert_equal_stores, tmp_path
 ) -> None:
@@ -142,6 +144,7 @@ def test_the_grid_of_a_store_is_without_what_single_trials_have_added(
     assert grid(tmp_path / "plain.zarr").seeds == (*range(8), 9)
 
 
+@pytest.mark.slow
 def test_merging_refined_stores_requests_nothing_that_neither_requests(
     refined, make_sweep, tmp_path, assert_equal_stores
 ) -> None:
@@ -211,6 +214,7 @@ def test_repair_requests_no_other_trial_if_the_status_is_left(
     assert_equal_stores(refined, sound)
 
 
+@pytest.mark.slow
 def test_the_status_of_a_block_without_outcomes_is_missed_too(filled) -> None:
     request_trials(filled, [Request((0, 0), 2.0, tuple(range(8, 40_000)))])
     status = zarr.open_group(str(filled), mode="r")["status"]

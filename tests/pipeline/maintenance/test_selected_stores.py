@@ -112,6 +112,7 @@ def test_sub_grids_with_seeds_of_their_own_have_the_bits_of_the_whole_grid(fille
     assert damage(path) == []
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_resumes_to_the_same_store(
     write_sweep, whole, tmp_path, assert_equal_stores
 ) -> None:

@@ -87,6 +87,7 @@ def test_every_cell_is_in_one_tile(in_tiles, shape) -> None:
     np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.slow
 def test_a_tile_is_resumed_trial_by_trial(in_tiles, whole, tmp_path, assert_equal_stores) -> None:
     made = in_tiles("a.zarr", SHAPES[2], **PAIRS)
     (tile,) = made.tiles()
@@ -149,6 +150,7 @@ def numbers(start: int, count: int) -> str:
     return str(list(range(start, start + count)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("d", "n", "widths", "seeds"),
     [

@@ -155,12 +155,14 @@ def rows_of_any_norm(count: int) -> list[np.ndarray]:
     return [x * rng.uniform(1e-3, 10) / np.linalg.norm(x) for x in rows]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_alpha_of_two_equal_rows_is_exactly_zero_whatever_they_are(activation: str) -> None:
     for x in rows_of_any_norm(100):
         assert alpha([x, x], activation) == 0.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "activation",
     [
@@ -183,6 +185,7 @@ def test_alpha_of_opposite_rows_is_exactly_zero_where_phi_is_even_or_odd(activat
         assert alpha([x, -x], activation) == 0.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_duplicate_rows_stay_duplicate_in_deeper_kernels(activation: str) -> None:
     for x in rows_of_any_norm(20):

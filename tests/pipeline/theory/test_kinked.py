@@ -54,6 +54,7 @@ def test_a_cut_where_nothing_bends_changes_nothing(rows: str) -> None:
     assert np.abs(K - exact).max() <= 2e-13 * np.abs(exact).max()
 
 
+@pytest.mark.slow
 def test_kinks_apart_from_zero_are_integrated_by_parts_too() -> None:
     """|z - 1| is 2 max(z - 1, 0) - (z - 1), and its square has the mean s^2 + 1."""
     X = ROWS["close, equal, opposite"]

@@ -107,6 +107,7 @@ def test_levels_outside_zero_and_one_are_refused(level: float) -> None:
         critical_width(np.ones(5), level)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["identity", "relu-like"])
 def test_median_least_eigenvalue_of_simulated_matrices(name: str) -> None:
     """Gaussian features of that covariance; the rest is O(1/n) beyond the Tracy-Widom shift."""

@@ -80,6 +80,7 @@ def _zeros(slope: mp.mpf, rest: mp.mpf) -> list[mp.mpf]:
     return [turn for turn in (first - mp.pi, first, first + mp.pi) if -mp.pi < turn < mp.pi]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("activation", KERNELS)
 def test_kernels_have_28_digits(activation: str) -> None:
     X = pairs(4, 3, 1e-4)

@@ -117,6 +117,7 @@ def test_tangent_kernels_are_those_of_the_built_in_twins(write: Write) -> None:
             np.testing.assert_allclose(other, one, rtol=1e-6, atol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("experiment", "more"),
     [("input", ""), ("joint", 'trained = ["both", "output"]'), ("deep", "depth = [1, 2]")],

@@ -106,6 +106,7 @@ def test_what_cannot_be_stored_fails_its_trial_by_name(one: Write, body: str, me
     assert message in ds.message.values.flat[0]
 
 
+@pytest.mark.slow
 def test_one_call_can_serve_all_widths_of_a_seed(mine: Path) -> None:
     code = mine.with_name("mine.py")
     alone = filled(mine)
