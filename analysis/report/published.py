@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from analysis.expressions import QueryError
 from analysis.query.restriction import restrict
@@ -220,5 +220,5 @@ def _statistic(one: Published, part: xr.Dataset) -> tuple[float, float, float]:
     mean, count = float(by_seed.mean()), len(by_seed)
     if count < 2:
         return mean, np.nan, np.nan
-    reach = float(student.ppf(0.975, count - 1) * by_seed.std() / np.sqrt(count))
+    reach = float(stdtrit(count - 1, 0.975) * by_seed.std() / np.sqrt(count))
     return mean, mean - reach, mean + reach

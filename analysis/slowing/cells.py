@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
-from scipy.stats import chi2
+from scipy.special import chdtri
 
 from analysis.slowing.fitting import BOUNDS, Fit, S, interval, log_threshold, maximise, worth
 from analysis.slowing.likelihood import NAMES, Trials
@@ -219,9 +219,9 @@ def _fitted(trials: Trials, confidence: float) -> dict[str, Any]:
     row: dict[str, Any] = {
         "evidence": share * (best.value - finite.value) if best.theta[S] > 0 else 0.0
     }
-    if 2 * row["evidence"] < chi2.ppf(confidence, 1):
+    if 2 * row["evidence"] < chdtri(1, 1 - confidence):
         return row | {"verdict": "none seen"}
-    allowed = float(chi2.ppf(confidence, 1) / share)
+    allowed = float(chdtri(1, 1 - confidence) / share)
     shapes = interval(
         best, lambda s, start: maximise(trials, start, s=s), best.theta[S], (0.0, BOUNDS[S, 1]), allowed
     )

@@ -15,7 +15,6 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 from scipy.special import log_ndtr
-from scipy.stats import multivariate_t
 
 from analysis.slowing.cells import near, obstacle, restricted, trials_of
 from analysis.slowing.fitting import BOUNDS, S, log_prior, maximise, worth
@@ -129,6 +128,8 @@ def predictive_k50(
 
 def _parameters(trials: Trials, rng: np.random.Generator) -> Floats:
     """Return draws from the likelihood of the parameters, at its worth and within their bounds."""
+    from scipy.stats import multivariate_t  # takes a second to import, and is needed here only
+
     best, (low, high) = maximise(trials), BOUNDS.T
     share, covariance = worth(best, trials)
     near_best = multivariate_t(best.theta, 1.5 * covariance, df=4)
