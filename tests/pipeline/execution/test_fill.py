@@ -123,10 +123,10 @@ from pipeline.execution import fill as filling
 store, tile, killers = pickle.load(sys.stdin.buffer)
 compute = filling.compute_block
 
-def deadly(sweep, block, wanted):
+def deadly(sweep, block, wanted, **more):
     if any(wanted[killer] for killer in killers):
         os.kill(os.getpid(), signal.SIGKILL)
-    return compute(sweep, block, wanted)
+    return compute(sweep, block, wanted, **more)
 
 filling.compute_block = deadly
 print(filling.fill(store, tile, carefully=True).failed)
