@@ -390,7 +390,7 @@ from pipeline import Trial, experiment, variable
 
 @experiment(value=variable("a value"))
 def slow(trial: Trial):
-    return {"value": np.linalg.svd(trial.rng("x").standard_normal((80, 80)), compute_uv=False)[0]}
+    return {"value": np.linalg.svd(trial.rng("x").standard_normal((100, 100)), compute_uv=False)[0]}
 """
 
 
@@ -399,7 +399,7 @@ def test_code_that_changes_between_submit_and_resume_is_refused_and_the_old_code
 ) -> None:
     code, file, path = tmp_path / "slow.py", tmp_path / "slow.toml", tmp_path / "a.zarr"
     code.write_text(SLOW)
-    file.write_text('name = "slow"\nexperiment = "slow.py:slow"\nwidth = [1, 2, 3]\nseeds = 3000\n')
+    file.write_text('name = "slow"\nexperiment = "slow.py:slow"\nwidth = [1, 2, 3]\nseeds = 6000\n')
     sweep = pipeline.load_sweep(file)
     store.create(path, sweep, seeds_per_chunk=50)
     submit = ("submit", file, "--profile", profile(), "-o", path)
