@@ -37,6 +37,9 @@ MOST_EIGENVALUES = 2**22
 NO_RULE = "Nothing says which of these trials succeed, so there is no critical width (see --success)."
 """The note on a store that has no rule of success."""
 
+MOST_DOUBTS = 10
+"""Looks after which a chunk that seems to be lost or damaged is believed to be so."""
+
 MOST_MESSAGES = 50
 """The most different messages that are kept of one chunk."""
 
@@ -82,6 +85,7 @@ class Kept:
         self._stamps: dict[str, Hashable] | None = {}
         self._messages: dict[tuple[int, ...], Counter[str]] = {}
         self._broken: dict[tuple[int, ...], str] = {}
+        self._doubts: Counter[tuple[int, ...]] = Counter()
         self.ds = _blank(self._lazy, self.rule)
 
     @property
@@ -126,9 +130,30 @@ class Kept:
                 where = self._region(index)
                 lost = np.isin(statuses[where], WITH_RESULTS)
                 statuses[where] = np.where(lost, np.int8(Status.DAMAGED), statuses[where])
-        self._stamps = stamps  # after an outage the same chunks are read again
+        self._stamps = self._trusted(stamps, chunks)  # after an outage the same chunks are read again
         cells = dict.fromkeys(index[:-2] for index in chunks)
         return [self._region((*index, 0, 0))[:-2] for index in cells]
+
+    def _trusted(
+        self, stamps: dict[str, Hashable] | None, chunks: list[tuple[int, ...]]
+    ) -> dict[str, Hashable] | None:
+        """Return the stamps without those of chunks to read again, though they do not change.
+
+        A server that has just come back lists files which it does not yet hand out: such a chunk seems
+        to be lost or damaged. One that stays so is believed after some looks.
+        """
+        if stamps is None:
+            return None
+        for index in chunks:
+            key = f"{STATUS}/c/{'/'.join(map(str, index))}"
+            seen = self.ds.status.values[self._region(index)]
+            if key in stamps and ((seen == Status.PENDING).all() or (seen == Status.DAMAGED).any()):
+                self._doubts[index] += 1
+                if self._doubts[index] <= MOST_DOUBTS:
+                    del stamps[key]
+            else:
+                self._doubts.pop(index, None)
+        return stamps
 
     def _check_same(self) -> None:
         try:

@@ -11,6 +11,7 @@ import pytest
 
 import pipeline
 from analysis import critical_widths, fit_laws, open_store, success_counts
+from analysis.live.kept import MOST_DOUBTS
 from analysis.live.view import View
 from analysis.success import Success
 from pipeline import store
@@ -129,3 +130,26 @@ def test_what_was_not_read_in_an_outage_is_read_after_it(make_sweep, tmp_path, m
     settled(view)
     assert view.notes == []
     assert int(view.study.counts.trials.sum()) == tile.trials
+
+
+def test_a_file_that_comes_back_unchanged_is_read_and_one_that_stays_lost_is_believed_to_be(
+    make_sweep, tmp_path, reads
+) -> None:
+    sweep, path = make_sweep(**KEYS), tmp_path / "a.zarr"
+    pipeline.run(sweep, path)
+    chunk = next(file for file in sorted((path / "sigma_min" / "c").rglob("*")) if file.is_file())
+    chunk.rename(tmp_path / "away")
+    view = settled(View(path, Success()))
+    assert view.counts["damaged"] > 0
+    (tmp_path / "away").rename(chunk)  # its statuses are as they were
+    settled(view)
+    assert view.counts["damaged"] == 0
+    assert view.counts["done"] == sweep.trials
+    chunk.unlink()
+    view = settled(View(path, Success()))
+    for _ in range(MOST_DOUBTS):
+        view.update()
+    reads.clear()
+    view.update()
+    assert not reads
+    assert view.counts["damaged"] > 0
