@@ -41,6 +41,8 @@ def restrict(ds: xr.Dataset, expression: str | None) -> xr.Dataset:
     >>> restrict(open_store(store), "n > 20 and seed < 2").sizes["n"]
     2
     """
+    if expression is None:
+        return ds
     selection = Selection.of(ds, expression)
     if not all(map(len, selection.kept.values())):
         raise _nothing(ds, expression)
