@@ -50,7 +50,7 @@ LONG = 1e3
 
 
 class _Number(NamedTuple):
-    """How one of the numbers is drawn, which is alike in all its panels."""
+    """The look of one of the numbers, which is alike in all its panels."""
 
     name: str
     along: str
