@@ -32,6 +32,8 @@ FIT_SECONDS = 0.2
 
 NOT_THERE = "This store is not there yet. The page waits for it."
 ONCE_FITTED = "Laws follow once all cells are fitted."
+FITTED_AGAIN = "Trials have arrived since the laws were fitted: they are fitted again."
+"""Sentences on what a later update has."""
 
 MOST_ROWS = 200
 MOST_MESSAGES = 20
@@ -225,11 +227,12 @@ class View:
         if self._fits is None:
             return []
         if self._fits.laws is not None:
-            return law_table(self._fits.laws)[1]
-        reason = self._fits.no_laws
-        if reason:
-            return [f"No law is fitted: {reason}."]
-        return [ONCE_FITTED if self.is_behind else "A law needs critical widths of three cells."]
+            found = law_table(self._fits.laws)[1]
+        elif self._fits.no_laws:
+            found = [f"No law is fitted: {self._fits.no_laws}."]
+        else:
+            return [ONCE_FITTED if self.is_behind else "A law needs critical widths of three cells."]
+        return [*found, FITTED_AGAIN] if self.is_behind else found
 
     @property
     def axes(self) -> list[str]:

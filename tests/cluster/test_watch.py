@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from analysis.live.view import ONCE_FITTED
+from analysis.live.view import FITTED_AGAIN, ONCE_FITTED
 from pipeline import store
 from pipeline.execution.compute import compute_block
 from pipeline.store import lease
@@ -87,7 +87,7 @@ OUTAGE = "cannot be read now"
 
 def whole(state: dict[str, str]) -> dict[str, str] | None:
     """The parts of a page if all is fitted, and a busy server has not missed its second."""
-    waits = "to be fitted" in state["s1-cells"] or ONCE_FITTED in state["s1-laws"]
+    waits = any(words in state["s1-laws"] for words in (ONCE_FITTED, FITTED_AGAIN))
     return None if waits or OUTAGE in state["s1-head"] else state
 
 

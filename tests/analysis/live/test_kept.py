@@ -12,7 +12,7 @@ import pytest
 import pipeline
 from analysis import critical_widths, fit_laws, open_store, success_counts
 from analysis.live.kept import MOST_DOUBTS
-from analysis.live.view import View
+from analysis.live.view import FITTED_AGAIN, View
 from analysis.success import Success
 from pipeline import store
 from pipeline.execution.compute import compute_block
@@ -79,6 +79,23 @@ def test_counts_widths_and_laws_are_those_of_the_store_read_whole(make_sweep, tm
     assert study.widths.outcome.values.tolist() == whole.outcome.values.tolist()
     assert view.laws[0]["law"] == fit_laws(whole).iloc[0]["formula"]
     assert view.is_complete
+
+
+def test_laws_that_are_behind_the_trials_are_told_as_such(make_sweep, tmp_path) -> None:
+    sweep, path = make_sweep(**KEYS), tmp_path / "a.zarr"
+    store.create(path, sweep, seeds_per_chunk=5)
+    run, view = store.Store(path, sweep), View(path, Success())
+    *tiles, last = run.pending_tiles()
+    for tile in tiles:
+        run.write(tile, [compute_block(sweep, tile.first)])
+    assert FITTED_AGAIN not in settled(view).verdict
+    assert view.laws
+    run.write(last, [compute_block(sweep, last.first)])
+    view.update(0.0)
+    assert not view.counts["pending"]
+    assert view.is_behind == (FITTED_AGAIN in view.verdict)
+    assert view.is_behind
+    assert FITTED_AGAIN not in settled(view).verdict
 
 
 def test_another_store_in_the_same_place_is_read_anew(make_sweep, tmp_path) -> None:
