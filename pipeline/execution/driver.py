@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.blocks import Tile, tasks
 from pipeline.errors import LeaseLost, StoreFull, WorkersLost
 from pipeline.execution.fill import Outcome, fill
+from pipeline.execution.local import restore_workers
 from pipeline.execution.measure import with_cost
 from pipeline.execution.progress import reporting
 from pipeline.execution.worker import keep_freed_memory, one_thread, settle
@@ -248,6 +249,7 @@ class _Window:
                 if drained:
                     self._recall()
                 else:
+                    restore_workers(self._client)
                     self._submit_up_to(self._size(), work)
                 if not self._in_flight:
                     return

@@ -17,7 +17,7 @@ from pipeline.execution import forkserver, unguarded
 if TYPE_CHECKING:
     from distributed import Client
 
-__all__ = ["DASK", "begin", "local_client", "without_dashboard"]
+__all__ = ["DASK", "begin", "local_client", "restore_workers", "without_dashboard"]
 
 DASK = {
     "distributed.scheduler.allowed-failures": 1,
@@ -104,6 +104,20 @@ def begin(workers: int | None = None, *, dashboard: bool = True) -> Callable[[],
             raise
 
     return wait_for_client
+
+
+def restore_workers(client: Client) -> None:
+    """Start the worker processes of this machine anew that Dask has given up.
+
+    A nanny starts a worker again that died. But Dask's local cluster closes the nanny for good if its
+    worker is away 15 seconds after it once died, and so can lose all workers of a run in which trials
+    kill their process again and again. Other clusters decide for themselves how many workers they have.
+    """
+    from distributed import LocalCluster
+
+    cluster = client.cluster
+    if isinstance(cluster, LocalCluster) and cluster.plan - cluster.requested:
+        cluster.scale(len(cluster.plan))
 
 
 def _start(scratch: str, workers: int | None, dashboard: bool) -> Client:

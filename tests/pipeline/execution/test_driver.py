@@ -8,6 +8,7 @@ import threading
 import warnings
 from concurrent.futures import CancelledError
 
+import dask
 import numpy as np
 import pytest
 import xarray as xr
@@ -22,6 +23,8 @@ from pipeline.execution.driver import TASKS_PER_WORKER, _Window, packed, run_tas
 from pipeline.execution.fill import Outcome
 from pipeline.store import Store
 from pipeline.trial_status import Status
+
+from ...waiting import wait_until
 
 ROWS = 12
 
@@ -146,6 +149,29 @@ def test_a_run_outlives_the_only_worker(tmp_path, make_sweep, single, assert_equ
 
         pipeline.run(sweep, tmp_path / "a.zarr", client, progress=kill_once)
         assert list(client.run(os.getpid)) != [address]
+    pipeline.run(sweep, tmp_path / "b.zarr")
+    assert_equal_stores(tmp_path / "a.zarr", tmp_path / "b.zarr")
+
+
+@pytest.mark.slow
+def test_workers_that_dask_gives_up_are_started_anew(
+    tmp_path, make_sweep, single, assert_equal_stores
+) -> None:
+    sweep = make_sweep(seeds=200)
+    store.create(tmp_path / "a.zarr", sweep, seeds_per_chunk=4)
+    giving_up = {"distributed.deploy.lost-worker-timeout": "1ms"}
+    with dask.config.set(giving_up), pipeline.local_client(1) as client:
+        (worker,) = client.run(os.getpid).values()
+
+        def kill_once(done: Outcome, total: Outcome) -> None:
+            nonlocal worker
+            if worker:
+                os.kill(worker, signal.SIGKILL)
+                wait_until(lambda: not client.cluster.requested, "Dask gives the worker up")
+            worker = 0
+
+        pipeline.run(sweep, tmp_path / "a.zarr", client, progress=kill_once)
+        assert len(client.nthreads()) == 1
     pipeline.run(sweep, tmp_path / "b.zarr")
     assert_equal_stores(tmp_path / "a.zarr", tmp_path / "b.zarr")
 
