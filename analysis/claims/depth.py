@@ -36,7 +36,7 @@ from analysis.study import Study
 from analysis.success.budgets import budget_of
 from pipeline.descent.architecture import parameter_count
 
-__all__ = ["RULE", "depth", "depth_budgets"]
+__all__ = ["RULE", "depth", "depth_budgets", "effects"]
 
 RULE = (
     "depth helps if the whole 95% interval of the ratio lies below 1, and hurts if it lies above; "
@@ -49,16 +49,24 @@ _WORDS = {-1: "depth helps", 0: "cannot be told", 1: "depth hurts"}
 
 def depth(study: Study) -> Iterator[Claim]:
     """Yield what each depth needs, its ratios to the least depth, and the conditioning by depth."""
-    ds = study.ds
-    finest = study.widths.isel(tolerance=-1)
-    cells = [{"d": int(c.d), "n": int(c.n)} for c in cells_of(finest.isel(depth=0), "d", "n")]
-    for cell in cells:
+    ds, finest = study.ds, study.widths.isel(tolerance=-1)
+    for cell in _cells(study):
         yield _needs(finest.sel(cell))
-    widths = study.at_budgets(depth_budgets(ds)).widths.isel(tolerance=-1)
-    for cell in cells:
-        yield from _effects(widths.sel(cell), _thresholds(ds, cell))
-    for cell in cells:
+    yield from effects(study)
+    for cell in _cells(study):
         yield _conditioning(done(ds).isel(width=-1).sel(cell))
+
+
+def effects(study: Study) -> Iterator[Claim]:
+    """Yield for each deeper network whether depth helps, at equal width and at equal parameters."""
+    widths = study.at_budgets(depth_budgets(study.ds)).widths.isel(tolerance=-1)
+    for cell in _cells(study):
+        yield from _effects(widths.sel(cell), _thresholds(study.ds, cell))
+
+
+def _cells(study: Study) -> list[dict[str, int]]:
+    least = study.widths.isel(tolerance=-1, depth=0)
+    return [{"d": int(cell.d), "n": int(cell.n)} for cell in cells_of(least, "d", "n")]
 
 
 def depth_budgets(ds: xr.Dataset) -> list[int]:
@@ -114,7 +122,7 @@ def _effects(widths: xr.Dataset, thresholds: pd.DataFrame) -> Iterator[Claim]:
             yield _verdict(found, name).on(
                 f"does depth help at equal {name}? {about} {where}",
                 f"{symbol}(L={deep})/{symbol}(L={shallow}): "
-                + "; ".join(_told(one, name, thresholds) for one in found),
+                + "; ".join(_told(one, name, widths, thresholds) for one in found),
                 f"does depth help at equal {name}?",
                 criterion=RULE,
                 figure="depth",
@@ -140,15 +148,26 @@ def _ratio(one: Comparison, name: str) -> Estimate | None:
     return one.width if name == "width" else one.parameters
 
 
-def _told(one: Comparison, name: str, thresholds: pd.DataFrame) -> str:
+def _told(one: Comparison, name: str, widths: xr.Dataset, thresholds: pd.DataFrame) -> str:
+    """Return the ratio at a budget as text, or why there is none."""
     ratio = _ratio(one, name)
     if ratio is not None:
         return f"{_budget(one)} {_interval(ratio)}"
-    if one.budget != ANY_BUDGET:
-        return f"{_budget(one)} not located at {_layers(one)}"
-    verdicts = thresholds.set_index("depth").verdict
-    reasons = ", ".join(f"L={layers} {verdicts[layers]}" for layers in one.missing)
-    return f"{_budget(one)} no ratio ({reasons})"
+    if one.budget == ANY_BUDGET:
+        verdicts = thresholds.set_index("depth").verdict
+        reasons = [f"L={layers} {verdicts[layers]}" for layers in one.missing]
+    else:
+        reasons = [
+            _reason(widths.sel({"depth": layers, "budget": one.budget})) for layers in one.missing
+        ]
+    return f"{_budget(one)} no ratio ({', '.join(reasons)})"
+
+
+def _reason(cell: xr.Dataset) -> str:
+    """Return why a width is not known: it lies above the widths of the sweep, or the outcome."""
+    above = str(cell.outcome.item()) == "censored" and np.isinf(float(cell.bracket_high))
+    word = f"k* above {float(cell.bracket_low):g}" if above else width_of(cell, form=".1f")
+    return f"L={int(cell.depth)} {word}"
 
 
 def _budget(one: Comparison) -> str:

@@ -24,7 +24,9 @@ GAMMA = 1.1
 LAWS = ("diverging", "two scatters", "no limit", "power", "exponential", "cut off")
 
 
-def store(law: str, rng: np.random.Generator, seeds: int = 24) -> xr.Dataset:
+def store(
+    law: str, rng: np.random.Generator, seeds: int = 24, threshold: float = THRESHOLD
+) -> xr.Dataset:
     """Return a store of one cell whose times, up to five times `BUDGET`, follow a law.
 
     `diverging` is the model itself, with numbers as in real descents. `two scatters` has a threshold of
@@ -34,7 +36,7 @@ def store(law: str, rng: np.random.Generator, seeds: int = 24) -> xr.Dataset:
     """
     k = np.unique(np.round(np.geomspace(14, 56, 14)))
     z, e, w = (rng.standard_normal(shape) for shape in ((seeds, 1), (seeds, len(k)), (seeds, len(k))))
-    ratio = THRESHOLD * np.exp(0.03 * z) / k
+    ratio = threshold * np.exp(0.03 * z) / k
     quick = np.exp(-_growth(law, ratio, e, w))  # e^a / T of the seed; 0 if it never arrives
     with np.errstate(divide="ignore"):
         time = np.ceil(600 * np.exp(0.25 * z) / quick)
