@@ -13,9 +13,11 @@ import xarray as xr
 
 from analysis.claims import Claim, Mark, section3, section4, theorem2
 from analysis.claims import rows as rows_module
+from analysis.claims.depth import depth, effects
 from analysis.claims.rows import Verdict
 from analysis.report.summary import Summary
 from analysis.study import Study
+from analysis.success import Success
 from pipeline.trial_status import Status
 
 
@@ -174,33 +176,40 @@ def test_which_layer_needs_fewer_units_is_told_where_intervals_are_disjoint(low,
 
 
 def deep(low, high, d=(10,)) -> Study:
-    """Critical widths of one and of two layers, and a store with their theorem2."""
+    """Critical widths of one and two layers, equal at all budgets, and a store of one width."""
     axes = {"tolerance": [0.1], "depth": [1, 2]}
     numbers = {"sigma_min": np.reshape(d, (-1, 1, 1, 1)), "kernel_alpha": 1.0}
     store = filled(numbers, depth=[1, 2], d=list(d), n=[100], width=[4.0], seed=range(3))
-    store = store.assign_coords(k=("width", [4]))
-    middle = np.sqrt(np.multiply(low, high))
-    return given_study(cells(middle, low, high, d=list(d), **axes), store)
+    store = store.assign_coords(k=("width", [4]), tolerance=[0.1])
+    store["steps_to_tolerance"] = xr.full_like(store.sigma_min, np.inf).expand_dims("tolerance", -1)
+    store.attrs["identity_fields"] = {"descent": {"steps": 1000}}
+    found = cells(np.sqrt(np.multiply(low, high)), low, high, d=list(d), **axes)
+    study, budgets = given_study(found, store), (100, 333, 1000)
+    study._others[Success(budgets=budgets)] = given_study(found.expand_dims(budget=list(budgets)))
+    return study
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "mark", "verdict"),
+    ("low", "high", "width", "parameters"),
     [
         # kd + k of one layer, kd + k^2 + k of two, with d = 10
-        ([50, 8], [60, 9], Mark.FINDING, "depth lowers the width and lowers the parameters"),
-        ([9, 20], [10, 22], Mark.FINDING, "depth raises the width and raises the parameters"),
-        ([9, 9], [11, 10], Mark.FINDING, "depth does not measurably move the width and raises"),
-        ([9, 5], [20, 12], Mark.OPEN, "the intervals overlap"),
+        ([50, 8], [60, 9], "depth helps", "depth helps"),
+        ([9, 20], [10, 22], "depth hurts", "depth hurts"),
+        ([9, 9], [11, 10], "cannot be told", "depth hurts"),
+        ([9, 5], [20, 12], "cannot be told", "cannot be told"),
     ],
 )
-def test_what_depth_does_is_told_where_intervals_are_disjoint(low, high, mark, verdict) -> None:
-    row, _ = section4.depth(deep(low, high))
-    assert row.mark == mark
-    assert row.detail.startswith(verdict)
+def test_what_depth_does_is_told_where_the_interval_of_the_ratio_excludes_1(
+    low, high, width, parameters
+) -> None:
+    rows = list(effects(deep(low, high)))
+    assert [row.word for row in rows] == [width, parameters]
+    assert [row.mark == Mark.OPEN for row in rows] == [row.word == "cannot be told" for row in rows]
+    assert all("no finite threshold is seen" in row.detail for row in rows)
 
 
 def test_conditioning_against_depth_is_told_of_every_d() -> None:
-    rows = list(section4.depth(deep([50, 8], [60, 9], d=(10, 30))))
+    rows = list(depth(deep([50, 8], [60, 9], d=(10, 30))))
     told = [row for row in rows if row.subject == "conditioning of the last layer against depth"]
     assert len(told) == 2
     for row, d, ratio in zip(told, (10, 30), ("5.000", "15.000"), strict=True):
@@ -367,7 +376,7 @@ def section4_rows() -> dict[str, list[Claim]]:
         "input-layer": list(section4.input_layer(swept)),
         "joint": list(section4.joint(given_study(both))),
         "output-layer": list(section4.output_layer(given_study(located, store))),
-        "depth": [*section4.depth(deep([50, 8], [60, 9])), *section4.depth(deep([9, 5], [20, 12]))],
+        "depth": [*depth(deep([50, 8], [60, 9])), *depth(deep([9, 5], [20, 12]))],
     }
 
 
