@@ -60,8 +60,9 @@ def predicted_k50(
     -------
     pandas.DataFrame
         One row for each cell and tolerance that can be fitted: its axes, `longer`, `predicted` with
-        `low` and `high` (95%), `measured` (both from isotonic fits), `inside`, and `at_end`: whether
-        `measured` is an end of the widths, so that `inside` says little.
+        `low` and `high` (95%), `measured` (both from isotonic fits), `inside`, `at_end`: whether
+        `measured` is an end of the widths, so that `inside` says little, and `at_edge` as in
+        `infinite_budget`.
 
     Raises
     ------
@@ -74,14 +75,15 @@ def predicted_k50(
     rng = np.random.default_rng(entropy)
     rows = []
     pairs = zip(trials_of(ds, budget), trials_of(ds, longer), strict=True)
-    for (axes, trials, diverged, _), (_, later, _, _) in pairs:
+    for (axes, trials, diverged, edge), (_, later, _, _) in pairs:
         widths = near(trials)
         if obstacle(trials, widths) is not None:
             continue
         seeds = trials.counted[:, widths].any(axis=1)
         never = diverged[np.ix_(seeds, widths)]
         draws = predictive_k50(restricted(trials, widths), float(np.log(longer)), never, rng)
-        rows.append(axes | {"longer": longer} | _compared(draws, restricted(later, widths)))
+        compared = _compared(draws, restricted(later, widths)) | {"at_edge": edge}
+        rows.append(axes | {"longer": longer} | compared)
     return pd.DataFrame(rows)
 
 
