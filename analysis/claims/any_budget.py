@@ -35,7 +35,7 @@ def any_budget(study: Study) -> Iterator[Claim]:
             "width for W at any budget: k_inf d/n",
             figure="slowing" if (part.verdict == "threshold").any() else "",
             of_paper=False,
-            readings=_readings(part, values[-1]),
+            readings=_readings(part),
         )
     yield _held_out(study.held_out)
 
@@ -70,8 +70,9 @@ def _and_chaos(text: str, part: pd.DataFrame) -> str:
     return "; ".join(filter(None, [text, word_on_chaos(fitted.at_edge)]))
 
 
-def _readings(part: pd.DataFrame, tolerance: float) -> tuple[Reading, ...]:
+def _readings(part: pd.DataFrame) -> tuple[Reading, ...]:
     """Return the thresholds of the cells that have one, and the number of those that show none."""
+    tolerance = float(part.tolerance.iloc[0])
     at, known = f"relative loss {tolerance:g}", part[part.verdict == "threshold"]
     values, low, high = (
         tuple(_ratios(part, name).tolist()) for name in ("k_inf", "k_inf_low", "k_inf_high")

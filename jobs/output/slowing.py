@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from jobs.output.laws import show_budgets, show_laws
 from jobs.output.records import json_text, naming_options, plain
 from jobs.output.spreadsheet import write_frame
 from jobs.output.tables import frame_text
@@ -28,18 +29,23 @@ def show_infinite_budget(
     where: str | None,
     form: str | None,
     output: Path | None,
+    *,
+    joint: bool = False,
 ) -> None:
-    """Print or write one row for each cell, tolerance and budget of the stores."""
+    """Print or write one row for each cell, tolerance and budget of the stores.
+
+    With `joint` there is one row for all cells of a tolerance.
+    """
     import pandas as pd
 
     if success.condition is not None or success.threshold is not None:
         raise click.UsageError(
             "--infinite-budget models the steps to each tolerance; remove --success and --threshold."
         )
-    found = [_fitted(path, success, where) for path in stores]
+    found = [_fitted(path, success, where, joint) for path in stores]
     table = pd.concat(found, ignore_index=True)
     for path, part in zip(stores, found, strict=True):
-        for note in (*_notes(part), *_test_of(path, success)):
+        for note in (*([] if joint else _notes(part)), *_test_of(path, success)):
             click.echo(f"{path}: {note}", err=True)
     table = table if len(stores) > 1 else table.drop(columns="store")
     if output is not None:
@@ -49,20 +55,25 @@ def show_infinite_budget(
         click.echo(json_text(plain(table, "inf")))
     elif form == "csv":
         write_frame(table, sys.stdout)
+    elif joint:
+        show_laws(table)
+        for path in stores:
+            show_budgets(path, where)
     else:
         _show(table)
 
 
-def _fitted(path: StorePath, success: Success, where: str | None) -> pd.DataFrame:
+def _fitted(path: StorePath, success: Success, where: str | None, joint: bool) -> pd.DataFrame:
     import pandas as pd
 
     from analysis.query.restriction import restrict
-    from analysis.slowing import infinite_budget
+    from analysis.slowing import infinite_budget, threshold_laws
     from analysis.stores import open_store
 
     with naming_options("fit", path):
         ds = restrict(open_store(path, dask=False), where)
-        rows = [infinite_budget(ds, budget=budget) for budget in success.budgets or (None,)]
+        fitted = threshold_laws if joint else infinite_budget
+        rows = [fitted(ds, budget=budget) for budget in success.budgets or (None,)]
     whole = pd.concat(rows, ignore_index=True)
     whole.insert(0, "store", str(path))
     return whole
