@@ -383,8 +383,26 @@ def _report(path: StorePath, last: Allocation, trials: int | None) -> int:
         parts.append(
             f"{left} still wider than the target: stopped at --trials {trials}; allow more to go on"
         )
+    for words in _reasons(last.states):
+        click.echo(f"{path}: {words}", err=True)
     click.echo(f"{path}: {'; '.join(parts)}", err=True)
     return allocation_status(last, failed)
+
+
+def _reasons(states: Sequence[State]) -> Iterator[str]:
+    """Yield a sentence on each reason for which cells are not locatable."""
+    from analysis.axes import label
+    from analysis.refinement.allocation import LOST
+    from analysis.transitions.disorder import of_cells
+
+    varying = [axis for axis in states[0].at if len({state.at[axis] for state in states}) > 1]
+    cells: dict[str, list[str]] = {}
+    for state in states:
+        if state.verdict == LOST:
+            name = ", ".join(label(axis, state.at[axis]) for axis in varying)
+            cells.setdefault(state.why, []).append(name)
+    for why, names in cells.items():
+        yield of_cells(names, f"not locatable: {why}")
 
 
 def allocation_status(last: Allocation, failed: int = 0) -> int:
