@@ -132,7 +132,7 @@ def refine(
     from pipeline import store as stores
     from pipeline.store.code import with_code
 
-    sweep = with_code(store, _check(store, success, along), code)
+    sweep = with_code(store, _check(store, success, along, dry_run), code)
     pending = stores.Store(store).counts()["pending"]
     goal = Goal(target, success, trials, along)
     first = _look(store, goal)
@@ -237,21 +237,19 @@ def refuse_bucket(path: StorePath, remedy: str) -> None:
         )
 
 
-def _check(path: StorePath, success: Success, along: Along) -> Sweep:
+def _check(path: StorePath, success: Success, along: Along, dry_run: bool) -> Sweep:
     """Refuse a store that cannot be refined, before anything is done."""
     from analysis.stores import open_store
     from jobs import launch
     from jobs.commands.fit import require_success
     from pipeline import store as stores
     from pipeline.maintenance.grow import check_replaceable
-    from pipeline.store import lease
     from pipeline.store.location import locate
 
     refuse_bucket(path, "refine a copy in a folder, and copy it back")
     sweep = stores.stored_sweep(path)
     _require_width(path, sweep, along)
-    launch.is_complete(sweep, path)
-    lease.refuse(locate(path))
+    launch.is_complete(sweep, path, dry_run=dry_run)  # which refuses a store that a run holds
     check_replaceable(locate(path), sweep)
     with naming_options("refine", path):
         if success.condition is None:
