@@ -69,7 +69,9 @@ def submit(
     from pipeline.store.location import normal
 
     where = load_profile(profile)
-    loaded, path = launch.loaded_sweep(sweep, store, code=code, accept_code=accept_code, dry_run=dry_run)
+    loaded, path = launch.loaded_sweep(
+        sweep, store, code=code, accept_code=accept_code, dry_run=dry_run
+    )
     run = Run.new(
         normal(path),
         data_folder=Path(sweep).parent if Path(sweep).is_file() else Path(),
