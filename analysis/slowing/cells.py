@@ -15,7 +15,17 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy.special import chdtri
 
-from analysis.slowing.fitting import BOUNDS, Fit, S, interval, log_threshold, maximise, worth
+from analysis.slowing.fitting import (
+    BOUNDS,
+    Fit,
+    S,
+    finite,
+    interval,
+    log_threshold,
+    maximise,
+    spread_of_threshold,
+    worth,
+)
 from analysis.slowing.likelihood import NAMES, Trials
 from analysis.success.budgets import budget_of
 from pipeline.errors import InputError, ParameterError
@@ -214,21 +224,26 @@ def _row(trials: Trials, diverged: NDArray[np.bool_], edge: float, confidence: f
 def _fitted(trials: Trials, confidence: float) -> dict[str, Any]:
     """Fit the model to one cell; without evidence of a threshold there are no numbers."""
     best = maximise(trials)
-    finite = maximise(trials, s=0.0, start=best.theta)
-    share = worth(best, trials)[0]
-    row: dict[str, Any] = {
-        "evidence": share * (best.value - finite.value) if best.theta[S] > 0 else 0.0
-    }
+    endless = finite(trials, best)
+    share, covariance = worth(best, trials)
+    evidence = share * (best.value - endless.value) if best.theta[S] > 0 else 0.0
+    row: dict[str, Any] = {"evidence": evidence}
     if 2 * row["evidence"] < chdtri(1, 1 - confidence):
         return row | {"verdict": "none seen"}
     allowed = float(chdtri(1, 1 - confidence) / share)
     shapes = interval(
-        best, lambda s, start: maximise(trials, start, s=s), best.theta[S], (0.0, BOUNDS[S, 1]), allowed
+        best,
+        lambda s, start: maximise(trials, start, s=s),
+        best.theta[S],
+        float(np.sqrt(share * covariance[S, S])),
+        (0.0, BOUNDS[S, 1]),
+        allowed,
     )
     widths = interval(
         best,
         lambda m, start: maximise(trials, start, threshold=m),
         log_threshold(best.theta, trials),
+        float(np.sqrt(share)) * spread_of_threshold(best.theta, covariance),
         (float(trials.log_k.min()) - FAR, float(trials.log_k.max())),
         allowed,
     )

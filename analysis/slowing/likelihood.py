@@ -19,21 +19,24 @@ tau = rho/sigma (1 - q)/s - sigma s q / rho and q = exp(-s h). It holds below th
 q = 1 - s b x is negative: at k_inf a trial arrives ever with probability 1/2.
 
 A trial that did not arrive is censored at its budget. The integral over z is a sum on an even grid,
-which converges faster than any power of its step. z makes the trials of a seed dependent, but nested
-weights more so: networks of neighbouring widths share most neurons, and so their scatter (in real
-descents its correlation is near 0.5). Only seeds are independent, see `fitting.py`.
+which converges faster than any power of its step. A fit needs few nodes: `Marginal` puts them where the
+trials of each seed allow its z to be, and moves them as the parameters move. z makes the trials of a
+seed dependent, but nested weights more so: networks of neighbouring widths share most neurons, and so
+their scatter (in real descents its correlation is near 0.5). Only seeds are independent, see
+`fitting.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache, cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_ndtr, logsumexp
 
-__all__ = ["NAMES", "NODES", "Trials", "log_likelihood", "posterior", "standardised"]
+__all__ = ["NAMES", "NODES", "Marginal", "Trials", "log_likelihood", "posterior", "standardised"]
 
 Floats = NDArray[np.float64]
 
@@ -41,8 +44,24 @@ NAMES = ("a", "s", "log_b", "log_omega", "kappa", "log_sigma", "log_rho", "log_b
 """The parameters, in the order of every vector of them."""
 
 NODES = np.linspace(-4, 4, 81)
-LOG_WEIGHTS = -(NODES**2) / 2 - logsumexp(-(NODES**2) / 2)
+LOG_NORM = float(logsumexp(-(NODES**2) / 2)) + np.log(NODES[1] - NODES[0])
 HALF_LOG_2PI = 0.5 * np.log(2 * np.pi)
+
+OUTSIDE, LEFT_OUT = 1e-9, 1e-6
+"""Nodes lie where a seed's z has more than the first share, and move when an end has the second."""
+
+MARGIN = 0.1
+"""Nodes reach so much farther at each end, as a share of their range, since parameters move."""
+
+STEP, COARSEST = 0.8, 1.0
+"""Standard deviations of z between two nodes, and the most: there a sum is exact to some 1e-8."""
+
+LEAST_S = 1e-7
+"""A smaller s would divide by zero, and is as good as none."""
+
+S, OMEGA, SIGMA, RHO, BETA = (
+    NAMES.index(name) for name in ("s", "log_omega", "log_sigma", "log_rho", "log_beta")
+)
 
 
 @dataclass(frozen=True)
@@ -62,55 +81,100 @@ class Trials:
     arrived: NDArray[np.bool_]
     counted: NDArray[np.bool_]
 
+    @cached_property
+    def listed(self) -> Listed:
+        """The trials that have run, in a list that begins with those that arrived."""
+        met, lost = (np.nonzero(self.counted & own) for own in (self.arrived, ~self.arrived))
+        seeds, widths = (np.concatenate(pair) for pair in zip(met, lost, strict=True))
+        own = seeds == np.arange(len(self.log_k))[:, None]
+        log_k, log_time = ((array[seeds, widths])[:, None] for array in (self.log_k, self.log_time))
+        return Listed(log_k - self.log_k.min(), log_time, seeds, own.astype(float), len(met[0]))
 
-@dataclass(frozen=True)
-class Scored:
-    """Standard normal residuals of times, and the log of how fast these grow with log T.
 
-    `slopes` computes the derivatives of both in each of `NAMES`, which only a gradient needs.
-    """
+class Listed(NamedTuple):
+    """Trials as columns: log k/k_0, log T, the row of the seed, and 1 in its row (seed, trial)."""
+
+    above: Floats
+    log_time: Floats
+    seeds: NDArray[np.intp]
+    own: Floats
+    arrived: int
+
+
+class Grid(NamedTuple):
+    """The nodes of every seed's z, (seed, node), and the logarithms of their weights."""
+
+    nodes: Floats
+    log_weights: Floats
+
+
+def _even(low: Floats, high: Floats, number: int) -> Grid:
+    """Return even nodes; those at the ends of `NODES` stand for as much of the line beyond as there."""
+    nodes = np.linspace(low, high, number, axis=-1)
+    beyond = NODES[1] - NODES[0]
+    steps = np.repeat((high - low)[:, None] / (number - 1), number, axis=1)
+    for end, limit in ((0, NODES[0]), (-1, NODES[-1])):
+        steps[:, end] = np.where(nodes[:, end] == limit, (steps[:, end] + beyond) / 2, steps[:, end])
+    return Grid(nodes, np.log(steps) - nodes**2 / 2 - LOG_NORM)
+
+
+@cache
+def _whole(seeds: int) -> Grid:
+    return _even(np.full(seeds, NODES[0]), np.full(seeds, NODES[-1]), len(NODES))
+
+
+class Scored(NamedTuple):
+    """Standard normal residuals of times, and what their slopes are made of."""
 
     residual: Floats
-    log_speed: Floats
-    slopes: Callable[[], tuple[list[Floats], list[Floats]]]
+    x: Floats
+    y: Floats
+    rise: Floats
+    q: Floats
+    place: Floats
+    time: Floats
 
 
-def standardised(theta: Floats, log_k: Floats, log_time: Floats, z: Floats) -> Scored:
-    """Return how late a time is, in standard deviations, for a seed's z; arrays are broadcast."""
+def standardised(theta: Floats, above: Floats, log_time: Floats, z: Floats) -> Scored:
+    """Return how late a time is, in standard deviations, for log k/k_0 and z; arrays are broadcast."""
     a, s, log_b, log_omega, kappa, log_sigma, log_rho, log_beta = theta
-    s = s if abs(s) > 1e-7 else 1e-7
+    s = s if abs(s) > LEAST_S else LEAST_S
     beta, omega, ratio = np.exp([log_beta, log_omega, log_rho - log_sigma])
     norm = ratio**2 + s**2
     scale = np.exp(log_sigma) * np.sqrt(norm)
-    x = kappa * z - (log_k - log_k.min())
+    x = kappa * z - above
     y = log_time - a - omega * z
     rise = np.exp(np.clip(log_b + beta * x, -50.0, 50.0))  # b x
     q = np.exp(np.clip(-s * y, -50.0, 50.0))
-    place = rise * norm / ratio - s / ratio
-    time = ratio * (1 - q) / s - s * q / ratio
+    place = rise * (norm / ratio) - s / ratio
+    time = ratio / s - q * (ratio / s + s / ratio)
     residual = (np.arcsinh(time) - np.arcsinh(place)) / scale
-    bend = time / (1 + time**2)
-    log_speed = np.log(q * np.sqrt(norm)) - log_rho - np.log1p(time**2) / 2
+    return Scored(residual, x, y, rise, q, place, time)
 
-    def slopes() -> tuple[list[Floats], list[Floats]]:
-        by_place = -1 / (scale * np.sqrt(1 + place**2))
-        by_time = 1 / (scale * np.sqrt(1 + time**2))
-        time_y = q * norm / ratio
-        time_s = ratio * _curve(s, y, q) + (s * y - 1) * q / ratio
-        time_ratio = ratio * (1 - q) / s + s * q / ratio
-        place_s, place_ratio = (2 * s * rise - 1) / ratio, rise * (ratio - s**2 / ratio) + s / ratio
-        by_s = by_time * time_s + by_place * place_s - residual * s / norm
-        by_ratio = by_time * time_ratio + by_place * place_ratio - residual * ratio**2 / norm
-        by_a, by_b, none = -by_time * time_y, by_place * rise * norm / ratio, np.zeros_like(time)
-        speed_a, speed_ratio = s + bend * time_y, ratio**2 / norm - bend * time_ratio
-        return (
-            [by_a, by_s, by_b, by_a * omega * z, by_b * beta * z, -by_ratio - residual, by_ratio,
-             by_b * beta * x],
-            [speed_a, s / norm - y - bend * time_s, none, speed_a * omega * z, none, -speed_ratio,
-             speed_ratio - 1, none],
-        )  # fmt: skip
 
-    return Scored(residual, log_speed, slopes)
+def _slopes(theta: Floats, scored: Scored, arrived: int) -> Floats:
+    """Return slopes (part, trial, node) of residuals, then of log speeds, in a, s, b and rho/sigma."""
+    s, ratio = theta[S] if abs(theta[S]) > LEAST_S else LEAST_S, np.exp(theta[RHO] - theta[SIGMA])
+    residual, _, y, rise, q, place, time = scored
+    norm = ratio**2 + s**2
+    by_place = -1 / (np.exp(theta[SIGMA]) * np.sqrt(norm) * np.sqrt(1 + place**2))
+    square = 1 + time**2
+    by_time = 1 / (np.exp(theta[SIGMA]) * np.sqrt(norm) * np.sqrt(square))
+    time_y = q * (norm / ratio)
+    time_s = ratio * _curve(s, y, q) + (s * y - 1) * (q / ratio)
+    time_ratio = time + 2 * q * (s / ratio)
+    place_s, place_ratio = (2 * s * rise - 1) / ratio, rise * (ratio - s**2 / ratio) + s / ratio
+    found = np.zeros((8, *residual.shape))
+    found[0] = -by_time * time_y
+    found[1] = by_time * time_s + by_place * place_s - residual * (s / norm)
+    found[2] = by_place * rise * (norm / ratio)
+    found[3] = by_time * time_ratio + by_place * place_ratio - residual * (ratio**2 / norm)
+    met = slice(arrived)
+    bend = time[met] / square[met]
+    found[4, met] = s + bend * time_y[met]
+    found[5, met] = s / norm - y[met] - bend * time_s[met]
+    found[7, met] = ratio**2 / norm - bend * time_ratio[met]
+    return found
 
 
 def _curve(s: float, y: Floats, q: Floats) -> Floats:
@@ -119,37 +183,113 @@ def _curve(s: float, y: Floats, q: Floats) -> Floats:
     return np.where(small, -(y**2) / 2 + s * y**3 / 3, (y * q - (1 - q) / s) / s)
 
 
-def log_likelihood(theta: Floats, trials: Trials) -> tuple[float, Floats]:
+def log_likelihood(theta: Floats, trials: Trials, grid: Grid | None = None) -> tuple[float, Floats]:
     """Return the log-likelihood of the trials, and its gradient for every seed, (seed, parameter)."""
-    scored = _scored(theta, trials)
-    share, whole = _posterior(scored, trials)
+    grid = _whole(len(trials.log_k)) if grid is None else grid
+    scored = _scored(theta, trials, grid)
+    share, whole = _posterior(theta, scored, trials, grid)
     if not np.isfinite(whole):
         return -np.inf, np.zeros((len(trials.log_k), len(NAMES)))
-    e, met, lost = scored.residual, trials.counted & trials.arrived, trials.counted & ~trials.arrived
-    pull = np.zeros_like(e)
-    pull[met] = -e[met]
-    pull[lost] = -np.exp(-(e[lost] ** 2) / 2 - HALF_LOG_2PI - log_ndtr(-e[lost]))
-    pairs = zip(*scored.slopes(), strict=True)
-    slopes = [
-        ((pull * by + met[:, :, None] * speed).sum(axis=1) * share).sum(axis=1) for by, speed in pairs
-    ]
-    return whole, np.stack(slopes, axis=1)
+    return whole, _gradient(theta, scored, trials, grid, share)
+
+
+def _gradient(theta: Floats, scored: Scored, trials: Trials, grid: Grid, share: Floats) -> Floats:
+    """Return the gradient for every seed: a mean over the posterior of its z."""
+    listed, e = trials.listed, scored.residual
+    met, late = listed.arrived, e[listed.arrived :]
+    pull = -e
+    pull[met:] = -np.exp(-(late**2) / 2 - HALF_LOG_2PI - log_ndtr(-late))
+    slopes = _slopes(theta, scored, met)
+    slopes[:4] *= pull
+    slopes[:4] += slopes[4:]
+    by = slopes[[0, 1, 2, 3, 0, 2, 2, 3]]  # a, s, b, rho, and what follows from them below
+    z = grid.nodes[listed.seeds]
+    omega, beta = np.exp(theta[[OMEGA, BETA]])
+    by[4] *= omega * z
+    by[5] *= beta * z
+    by[6] *= beta * scored.x
+    by[7] = -by[7] - pull * e
+    means = np.einsum("ptn,tn->pt", by, share[listed.seeds]) @ listed.own.T
+    means[3] -= listed.own[:, :met].sum(axis=1)
+    a, s, b, rho, log_omega, kappa, log_beta, sigma = means
+    return np.stack([a, s, b, log_omega, kappa, sigma, rho, log_beta], axis=1)
 
 
 def posterior(theta: Floats, trials: Trials) -> tuple[Floats, float]:
-    """Return the probability of each node of a seed's z given its trials, and the log-likelihood."""
-    return _posterior(_scored(theta, trials), trials)
+    """Return the probability of each of `NODES` for the z of a seed, and the log-likelihood."""
+    grid = _whole(len(trials.log_k))
+    return _posterior(theta, _scored(theta, trials, grid), trials, grid)
 
 
-def _scored(theta: Floats, trials: Trials) -> Scored:
-    return standardised(theta, trials.log_k[:, :, None], trials.log_time[:, :, None], NODES)
+def _scored(theta: Floats, trials: Trials, grid: Grid) -> Scored:
+    listed = trials.listed
+    return standardised(theta, listed.above, listed.log_time, grid.nodes[listed.seeds])
 
 
-def _posterior(scored: Scored, trials: Trials) -> tuple[Floats, float]:
-    e, met, lost = scored.residual, trials.counted & trials.arrived, trials.counted & ~trials.arrived
-    score = np.zeros_like(e)
-    score[met] = scored.log_speed[met] - e[met] ** 2 / 2 - HALF_LOG_2PI
-    score[lost] = log_ndtr(-e[lost])
-    weighted = score.sum(axis=1) + LOG_WEIGHTS
-    each = logsumexp(weighted, axis=1, keepdims=True)
-    return np.exp(weighted - each), float(each.sum())
+def _posterior(theta: Floats, scored: Scored, trials: Trials, grid: Grid) -> tuple[Floats, float]:
+    met, e = trials.listed.arrived, scored.residual
+    score = np.empty_like(e)
+    score[:met] = _log_speed(theta, scored, met) - e[:met] ** 2 / 2 - HALF_LOG_2PI
+    score[met:] = log_ndtr(-e[met:])
+    weighted = trials.listed.own @ score + grid.log_weights
+    most = weighted.max(axis=1, keepdims=True)
+    share = np.exp(weighted - most)
+    each = share.sum(axis=1, keepdims=True)
+    share /= each
+    return share, float((most + np.log(each)).sum())
+
+
+def _log_speed(theta: Floats, scored: Scored, arrived: int) -> Floats:
+    """Return the log of how fast the residuals of the trials that arrived grow with log T."""
+    s = theta[S] if abs(theta[S]) > LEAST_S else LEAST_S
+    norm = np.exp(2 * (theta[RHO] - theta[SIGMA])) + s**2
+    met = slice(arrived)
+    return np.log(scored.q[met]) + np.log(norm) / 2 - theta[RHO] - np.log1p(scored.time[met] ** 2) / 2
+
+
+class Marginal:
+    """The log-likelihood of some trials and its gradient, from few nodes that follow the parameters."""
+
+    def __init__(self, trials: Trials) -> None:
+        self._trials = trials
+        self._grid: Grid | None = None
+
+    def __call__(self, theta: Floats) -> tuple[float, Floats]:
+        """Return what `log_likelihood` does."""
+        trials = self._trials
+        if self._grid is not None:
+            scored = _scored(theta, trials, self._grid)
+            share, whole = _posterior(theta, scored, trials, self._grid)
+            if np.isfinite(whole) and _resolves(self._grid, share):
+                return whole, _gradient(theta, scored, trials, self._grid, share)
+        self._grid = _around(posterior(theta, trials)[0])
+        return log_likelihood(theta, trials, self._grid)
+
+
+def _resolves(grid: Grid, share: Floats) -> bool:
+    """Return whether the nodes hold the posterior of every seed, and part it finely enough."""
+    nodes = grid.nodes
+    if (share[nodes[:, 0] > NODES[0], 0] > LEFT_OUT).any():
+        return False
+    if (share[nodes[:, -1] < NODES[-1], -1] > LEFT_OUT).any():
+        return False
+    return bool((nodes[:, 1] - nodes[:, 0] <= COARSEST * _spread(nodes, share)).all())
+
+
+def _spread(nodes: Floats, share: Floats) -> Floats:
+    """Return the standard deviation of every seed's z."""
+    mean = (share * nodes).sum(axis=1, keepdims=True)
+    spread: Floats = np.sqrt((share * (nodes - mean) ** 2).sum(axis=1))
+    return spread
+
+
+def _around(share: Floats) -> Grid:
+    """Return few nodes for every seed, over those of `NODES` that have a share."""
+    kept, between = share > OUTSIDE, NODES[1] - NODES[0]
+    low = NODES[kept.argmax(axis=1)]
+    high = NODES[len(NODES) - 1 - kept[:, ::-1].argmax(axis=1)]
+    margin = MARGIN * (high - low) + between
+    low, high = np.maximum(low - margin, NODES[0]), np.minimum(high + margin, NODES[-1])
+    spread = np.maximum(_spread(NODES, share), between / 2)  # it may be too narrow for `NODES`
+    number = int(np.ceil(((high - low) / (STEP * spread)).max())) + 1
+    return _even(low, high, min(number, len(NODES)))

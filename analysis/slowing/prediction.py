@@ -151,7 +151,8 @@ def _arrivals(
     chances = np.cumsum(posterior(theta, trials)[0], axis=1)
     nodes = (chances < rng.random((len(chances), 1))).sum(axis=1).clip(0, len(NODES) - 1)
     z = NODES[nodes][:, None]
+    above = trials.log_k - trials.log_k.min()
     budgets = (trials.log_time, np.full_like(trials.log_time, log_budget))
-    shorter, longer = (log_ndtr(-standardised(theta, trials.log_k, at, z).residual) for at in budgets)
+    shorter, longer = (log_ndtr(-standardised(theta, above, at, z).residual) for at in budgets)
     later = rng.random(shorter.shape) > np.exp(longer - shorter)
     return trials.arrived | (later & trials.counted)
