@@ -29,9 +29,11 @@ from analysis.slowing.fitting import (
 from analysis.slowing.likelihood import NAMES, Trials
 from analysis.success.budgets import budget_of
 from pipeline.errors import InputError, ParameterError
-from pipeline.trial_status import Status, among
+from pipeline.trial_status import Status
 
 __all__ = ["REACH", "VERDICTS", "infinite_budget", "near", "obstacle", "restricted", "trials_of"]
+
+Floats = NDArray[np.float64]
 
 REACH = 2.0
 """A cell is fitted to widths up to so many times the narrowest at which half of the trials arrive."""
@@ -138,34 +140,38 @@ def trials_of(ds: xr.Dataset, budget: int | None = None) -> list[Cell]:
     budget = whole if budget is None else budget
     if not 1 <= budget <= whole:
         raise ParameterError("budget", f"got {budget}; expected from 1 to {whole}, the store's steps")
-    names = [name for name in ("steps_to_tolerance", "status", "steps", "rises") if name in ds]
-    parts = ds[names].compute()
     cells = [str(dim) for dim in ds.status.dims if dim not in ("width", "seed")]
+    steps, status, log_k, rose = _arrays(ds, (*cells, "seed", "width"))
     found: list[Cell] = []
-    for index in np.ndindex(*(ds.sizes[dim] for dim in cells)):
-        part = parts.isel(dict(zip(cells, index, strict=True)))
-        axes = {dim: part[dim].item() for dim in cells if dim in part.coords}
+    for index in np.ndindex(*status.shape[:-2]):
+        axes = {
+            dim: ds[dim][at].item() for dim, at in zip(cells, index, strict=True) if dim in ds.coords
+        }
+        diverged = status[index] == Status.DIVERGED
+        counted = diverged | (status[index] == Status.DONE)
+        edge = float((rose[index][counted] > RISES).mean()) if counted.any() else np.nan
+        edge = edge if "rises" in ds else np.nan
         for position, tolerance in enumerate(ds.tolerance.values.tolist()):
-            trials, diverged, edge = _cell(part, position, budget)
+            arrived = counted & ~diverged & (steps[position][index] <= budget)
+            time = np.log(np.maximum(np.where(arrived, steps[position][index], budget), 1))
+            trials = Trials(np.broadcast_to(log_k[index], time.shape), time, arrived, counted)
             found.append((axes | {"tolerance": tolerance, "budget": budget}, trials, diverged, edge))
     return found
 
 
-def _cell(part: xr.Dataset, position: int, budget: int) -> tuple[Trials, NDArray[np.bool_], float]:
-    """Return the trials of one cell, censored at the budget."""
-    order = ("seed", "width")
-    steps = part.steps_to_tolerance.isel(tolerance=position).transpose(*order).values
-    status = part.status.transpose(*order)
-    diverged = (status == Status.DIVERGED).values
-    counted = among(status, [Status.DONE, Status.DIVERGED]).values
-    arrived = counted & ~diverged & (steps <= budget)
-    time = np.log(np.maximum(np.where(arrived, steps, budget), 1))
-    log_k = np.broadcast_to(np.log(part.k.values.astype(float)), time.shape)
-    edge = np.nan
-    if "rises" in part and counted.any():
-        rose = (part.rises / part.steps).transpose(*order).values
-        edge = float((rose[counted] > RISES).mean())
-    return Trials(log_k, time, arrived, counted), diverged, edge
+def _arrays(ds: xr.Dataset, order: tuple[str, ...]) -> tuple[Floats, NDArray[np.int8], Floats, Floats]:
+    """Return steps by tolerance, the status, log k as far as it varies, and the share of rises."""
+    names = [name for name in ("steps_to_tolerance", "status", "steps", "rises") if name in ds]
+    parts = ds[names].compute()
+    status = parts.status.transpose(*order)
+    k = parts.k.broadcast_like(status.isel(seed=[0])).transpose(*order)
+    rose = parts.rises / parts.steps if "rises" in parts else xr.zeros_like(status, dtype=float)
+    return (
+        parts.steps_to_tolerance.transpose("tolerance", *order).values,
+        status.values,
+        np.log(k.values.astype(float)),
+        rose.transpose(*order).values,
+    )
 
 
 def near(trials: Trials) -> NDArray[np.bool_]:

@@ -110,11 +110,12 @@ class Grid(NamedTuple):
 
 def _even(low: Floats, high: Floats, number: int) -> Grid:
     """Return even nodes; those at the ends of `NODES` stand for as much of the line beyond as there."""
-    nodes = np.linspace(low, high, number, axis=-1)
-    beyond = NODES[1] - NODES[0]
-    steps = np.repeat((high - low)[:, None] / (number - 1), number, axis=1)
-    for end, limit in ((0, NODES[0]), (-1, NODES[-1])):
-        steps[:, end] = np.where(nodes[:, end] == limit, (steps[:, end] + beyond) / 2, steps[:, end])
+    step, beyond = (high - low) / (number - 1), NODES[1] - NODES[0]
+    nodes = low[:, None] + step[:, None] * np.arange(number)
+    nodes[:, -1] = high
+    steps = np.repeat(step[:, None], number, axis=1)
+    steps[low == NODES[0], 0] = (steps[low == NODES[0], 0] + beyond) / 2
+    steps[high == NODES[-1], -1] = (steps[high == NODES[-1], -1] + beyond) / 2
     return Grid(nodes, np.log(steps) - nodes**2 / 2 - LOG_NORM)
 
 
@@ -127,60 +128,84 @@ class Scored(NamedTuple):
     """Standard normal residuals of times, and what their slopes are made of."""
 
     residual: Floats
+    z: Floats
     x: Floats
     y: Floats
     rise: Floats
     q: Floats
-    place: Floats
     time: Floats
+    time_root: Floats
+    place_root: Floats
 
 
 def standardised(theta: Floats, above: Floats, log_time: Floats, z: Floats) -> Scored:
     """Return how late a time is, in standard deviations, for log k/k_0 and z; arrays are broadcast."""
-    a, s, log_b, log_omega, kappa, log_sigma, log_rho, log_beta = theta
-    s = s if abs(s) > LEAST_S else LEAST_S
-    beta, omega, ratio = np.exp([log_beta, log_omega, log_rho - log_sigma])
-    norm = ratio**2 + s**2
-    scale = np.exp(log_sigma) * np.sqrt(norm)
+    a, _, log_b, log_omega, kappa, log_sigma, _, log_beta = theta
+    s, ratio, norm = _shape(theta)
+    beta, omega, sigma = np.exp([log_beta, log_omega, log_sigma])
     x = kappa * z - above
     y = log_time - a - omega * z
-    rise = np.exp(np.clip(log_b + beta * x, -50.0, 50.0))  # b x
-    q = np.exp(np.clip(-s * y, -50.0, 50.0))
+    rise = np.exp(_within(log_b + beta * x))  # b x
+    q = np.exp(_within(-s * y))
     place = rise * (norm / ratio) - s / ratio
     time = ratio / s - q * (ratio / s + s / ratio)
-    residual = (np.arcsinh(time) - np.arcsinh(place)) / scale
-    return Scored(residual, x, y, rise, q, place, time)
+    (far, time_root), (near, place_root) = _inverse_sinh(time), _inverse_sinh(place)
+    residual = (far - near) / (sigma * np.sqrt(norm))
+    return Scored(residual, z, x, y, rise, q, time, time_root, place_root)
 
 
-def _slopes(theta: Floats, scored: Scored, arrived: int) -> Floats:
-    """Return slopes (part, trial, node) of residuals, then of log speeds, in a, s, b and rho/sigma."""
-    s, ratio = theta[S] if abs(theta[S]) > LEAST_S else LEAST_S, np.exp(theta[RHO] - theta[SIGMA])
-    residual, _, y, rise, q, place, time = scored
-    norm = ratio**2 + s**2
-    by_place = -1 / (np.exp(theta[SIGMA]) * np.sqrt(norm) * np.sqrt(1 + place**2))
-    square = 1 + time**2
-    by_time = 1 / (np.exp(theta[SIGMA]) * np.sqrt(norm) * np.sqrt(square))
+def _shape(theta: Floats) -> tuple[float, float, float]:
+    """Return s, rho/sigma, and the sum of their squares."""
+    s, ratio = float(theta[S]), float(np.exp(theta[RHO] - theta[SIGMA]))
+    s = s if abs(s) > LEAST_S else LEAST_S
+    return s, ratio, ratio**2 + s**2
+
+
+def _within(exponent: Floats) -> Floats:
+    """Return an exponent that neither overflows nor gives 0; twice as fast as `numpy.clip`."""
+    bounded: Floats = np.minimum(np.maximum(exponent, -50.0), 50.0)
+    return bounded
+
+
+def _inverse_sinh(t: Floats) -> tuple[Floats, Floats]:
+    """Return asinh(t) to an absolute 1e-15, faster than `numpy.arcsinh`, and the root in it."""
+    root = np.sqrt(1 + t**2)
+    return np.copysign(np.log(np.abs(t) + root), t), root
+
+
+def _slopes(theta: Floats, scored: Scored, arrived: int) -> tuple[Floats, Floats]:
+    """Return slopes in a, s, b and rho/sigma, (4, trial, node), of residuals and of log speeds.
+
+    The second holds the trials that arrived, since others have no speed.
+    """
+    s, ratio, norm = _shape(theta)
+    residual, _, _, y, rise, q, time, time_root, place_root = scored
+    scale = np.exp(theta[SIGMA]) * np.sqrt(norm)
+    by_time, by_place = (1 / scale) / time_root, (-1 / scale) / place_root
     time_y = q * (norm / ratio)
     time_s = ratio * _curve(s, y, q) + (s * y - 1) * (q / ratio)
-    time_ratio = time + 2 * q * (s / ratio)
-    place_s, place_ratio = (2 * s * rise - 1) / ratio, rise * (ratio - s**2 / ratio) + s / ratio
-    found = np.zeros((8, *residual.shape))
-    found[0] = -by_time * time_y
-    found[1] = by_time * time_s + by_place * place_s - residual * (s / norm)
-    found[2] = by_place * rise * (norm / ratio)
-    found[3] = by_time * time_ratio + by_place * place_ratio - residual * (ratio**2 / norm)
+    time_ratio = time + q * (2 * s / ratio)
+    place_s, place_ratio = rise * (2 * s / ratio) - 1 / ratio, rise * (ratio - s**2 / ratio) + s / ratio
     met = slice(arrived)
-    bend = time[met] / square[met]
-    found[4, met] = s + bend * time_y[met]
-    found[5, met] = s / norm - y[met] - bend * time_s[met]
-    found[7, met] = ratio**2 / norm - bend * time_ratio[met]
-    return found
+    bend = time[met] / time_root[met] ** 2
+    late, early = np.empty((4, *residual.shape)), np.zeros((4, *bend.shape))
+    late[0] = -by_time * time_y
+    late[1] = by_time * time_s + by_place * place_s - residual * (s / norm)
+    late[2] = by_place * rise * (norm / ratio)
+    late[3] = by_time * time_ratio + by_place * place_ratio - residual * (ratio**2 / norm)
+    early[0] = s + bend * time_y[met]
+    early[1] = s / norm - y[met] - bend * time_s[met]
+    early[3] = ratio**2 / norm - bend * time_ratio[met]
+    return late, early
 
 
 def _curve(s: float, y: Floats, q: Floats) -> Floats:
     """Return the derivative of (1 - q) / s in s, by its series where that loses digits."""
-    small = np.abs(s * y) < 1e-4
-    return np.where(small, -(y**2) / 2 + s * y**3 / 3, (y * q - (1 - q) / s) / s)
+    small = np.abs(y) < 1e-4 / abs(s)
+    curve: Floats = (y * q - (1 - q) / s) / s
+    if small.any():
+        curve = np.where(small, -(y**2) / 2 + s * y**3 / 3, curve)
+    return curve
 
 
 def log_likelihood(theta: Floats, trials: Trials, grid: Grid | None = None) -> tuple[float, Floats]:
@@ -199,14 +224,13 @@ def _gradient(theta: Floats, scored: Scored, trials: Trials, grid: Grid, share: 
     met, late = listed.arrived, e[listed.arrived :]
     pull = -e
     pull[met:] = -np.exp(-(late**2) / 2 - HALF_LOG_2PI - log_ndtr(-late))
-    slopes = _slopes(theta, scored, met)
-    slopes[:4] *= pull
-    slopes[:4] += slopes[4:]
-    by = slopes[[0, 1, 2, 3, 0, 2, 2, 3]]  # a, s, b, rho, and what follows from them below
-    z = grid.nodes[listed.seeds]
+    late_slopes, speeds = _slopes(theta, scored, met)
+    late_slopes *= pull
+    late_slopes[:, :met] += speeds
+    by = late_slopes[[0, 1, 2, 3, 0, 2, 2, 3]]  # a, s, b, rho, and what follows from them below
     omega, beta = np.exp(theta[[OMEGA, BETA]])
-    by[4] *= omega * z
-    by[5] *= beta * z
+    by[4] *= omega * scored.z
+    by[5] *= beta * scored.z
     by[6] *= beta * scored.x
     by[7] = -by[7] - pull * e
     means = np.einsum("ptn,tn->pt", by, share[listed.seeds]) @ listed.own.T
@@ -241,10 +265,9 @@ def _posterior(theta: Floats, scored: Scored, trials: Trials, grid: Grid) -> tup
 
 def _log_speed(theta: Floats, scored: Scored, arrived: int) -> Floats:
     """Return the log of how fast the residuals of the trials that arrived grow with log T."""
-    s = theta[S] if abs(theta[S]) > LEAST_S else LEAST_S
-    norm = np.exp(2 * (theta[RHO] - theta[SIGMA])) + s**2
     met = slice(arrived)
-    return np.log(scored.q[met]) + np.log(norm) / 2 - theta[RHO] - np.log1p(scored.time[met] ** 2) / 2
+    speed: Floats = np.log(scored.q[met] / scored.time_root[met])
+    return speed + (np.log(_shape(theta)[2]) / 2 - theta[RHO])
 
 
 class Marginal:
@@ -269,17 +292,17 @@ class Marginal:
 def _resolves(grid: Grid, share: Floats) -> bool:
     """Return whether the nodes hold the posterior of every seed, and part it finely enough."""
     nodes = grid.nodes
-    if (share[nodes[:, 0] > NODES[0], 0] > LEFT_OUT).any():
-        return False
-    if (share[nodes[:, -1] < NODES[-1], -1] > LEFT_OUT).any():
-        return False
+    for end, limit in ((0, NODES[0]), (-1, NODES[-1])):
+        if (share[:, end] * (nodes[:, end] != limit)).max() > LEFT_OUT:
+            return False
     return bool((nodes[:, 1] - nodes[:, 0] <= COARSEST * _spread(nodes, share)).all())
 
 
 def _spread(nodes: Floats, share: Floats) -> Floats:
     """Return the standard deviation of every seed's z."""
-    mean = (share * nodes).sum(axis=1, keepdims=True)
-    spread: Floats = np.sqrt((share * (nodes - mean) ** 2).sum(axis=1))
+    weighted = share * nodes
+    square = (weighted * nodes).sum(axis=-1) - weighted.sum(axis=-1) ** 2
+    spread: Floats = np.sqrt(np.maximum(square, 0.0))
     return spread
 
 
