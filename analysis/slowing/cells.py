@@ -69,8 +69,9 @@ def infinite_budget(
 
     The times to a tolerance follow log T = a - gamma log(1 - (k_inf/k)^beta), where every seed has its
     own a and k_inf, and every trial a scatter that grows near the threshold. A trial that does not
-    arrive is censored at the budget. So is a trial that diverged, at every budget. As gamma grows this
-    becomes a law that is finite at every width. Unless times exclude that, the verdict is `none seen`.
+    arrive is censored at the budget, or at the steps that it took if these are fewer. A trial that
+    diverged is censored at every budget. As gamma grows this becomes a law that is finite at every
+    width. Unless times exclude that, the verdict is `none seen`.
 
     Parameters
     ----------
@@ -141,7 +142,7 @@ def trials_of(ds: xr.Dataset, budget: int | None = None) -> list[Cell]:
     if not 1 <= budget <= whole:
         raise ParameterError("budget", f"got {budget}; expected from 1 to {whole}, the store's steps")
     cells = [str(dim) for dim in ds.status.dims if dim not in ("width", "seed")]
-    steps, status, log_k, rose = _arrays(ds, (*cells, "seed", "width"))
+    first, status, log_k, taken, rose = _arrays(ds, (*cells, "seed", "width"))
     found: list[Cell] = []
     for index in np.ndindex(*status.shape[:-2]):
         axes = {
@@ -151,25 +152,28 @@ def trials_of(ds: xr.Dataset, budget: int | None = None) -> list[Cell]:
         counted = diverged | (status[index] == Status.DONE)
         edge = float((rose[index][counted] > RISES).mean()) if counted.any() else np.nan
         edge = edge if "rises" in ds else np.nan
+        known = np.where(diverged, budget, np.minimum(taken[index], budget))
         for position, tolerance in enumerate(ds.tolerance.values.tolist()):
-            arrived = counted & ~diverged & (steps[position][index] <= budget)
-            time = np.log(np.maximum(np.where(arrived, steps[position][index], budget), 1))
+            arrived = counted & ~diverged & (first[position][index] <= budget)
+            time = np.log(np.maximum(np.where(arrived, first[position][index], known), 1))
             trials = Trials(np.broadcast_to(log_k[index], time.shape), time, arrived, counted)
             found.append((axes | {"tolerance": tolerance, "budget": budget}, trials, diverged, edge))
     return found
 
 
-def _arrays(ds: xr.Dataset, order: tuple[str, ...]) -> tuple[Floats, NDArray[np.int8], Floats, Floats]:
-    """Return steps by tolerance, the status, log k as far as it varies, and the share of rises."""
+def _arrays(ds: xr.Dataset, order: tuple[str, ...]) -> tuple[Floats, ...]:
+    """Return first steps by tolerance, the status, log k, the steps taken and the share of rises."""
     names = [name for name in ("steps_to_tolerance", "status", "steps", "rises") if name in ds]
     parts = ds[names].compute()
     status = parts.status.transpose(*order)
     k = parts.k.broadcast_like(status.isel(seed=[0])).transpose(*order)
+    taken = parts.steps if "steps" in parts else xr.full_like(status, np.inf, dtype=float)
     rose = parts.rises / parts.steps if "rises" in parts else xr.zeros_like(status, dtype=float)
     return (
         parts.steps_to_tolerance.transpose("tolerance", *order).values,
         status.values,
         np.log(k.values.astype(float)),
+        taken.transpose(*order).values,
         rose.transpose(*order).values,
     )
 

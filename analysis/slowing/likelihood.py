@@ -71,7 +71,7 @@ class Trials:
     Attributes
     ----------
     log_k, log_time
-        Arrays (seed, width); the time of a trial that is censored is its budget.
+        Arrays (seed, width); the time of a trial that is censored is that of the last step it took.
     arrived, counted
         Booleans (seed, width): whether the trial met the tolerance, and whether it has run at all.
     """

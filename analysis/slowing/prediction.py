@@ -62,9 +62,10 @@ def predicted_k50(
     Returns
     -------
     pandas.DataFrame
-        One row for each cell and tolerance that can be fitted: its axes, `longer`, `predicted` with
-        `low` and `high` (95%), `measured` (both from isotonic fits), `inside`, and `at_end`: whether
-        `measured` is an end of the widths, so that `inside` says little.
+        One row for each cell and tolerance that can be fitted, and of whose trials it is known whether
+        they arrive within the longer budget: its axes, `longer`, `predicted` with `low` and `high`
+        (95%), `measured` (both from isotonic fits), `inside`, and `at_end`: whether `measured` is an
+        end of the widths, so that `inside` says little.
 
     Raises
     ------
@@ -79,7 +80,7 @@ def predicted_k50(
     pairs = zip(trials_of(ds, budget), trials_of(ds, longer), strict=True)
     for (axes, trials, diverged, _), (_, later, _, _) in pairs:
         widths = near(trials)
-        if obstacle(trials, widths) is not None:
+        if obstacle(trials, widths) is not None or not _known(later, diverged, longer)[:, widths].all():
             continue
         seeds = trials.counted[:, widths].any(axis=1)
         never = diverged[np.ix_(seeds, widths)]
@@ -98,6 +99,13 @@ def held_out_test(ds: xr.Dataset) -> pd.DataFrame:
     """
     budget = budget_of(ds)
     return predicted_k50(ds, budget // HELD_BACK) if budget >= HELD_BACK else pd.DataFrame()
+
+
+def _known(later: Trials, diverged: NDArray[np.bool_], longer: int) -> NDArray[np.bool_]:
+    """Return the trials of which it is known whether they arrive within the longer budget."""
+    whole = later.log_time >= np.log(longer)
+    known: NDArray[np.bool_] = later.arrived | diverged | whole | ~later.counted
+    return known
 
 
 def _compared(draws: Floats, later: Trials) -> dict[str, Any]:

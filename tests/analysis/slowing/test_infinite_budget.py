@@ -120,6 +120,30 @@ def test_a_diverged_trial_never_arrives_though_it_met_the_tolerance() -> None:
     assert after.censored == before.censored + 1
 
 
+def left_behind(ds: xr.Dataset) -> xr.Dataset:
+    """Let the trials of every other seed that do not arrive end at a fifth of the budget."""
+    odd = (xr.DataArray(np.arange(ds.sizes["seed"]), dims="seed") % 2).astype(bool)
+    first = ds.steps_to_tolerance.isel(tolerance=0)
+    stays = odd & (first > BUDGET)
+    steps = xr.where(stays, BUDGET, np.minimum(first, 5 * BUDGET)).transpose(*ds.status.dims)
+    later = ds.steps_to_tolerance.where(~stays, np.inf).transpose(*ds.steps_to_tolerance.dims)
+    return ds.assign(steps=steps, steps_to_tolerance=later)
+
+
+def test_a_trial_is_censored_at_the_steps_that_it_took() -> None:
+    ds = left_behind(simulated())
+    trials = trials_of(ds)[0][1]
+    times = np.exp(trials.log_time[~trials.arrived])
+    assert set(times.round().astype(int)) == {BUDGET, 5 * BUDGET}
+    assert trials.counted.all()
+
+
+@pytest.mark.slow
+def test_a_cell_whose_outcome_is_not_known_is_no_test_of_the_prediction() -> None:
+    assert len(predicted_k50(simulated(), BUDGET)) == 1
+    assert predicted_k50(left_behind(simulated()), BUDGET).empty
+
+
 def test_later_arrivals_are_hidden_from_a_shorter_budget() -> None:
     ds = simulated()
     cut = ds.assign(
