@@ -149,7 +149,11 @@ def _cell(part: xr.Dataset, position: int, budget: int) -> tuple[Trials, NDArray
     diverged = (status == Status.DIVERGED).values
     counted = among(status, [Status.DONE, Status.DIVERGED]).values
     arrived = counted & ~diverged & (steps <= budget)
-    time = np.log(np.maximum(np.where(arrived, steps, budget), 1))
+    last = np.full(steps.shape, float(budget))
+    if "steps" in part:  # a trial that was left before its budget ended is censored where it was left
+        taken = part.steps.transpose(*order).values
+        last = np.where(counted & ~diverged, np.fmin(taken, budget), budget)
+    time = np.log(np.maximum(np.where(arrived, steps, last), 1))
     log_k = np.broadcast_to(np.log(part.k.values.astype(float)), time.shape)
     edge = np.nan
     if "rises" in part and counted.any():

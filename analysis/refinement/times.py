@@ -1,0 +1,457 @@
+"""From a store of descents to the trials that tell most about its thresholds at infinite budget.
+
+Each cell and tolerance is fitted with the model of times (`analysis.slowing`). Trials are worth what
+they are expected to take off the variance of log k_inf for a second of a core: new seeds at some
+widths, or a larger budget for trials that have not arrived. A trial that would hardly ever arrive tells
+next to nothing and costs its whole budget. So it is not begun, or not continued: it stays censored
+where it is.
+
+A round either adds trials or gives trials a larger budget, in one atomic change of the store. It
+depends on outcomes alone, so an interrupted refinement continues as if it had not been interrupted: a
+second is one by estimate, with the number of steps that trials were seen to take.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from analysis.refinement.allocation import LEFT_OUT, limited, requests_of, within_conditions
+from analysis.refinement.lines import Line, lines_of
+from analysis.refinement.plans import FARTHEST, LOCATED, LOST, OPEN, Plan, precision
+from analysis.slowing.cells import VERDICTS, infinite_budget, near, restricted, trials_of
+from analysis.slowing.information import Outlook, Prospect, outlook_of, with_widths
+from analysis.slowing.likelihood import Trials
+from analysis.success.budgets import budget_of
+from analysis.transitions.scales import RISING, WIDTH
+from pipeline.blocks import seed_seconds
+from pipeline.errors import ParameterError
+from pipeline.sweep import Request, Sweep
+from pipeline.trial_status import UNREQUESTED
+
+__all__ = ["Longer", "Round", "TimeState", "next_round"]
+
+BATCH = 4
+"""Seeds of a step that searches for the transition, and the fewest of any step."""
+
+LEAST_SEEDS = 12
+"""Seeds before a narrow interval is trusted: the model's own spreads are estimated from them."""
+
+PATIENCE = 64
+"""Seeds after which a cell without an answer is abandoned."""
+
+GROWTH = 0.5
+"""A round takes at most so many times the seconds that the cell has taken by now."""
+
+STEP = 1.5
+"""Factor of a step outwards, where the widths do not reach the transition."""
+
+LONGER = 2
+"""Factor of a larger budget."""
+
+HOPELESS = 0.05
+"""A trial that arrives with less than this chance does not go on."""
+
+MOST_WIDTHS = 4
+"""Widths of a new seed, at most: those of one seed tell less and less."""
+
+FINENESS = 1.09
+"""Ratio of neighbouring widths among which a new seed chooses."""
+
+
+@dataclass(frozen=True)
+class TimeState:
+    """What is known of the threshold of one cell and tolerance, and what it still needs.
+
+    Attributes
+    ----------
+    line
+        Its trials.
+    at
+        Its coordinates, with the tolerance.
+    outcome
+        A key of `analysis.slowing.VERDICTS`.
+    k_inf, low, high
+        The threshold and its interval; NaN if none is seen.
+    seeds
+        Number of seeds with an outcome.
+    verdict, why
+        `LOCATED`, `OPEN` or `LOST`, and the reason where the interval does not show it.
+    plan
+        The next seeds; none where trials go on.
+    longer
+        Indices (width, seed) of the trials that are to go on to a larger budget, along the axes of the
+        store.
+    seconds
+        Core-seconds that it is expected to need, by estimate; 0 if that is not known.
+    """
+
+    line: Line = field(compare=False, repr=False)
+    at: Mapping[str, Any]
+    outcome: str
+    k_inf: float
+    low: float
+    high: float
+    seeds: int
+    plan: Plan
+    longer: tuple[tuple[int, int], ...] = ()
+    seconds: float = 0.0
+
+    @property
+    def verdict(self) -> str:
+        """`LOCATED`, `OPEN` or `LOST`."""
+        return self.plan.verdict
+
+    @property
+    def why(self) -> str:
+        """The reason where the interval does not show it."""
+        return self.plan.why
+
+    @property
+    def now(self) -> float:
+        """Half the relative width of the interval; inf if an end is missing."""
+        return precision(self.low, self.high) if self.outcome == "threshold" else math.inf
+
+
+@dataclass(frozen=True)
+class Longer:
+    """A larger budget for some trials, mask of the shape of the store."""
+
+    steps: int
+    only: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Round:
+    """The state of every cell and tolerance, and the next change of the store: one kind, or none.
+
+    `spent` are the core-seconds of the trials that are there, by estimate.
+    """
+
+    states: tuple[TimeState, ...]
+    requests: tuple[Request, ...] = ()
+    longer: Longer | None = None
+    spent: float = 0.0
+
+
+def next_round(
+    ds: xr.Dataset, sweep: Sweep, target: float, *, limit: int | None = None, budget_grows: bool = True
+) -> Round:
+    """Return what is known of every threshold at infinite budget, and the trials to run next.
+
+    Parameters
+    ----------
+    ds
+        An opened store of descents without pending trials; pending trials are ignored.
+    sweep
+        Its sweep, on its axes.
+    target
+        Half the relative width that the interval of k_inf may have, such as 0.05.
+    limit
+        The most trials of the round.
+    budget_grows
+        Whether trials may go on to a larger budget.
+
+    Raises
+    ------
+    InputError
+        The target is out of range (`ParameterError`), or the store has no times to a tolerance.
+    """
+    if not 0 < target < 1:
+        raise ParameterError("target", f"got {target:g}; expected between 0 and 1, such as 0.05 for 5%")
+    rows, cells = infinite_budget(ds), trials_of(ds)
+    budget = budget_of(ds)
+    longer = LONGER * budget if budget_grows else 0
+    requested = (~ds.status.isin(UNREQUESTED)).transpose(*sweep.dims).values
+    lines = {line.key: line for line in lines_of(sweep, requested, WIDTH, RISING)}
+    names = [dim for dim in sweep.dims if dim not in ("width", "seed")]
+    every = list(np.ndindex(*(ds.sizes[name] for name in names)))
+    taken = ds.steps.transpose(*sweep.dims).values
+    states, spent = [], 0.0
+    for place, index in enumerate(every):
+        if index not in lines:
+            continue
+        costs = Costs.of(lines[index], taken[index])
+        spent += costs.spent
+        for number in range(len(cells) // len(every)):
+            at = place * (len(cells) // len(every)) + number
+            axes, trials, _, _ = cells[at]
+            cell = CellOfTimes(
+                lines[index],
+                axes,
+                {str(name): value for name, value in rows.iloc[at].items()},
+                trials,
+                costs,
+                target,
+            )
+            states.append(cell.state(budget, longer))
+    return _round(states, sweep, requested.shape, limit, spent, budget)
+
+
+@dataclass(frozen=True)
+class Costs:
+    """The time of the trials of a cell, by estimate: of a start and of a step, at any width.
+
+    Attributes
+    ----------
+    line
+        The cell.
+    taken
+        Mean steps of the trials of each width that has some.
+    spent
+        Seconds of its trials by now.
+    """
+
+    line: Line
+    taken: Mapping[int, float]
+    spent: float
+
+    @classmethod
+    def of(cls, line: Line, taken: NDArray[np.float64]) -> Costs:
+        """Return the costs of a cell from the steps that its trials took, (widths, seeds)."""
+        ran, empty = np.isfinite(taken), cls(line, {}, 0.0)
+        spent = math.fsum(
+            empty.seconds(k, float(row[there].sum()), int(there.sum()))
+            for k, row, there in zip(line.values, taken, ran, strict=True)
+        )
+        mean = {
+            int(k): float(row[there].mean())
+            for k, row, there in zip(line.values, taken, ran, strict=True)
+            if there.any()
+        }
+        return cls(line, mean, spent)
+
+    def seconds(self, k: float, steps: float, starts: int = 1) -> float:
+        """Return the time of some starts, and some steps in all, at a width."""
+        start, step = self._at(int(k))
+        return starts * start + step * steps
+
+    def _at(self, k: int) -> tuple[float, float]:
+        """Return the time of a start and of a step: that of two budgets which every trial takes."""
+        sweep, cell = self.line.sweep, replace(self.line.cell, widths=(k,))
+        assert sweep.descent is not None
+        ends = [seed_seconds(sweep.with_steps(steps), cell) for steps in (100, 200)]
+        step = (ends[1] - ends[0]) / 100
+        if step <= 0:  # the budget is no number, so the estimate is that of all steps
+            return 0.0, ends[0] / sweep.descent.budget(cell, k)
+        return ends[0] - 100 * step, step
+
+
+@dataclass(frozen=True)
+class CellOfTimes:
+    """One cell and tolerance, and what is known of it."""
+
+    line: Line
+    at: Mapping[str, Any]
+    row: Mapping[str, Any]
+    trials: Trials
+    costs: Costs
+    target: float
+
+    @property
+    def seeds(self) -> int:
+        """Number of seeds with an outcome."""
+        return int(self.trials.counted.any(axis=1).sum())
+
+    def state(self, budget: int, longer: int) -> TimeState:
+        """Return the state of the cell, with the trials that it needs next."""
+        outcome = self.row["verdict"]
+        k_inf, low, high = (self.row[name] for name in ("k_inf", "k_inf_low", "k_inf_high"))
+        axes = {name: value for name, value in self.at.items() if name != "budget"}
+        plan = self._settled()
+        state = TimeState(self.line, axes, outcome, k_inf, low, high, self.seeds, plan or Plan(OPEN))
+        if plan is not None:
+            return state
+        if outcome not in ("threshold", "none seen"):
+            return replace(state, plan=self._search())
+        return self._fitted(state, budget, longer)
+
+    def _settled(self) -> Plan | None:
+        """Return the plan of a cell that is done, or that nothing helps."""
+        verdict = self.row["verdict"]
+        if verdict == "empty":
+            return Plan(OPEN, "its trials are pending")
+        if verdict == "threshold":
+            now = precision(self.row["k_inf_low"], self.row["k_inf_high"])
+            if now <= self.target and self.seeds >= LEAST_SEEDS:
+                return Plan(LOCATED)
+        elif self.seeds >= PATIENCE:
+            return Plan(LOST, f"{VERDICTS[verdict]}; it has {self.seeds} seeds")
+        return None
+
+    # ---- the search for the transition
+
+    def _search(self) -> Plan:
+        """Plan seeds at widths that make the cell one that can be fitted."""
+        there = self.trials.counted.any(axis=0)
+        k = np.exp(self.trials.log_k[0, there])
+        verdict = self.row["verdict"]
+        if verdict == "all censored":
+            return self._beyond(float(k[-1]) * STEP, "most are censored even at")
+        if verdict == "none censored":
+            return self._beyond(float(k[0]) / math.sqrt(STEP), "every trial arrives even at")
+        close = near(self.trials)
+        base = float(np.exp(self.trials.log_k[0, close][0])) if close.any() else float(k[0])
+        wanted = (base * factor for factor in (1.0, 1.15, 1.35, 1.6))
+        widths = dict.fromkeys(self.line.lattice.near(one, 0.05) for one in wanted)
+        return Plan(OPEN, "", BATCH, BATCH, tuple(widths), True)
+
+    def _beyond(self, k: float, why: str) -> Plan:
+        """Plan seeds beyond the widths that are there."""
+        grid = self.line.grid
+        log_k = self.trials.log_k[0, self.trials.counted.any(axis=0)]
+        end = float(np.exp(log_k[-1 if k > np.exp(log_k[0]) else 0]))
+        value = self.line.lattice.near(max(k, 1.0), 0.1)
+        new = self.line.lattice.number(value)
+        reached = not grid[0] / FARTHEST <= new <= grid[-1] * FARTHEST or not self.line.fits(new)
+        if reached or abs(math.log(new / end)) < 1e-9:
+            return Plan(LOST, f"{why} k = {end:g}")
+        return Plan(OPEN, "", BATCH, BATCH, (value,), True)
+
+    # ---- the choice of what tells most
+
+    def _fitted(self, state: TimeState, budget: int, longer: int) -> TimeState:
+        """Return the state of a cell with a fit: with new seeds, or trials that go on."""
+        widths = near(self.trials)
+        choices = self._choices(widths)
+        part = with_widths(restricted(self.trials, widths), np.log(list(choices)))
+        outlook = outlook_of(part, threshold=self.row["verdict"] == "threshold")
+        chosen, gain, seconds = self._pattern(outlook, list(choices), math.log(budget))
+        going = self._going_on(outlook, widths, budget, longer, gain / seconds)
+        most = max(GROWTH * self.costs.spent, BATCH * seconds)
+        more = self._seeds(state, outlook, gain)
+        plan = Plan(
+            OPEN,
+            "" if state.now > self.target else f"fewer than {LEAST_SEEDS} seeds",
+            more,
+            max(BATCH, min(more, int(most / seconds))),
+            tuple(choices[k] for k in chosen),
+            True,
+        )
+        taken: list[tuple[int, int]] = []
+        spent = 0.0
+        for _, cost, trial in sorted(going, key=lambda one: (-one[0], one[2])):
+            if taken and spent + cost > most:
+                break
+            taken.append(trial)
+            spent += cost
+        return replace(state, plan=plan, longer=tuple(taken), seconds=more * seconds)
+
+    def _choices(self, widths: NDArray[np.bool_]) -> dict[int, float]:
+        """Return the widths at which new seeds may run, k and value in the unit of the store."""
+        log_k = self.trials.log_k[0, widths]
+        least = math.log(self.row["k_inf"]) - 0.2 if self.row["k_inf"] > 0 else log_k[0] - 0.3
+        count = math.ceil((log_k[-1] - least) / math.log(FINENESS))
+        values = dict.fromkeys(
+            self.line.lattice.near(math.exp(one), math.log(FINENESS) / 2)
+            for one in np.linspace(max(least, 0.0), log_k[-1], max(count, 2)).tolist()
+        )
+        return {round(self.line.lattice.number(value)): value for value in values}
+
+    def _pattern(
+        self, outlook: Outlook, choices: Sequence[int], log_budget: float
+    ) -> tuple[list[int], float, float]:
+        """Return the widths of a new seed with the most gain in a second; its gain, and its seconds."""
+        chosen: list[int] = []
+        best = (0.0, 1.0)
+        while len(chosen) < MOST_WIDTHS:
+            tried = []
+            for k in choices:
+                if k not in chosen:
+                    widths = [*chosen, k]
+                    prospect = outlook.of_seed(np.log(widths), log_budget)
+                    tried.append((prospect.gain, self._seconds(widths, prospect), k))
+            if not tried:
+                break
+            gain, seconds, k = max(tried, key=lambda one: (one[0] / one[1], -one[2]))
+            if chosen and gain / seconds <= best[0] / best[1]:
+                break
+            chosen.append(k)
+            best = (gain, seconds)
+        return sorted(chosen), *best
+
+    def _seconds(self, widths: Sequence[int], prospect: Prospect) -> float:
+        pairs = zip(widths, prospect.steps.tolist(), strict=True)
+        return math.fsum(self.costs.seconds(k, steps * self._beyond_tolerance(k)) for k, steps in pairs)
+
+    def _beyond_tolerance(self, k: int) -> float:
+        """Return how many steps trials take, up to their last tolerance, for each up to this one."""
+        near_by = min(self.costs.taken, key=lambda one: abs(math.log(one / k)))
+        column = int(np.argmin(np.abs(self.trials.log_k[0] - math.log(near_by))))
+        there = self.trials.counted[:, column]
+        own = float(np.exp(self.trials.log_time[there, column]).mean())
+        return max(1.0, self.costs.taken[near_by] / own)
+
+    def _going_on(
+        self, outlook: Outlook, widths: NDArray[np.bool_], budget: int, longer: int, least: float
+    ) -> list[tuple[float, float, tuple[int, int]]]:
+        """Return (gain in a second, seconds, index) of the trials that are worth a larger budget."""
+        if not longer:
+            return []
+        trials, found = self.trials, []
+        rows = np.flatnonzero(trials.counted[:, widths].any(axis=1)).tolist()
+        columns = np.flatnonzero(widths).tolist()
+        for row, seed in enumerate(rows):
+            for column, width in enumerate(columns):
+                if not trials.counted[seed, width] or trials.arrived[seed, width]:
+                    continue
+                prospect = outlook.of_longer(row, column, math.log(longer))
+                if prospect.arrives[0] < HOPELESS:
+                    continue
+                k, since = (
+                    round(math.exp(trials.log_k[0, width])),
+                    math.exp(trials.log_time[seed, width]),
+                )
+                steps = float(prospect.steps[0]) - (since if self._keeps else 0.0)
+                seconds = self.costs.seconds(k, steps * self._beyond_tolerance(k))
+                if prospect.gain / seconds > least:
+                    found.append((prospect.gain / seconds, seconds, (width, seed)))
+        return found
+
+    @property
+    def _keeps(self) -> bool:
+        descent = self.line.sweep.descent
+        return descent is not None and descent.checkpoints
+
+    def _seeds(self, state: TimeState, outlook: Outlook, gain: float) -> int:
+        """Return how many seeds with a gain are expected to reach the target."""
+        fewest = max(BATCH, LEAST_SEEDS - self.seeds)
+        if state.outcome != "threshold" or gain <= 0:
+            return max(fewest, self.seeds // 2)
+        half = math.log1p(state.now) if state.now < math.inf else 4 * math.sqrt(outlook.variance)
+        excess = (half / math.log1p(self.target)) ** 2 - 1
+        return max(fewest, math.ceil(excess * outlook.variance / gain))
+
+
+def _round(
+    states: list[TimeState],
+    sweep: Sweep,
+    shape: tuple[int, ...],
+    limit: int | None,
+    spent: float,
+    budget: int,
+) -> Round:
+    """Return the round: trials that go on come first, since their past is paid."""
+    only = np.zeros(shape, dtype=bool)
+    for state in states:
+        for width, seed in state.longer:
+            only[(*state.line.cell.index, width, seed)] = True
+    if only.any():
+        return Round(tuple(states), (), Longer(LONGER * budget, only), spent)
+    by_line: dict[tuple[int, ...], tuple[Line, list[Plan]]] = {}
+    for state in states:
+        by_line.setdefault(state.line.key, (state.line, []))[1].append(state.plan)
+    kept, stuck = within_conditions(list(requests_of(by_line.values(), sweep.seeds)), sweep)
+    told = tuple(
+        replace(state, plan=Plan(LOST, LEFT_OUT), seconds=0.0)
+        if state.line.key in stuck and state.verdict == OPEN
+        else state
+        for state in states
+    )
+    return Round(told, tuple(limited(kept, limit)), None, spent)
