@@ -13,6 +13,7 @@ second is one by estimate, with the number of steps that trials were seen to tak
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -90,6 +91,8 @@ class TimeState:
         store.
     seconds
         Core-seconds that it is expected to need, by estimate; 0 if that is not known.
+    uniform
+        Those of as many seeds at all widths of its first seed, up to the present budget.
     """
 
     line: Line = field(compare=False, repr=False)
@@ -102,6 +105,7 @@ class TimeState:
     plan: Plan
     longer: tuple[tuple[int, int], ...] = ()
     seconds: float = 0.0
+    uniform: float = 0.0
 
     @property
     def verdict(self) -> str:
@@ -141,7 +145,13 @@ class Round:
 
 
 def next_round(
-    ds: xr.Dataset, sweep: Sweep, target: float, *, limit: int | None = None, budget_grows: bool = True
+    ds: xr.Dataset,
+    sweep: Sweep,
+    target: float,
+    *,
+    trials: int | None = None,
+    seconds: float | None = None,
+    most_steps: int = 0,
 ) -> Round:
     """Return what is known of every threshold at infinite budget, and the trials to run next.
 
@@ -153,10 +163,12 @@ def next_round(
         Its sweep, on its axes.
     target
         Half the relative width that the interval of k_inf may have, such as 0.05.
-    limit
+    trials
         The most trials of the round.
-    budget_grows
-        Whether trials may go on to a larger budget.
+    seconds
+        Core-seconds of all trials of the store, by estimate, at which to stop.
+    most_steps
+        The largest budget that trials may go on to.
 
     Raises
     ------
@@ -165,33 +177,25 @@ def next_round(
     """
     if not 0 < target < 1:
         raise ParameterError("target", f"got {target:g}; expected between 0 and 1, such as 0.05 for 5%")
-    rows, cells = infinite_budget(ds), trials_of(ds)
-    budget = budget_of(ds)
-    longer = LONGER * budget if budget_grows else 0
+    table, cells = infinite_budget(ds), trials_of(ds)
+    answers = (dict(zip(table.columns.astype(str), row, strict=True)) for row in table.values.tolist())
     requested = (~ds.status.isin(UNREQUESTED)).transpose(*sweep.dims).values
     lines = {line.key: line for line in lines_of(sweep, requested, WIDTH, RISING)}
-    names = [dim for dim in sweep.dims if dim not in ("width", "seed")]
-    every = list(np.ndindex(*(ds.sizes[name] for name in names)))
     taken = ds.steps.transpose(*sweep.dims).values
-    states, spent = [], 0.0
-    for place, index in enumerate(every):
-        if index not in lines:
-            continue
-        costs = Costs.of(lines[index], taken[index])
-        spent += costs.spent
-        for number in range(len(cells) // len(every)):
-            at = place * (len(cells) // len(every)) + number
-            axes, trials, _, _ = cells[at]
-            cell = CellOfTimes(
-                lines[index],
-                axes,
-                {str(name): value for name, value in rows.iloc[at].items()},
-                trials,
-                costs,
-                target,
-            )
-            states.append(cell.state(budget, longer))
-    return _round(states, sweep, requested.shape, limit, spent, budget)
+    costs = {key: Costs.of(line, taken[key]) for key, line in lines.items()}
+    spent = math.fsum(one.spent for one in costs.values())
+    left = math.inf if seconds is None else max(0.0, seconds - spent)
+    budget = budget_of(ds)
+    longer = LONGER * budget if LONGER * budget <= most_steps else 0
+    every = itertools.product(np.ndindex(*sweep.shape[:-2]), range(ds.sizes["tolerance"]))
+    states = [
+        CellOfTimes(lines[key], axes, answer, own, costs[key], target, left).state(budget, longer)
+        for (key, _), answer, (axes, own, _, _) in zip(every, answers, cells, strict=True)
+        if key in lines
+    ]
+    if not left:
+        return Round(tuple(states), (), None, spent)
+    return _round(states, sweep, requested.shape, trials, spent, budget)
 
 
 @dataclass(frozen=True)
@@ -253,6 +257,7 @@ class CellOfTimes:
     trials: Trials
     costs: Costs
     target: float
+    left: float
 
     @property
     def seeds(self) -> int:
@@ -324,7 +329,7 @@ class CellOfTimes:
         outlook = outlook_of(part, threshold=self.row["verdict"] == "threshold")
         chosen, gain, seconds = self._pattern(outlook, list(choices), math.log(budget))
         going = self._going_on(outlook, widths, budget, longer, gain / seconds)
-        most = max(GROWTH * self.costs.spent, BATCH * seconds)
+        most = min(max(GROWTH * self.costs.spent, BATCH * seconds), self.left)
         more = self._seeds(state, outlook, gain)
         plan = Plan(
             OPEN,
@@ -341,7 +346,21 @@ class CellOfTimes:
                 break
             taken.append(trial)
             spent += cost
-        return replace(state, plan=plan, longer=tuple(taken), seconds=more * seconds)
+        return replace(
+            state,
+            plan=plan,
+            longer=tuple(taken),
+            seconds=more * seconds,
+            uniform=more * self._uniform(budget),
+        )
+
+    def _uniform(self, budget: int) -> float:
+        """Return the time of a seed at all widths of the grid, as far as is known."""
+        arrives = np.exp(self.trials.log_k[0, near(self.trials)].min())
+        steps = {k: self.costs.taken.get(int(k), budget) for k in self.line.grid}
+        return math.fsum(
+            self.costs.seconds(k, steps[k] if k >= arrives else budget) for k in self.line.grid
+        )
 
     def _choices(self, widths: NDArray[np.bool_]) -> dict[int, float]:
         """Return the widths at which new seeds may run, k and value in the unit of the store."""
@@ -433,7 +452,7 @@ def _round(
     states: list[TimeState],
     sweep: Sweep,
     shape: tuple[int, ...],
-    limit: int | None,
+    trials: int | None,
     spent: float,
     budget: int,
 ) -> Round:
@@ -454,4 +473,4 @@ def _round(
         else state
         for state in states
     )
-    return Round(told, tuple(limited(kept, limit)), None, spent)
+    return Round(told, tuple(limited(kept, trials)), None, spent)
