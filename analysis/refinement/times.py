@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from analysis.refinement.allocation import LEFT_OUT, limited, requests_of, within_conditions
 from analysis.refinement.lines import Line, lines_of
-from analysis.refinement.plans import FARTHEST, LOCATED, LOST, OPEN, Plan, precision
+from analysis.refinement.plans import FARTHEST, LOCATED, LOST, MOST_SEEDS, OPEN, Plan, precision
 from analysis.slowing.cells import VERDICTS, infinite_budget, near, restricted, trials_of
 from analysis.slowing.information import Outlook, Prospect, outlook_of, with_widths
 from analysis.slowing.likelihood import Trials
@@ -247,6 +247,30 @@ class Costs:
         return ends[0] - 100 * step, step
 
 
+Trial = tuple[int, int]
+"""Indices of a width and a seed."""
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """Widths of new seeds, k, and what they are worth.
+
+    Attributes
+    ----------
+    widths
+        The widths.
+    seconds, information
+        The time of a seed, and what it tells.
+    variance
+        What remains of the variance after the seconds of a round.
+    """
+
+    widths: tuple[int, ...]
+    seconds: float
+    information: NDArray[np.float64]
+    variance: float
+
+
 @dataclass(frozen=True)
 class CellOfTimes:
     """One cell and tolerance, and what is known of it."""
@@ -327,32 +351,22 @@ class CellOfTimes:
         choices = self._choices(widths)
         part = with_widths(restricted(self.trials, widths), np.log(list(choices)))
         outlook = outlook_of(part, threshold=self.row["verdict"] == "threshold")
-        chosen, gain, seconds = self._pattern(outlook, list(choices), math.log(budget))
-        going = self._going_on(outlook, widths, budget, longer, gain / seconds)
-        most = min(max(GROWTH * self.costs.spent, BATCH * seconds), self.left)
-        more = self._seeds(state, outlook, gain)
+        most = min(GROWTH * self.costs.spent, self.left)
+        best = self._pattern(outlook, list(choices), budget, most)
+        going: list[Trial] = []
+        if longer and self._pattern(outlook, list(choices), longer, most).variance < best.variance:
+            going = self._going_on(outlook, widths, longer, most, best.variance)
+        more = self._seeds(state, outlook, best)
         plan = Plan(
             OPEN,
             "" if state.now > self.target else f"fewer than {LEAST_SEEDS} seeds",
             more,
-            max(BATCH, min(more, int(most / seconds))),
-            tuple(choices[k] for k in chosen),
+            max(BATCH, min(more, int(most / best.seconds))),
+            tuple(choices[k] for k in best.widths),
             True,
         )
-        taken: list[tuple[int, int]] = []
-        spent = 0.0
-        for _, cost, trial in sorted(going, key=lambda one: (-one[0], one[2])):
-            if taken and spent + cost > most:
-                break
-            taken.append(trial)
-            spent += cost
-        return replace(
-            state,
-            plan=plan,
-            longer=tuple(taken),
-            seconds=more * seconds,
-            uniform=more * self._uniform(budget),
-        )
+        seconds, uniform = more * best.seconds, more * self._uniform(budget)
+        return replace(state, plan=plan, longer=tuple(going), seconds=seconds, uniform=uniform)
 
     def _uniform(self, budget: int) -> float:
         """Return the time of a seed at all widths of the grid, as far as is known."""
@@ -373,27 +387,28 @@ class CellOfTimes:
         )
         return {round(self.line.lattice.number(value)): value for value in values}
 
-    def _pattern(
-        self, outlook: Outlook, choices: Sequence[int], log_budget: float
-    ) -> tuple[list[int], float, float]:
-        """Return the widths of a new seed with the most gain in a second; its gain, and its seconds."""
-        chosen: list[int] = []
-        best = (0.0, 1.0)
-        while len(chosen) < MOST_WIDTHS:
-            tried = []
-            for k in choices:
-                if k not in chosen:
-                    widths = [*chosen, k]
-                    prospect = outlook.of_seed(np.log(widths), log_budget)
-                    tried.append((prospect.gain, self._seconds(widths, prospect), k))
-            if not tried:
+    def _pattern(self, outlook: Outlook, choices: Sequence[int], budget: int, most: float) -> Pattern:
+        """Return the widths of new seeds that tell most, if they take so many seconds together."""
+        best: Pattern | None = None
+        while best is None or len(best.widths) < MOST_WIDTHS:
+            there = best.widths if best else ()
+            tried = [
+                self._one_more(outlook, (*there, k), budget, most) for k in choices if k not in there
+            ]
+            wider = min(tried, key=lambda one: (one.variance, one.widths), default=best)
+            if wider is None or (best is not None and wider.variance >= best.variance):
                 break
-            gain, seconds, k = max(tried, key=lambda one: (one[0] / one[1], -one[2]))
-            if chosen and gain / seconds <= best[0] / best[1]:
-                break
-            chosen.append(k)
-            best = (gain, seconds)
-        return sorted(chosen), *best
+            best = wider
+        assert best is not None
+        return replace(best, widths=tuple(sorted(best.widths)))
+
+    def _one_more(self, outlook: Outlook, widths: tuple[int, ...], budget: int, most: float) -> Pattern:
+        prospect = outlook.of_seed(np.log(widths), math.log(budget))
+        seconds = self._seconds(widths, prospect)
+        seeds = max(most / seconds, 1.0)
+        return Pattern(
+            widths, seconds, prospect.information, outlook.variance(seeds * prospect.information)
+        )
 
     def _seconds(self, widths: Sequence[int], prospect: Prospect) -> float:
         pairs = zip(widths, prospect.steps.tolist(), strict=True)
@@ -408,44 +423,62 @@ class CellOfTimes:
         return max(1.0, self.costs.taken[near_by] / own)
 
     def _going_on(
-        self, outlook: Outlook, widths: NDArray[np.bool_], budget: int, longer: int, least: float
-    ) -> list[tuple[float, float, tuple[int, int]]]:
-        """Return (gain in a second, seconds, index) of the trials that are worth a larger budget."""
-        if not longer:
+        self, outlook: Outlook, widths: NDArray[np.bool_], longer: int, most: float, least: float
+    ) -> list[Trial]:
+        """Return trials for a larger budget, if so many seconds of them tell more than new seeds do."""
+        chosen: list[Trial] = []
+        spent, told = 0.0, np.zeros_like(outlook.precision)
+        prospects = self._prospects(outlook, widths, longer)
+        now = outlook.variance()
+        for _, seconds, trial, information in sorted(
+            prospects, key=lambda one: (-(now - outlook.variance(one[3])) / one[1], one[2])
+        ):
+            if chosen and spent + seconds > most:
+                break
+            chosen.append(trial)
+            spent, told = spent + seconds, told + information
+        if not chosen:
             return []
-        trials, found = self.trials, []
+        scale = max(1.0, most / spent)  # fewer seconds may tell less, but for less
+        return chosen if outlook.variance(scale * told) < least else []
+
+    def _prospects(
+        self, outlook: Outlook, widths: NDArray[np.bool_], longer: int
+    ) -> Iterator[tuple[float, float, Trial, NDArray[np.float64]]]:
+        """Yield chance, seconds, index and information of the trials that may arrive later."""
+        trials = self.trials
         rows = np.flatnonzero(trials.counted[:, widths].any(axis=1)).tolist()
-        columns = np.flatnonzero(widths).tolist()
         for row, seed in enumerate(rows):
-            for column, width in enumerate(columns):
+            for column, width in enumerate(np.flatnonzero(widths).tolist()):
                 if not trials.counted[seed, width] or trials.arrived[seed, width]:
                     continue
                 prospect = outlook.of_longer(row, column, math.log(longer))
-                if prospect.arrives[0] < HOPELESS:
+                chance = float(prospect.arrives[0])
+                if chance < HOPELESS:
                     continue
-                k, since = (
-                    round(math.exp(trials.log_k[0, width])),
-                    math.exp(trials.log_time[seed, width]),
-                )
-                steps = float(prospect.steps[0]) - (since if self._keeps else 0.0)
-                seconds = self.costs.seconds(k, steps * self._beyond_tolerance(k))
-                if prospect.gain / seconds > least:
-                    found.append((prospect.gain / seconds, seconds, (width, seed)))
-        return found
+                k, since = round(math.exp(trials.log_k[0, width])), trials.log_time[seed, width]
+                steps = float(prospect.steps[0]) - (math.exp(since) if self._keeps else 0.0)
+                seconds = self.costs.seconds(k, max(steps, 1.0) * self._beyond_tolerance(k))
+                yield chance, seconds, (width, seed), prospect.information
 
     @property
     def _keeps(self) -> bool:
         descent = self.line.sweep.descent
         return descent is not None and descent.checkpoints
 
-    def _seeds(self, state: TimeState, outlook: Outlook, gain: float) -> int:
-        """Return how many seeds with a gain are expected to reach the target."""
+    def _seeds(self, state: TimeState, outlook: Outlook, best: Pattern) -> int:
+        """Return how many seeds at some widths are expected to reach the target."""
         fewest = max(BATCH, LEAST_SEEDS - self.seeds)
-        if state.outcome != "threshold" or gain <= 0:
+        if state.outcome != "threshold":
             return max(fewest, self.seeds // 2)
-        half = math.log1p(state.now) if state.now < math.inf else 4 * math.sqrt(outlook.variance)
-        excess = (half / math.log1p(self.target)) ** 2 - 1
-        return max(fewest, math.ceil(excess * outlook.variance / gain))
+        now = outlook.variance()
+        wanted = now if state.now < math.inf else now / 4
+        if state.now < math.inf:
+            wanted *= (math.log1p(self.target) / math.log1p(state.now)) ** 2
+        seeds = fewest
+        while outlook.variance(seeds * best.information) > wanted and seeds < MOST_SEEDS:
+            seeds *= 2
+        return seeds
 
 
 def _round(

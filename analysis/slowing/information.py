@@ -1,9 +1,10 @@
 """The trials that would tell most about the threshold of a cell, before they are run.
 
-The estimate of log k_inf moves by the covariance of the fit times the score of what is seen next. So
-the expected square of that product is by how much a trial narrows the variance of log k_inf. Outcomes
-are drawn from the fitted model: of a new seed, or of a seed that is known, given its trials so far. The
-draws are evenly spread and the same each time, so that a plan depends on the trials alone.
+What trials tell is their expected Fisher information: the mean of the outer product of their score, on
+top of what their seed tells already. Added to the precision of the fit, it says how well log k_inf will
+be known. Outcomes are drawn from the fitted model: of a new seed, or of a seed that is known, given its
+trials so far. The draws are evenly spread and the same each time, so that a plan depends on the trials
+alone.
 """
 
 from __future__ import annotations
@@ -30,15 +31,15 @@ class Prospect:
 
     Attributes
     ----------
-    gain
-        By how much they reduce the variance of what is sought.
+    information
+        What they are expected to tell of the parameters, at the worth of the fit.
     steps
         Expected steps of each of them, to the tolerance or to the end of the budget.
     arrives
         Chance of each to arrive.
     """
 
-    gain: float
+    information: Floats
     steps: Floats
     arrives: Floats
 
@@ -53,17 +54,21 @@ class Outlook:
         The fit, and the trials that it is of.
     share
         The worth of a unit of log-likelihood.
-    direction
-        Movement of the quantity that is sought, for each unit of the score.
-    variance
-        Its variance by now.
+    slope
+        Derivatives of the quantity that is sought.
+    precision
+        What is known of the parameters: the inverse of their covariance.
     """
 
     best: Fit
     trials: Trials
     share: float
-    direction: Floats
-    variance: float
+    slope: Floats
+    precision: Floats
+
+    def variance(self, more: Floats | float = 0.0) -> float:
+        """Return the variance of the quantity that is sought, once there is more information."""
+        return float(self.slope @ np.linalg.solve(self.precision + more, self.slope))
 
     def of_seed(self, log_k: Floats, log_budget: float) -> Prospect:
         """Return the outlook on a new seed at some of the widths of the trials, at one budget."""
@@ -108,9 +113,9 @@ class Outlook:
         after.arrived[:, columns], after.counted[:, columns] = arrives, True
         theta = self.best.theta
         scores = log_likelihood(theta, after)[1] - log_likelihood(theta, before)[1]
-        gain = self.share * float(((scores @ self.direction) ** 2).mean())
+        information = self.share * scores.T @ scores / DRAWS
         steps = np.exp(np.minimum(log_time, log_budget)).mean(axis=0)
-        return Prospect(gain, steps, arrives.mean(axis=0))
+        return Prospect(information, steps, arrives.mean(axis=0))
 
     def _times(self, log_k: Floats, z: Floats, e: Floats) -> Floats:
         """Return log T of trials by their scatter: the inverse of `standardised`; inf for never."""
@@ -148,8 +153,8 @@ def outlook_of(trials: Trials, *, threshold: bool) -> Outlook:
     best = maximise(trials)
     share, covariance = worth(best, trials)
     slope = _slope(best, trials) if threshold and best.theta[S] > 0 else np.eye(len(best.theta))[S]
-    direction = covariance @ slope
-    return Outlook(best, trials, share, direction, float(slope @ direction))
+    precision: Floats = np.linalg.inv(covariance)
+    return Outlook(best, trials, share, slope, precision)
 
 
 def _slope(best: Fit, trials: Trials) -> Floats:
