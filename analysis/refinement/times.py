@@ -38,13 +38,16 @@ from pipeline.trial_status import UNREQUESTED
 
 __all__ = ["Longer", "Round", "TimeState", "next_round"]
 
+NORMAL = 1.96
+"""Half of a 95% interval in standard deviations."""
+
 BATCH = 4
 """Seeds of a step that searches for the transition, and the fewest of any step."""
 
-LEAST_SEEDS = 12
+LEAST_SEEDS = 24
 """Seeds before a narrow interval is trusted: the model's own spreads are estimated from them."""
 
-PATIENCE = 64
+PATIENCE = 128
 """Seeds after which a cell without an answer is abandoned."""
 
 GROWTH = 0.5
@@ -306,11 +309,7 @@ class CellOfTimes:
         verdict = self.row["verdict"]
         if verdict == "empty":
             return Plan(OPEN, "its trials are pending")
-        if verdict == "threshold":
-            now = precision(self.row["k_inf_low"], self.row["k_inf_high"])
-            if now <= self.target and self.seeds >= LEAST_SEEDS:
-                return Plan(LOCATED)
-        elif self.seeds >= PATIENCE:
+        if verdict != "threshold" and self.seeds >= PATIENCE:
             return Plan(LOST, f"{VERDICTS[verdict]}; it has {self.seeds} seeds")
         return None
 
@@ -351,6 +350,8 @@ class CellOfTimes:
         choices = self._choices(widths)
         part = with_widths(restricted(self.trials, widths), np.log(list(choices)))
         outlook = outlook_of(part, threshold=self.row["verdict"] == "threshold")
+        if self._is_narrow(state, outlook):
+            return replace(state, plan=Plan(LOCATED))
         most = min(GROWTH * self.costs.spent, self.left)
         best = self._pattern(outlook, list(choices), budget, most)
         going: list[Trial] = []
@@ -359,7 +360,7 @@ class CellOfTimes:
         more = self._seeds(state, outlook, best)
         plan = Plan(
             OPEN,
-            "" if state.now > self.target else f"fewer than {LEAST_SEEDS} seeds",
+            "" if state.now > self.target else "the interval may be narrow by chance",
             more,
             max(BATCH, min(more, int(most / best.seconds))),
             tuple(choices[k] for k in best.widths),
@@ -367,6 +368,11 @@ class CellOfTimes:
         )
         seconds, uniform = more * best.seconds, more * self._uniform(budget)
         return replace(state, plan=plan, longer=tuple(going), seconds=seconds, uniform=uniform)
+
+    def _is_narrow(self, state: TimeState, outlook: Outlook) -> bool:
+        """Return whether the interval is as narrow as the target, and by the curvature of the fit too."""
+        curved = math.expm1(NORMAL * math.sqrt(outlook.variance()))
+        return self.seeds >= LEAST_SEEDS and max(state.now, curved) <= self.target
 
     def _uniform(self, budget: int) -> float:
         """Return the time of a seed at all widths of the grid, as far as is known."""

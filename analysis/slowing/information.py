@@ -153,7 +153,7 @@ def outlook_of(trials: Trials, *, threshold: bool) -> Outlook:
     best = maximise(trials)
     share, covariance = worth(best, trials)
     slope = _slope(best, trials) if threshold and best.theta[S] > 0 else np.eye(len(best.theta))[S]
-    precision: Floats = np.linalg.inv(covariance)
+    precision = np.asarray(np.linalg.inv(covariance), dtype=np.float64)
     return Outlook(best, trials, share, slope, precision)
 
 

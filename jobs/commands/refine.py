@@ -143,7 +143,7 @@ def refine(
     small budget, with `checkpoints = true` in [descent]. A round adds seeds at the widths that tell
     most about k_inf for a second of a core, or gives more steps to trials that have not arrived.
     Trials that would hardly ever arrive are not begun or not continued; they are censored where they
-    stopped. A cell whose times show no finite threshold after 64 seeds is not locatable.
+    stopped. A cell whose times show no finite threshold after 128 seeds is not locatable.
 
     The same command resumes after any interruption, and ends with the same store. Pending trials run
     first. Exit status: 0 all cells are located; 1 some are not locatable, or trials failed; 3
