@@ -370,7 +370,7 @@ class CellOfTimes:
         return replace(state, plan=plan, longer=tuple(going), seconds=seconds, uniform=uniform)
 
     def _is_narrow(self, state: TimeState, outlook: Outlook) -> bool:
-        """Return whether the interval is as narrow as the target, and by the curvature of the fit too."""
+        """Return whether the interval is as narrow as the target, by the curvature of the fit too."""
         curved = math.expm1(NORMAL * math.sqrt(outlook.variance()))
         return self.seeds >= LEAST_SEEDS and max(state.now, curved) <= self.target
 

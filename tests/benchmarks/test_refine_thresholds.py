@@ -64,12 +64,9 @@ def test_the_uniform_grid_needs_five_times_the_core_seconds(make_sweep, tmp_path
     # The square of an interval falls as one over the seeds; a whole one is the least.
     seeds = math.ceil(SEEDS * (now / state.now) ** 2)
     ratio = spent * seeds / SEEDS / seconds
-    print(
-        f"\nrefined: {trials} trials, {seconds:.1f} core-seconds, k_inf {state.k_inf:.2f}, {state.now:.1%}"
-    )
-    print(
-        f"uniform: {spent:.1f} core-seconds, k_inf {row.k_inf:.2f}, {now:.1%}; {seeds} seeds for that"
-    )
+    refined, grid = f"{state.k_inf:.2f}, {state.now:.1%}", f"{row.k_inf:.2f}, {now:.1%}"
+    print(f"\nrefined: {trials} trials, {seconds:.1f} core-seconds, k_inf {refined}")
+    print(f"uniform: {spent:.1f} core-seconds, k_inf {grid}; {seeds} seeds for the same")
     print(f"ratio: {ratio:.1f} of core-seconds")
     assert state.now <= TARGET
     assert abs(math.log(state.k_inf / row.k_inf)) < 2 * TARGET
