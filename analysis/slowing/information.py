@@ -87,15 +87,9 @@ class Outlook:
         chances = np.cumsum(posterior(self.best.theta, self.trials)[0][seed])
         z = NODES[np.searchsorted(chances, _spread(0)).clip(0, len(NODES) - 1)][:, None]
         at, reached = before.log_k[:, [column]], before.log_time[:, [column]]
-        late = self._standardised(at, reached, z)
+        late = standardised(self.best.theta, at - self.trials.log_k.min(), reached, z).residual
         e = -ndtri(np.maximum(_spread(1)[:, None] * ndtr(-late), 1e-300))
         return self._prospect(before, [column], z, e, log_budget)
-
-    def _standardised(self, log_k: Floats, log_time: Floats, z: Floats) -> Floats:
-        shift = log_k - self.trials.log_k.min()  # the narrowest width of all is the unit
-        whole = np.concatenate([np.zeros((len(shift), 1)), shift], axis=1)
-        times = np.concatenate([log_time[:, :1], log_time], axis=1)
-        return standardised(self.best.theta, whole, times, z).residual[:, 1:]
 
     def _prospect(
         self, before: Trials, columns: list[int], z: Floats, e: Floats, log_budget: float
@@ -112,7 +106,9 @@ class Outlook:
         after.log_time[:, columns] = np.minimum(log_time, log_budget)
         after.arrived[:, columns], after.counted[:, columns] = arrives, True
         theta = self.best.theta
-        scores = log_likelihood(theta, after)[1] - log_likelihood(theta, before)[1]
+        scores = log_likelihood(theta, after)[1]
+        if before.counted.any():
+            scores = scores - log_likelihood(theta, before)[1]
         information = self.share * scores.T @ scores / DRAWS
         steps = np.exp(np.minimum(log_time, log_budget)).mean(axis=0)
         return Prospect(information, steps, arrives.mean(axis=0))

@@ -17,9 +17,8 @@ interval over seeds is right in both cases.
 A cell is fitted only if its data determine a curve; `outcome` names the case:
 
 - `fitted`: the curve's maximum-likelihood estimate exists and crosses 1/2 inside the grid. If it
-  crosses where the isotonic fit is below 1/4 or above 3/4, or outside the bracket and `fit_p` is at
-  most 0.01, it contradicts the counts: then `k50` and its interval are those of the
-  isotonic fit.
+  crosses where the isotonic fit is below 1/4 or above 3/4, or outside the bracket, and `fit_p` is at
+  most 0.01, it contradicts the counts: then `k50` and its interval are those of the isotonic fit.
 - `separated`: failures end where successes begin, so any steep curve fits and the slope is unknown.
   `k50` is that of the isotonic fit, and its interval runs from the last width at which every trial
   failed to the first at which every trial succeeded; the slope stays NaN. If there are so few seeds

@@ -157,7 +157,7 @@ def refine(
     if infinite_budget:
         options = {"code": code, "force": force, "dry_run": dry_run, "form": form}
         sys.exit(_thresholds(store, (target, trials, core_seconds), workplace, **options))
-    sweep = with_code(store, _check(store, success, along), code)
+    sweep = with_code(store, _check(store, success, along, dry_run), code)
     pending = stores.Store(store).counts()["pending"]
     goal = Goal(target, success, trials, along)
     first = _look(store, goal)
@@ -216,7 +216,7 @@ def _thresholds(
     from jobs.thresholds import ThresholdGoal, refine_thresholds
     from pipeline.store.code import with_code
 
-    sweep = with_code(store, _check_place(store), options["code"])
+    sweep = with_code(store, _check_place(store, options["dry_run"]), options["code"])
     return refine_thresholds(store, sweep, ThresholdGoal(*goal), workplace, **options)
 
 
@@ -294,32 +294,30 @@ def refuse_bucket(path: StorePath, remedy: str) -> None:
         )
 
 
-def _check(path: StorePath, success: Success, along: Along) -> Sweep:
+def _check(path: StorePath, success: Success, along: Along, dry_run: bool) -> Sweep:
     """Refuse a store that cannot be refined, before anything is done."""
     from analysis.stores import open_store
     from jobs.commands.fit import require_success
 
-    sweep = _check_place(path, along)
+    sweep = _check_place(path, dry_run, along)
     with naming_options("refine", path):
         if success.condition is None:
             require_success(open_store(path), path)
     return sweep
 
 
-def _check_place(path: StorePath, along: Along | None = None) -> Sweep:
+def _check_place(path: StorePath, dry_run: bool, along: Along | None = None) -> Sweep:
     """Refuse a store that cannot grow, or has no width to look along; return its sweep."""
     from jobs import launch
     from pipeline import store as stores
     from pipeline.maintenance.grow import check_replaceable
-    from pipeline.store import lease
     from pipeline.store.location import locate
 
     refuse_bucket(path, "refine a copy in a folder, and copy it back")
     sweep = stores.stored_sweep(path)
     if along is not None:
         _require_width(path, sweep, along)
-    launch.is_complete(sweep, path)
-    lease.refuse(locate(path))
+    launch.is_complete(sweep, path, dry_run=dry_run)  # which refuses a store that a run holds
     check_replaceable(locate(path), sweep)
     return sweep
 
@@ -448,8 +446,26 @@ def _report(path: StorePath, last: Allocation, trials: int | None) -> int:
         parts.append(
             f"{left} still wider than the target: stopped at --trials {trials}; allow more to go on"
         )
+    for words in _reasons(last.states):
+        click.echo(f"{path}: {words}", err=True)
     click.echo(f"{path}: {'; '.join(parts)}", err=True)
     return allocation_status(last, failed)
+
+
+def _reasons(states: Sequence[State]) -> Iterator[str]:
+    """Yield a sentence on each reason for which cells are not locatable."""
+    from analysis.axes import label
+    from analysis.refinement.allocation import LOST
+    from analysis.transitions.disorder import of_cells
+
+    varying = [axis for axis in states[0].at if len({state.at[axis] for state in states}) > 1]
+    cells: dict[str, list[str]] = {}
+    for state in states:
+        if state.verdict == LOST:
+            name = ", ".join(label(axis, state.at[axis]) for axis in varying)
+            cells.setdefault(state.why, []).append(name)
+    for why, names in cells.items():
+        yield of_cells(names, f"not locatable: {why}")
 
 
 def allocation_status(last: Allocation, failed: int = 0) -> int:

@@ -81,6 +81,26 @@ def test_a_bad_curve_that_crosses_outside_the_bracket_gives_way_to_the_isotonic_
     assert (float(cell.bracket_low), float(cell.bracket_high)) == (1.0, 1.2)
 
 
+def sparse(counts: dict[int, tuple[int, int]], seeds: int = 20) -> xr.Dataset:
+    """A store of (successes, trials) at each width, tried at the first seeds only, as refine does."""
+    ds = stored([won for won, _ in counts.values()], seeds, values=np.array(list(counts)))
+    tried = np.array([tried for _, tried in counts.values()])
+    return ds.assign(status=ds.status.where(ds.seed < xr.DataArray(tried, dims="width"), 5))
+
+
+@pytest.mark.parametrize("few", [1, 2])
+def test_a_curve_that_fits_is_believed_against_an_isotonic_fit_of_few_trials(few) -> None:
+    """Right and left of k = 100 lie widths of 1 or 2 trials, which all succeed by chance."""
+    counts = {80: (4, 20), 95: (few, few), 105: (few, few), 125: (16, 20)}
+    cell = critical_widths(sparse(counts), success="ok > 0").squeeze()
+    assert cell.outcome == "fitted"
+    assert float(cell.fit_p) > 0.01
+    assert float(cell.k50_isotonic) < 95
+    assert float(cell.k50) == pytest.approx(97, abs=2)
+    assert cell.k50_low < cell.k50_isotonic_low
+    assert cell.k50_high > 105
+
+
 @pytest.mark.parametrize("seed", range(30))
 def test_the_bracket_encloses_every_critical_width(seed) -> None:
     rng = np.random.default_rng(seed)
