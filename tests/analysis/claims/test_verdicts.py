@@ -21,7 +21,9 @@ from pipeline.trial_status import Status
 
 def given_study(widths: xr.Dataset | None = None, ds: xr.Dataset | None = None) -> Study:
     """Make a study of a store whose critical widths are these, not those of its trials."""
-    study = Study(xr.Dataset() if ds is None else ds)
+    budget = {"identity_fields": {"descent": {"steps": 20000}}}
+    given = xr.Dataset() if ds is None else ds
+    study = Study(given.assign_attrs(budget | given.attrs))
     vars(study)["widths"] = xr.Dataset() if widths is None else widths
     return study
 
