@@ -10,6 +10,7 @@ trials run at the edge of stability, both say so.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from analysis.experiments.chaos import word_on_chaos
 from analysis.slowing.statements import growth, law_statement
 from analysis.study import Study
 
-__all__ = ["any_budget"]
+__all__ = ["any_budget", "held_out"]
 
 
 def any_budget(study: Study) -> Iterator[Claim]:
@@ -40,7 +41,7 @@ def any_budget(study: Study) -> Iterator[Claim]:
         )
     for _, law in laws.iterrows():
         yield _law(law, ", ".join(_name(key, law[key]) for key in by))
-    yield _held_out(study.held_out)
+    yield replace(held_out(study.held_out), readings=_predicted(study.held_out))
 
 
 def _name(key: str, value: Any) -> str:
@@ -133,7 +134,13 @@ def _jointly(law: pd.Series[Any], tolerance: float) -> tuple[Reading, ...]:
     )
 
 
-def _held_out(rows: pd.DataFrame) -> Claim:
+def _predicted(rows: pd.DataFrame) -> tuple[Reading, ...]:
+    """Return in which cells the measured width lies in the predicted interval; none without cells."""
+    return (Reading(Quantity.PREDICTED, tuple(rows.inside.astype(float))),) if len(rows) else ()
+
+
+def held_out(rows: pd.DataFrame) -> Claim:
+    """Return the finding on the held-out test of the times of a store."""
     claim = "times at a fifth of the steps predict the critical width at all of them"
     if rows.empty:
         return NOT_LOCATED.on(claim, "(no cell)", of_paper=False)
@@ -143,5 +150,4 @@ def _held_out(rows: pd.DataFrame) -> Claim:
         claim,
         f"k* over the prediction {spread(rows.measured / rows.predicted)}",
         of_paper=False,
-        readings=(Reading(Quantity.PREDICTED, tuple(rows.inside.astype(float))),),
     )
