@@ -190,7 +190,7 @@ def _on_input(known: Known) -> str:
         f"{limit.brief('n')} ({limit.at}{_chaos(known, limit)})"
         for limit in known.get(Quantity.ANY_BUDGET, [])
     ]
-    needs = "training W alone needs, at any budget of steps, weights of k_inf d = "
+    needs = "training W alone needs, at any budget of steps, k_inf d = "
     parts = [needs + " and ".join(limits)] if limits else []
     if unseen := known.get(Quantity.UNSEEN, []):
         many = sum(len(one.values) for one in unseen)
