@@ -2,7 +2,8 @@
 
 A critical width of descent moves with the budget of steps. `analysis.slowing` fits the times of trials
 and tells, for each cell and tolerance, the width below which no budget suffices, or that none is seen.
-The test beside it fits a fifth of the steps and predicts the critical width at all of them.
+The test beside it fits a fifth of the steps and predicts the critical width at all of them. Where
+trials run at the edge of stability, both say so.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ import numpy as np
 import pandas as pd
 
 from analysis.claims.rows import NOT_LOCATED, Claim, Mark, Quantity, Reading, Verdict, spread
+from analysis.experiments.chaos import word_on_chaos
 from analysis.study import Study
 
-__all__ = ["any_budget"]
+__all__ = ["any_budget", "held_out"]
 
 
 def any_budget(study: Study) -> Iterator[Claim]:
@@ -33,9 +35,9 @@ def any_budget(study: Study) -> Iterator[Claim]:
             "width for W at any budget: k_inf d/n",
             figure="slowing" if (part.verdict == "threshold").any() else "",
             of_paper=False,
-            readings=_readings(part, f"relative loss {values[-1]:g}"),
+            readings=_readings(part),
         )
-    yield _held_out(study.held_out)
+    yield held_out(study.held_out)
 
 
 def _ratios(part: pd.DataFrame, name: str = "k_inf") -> pd.Series[float]:
@@ -56,22 +58,43 @@ def _threshold(part: pd.DataFrame) -> Verdict:
     unseen = int((part.verdict == "none seen").sum())
     if not len(ratios):
         word = f"no finite threshold is seen in {unseen} of {len(part)}"
-        return Verdict(Mark.FINDING, word) if unseen else NOT_LOCATED
+        return Verdict(Mark.FINDING, _and_chaos(word, part)) if unseen else NOT_LOCATED
     below, above = int((high < 1).sum()), int((low > 1).sum())
     detail = f"the interval lies below kd = n in {below} of {len(ratios)}, above it in {above}"
-    return Verdict(Mark.FINDING, detail, float(np.median(ratios)))
+    return Verdict(Mark.FINDING, _and_chaos(detail, part), float(np.median(ratios)))
 
 
-def _readings(part: pd.DataFrame, at: str) -> tuple[Reading, ...]:
-    values = tuple(_ratios(part).tolist())
-    return (Reading(Quantity.ANY_BUDGET, values, at),) if values else ()
+def _and_chaos(text: str, part: pd.DataFrame) -> str:
+    """Return a text with a word on cells at the edge of stability, among those that are fitted."""
+    fitted = part[part.verdict.isin(["threshold", "none seen"])]
+    return "; ".join(filter(None, [text, word_on_chaos(fitted.at_edge)]))
 
 
-def _held_out(rows: pd.DataFrame) -> Claim:
+def _readings(part: pd.DataFrame) -> tuple[Reading, ...]:
+    """Return the thresholds of the cells that have one, and the number of those that show none."""
+    tolerance = float(part.tolerance.iloc[0])
+    at, known = f"relative loss {tolerance:g}", part[part.verdict == "threshold"]
+    values, low, high = (
+        tuple(_ratios(part, name).tolist()) for name in ("k_inf", "k_inf_low", "k_inf_high")
+    )
+    found = (
+        Reading(Quantity.ANY_BUDGET, values, at, tuple(zip(low, high, strict=True))),
+        Reading(Quantity.AT_EDGE, tuple(known.at_edge.tolist()), at),
+        Reading(Quantity.UNSEEN, (1.0,) * int((part.verdict == "none seen").sum()), f"{tolerance:g}"),
+    )
+    return tuple(reading for reading in found if reading.values)
+
+
+def held_out(rows: pd.DataFrame) -> Claim:
+    """Return the finding on the held-out test of the times of a store."""
     claim = "times at a fifth of the steps predict the critical width at all of them"
     if rows.empty:
         return NOT_LOCATED.on(claim, "(no cell)", of_paper=False)
     detail = f"inside the predicted 95% interval in {int(rows.inside.sum())} of {len(rows)} cells"
+    detail = "; ".join(filter(None, [detail, word_on_chaos(rows.at_edge)]))
     return Verdict(Mark.FINDING, detail).on(
-        claim, f"k* over the prediction {spread(rows.measured / rows.predicted)}", of_paper=False
+        claim,
+        f"k* over the prediction {spread(rows.measured / rows.predicted)}",
+        of_paper=False,
+        readings=(Reading(Quantity.PREDICTED, tuple(rows.inside.astype(float))),),
     )

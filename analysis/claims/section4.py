@@ -20,8 +20,9 @@ from analysis.claims.rows import (
     counted,
     done,
     is_located,
+    looseness_of,
     mean_interval,
-    middle,
+    reading_of,
     spread,
     sufficient,
     width_of,
@@ -29,10 +30,9 @@ from analysis.claims.rows import (
 from analysis.experiments.input import is_smooth
 from analysis.study import Study
 from analysis.success.budgets import budget_of
-from pipeline.descent.architecture import parameter_count
 from pipeline.trial_status import Status
 
-__all__ = ["budget", "depth", "input_layer", "joint", "output_layer"]
+__all__ = ["budget", "input_layer", "joint", "output_layer"]
 
 FACTOR = 2.0
 """kd = n counts as met up to this factor, since a count of degrees of freedom has no constant."""
@@ -59,7 +59,7 @@ def input_layer(study: Study) -> Iterator[Claim]:
             "ReLU input layer: kd degrees of freedom fit n samples (k* d/n)",
             criterion=f"k* d/n is within a factor of {FACTOR:g} of 1 in every cell",
             figure="thresholds",
-            readings=_readings(Quantity.INPUT, ratios, tolerance, tolerance == widths.tolerance[-1]),
+            readings=_weights(study, cells, tolerance) if tolerance == widths.tolerance[-1] else (),
         )
     finest = widths.isel(tolerance=-1)
     cells = [c for c in cells_of(finest, "d", "n") if is_located(c)]
@@ -70,16 +70,20 @@ def input_layer(study: Study) -> Iterator[Claim]:
         f"n^4/d^3 over k* = {spread(ratios)}",
         criterion=SUFFICES,
         figure="laws",
-        readings=_readings(Quantity.INPUT_BOUND, ratios, float(finest.tolerance)),
+        readings=looseness_of(Quantity.INPUT_BOUND, cells, proven, _loss(finest)),
     )
 
 
-def _readings(
-    quantity: Quantity, values: Sequence[float], tolerance: float, counts: bool = True
-) -> tuple[Reading, ...]:
-    """Return the reading of a quantity at a tolerance; none without values, or unless it counts."""
-    at = f"relative loss {tolerance:g}"
-    return (Reading(quantity, tuple(values), at),) if len(values) and counts else ()
+def _weights(study: Study, cells: Sequence[xr.Dataset], tolerance: float) -> tuple[Reading, ...]:
+    """Return k* d/n of located cells, with the loss and the budget at which it holds."""
+    if not cells:
+        return ()
+    at = f"relative loss {tolerance:g}, {budget_of(study.ds):,} steps"
+    return reading_of(Quantity.INPUT, cells, [float(c.d / c.n) for c in cells], at)
+
+
+def _loss(widths: xr.Dataset) -> str:
+    return f"relative loss {float(widths.tolerance):g}"
 
 
 def _degrees_of_freedom(cells: Sequence[xr.Dataset]) -> Verdict:
@@ -138,6 +142,7 @@ def budget(study: Study) -> Iterator[Claim]:
                 f"n^2/d over k* = {proven / float(cell.k50):.3g}" if known else width_of(cell),
                 criterion=SUFFICES,
                 figure="budget",
+                readings=looseness_of(Quantity.SMOOTH_BOUND, known, [proven] * len(known), _loss(cell)),
             )
 
 
@@ -185,7 +190,9 @@ def output_layer(study: Study) -> Iterator[Claim]:
             "k of order n suffices for zero training error by v alone (k*/n)",
             criterion="k* is located at the finest tolerance; its constant is then known",
             figure="laws",
-            readings=_readings(Quantity.OUTPUT, [most], float(finest.tolerance), is_located(finest)),
+            readings=reading_of(Quantity.OUTPUT, [finest], [1 / n], _loss(finest))
+            if is_located(finest)
+            else (),
         )
 
 
@@ -233,70 +240,3 @@ def _fewer_units(w: xr.Dataset, v: xr.Dataset) -> Verdict:
     if w.k50_high < v.k50_low:
         return Verdict(Mark.HOLDS, "in width; the bounds of the proofs are ordered the other way")
     return Verdict(Mark.DEPARTS, "it does not hold here") if w.k50_low > v.k50_high else OVERLAP
-
-
-def depth(study: Study) -> Iterator[Claim]:
-    """Yield the effect of more hidden layers on width, number of weights, and conditioning."""
-    finest = study.widths.isel(tolerance=-1)
-    for cell in cells_of(finest.isel(depth=0), "d", "n"):
-        yield _depth_width(finest.sel(d=int(cell.d), n=int(cell.n)))
-    widest = done(study.ds).isel(width=-1)
-    for cell in cells_of(finest.isel(depth=0), "d", "n"):
-        yield _depth_conditioning(widest.sel(d=int(cell.d), n=int(cell.n)))
-
-
-def _depth_conditioning(ds: xr.Dataset) -> Claim:
-    ratio = ds.sigma_min / np.sqrt(ds.k) / ds.kernel_alpha.where(ds.kernel_alpha > 0)
-    layers = ", ".join(f"L={int(L)}: {middle(ratio.sel(depth=L)):.3f}" for L in ds.depth.values)
-    known = bool(ratio.notnull().any())
-    claim = "conditioning of the last layer against depth"
-    return (Verdict(Mark.FINDING, "no claim") if known else NOT_LOCATED).on(
-        f"{claim} (d={int(ds.d)}, n={int(ds.n)}, k={int(ds.k.max())})",
-        f"sigma_min/sqrt(k) over alpha of the kernel, {layers}" if known else "(none)",
-        claim,
-        figure="depth",
-        of_paper=False,
-    )
-
-
-def _depth_width(widths: xr.Dataset) -> Claim:
-    d, n = int(widths.d), int(widths.n)
-    cells = [widths.sel(depth=layers) for layers in sorted(widths.depth.values)]
-    found = [cell for cell in cells if is_located(cell)]
-    measured = [
-        f"L={int(cell.depth)}: k* = {width_of(cell, form='.1f')}, "
-        f"parameters/n = {_parameters(cell):.2f}"
-        for cell in found
-    ]
-    return _effect_of_depth(found).on(
-        f"width and parameters against depth (d={d}, n={n}, all weights trained)",
-        "; ".join(measured) or "(none)",
-        figure="depth",
-        of_paper=False,
-    )
-
-
-def _effect_of_depth(found: Sequence[xr.Dataset]) -> Verdict:
-    """Compare the deepest with the shallowest network that are located."""
-    if len(found) < 2:
-        return NOT_LOCATED
-    first, last = found[0], found[-1]
-    ends = [(cell, end) for cell in (first, last) for end in ("k50_low", "k50_high")]
-    width = _change(*(float(cell[end]) for cell, end in ends))
-    weights = _change(*(_parameters(cell, end) for cell, end in ends))
-    if not width and not weights:
-        return OVERLAP
-    verbs = {-1: "lowers", 0: "does not measurably move", 1: "raises"}
-    detail = f"depth {verbs[width]} the width and {verbs[weights]} the parameters that are needed"
-    return Verdict(Mark.FINDING, detail)
-
-
-def _parameters(cell: xr.Dataset, end: str = "k50") -> float:
-    """Return the weights of a network at its critical width, or at an end of the interval, over n."""
-    k, d, layers = float(cell[end]), int(cell.d), int(cell.depth)
-    return parameter_count(k, d, layers) / int(cell.n)
-
-
-def _change(first_low: float, first_high: float, last_low: float, last_high: float) -> int:
-    """Return the sign of the change from one interval to another; 0 if they overlap."""
-    return int(last_low > first_high) - int(last_high < first_low)

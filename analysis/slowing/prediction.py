@@ -64,8 +64,8 @@ def predicted_k50(
     pandas.DataFrame
         One row for each cell and tolerance that can be fitted, and of whose trials it is known whether
         they arrive within the longer budget: its axes, `longer`, `predicted` with `low` and `high`
-        (95%), `measured` (both from isotonic fits), `inside`, and `at_end`: whether `measured` is an
-        end of the widths, so that `inside` says little.
+        (95%), `measured` (both from isotonic fits), `inside`, `at_end`: whether `measured` is an end of
+        the widths, so that `inside` says little, and `at_edge` as in `infinite_budget`.
 
     Raises
     ------
@@ -78,14 +78,15 @@ def predicted_k50(
     rng = np.random.default_rng(entropy)
     rows = []
     pairs = zip(trials_of(ds, budget), trials_of(ds, longer), strict=True)
-    for (axes, trials, diverged, _), (_, later, _, _) in pairs:
+    for (axes, trials, diverged, edge), (_, later, _, _) in pairs:
         widths = near(trials)
         if obstacle(trials, widths) is not None or not _known(later, diverged, longer)[:, widths].all():
             continue
         seeds = trials.counted[:, widths].any(axis=1)
         never = diverged[np.ix_(seeds, widths)]
         draws = predictive_k50(restricted(trials, widths), float(np.log(longer)), never, rng)
-        rows.append(axes | {"longer": longer} | _compared(draws, restricted(later, widths)))
+        compared = _compared(draws, restricted(later, widths)) | {"at_edge": edge}
+        rows.append(axes | {"longer": longer} | compared)
     return pd.DataFrame(rows)
 
 

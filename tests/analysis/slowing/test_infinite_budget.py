@@ -178,6 +178,9 @@ def test_a_store_without_times_is_refused() -> None:
 def test_the_figure_shows_times_and_the_limit() -> None:
     chart = draw(simulated(), "slowing")
     times, limit = chart.axes[:2]
+    (bar,) = limit.containers  # of k_inf, beyond all budgets
+    assert bar.lines[0].get_xdata()[0] > limit.lines[0].get_xdata()[-1]
+    assert max(limit.get_xticks()) <= limit.lines[0].get_xdata()[-1]
     assert times.lines[0].get_ydata().size > 3
     np.testing.assert_allclose(limit.lines[0].get_ydata()[-1], 1.1, atol=0.15)
 
