@@ -17,6 +17,7 @@ import xarray as xr
 from analysis.axes import SIZES
 from analysis.claims import section3, section4, theorem2
 from analysis.claims.any_budget import any_budget
+from analysis.claims.depth import depth
 from analysis.claims.rows import CRITERIA, WORDS, Claim, Mark, Quantity, Reading
 from analysis.study import Study
 from analysis.unit_rows import note_on_norms
@@ -80,7 +81,7 @@ SECTIONS: Mapping[str, _Rows] = MappingProxyType(
         "budget": _rows("input", _both(section4.budget, any_budget), "activation"),
         "output-layer": _rows("output", section4.output_layer),
         "joint": _rows("joint", section4.joint, "trained"),
-        "depth": _rows("deep", section4.depth, "depth"),
+        "depth": _rows("deep", depth, "depth"),
     }
 )
 """The rows of each of the paper's sweeps; Theorem 2, the headline, is first."""

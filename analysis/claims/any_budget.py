@@ -17,7 +17,7 @@ from analysis.claims.rows import NOT_LOCATED, Claim, Mark, Quantity, Reading, Ve
 from analysis.experiments.chaos import word_on_chaos
 from analysis.study import Study
 
-__all__ = ["any_budget"]
+__all__ = ["any_budget", "held_out"]
 
 
 def any_budget(study: Study) -> Iterator[Claim]:
@@ -37,7 +37,7 @@ def any_budget(study: Study) -> Iterator[Claim]:
             of_paper=False,
             readings=_readings(part),
         )
-    yield _held_out(study.held_out)
+    yield held_out(study.held_out)
 
 
 def _ratios(part: pd.DataFrame, name: str = "k_inf") -> pd.Series[float]:
@@ -85,7 +85,8 @@ def _readings(part: pd.DataFrame) -> tuple[Reading, ...]:
     return tuple(reading for reading in found if reading.values)
 
 
-def _held_out(rows: pd.DataFrame) -> Claim:
+def held_out(rows: pd.DataFrame) -> Claim:
+    """Return the finding on the held-out test of the times of a store."""
     claim = "times at a fifth of the steps predict the critical width at all of them"
     if rows.empty:
         return NOT_LOCATED.on(claim, "(no cell)", of_paper=False)

@@ -104,6 +104,12 @@ def test_widths_are_rounded_up_to_even_numbers() -> None:
         sweep_with("{ k = [4, 8, 16] }", "{ k_per_n = [0.45, 0.5] }")
 
 
+def test_tolerances_may_be_listed_in_any_order() -> None:
+    sweep = sweep_with("[1e-1, 1e-2]", "[1e-2, 1e-1]")
+    assert sweep.descent.tolerances == (0.1, 0.01)
+    assert sweep.identity == sweep_with().identity
+
+
 def test_only_a_sweep_that_descends_has_the_descent_in_its_identity() -> None:
     same, other = sweep_with("seeds = 3", "seeds = 9"), sweep_with("steps = 60", "steps = 61")
     assert sweep_with().identity == same.identity != other.identity
