@@ -90,7 +90,10 @@ def compared_at_any_budget(rows: pd.DataFrame, deep: int, shallow: int) -> Compa
     """Return the comparison of the rows of one d, n and tolerance of `infinite_budget`."""
     seen = rows[rows.verdict == "threshold"].set_index("depth")
     ends = seen[["k_inf", "k_inf_low", "k_inf_high"]].astype(float)
-    known = {int(depth): Estimate(*values) for depth, values in ends.T.to_dict("list").items()}
+    known = {
+        int(depth): Estimate(*values)
+        for depth, values in zip(seen.index.tolist(), ends.to_numpy().tolist(), strict=True)
+    }
     return _comparison(ANY_BUDGET, known, (deep, shallow), int(rows.d.iloc[0]))
 
 
