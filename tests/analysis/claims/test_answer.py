@@ -59,8 +59,8 @@ def test_the_answer_is_on_the_output_layer_the_input_layer_and_the_bounds() -> N
 
 def test_the_width_at_any_budget_stands_with_its_interval_its_chaos_and_its_test() -> None:
     trained = answer([*ROWS, ANY_BUDGET])[1]
-    assert "k_inf d = 0.650 [0.300, 0.900] n weights at any budget of steps (loss 0.1" in trained
-    assert "chaotic in 1 of 2 cells)" in trained
+    assert "at any budget of steps, weights of k_inf d = 0.650 [0.300, 0.900] n (loss 0.1" in trained
+    assert "(loss 0.1, chaotic in 1 of 2 cells)" in trained
     assert "no finite threshold in 4 cells more (relative loss 0.01, 0.001)" in trained
     assert "from k* d = 1.40 (1.20 to 1.60) n on" in trained
     assert "to its 95% interval in 2 of 3 cells" in trained

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
@@ -11,6 +12,7 @@ from analysis.claims.rows import Mark, Quantity
 from analysis.study import Study
 from analysis.success.budgets import budget_of
 
+from ..slowing.many_cells import POWERS, store_of_cells
 from ..slowing.simulation import BUDGET, THRESHOLD, store
 
 pytestmark = pytest.mark.slow
@@ -55,6 +57,19 @@ def test_chaotic_cells_are_told_wherever_the_model_is_used() -> None:
     assert edge.values == (1.0,)
     unknown, _ = any_budget(Study(ds))
     assert "whether times are chaotic is not known" in unknown.detail
+
+
+def test_the_model_of_all_cells_decides_what_the_answer_states() -> None:
+    study = Study(store_of_cells("diverging", np.random.default_rng(5)))
+    vars(study)["held_out"] = pd.DataFrame()
+    found, law, _ = any_budget(study)
+    readings = {r.quantity: r for r in (*found.readings, *law.readings)}
+    limit = readings[Quantity.ANY_BUDGET]
+    assert len(set(limit.values)) == 1 < len(limit.values)
+    assert limit.ends[0][0] < limit.values[0] < limit.ends[0][1]
+    ((low, high),) = readings[Quantity.EXPONENT_N].ends
+    assert low < POWERS["n"] < high
+    assert "the best is n log n/d" in law.detail
 
 
 def test_the_test_fits_a_fifth_of_the_budget() -> None:
