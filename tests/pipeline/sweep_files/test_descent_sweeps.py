@@ -192,6 +192,7 @@ def test_curves_are_stored_for_the_first_seeds_only() -> None:
 
 
 @pytest.mark.parametrize("name", bundled_sweeps())
-def test_no_block_of_a_bundled_sweep_takes_a_minute(name: str) -> None:
+def test_no_block_of_a_bundled_sweep_takes_a_minute_unless_it_is_one_trial(name: str) -> None:
     sweep = load_sweep(name)
-    assert max(block.seconds for block in blocks(sweep, *block_shape(sweep))) < 60
+    for block in blocks(sweep, *block_shape(sweep)):
+        assert block.seconds < 60 or block.trials == 1
