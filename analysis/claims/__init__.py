@@ -17,11 +17,13 @@ import xarray as xr
 from analysis.axes import SIZES
 from analysis.claims import section3, section4, theorem2
 from analysis.claims.any_budget import any_budget
+from analysis.claims.depth import depth
 from analysis.claims.rows import CRITERIA, WORDS, Claim, Mark, Quantity, Reading
 from analysis.study import Study
 from analysis.unit_rows import note_on_norms
 
 __all__ = [
+    "BEYOND",
     "CRITERIA",
     "PARTS",
     "SECTIONS",
@@ -80,10 +82,15 @@ SECTIONS: Mapping[str, _Rows] = MappingProxyType(
         "budget": _rows("input", _both(section4.budget, any_budget), "activation"),
         "output-layer": _rows("output", section4.output_layer),
         "joint": _rows("joint", section4.joint, "trained"),
-        "depth": _rows("deep", section4.depth, "depth"),
+        "depth": _rows("deep", depth, "depth"),
     }
 )
 """The rows of each of the paper's sweeps; Theorem 2, the headline, is first."""
+
+BEYOND: Mapping[str, _Rows] = MappingProxyType(
+    {"input-scaling": _rows("input", any_budget, "activation")}
+)
+"""The rows of sweeps that go beyond the paper, which `reproduce` does not run."""
 
 PARTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -104,7 +111,7 @@ def place_of(name: str) -> int:
 def claims(studies: Iterable[Study]) -> Iterator[Claim]:
     """Yield the rows of stores, in the order of `SECTIONS`."""
     named = [(str(study.ds.attrs.get("name")), study) for study in studies]
-    for section in SECTIONS:
+    for section in (*SECTIONS, *BEYOND):
         for name, study in named:
             if name == section:
                 yield from claims_of(study)
@@ -118,5 +125,5 @@ def claims_of(study: Study) -> list[Claim]:
     study
         The store with the default rules of success, which the claims use.
     """
-    rows = SECTIONS.get(str(study.ds.attrs.get("name")))
+    rows = {**SECTIONS, **BEYOND}.get(str(study.ds.attrs.get("name")))
     return list(rows.make(study)) if rows is not None and rows.suit(study.ds) else []

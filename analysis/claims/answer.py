@@ -27,6 +27,8 @@ LABELS = {
     Quantity.FEATURES: "width for sigma_min >= alpha sqrt(k)/2, over n",
     Quantity.EDGE: "that width over the random-matrix prediction",
     Quantity.ANY_BUDGET: "weights kd needed at any budget, W trained, over n",
+    Quantity.EXPONENT_N: "exponent of n in that width (1 for n/d)",
+    Quantity.EXPONENT_D: "exponent of d in that width (-1 for n/d)",
     Quantity.PREDICTED: "k* as predicted from a fifth of the steps (95%)",
     Quantity.INPUT: "kd to fit n labels, W trained, over n",
     Quantity.THEOREM2: "sufficient width of Theorem 2 over the measured one",
@@ -89,7 +91,8 @@ class Headline:
         """The median with its range, and the cells: `2.11 [1.79, 2.48] in 12 cells`."""
         if self.quantity == Quantity.PREDICTED:
             return f"in {self.share}"
-        return f"{self.brief()} in {len(self.values)} cell{'s' * (len(self.values) > 1)}"
+        noun = "fit" if self.quantity in (Quantity.EXPONENT_N, Quantity.EXPONENT_D) else "cell"
+        return f"{self.brief()} in {len(self.values)} {noun}{'s' * (len(self.values) > 1)}"
 
     def brief(self, unit: str = "") -> str:
         """Return the median and the range of the intervals: `1.05 [0.900, 1.22] n`.
@@ -183,17 +186,23 @@ def _on_output(known: Known) -> str:
 
 
 def _on_input(known: Known) -> str:
-    parts = [
-        f"training W alone needs k_inf d = {limit.brief('n')} weights at any budget of steps "
-        f"({limit.at}{_chaos(known, limit)})"
+    limits = [
+        f"{limit.brief('n')} ({limit.at}{_chaos(known, limit)})"
         for limit in known.get(Quantity.ANY_BUDGET, [])
     ]
+    needs = "training W alone needs, at any budget of steps, weights of k_inf d = "
+    parts = [needs + " and ".join(limits)] if limits else []
     if unseen := known.get(Quantity.UNSEEN, []):
         many = sum(len(one.values) for one in unseen)
         cells = "1 cell" if many == 1 else f"{many} cells"
         losses = ", ".join(sorted((one.at for one in unseen), key=float, reverse=True))
         others = f"{cells}{' more' * bool(parts)}"
         parts.append(f"times show no finite threshold in {others} (relative loss {losses})")
+    exponents = [known.get(key, []) for key in (Quantity.EXPONENT_N, Quantity.EXPONENT_D)]
+    parts += [
+        f"over cells it grows with n to the power of {n.brief()} and with d to that of {d.brief()}"
+        for n, d in zip(*exponents, strict=True)
+    ]
     parts += [
         f"in the steps that were run it fits n random labels from k* d = {w.brief('n')} on ({w.at})"
         if parts

@@ -103,6 +103,8 @@ class Quantity(StrEnum):
     ANY_BUDGET = "k_inf d/n, W trained"
     UNSEEN = "cells in which times show no finite k_inf, W trained"
     AT_EDGE = "share of trials at the edge of stability, in cells with a k_inf"
+    EXPONENT_N = "exponent of n in k_inf, W trained"
+    EXPONENT_D = "exponent of d in k_inf, W trained"
     PREDICTED = "1 if k* lies in the interval predicted from fewer steps, else 0"
     INPUT_BOUND = "n^4/d^3 over k*, W trained"
     SMOOTH_BOUND = "n^2/d over k*, W trained, smooth activation"

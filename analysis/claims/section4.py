@@ -22,7 +22,6 @@ from analysis.claims.rows import (
     is_located,
     looseness_of,
     mean_interval,
-    middle,
     reading_of,
     spread,
     sufficient,
@@ -31,10 +30,9 @@ from analysis.claims.rows import (
 from analysis.experiments.input import is_smooth
 from analysis.study import Study
 from analysis.success.budgets import budget_of
-from pipeline.descent.architecture import parameter_count
 from pipeline.trial_status import Status
 
-__all__ = ["budget", "depth", "input_layer", "joint", "output_layer"]
+__all__ = ["budget", "input_layer", "joint", "output_layer"]
 
 FACTOR = 2.0
 """kd = n counts as met up to this factor, since a count of degrees of freedom has no constant."""
@@ -242,70 +240,3 @@ def _fewer_units(w: xr.Dataset, v: xr.Dataset) -> Verdict:
     if w.k50_high < v.k50_low:
         return Verdict(Mark.HOLDS, "in width; the bounds of the proofs are ordered the other way")
     return Verdict(Mark.DEPARTS, "it does not hold here") if w.k50_low > v.k50_high else OVERLAP
-
-
-def depth(study: Study) -> Iterator[Claim]:
-    """Yield the effect of more hidden layers on width, number of weights, and conditioning."""
-    finest = study.widths.isel(tolerance=-1)
-    for cell in cells_of(finest.isel(depth=0), "d", "n"):
-        yield _depth_width(finest.sel(d=int(cell.d), n=int(cell.n)))
-    widest = done(study.ds).isel(width=-1)
-    for cell in cells_of(finest.isel(depth=0), "d", "n"):
-        yield _depth_conditioning(widest.sel(d=int(cell.d), n=int(cell.n)))
-
-
-def _depth_conditioning(ds: xr.Dataset) -> Claim:
-    ratio = ds.sigma_min / np.sqrt(ds.k) / ds.kernel_alpha.where(ds.kernel_alpha > 0)
-    layers = ", ".join(f"L={int(L)}: {middle(ratio.sel(depth=L)):.3f}" for L in ds.depth.values)
-    known = bool(ratio.notnull().any())
-    claim = "conditioning of the last layer against depth"
-    return (Verdict(Mark.FINDING, "no claim") if known else NOT_LOCATED).on(
-        f"{claim} (d={int(ds.d)}, n={int(ds.n)}, k={int(ds.k.max())})",
-        f"sigma_min/sqrt(k) over alpha of the kernel, {layers}" if known else "(none)",
-        claim,
-        figure="depth",
-        of_paper=False,
-    )
-
-
-def _depth_width(widths: xr.Dataset) -> Claim:
-    d, n = int(widths.d), int(widths.n)
-    cells = [widths.sel(depth=layers) for layers in sorted(widths.depth.values)]
-    found = [cell for cell in cells if is_located(cell)]
-    measured = [
-        f"L={int(cell.depth)}: k* = {width_of(cell, form='.1f')}, "
-        f"parameters/n = {_parameters(cell):.2f}"
-        for cell in found
-    ]
-    return _effect_of_depth(found).on(
-        f"width and parameters against depth (d={d}, n={n}, all weights trained)",
-        "; ".join(measured) or "(none)",
-        figure="depth",
-        of_paper=False,
-    )
-
-
-def _effect_of_depth(found: Sequence[xr.Dataset]) -> Verdict:
-    """Compare the deepest with the shallowest network that are located."""
-    if len(found) < 2:
-        return NOT_LOCATED
-    first, last = found[0], found[-1]
-    ends = [(cell, end) for cell in (first, last) for end in ("k50_low", "k50_high")]
-    width = _change(*(float(cell[end]) for cell, end in ends))
-    weights = _change(*(_parameters(cell, end) for cell, end in ends))
-    if not width and not weights:
-        return OVERLAP
-    verbs = {-1: "lowers", 0: "does not measurably move", 1: "raises"}
-    detail = f"depth {verbs[width]} the width and {verbs[weights]} the parameters that are needed"
-    return Verdict(Mark.FINDING, detail)
-
-
-def _parameters(cell: xr.Dataset, end: str = "k50") -> float:
-    """Return the weights of a network at its critical width, or at an end of the interval, over n."""
-    k, d, layers = float(cell[end]), int(cell.d), int(cell.depth)
-    return parameter_count(k, d, layers) / int(cell.n)
-
-
-def _change(first_low: float, first_high: float, last_low: float, last_high: float) -> int:
-    """Return the sign of the change from one interval to another; 0 if they overlap."""
-    return int(last_low > first_high) - int(last_high < first_low)

@@ -331,10 +331,10 @@ def _outwards(data: LineData, target: float) -> Plan:
 
 def _scatter(data: LineData, target: float) -> Plan:
     """Give up where success surely falls; plan seeds all over the grid where it may be by chance."""
-    if fall := fall_words(data.answer, data.line.axis, data.symbol):
+    falling = data.line.lattice.numbers.scale.falling
+    if fall := fall_words(data.answer, data.line.axis, data.symbol, falling):
         return Plan(LOST, fall)
     if data.seeds >= PATIENCE:
-        falling = data.line.lattice.numbers.scale.falling
         return Plan(LOST, f"success does not {'fall' if falling else 'rise'} with {data.line.axis}")
     chosen = data.x[np.unique(np.linspace(0, len(data.x) - 1, 6).round().astype(int))]
     values = [data.value(float(x)) for x in chosen]

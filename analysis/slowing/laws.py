@@ -190,7 +190,7 @@ def _threshold(free: Joint, sizes: pd.DataFrame) -> dict[str, Any]:
     }
     if 2 * evidence < chdtri(1, 0.05):
         return row | dict.fromkeys(("constant", "constant_low", "constant_high"), np.nan)
-    mean, error = free.mean_threshold(np.log(sizes.n / sizes.d).to_numpy())
+    mean, error = free.mean_threshold(np.asarray(np.log(sizes.n / sizes.d)))
     ratio = {key: float(np.exp(end)) for key, end in _interval("ratio", mean, error).items()}
     return row | {"verdict": "threshold", "gamma": 1 / free.shape["s"]} | ratio
 

@@ -112,8 +112,10 @@ def disorder_words(widths: xr.Dataset, along: str, symbol: str) -> tuple[str, ..
     return tuple(of_cells(cells, words) for words, cells in found.items())
 
 
-def fall_words(cell: xr.Dataset, along: str, symbol: str) -> str | None:
+def fall_words(cell: xr.Dataset, along: str, symbol: str, falling: bool) -> str | None:
     """Return where success of one cell falls and rises, as a sentence; None if it does not surely fall.
+
+    Success that does not come back may be one that falls, which is a question of its own.
 
     Parameters
     ----------
@@ -121,10 +123,16 @@ def fall_words(cell: xr.Dataset, along: str, symbol: str) -> str | None:
         One cell of `analysis.critical_widths`.
     along, symbol
         The axis of the transition and the letter of its values, "width" and k for a width.
+    falling
+        Whether success was taken to fall along the axis.
     """
     places = {"falls": float(cell.falls_from), "rises": float(cell.rises_from)}
     known = [f"{verb} from {symbol} = {at:.6g} on" for verb, at in places.items() if not np.isnan(at)]
-    return f"success {' and '.join(known)}, so no single {along} is critical" if known else None
+    if not known:
+        return None
+    other = ("falling", "falls") if not falling else ("rising", "rises")
+    turned = f" (--direction {other[0]} if it {other[1]} all along)" if len(known) == 1 else ""
+    return f"success {' and '.join(known)}, so no single {along} is critical{turned}"
 
 
 def of_cells(cells: list[str], words: str) -> str:
@@ -137,6 +145,6 @@ def of_cells(cells: list[str], words: str) -> str:
 
 
 def _words(cell: xr.Dataset, along: str, symbol: str) -> str:
-    if fall := fall_words(cell, along, symbol):
+    if fall := fall_words(cell, along, symbol, cell.attrs["direction"] == "falling"):
         return f"{fall}; restrict it by a condition"
     return f"success does not change with {along} as it should, so no {along} is critical"

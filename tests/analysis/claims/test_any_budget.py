@@ -9,6 +9,7 @@ import xarray as xr
 from analysis.claims.any_budget import any_budget
 from analysis.claims.rows import Mark, Quantity
 from analysis.study import Study
+from analysis.success.budgets import budget_of
 
 from ..slowing.simulation import BUDGET, THRESHOLD, store
 
@@ -46,8 +47,8 @@ def test_a_cell_without_a_threshold_has_no_number() -> None:
 
 def test_chaotic_cells_are_told_wherever_the_model_is_used() -> None:
     ds = store("diverging", np.random.default_rng(3))
-    rises = xr.full_like(ds.status, 300.0, dtype=float)
-    found, test = any_budget(Study(ds.assign(rises=rises, steps=rises + 700)))
+    steps = xr.full_like(ds.status, budget_of(ds), dtype=float)
+    found, test = any_budget(Study(ds.assign(rises=0.3 * steps, steps=steps)))
     assert "times are chaotic in 1 of 1" in found.detail
     assert "times are chaotic in 1 of 1" in test.detail
     (edge,) = [r for r in found.readings if r.quantity == Quantity.AT_EDGE]

@@ -175,41 +175,6 @@ def test_which_layer_needs_fewer_units_is_told_where_intervals_are_disjoint(low,
     assert row.mark == mark
 
 
-def deep(low, high, d=(10,)) -> Study:
-    """Critical widths of one and of two layers, and a store with their theorem2."""
-    axes = {"tolerance": [0.1], "depth": [1, 2]}
-    numbers = {"sigma_min": np.reshape(d, (-1, 1, 1, 1)), "kernel_alpha": 1.0}
-    store = filled(numbers, depth=[1, 2], d=list(d), n=[100], width=[4.0], seed=range(3))
-    store = store.assign_coords(k=("width", [4]))
-    middle = np.sqrt(np.multiply(low, high))
-    return given_study(cells(middle, low, high, d=list(d), **axes), store)
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "mark", "verdict"),
-    [
-        # kd + k of one layer, kd + k^2 + k of two, with d = 10
-        ([50, 8], [60, 9], Mark.FINDING, "depth lowers the width and lowers the parameters"),
-        ([9, 20], [10, 22], Mark.FINDING, "depth raises the width and raises the parameters"),
-        ([9, 9], [11, 10], Mark.FINDING, "depth does not measurably move the width and raises"),
-        ([9, 5], [20, 12], Mark.OPEN, "the intervals overlap"),
-    ],
-)
-def test_what_depth_does_is_told_where_intervals_are_disjoint(low, high, mark, verdict) -> None:
-    row, _ = section4.depth(deep(low, high))
-    assert row.mark == mark
-    assert row.detail.startswith(verdict)
-
-
-def test_conditioning_against_depth_is_told_of_every_d() -> None:
-    rows = list(section4.depth(deep([50, 8], [60, 9], d=(10, 30))))
-    told = [row for row in rows if row.subject == "conditioning of the last layer against depth"]
-    assert len(told) == 2
-    for row, d, ratio in zip(told, (10, 30), ("5.000", "15.000"), strict=True):
-        assert f"(d={d}, n=100, k=4)" in row.claim
-        assert row.measured.endswith(f"L=1: {ratio}, L=2: {ratio}")
-
-
 def test_the_output_layers_width_is_told_of_every_d() -> None:
     sizes = {"d": [10, 30], "n": [50, 100]}
     k50 = np.array([[[60.0], [110]], [[70], [120]]])
@@ -369,7 +334,6 @@ def section4_rows() -> dict[str, list[Claim]]:
         "input-layer": list(section4.input_layer(swept)),
         "joint": list(section4.joint(given_study(both))),
         "output-layer": list(section4.output_layer(given_study(located, store))),
-        "depth": [*section4.depth(deep([50, 8], [60, 9])), *section4.depth(deep([9, 5], [20, 12]))],
     }
 
 

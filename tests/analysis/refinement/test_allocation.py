@@ -290,7 +290,10 @@ def test_success_that_surely_falls_with_width_is_given_up_after_a_round_or_two(a
     )
     state = falling.refine(0.02, rounds=4, resamples=300).states[0]
     assert (state.verdict, state.outcome) == (LOST, "unordered")
-    assert state.why == "success falls from k = 1800 on, so no single width is critical"
+    assert state.why == (
+        "success falls from k = 1800 on, so no single width is critical (--direction falling if it "
+        "falls all along)"
+    )
 
 
 @pytest.mark.parametrize("target", [0.3, 0.02])

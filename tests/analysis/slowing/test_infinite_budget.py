@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from scipy.optimize import approx_fprime
+from scipy.stats import binom
 
 from analysis.figures.register import draw
 from analysis.slowing import infinite_budget, predicted_k50
@@ -16,7 +17,7 @@ from analysis.slowing.likelihood import Marginal, log_likelihood
 from pipeline.errors import InputError, ParameterError
 from pipeline.trial_status import Status
 
-from .simulation import BUDGET, GAMMA, THRESHOLD, measure, store
+from .simulation import BUDGET, FINITE, GAMMA, THRESHOLD, coverage, store
 
 
 def simulated(law: str = "diverging") -> xr.Dataset:
@@ -184,7 +185,24 @@ def test_the_figure_shows_times_and_the_limit() -> None:
     np.testing.assert_allclose(limit.lines[0].get_ydata()[-1], 1.1, atol=0.15)
 
 
+CELLS = 50
+SELDOM = 1e-3
+"""A simulation of so many cells fails by chance once in a thousand times, if coverage is 95%."""
+
+
 @pytest.mark.simulation
-@pytest.mark.parametrize("law", ["power", "exponential", "cut off"])
+@pytest.mark.parametrize("seeds", [8, 24])
+def test_intervals_cover_a_threshold_as_often_as_they_say(seeds: int) -> None:
+    found = coverage("model", CELLS, seeds=seeds)
+    least, most = binom.ppf([SELDOM, 1 - SELDOM], found["threshold"], 0.95)
+    assert found["threshold"] > CELLS / 2
+    assert least <= found["k_inf covered"] <= most
+    assert least <= found["gamma covered"] <= most
+
+
+@pytest.mark.simulation
+@pytest.mark.parametrize("law", FINITE)
 def test_laws_without_a_threshold_seldom_get_one(law: str) -> None:
-    assert measure(law, 9)["threshold"] <= 1  # of 9 cells of each law none had one
+    found = coverage(law, CELLS)
+    assert found["threshold"] <= binom.ppf(1 - SELDOM, CELLS, 0.05)
+    assert found["none seen"] + found["threshold"] > CELLS / 2

@@ -54,6 +54,28 @@ def test_success_that_falls_for_good_is_unordered_without_a_rise() -> None:
     assert np.isnan(cell.rises_from)
 
 
+@pytest.mark.parametrize(
+    ("wins", "direction", "advice"),
+    [
+        ([15, 15, 15, 14, 9, 6, 2, 0, 0, 0, 0], "rising", "--direction falling if it falls all along"),
+        ([0, 0, 0, 0, 2, 6, 9, 14, 15, 15, 15], "falling", "--direction rising if it rises all along"),
+        (DOUBLE_DESCENT, "rising", ""),
+    ],
+)
+def test_success_in_the_other_direction_is_told_with_the_option_that_asks_for_it(
+    wins, direction, advice
+) -> None:
+    answer = answer_of(stored(wins, 15), success="ok > 0", direction=direction)
+    (cell,) = answer.cells.to_dict("records")
+    assert cell["outcome"] == "unordered"
+    note = answer.notes[0]
+    assert advice in note
+    assert ("--direction" in note) == bool(advice)
+    if advice:
+        turned = answer_of(stored(wins, 15), success="ok > 0", direction=advice.split()[1])
+        assert turned.cells.outcome.tolist() == ["fitted"]
+
+
 def test_along_an_axis_where_success_falls_the_place_of_disorder_is_named_by_its_values() -> None:
     noise = np.linspace(0.0, 1.0, 11)
     ds = stored([15, 15, 15, 15, 0, 0, 15, 15, 0, 0, 0], 15, "noise", noise)
