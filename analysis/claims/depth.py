@@ -1,145 +1,196 @@
-"""Findings on depth: the width, and the number of weights, that deeper networks need.
+"""Findings on depth: when more hidden layers help or hurt, at equal width and at equal parameters.
 
-The paper asks when depth helps and when it hurts. At equal width a deeper network has more weights, so
-there are two answers: the ratio of critical widths, and that of the weights at these widths, of depth L
-over depth 1. All weights are trained. A ratio says something only if its 95% interval excludes 1.
+The paper asks it and claims nothing. The rule: depth helps if the whole 95% interval of the ratio of
+what a deep network needs to what a shallow one needs lies below 1, and hurts if it lies above. The
+ratio that decides is that of the widths below which no budget suffices, if one is seen at both depths,
+and otherwise that at the largest budget.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from analysis.claims.any_budget import held_out
-from analysis.claims.rows import NOT_LOCATED, Claim, Mark, Verdict, cells_of, done, is_located, middle
+from analysis.claims.rows import (
+    NOT_LOCATED,
+    Claim,
+    Mark,
+    Verdict,
+    cells_of,
+    done,
+    is_located,
+    middle,
+    width_of,
+)
+from analysis.experiments.chaos import word_on_chaos
+from analysis.experiments.depth import (
+    ANY_BUDGET,
+    Comparison,
+    Estimate,
+    compared,
+    compared_at_any_budget,
+)
 from analysis.study import Study
 from analysis.success.budgets import budget_of
 from pipeline.descent.architecture import parameter_count
 
-__all__ = ["depth"]
+__all__ = ["RULE", "depth", "depth_budgets", "effects"]
 
-CRITERION = "depth lowers or raises a number if the 95% interval of its ratio excludes 1"
+RULE = (
+    "depth helps if the whole 95% interval of the ratio lies below 1, and hurts if it lies above; "
+    "the ratio at any budget decides, or where none is seen that at the largest budget"
+)
+"""The rule of the verdict, as the report states it."""
 
-
-@dataclass(frozen=True)
-class _Needed:
-    """The critical width of one depth, with its 95% interval."""
-
-    layers: int
-    d: int
-    width: tuple[float, float, float]
-
-    @property
-    def weights(self) -> tuple[float, float, float]:
-        """The weights of the networks of these widths."""
-        low, least, high = (parameter_count(k, self.d, self.layers) for k in self.width)
-        return low, least, high
+_WORDS = {-1: "depth helps", 0: "cannot be told", 1: "depth hurts"}
 
 
 def depth(study: Study) -> Iterator[Claim]:
-    """Yield the effect of more hidden layers on width, number of weights, and conditioning."""
-    steps = budget_of(study.ds)
-    for tolerance in study.widths.tolerance.values:
-        at = study.widths.sel({"tolerance": tolerance})
-        for cell in cells_of(at.isel(depth=0), "d", "n"):
-            where = f"d={int(cell.d)}, n={int(cell.n)}, relative loss {tolerance:g}, {steps:,} steps"
-            yield _row(where, int(cell.n), _located(at.sel(d=int(cell.d), n=int(cell.n))))
-    yield from _at_any_budget(study.thresholds)
-    yield held_out(study.held_out)
-    widest = done(study.ds).isel(width=-1)
-    for cell in cells_of(study.widths.isel(tolerance=-1, depth=0), "d", "n"):
-        yield _conditioning(widest.sel(d=int(cell.d), n=int(cell.n)))
+    """Yield what each depth needs, its ratios to the least depth, and the conditioning by depth."""
+    ds, finest = study.ds, study.widths.isel(tolerance=-1)
+    for cell in _cells(study):
+        yield _needs(finest.sel(cell))
+    yield from effects(study)
+    for cell in _cells(study):
+        yield _conditioning(done(ds).isel(width=-1).sel(cell))
 
 
-def _located(widths: xr.Dataset) -> list[_Needed]:
-    """Return the depths of a cell whose critical width is located, from the least."""
-    cells = (widths.sel(depth=layers) for layers in sorted(widths.depth.values))
-    return [
-        _Needed(int(c.depth), int(c.d), (float(c.k50_low), float(c.k50), float(c.k50_high)))
-        for c in cells
-        if is_located(c)
-    ]
+def effects(study: Study) -> Iterator[Claim]:
+    """Yield for each deeper network whether depth helps, at equal width and at equal parameters."""
+    widths = study.at_budgets(depth_budgets(study.ds)).widths.isel(tolerance=-1)
+    for cell in _cells(study):
+        yield from _effects(widths.sel(cell), _thresholds(study.ds, cell))
 
 
-def _at_any_budget(table: pd.DataFrame) -> Iterator[Claim]:
-    """Yield the same ratios of the widths below which no budget suffices."""
-    for _, part in table.groupby(["d", "n", "tolerance"], sort=False):
-        d, n = int(part.d.iloc[0]), int(part.n.iloc[0])
-        known = part[part.verdict == "threshold"].sort_values("depth")
-        ends = known[["k_inf_low", "k_inf", "k_inf_high"]].to_numpy(float).tolist()
-        found = [
-            _Needed(int(layers), d, (low, width, high))
-            for layers, (low, width, high) in zip(known.depth, ends, strict=True)
-        ]
-        unseen = [
-            f"L={int(layers)}: no finite threshold is seen"
-            for layers in part[part.verdict == "none seen"].depth
-        ]
-        where = f"d={d}, n={n}, relative loss {part.tolerance.iloc[0]:g}, any budget"
-        yield _row(where, n, found, "k_inf", unseen)
+def _cells(study: Study) -> list[dict[str, int]]:
+    least = study.widths.isel(tolerance=-1, depth=0)
+    return [{"d": int(cell.d), "n": int(cell.n)} for cell in cells_of(least, "d", "n")]
 
 
-def _row(
-    where: str, n: int, found: Sequence[_Needed], name: str = "k*", others: Iterable[str] = ()
-) -> Claim:
+def depth_budgets(ds: xr.Dataset) -> list[int]:
+    """Return the budgets at which depths are compared: the whole one, a third and a tenth of it."""
+    top = budget_of(ds)
+    return sorted({top // 10, top // 3, top})
+
+
+def _thresholds(ds: xr.Dataset, cell: dict[str, int]) -> pd.DataFrame:
+    """Return the thresholds at infinite budget of a cell, at the finest tolerance only."""
+    from analysis.slowing import infinite_budget  # its optimiser is needed here only
+
+    return infinite_budget(ds.sel({name: [size] for name, size in cell.items()}).isel(tolerance=[-1]))
+
+
+# --- what each depth needs ------------------------------------------------------------------------
+
+
+def _needs(widths: xr.Dataset) -> Claim:
+    cells = [widths.sel(depth=layers) for layers in sorted(widths.depth.values)]
+    found = [cell for cell in cells if is_located(cell)]
     measured = [
-        f"L={needed.layers}: {name} = {needed.width[1]:.1f} [{needed.width[0]:.1f}, "
-        f"{needed.width[2]:.1f}], weights/n = {needed.weights[1] / n:.2f}"
-        for needed in found
+        f"L={int(cell.depth)}: k* = {width_of(cell, form='.1f')}, "
+        f"parameters/n = {_per_sample(cell):.2f}"
+        for cell in found
     ]
-    return _effect(found).on(
-        f"width and weights against depth ({where})",
-        "; ".join([*measured, *others]) or "(none)",
-        "width and weights against depth, all weights trained",
-        criterion=CRITERION,
+    return (Verdict(Mark.FINDING, "no claim") if found else NOT_LOCATED).on(
+        f"width and parameters against depth (d={int(widths.d)}, n={int(widths.n)}, "
+        f"all weights trained, relative loss {float(widths.tolerance):g})",
+        "; ".join(measured) or "(none)",
         figure="depth",
         of_paper=False,
     )
 
 
-def _effect(found: Sequence[_Needed]) -> Verdict:
-    """Compare the deepest network of a cell with the shallowest."""
-    if len(found) < 2:
-        return NOT_LOCATED
-    first, last = found[0], found[-1]
-    width, weights = ratio(last.width, first.width), ratio(last.weights, first.weights)
-    signs = [int(low > 1) - int(high < 1) for low, _, high in (width, weights)]
-    verbs = {-1: "lowers", 0: "does not measurably move", 1: "raises"}
-    detail = (
-        f"depth {verbs[signs[0]]} the width and {verbs[signs[1]]} the weights that are needed: "
-        f"L={last.layers} over L={first.layers}, width {_told(width)}, weights {_told(weights)}"
-    )
-    return Verdict(Mark.FINDING if any(signs) else Mark.OPEN, detail, width[1])
+def _per_sample(cell: xr.Dataset) -> float:
+    """Return the weights of a network at its critical width, over n."""
+    return parameter_count(float(cell.k50), int(cell.d), int(cell.depth)) / int(cell.n)
 
 
-def ratio(
-    over: tuple[float, float, float], under: tuple[float, float, float]
-) -> tuple[float, float, float]:
-    """Return the ratio of two positive numbers with its interval, from low, value and high of each.
-
-    On the log scale, the squares of the arms of both intervals add (the method of variance estimates
-    recovery). Both cells have the same inputs and labels, so the interval is too wide, if anything.
-    """
-    low, a, high = np.log(over)
-    other_low, b, other_high = np.log(under)
-    below, above = np.hypot(a - low, other_high - b), np.hypot(high - a, b - other_low)
-    least, value, most = np.exp([a - b - below, a - b, a - b + above])
-    return float(least), float(value), float(most)
+# --- the effect of depth --------------------------------------------------------------------------
 
 
-def _told(numbers: tuple[float, float, float]) -> str:
-    low, value, high = numbers
-    return f"{value:.2f} [{low:.2f}, {high:.2f}]"
+def _effects(widths: xr.Dataset, thresholds: pd.DataFrame) -> Iterator[Claim]:
+    """Yield a row for each deeper network, at equal width and at equal parameters."""
+    shallow, *deeper = sorted(int(layers) for layers in widths.depth.values)
+    for deep in deeper:
+        limit = compared_at_any_budget(thresholds, deep, shallow)
+        found = [*compared(widths, deep, shallow), limit]
+        about = f"L={deep} against L={shallow}"
+        where = f"(d={int(widths.d)}, n={int(widths.n)}, relative loss {float(widths.tolerance):g})"
+        for name, symbol in (("width", "k*"), ("parameters", "p*")):
+            yield _verdict(found, name, word_on_chaos(thresholds.at_edge)).on(
+                f"does depth help at equal {name}? {about} {where}",
+                f"{symbol}(L={deep})/{symbol}(L={shallow}): "
+                + "; ".join(_told(one, name, widths, thresholds) for one in found),
+                f"does depth help at equal {name}?",
+                criterion=RULE,
+                figure="depth",
+                of_paper=False,
+            )
+
+
+def _verdict(found: Sequence[Comparison], name: str, chaos: str) -> Verdict:
+    """Return the verdict by the ratio at any budget, or else at the largest budget."""
+    *finite, limit = found
+    unseen = "" if limit.width else f"no finite threshold is seen at {_layers(limit)}; "
+    decisive = limit if limit.width else finite[-1]
+    ratio = _ratio(decisive, name)
+    if ratio is None:
+        return Verdict(Mark.OPEN, f"{unseen}k* is not located at {_layers(decisive)}")
+    sign = ratio.excludes_one
+    detail = f"{unseen}{_budget(decisive)} the ratio is {_interval(ratio)}"
+    detail = "; ".join(filter(None, [detail, chaos]))
+    mark = Mark.FINDING if sign else Mark.OPEN
+    return Verdict(mark, detail, ratio.value, _WORDS[sign])
+
+
+def _ratio(one: Comparison, name: str) -> Estimate | None:
+    return one.width if name == "width" else one.parameters
+
+
+def _told(one: Comparison, name: str, widths: xr.Dataset, thresholds: pd.DataFrame) -> str:
+    """Return the ratio at a budget as text, or why there is none."""
+    ratio = _ratio(one, name)
+    if ratio is not None:
+        return f"{_budget(one)} {_interval(ratio)}"
+    if one.budget == ANY_BUDGET:
+        verdicts = thresholds.set_index("depth").verdict
+        reasons = [f"L={layers} {verdicts[layers]}" for layers in one.missing]
+    else:
+        reasons = [
+            _reason(widths.sel({"depth": layers, "budget": one.budget})) for layers in one.missing
+        ]
+    return f"{_budget(one)} no ratio ({', '.join(reasons)})"
+
+
+def _reason(cell: xr.Dataset) -> str:
+    """Return why a width is not known: it lies above the widths of the sweep, or the outcome."""
+    above = str(cell.outcome.item()) == "censored" and np.isinf(float(cell.bracket_high))
+    word = f"k* above {float(cell.bracket_low):g}" if above else width_of(cell, form=".1f")
+    return f"L={int(cell.depth)} {word}"
+
+
+def _budget(one: Comparison) -> str:
+    return "at any budget" if one.budget == ANY_BUDGET else f"at {one.budget:,.0f} steps"
+
+
+def _layers(one: Comparison) -> str:
+    return " and ".join(f"L={layers}" for layers in sorted(one.missing))
+
+
+def _interval(ratio: Estimate) -> str:
+    return f"{ratio.value:.2f} [{ratio.low:.2f}, {ratio.high:.2f}]"
+
+
+# --- conditioning ---------------------------------------------------------------------------------
 
 
 def _conditioning(ds: xr.Dataset) -> Claim:
-    ratios = ds.sigma_min / np.sqrt(ds.k) / ds.kernel_alpha.where(ds.kernel_alpha > 0)
-    layers = ", ".join(f"L={int(L)}: {middle(ratios.sel(depth=L)):.3f}" for L in ds.depth.values)
-    known = bool(ratios.notnull().any())
+    ratio = ds.sigma_min / np.sqrt(ds.k) / ds.kernel_alpha.where(ds.kernel_alpha > 0)
+    layers = ", ".join(f"L={int(L)}: {middle(ratio.sel(depth=L)):.3f}" for L in ds.depth.values)
+    known = bool(ratio.notnull().any())
     claim = "conditioning of the last layer against depth"
     return (Verdict(Mark.FINDING, "no claim") if known else NOT_LOCATED).on(
         f"{claim} (d={int(ds.d)}, n={int(ds.n)}, k={int(ds.k.max())})",

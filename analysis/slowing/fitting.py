@@ -59,6 +59,9 @@ CLOSE = 2e-3
 SCALES = np.array([0.1, 0.2, 0.2, 0.3, 0.05, 0.2, 0.3, 0.2])
 """Changes of the parameters that change the likelihood about equally: the optimiser's units."""
 
+ALIKE = float(np.log(0.05))
+"""The logarithm of omega below which seeds have about the same level."""
+
 FINE, ROUGH = 1e-8, 1e-6
 """The optimiser stops at a step that gains less."""
 
@@ -100,7 +103,7 @@ def maximise(
     if start is not None:
         return _climb(trials, start, s, threshold, ROUGH)
     best = _higher([_climb(trials, one, s, threshold) for one in _starts(trials)])
-    return _higher([best, _climb(trials, _mirrored(best.theta), s, threshold)])
+    return _higher([best, *(_climb(trials, one, s, threshold) for one in _mirrored(best.theta))])
 
 
 def spread_of_threshold(theta: Floats, covariance: Floats) -> float:
@@ -114,18 +117,24 @@ def spread_of_threshold(theta: Floats, covariance: Floats) -> float:
 
 def finite(trials: Trials, best: Fit) -> Fit:
     """Return the best fit of a law that is finite at every width."""
-    return _higher([_climb(trials, one, 0.0, None) for one in (best.theta, _mirrored(best.theta))])
+    starts = [best.theta, *_mirrored(best.theta)]
+    return _higher([_climb(trials, one, 0.0, None) for one in starts])
 
 
 def _higher(fits: list[Fit]) -> Fit:
     return max(fits, key=lambda fit: fit.value)
 
 
-def _mirrored(theta: Floats) -> Floats:
-    """Return a start on the other side of kappa = 0, which is a valley where seeds differ little."""
+def _mirrored(theta: Floats) -> list[Floats]:
+    """Return a start on the other side of kappa = 0; none where seeds differ enough to tell the side.
+
+    Where the levels of seeds hardly differ, z is their thresholds alone, of either sign.
+    """
+    if theta[LOG_OMEGA] > ALIKE:
+        return []
     other = theta.copy()
-    other[KAPPA], other[LOG_OMEGA] = -theta[KAPPA], max(theta[LOG_OMEGA], np.log(0.05))
-    return other
+    other[KAPPA], other[LOG_OMEGA] = -theta[KAPPA], ALIKE
+    return [other]
 
 
 def _starts(trials: Trials) -> list[Floats]:

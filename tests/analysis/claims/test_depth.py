@@ -1,89 +1,58 @@
-"""What depth does to the width and to the weights that are needed, as critical widths say it."""
+"""Rows on depth, of simulated descents whose widths at infinite budget are known for each depth."""
 
 from __future__ import annotations
 
-import numpy as np
-import pandas as pd
-import pytest
+import re
 
-from analysis.claims import Mark
-from analysis.claims.depth import depth, ratio
+import numpy as np
+import pytest
+import xarray as xr
+
+from analysis.claims.depth import effects
+from analysis.claims.rows import Mark
 from analysis.study import Study
 
-from .test_verdicts import cells, filled, given_study
+from ..slowing.simulation import store
 
-THRESHOLDS = ["depth", "d", "n", "tolerance", "verdict", "k_inf_low", "k_inf", "k_inf_high"]
+pytestmark = pytest.mark.slow
 
-
-def deep(low, high, d=(10,), thresholds=()) -> Study:
-    """Critical widths of one and of two layers, and a store with their conditioning."""
-    axes = {"tolerance": [0.1], "depth": [1, 2]}
-    numbers = {"sigma_min": np.reshape(d, (-1, 1, 1, 1)), "kernel_alpha": 1.0}
-    store = filled(numbers, depth=[1, 2], d=list(d), n=[100], width=[4.0], seed=range(3))
-    study = given_study(
-        cells(np.sqrt(np.multiply(low, high)), low, high, d=list(d), **axes),
-        store.assign_coords(k=("width", [4])),
-    )
-    vars(study)["thresholds"] = pd.DataFrame(list(thresholds), columns=THRESHOLDS)
-    vars(study)["held_out"] = pd.DataFrame()
-    return study
+DEEP, SHALLOW, D = 20.0, 30.0, 8
 
 
-@pytest.mark.parametrize(
-    ("low", "high", "mark", "verdict"),
-    [
-        # kd + k of one layer, kd + k^2 + k of two, with d = 10
-        ([50, 8], [60, 9], Mark.FINDING, "depth lowers the width and lowers the weights"),
-        ([9, 20], [10, 22], Mark.FINDING, "depth raises the width and raises the weights"),
-        ([9, 9], [11, 10], Mark.FINDING, "depth does not measurably move the width and raises"),
-        ([9, 5], [20, 12], Mark.OPEN, "depth does not measurably move the width and does not"),
-    ],
-)
-def test_what_depth_does_is_told_where_the_interval_of_a_ratio_excludes_one(
-    low, high, mark, verdict
-) -> None:
-    row, *_ = depth(deep(low, high))
-    assert row.mark == mark
-    assert row.detail.startswith(verdict)
-
-
-def test_widths_at_any_budget_are_compared_at_equal_width_and_at_equal_weights() -> None:
-    seen = [
-        (1, 10, 100, 0.1, "threshold", 19.0, 20.0, 21.0),
-        (2, 10, 100, 0.1, "none seen", *[np.nan] * 3),
-        (4, 10, 100, 0.1, "threshold", 9.5, 10.0, 10.5),
+def rows_of(*laws: str) -> dict[str, object]:
+    """The rows of one and of two layers whose times follow these laws, by what is held equal."""
+    rng = np.random.default_rng(11)
+    cells = [
+        store(law, rng, threshold=threshold)
+        for law, threshold in zip(laws, (SHALLOW, DEEP), strict=True)
     ]
-    rows = [row for row in depth(deep([9, 9], [11, 10], thresholds=seen)) if "any budget" in row.claim]
-    (row,) = rows
-    assert row.factor == pytest.approx(0.5)
-    assert row.mark == Mark.FINDING
-    # 20 (d + 1) = 220 weights of one layer, and 10 (d + 1) + 3 * 10^2 = 410 of four
-    assert "L=4 over L=1, width 0.50 [0.47, 0.54], weights 1.86 [" in row.detail
-    assert row.measured.endswith("L=2: no finite threshold is seen")
+    ds = xr.concat(cells, xr.IndexVariable("depth", [1, 2]), data_vars="all", combine_attrs="override")
+    ds = ds.assign_coords(k=cells[0].k)
+    width, parameters = effects(Study(ds))
+    return {"width": width, "parameters": parameters}
 
 
-def test_one_threshold_alone_says_nothing_on_depth() -> None:
-    seen = [
-        (1, 10, 100, 0.1, "threshold", 19.0, 20.0, 21.0),
-        (2, 10, 100, 0.1, "none seen", *[np.nan] * 3),
-    ]
-    rows = depth(deep([9, 9], [11, 10], thresholds=seen))
-    assert [row.mark for row in rows if "any budget" in row.claim] == [Mark.OPEN]
+def last_ratio(row) -> list[float]:
+    """The last ratio of a row with the ends of its interval."""
+    return [float(number) for number in re.findall(r"[\d.]+", row.detail.split("the ratio is")[1])]
 
 
-def test_the_interval_of_a_ratio_covers_the_true_ratio_in_95_of_100_cases() -> None:
-    rng, spreads, trials = np.random.default_rng(4), np.array([0.03, 0.08]), 4000
-    found = rng.standard_normal((trials, 2)) * spreads + np.log([6.0, 15.0])
-    low, middle, high = np.exp(found - 1.96 * spreads), np.exp(found), np.exp(found + 1.96 * spreads)
-    ends = [ratio(*((low[i, j], middle[i, j], high[i, j]) for j in (0, 1))) for i in range(trials)]
-    covered = np.mean([least < 6 / 15 < most for least, _, most in ends])
-    assert abs(covered - 0.95) < 4 * np.sqrt(0.95 * 0.05 / trials)
+def test_a_known_ratio_at_any_budget_lies_inside_its_interval_and_decides() -> None:
+    rows = rows_of("diverging", "diverging")
+    weights = [DEEP * (D + 1) + DEEP**2, SHALLOW * (D + 1)]
+    for name, truth in (("width", DEEP / SHALLOW), ("parameters", weights[0] / weights[1])):
+        row = rows[name]
+        value, low, high = last_ratio(row)
+        assert low < truth < high
+        assert row.factor == pytest.approx(value, abs=0.01)
+        assert row.detail.startswith("at any budget")
+        assert row.mark == Mark.FINDING
+        assert not row.of_paper
+    assert rows["width"].word == "depth helps"
+    assert rows["parameters"].word == "depth hurts"
 
 
-def test_conditioning_against_depth_is_told_of_every_d() -> None:
-    rows = list(depth(deep([50, 8], [60, 9], d=(10, 30))))
-    told = [row for row in rows if row.subject == "conditioning of the last layer against depth"]
-    assert len(told) == 2
-    for row, d, ratios in zip(told, (10, 30), ("5.000", "15.000"), strict=True):
-        assert f"(d={d}, n=100, k=4)" in row.claim
-        assert row.measured.endswith(f"L=1: {ratios}, L=2: {ratios}")
+def test_without_a_threshold_the_row_says_so_and_tells_the_ratio_at_the_largest_budget() -> None:
+    for row in rows_of("diverging", "power").values():
+        assert row.detail.startswith("no finite threshold is seen at L=2; at 20,000 steps the ratio is")
+        assert "at any budget no ratio (L=2 none seen)" in row.measured

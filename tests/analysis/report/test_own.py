@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from click.testing import CliRunner
+
 import pipeline
 from analysis import load_store
 from analysis.figures import kinds_for
@@ -11,6 +13,7 @@ from analysis.report import report_page
 from analysis.report.diagram import diagram_of
 from analysis.study import Study
 from analysis.success import Success
+from jobs.cli import main
 
 from .reading import read
 
@@ -47,6 +50,11 @@ def test_a_success_with_an_axis_of_its_own_has_its_figures_and_a_slider(tmp_path
     wins = [[won for won, _ in panel.pairs(frame, 0)] for frame in range(diagram.frames)]
     assert wins == [[0, 0, 3, 6, 6, 6], [0, 0, 0, 3, 6, 6]]
     assert "level" in read(report_page({"search.zarr": study})).text
+    told = CliRunner().invoke(
+        main, ["plot", str(tmp_path / "search.zarr"), "-o", str(tmp_path / "a.png")]
+    )
+    assert told.exit_code == 2
+    assert "define a success with --success, or `widthlaw query` lists its trials" in told.stderr
 
 
 def test_a_page_on_trials_of_ones_own_alone_speaks_of_no_network(tmp_path: Path) -> None:

@@ -29,7 +29,9 @@ FINITE = ("power", "exponential", "cut off")
 LAWS = ("model", "diverging", "two scatters", "no limit", *FINITE)
 
 
-def store(law: str, rng: np.random.Generator, seeds: int = 24) -> xr.Dataset:
+def store(
+    law: str, rng: np.random.Generator, seeds: int = 24, threshold: float = THRESHOLD
+) -> xr.Dataset:
     """Return a store of one cell whose times, up to `LONG`, follow a law.
 
     `model` is the model itself, with numbers as in real descents and a beta drawn from its prior, and
@@ -41,7 +43,7 @@ def store(law: str, rng: np.random.Generator, seeds: int = 24) -> xr.Dataset:
     k = np.unique(np.round(np.geomspace(14, 56, 14)))
     beta = float(np.exp(PRIOR[0] + PRIOR[1] * rng.standard_normal())) if law == "model" else 1.0
     z, e, w = (rng.standard_normal(shape) for shape in ((seeds, 1), (seeds, len(k)), (seeds, len(k))))
-    ratio = (THRESHOLD * np.exp(0.03 * z) / k) ** beta
+    ratio = (threshold * np.exp(0.03 * z) / k) ** beta
     quick = np.exp(-_growth(law, ratio, e, w, beta))  # e^a / T of the seed; 0 if it never arrives
     with np.errstate(divide="ignore"):
         time = np.ceil(600 * np.exp(0.25 * z) / quick)

@@ -17,7 +17,7 @@ from analysis.slowing.likelihood import Marginal, log_likelihood
 from pipeline.errors import InputError, ParameterError
 from pipeline.trial_status import Status
 
-from .simulation import BUDGET, FINITE, GAMMA, THRESHOLD, coverage, prediction, store
+from .simulation import BUDGET, FINITE, GAMMA, THRESHOLD, coverage, store
 
 
 def simulated(law: str = "diverging") -> xr.Dataset:
@@ -206,10 +206,3 @@ def test_laws_without_a_threshold_seldom_get_one(law: str) -> None:
     found = coverage(law, CELLS)
     assert found["threshold"] <= binom.ppf(1 - SELDOM, CELLS, 0.05)
     assert found["none seen"] + found["threshold"] > CELLS / 2
-
-
-@pytest.mark.simulation
-def test_intervals_of_predictions_hold_as_often_as_they_say() -> None:
-    found = prediction("model", CELLS)
-    assert found["predictions"] > CELLS / 2
-    assert found["inside"] >= binom.ppf(SELDOM, found["predictions"], 0.95)

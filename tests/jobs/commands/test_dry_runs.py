@@ -156,6 +156,7 @@ LINES: list[tuple[Callable[[], None], tuple[str, ...]]] = [
     (same, (*EXTEND, "-o", "new.zarr")),
     (descent, (*EXTEND, "--steps", "9")),
     (descent, (*EXTEND, "--steps", "9", "-o", "new.zarr")),
+    (descent, ("refine", "own.zarr", "--to", "20%", "--infinite-budget")),
     (two, (*EXTEND, "more.toml")),
     (two, ("merge", "own.zarr", "more.zarr", "-o", "own.zarr")),
     (two, ("merge", "own.zarr", "more.zarr", "-o", "new.zarr")),

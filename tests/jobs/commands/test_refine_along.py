@@ -214,6 +214,8 @@ def test_intervals_of_a_critical_n_cover_the_truth(make: Make) -> None:
     states = refined(store, Along("n"), 0.05).states
     assert {state.verdict for state in states} == {LOCATED}
     inside = [state.k50_low <= 50 <= state.k50_high for state in states]
+    # Of 180 cells (entropies 0, 1 and 2): 90.0%; of 600 with the same curve along the width: 92.5%.
+    # Rounds stop at the first interval that is narrow enough, which some are by chance.
     assert 0.87 <= np.mean(inside) <= 1.0
 
 

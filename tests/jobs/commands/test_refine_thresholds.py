@@ -25,6 +25,7 @@ from pipeline.maintenance.verify import damage
 
 COARSE = {
     "experiment": '"input"',
+    "entropy": "5",
     "activation": '"softplus"',
     "d": "[5]",
     "n": "[100]",
