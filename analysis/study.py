@@ -89,6 +89,13 @@ class Study:
         return infinite_budget(self.ds)
 
     @cached_property
+    def threshold_laws(self) -> pd.DataFrame:
+        """The `threshold_laws` of a store that descends, computed on first use."""
+        from analysis.slowing import threshold_laws
+
+        return threshold_laws(self.ds)
+
+    @cached_property
     def held_out(self) -> pd.DataFrame:
         """The `held_out_test` of these thresholds, computed on first use."""
         from analysis.slowing import held_out_test

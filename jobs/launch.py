@@ -69,6 +69,7 @@ def loaded_sweep(
     code: Path | None = None,
     accept_code: bool = False,
     runs: bool = True,
+    dry_run: bool = False,
 ) -> tuple[Sweep, StorePath]:
     """Return the sweep that an argument names, and the store; a store names its own sweep.
 
@@ -84,19 +85,21 @@ def loaded_sweep(
         Whether code that has changed since the store was made is accepted, and recorded there.
     runs
         Whether trials are to run, for which their code is needed.
+    dry_run
+        Whether the store stays as it is: code that is accepted is not recorded.
     """
     if is_url(sweep) or os.path.isfile(Path(sweep, "zarr.json")):  # Path.is_file raises for long names
         there = sweep if is_url(sweep) else Path(sweep)
         stored = stores.stored_sweep(there)
         if runs or code is not None:
-            stored = with_code(there, stored, code, accept_code)
+            stored = with_code(there, stored, code, accept_code, dry_run=dry_run)
         return stored, store or there
     if code is not None:
         raise InputError(f"--code {code}: the sweep {sweep} names its code itself; remove --code")
     loaded = load_sweep(sweep)
     path = store or Path(f"{loaded.name}.zarr")
     if accept_code:
-        record_code(path, loaded)
+        loaded = record_code(path, loaded, dry_run=dry_run)
     if runs and not locate(path).exists():
         stores.check_target(path, loaded)  # before anything runs
         loaded, told = with_cost(loaded)
@@ -117,18 +120,24 @@ def check_workplace(workplace: Mapping[str, Any]) -> None:
         _from_profile(workplace["profile"])
 
 
-def is_complete(sweep: Sweep, path: StorePath, retry_failed: bool = False) -> bool:
-    """Check that a path can take a sweep; return True if nothing is left to run."""
+def is_complete(
+    sweep: Sweep, path: StorePath, retry_failed: bool = False, *, dry_run: bool = False
+) -> bool:
+    """Check that a path can take a sweep; return True if nothing is left to run.
+
+    The lease of a job that is gone is removed, and new code of a store without results recorded, but
+    for a dry run.
+    """
     stores.check_target(path, sweep)
     where = locate(path)
     if not where.exists():
         return False
     if lease.read(where) is not None:
-        from jobs.cluster.run_folder import drop_if_gone
+        from jobs.cluster.run_folder import refuse_if_held
 
-        drop_if_gone(where)
-        lease.refuse(where)  # before any worker starts
-    stores.take_code(path, sweep)
+        refuse_if_held(where, dry_run=dry_run)  # before any worker starts
+    if not dry_run:
+        stores.take_code(path, sweep)
     return _waiting(path, retry_failed) == 0
 
 

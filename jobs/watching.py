@@ -105,14 +105,20 @@ class _State:
         return self._is_last and not any(view.is_behind for view in self._views)
 
     def _update(self) -> None:
-        from analysis.live.page import digest_of, state_of
+        from analysis.live.page import digest_of, heading_of, state_of
 
         for view in self._views:
             view.update(FIT_SECONDS / len(self._views))
         parts, final = state_of(self._views), self._is_final
         self._version = f"{digest_of(parts)}{FINAL if final else ''}"
         title = f"{', '.join(view.name for view in self._views)[:80]} – widthlaw watch"
-        state = {"version": self._version, "title": title, "final": final, "parts": parts}
+        state = {
+            "version": self._version,
+            "title": title,
+            "heading": heading_of(self._views),
+            "final": final,
+            "parts": parts,
+        }
         self._body = json.dumps(state).encode()
 
 

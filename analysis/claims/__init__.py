@@ -23,6 +23,7 @@ from analysis.study import Study
 from analysis.unit_rows import note_on_norms
 
 __all__ = [
+    "BEYOND",
     "CRITERIA",
     "PARTS",
     "SECTIONS",
@@ -86,6 +87,11 @@ SECTIONS: Mapping[str, _Rows] = MappingProxyType(
 )
 """The rows of each of the paper's sweeps; Theorem 2, the headline, is first."""
 
+BEYOND: Mapping[str, _Rows] = MappingProxyType(
+    {"input-scaling": _rows("input", any_budget, "activation")}
+)
+"""The rows of sweeps that go beyond the paper, which `reproduce` does not run."""
+
 PARTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "Theorem 2: conditioning of the features": ("theorem2", "theorem2-proof", "alpha-stress"),
@@ -105,7 +111,7 @@ def place_of(name: str) -> int:
 def claims(studies: Iterable[Study]) -> Iterator[Claim]:
     """Yield the rows of stores, in the order of `SECTIONS`."""
     named = [(str(study.ds.attrs.get("name")), study) for study in studies]
-    for section in SECTIONS:
+    for section in (*SECTIONS, *BEYOND):
         for name, study in named:
             if name == section:
                 yield from claims_of(study)
@@ -119,5 +125,5 @@ def claims_of(study: Study) -> list[Claim]:
     study
         The store with the default rules of success, which the claims use.
     """
-    rows = SECTIONS.get(str(study.ds.attrs.get("name")))
+    rows = {**SECTIONS, **BEYOND}.get(str(study.ds.attrs.get("name")))
     return list(rows.make(study)) if rows is not None and rows.suit(study.ds) else []

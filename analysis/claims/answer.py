@@ -1,6 +1,9 @@
 """The answer in brief: the numbers on which it rests, and three sentences that state them.
 
-All numbers are readings of the rows of claims. A sentence leaves out what no store has measured.
+They say how wide a network must be if its output layer is trained, if its input layer is, at any
+budget, and how loose each bound is. All numbers are readings of the rows of claims: a median over
+cells, and the range of the 95% intervals of all cells. A sentence leaves out what no store has
+measured.
 """
 
 from __future__ import annotations
@@ -13,20 +16,33 @@ from itertools import groupby
 import numpy as np
 
 from analysis.claims.rows import Claim, Mark, Quantity
+from analysis.experiments.chaos import CHAOTIC
 
 __all__ = ["WORST_FIRST", "Headline", "answer", "headlines", "tally", "verdict_of"]
 
 WORST_FIRST = (Mark.DEPARTS, Mark.OPEN, Mark.LOOSE, Mark.HOLDS, Mark.FINDING)
 
 LABELS = {
+    Quantity.OUTPUT: "units k to fit n labels, v trained, over n",
     Quantity.FEATURES: "width for sigma_min >= alpha sqrt(k)/2, over n",
     Quantity.EDGE: "that width over the random-matrix prediction",
-    Quantity.THEOREM2: "sufficient width of Theorem 2 over that width",
-    Quantity.INPUT: "weights kd to fit n labels if W is trained, over n",
-    Quantity.ANY_BUDGET: "weights kd below which no budget suffices, over n",
-    Quantity.OUTPUT: "units k to fit n labels if v is trained, over n",
+    Quantity.ANY_BUDGET: "weights kd needed at any budget, W trained, over n",
+    Quantity.EXPONENT_N: "exponent of n in that width (1 for n/d)",
+    Quantity.EXPONENT_D: "exponent of d in that width (-1 for n/d)",
+    Quantity.PREDICTED: "k* as predicted from a fifth of the steps (95%)",
+    Quantity.INPUT: "kd to fit n labels, W trained, over n",
+    Quantity.THEOREM2: "sufficient width of Theorem 2 over the measured one",
+    Quantity.INPUT_BOUND: "n^4/d^3 over the measured width, ReLU",
+    Quantity.SMOOTH_BOUND: "n^2/d over the measured width, smooth",
 }
 """The headline numbers, with what each of them is."""
+
+BOUNDS = {
+    Quantity.THEOREM2: "Theorem 2, output layer",
+    Quantity.INPUT_BOUND: "n^4/d^3, input layer, ReLU",
+    Quantity.SMOOTH_BOUND: "n^2/d, input layer, smooth activation",
+}
+"""The sufficient widths of the paper, with their names in the sentence on them."""
 
 COUNTED = {
     Mark.HOLDS: ("holds", "hold"),
@@ -50,11 +66,14 @@ class Headline:
         One value for each located cell, ascending.
     at
         The condition under which they hold, as text; empty if there is none.
+    ends
+        The least and the largest end of the 95% intervals of the cells; None if they have none.
     """
 
     quantity: Quantity
     values: tuple[float, ...]
     at: str = ""
+    ends: tuple[float, float] | None = None
 
     @property
     def label(self) -> str:
@@ -69,46 +88,61 @@ class Headline:
 
     @property
     def text(self) -> str:
-        """The median and the range over cells: `2.11 (1.86 to 2.45) in 12 cells`."""
-        cells = f"in {len(self.values)} cell{'s' * (len(self.values) > 1)}"
-        return f"{_three(self.middle)} ({self.extremes}) {cells}"
+        """The median with its range, and the cells: `2.11 [1.79, 2.48] in 12 cells`."""
+        if self.quantity == Quantity.PREDICTED:
+            return f"in {self.share}"
+        noun = "fit" if self.quantity in (Quantity.EXPONENT_N, Quantity.EXPONENT_D) else "cell"
+        return f"{self.brief()} in {len(self.values)} {noun}{'s' * (len(self.values) > 1)}"
+
+    def brief(self, unit: str = "") -> str:
+        """Return the median and the range of the intervals: `1.05 [0.900, 1.22] n`.
+
+        Without intervals it is the range over cells, `1.05 (1.03 to 1.16) n`.
+        """
+        if self.ends is not None:
+            around = f"[{', '.join(map(_three, self.ends))}]"
+        else:
+            around = f"({' to '.join(dict.fromkeys(map(_three, (self.values[0], self.values[-1]))))})"
+        return f"{_three(self.middle)} {around} {unit}".strip()
 
     @property
-    def extremes(self) -> str:
-        """The range over cells: `1.86 to 2.45`, or the only value."""
-        return self.range_in("")
-
-    def range_in(self, unit: str) -> str:
-        """Return the range over cells in a unit: `1.86 n to 2.45 n`."""
-        ends = (f"{_three(value)} {unit}".strip() for value in (self.values[0], self.values[-1]))
-        return " to ".join(dict.fromkeys(ends))
+    def share(self) -> str:
+        """The cells whose value is 1, of all: `8 of 10 cells`."""
+        return f"{int(sum(self.values))} of {len(self.values)} cells"
 
 
 def _three(value: float) -> str:
     """Return a number with three digits: `2.11`, `253`, `22,000`."""
+    if not np.isfinite(value):
+        return "no end"
+    if value == 0:
+        return "0"
     if not 1e-3 < abs(value) < 1e6:
         return f"{value:.2e}"
     digits = 2 - int(np.floor(np.log10(abs(value))))
     return f"{round(value, digits):,.{max(0, digits)}f}"
 
 
+Known = dict[Quantity, list[Headline]]
+
+
 def headlines(rows: Iterable[Claim]) -> list[Headline]:
     """Return the headline numbers that some rows have."""
-    return [found for quantity, found in _known(rows).items() if quantity in LABELS]
+    known = _known(rows)
+    return [found for quantity in LABELS for found in known.get(quantity, [])]
 
 
-def _known(rows: Iterable[Claim]) -> dict[Quantity, Headline]:
-    """Return the numbers that the sentences state, by quantity, as far as rows have them."""
+def _known(rows: Iterable[Claim]) -> Known:
+    """Return the numbers that the sentences state, by quantity and condition, as rows have them."""
     found = [reading for row in rows for reading in row.readings if reading.values]
-    return {
-        quantity: Headline(
-            quantity,
-            tuple(sorted(v for r in found if r.quantity == quantity for v in r.values)),
-            ", ".join(dict.fromkeys(r.at for r in found if r.quantity == quantity and r.at)),
-        )
-        for quantity in Quantity
-        if any(reading.quantity == quantity for reading in found)
-    }
+    known: Known = {}
+    for quantity, at in dict.fromkeys((reading.quantity, reading.at) for reading in found):
+        here = [r for r in found if (r.quantity, r.at) == (quantity, at)]
+        ends = np.array([end for r in here for end in r.ends]).reshape(-1, 2)
+        values = sorted(value for r in here for value in r.values)
+        hull = (float(ends[:, 0].min()), float(ends[:, 1].max())) if len(ends) else None
+        known.setdefault(quantity, []).append(Headline(quantity, tuple(values), at, hull))
+    return known
 
 
 def verdict_of(cases: Sequence[Claim]) -> Mark:
@@ -125,48 +159,82 @@ def tally(rows: Iterable[Claim]) -> Counter[Mark]:
 
 
 def answer(rows: Sequence[Claim]) -> list[str]:
-    """Return the answer in three sentences; fewer if the rows lack what a sentence states."""
+    """Return the answer in three sentences; fewer if the rows lack what a sentence states.
+
+    Rows without any width have a sentence that counts verdicts instead.
+    """
     known = _known(rows)
-    return list(filter(None, [_on_features(known), _on_training(known), _on_claims(tally(rows))]))
+    told = list(filter(None, [_on_output(known), _on_input(known), _on_bounds(known)]))
+    return told or list(filter(None, [_on_claims(tally(rows))]))
 
 
-def _on_features(known: dict[Quantity, Headline]) -> str:
-    if Quantity.FEATURES not in known:
-        return ""
-    text = (
-        f"Random features of unit-norm data are well conditioned, sigma_min >= alpha sqrt(k)/2, "
-        f"from k* = {known[Quantity.FEATURES].range_in('n')} hidden units on"
-    )
-    if Quantity.EDGE in known:
-        text += (
-            f", which is {known[Quantity.EDGE].extremes} times what random matrix theory predicts "
-            "with nothing fitted"
+def _on_output(known: Known) -> str:
+    parts = [
+        f"training the output layer v alone fits n random labels from k* = {v.brief('n')} units on "
+        f"({v.at})"
+        for v in known.get(Quantity.OUTPUT, [])
+    ]
+    for features in known.get(Quantity.FEATURES, []):
+        text = (
+            "random features are well conditioned, sigma_min >= alpha sqrt(k)/2, from "
+            f"{features.brief('n')} on"
         )
-    if Quantity.THEOREM2 in known:
-        text += (
-            f"; the sufficient width of Theorem 2 is {known[Quantity.THEOREM2].extremes} times as large"
-        )
-    return f"{text}."
+        for edge in known.get(Quantity.EDGE, []):
+            text += f", {edge.brief()} times what random matrix theory predicts with nothing fitted"
+        parts.append(text)
+    return _sentence("Output layer", parts)
 
 
-def _on_training(known: dict[Quantity, Headline]) -> str:
-    parts = []
-    if Quantity.OUTPUT in known:
-        v = known[Quantity.OUTPUT]
-        parts.append(f"k* = {v.range_in('n')} units if it trains v alone ({v.at})")
-    if Quantity.INPUT in known:
-        w = known[Quantity.INPUT]
-        parts.append(f"k* d = {w.range_in('n')} weights if it trains W alone ({w.at})")
+def _on_input(known: Known) -> str:
+    limits = [
+        f"{limit.brief('n')} ({limit.at}{_chaos(known, limit)})"
+        for limit in known.get(Quantity.ANY_BUDGET, [])
+    ]
+    needs = "training W alone needs, at any budget of steps, k_inf d = "
+    parts = [needs + " and ".join(limits)] if limits else []
+    if unseen := known.get(Quantity.UNSEEN, []):
+        many = sum(len(one.values) for one in unseen)
+        cells = "1 cell" if many == 1 else f"{many} cells"
+        losses = ", ".join(sorted((one.at for one in unseen), key=float, reverse=True))
+        others = f"{cells}{' more' * bool(parts)}"
+        parts.append(f"times show no finite threshold in {others} (relative loss {losses})")
+    exponents = [known.get(key, []) for key in (Quantity.EXPONENT_N, Quantity.EXPONENT_D)]
+    parts += [
+        f"over cells it grows with n to the power of {n.brief()} and with d to that of {d.brief()}"
+        for n, d in zip(*exponents, strict=True)
+    ]
+    parts += [
+        f"in the steps that were run it fits n random labels from k* d = {w.brief('n')} on ({w.at})"
+        if parts
+        else f"training W alone fits n random labels from k* d = {w.brief('n')} weights on ({w.at})"
+        for w in known.get(Quantity.INPUT, [])
+    ]
+    parts += [
+        f"times at a fifth of the steps predict k* at all of them to its 95% interval in {test.share}"
+        for test in known.get(Quantity.PREDICTED, [])
+    ]
+    return _sentence("Input layer", parts)
+
+
+def _chaos(known: Known, limit: Headline) -> str:
+    """Return a word on the cells of a number whose times are chaotic, if there are any."""
+    edges = [edge for edge in known.get(Quantity.AT_EDGE, []) if edge.at == limit.at]
+    many = sum(value > CHAOTIC for edge in edges for value in edge.values)
+    return f", chaotic in {many} of {len(limit.values)} cells" if many else ""
+
+
+def _on_bounds(known: Known) -> str:
+    parts = [
+        f"{bound.brief()} ({name})" for key, name in BOUNDS.items() for bound in known.get(key, [])
+    ]
     if not parts:
         return ""
-    text = f"Gradient descent fits n random labels from {' and from '.join(parts)}"
-    if Quantity.ANY_BUDGET in known:
-        limit = known[Quantity.ANY_BUDGET]
-        text += f"; no budget of steps suffices below k d = {limit.range_in('n')} ({limit.at})"
-    if Quantity.INPUT_BOUND in known:
-        wide = known[Quantity.INPUT_BOUND].extremes
-        text += f"; the width n^4/d^3 that suffices for W in theory is {wide} times as large"
-    return f"{text}."
+    listed = " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]]))
+    return f"Bounds: the width that suffices in theory is the measured one times {listed}."
+
+
+def _sentence(about: str, parts: Sequence[str]) -> str:
+    return f"{about}: {'; '.join(parts)}." if parts else ""
 
 
 def _on_claims(found: Counter[Mark]) -> str:

@@ -2,40 +2,68 @@
 
 A critical width of descent moves with the budget of steps. `analysis.slowing` fits the times of trials
 and tells, for each cell and tolerance, the width below which no budget suffices, or that none is seen.
-The test beside it fits a fifth of the steps and predicts the critical width at all of them.
+One model of all cells gives the exponents of n and d in it, and the laws that they rank.
+The test beside it fits a fifth of the steps and predicts the critical width at all of them. Where
+trials run at the edge of stability, both say so.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from analysis.claims.rows import NOT_LOCATED, Claim, Mark, Quantity, Reading, Verdict, spread
+from analysis.experiments.chaos import word_on_chaos
+from analysis.slowing.statements import growth, law_statement
 from analysis.study import Study
 
-__all__ = ["any_budget"]
+__all__ = ["any_budget", "held_out"]
 
 
 def any_budget(study: Study) -> Iterator[Claim]:
     """Yield the width at any budget of each tolerance and activation, and the held-out test."""
-    table = study.thresholds
+    table, laws = study.thresholds, study.threshold_laws
+    laws = laws[laws.verdict != "too few cells"]
     by = [name for name in ("activation", "tolerance") if name in table]
     for values, part in table.groupby(by, sort=False):
-        where = ", ".join(
-            f"relative loss {value:g}" if name == "tolerance" else str(value)
-            for name, value in zip(by, values, strict=True)
-        )
+        where = ", ".join(_name(key, value) for key, value in zip(by, values, strict=True))
         yield _threshold(part).on(
             f"width for W at any budget ({where})",
             _measured(part),
             "width for W at any budget: k_inf d/n",
             figure="slowing" if (part.verdict == "threshold").any() else "",
             of_paper=False,
-            readings=_readings(part, f"relative loss {values[-1]:g}"),
+            readings=_readings(part, _law_of(laws, by, values)),
         )
-    yield _held_out(study.held_out)
+    for _, law in laws.iterrows():
+        yield _law(law, ", ".join(_name(key, law[key]) for key in by))
+    yield replace(held_out(study.held_out), readings=_predicted(study.held_out))
+
+
+def _name(key: str, value: Any) -> str:
+    return f"relative loss {value:g}" if key == "tolerance" else str(value)
+
+
+def _law(row: pd.Series[Any], where: str) -> Claim:
+    """Return what one model of all cells says on the exponents of n and d."""
+    readings = [
+        Reading(quantity, (row[name],), ends=((row[f"{name}_low"], row[f"{name}_high"]),))
+        for quantity, name in (
+            (Quantity.EXPONENT_N, "exponent_n"),
+            (Quantity.EXPONENT_D, "exponent_d"),
+        )
+    ]
+    return Verdict(Mark.FINDING, law_statement(row)).on(
+        f"law of the width for W at any budget ({where})",
+        growth(row),
+        "law of the width for W at any budget, one model of all cells",
+        of_paper=False,
+        readings=tuple(readings),
+    )
 
 
 def _ratios(part: pd.DataFrame, name: str = "k_inf") -> pd.Series[float]:
@@ -56,22 +84,70 @@ def _threshold(part: pd.DataFrame) -> Verdict:
     unseen = int((part.verdict == "none seen").sum())
     if not len(ratios):
         word = f"no finite threshold is seen in {unseen} of {len(part)}"
-        return Verdict(Mark.FINDING, word) if unseen else NOT_LOCATED
+        return Verdict(Mark.FINDING, _and_chaos(word, part)) if unseen else NOT_LOCATED
     below, above = int((high < 1).sum()), int((low > 1).sum())
     detail = f"the interval lies below kd = n in {below} of {len(ratios)}, above it in {above}"
-    return Verdict(Mark.FINDING, detail, float(np.median(ratios)))
+    return Verdict(Mark.FINDING, _and_chaos(detail, part), float(np.median(ratios)))
 
 
-def _readings(part: pd.DataFrame, at: str) -> tuple[Reading, ...]:
-    values = tuple(_ratios(part).tolist())
-    return (Reading(Quantity.ANY_BUDGET, values, at),) if values else ()
+def _and_chaos(text: str, part: pd.DataFrame) -> str:
+    """Return a text with a word on cells at the edge of stability, among those that are fitted."""
+    fitted = part[part.verdict.isin(["threshold", "none seen"])]
+    return "; ".join(filter(None, [text, word_on_chaos(fitted.at_edge)]))
 
 
-def _held_out(rows: pd.DataFrame) -> Claim:
+def _law_of(laws: pd.DataFrame, by: list[str], values: tuple[Any, ...]) -> pd.Series[Any] | None:
+    """Return what the model of all cells says on one activation and tolerance, if it was fitted."""
+    found = laws[(laws[by] == list(values)).all(axis=1)]
+    return None if found.empty else found.iloc[0]
+
+
+def _readings(part: pd.DataFrame, law: pd.Series[Any] | None) -> tuple[Reading, ...]:
+    """Return the thresholds that the answer states, and the number of cells that show none.
+
+    Among many cells some seem to have a threshold by chance, so the model of all cells decides.
+    """
+    tolerance = float(part.tolerance.iloc[0])
+    if law is not None:
+        return _jointly(law, tolerance)
+    at, known = f"relative loss {tolerance:g}", part[part.verdict == "threshold"]
+    values, low, high = (
+        tuple(_ratios(part, name).tolist()) for name in ("k_inf", "k_inf_low", "k_inf_high")
+    )
+    found = (
+        Reading(Quantity.ANY_BUDGET, values, at, tuple(zip(low, high, strict=True))),
+        Reading(Quantity.AT_EDGE, tuple(known.at_edge.tolist()), at),
+        Reading(Quantity.UNSEEN, (1.0,) * int((part.verdict == "none seen").sum()), f"{tolerance:g}"),
+    )
+    return tuple(reading for reading in found if reading.values)
+
+
+def _jointly(law: pd.Series[Any], tolerance: float) -> tuple[Reading, ...]:
+    if law.verdict != "threshold":
+        return (Reading(Quantity.UNSEEN, (1.0,) * law.cells, f"{tolerance:g}"),)
+    at, calm = f"relative loss {tolerance:g}", law.cells - law.chaotic
+    ends = ((law.ratio_low, law.ratio_high),) * law.cells
+    edges = (1.0,) * law.chaotic + (0.0,) * calm
+    return (
+        Reading(Quantity.ANY_BUDGET, (law.ratio,) * law.cells, at, ends),
+        Reading(Quantity.AT_EDGE, edges, at),
+    )
+
+
+def _predicted(rows: pd.DataFrame) -> tuple[Reading, ...]:
+    """Return in which cells the measured width lies in the predicted interval; none without cells."""
+    return (Reading(Quantity.PREDICTED, tuple(rows.inside.astype(float))),) if len(rows) else ()
+
+
+def held_out(rows: pd.DataFrame) -> Claim:
+    """Return the finding on the held-out test of the times of a store."""
     claim = "times at a fifth of the steps predict the critical width at all of them"
     if rows.empty:
         return NOT_LOCATED.on(claim, "(no cell)", of_paper=False)
     detail = f"inside the predicted 95% interval in {int(rows.inside.sum())} of {len(rows)} cells"
+    detail = "; ".join(filter(None, [detail, word_on_chaos(rows.at_edge)]))
     return Verdict(Mark.FINDING, detail).on(
-        claim, f"k* over the prediction {spread(rows.measured / rows.predicted)}", of_paper=False
+        claim,
+        f"k* over the prediction {spread(rows.measured / rows.predicted)}",
+        of_paper=False,
     )

@@ -25,6 +25,7 @@ from analysis.claims.rows import (
     middle,
     width_of,
 )
+from analysis.experiments.chaos import word_on_chaos
 from analysis.experiments.depth import (
     ANY_BUDGET,
     Comparison,
@@ -119,7 +120,7 @@ def _effects(widths: xr.Dataset, thresholds: pd.DataFrame) -> Iterator[Claim]:
         about = f"L={deep} against L={shallow}"
         where = f"(d={int(widths.d)}, n={int(widths.n)}, relative loss {float(widths.tolerance):g})"
         for name, symbol in (("width", "k*"), ("parameters", "p*")):
-            yield _verdict(found, name).on(
+            yield _verdict(found, name, word_on_chaos(thresholds.at_edge)).on(
                 f"does depth help at equal {name}? {about} {where}",
                 f"{symbol}(L={deep})/{symbol}(L={shallow}): "
                 + "; ".join(_told(one, name, widths, thresholds) for one in found),
@@ -130,7 +131,7 @@ def _effects(widths: xr.Dataset, thresholds: pd.DataFrame) -> Iterator[Claim]:
             )
 
 
-def _verdict(found: Sequence[Comparison], name: str) -> Verdict:
+def _verdict(found: Sequence[Comparison], name: str, chaos: str) -> Verdict:
     """Return the verdict by the ratio at any budget, or else at the largest budget."""
     *finite, limit = found
     unseen = "" if limit.width else f"no finite threshold is seen at {_layers(limit)}; "
@@ -140,6 +141,7 @@ def _verdict(found: Sequence[Comparison], name: str) -> Verdict:
         return Verdict(Mark.OPEN, f"{unseen}k* is not located at {_layers(decisive)}")
     sign = ratio.excludes_one
     detail = f"{unseen}{_budget(decisive)} the ratio is {_interval(ratio)}"
+    detail = "; ".join(filter(None, [detail, chaos]))
     mark = Mark.FINDING if sign else Mark.OPEN
     return Verdict(mark, detail, ratio.value, _WORDS[sign])
 

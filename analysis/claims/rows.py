@@ -41,8 +41,10 @@ __all__ = [
     "counted",
     "done",
     "is_located",
+    "looseness_of",
     "mean_interval",
     "middle",
+    "reading_of",
     "spread",
     "sufficient",
     "width_of",
@@ -99,7 +101,13 @@ class Quantity(StrEnum):
     THEOREM2 = "width of Theorem 2 over k*"
     INPUT = "k* d/n, W trained"
     ANY_BUDGET = "k_inf d/n, W trained"
+    UNSEEN = "cells in which times show no finite k_inf, W trained"
+    AT_EDGE = "share of trials at the edge of stability, in cells with a k_inf"
+    EXPONENT_N = "exponent of n in k_inf, W trained"
+    EXPONENT_D = "exponent of d in k_inf, W trained"
+    PREDICTED = "1 if k* lies in the interval predicted from fewer steps, else 0"
     INPUT_BOUND = "n^4/d^3 over k*, W trained"
+    SMOOTH_BOUND = "n^2/d over k*, W trained, smooth activation"
     OUTPUT = "k*/n, v trained"
 
 
@@ -113,11 +121,14 @@ class Reading:
         The quantity, and one value for each located cell.
     at
         A condition under which the values hold, as text.
+    ends
+        The 95% interval of each value; empty where values have none.
     """
 
     quantity: Quantity
     values: tuple[float, ...]
     at: str = ""
+    ends: tuple[tuple[float, float], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -309,6 +320,34 @@ def width_of(cell: xr.Dataset, scale: float = 1.0, form: str = ".0f") -> str:
 def is_located(cell: xr.Dataset) -> bool:
     """Return True if a cell has a critical width and an interval with both ends."""
     return bool(has_interval(cell))
+
+
+def reading_of(
+    quantity: Quantity, cells: Sequence[xr.Dataset], scales: Sequence[float], at: str = ""
+) -> tuple[Reading, ...]:
+    """Return the reading of k* of located cells, each times its scale; none if there are no cells."""
+    numbers = [
+        [float(cell[name]) * scale for name in ("k50", "k50_low", "k50_high")]
+        for cell, scale in zip(cells, scales, strict=True)
+    ]
+    return _reading(quantity, numbers, at)
+
+
+def looseness_of(
+    quantity: Quantity, cells: Sequence[xr.Dataset], sufficing: Sequence[float], at: str = ""
+) -> tuple[Reading, ...]:
+    """Return the reading of widths that suffice over k* of located cells; none if there are none."""
+    numbers = [
+        [width / float(cell[name]) for name in ("k50", "k50_high", "k50_low")]
+        for cell, width in zip(cells, sufficing, strict=True)
+    ]
+    return _reading(quantity, numbers, at)
+
+
+def _reading(quantity: Quantity, numbers: list[list[float]], at: str) -> tuple[Reading, ...]:
+    values = tuple(value for value, _, _ in numbers)
+    ends = tuple((low, high) for _, low, high in numbers)
+    return (Reading(quantity, values, at, ends),) if values else ()
 
 
 def cells_of(widths: xr.Dataset, *dims: str) -> Iterator[xr.Dataset]:

@@ -20,7 +20,9 @@ from analysis.claims.rows import (
     counted,
     done,
     is_located,
+    looseness_of,
     mean_interval,
+    reading_of,
     spread,
     sufficient,
     width_of,
@@ -57,7 +59,7 @@ def input_layer(study: Study) -> Iterator[Claim]:
             "ReLU input layer: kd degrees of freedom fit n samples (k* d/n)",
             criterion=f"k* d/n is within a factor of {FACTOR:g} of 1 in every cell",
             figure="thresholds",
-            readings=_readings(Quantity.INPUT, ratios, tolerance, tolerance == widths.tolerance[-1]),
+            readings=_weights(study, cells, tolerance) if tolerance == widths.tolerance[-1] else (),
         )
     finest = widths.isel(tolerance=-1)
     cells = [c for c in cells_of(finest, "d", "n") if is_located(c)]
@@ -68,16 +70,20 @@ def input_layer(study: Study) -> Iterator[Claim]:
         f"n^4/d^3 over k* = {spread(ratios)}",
         criterion=SUFFICES,
         figure="laws",
-        readings=_readings(Quantity.INPUT_BOUND, ratios, float(finest.tolerance)),
+        readings=looseness_of(Quantity.INPUT_BOUND, cells, proven, _loss(finest)),
     )
 
 
-def _readings(
-    quantity: Quantity, values: Sequence[float], tolerance: float, counts: bool = True
-) -> tuple[Reading, ...]:
-    """Return the reading of a quantity at a tolerance; none without values, or unless it counts."""
-    at = f"relative loss {tolerance:g}"
-    return (Reading(quantity, tuple(values), at),) if len(values) and counts else ()
+def _weights(study: Study, cells: Sequence[xr.Dataset], tolerance: float) -> tuple[Reading, ...]:
+    """Return k* d/n of located cells, with the loss and the budget at which it holds."""
+    if not cells:
+        return ()
+    at = f"relative loss {tolerance:g}, {budget_of(study.ds):,} steps"
+    return reading_of(Quantity.INPUT, cells, [float(c.d / c.n) for c in cells], at)
+
+
+def _loss(widths: xr.Dataset) -> str:
+    return f"relative loss {float(widths.tolerance):g}"
 
 
 def _degrees_of_freedom(cells: Sequence[xr.Dataset]) -> Verdict:
@@ -136,6 +142,7 @@ def budget(study: Study) -> Iterator[Claim]:
                 f"n^2/d over k* = {proven / float(cell.k50):.3g}" if known else width_of(cell),
                 criterion=SUFFICES,
                 figure="budget",
+                readings=looseness_of(Quantity.SMOOTH_BOUND, known, [proven] * len(known), _loss(cell)),
             )
 
 
@@ -183,7 +190,9 @@ def output_layer(study: Study) -> Iterator[Claim]:
             "k of order n suffices for zero training error by v alone (k*/n)",
             criterion="k* is located at the finest tolerance; its constant is then known",
             figure="laws",
-            readings=_readings(Quantity.OUTPUT, [most], float(finest.tolerance), is_located(finest)),
+            readings=reading_of(Quantity.OUTPUT, [finest], [1 / n], _loss(finest))
+            if is_located(finest)
+            else (),
         )
 
 
@@ -205,7 +214,7 @@ def _floor(ds: xr.Dataset, narrow: xr.DataArray) -> Claim:
     return Verdict(Mark.OPEN, "too few seeds for a mean").on(claim, measured, **more)
 
 
-# --- both --------------------------------------------------------------------------------------------
+# --- both, and more layers ------------------------------------------------------------------------
 
 
 def joint(study: Study) -> Iterator[Claim]:

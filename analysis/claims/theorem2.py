@@ -24,8 +24,10 @@ from analysis.claims.rows import (
     counted,
     done,
     is_located,
+    looseness_of,
     mean_interval,
     middle,
+    reading_of,
     spread,
     sufficient,
     width_of,
@@ -71,7 +73,7 @@ def theorem2(study: Study) -> Iterator[Claim]:
         f"that width over k* = {spread(ratios)}; best law by AICc: {_best_law(study)}",
         criterion=SUFFICES,
         figure="ratios",
-        readings=(Reading(Quantity.THEOREM2, tuple(ratios)),) if ratios else (),
+        readings=looseness_of(Quantity.THEOREM2, cells, proven),
     )
 
 
@@ -79,9 +81,9 @@ def _near_the_edge(cell: xr.Dataset) -> tuple[Reading, ...]:
     """Return k*/n of a cell and k* over the width of the edge, as far as they are known."""
     if not is_located(cell):
         return ()
-    k50, n, edge = float(cell.k50), float(cell.n), float(cell.k_edge_finite)
-    own = Reading(Quantity.FEATURES, (k50 / n,))
-    return (own, Reading(Quantity.EDGE, (k50 / edge,))) if np.isfinite(edge) else (own,)
+    edge = float(cell.k_edge_finite)
+    own = reading_of(Quantity.FEATURES, [cell], [1 / float(cell.n)])
+    return own + reading_of(Quantity.EDGE, [cell], [1 / edge]) if np.isfinite(edge) else own
 
 
 def _in_units_of_n(cell: xr.Dataset) -> str:

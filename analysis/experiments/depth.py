@@ -88,9 +88,11 @@ def compared(widths: xr.Dataset, deep: int, shallow: int) -> Iterator[Comparison
 
 def compared_at_any_budget(rows: pd.DataFrame, deep: int, shallow: int) -> Comparison:
     """Return the comparison of the rows of one d, n and tolerance of `infinite_budget`."""
+    seen = rows[rows.verdict == "threshold"].set_index("depth")
+    ends = seen[["k_inf", "k_inf_low", "k_inf_high"]].astype(float)
     known = {
-        int(row.depth): Estimate(row.k_inf, row.k_inf_low, row.k_inf_high)
-        for row in rows[rows.verdict == "threshold"].itertuples()
+        int(depth): Estimate(*values)
+        for depth, values in zip(seen.index.tolist(), ends.to_numpy().tolist(), strict=True)
     }
     return _comparison(ANY_BUDGET, known, (deep, shallow), int(rows.d.iloc[0]))
 

@@ -202,7 +202,7 @@ def on_request(kinds: list[str], ds: xr.Dataset) -> list[str]:
 
 
 def _kinds_of_widths(ds: xr.Dataset, success: Success) -> list[str]:
-    chosen = bool(own_numbers(ds)) and success.condition is not None and ds.sizes["width"] > 1
+    chosen = "own" in ds.attrs and success.condition is not None and ds.sizes["width"] > 1
     return [
         kind
         for kind, picture in FIGURES.items()

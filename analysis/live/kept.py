@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from analysis.stores import open_store
 from analysis.success import Success
-from analysis.success.rules import Rule, rule_for
+from analysis.success.rules import Rule, resolved, rule_for
 from pipeline.errors import InputError, StoreDamaged, StoreError
 from pipeline.store import check_store
 from pipeline.store.arrays import layout_of, open_array
@@ -58,6 +58,8 @@ class Kept:
     ----------
     ds
         The copy: statuses as readers see them, coordinates, and the variables of success.
+    success
+        The same success for any part of the copy.
     rule
         The rule of success; None if the store has nothing that it could be read from.
     no_rule
@@ -81,7 +83,8 @@ class Kept:
         self.fingerprint = self._location.fingerprint()
         self._layout = layout_of(self._location, STATUS)
         self._lazy = open_store(path, dask=False)
-        self.rule, self.no_rule = _rule(self._lazy, success)
+        self.success = resolved(self._lazy, success)
+        self.rule, self.no_rule = _rule(self._lazy, self.success)
         self._stamps: dict[str, Hashable] | None = {}
         self._messages: dict[tuple[int, ...], Counter[str]] = {}
         self._broken: dict[tuple[int, ...], str] = {}

@@ -18,7 +18,7 @@ from jinja2 import Environment
 from analysis.live.view import View
 from analysis.report import environment_of
 
-__all__ = ["FILES", "digest_of", "file_of", "frame_of", "page", "parts_of", "state_of"]
+__all__ = ["FILES", "digest_of", "file_of", "frame_of", "heading_of", "page", "parts_of", "state_of"]
 
 FILES = {
     "style.css": ("analysis.report", "text/css"),
@@ -28,6 +28,8 @@ FILES = {
 }
 """Files of the page: the package that has each of them, and its media type."""
 
+
+QUESTION, OWN_QUESTION = "How wide must a network be?", "Where do the trials succeed?"
 
 FRAME, FRAME_WITHOUT_DIAGRAM = 720, 240
 """Height of a frame in a notebook, in pixels; what is longer gets a scroll bar."""
@@ -79,6 +81,11 @@ def parts_of(view: View, anchor: str) -> dict[str, str]:
         f"{anchor}-{name}": str(getattr(macros, name)(view, anchor)).strip() if name in shown else ""
         for name in names
     }
+
+
+def heading_of(views: Sequence[View]) -> str:
+    """Return the heading of the page: the question on networks, or one on trials of one's own."""
+    return QUESTION if any(view.is_on_networks for view in views) else OWN_QUESTION
 
 
 def digest_of(state: dict[str, str]) -> str:

@@ -20,6 +20,7 @@ from analysis.report.numbers import axis_value, number, whole, with_interval
 from analysis.report.sections import law_table
 from analysis.study import Study
 from analysis.success import Success
+from analysis.transitions.scales import WIDTH, other_axes
 from pipeline.errors import InputError
 from pipeline.printable import one_line
 from pipeline.store.location import StorePath, locate
@@ -69,6 +70,11 @@ class View:
     @property
     def name(self) -> str:
         return str(self._kept.attributes.get("name", "")) if self._kept else str(self.path)
+
+    @property
+    def is_on_networks(self) -> bool:
+        """True once there are trials that are not of one's own, which need not have a network."""
+        return self._kept is not None and "own" not in self._kept.attributes
 
     @property
     def study(self) -> Study:
@@ -141,7 +147,7 @@ class View:
         kept = Kept(self.path, self._success)
         estimated = float(kept.attributes.get("estimated_seconds", 0.0))
         self.costs = Costs(self.path, kept.ds, estimated)
-        self._fits = Fits(kept, self._success) if kept.rule else None
+        self._fits = Fits(kept, kept.success) if kept.rule else None
         self._diagram, self._kept = None, kept
 
     # ---- showing
@@ -195,7 +201,16 @@ class View:
         assert self._kept is not None
         lost = self._kept.unreadable
         part = f"A part of the store cannot be read: {lost}" if lost else ""
-        return [note for note in (self._outage, part, self._kept.no_rule) if note]
+        return [note for note in (self._outage, part, self._kept.no_rule, self._along) if note]
+
+    @property
+    def _along(self) -> str:
+        """Sentence on a store of one width, in which no width is critical; "" for others."""
+        if self._kept is None or self._fits is None or self._kept.ds.sizes[WIDTH] > 1:
+            return ""
+        axes = other_axes(self._kept.ds)
+        where = f"; `widthlaw fit {self.path} --along {axes[0]}` looks along {axes[0]}" if axes else ""
+        return f"All trials have one width, so none is critical{where}."
 
     @property
     def messages(self) -> list[tuple[str, int]]:
@@ -224,7 +239,7 @@ class View:
     @property
     def verdict(self) -> list[str]:
         """Sentences on which laws fit, or on why there is none."""
-        if self._fits is None:
+        if self._fits is None or self._along:
             return []
         if self._fits.laws is not None:
             found = law_table(self._fits.laws)[1]
@@ -273,7 +288,7 @@ class View:
     def _answer(self, at: tuple[int, ...]) -> tuple[str, str]:
         """Return the critical width and outcome of a cell, at the finest tolerance."""
         assert self.costs is not None
-        if self._fits is None or not self.costs.ran[at]:
+        if self._fits is None or self._along or not self.costs.ran[at]:
             return "–", "–"
         cell: Any = self._fits.widths[["k50", "k50_low", "k50_high", "outcome"]]
         ends = [np.ravel(cell[name].values[at])[-1] for name in ("k50", "k50_low", "k50_high")]
@@ -283,8 +298,10 @@ class View:
 
 
 def duration(seconds: float) -> str:
-    """Return a time with its unit: `0.4 s`, `12 min`, `3.1 h`."""
+    """Return a time with its unit: `0.93 ms`, `0.4 s`, `12 min`, `3.1 h`."""
     for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
         if seconds >= 2 * size:
             return f"{number(seconds / size, 2)} {unit}"
+    if 0 < seconds < 0.1:
+        return f"{number(1000 * seconds, 2)} ms"
     return f"{number(seconds, 2)} s"

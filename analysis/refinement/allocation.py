@@ -11,7 +11,7 @@ not used, so that refined stores can be merged.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count, islice
 from typing import Any
@@ -30,7 +30,18 @@ from pipeline.selection import admitted
 from pipeline.sweep import Request, Sweep
 from pipeline.trial_status import UNREQUESTED
 
-__all__ = ["LOCATED", "LOST", "OPEN", "Allocation", "State", "allocate"]
+__all__ = [
+    "LEFT_OUT",
+    "LOCATED",
+    "LOST",
+    "OPEN",
+    "Allocation",
+    "State",
+    "allocate",
+    "limited",
+    "requests_of",
+    "within_conditions",
+]
 
 
 @dataclass(frozen=True)
@@ -156,11 +167,9 @@ def allocate(
         line_plans = [plan_of(data, target) for data in per_criterion]
         states += [_state(data, plan) for data, plan in zip(per_criterion, line_plans, strict=True)]
         plans.append((line, line_plans))
-    asked = list(_requests(plans, sweep.seeds))
-    kept = [(line, replace(one, seeds=admitted(sweep, one))) for line, one in asked]
-    states = _without_trials(states, asked, kept)
-    requests = (one for _, one in kept if one.seeds)
-    return Allocation(tuple(states), tuple(_limited(requests, limit)))
+    requests, stuck = within_conditions(list(requests_of(plans, sweep.seeds)), sweep)
+    states = _without_trials(states, stuck)
+    return Allocation(tuple(states), tuple(limited(requests, limit)))
 
 
 def _check_direction(counts: xr.Dataset, along: Along) -> None:
@@ -179,16 +188,23 @@ def _check_direction(counts: xr.Dataset, along: Along) -> None:
 Asked = tuple[Line, Request]
 """A request, and the line that it is for."""
 
+LEFT_OUT = "the conditions of the sweep leave out the trials that it needs"
+"""Why a line is lost whose requests a sweep does not admit."""
 
-def _without_trials(
-    states: Sequence[State], requests: Sequence[Asked], kept: Sequence[Asked]
-) -> list[State]:
-    """Return states in which cells are lost if the sweep's conditions leave out all they ask for."""
-    asked = {line.key for line, _ in requests}
-    stuck = asked - {line.key for line, one in kept if one.seeds}
-    why = "the conditions of the sweep leave out the trials that it needs"
+
+def within_conditions(
+    asked: Sequence[Asked], sweep: Sweep
+) -> tuple[list[Request], set[tuple[int, ...]]]:
+    """Return what a sweep's conditions leave of some requests, and the lines that have none left."""
+    kept = [(line, replace(one, seeds=admitted(sweep, one))) for line, one in asked]
+    stuck = {line.key for line, _ in asked} - {line.key for line, one in kept if one.seeds}
+    return [one for _, one in kept if one.seeds], stuck
+
+
+def _without_trials(states: Sequence[State], stuck: set[tuple[int, ...]]) -> list[State]:
+    """Return states in which cells are lost that have no request left."""
     return [
-        replace(state, verdict=LOST, why=why, needed=0)
+        replace(state, verdict=LOST, why=LEFT_OUT, needed=0)
         if state.line.key in stuck and state.verdict == OPEN
         else state
         for state in states
@@ -227,7 +243,7 @@ def _state(data: LineData, plan: Plan) -> State:
 # ---- requests
 
 
-def _requests(plans: Sequence[tuple[Line, list[Plan]]], seeds: Sequence[int]) -> Iterator[Asked]:
+def requests_of(plans: Iterable[tuple[Line, list[Plan]]], seeds: Sequence[int]) -> Iterator[Asked]:
     """Distribute the new seeds of every line over its values, the same seeds for all criteria."""
     for line, line_plans in plans:
         used = {seeds[at] for at in np.flatnonzero(line.requested.any(axis=0)).tolist()}
@@ -250,7 +266,7 @@ def _values_of_seed(plan: Plan, number: int) -> tuple[float, ...]:
     return (plan.values[number % len(plan.values)],)
 
 
-def _limited(requests: Iterator[Request], limit: int | None) -> Iterator[Request]:
+def limited(requests: Iterable[Request], limit: int | None) -> Iterator[Request]:
     """Yield requests up to a number of trials."""
     left = math.inf if limit is None else max(0, limit)
     for request in requests:

@@ -32,6 +32,7 @@ from scipy import special
 
 from analysis.refinement.lines import Line
 from analysis.transitions.curves import RISE
+from analysis.transitions.disorder import fall_words
 from analysis.transitions.scales import WIDTH
 
 __all__ = ["LOCATED", "LOST", "OPEN", "LineData", "Plan", "plan_of", "precision"]
@@ -73,7 +74,7 @@ STEP, FARTHEST = 2.0, 64.0
 """Factor of a step outwards, and the largest factor beyond the widths of the cell's first seed."""
 
 PATIENCE = 64
-"""Seeds after which a cell is abandoned if success does not rise with width."""
+"""Seeds after which a cell is abandoned if success does not rise with width, nor surely fall."""
 
 MOST_SEEDS = 10**6
 """The most seeds of a cell; a target that needs more is out of reach."""
@@ -147,6 +148,11 @@ class LineData:
         return self.line.lattice.numbers.steepness(float(self.answer.transition_width))
 
     @property
+    def symbol(self) -> str:
+        """The letter of the values of the axis."""
+        return "k" if self.line.axis == WIDTH else self.line.axis
+
+    @property
     def upwards(self) -> bool:
         """True if a censored transition lies beyond the largest number; else below the least."""
         return math.inf in map(self._number, ("bracket_low", "bracket_high"))
@@ -169,8 +175,7 @@ class LineData:
 
     def said(self, number: float) -> str:
         """Return a number as a reason tells it, such as `k = 40`."""
-        symbol = "k" if self.line.axis == WIDTH else self.line.axis
-        return f"{symbol} = {self.line.lattice.numbers.value(number):g}"
+        return f"{self.symbol} = {self.line.lattice.numbers.value(number):g}"
 
     def ends(self) -> tuple[int, int]:
         """Return the indices of the last number where all fail and the first where all succeed."""
@@ -325,9 +330,11 @@ def _outwards(data: LineData, target: float) -> Plan:
 
 
 def _scatter(data: LineData, target: float) -> Plan:
-    """Plan seeds all over the grid: success does not rise, perhaps by chance."""
+    """Give up where success surely falls; plan seeds all over the grid where it may be by chance."""
+    falling = data.line.lattice.numbers.scale.falling
+    if fall := fall_words(data.answer, data.line.axis, data.symbol, falling):
+        return Plan(LOST, fall)
     if data.seeds >= PATIENCE:
-        falling = data.line.lattice.numbers.scale.falling
         return Plan(LOST, f"success does not {'fall' if falling else 'rise'} with {data.line.axis}")
     chosen = data.x[np.unique(np.linspace(0, len(data.x) - 1, 6).round().astype(int))]
     values = [data.value(float(x)) for x in chosen]

@@ -344,7 +344,7 @@ def plain_diagram(study: Study) -> Diagram:
         if none_ran
         else [
             panel
-            for name, part in parts_along(cells, (*own_axes(cells), *FAMILY))
+            for name, part in parts_along(cells, (*own_axes(study.ds), *FAMILY))
             if (panel := _panel(name, part, [slider.dim for slider in sliders])) is not None
         ]
     )

@@ -13,7 +13,7 @@ from functools import cached_property
 
 import numpy as np
 
-from analysis.claims import PARTS, WORDS, Claim, Mark
+from analysis.claims import BEYOND, PARTS, WORDS, Claim, Mark
 from analysis.claims.answer import COUNTED, WORST_FIRST, Headline, answer, headlines, verdict_of
 from analysis.report.numbers import number
 from analysis.report.published import Compared
@@ -169,7 +169,7 @@ class Summary:
         count = iter(range(first, first + len(self.rows)))
         found = [
             (OPEN_QUESTIONS.get(s.name, s.question), list(groups_of(s, False, count)))
-            for names in PARTS.values()
+            for names in (*PARTS.values(), BEYOND)
             for s in self._named(names)
         ]
         return [(question, groups) for question, groups in found if groups]

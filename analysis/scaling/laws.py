@@ -103,6 +103,7 @@ LAWS: dict[str, Law] = {
     "n log n/alpha^2": _law("C n log n / alpha^2", n=1, alpha=-2, log_n=1),
     "n log n log k/alpha^2": _law("C n log n log k / alpha^2", n=1, alpha=-2, log_n=1, log_k=True),
     "n/d": _law("C n / d", n=1, d=-1),
+    "n log n/d": _law("C n log n / d", n=1, d=-1, log_n=1),
     "n^2/d": _law("C n^2 / d", n=2, d=-1),
     "n^4/d^3": _law("C n^4 / d^3", n=4, d=-3),
 }

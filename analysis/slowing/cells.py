@@ -15,13 +15,25 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy.special import chdtri
 
-from analysis.slowing.fitting import BOUNDS, Fit, S, interval, log_threshold, maximise, worth
+from analysis.slowing.fitting import (
+    BOUNDS,
+    Fit,
+    S,
+    finite,
+    interval,
+    log_threshold,
+    maximise,
+    spread_of_threshold,
+    worth,
+)
 from analysis.slowing.likelihood import NAMES, Trials
 from analysis.success.budgets import budget_of
 from pipeline.errors import InputError, ParameterError
-from pipeline.trial_status import Status, among
+from pipeline.trial_status import Status
 
 __all__ = ["REACH", "VERDICTS", "infinite_budget", "near", "obstacle", "restricted", "trials_of"]
+
+Floats = NDArray[np.float64]
 
 REACH = 2.0
 """A cell is fitted to widths up to so many times the narrowest at which half of the trials arrive."""
@@ -57,8 +69,9 @@ def infinite_budget(
 
     The times to a tolerance follow log T = a - gamma log(1 - (k_inf/k)^beta), where every seed has its
     own a and k_inf, and every trial a scatter that grows near the threshold. A trial that does not
-    arrive is censored at the budget. So is a trial that diverged, at every budget. As gamma grows this
-    becomes a law that is finite at every width. Unless times exclude that, the verdict is `none seen`.
+    arrive is censored at the budget, or at the steps that it took if these are fewer. A trial that
+    diverged is censored at every budget. As gamma grows this becomes a law that is finite at every
+    width. Unless times exclude that, the verdict is `none seen`.
 
     Parameters
     ----------
@@ -128,34 +141,41 @@ def trials_of(ds: xr.Dataset, budget: int | None = None) -> list[Cell]:
     budget = whole if budget is None else budget
     if not 1 <= budget <= whole:
         raise ParameterError("budget", f"got {budget}; expected from 1 to {whole}, the store's steps")
-    names = [name for name in ("steps_to_tolerance", "status", "steps", "rises") if name in ds]
-    parts = ds[names].compute()
     cells = [str(dim) for dim in ds.status.dims if dim not in ("width", "seed")]
+    first, status, log_k, taken, rose = _arrays(ds, (*cells, "seed", "width"))
     found: list[Cell] = []
-    for index in np.ndindex(*(ds.sizes[dim] for dim in cells)):
-        part = parts.isel(dict(zip(cells, index, strict=True)))
-        axes = {dim: part[dim].item() for dim in cells if dim in part.coords}
+    for index in np.ndindex(*status.shape[:-2]):
+        axes = {
+            dim: ds[dim][at].item() for dim, at in zip(cells, index, strict=True) if dim in ds.coords
+        }
+        diverged = status[index] == Status.DIVERGED
+        counted = diverged | (status[index] == Status.DONE)
+        edge = float((rose[index][counted] > RISES).mean()) if counted.any() else np.nan
+        edge = edge if "rises" in ds else np.nan
+        known = np.where(diverged, budget, np.minimum(taken[index], budget))
         for position, tolerance in enumerate(ds.tolerance.values.tolist()):
-            trials, diverged, edge = _cell(part, position, budget)
+            arrived = counted & ~diverged & (first[position][index] <= budget)
+            time = np.log(np.maximum(np.where(arrived, first[position][index], known), 1))
+            trials = Trials(np.broadcast_to(log_k[index], time.shape), time, arrived, counted)
             found.append((axes | {"tolerance": tolerance, "budget": budget}, trials, diverged, edge))
     return found
 
 
-def _cell(part: xr.Dataset, position: int, budget: int) -> tuple[Trials, NDArray[np.bool_], float]:
-    """Return the trials of one cell, censored at the budget."""
-    order = ("seed", "width")
-    steps = part.steps_to_tolerance.isel(tolerance=position).transpose(*order).values
-    status = part.status.transpose(*order)
-    diverged = (status == Status.DIVERGED).values
-    counted = among(status, [Status.DONE, Status.DIVERGED]).values
-    arrived = counted & ~diverged & (steps <= budget)
-    time = np.log(np.maximum(np.where(arrived, steps, budget), 1))
-    log_k = np.broadcast_to(np.log(part.k.values.astype(float)), time.shape)
-    edge = np.nan
-    if "rises" in part and counted.any():
-        rose = (part.rises / part.steps).transpose(*order).values
-        edge = float((rose[counted] > RISES).mean())
-    return Trials(log_k, time, arrived, counted), diverged, edge
+def _arrays(ds: xr.Dataset, order: tuple[str, ...]) -> tuple[Floats, ...]:
+    """Return first steps by tolerance, the status, log k, the steps taken and the share of rises."""
+    names = [name for name in ("steps_to_tolerance", "status", "steps", "rises") if name in ds]
+    parts = ds[names].compute()
+    status = parts.status.transpose(*order)
+    k = parts.k.broadcast_like(status.isel(seed=[0])).transpose(*order)
+    taken = parts.steps if "steps" in parts else xr.full_like(status, np.inf, dtype=float)
+    rose = parts.rises / parts.steps if "rises" in parts else xr.zeros_like(status, dtype=float)
+    return (
+        parts.steps_to_tolerance.transpose("tolerance", *order).values,
+        status.values,
+        np.log(k.values.astype(float)),
+        taken.transpose(*order).values,
+        rose.transpose(*order).values,
+    )
 
 
 def near(trials: Trials) -> NDArray[np.bool_]:
@@ -214,21 +234,26 @@ def _row(trials: Trials, diverged: NDArray[np.bool_], edge: float, confidence: f
 def _fitted(trials: Trials, confidence: float) -> dict[str, Any]:
     """Fit the model to one cell; without evidence of a threshold there are no numbers."""
     best = maximise(trials)
-    finite = maximise(trials, s=0.0, start=best.theta)
-    share = worth(best, trials)[0]
-    row: dict[str, Any] = {
-        "evidence": share * (best.value - finite.value) if best.theta[S] > 0 else 0.0
-    }
+    endless = finite(trials, best)
+    share, covariance = worth(best, trials)
+    evidence = share * (best.value - endless.value) if best.theta[S] > 0 else 0.0
+    row: dict[str, Any] = {"evidence": evidence}
     if 2 * row["evidence"] < chdtri(1, 1 - confidence):
         return row | {"verdict": "none seen"}
     allowed = float(chdtri(1, 1 - confidence) / share)
     shapes = interval(
-        best, lambda s, start: maximise(trials, start, s=s), best.theta[S], (0.0, BOUNDS[S, 1]), allowed
+        best,
+        lambda s, start: maximise(trials, start, s=s),
+        best.theta[S],
+        float(np.sqrt(share * covariance[S, S])),
+        (0.0, BOUNDS[S, 1]),
+        allowed,
     )
     widths = interval(
         best,
         lambda m, start: maximise(trials, start, threshold=m),
         log_threshold(best.theta, trials),
+        float(np.sqrt(share)) * spread_of_threshold(best.theta, covariance),
         (float(trials.log_k.min()) - FAR, float(trials.log_k.max())),
         allowed,
     )

@@ -39,6 +39,9 @@ HELD_BACK = 5
 
 PROPOSALS, DRAWS = 400, 250
 
+FREEDOM = 4
+"""Degrees of freedom of Student's t from which parameters are proposed."""
+
 
 def predicted_k50(
     ds: xr.Dataset, budget: int, longer: int | None = None, *, entropy: int = 0
@@ -59,9 +62,10 @@ def predicted_k50(
     Returns
     -------
     pandas.DataFrame
-        One row for each cell and tolerance that can be fitted: its axes, `longer`, `predicted` with
-        `low` and `high` (95%), `measured` (both from isotonic fits), `inside`, and `at_end`: whether
-        `measured` is an end of the widths, so that `inside` says little.
+        One row for each cell and tolerance that can be fitted, and of whose trials it is known whether
+        they arrive within the longer budget: its axes, `longer`, `predicted` with `low` and `high`
+        (95%), `measured` (both from isotonic fits), `inside`, `at_end`: whether `measured` is an end of
+        the widths, so that `inside` says little, and `at_edge` as in `infinite_budget`.
 
     Raises
     ------
@@ -74,14 +78,15 @@ def predicted_k50(
     rng = np.random.default_rng(entropy)
     rows = []
     pairs = zip(trials_of(ds, budget), trials_of(ds, longer), strict=True)
-    for (axes, trials, diverged, _), (_, later, _, _) in pairs:
+    for (axes, trials, diverged, edge), (_, later, _, _) in pairs:
         widths = near(trials)
-        if obstacle(trials, widths) is not None:
+        if obstacle(trials, widths) is not None or not _known(later, diverged, longer)[:, widths].all():
             continue
         seeds = trials.counted[:, widths].any(axis=1)
         never = diverged[np.ix_(seeds, widths)]
         draws = predictive_k50(restricted(trials, widths), float(np.log(longer)), never, rng)
-        rows.append(axes | {"longer": longer} | _compared(draws, restricted(later, widths)))
+        compared = _compared(draws, restricted(later, widths)) | {"at_edge": edge}
+        rows.append(axes | {"longer": longer} | compared)
     return pd.DataFrame(rows)
 
 
@@ -97,9 +102,16 @@ def held_out_test(ds: xr.Dataset) -> pd.DataFrame:
     return predicted_k50(ds, budget // HELD_BACK) if budget >= HELD_BACK else pd.DataFrame()
 
 
+def _known(later: Trials, diverged: NDArray[np.bool_], longer: int) -> NDArray[np.bool_]:
+    """Return the trials of which it is known whether they arrive within the longer budget."""
+    whole = later.log_time >= np.log(longer)
+    known: NDArray[np.bool_] = later.arrived | diverged | whole | ~later.counted
+    return known
+
+
 def _compared(draws: Floats, later: Trials) -> dict[str, Any]:
     low, middle, high = np.quantile(draws, [0.025, 0.5, 0.975])
-    measured = _k50(later.arrived, later)
+    measured = float(_k50(later.arrived, later))
     row = {"predicted": middle, "low": low, "high": high, "measured": measured}
     ends = np.exp(later.log_k[0, [0, -1]])
     return row | {
@@ -108,50 +120,69 @@ def _compared(draws: Floats, later: Trials) -> dict[str, Any]:
     }
 
 
-def _k50(arrived: NDArray[np.bool_], trials: Trials) -> float:
-    """Return the width at which the isotonic fit passes 1/2; an end of the widths if it does not."""
-    won = (arrived & trials.counted).sum(axis=0).astype(float)
+def _k50(arrived: NDArray[np.bool_], trials: Trials) -> Floats:
+    """Return the width at which the isotonic fit passes 1/2; an end of the widths if it does not.
+
+    The leading axes of `arrived` are kept.
+    """
     tried, log_k = trials.counted.sum(axis=0).astype(float), trials.log_k[0]
-    crossing = isotonic_crossings(log_k, won[None], tried[None])[0]
-    return float(np.exp(np.clip(crossing, log_k[0], log_k[-1])))
+    won = (arrived & trials.counted).sum(axis=-2).reshape(-1, len(log_k)).astype(float)
+    crossings = isotonic_crossings(log_k, won, np.broadcast_to(tried, won.shape))
+    found: Floats = np.exp(np.clip(crossings, log_k[0], log_k[-1])).reshape(arrived.shape[:-2])
+    return found
 
 
 def predictive_k50(
     trials: Trials, log_budget: float, never: NDArray[np.bool_], rng: np.random.Generator
 ) -> Floats:
     """Return draws of the k50 that the same seeds and widths would have at a longer budget."""
-    return np.array([
-        _k50(_arrivals(theta, trials, log_budget, rng) & ~never, trials)
-        for theta in _parameters(trials, rng)
-    ])  # fmt: skip
+    arrivals = [
+        _arrivals(theta, shares, trials, log_budget, rng) for theta, shares in _parameters(trials, rng)
+    ]
+    return _k50(np.array(arrivals) & ~never, trials)
 
 
-def _parameters(trials: Trials, rng: np.random.Generator) -> Floats:
-    """Return draws from the likelihood of the parameters, at its worth and within their bounds."""
-    from scipy.stats import multivariate_t  # takes a second to import, and is needed here only
+def _parameters(trials: Trials, rng: np.random.Generator) -> list[tuple[Floats, Floats]]:
+    """Return draws from the likelihood of the parameters, at its worth and within their bounds.
 
+    Each comes with the `posterior` of the seeds.
+    """
     best, (low, high) = maximise(trials), BOUNDS.T
     share, covariance = worth(best, trials)
-    near_best = multivariate_t(best.theta, 1.5 * covariance, df=4)
-    drawn = near_best.rvs(PROPOSALS, random_state=rng)
+    drawn, log_density = _near(best.theta, 1.5 * covariance, rng)
     inside = ((drawn >= low) & (drawn <= high)).all(axis=1)
     drawn = drawn[inside] if inside.any() else np.clip(drawn, low, high)  # the best fit is a corner
-    log_weight = np.array([share * posterior(theta, trials)[1] for theta in drawn])
+    log_density = log_density[inside] if inside.any() else log_density
+    known = [posterior(theta, trials) for theta in drawn]
+    log_weight = share * np.array([value for _, value in known])
     log_weight += log_prior(drawn) - (((drawn[:, S] - SHAPE[0]) / SHAPE[1]) ** 2) / 2
-    log_weight -= near_best.logpdf(drawn)
+    log_weight -= log_density
     weight = np.exp(log_weight - log_weight.max())
-    found: Floats = drawn[rng.choice(len(drawn), DRAWS, p=weight / weight.sum())]
-    return found
+    chosen = rng.choice(len(drawn), DRAWS, p=weight / weight.sum())
+    return [(drawn[index], known[index][0]) for index in chosen]
+
+
+def _near(middle: Floats, shape: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
+    """Draw from Student's t, and return the logarithms of its density, but for a constant.
+
+    These are the draws of `scipy.stats.multivariate_t`, whose import takes a second.
+    """
+    squares = rng.chisquare(FREEDOM, size=PROPOSALS) / FREEDOM
+    normal = rng.multivariate_normal(np.zeros(len(middle)), shape, size=PROPOSALS)
+    away = normal / np.sqrt(squares)[:, None]
+    distance = (away * np.linalg.solve(shape, away.T).T).sum(axis=1)
+    return middle + away, -(FREEDOM + len(middle)) / 2 * np.log1p(distance / FREEDOM)
 
 
 def _arrivals(
-    theta: Floats, trials: Trials, log_budget: float, rng: np.random.Generator
+    theta: Floats, shares: Floats, trials: Trials, log_budget: float, rng: np.random.Generator
 ) -> NDArray[np.bool_]:
     """Draw which trials arrive within the longer budget: those that had, and some of the others."""
-    chances = np.cumsum(posterior(theta, trials)[0], axis=1)
+    chances = np.cumsum(shares, axis=1)
     nodes = (chances < rng.random((len(chances), 1))).sum(axis=1).clip(0, len(NODES) - 1)
     z = NODES[nodes][:, None]
+    above = trials.log_k - trials.log_k.min()
     budgets = (trials.log_time, np.full_like(trials.log_time, log_budget))
-    shorter, longer = (log_ndtr(-standardised(theta, trials.log_k, at, z).residual) for at in budgets)
+    shorter, longer = (log_ndtr(-standardised(theta, above, at, z).residual) for at in budgets)
     later = rng.random(shorter.shape) > np.exp(longer - shorter)
     return trials.arrived | (later & trials.counted)

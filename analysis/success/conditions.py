@@ -17,6 +17,7 @@ import numpy as np
 import xarray as xr
 
 from analysis.expressions import condition, value_of
+from pipeline.trial_status import WITH_RESULTS, among
 
 __all__ = ["largest_value", "surely", "theorem2_threshold", "with_flags_compared"]
 
@@ -43,17 +44,22 @@ def with_flags_compared(ds: xr.Dataset, node: ast.expr) -> ast.expr:
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
         part = with_flags_compared(ds, node.operand)
         return node if part is node.operand else ast.copy_location(ast.UnaryOp(node.op, part), node)
-    if isinstance(node, ast.Name | ast.Subscript) and _is_flag(value_of(ds, node)):
+    if isinstance(node, ast.Name | ast.Subscript) and _is_flag(ds, value_of(ds, node)):
         return ast.copy_location(ast.Compare(node, [ast.Eq()], [ast.Constant(1)]), node)
     return node
 
 
-def _is_flag(values: xr.DataArray) -> bool:
-    """Return True for the results of trials that are 0, 1 or missing, and not all missing."""
+def _is_flag(ds: xr.Dataset, values: xr.DataArray) -> bool:
+    """Return True for the results of trials that are 0, 1 or missing, and not all missing.
+
+    All are missing where no trial has run yet: `watch` may show such a store.
+    """
     if not {"width", "seed"} <= {*values.dims} or values.dtype.kind not in "iuf":
         return False
     known = values.notnull()
-    return bool(known.any() and (values.isin([0, 1]) | ~known).all())
+    if not known.any():
+        return not among(ds.status, WITH_RESULTS).any()
+    return bool((values.isin([0, 1]) | ~known).all())
 
 
 def surely(ds: xr.Dataset, node: ast.expr, wanted: bool = True) -> xr.DataArray:

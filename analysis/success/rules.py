@@ -34,7 +34,7 @@ from analysis.walking import places
 from pipeline.errors import InputError, ParameterError
 from pipeline.trial_status import Status, among
 
-__all__ = ["STEPS", "THRESHOLD", "Rule", "Success", "outcomes", "rule_for", "undefined"]
+__all__ = ["STEPS", "THRESHOLD", "Rule", "Success", "outcomes", "resolved", "rule_for", "undefined"]
 
 STEPS = "steps_to_tolerance"
 """The variable by which descents succeed within a budget."""
@@ -370,11 +370,22 @@ def outcomes(ds: xr.Dataset, rule: Rule) -> tuple[xr.DataArray, xr.DataArray]:
     return whole[0], whole[1]
 
 
+def resolved(ds: xr.Dataset, success: Success) -> Success:
+    """Return a success that says the same of any part of a store: its flags are compared with 1.
+
+    A part may have no value that shows a variable to be a flag.
+    """
+    if not isinstance(success.condition, str):
+        return success
+    return replace(success, condition=rule_for(ds, success).words)
+
+
 def undecided(ds: xr.Dataset, success: Success) -> int:
     """Return how many done trials count as failures because a condition compares a missing number."""
     if not isinstance(success.condition, str):
         return 0
-    rule, tree = rule_for(ds, success), parse(success.condition)
+    rule = rule_for(ds, success)
+    tree = parse(rule.words)
     neither = replace(rule, succeeds=lambda part: ~surely(part, tree) & ~surely(part, tree, False))
     found, _ = outcomes(ds, neither)
     more = [dim for dim in found.dims if dim not in ds.status.dims]

@@ -19,7 +19,7 @@ from scipy import special
 
 from analysis.axes import label
 
-__all__ = ["Fall", "disorder_words", "fall_of", "falls"]
+__all__ = ["Fall", "disorder_words", "fall_of", "fall_words", "falls", "of_cells"]
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -109,23 +109,42 @@ def disorder_words(widths: xr.Dataset, along: str, symbol: str) -> tuple[str, ..
             dims = [str(dim) for dim in widths.outcome.dims if widths.sizes[dim] > 1]
             name = ", ".join(filter(None, (label(dim, cell[dim].item()) for dim in dims)))
             found.setdefault(_words(cell, along, symbol), []).append(name)
-    return tuple(_headed(_listed(cells), words) for words, cells in found.items())
+    return tuple(of_cells(cells, words) for words, cells in found.items())
 
 
-def _headed(cells: str, words: str) -> str:
-    return f"{cells}: {words}" if cells else words
+def fall_words(cell: xr.Dataset, along: str, symbol: str, falling: bool) -> str | None:
+    """Return where success of one cell falls and rises, as a sentence; None if it does not surely fall.
 
+    Success that does not come back may be one that falls, which is a question of its own.
 
-def _words(cell: xr.Dataset, along: str, symbol: str) -> str:
+    Parameters
+    ----------
+    cell
+        One cell of `analysis.critical_widths`.
+    along, symbol
+        The axis of the transition and the letter of its values, "width" and k for a width.
+    falling
+        Whether success was taken to fall along the axis.
+    """
     places = {"falls": float(cell.falls_from), "rises": float(cell.rises_from)}
     known = [f"{verb} from {symbol} = {at:.6g} on" for verb, at in places.items() if not np.isnan(at)]
     if not known:
-        return f"success does not change with {along} as it should, so no {along} is critical"
-    return (
-        f"success {' and '.join(known)}, so no single {along} is critical; restrict it by a condition"
-    )
+        return None
+    other = ("falling", "falls") if not falling else ("rising", "rises")
+    turned = f" (--direction {other[0]} if it {other[1]} all along)" if len(known) == 1 else ""
+    return f"success {' and '.join(known)}, so no single {along} is critical{turned}"
 
 
-def _listed(cells: list[str]) -> str:
-    """Return the names of cells, or the first of many with their number; "" for the only cell."""
-    return "; ".join(cells) if len(cells) <= 3 else f"{cells[0]} and {len(cells) - 1} more cells"
+def of_cells(cells: list[str], words: str) -> str:
+    """Return a sentence on cells, headed by their names, or by the first of many with their number.
+
+    A cell without a name is the only one, and needs none.
+    """
+    names = "; ".join(cells) if len(cells) <= 3 else f"{cells[0]} and {len(cells) - 1} more cells"
+    return f"{names}: {words}" if names else words
+
+
+def _words(cell: xr.Dataset, along: str, symbol: str) -> str:
+    if fall := fall_words(cell, along, symbol, cell.attrs["direction"] == "falling"):
+        return f"{fall}; restrict it by a condition"
+    return f"success does not change with {along} as it should, so no {along} is critical"

@@ -181,20 +181,43 @@ def _located(
         ends = step if _many(sums, settings.confidence) else (-np.inf, np.inf)
         width = _named("k50", *scale.interval(location, *ends))
         return _bracketed("separated", *_enclosing(low, high, location, x), scale) | width
-    if found.isotonic[0]:
-        ends = isotonic[1:] if sums.table.seeds >= FEWEST else (-np.inf, np.inf)
-    else:
-        ends = _curve_interval(sums, curve, settings, reach)
-        if np.isfinite(ordered):
-            ends = _moved(ends, ordered - location, x)
-            location = ordered
-    width = _named("k50", *scale.interval(location, *ends))
     numbers = _of_curve(sums, curve, settings)
-    if not np.isfinite(ordered) and not low <= location <= high and numbers["fit_p"] <= BAD:
-        location = isotonic[0]
-        ends = isotonic[1:] if sums.table.seeds >= FEWEST else (-np.inf, np.inf)
-        width = _named("k50", *scale.interval(location, *ends))
+    location, ends = _of_fitted(
+        sums, (location, low, high), curve, isotonic, ordered, numbers["fit_p"], settings, reach
+    )
+    width = _named("k50", *scale.interval(location, *ends))
     return _bracketed("fitted", *_enclosing(low, high, location, x), scale) | width | numbers
+
+
+def _of_fitted(
+    sums: _Resampled,
+    found: tuple[float, float, float],
+    curve: tuple[float, float],
+    isotonic: tuple[float, float, float],
+    ordered: float,
+    p: float,
+    settings: Settings,
+    reach: float | None,
+) -> tuple[float, Interval]:
+    """Return the crossing of a cell that has a curve, and its interval.
+
+    It is that of the isotonic fit where the curve contradicts the counts (`crossings`) or crosses
+    outside the bracket, and `fit_p` says so too. Without `fit_p` the first is enough: at values of few
+    trials, as `refine` adds them, the isotonic fit is at 0 or 1 by chance right beside the crossing of
+    the true curve, and its interval is far too narrow.
+    """
+    (location, low, high), x, at = found, sums.table.x, -curve[0] / curve[1]
+    contradicts = location != at
+    fits = p > BAD and x[0] <= at <= x[-1]
+    free = not np.isfinite(ordered)
+    if (contradicts and not fits) or (free and not low <= location <= high and p <= BAD):
+        return isotonic[0], isotonic[1:] if sums.table.seeds >= FEWEST else (-np.inf, np.inf)
+    ends = _curve_interval(sums, curve, settings, reach)
+    if free:
+        return at, ends
+    if contradicts:  # the order holds for the isotonic fit, which is no better known than the curve
+        return location, (min(ends[0], isotonic[1]), max(ends[1], isotonic[2]))
+    return ordered, _moved(ends, ordered - location, x)
 
 
 def _enclosing(low: float, high: float, location: float, x: Floats) -> Interval:

@@ -17,9 +17,8 @@ interval over seeds is right in both cases.
 A cell is fitted only if its data determine a curve; `outcome` names the case:
 
 - `fitted`: the curve's maximum-likelihood estimate exists and crosses 1/2 inside the grid. If it
-  crosses where the isotonic fit is below 1/4 or above 3/4, or outside the bracket and `fit_p` is at
-  most 0.01, it contradicts the counts: then `k50` and its interval are those of the
-  isotonic fit.
+  crosses where the isotonic fit is below 1/4 or above 3/4, or outside the bracket, and `fit_p` is at
+  most 0.01, it contradicts the counts: then `k50` and its interval are those of the isotonic fit.
 - `separated`: failures end where successes begin, so any steep curve fits and the slope is unknown.
   `k50` is that of the isotonic fit, and its interval runs from the last width at which every trial
   failed to the first at which every trial succeeded; the slope stays NaN. If there are so few seeds
@@ -84,26 +83,19 @@ import numpy.typing as npt
 import xarray as xr
 
 from analysis.axes import SIZES
-from analysis.success.rules import Rule, Success, outcomes, rule_for, undefined
-from analysis.transitions.curves import LINKS, lapsed
-from analysis.transitions.descriptions import described, renamed
-from analysis.transitions.disorder import falls
-from analysis.transitions.estimates import Estimate, Settings, estimate
-from analysis.transitions.lapses import Lapses, Outcomes, lapses_of
-from analysis.transitions.order import ordered_locations
-from analysis.transitions.scales import Along, Scale, axis_values, checked, scale_of
-from analysis.transitions.summaries import with_summaries
+from analysis.success.rules import Rule, Success, outcomes, rule_for
+from analysis.transitions.assembly import INTERVALS, answer_from
+from analysis.transitions.curves import LINKS
+from analysis.transitions.descriptions import described
+from analysis.transitions.estimates import Settings
+from analysis.transitions.every_cell import estimates_of
+from analysis.transitions.scales import Along, axis_values, checked, scale_of
 from analysis.walking import MOST
 from pipeline.errors import ParameterError
 
 __all__ = ["critical_widths", "success_counts"]
 
 Floats = npt.NDArray[np.float64]
-
-INTERVALS = {
-    "seeds": "Student's t of log k50, robust to dependence within a seed",
-    "profile": "profile likelihood of independent trials",
-}
 
 
 def critical_widths(
@@ -244,22 +236,8 @@ def critical_widths(
     places = axis_values(ds, along.axis)
     own = scale_of(along, places, succeeded, counted)
     settings = Settings(nested, link, interval, confidence, resamples, tables, entropy, own)
-    values = places.broadcast_like(succeeded.isel(seed=0, drop=True))
-    values = values.transpose(*succeeded.dims[:-1])
-    if lapse:
-        found, rates = _with_lapses(succeeded, counted, values, settings, lapse == "cell")
-    else:
-        ordered = ordered_locations(ds, rule, succeeded, counted, link, places, own).ravel()
-        each = zip(_rows(succeeded), _rows(counted), _rows(values), ordered, strict=True)
-        found = [estimate(won, counts, at, settings, order) for won, counts, at, order in each]
-        rates = []
-    out = _assemble(found, succeeded, settings, rule)
-    if rates:
-        out = _with_rates(out, rates).assign_attrs(lapse_by="cell" if lapse == "cell" else "group")
-    against = [("alpha", rule.against_alpha), ("ntk_population", rule.against_population)]
-    if any(asked and along.axis not in _sources(ds, name) for name, asked in against):
-        out = _blank_degenerate(out, undefined(ds, rule, succeeded))
-    return _named(with_summaries(out, ds, counted, rule.threshold), ds, along, own)
+    found, rates = estimates_of(ds, rule, succeeded, counted, places, settings, lapse)
+    return answer_from(found, rates, ds, rule, (succeeded, counted), along, settings, lapse)
 
 
 def success_counts(
@@ -356,144 +334,3 @@ def _ordered_dims(
     cells = [dim for dim in succeeded.dims if dim not in (along.axis, "seed")]
     dims = (*cells, along.axis, "seed")
     return succeeded.transpose(*dims), counted.transpose(*dims)
-
-
-def _rows(array: xr.DataArray) -> npt.NDArray[np.generic]:
-    """Join the cell dims into one: (cells, width[, seed])."""
-    kept = 2 if "seed" in array.dims else 1
-    values: npt.NDArray[np.generic] = array.values.reshape(-1, *array.shape[-kept:])
-    return values
-
-
-# --- lapses ------------------------------------------------------------------------------------
-
-
-def _with_lapses(
-    succeeded: xr.DataArray,
-    counted: xr.DataArray,
-    values: xr.DataArray,
-    settings: Settings,
-    alone: bool,
-) -> tuple[list[Estimate], list[Lapses]]:
-    """Return the estimate of each cell, and the lapses of its group or of it alone."""
-    dims, sizes = succeeded.dims[:-2], succeeded.shape[:-2]
-    apart = [at for at, dim in enumerate(dims) if alone or dim not in SIZES]
-    groups: dict[tuple[int, ...], list[int]] = {}
-    for number, place in enumerate(np.ndindex(*sizes)):
-        groups.setdefault(tuple(place[at] for at in apart), []).append(number)
-    won, tried, at = _rows(succeeded), _rows(counted), _rows(values)
-    found: dict[int, tuple[Estimate, Lapses]] = {}
-    for members in groups.values():
-        cells = [
-            _ordered_outcomes(won[cell], tried[cell], at[cell], settings.scale) for cell in members
-        ]
-        lapses = lapses_of(cells, str(settings.link), settings.confidence)
-        own = settings._replace(link=lapsed(settings.link, np.nan_to_num(lapses.rate)))
-        for cell, reach in zip(members, lapses.reaches, strict=True):
-            found[cell] = estimate(won[cell], tried[cell], at[cell], own, reach=reach), lapses
-    each = [found[number] for number in range(len(found))]
-    return [estimate for estimate, _ in each], [lapses for _, lapses in each]
-
-
-def _ordered_outcomes(
-    won: npt.NDArray[np.generic], tried: npt.NDArray[np.generic], values: Floats, scale: Scale
-) -> Outcomes:
-    """Return the outcomes of a cell, none where success falls again: those are no lapses."""
-    found = _outcomes(won, tried, values, scale)
-    trials = found.tried.sum(axis=1).astype(float)
-    wins = (found.won & found.tried).sum(axis=1).astype(float)
-    if falls(wins[None], trials[None])[0]:
-        return found._replace(tried=np.zeros_like(found.tried))
-    return found
-
-
-def _outcomes(
-    won: npt.NDArray[np.generic], tried: npt.NDArray[np.generic], values: Floats, scale: Scale
-) -> Outcomes:
-    """Return the outcomes of a cell where it was tried, in the order of the covariate."""
-    known = np.flatnonzero(tried.any(axis=1))
-    x = scale.covariate(values[known])
-    known, x = known[np.argsort(x, kind="stable")], np.sort(x)
-    return Outcomes(x, won[known].astype(bool), tried[known].astype(bool))
-
-
-def _with_rates(out: xr.Dataset, rates: list[Lapses]) -> xr.Dataset:
-    """Add the lapse rate of each cell's group."""
-    columns = {
-        "lapse": [lapses.rate for lapses in rates],
-        "lapse_low": [lapses.low for lapses in rates],
-        "lapse_high": [lapses.high for lapses in rates],
-        "lapse_delta_aicc": [lapses.delta_aicc for lapses in rates],
-    }
-    shape = out.k50.shape
-    return out.assign(
-        {name: (out.k50.dims, np.array(values).reshape(shape)) for name, values in columns.items()}
-    )
-
-
-# --- building the answer -----------------------------------------------------------------------
-
-
-def _assemble(
-    estimates: list[Estimate], succeeded: xr.DataArray, settings: Settings, rule: Rule
-) -> xr.Dataset:
-    cells, shape = succeeded.dims[:-2], succeeded.shape[:-2]
-    columns = zip(Estimate._fields, zip(*estimates, strict=True), strict=True)
-    variables = {name: (cells, np.array(values).reshape(shape)) for name, values in columns}
-    coords = {name: c for name, c in succeeded.coords.items() if set(c.dims) <= set(cells)}
-    attrs = {
-        "confidence": settings.confidence,
-        "resamples": settings.resamples,
-        "nested": int(settings.nested),
-        "link": str(settings.link),
-        "interval_method": INTERVALS[settings.interval],
-    }
-    return xr.Dataset(variables, coords, attrs | rule.attrs)
-
-
-def _blank_degenerate(out: xr.Dataset, degenerate: xr.DataArray) -> xr.Dataset:
-    """Blank the numbers of cells in which success is undefined."""
-    numbers = out.drop_vars("outcome").where(~degenerate)
-    words = xr.where(degenerate, "degenerate", out.outcome)
-    return numbers.assign(outcome=words)[list(out.data_vars)].assign_attrs(out.attrs)
-
-
-def _sources(ds: xr.Dataset, name: str) -> tuple[str, ...]:
-    """Return the dims of a variable other than the width, along which a cell is blank as a whole."""
-    return tuple(str(dim) for dim in ds[name].dims if dim != "width")
-
-
-def _named(out: xr.Dataset, ds: xr.Dataset, along: Along, scale: Scale) -> xr.Dataset:
-    """Name the answer after its axis, and tell that and the width of each cell."""
-    snapped = out if along.is_width else _snapped(out, ds[along.axis].values)
-    named = snapped.rename({str(name): renamed(str(name), along) for name in out.data_vars})
-    if not along.is_width:
-        k = ds.k.isel({along.axis: 0}, drop=True) if along.axis in ds.k.dims else ds.k
-        named = named.assign_coords(k=k.reset_coords(drop=True))
-        named.attrs["unit"] = str(ds[along.axis].attrs.get("units", "1"))
-    value = ("log " if scale.logarithmic else "") + renamed("k50", along)
-    named.attrs["interval_method"] = str(named.attrs["interval_method"]).replace("log k50", value)
-    named.attrs["along"] = along.axis
-    named.attrs["direction"] = "falling" if scale.falling else "rising"
-    named.attrs["scale"] = "log" if scale.logarithmic else "linear"
-    return described(named, along, scale)
-
-
-def _snapped(out: xr.Dataset, values: npt.NDArray[np.generic]) -> xr.Dataset:
-    """Make values of the grid exact again that went through a logarithm or an inverse."""
-    grid = np.sort(values.astype(float))
-
-    def nearest(array: xr.DataArray) -> xr.DataArray:
-        near = grid[np.abs(array.values[..., None] - grid).argmin(axis=-1)]
-        return array.copy(data=np.where(np.isclose(near, array.values, 1e-9, 0), near, array.values))
-
-    ends = (
-        "bracket_low",
-        "bracket_high",
-        "falls_from",
-        "rises_from",
-        "k_crossing",
-        "k_crossing_low",
-        "k_crossing_high",
-    )
-    return out.assign({name: nearest(out[name]) for name in ends})

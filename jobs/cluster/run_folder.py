@@ -40,7 +40,7 @@ from pipeline.store.code import with_code
 from pipeline.store.location import Location, beside, is_url, locate
 from pipeline.sweep import Sweep
 
-__all__ = ["Run", "drop_if_gone", "run_message"]
+__all__ = ["Run", "drop_if_gone", "refuse_if_held", "run_message"]
 
 PASSED_ON = ("AWS_", "WIDTHLAW_")
 """Prefixes of environment variables for a store in a bucket, which some batch systems drop."""
@@ -52,11 +52,27 @@ RUN_BYTES = 2**20
 def drop_if_gone(where: Location) -> None:
     """Drop the lease of a job that is gone from its batch system, unless it was renewed recently."""
     found = lease.read(where)
-    if found is None or found.job is None or not (found.renewed is None or found.stale):
-        return
-    if _reports_of(found.job)[found.job.number].state == "gone":
+    if found is not None and _is_gone(found):
         with suppress(OSError):  # without permission to write
             lease.drop(where, found)
+
+
+def refuse_if_held(where: Location, *, dry_run: bool = False) -> None:
+    """Raise StoreHeld if a run holds a store, after its lease was dropped if its job is gone.
+
+    A dry run drops no lease, and goes on past that of a job that is gone.
+    """
+    if not dry_run:
+        drop_if_gone(where)
+    found = lease.read(where)
+    if not (dry_run and found is not None and _is_gone(found)):
+        lease.refuse(where)
+
+
+def _is_gone(found: lease.Lease) -> bool:
+    if found.job is None or not (found.renewed is None or found.stale):
+        return False
+    return _reports_of(found.job)[found.job.number].state == "gone"
 
 
 def _reports_of(job: lease.Job, others: Sequence[str] = ()) -> dict[str, queue.Report]:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobs.cluster import credentials, job_scripts, queue
 from jobs.cluster.profile import Profile
-from jobs.cluster.run_folder import Run, drop_if_gone
+from jobs.cluster.run_folder import Run, drop_if_gone, refuse_if_held
 from jobs.cluster.systems import SYSTEMS
 from pipeline import store as stores
 from pipeline.blocks import chunk_extents, cut_to_requests, tiles
@@ -44,8 +44,8 @@ CANCEL_SECONDS = 90.0
 """Seconds that a cancelled run may take to finish the blocks in progress."""
 
 
-def check(sweep: Sweep, run: Run, profile: Profile) -> None:
-    """Refuse a run that a cluster could not finish.
+def check(sweep: Sweep, run: Run, profile: Profile, *, dry_run: bool = False) -> None:
+    """Refuse a run that a cluster could not finish; a dry run leaves the lease of a job that is gone.
 
     Raises
     ------
@@ -64,8 +64,7 @@ def check(sweep: Sweep, run: Run, profile: Profile) -> None:
     stores.check_target(run.store, sweep)
     where = locate(run.store)
     if where.exists():
-        drop_if_gone(where)
-        lease.refuse(where)
+        refuse_if_held(where, dry_run=dry_run)
     _check_lifetime(sweep, run, profile)
 
 

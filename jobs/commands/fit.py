@@ -96,6 +96,11 @@ ANSWER = ("outcome", "k50", "bracket", "k_edge_finite")
     help="Width below which descent never arrives, from the steps to each tolerance.",
 )
 @click.option(
+    "--joint",
+    is_flag=True,
+    help="With --infinite-budget: exponents of n and d in that width, from all cells together.",
+)
+@click.option(
     "--where",
     metavar="EXPRESSION",
     help="Fit only the trials that meet a condition, as of `query`: 'k > 50'.",
@@ -113,6 +118,7 @@ def fit(
     link: str,
     interval: str,
     infinite_budget: bool,
+    joint: bool,
     where: str | None,
     along: Along,
     lapse: bool | str,
@@ -159,7 +165,10 @@ def fit(
 
     With --infinite-budget the table has one row for each cell and tolerance: k_inf, the width below
     which no budget suffices, and gamma, how fast the steps grow towards it, with 95% intervals; or a
-    verdict that says why there is none. --budget then hides what happened later.
+    verdict that says why there is none. --budget then hides what happened later. With --joint it has
+    one row for each tolerance: the exponents of n and d in k_inf from one model of all cells, k_inf d/n
+    where times show a threshold, the laws n/d, n log n/d, n^2/d and n^4/d^3 by AICc, and the largest n
+    predicted from the smaller ones. Below, the text has the exponents of k50 at three budgets.
     """
     from analysis.stores import open_stores
     from jobs.output.frames import check_output
@@ -168,8 +177,10 @@ def fit(
         if form is not None:
             raise click.UsageError(f"-o {output} already gives the format; remove --{form}.")
         check_output("fit -o", output, overwrite)
+    if joint and not infinite_budget:
+        raise click.UsageError("--joint is about the width at infinite budget; add --infinite-budget.")
     if infinite_budget:
-        show_infinite_budget(stores, success, where, form, output)
+        show_infinite_budget(stores, success, where, form, output, joint=joint)
         sys.exit(max(report_gaps(path, "the fit uses what is there") for path in stores))
     tree = open_stores(stores, dask=False)
     locations = dict(zip(tree.children, stores, strict=True))

@@ -144,9 +144,11 @@ def plot(
         study = Study(restrict(load_store(store), where), success, along, lapse)
     suited = kinds_for(study.ds, study.success, study.along, study.lapse)
     if not suited:
+        defines = "own" in study.ds.attrs and success.condition is None
         raise CommandError(
             f"plot {store}: no figure suits a store of {study.ds.attrs['experiment']}; "
-            "`widthlaw query` lists its trials"
+            + ("define a success with --success, or " if defines else "")
+            + "`widthlaw query` lists its trials"
         )
     if kind in (None, *on_request(suited, study.ds)) and not Store(store).counts()["done"]:
         code = report_gaps(store, "no figure before some are done")

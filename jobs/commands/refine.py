@@ -83,6 +83,18 @@ class Goal:
     metavar="N",
     help="Stop once STORE holds N trials, existing ones included.  [default: no limit]",
 )
+@click.option(
+    "--infinite-budget",
+    is_flag=True,
+    help="Locate k_inf, below which descent never arrives, from the steps to each tolerance.",
+)
+@click.option(
+    "--core-seconds",
+    "core_seconds",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="S",
+    help="With --infinite-budget: stop once the trials of STORE took S core-seconds, by estimate.",
+)
 @click.option("--dry-run", is_flag=True, help="Show the expected cost and stop.")
 @worker_options
 @code_option
@@ -94,6 +106,8 @@ def refine(
     store: StorePath,
     target: float,
     trials: int | None,
+    infinite_budget: bool,
+    core_seconds: float | None,
     dry_run: bool,
     workplace: dict[str, Any],
     code: Path | None,
@@ -124,15 +138,26 @@ def refine(
     STORE: seeds are added at those that it has, and a cell is located as closely as these allow. Where
     AXIS has values that are not positive, precision is relative to the largest of them.
 
+    With --infinite-budget the target is the precision of k_inf, the width below which no budget
+    suffices, for every cell and tolerance (see `fit --infinite-budget`). Start from few seeds and a
+    small budget, with `checkpoints = true` in [descent]. A round adds seeds at the widths that tell
+    most about k_inf for a second of a core, or gives more steps to trials that have not arrived.
+    Trials that would hardly ever arrive are not begun or not continued; they are censored where they
+    stopped. A cell whose times show no finite threshold after 128 seeds is not locatable.
+
     The same command resumes after any interruption, and ends with the same store. Pending trials run
     first. Exit status: 0 all cells are located; 1 some are not locatable, or trials failed; 3
-    --trials stopped it.
+    --trials or --core-seconds stopped it.
     """
     from jobs import launch
     from pipeline import store as stores
     from pipeline.store.code import with_code
 
-    sweep = with_code(store, _check(store, success, along), code)
+    _check_options(infinite_budget, core_seconds, success, along)
+    if infinite_budget:
+        options = {"code": code, "force": force, "dry_run": dry_run, "form": form}
+        sys.exit(_thresholds(store, (target, trials, core_seconds), workplace, **options))
+    sweep = with_code(store, _check(store, success, along, dry_run), code)
     pending = stores.Store(store).counts()["pending"]
     goal = Goal(target, success, trials, along)
     first = _look(store, goal)
@@ -161,6 +186,38 @@ def refine(
         last = rounds(store, goal, fill, require=require)
     print_records(list(_records(last.states, goal)), form, keys)
     sys.exit(_report(store, last, trials))
+
+
+def _check_options(
+    infinite_budget: bool, core_seconds: float | None, success: Success, along: Along
+) -> None:
+    """Refuse options that say nothing about what is sought."""
+    from analysis.success import Success
+    from analysis.transitions.scales import ALONG_WIDTH
+
+    if infinite_budget and success != Success():
+        raise click.UsageError(
+            "--infinite-budget models the steps to each tolerance; remove --success, --threshold and "
+            "--budget."
+        )
+    if infinite_budget and along != ALONG_WIDTH:
+        raise click.UsageError("--infinite-budget seeks a width; remove --along and what goes with it.")
+    if core_seconds is not None and not infinite_budget:
+        raise click.UsageError("--core-seconds stops --infinite-budget; add that, or give --trials.")
+
+
+def _thresholds(
+    store: StorePath,
+    goal: tuple[float, int | None, float | None],
+    workplace: dict[str, Any],
+    **options: Any,
+) -> int:
+    """Locate thresholds at infinite budget; return the exit status."""
+    from jobs.thresholds import ThresholdGoal, refine_thresholds
+    from pipeline.store.code import with_code
+
+    sweep = with_code(store, _check_place(store, options["dry_run"]), options["code"])
+    return refine_thresholds(store, sweep, ThresholdGoal(*goal), workplace, **options)
 
 
 def rounds(
@@ -237,25 +294,31 @@ def refuse_bucket(path: StorePath, remedy: str) -> None:
         )
 
 
-def _check(path: StorePath, success: Success, along: Along) -> Sweep:
+def _check(path: StorePath, success: Success, along: Along, dry_run: bool) -> Sweep:
     """Refuse a store that cannot be refined, before anything is done."""
     from analysis.stores import open_store
-    from jobs import launch
     from jobs.commands.fit import require_success
+
+    sweep = _check_place(path, dry_run, along)
+    with naming_options("refine", path):
+        if success.condition is None:
+            require_success(open_store(path), path)
+    return sweep
+
+
+def _check_place(path: StorePath, dry_run: bool, along: Along | None = None) -> Sweep:
+    """Refuse a store that cannot grow, or has no width to look along; return its sweep."""
+    from jobs import launch
     from pipeline import store as stores
     from pipeline.maintenance.grow import check_replaceable
-    from pipeline.store import lease
     from pipeline.store.location import locate
 
     refuse_bucket(path, "refine a copy in a folder, and copy it back")
     sweep = stores.stored_sweep(path)
-    _require_width(path, sweep, along)
-    launch.is_complete(sweep, path)
-    lease.refuse(locate(path))
+    if along is not None:
+        _require_width(path, sweep, along)
+    launch.is_complete(sweep, path, dry_run=dry_run)  # which refuses a store that a run holds
     check_replaceable(locate(path), sweep)
-    with naming_options("refine", path):
-        if success.condition is None:
-            require_success(open_store(path), path)
     return sweep
 
 
@@ -383,8 +446,26 @@ def _report(path: StorePath, last: Allocation, trials: int | None) -> int:
         parts.append(
             f"{left} still wider than the target: stopped at --trials {trials}; allow more to go on"
         )
+    for words in _reasons(last.states):
+        click.echo(f"{path}: {words}", err=True)
     click.echo(f"{path}: {'; '.join(parts)}", err=True)
     return allocation_status(last, failed)
+
+
+def _reasons(states: Sequence[State]) -> Iterator[str]:
+    """Yield a sentence on each reason for which cells are not locatable."""
+    from analysis.axes import label
+    from analysis.refinement.allocation import LOST
+    from analysis.transitions.disorder import of_cells
+
+    varying = [axis for axis in states[0].at if len({state.at[axis] for state in states}) > 1]
+    cells: dict[str, list[str]] = {}
+    for state in states:
+        if state.verdict == LOST:
+            name = ", ".join(label(axis, state.at[axis]) for axis in varying)
+            cells.setdefault(state.why, []).append(name)
+    for why, names in cells.items():
+        yield of_cells(names, f"not locatable: {why}")
 
 
 def allocation_status(last: Allocation, failed: int = 0) -> int:

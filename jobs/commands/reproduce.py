@@ -132,7 +132,7 @@ def _screenful(rows: list[Claim], report: Path, others: str) -> str:
         f"{found.total()} claims of the paper",
         *(f"  {count:>3}  {WORDS[mark]}" for mark, count in sorted(found.items(), key=_by_word)),
         "",
-        "Numbers: median (least to largest)",
+        "Numbers: median over cells [range of their 95% intervals]",
         *(f"  {number.label}\n      {number.text}" for number in numbers),
         "",
         f"{report}: all claims and findings, figures and data",

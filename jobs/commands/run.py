@@ -64,7 +64,9 @@ def run(
     if dry_run:
         from jobs import launch
 
-        loaded, path = launch.loaded_sweep(sweep, store, code=code, accept_code=accept_code)
+        loaded, path = launch.loaded_sweep(
+            sweep, store, code=code, accept_code=accept_code, dry_run=True
+        )
         _show_plan(loaded, path, workplace, retry_failed, force)
         return
     _check_page(watch, port)

@@ -27,6 +27,9 @@ NO_RUN = "-"
 def status(stores: Sequence[StorePath], form: str | None) -> None:
     """Show how many trials of STORES are done, failed and pending.
 
+    Of the trials that are done, those are censored that descended and did not arrive at the finest
+    tolerance within their steps.
+
     A run in progress has a column of its own, as has the reason why the last one ended early.
     """
     from pipeline.store import lease
@@ -61,6 +64,7 @@ ORDER = (
     "experiment",
     "trials",
     "done",
+    "censored",
     "failed",
     "diverged",
     "pending",
@@ -69,7 +73,7 @@ ORDER = (
     "core-seconds left",
     "run",
 )
-OPTIONAL = ("damaged", "not requested")
+OPTIONAL = ("censored", "damaged", "not requested")
 """All columns in their order, and those that only some stores have."""
 
 
@@ -82,6 +86,7 @@ def _status_record(path: StorePath) -> Record:
 
     attributes = check_store(path)
     found = Store(path).counts()
+    censored = _censored(path)
     requested = requested_trials(found)
     share = found["pending"] / requested if requested else 0.0
     return {
@@ -90,8 +95,20 @@ def _status_record(path: StorePath) -> Record:
         "experiment": attributes["experiment"],
         "trials": requested,
         **{word: found[word] for word in ("done", "failed", "diverged", "pending")},
+        **({} if censored is None else {"censored": censored}),
         **({"damaged": found["damaged"]} if found["damaged"] else {}),
         **({"not requested": found["not_requested"]} if attributes.get("refined") else {}),
         "core-seconds left": round(share * attributes["estimated_seconds"], 1),
         "run": run_message(normal(path), found["pending"]),
     }
+
+
+def _censored(path: StorePath) -> int | None:
+    """Return the censored trials of a store; None if it has no tolerances, or they cannot be read."""
+    from pipeline.errors import StoreDamaged
+    from pipeline.store import Store
+
+    try:
+        return Store(path).censored()
+    except StoreDamaged:  # `verify` tells; what the statuses say is still known
+        return None

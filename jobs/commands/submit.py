@@ -69,7 +69,9 @@ def submit(
     from pipeline.store.location import normal
 
     where = load_profile(profile)
-    loaded, path = launch.loaded_sweep(sweep, store, code=code, accept_code=accept_code)
+    loaded, path = launch.loaded_sweep(
+        sweep, store, code=code, accept_code=accept_code, dry_run=dry_run
+    )
     run = Run.new(
         normal(path),
         data_folder=Path(sweep).parent if Path(sweep).is_file() else Path(),
@@ -81,7 +83,7 @@ def submit(
     if not force:
         submission.check_memory(loaded, where)
     if dry_run:
-        submission.check(loaded, run, where)
+        submission.check(loaded, run, where, dry_run=True)
         print_records(plan_records(loaded, path, retry_failed), None)
         for script, text in submission.scripts(run, loaded, where).items():
             click.echo(f"\n# ---- job script of the {script}\n{text}")

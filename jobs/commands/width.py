@@ -31,12 +31,11 @@ from jobs.options import (
     worker_options,
 )
 from jobs.output.files import check_outputs, overwrite_option
+from jobs.output.own_width import answer_record, answer_records, draw_answer, explain
 from jobs.output.records import FAILED, INCOMPLETE, Record, print_records
 
 if TYPE_CHECKING:
-    import xarray as xr
-
-    from analysis.refinement.allocation import Allocation, State
+    from analysis.refinement.allocation import Allocation
     from analysis.study import Study
     from jobs.own_rows import OwnRows
     from jobs.own_training import OwnTraining
@@ -47,9 +46,6 @@ __all__ = ["width"]
 
 LIKELY = 0.01
 """Share of draws with repeated rows from which on no trial is run."""
-
-CLOSER = 0.8
-"""Share of the target precision below which the result says why it is closer."""
 
 ENDINGS = (".png", ".svg", ".pdf")
 
@@ -228,10 +224,10 @@ def _measure(asked: _Asked, stack: ExitStack) -> tuple[list[Record], int]:
         records, status = list(_records_of_zero(asked.rows)), FAILED
     else:
         last, study = _refined(path, asked.sweep, asked, fill, asked.goal)
-        records, status = list(_records(study)), allocation_status(last)
-        _explain(asked.rows, study, last.states[0], asked.goal.target)
+        records, status = list(answer_records(study)), allocation_status(last)
+        explain(asked.rows, study, last.states[0], asked.goal.target)
         if asked.picture is not None:
-            _draw(study, asked.picture)
+            draw_answer(study, asked.picture)
     if asked.training is not None:
         record, other = _trained(asked, Path(path), fill)
         records, status = [*records, record], max(status, other, key=_gravity)
@@ -278,7 +274,7 @@ def _trained(asked: _Asked, beside: Path, fill: Callable[[StorePath], None]) -> 
         click.echo(f"{asked.rows.data}: no critical width of training: {state.why}", err=True)
     interval = (float(cell.k50), float(cell.k50_low), float(cell.k50_high))
     note = f"{training.words}; {cell.outcome.item()} from {int(cell.trials)} trials, 95% interval"
-    return _record("training k*", *interval, note), allocation_status(last)
+    return answer_record("training k*", *interval, note), allocation_status(last)
 
 
 def _temporary(stack: ExitStack) -> Path:
@@ -345,10 +341,10 @@ def _records_of_zero(rows: OwnRows) -> Iterator[Record]:
 
     values = [alpha(rows.draw(seed), rows.activation) for seed in range(FIRST_SEEDS)]
     spread = (float(np.median(values)), min(values), max(values))
-    yield _record("alpha", *spread, f"median and range over the first {FIRST_SEEDS} draws")
+    yield answer_record("alpha", *spread, f"median and range over the first {FIRST_SEEDS} draws")
     note = "none: alpha is 0 or lost to rounding in some draws"
     for quantity in ("sufficient width", "k_edge", "k_edge_finite", "measured k*"):
-        yield _record(quantity, math.nan, math.nan, math.nan, note)
+        yield answer_record(quantity, math.nan, math.nan, math.nan, note)
 
 
 def _resumed(path: StorePath, sweep: Sweep) -> Sweep:
@@ -363,106 +359,3 @@ def _resumed(path: StorePath, sweep: Sweep) -> Sweep:
     if (stored.identity, stored.n) != (sweep.identity, sweep.n):
         raise StoreError(f"store {path}: was made for other rows, n or activation; give a new path")
     return stored
-
-
-# ---- the answer
-
-
-def _explain(rows: OwnRows, study: Study, state: State, target: float) -> None:
-    """Print on stderr why there is no critical width, or what is odd about it."""
-    from analysis.own_data import FAR, why_far
-    from analysis.refinement.allocation import LOST, OPEN
-
-    cell = study.widths.squeeze()
-    if cell.outcome.item() == "degenerate":
-        click.echo(f"{rows.data}: no critical width: {_why_degenerate(rows, study.ds)}", err=True)
-        return
-    if state.verdict in (LOST, OPEN):
-        click.echo(f"{rows.data}: no critical width: {state.why}", err=True)
-        return
-    ratio = float(cell.k50 / cell.k_edge_finite)
-    if math.isfinite(ratio) and not 1 / FAR < ratio < FAR:
-        click.echo(
-            f"{rows.data}: the measured width is {ratio:.2g} times the predicted one: "
-            f"{why_far(rows.table, rows.all, rows.draw(0))}",
-            err=True,
-        )
-    if state.now < CLOSER * target:
-        click.echo(
-            f"{rows.data}: known to {state.now:.2%}, closer than --to {100 * target:.3g}%: with "
-            "fewer draws the interval could not be trusted",
-            err=True,
-        )
-
-
-def _why_degenerate(rows: OwnRows, ds: xr.Dataset) -> str:
-    """Return why alpha is 0 in a draw that was run, which the first draws did not show."""
-    import numpy as np
-
-    from pipeline.theory.degenerate import cause_of_zero
-    from pipeline.trial_status import Status
-
-    ran = (ds.status == Status.DONE).any("width")
-    zero = ((ds.alpha == 0) & ran).values.ravel()
-    seed = int(ds.seed.values[np.argmax(zero)])
-    cause = cause_of_zero(rows.draw(seed), rows.activation)
-    assert cause is not None
-    return (
-        f"{cause.verdict} in {zero.sum()} of {ran.sum().item()} draws, because in draw {seed} "
-        f"{cause.text}; {cause.repair}"
-    )
-
-
-def _draw(study: Study, picture: Path) -> None:
-    from analysis.figures import save
-    from analysis.figures.own.data import own_data_figure
-    from pipeline.errors import InputError
-
-    enough = _spread(study.ds, "sufficient_width")[0] if "sufficient_width" in study.ds else math.nan
-    try:
-        save(own_data_figure(study, enough), picture)
-    except OSError as error:
-        raise InputError(f"width -o {picture}: cannot be written ({error.strerror})") from None
-    click.echo(str(picture), err=True)
-
-
-def _records(study: Study) -> Iterator[Record]:
-    """Yield a record for each quantity, with its range over the draws or its interval."""
-    cell = study.widths.squeeze()
-    yield _record("alpha", *_spread(study.ds, "alpha"), "median and range over the draws")
-    if "sufficient_width" in study.ds:
-        note = "sufficient by the proof of Theorem 2; median and range over the draws"
-        yield _record("sufficient width", *_spread(study.ds, "sufficient_width"), note)
-    else:
-        note = "the proof of Theorem 2 does not cover this activation"
-        yield _record("sufficient width", math.nan, math.nan, math.nan, note)
-    yield _record(
-        "k_edge",
-        float(cell.k_edge),
-        math.nan,
-        math.nan,
-        "predicted by the left edge of the limiting spectrum",
-    )
-    finite = float(cell.k_edge_finite)
-    yield _record(
-        "k_edge_finite", finite, math.nan, math.nan, "the same, with the shift of the edge at finite n"
-    )
-    interval = (float(cell.k50), float(cell.k50_low), float(cell.k50_high))
-    outcome = str(cell.outcome.item())
-    note = f"measured ({outcome}) from {int(cell.trials)} trials, with its 95% interval"
-    yield _record("measured k*", *interval, note)
-
-
-def _record(quantity: str, value: float, low: float, high: float, note: str) -> Record:
-    return {"quantity": quantity, "value": value, "low": low, "high": high, "what": note}
-
-
-def _spread(ds: xr.Dataset, name: str) -> tuple[float, float, float]:
-    """Return the median and the range over the finished draws."""
-    import numpy as np
-
-    values = ds[name].values.ravel()
-    values = values[~np.isnan(values)]
-    if not values.size:
-        return math.nan, math.nan, math.nan
-    return float(np.median(values)), float(values.min()), float(values.max())

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from jobs.output.laws import show_budgets, show_laws
 from jobs.output.records import json_text, naming_options, plain
 from jobs.output.spreadsheet import write_frame
 from jobs.output.tables import frame_text
@@ -28,18 +29,23 @@ def show_infinite_budget(
     where: str | None,
     form: str | None,
     output: Path | None,
+    *,
+    joint: bool = False,
 ) -> None:
-    """Print or write one row for each cell, tolerance and budget of the stores."""
+    """Print or write one row for each cell, tolerance and budget of the stores.
+
+    With `joint` there is one row for all cells of a tolerance.
+    """
     import pandas as pd
 
     if success.condition is not None or success.threshold is not None:
         raise click.UsageError(
             "--infinite-budget models the steps to each tolerance; remove --success and --threshold."
         )
-    found = [_fitted(path, success, where) for path in stores]
+    found = [_fitted(path, success, where, joint) for path in stores]
     table = pd.concat(found, ignore_index=True)
     for path, part in zip(stores, found, strict=True):
-        for note in (*_notes(part), *_test_of(path, success)):
+        for note in (*([] if joint else _notes(part)), *_test_of(path, success)):
             click.echo(f"{path}: {note}", err=True)
     table = table if len(stores) > 1 else table.drop(columns="store")
     if output is not None:
@@ -49,20 +55,25 @@ def show_infinite_budget(
         click.echo(json_text(plain(table, "inf")))
     elif form == "csv":
         write_frame(table, sys.stdout)
+    elif joint:
+        show_laws(table)
+        for path in stores:
+            show_budgets(path, where)
     else:
         _show(table)
 
 
-def _fitted(path: StorePath, success: Success, where: str | None) -> pd.DataFrame:
+def _fitted(path: StorePath, success: Success, where: str | None, joint: bool) -> pd.DataFrame:
     import pandas as pd
 
     from analysis.query.restriction import restrict
-    from analysis.slowing import infinite_budget
+    from analysis.slowing import infinite_budget, threshold_laws
     from analysis.stores import open_store
 
     with naming_options("fit", path):
         ds = restrict(open_store(path, dask=False), where)
-        rows = [infinite_budget(ds, budget=budget) for budget in success.budgets or (None,)]
+        fitted = threshold_laws if joint else infinite_budget
+        rows = [fitted(ds, budget=budget) for budget in success.budgets or (None,)]
     whole = pd.concat(rows, ignore_index=True)
     whole.insert(0, "store", str(path))
     return whole
@@ -70,6 +81,7 @@ def _fitted(path: StorePath, success: Success, where: str | None) -> pd.DataFram
 
 def _test_of(path: StorePath, success: Success) -> list[str]:
     """Return a line on the held-out test of each budget of a store."""
+    from analysis.experiments.chaos import word_on_chaos
     from analysis.slowing.prediction import HELD_BACK, predicted_k50
     from analysis.stores import open_store
     from analysis.success.budgets import budget_of
@@ -81,6 +93,8 @@ def _test_of(path: StorePath, success: Success) -> list[str]:
         fitted = budget // HELD_BACK
         rows = predicted_k50(ds, fitted, int(budget))
         inside = f"in {int(rows.inside.sum())} of {len(rows)} cells" if len(rows) else "no cell decides"
+        if len(rows) and (chaos := word_on_chaos(rows["at_edge"])):
+            inside += f"; {chaos}"
         notes.append(
             f"held-out test: fitted to {fitted} steps alone, the model predicts k50 at {budget} steps, "
             f"to its 95% interval: {inside}"
@@ -90,8 +104,10 @@ def _test_of(path: StorePath, success: Success) -> list[str]:
 
 def _notes(table: pd.DataFrame) -> list[str]:
     """Return a line for cells at the edge of stability, and one for trials that diverged."""
+    from analysis.experiments.chaos import CHAOTIC
+
     notes = []
-    if (many := int((table["at_edge"] > 0.5).sum())) > 0:
+    if (many := int((table["at_edge"] > CHAOTIC).sum())) > 0:
         notes.append(
             f"{many} of {len(table)} rows are chaotic: in most trials the loss rose on more than a "
             "twentieth of the steps, so their times are samples and the intervals may be too narrow"
@@ -133,12 +149,21 @@ def _show(table: pd.DataFrame) -> None:
         shown[name] = ["-" if a != a else f"{a:.3g} [{b:.3g}, {c:.3g}]" for a, b, c in parts]
     shown["trials"], shown["censored"] = table["trials"], table["censored"]
     if table["at_edge"].notna().any():
-        shown["chaotic"] = [f"{share:.0%}" if share == share else "-" for share in table["at_edge"]]
+        shown["chaotic"] = [_chaos(share) for share in table["at_edge"]]
     click.echo("width below which no budget suffices: log T = a - gamma log(1 - (k_inf/k)^beta)\n")
     click.echo(frame_text(shown, len(first)))
     click.echo()
     for verdict in dict.fromkeys(table["verdict"]):
         click.echo(f"{verdict}: {VERDICTS[verdict]}")
+
+
+def _chaos(at_edge: float) -> str:
+    """Return whether a cell is chaotic, and the share of its trials at the edge of stability."""
+    from analysis.experiments.chaos import CHAOTIC
+
+    if at_edge != at_edge:
+        return "-"
+    return f"{'yes' if at_edge > CHAOTIC else 'no'}, {at_edge:.0%}"
 
 
 _ANSWER = ("verdict", "k_inf", "k_inf_low", "k_inf_high", "gamma", "gamma_low", "gamma_high")

@@ -29,6 +29,7 @@ from pipeline.execution.measure import with_cost
 from pipeline.execution.progress import reporting
 from pipeline.execution.worker import keep_freed_memory, one_thread, settle
 from pipeline.experiments import require_code
+from pipeline.keyboard import watched
 from pipeline.store import Store, lease, open_or_create
 from pipeline.store.location import Location, locate, normal
 from pipeline.sweep import Sweep
@@ -218,7 +219,7 @@ def _here(
 ) -> Generator[Outcome, None, None]:
     """Compute tiles one by one in this process."""
     keep_freed_memory()
-    with one_thread():
+    with one_thread(), watched():
         for tiles in work:
             for tile in tiles:
                 if ending():

@@ -34,7 +34,7 @@ from pipeline.store.location import StorePath, locate
 from pipeline.sweep import Sweep
 from pipeline.trial_status import Status, among
 
-__all__ = ["lengthen"]
+__all__ = ["lengthen", "longest_budget"]
 
 STEPS, REACHED = "steps", "steps_to_tolerance"
 """The variables with the steps that a trial took, in all and to each tolerance."""
@@ -107,8 +107,8 @@ def check_budget(path: StorePath, sweep: Sweep, steps: int, *, some: bool = Fals
             f"store {path}: its trials cannot go on: {why}; run a sweep with a larger budget into a "
             "new path"
         )
-    targets = {"target_accuracy", "target_loss"}.intersection(dict(sweep.descent.settings))
-    if some and (targets or not experiment_of(sweep).continues):
+    targets = _targets(sweep)
+    if some and not _can_be_left(sweep):
         what = f"they also go on to {min(targets)}" if targets else f"they are of {sweep.experiment}"
         raise StoreError(
             f"store {path}: its trials cannot be left before the budget ends: {what}, and analyses "
@@ -119,6 +119,27 @@ def check_budget(path: StorePath, sweep: Sweep, steps: int, *, some: bool = Fals
             f"store {path}: got {steps} steps, expected {sweep.descent.steps} (its budget) to "
             f"{MOST_STEPS:g}; `widthlaw fit STORE --budget STEPS` takes less of them"
         )
+
+
+def longest_budget(sweep: Sweep) -> int:
+    """Return the largest budget that some trials of a sweep can have while others keep theirs.
+
+    0 if trials cannot go on, or not without all others.
+    """
+    if sweep.descent is None or sweep.descent.why_no_longer or not _can_be_left(sweep):
+        return 0
+    return MOST_STEPS
+
+
+def _targets(sweep: Sweep) -> set[str]:
+    """Return the settings that make a trial go on beyond its last tolerance."""
+    assert sweep.descent is not None
+    return {"target_accuracy", "target_loss"}.intersection(dict(sweep.descent.settings))
+
+
+def _can_be_left(sweep: Sweep) -> bool:
+    """Return whether a trial may be left before its budget ends."""
+    return not _targets(sweep) and experiment_of(sweep).continues
 
 
 def _plan(source: Source, steps: int, only: NDArray[np.bool_] | None) -> Plan:

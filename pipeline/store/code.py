@@ -53,7 +53,9 @@ SHOWN = 12
 """Digits of a digest that messages show."""
 
 
-def as_stored(path: StorePath, attributes: Mapping[str, Any], sweep: Sweep) -> Sweep:
+def as_stored(
+    path: StorePath, attributes: Mapping[str, Any], sweep: Sweep, *, accept: bool = False
+) -> Sweep:
     """Return a sweep with what a store began with: its numerics, its measured cost, and its digest.
 
     The digest of the sweep's sources is that of the store also if they were accepted for it, or if it
@@ -65,6 +67,8 @@ def as_stored(path: StorePath, attributes: Mapping[str, Any], sweep: Sweep) -> S
         The store, and its attributes.
     sweep
         A sweep that may be that of the store.
+    accept
+        Whether its sources are accepted, although the store does not tell so.
     """
     sweep = sweep.with_numerics_of(attributes["identity_fields"])
     if not sweep.runs_code:
@@ -75,7 +79,7 @@ def as_stored(path: StorePath, attributes: Mapping[str, Any], sweep: Sweep) -> S
     accepted = accepted_digests(attributes)
     with suppress(TypeError, KeyError, ValueError, AttributeError):
         # A damaged store has no such words: whoever reads its sweep says so.
-        if takes_code(path, attributes, sweep):
+        if accept or takes_code(path, attributes, sweep):
             accepted += _present(sweep).values()
         if sweep.own is not None:
             own, before = sweep.own, from_attributes(attributes["own"])
@@ -178,7 +182,14 @@ def _last_accepted(attributes: Mapping[str, Any]) -> str:
     return str(records[-1]["digest"]) if records else ""
 
 
-def with_code(path: StorePath, sweep: Sweep, file: Path | None, accept: bool = False) -> Sweep:
+def with_code(
+    path: StorePath,
+    sweep: Sweep,
+    file: Path | None,
+    accept: bool = False,
+    *,
+    dry_run: bool = False,
+) -> Sweep:
     """Return the sweep of a store with the code that its trials run.
 
     Parameters
@@ -189,6 +200,8 @@ def with_code(path: StorePath, sweep: Sweep, file: Path | None, accept: bool = F
         The file of the functions, which the user names; None for sweeps that need none.
     accept
         Whether other code than that of the store is accepted, and recorded.
+    dry_run
+        If True, nothing is recorded.
 
     Raises
     ------
@@ -207,7 +220,8 @@ def with_code(path: StorePath, sweep: Sweep, file: Path | None, accept: bool = F
     if (unknown := _unknown(attributes, sweep)) and not takes_code(path, attributes, sweep):
         if not accept:
             raise _other_code(path, attributes, sweep, unknown[0])
-        record_code(path, sweep)
+        if not dry_run:
+            record_code(path, sweep)
     return sweep
 
 
@@ -249,7 +263,7 @@ def _with_file(sweep: Sweep, file: Path) -> Sweep:
     return sweep.with_functions(lambda name: with_file(name, file))
 
 
-def accept_code(path: StorePath, sweep: Sweep) -> None:
+def accept_code(path: StorePath, sweep: Sweep, *, dry_run: bool = False) -> Sweep:
     """Record that the code of a sweep gives a store's trials the values that they have.
 
     Parameters
@@ -258,6 +272,13 @@ def accept_code(path: StorePath, sweep: Sweep) -> None:
         The store; nothing is done if nothing is there.
     sweep
         A sweep as loaded from its file.
+    dry_run
+        If True, nothing is recorded.
+
+    Returns
+    -------
+    Sweep
+        The sweep, with the digest that the store has where its own is accepted.
 
     Raises
     ------
@@ -267,13 +288,15 @@ def accept_code(path: StorePath, sweep: Sweep) -> None:
         A run is filling the store.
     """
     if not sweep.runs_code or not locate(path).exists():
-        return
+        return sweep
     attributes = check_store(path)
     if changed_code(path, attributes, as_stored(path, attributes, sweep)) is None:
-        return
+        return sweep
     if refusal := _other_arrays(path, attributes, sweep):
         raise refusal
-    record_code(path, sweep)
+    if not dry_run:
+        record_code(path, sweep)
+    return as_stored(path, attributes, sweep, accept=True)
 
 
 def _other_arrays(path: StorePath, attributes: Mapping[str, Any], sweep: Sweep) -> StoreError | None:

@@ -45,7 +45,7 @@ from pipeline.store.checkpoints import (
     write_checkpoints,
 )
 from pipeline.store.location import Location, StorePath, locate
-from pipeline.store.names import MESSAGE, STATUS
+from pipeline.store.names import MESSAGE, ROOT, STATUS
 from pipeline.store.reading import check_store, stored_sweep
 from pipeline.store.statuses import Region, read_statuses, status_parts
 from pipeline.sweep import Cell, Sweep
@@ -54,6 +54,9 @@ from pipeline.trial_status import WITH_RESULTS, Status, among
 __all__ = ["Store"]
 
 log = logging.getLogger("widthlaw")
+
+ARRIVALS = "steps_to_tolerance"
+"""First steps at which the tolerances were met, from coarse to fine; infinite if never."""
 
 WRITE_TRIES = 3
 """Tries of a write whose unfinished file disappears: a run that has lost the store may clean it up."""
@@ -119,6 +122,31 @@ class Store:
             for status in Status:
                 counts[status.word] += int(np.count_nonzero(part == status))
         return counts
+
+    def censored(self) -> int | None:
+        """Return how many trials are done and yet did not arrive at the finest tolerance.
+
+        The steps at which they would are not known, only that these are more than the trials took.
+        None for a store whose trials have no tolerances.
+
+        Raises
+        ------
+        StoreDamaged
+            The first steps to a tolerance cannot be read.
+        """
+        if self.location.read(f"{ARRIVALS}/{ROOT}") is None:
+            return None
+        dims = layout_of(self.location, STATUS).dims
+        if layout_of(self.location, ARRIVALS).dims != (*dims, "tolerance"):
+            return None
+        found = 0
+        for where, part in self._parts():
+            done = part == Status.DONE
+            if done.any():
+                with damage_as(StoreDamaged, self.location, ARRIVALS):
+                    finest = np.asarray(open_array(self.location, ARRIVALS)[where])[..., -1]
+                found += int(np.count_nonzero(done & np.isinf(finest)))
+        return found
 
     def messages(self, limit: int = 5) -> list[tuple[str, int]]:
         """Return the most frequent messages of failed trials, with their numbers."""

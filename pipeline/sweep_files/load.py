@@ -7,12 +7,10 @@ found, what was expected, how to fix it.
 
 from __future__ import annotations
 
-import math
 import os
-import statistics
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from pipeline.axes import Kind, names, optional
 from pipeline.errors import CodeError, DataError, Problem, SweepError, listing, nearest_name, shortened
@@ -30,7 +28,6 @@ from pipeline.sweep_files.checks import (
     check_dimensions,
     check_experiment,
     check_functions,
-    check_listed_widths,
     check_memory,
     check_samples,
     check_unit_norm,
@@ -46,13 +43,13 @@ from pipeline.sweep_files.tables import (
     DatasetTable,
     DescentTable,
     File,
-    Range,
     Width,
     read_tables,
 )
 from pipeline.sweep_files.toml import Problems
 from pipeline.sweep_files.training import read_settings
 from pipeline.sweep_files.training_sizes import check_training_sizes
+from pipeline.sweep_files.width_axis import Unit, unit_and_widths, width_axis
 
 if TYPE_CHECKING:
     from pipeline.experiments import Experiment
@@ -60,8 +57,6 @@ if TYPE_CHECKING:
     from pipeline.experiments.own.record import Own
 
 __all__ = ["bundled_sweeps", "gives_width", "load_sweep", "parse_sweep"]
-
-Unit = Literal["k", "k_per_n", "kd_per_n", "k_per_d"]
 
 Parameters = tuple[tuple[str, tuple[Any, ...]], ...]
 """Pairs of a parameter that is an axis, and its values."""
@@ -211,7 +206,7 @@ def _assemble(
     settings = _with_own_labels(read_settings(file, experiment, problems), file, own, problems)
     parameters += tuple((name, value) for name, value in settings if isinstance(value, tuple))
     functionals = read_functionals(file, datasets, problems)
-    unit, width = _width_axis(file, experiment, problems)
+    unit, width = width_axis(file, experiment, problems)
     sweep = Sweep(
         name=file.name,
         experiment=file.experiment,
@@ -265,7 +260,7 @@ def _with_sub_grids(
     balanced = built_in is not None and built_in.balanced
 
     def read(widths: Width | list[int], problems: Problems) -> tuple[Unit, tuple[float, ...]]:
-        return _unit_and_widths(widths, balanced, problems)
+        return unit_and_widths(widths, balanced, problems)
 
     before = len(problems)
     parts, unit = sub_grids(file, read, problems)
@@ -450,56 +445,3 @@ def _descent(file: File, settings: tuple[tuple[str, Any], ...]) -> Descent:
         settings,
         table.checkpoints,
     )
-
-
-def _width_axis(
-    file: File, experiment: Experiment, problems: Problems
-) -> tuple[Unit, tuple[float, ...]]:
-    """Return the unit of the widths and the widths, ascending; () after a problem."""
-    if experiment.widthless:
-        if file.width is not None:
-            problems.add("width", f"{file.experiment} has no hidden units; remove the key")
-        return "k", (1.0,)
-    if file.width is None and experiment.frugal:
-        return "k", (1.0,)
-    if file.width is None:
-        if problems.none_of("width"):
-            problems.add("width", "missing, this key is needed")
-        return "k", ()
-    return _unit_and_widths(file.width, experiment.balanced, problems)
-
-
-def _unit_and_widths(
-    widths: Width | list[int], balanced: bool, problems: Problems
-) -> tuple[Unit, tuple[float, ...]]:
-    table = Width(k=widths) if isinstance(widths, list) else widths
-    units: tuple[Unit, ...] = ("k", "k_per_n", "kd_per_n", "k_per_d")
-    given = [unit for unit in units if getattr(table, unit) is not None]
-    if len(given) != 1:
-        got, repair = (" and ".join(given), "keep one") if given else ("none of them", "give one")
-        problems.add("width", f"got {got}, expected exactly one of {', '.join(units)}; {repair}")
-        return "k", ()
-    unit = given[0]
-    return unit, _widths(unit, getattr(table, unit), balanced, problems)
-
-
-def _widths(
-    unit: Unit, given: Range | list[int] | list[float], balanced: bool, problems: Problems
-) -> tuple[float, ...]:
-    """Return the widths of a range or a list, ascending; those in units of k are whole numbers."""
-    if isinstance(given, Range):
-        values = given.values()
-    else:
-        check_listed_widths(unit, given, balanced, problems)
-        values = [float(value) for value in given]
-    if unit == "k":
-        step = 2 if balanced else 1
-        values = [math.floor(value + 0.5) for value in values]
-        values = [float(value + value % step) for value in values]
-    if isinstance(given, Range) and len(set(values)) < len(values):
-        problems.add(
-            f"width.{unit}",
-            f"the range gives {statistics.mode(values):g} twice, expected distinct widths; choose a "
-            "smaller num or a wider range",
-        )
-    return tuple(sorted(values))

@@ -102,6 +102,19 @@ def test_after_one_that_was_killed_workers_do_the_rest(at_work, widthlaw, short,
     assert store.Store(path).counts()["pending"] == 0
 
 
+def test_a_keyboard_interrupt_of_a_trial_is_its_outcome_as_with_workers(widthlaw, tmp_path) -> None:
+    (tmp_path / "own.py").write_text(
+        "from pipeline import experiment, variable\n"
+        "@experiment(value=variable('a value'))\ndef own(trial):\n"
+        "    if trial.seed == 1:\n        raise KeyboardInterrupt\n    return {'value': 1}\n"
+    )
+    (tmp_path / "own.toml").write_text('name = "own"\nexperiment = "own.py:own"\nseeds = 4\n')
+    told = widthlaw("run", tmp_path / "own.toml", "-o", tmp_path / "own.zarr")
+    assert told.returncode == 1, told.stderr
+    assert "in this process" in told.stderr
+    assert "3 trials done, 1 failed" in told.stderr
+
+
 def test_failed_trials_of_a_short_run_end_it_with_one(widthlaw, failed, tmp_path) -> None:
     _, path = failed
     alone = widthlaw("run", path.with_name("failing.toml"), "-o", tmp_path / "a.zarr")

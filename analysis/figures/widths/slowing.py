@@ -9,9 +9,10 @@ import pandas as pd
 import xarray as xr
 from matplotlib.axes import Axes
 
+from analysis.experiments.chaos import CHAOTIC
 from analysis.figures.looks.chart import Chart, styled
 from analysis.figures.looks.parts import legend_below, log_abscissa
-from analysis.figures.looks.style import grid_of, line, log_ordinate, only_text, series_look
+from analysis.figures.looks.style import grid_of, line, log_ordinate, only_text, paper, series_look
 from analysis.figures.looks.typography import mathtext
 from analysis.slowing.cells import Cell, trials_of
 from analysis.study import Study
@@ -21,14 +22,18 @@ __all__ = ["slowing_figure"]
 
 MOST_CELLS = 8
 
+BEYOND = 1.35
+"""Factor on the budget from one bar of a limit to the next."""
+
 
 def slowing_figure(study: Study) -> Chart:
     """Steps to a tolerance against 1 − (k∞/k)^β, and the critical width against the budget.
 
     Left, points are medians over seeds at widths where most trials arrive, divided by the level of the
-    law of their cell; a line ends at the widest network to which its law is fitted. Right, critical
-    widths are divided by k∞; the grey line is the limit, and the shade its 95% interval. Cells
-    without a finite threshold are left out.
+    law of their cell; a line ends at the widest network to which its law is fitted, and is dashed
+    where trials run at the edge of stability, so that times are chaotic. Right, critical widths are
+    divided by k∞; the grey line is the limit, whose 95% interval for each cell is a bar beyond the
+    longest budget. Cells without a finite threshold are left out.
     """
     table = study.thresholds
     known = table[table.verdict == "threshold"]
@@ -39,11 +44,14 @@ def slowing_figure(study: Study) -> Chart:
             return figure
         cells = trials_of(study.ds)
         widths = study.at_budgets(budget_grid(study.ds)).widths
-        for index, (row, fit) in enumerate(known.head(MOST_CELLS).iterrows()):
+        shown = known.head(MOST_CELLS)
+        beyond = float(widths.budget.max()) * BEYOND ** np.arange(2, 2 + len(shown))
+        for index, (row, fit) in enumerate(shown.iterrows()):
             axes, look = cells[int(str(row))], series_look(index)
             _draw_times(panels[0, 0], axes, fit, look)
             _draw_limit(panels[0, 1], widths, axes[0], fit, look)
-        _label(panels[0, 0], panels[0, 1])
+            _draw_interval(panels[0, 1], beyond[index], fit, look | {"label": f"_{_name(axes[0])}"})
+        _label(panels[0, 0], panels[0, 1], float(widths.budget.max()))
         legend_below(figure, panels[0, 0], panels[0, 1])
         return figure
 
@@ -63,10 +71,13 @@ def _draw_times(axes: Axes, cell: Cell, fit: pd.Series[Any], look: dict[str, Any
     distance = 1 - (fit.k_inf / np.exp(trials.log_k[0, most])) ** fit.beta
     times = np.exp(np.nanmedian(censored[:, most], axis=0) - fit.level)
     above = (distance > 0) & np.isfinite(times)
-    line(axes, distance[above], times[above], label=_name(cell[0]), linestyle="none", **look)
+    chaotic = fit.at_edge > CHAOTIC
+    name = _name(cell[0]) + ", chaotic" * chaotic
+    line(axes, distance[above], times[above], label=name, linestyle="none", **look)
     last = min(distance[above].max(), 1 - (fit.k_inf / fit.widest) ** fit.beta)
     ends = np.array([distance[above].min(), last])  # the law is fitted no farther
-    axes.plot(ends, ends**-fit.gamma, color=look["color"], linewidth=0.9, label="_law")
+    style = "--" if chaotic else "-"
+    axes.plot(ends, ends**-fit.gamma, color=look["color"], linewidth=0.9, linestyle=style, label="_law")
 
 
 def _draw_limit(
@@ -76,16 +87,28 @@ def _draw_limit(
         {name: value for name, value in at.items() if name in widths.dims and name != "budget"}
     )
     line(axes, part.budget.values, part.k50.values / fit.k_inf, label=f"_{_name(at)}", **look)
-    axes.fill_between(
-        part.budget.values, fit.k_inf_low / fit.k_inf, fit.k_inf_high / fit.k_inf,
-        color=look["color"], alpha=0.12, linewidth=0,
+
+
+def _draw_interval(axes: Axes, at: float, fit: pd.Series[Any], look: dict[str, Any]) -> None:
+    """Draw the interval of a limit beyond the longest budget, where no bar lies on another."""
+    low, high = fit.k_inf_low / fit.k_inf, fit.k_inf_high / fit.k_inf
+    axes.errorbar(
+        at, 1.0, [[1 - low], [high - 1]], markerfacecolor=paper(), capsize=2.5, linewidth=1.2, **look,
     )  # fmt: skip
 
 
-def _label(times: Axes, limit: Axes) -> None:
+def _label(times: Axes, limit: Axes, longest: float) -> None:
     times.set(xlabel="1 − (k∞/k)$^{β}$", ylabel="steps to the tolerance / level", title="Slowing down")
     limit.set(xlabel="budget, steps", ylabel=mathtext("critical width / k∞"), title="Limit")
     limit.axhline(1, color="0.5", linewidth=0.9, zorder=0)
+    limit.axvline(longest * BEYOND, color="0.7", linewidth=0.9, linestyle=":", zorder=0)
+    limit.text(
+        longest * BEYOND**1.4, 0.98, "no limit\non steps", va="top", fontsize="small",
+        transform=limit.get_xaxis_transform(),
+    )  # fmt: skip
     for axes in (times, limit):
         log_abscissa(axes)
         log_ordinate(axes)
+    for minor in (True, False):  # bars of limits stand at no budget
+        ticks = limit.get_xticks(minor=minor)
+        limit.set_xticks(ticks[ticks <= longest], minor=minor)

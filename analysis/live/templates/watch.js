@@ -44,6 +44,7 @@ async function ask() {
       version = state.version;
       final = state.final;
       document.title = state.title;
+      document.getElementById("heading").textContent = state.heading;
     }
   } finally {
     clearTimeout(late);

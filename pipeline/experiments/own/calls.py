@@ -6,12 +6,12 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable
-from threading import current_thread, main_thread
 from typing import Any
 
 import numpy as np
 
 from pipeline.errors import first_line, shortened
+from pipeline.keyboard import may_be_ctrl_c
 
 __all__ = ["call_alone", "told"]
 
@@ -31,8 +31,7 @@ def call_alone(function: Callable[..., Any], *arguments: Any) -> Any:
     Exception
         The one of the function; `RuntimeError` for what would end this process, such as `sys.exit()`.
     KeyboardInterrupt
-        The user has pressed Ctrl-C. Python tells only its main thread of it, so in a thread of a worker
-        it is the function's own.
+        The user may have pressed Ctrl-C (`keyboard`); one of the function's own is an outcome.
     """
     process = os.getpid()
     try:
@@ -41,7 +40,7 @@ def call_alone(function: Callable[..., Any], *arguments: Any) -> Any:
     except Exception:
         raise
     except BaseException as error:
-        if isinstance(error, KeyboardInterrupt) and current_thread() is main_thread():
+        if isinstance(error, KeyboardInterrupt) and may_be_ctrl_c():
             raise
         raise RuntimeError(f"it ended with {first_line(error)}") from None
     finally:

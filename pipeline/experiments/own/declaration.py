@@ -283,6 +283,11 @@ def _plain(where: str, given: Sequence[Any]) -> Iterator[float | int | str]:
     whole = all(isinstance(value, Integral) for value in given)
     kind: Any = str if words else Real
     for value in given:
+        if isinstance(value, list | tuple):
+            raise CodeError(
+                f"{where}: got {shortened(repr(value))}, expected all numbers or all words: a list "
+                "that a trial needs as a whole stands in its Python file"
+            )
         if isinstance(value, bool) or not isinstance(value, kind):
             raise CodeError(
                 f"{where}: got {shortened(repr(value))}, expected all numbers or all words: no "

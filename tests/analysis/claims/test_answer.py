@@ -34,19 +34,48 @@ ROWS = [
 ]
 
 
-def test_the_answer_has_three_sentences_with_the_ranges_of_the_readings() -> None:
-    features, training, claims = answer(ROWS)
-    assert "from k* = 1.86 n to 2.13 n hidden units" in features
-    assert "0.997 to 1.04 times what random matrix theory predicts" in features
-    assert "Theorem 2 is 253 to 22,000 times as large" in features
-    assert "k* = 1.05 n to 1.17 n units if it trains v alone (loss 0.01)" in training
-    assert "k* d = 1.20 n to 1.60 n weights if it trains W alone" in training
-    assert "is 123,000 times as large" in training
-    assert claims == (
-        "Of the 3 claims of the paper that were tested, 1 holds, 1 holds but is loose and 1 departs."
-    )
-    for sentence in (features, training, claims):
+ANY_BUDGET = Claim(
+    "d", "m", Mark.FINDING, "finding", of_paper=False,
+    readings=(
+        Reading(Quantity.ANY_BUDGET, (0.7, 0.6), "loss 0.1", ((0.5, 0.9), (0.3, 0.8))),
+        Reading(Quantity.AT_EDGE, (0.9, np.nan), "loss 0.1"),
+        Reading(Quantity.UNSEEN, (1.0,) * 3, "0.001"),
+        Reading(Quantity.UNSEEN, (1.0,), "0.01"),
+        Reading(Quantity.PREDICTED, (1.0, 0.0, 1.0)),
+    ),
+)  # fmt: skip
+
+
+def test_the_answer_is_on_the_output_layer_the_input_layer_and_the_bounds() -> None:
+    output, trained, bounds = answer(ROWS)
+    assert "v alone fits n random labels from k* = 1.11 (1.05 to 1.17) n units on (loss 0.01)" in output
+    assert "sigma_min >= alpha sqrt(k)/2, from 2.00 (1.86 to 2.13) n on" in output
+    assert "1.02 (0.997 to 1.04) times what random matrix theory predicts" in output
+    assert "W alone fits n random labels from k* d = 1.40 (1.20 to 1.60) n weights" in trained
+    assert "2,530 (253 to 22,000) (Theorem 2, output layer) and 123,000 (123,000) (n^4" in bounds
+    for sentence in (output, trained, bounds):
         assert len(re.findall(r"\.(?:\s|$)", sentence)) == 1
+
+
+def test_the_width_at_any_budget_stands_with_its_interval_its_chaos_and_its_test() -> None:
+    trained = answer([*ROWS, ANY_BUDGET])[1]
+    assert "at any budget of steps, k_inf d = 0.650 [0.300, 0.900] n (loss 0.1" in trained
+    assert "(loss 0.1, chaotic in 1 of 2 cells)" in trained
+    assert "no finite threshold in 4 cells more (relative loss 0.01, 0.001)" in trained
+    assert "from k* d = 1.40 (1.20 to 1.60) n on" in trained
+    assert "to its 95% interval in 2 of 3 cells" in trained
+
+
+def test_brackets_hold_the_intervals_of_all_cells() -> None:
+    (limit, test) = headlines([ANY_BUDGET])
+    assert limit.text == "0.650 [0.300, 0.900] in 2 cells"
+    assert test.text == "in 2 of 3 cells"
+
+
+def test_rows_without_a_width_are_answered_by_their_verdicts() -> None:
+    assert answer([row("e", Mark.HOLDS), row("f", Mark.DEPARTS)]) == [
+        "Of the 2 claims of the paper that were tested, 1 holds and 1 departs."
+    ]
 
 
 def test_a_claim_with_several_cases_counts_once_and_by_its_worst_case() -> None:
@@ -55,15 +84,16 @@ def test_a_claim_with_several_cases_counts_once_and_by_its_worst_case() -> None:
     assert Mark.FINDING not in tally(ROWS)  # it is no claim of the paper
 
 
-def test_the_five_numbers_are_medians_with_ranges_over_cells() -> None:
+def test_the_numbers_are_medians_with_ranges_over_cells() -> None:
     assert [found.text for found in headlines(ROWS)] == [
+        "1.11 (1.05 to 1.17) in 2 cells",
         "2.00 (1.86 to 2.13) in 2 cells",
         "1.02 (0.997 to 1.04) in 2 cells",
-        "2,530 (253 to 22,000) in 3 cells",
         "1.40 (1.20 to 1.60) in 2 cells",
-        "1.11 (1.05 to 1.17) in 2 cells",
+        "2,530 (253 to 22,000) in 3 cells",
+        "123,000 (123,000) in 1 cell",
     ]
-    assert headlines(ROWS)[-1].label.endswith("(loss 0.01)")
+    assert headlines(ROWS)[0].label.endswith("(loss 0.01)")
 
 
 @pytest.mark.parametrize("kept", [[], [0], [3], [2], [6]])
@@ -71,6 +101,10 @@ def test_the_answer_leaves_out_what_was_not_measured(kept) -> None:
     rows = [ROWS[index] for index in kept]
     known = {reading.quantity for found in rows for reading in found.readings}
     sentences = answer(rows)
-    own = bool(known & {Quantity.FEATURES}) + bool(known & {Quantity.INPUT, Quantity.OUTPUT})
-    assert len(sentences) == own + any(found.of_paper for found in rows)
+    about = (
+        {Quantity.FEATURES, Quantity.OUTPUT},
+        {Quantity.INPUT},
+        {Quantity.THEOREM2, Quantity.INPUT_BOUND},
+    )
+    assert len(sentences) == sum(bool(known & own) for own in about)
     assert "nan" not in " ".join(sentences)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
+import xarray as xr
 
 from analysis.claims.any_budget import any_budget
 from analysis.claims.rows import Mark, Quantity
 from analysis.study import Study
+from analysis.success.budgets import budget_of
 
+from ..slowing.many_cells import POWERS, store_of_cells
 from ..slowing.simulation import BUDGET, THRESHOLD, store
 
 pytestmark = pytest.mark.slow
@@ -24,20 +28,48 @@ def rows_of(law: str, budget: int):
 
 def test_a_threshold_is_told_over_n_per_d_with_its_figure_and_the_test_beside_it() -> None:
     found, test = rows_of("diverging", 5 * BUDGET)
-    (reading,) = found.readings
+    reading = found.readings[0]
     assert reading.quantity == Quantity.ANY_BUDGET
+    ((low, high),) = reading.ends
+    assert low < reading.values[0] < high
     assert reading.values[0] == pytest.approx(THRESHOLD * 8 / 160, rel=0.15)
     assert found.figure == "slowing"
     assert found.mark == test.mark == Mark.FINDING
     assert found.of_paper is test.of_paper is False
-    assert test.detail == "inside the predicted 95% interval in 1 of 1 cells"
+    assert "inside the predicted 95% interval in 1 of 1 cells" in test.detail
+    assert [(r.quantity, r.values) for r in test.readings] == [(Quantity.PREDICTED, (1.0,))]
 
 
 def test_a_cell_without_a_threshold_has_no_number() -> None:
     found, _ = rows_of("power", BUDGET)
-    assert found.readings == ()
-    assert found.detail == "no finite threshold is seen in 1 of 1"
+    assert [r.quantity for r in found.readings] == [Quantity.UNSEEN]
+    assert "no finite threshold is seen in 1 of 1" in found.detail
     assert found.figure == ""
+
+
+def test_chaotic_cells_are_told_wherever_the_model_is_used() -> None:
+    ds = store("diverging", np.random.default_rng(3))
+    steps = xr.full_like(ds.status, budget_of(ds), dtype=float)
+    found, test = any_budget(Study(ds.assign(rises=0.3 * steps, steps=steps)))
+    assert "times are chaotic in 1 of 1" in found.detail
+    assert "times are chaotic in 1 of 1" in test.detail
+    (edge,) = [r for r in found.readings if r.quantity == Quantity.AT_EDGE]
+    assert edge.values == (1.0,)
+    unknown, _ = any_budget(Study(ds))
+    assert "whether times are chaotic is not known" in unknown.detail
+
+
+def test_the_model_of_all_cells_decides_what_the_answer_states() -> None:
+    study = Study(store_of_cells("diverging", np.random.default_rng(5)))
+    vars(study)["held_out"] = pd.DataFrame()
+    found, law, _ = any_budget(study)
+    readings = {r.quantity: r for r in (*found.readings, *law.readings)}
+    limit = readings[Quantity.ANY_BUDGET]
+    assert len(set(limit.values)) == 1 < len(limit.values)
+    assert limit.ends[0][0] < limit.values[0] < limit.ends[0][1]
+    ((low, high),) = readings[Quantity.EXPONENT_N].ends
+    assert low < POWERS["n"] < high
+    assert "the best is n log n/d" in law.detail
 
 
 def test_the_test_fits_a_fifth_of_the_budget() -> None:

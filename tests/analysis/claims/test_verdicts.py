@@ -23,7 +23,9 @@ from pipeline.trial_status import Status
 
 def given_study(widths: xr.Dataset | None = None, ds: xr.Dataset | None = None) -> Study:
     """Make a study of a store whose critical widths are these, not those of its trials."""
-    study = Study(xr.Dataset() if ds is None else ds)
+    budget = {"identity_fields": {"descent": {"steps": 20000}}}
+    given = xr.Dataset() if ds is None else ds
+    study = Study(given.assign_attrs(budget | given.attrs))
     vars(study)["widths"] = xr.Dataset() if widths is None else widths
     return study
 
@@ -376,7 +378,6 @@ def section4_rows() -> dict[str, list[Claim]]:
         "input-layer": list(section4.input_layer(swept)),
         "joint": list(section4.joint(given_study(both))),
         "output-layer": list(section4.output_layer(given_study(located, store))),
-        "depth": [*depth(deep([50, 8], [60, 9])), *depth(deep([9, 5], [20, 12]))],
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -274,18 +275,61 @@ def test_a_cell_without_outcomes_is_not_locatable() -> None:
     assert (state.verdict, state.outcome) == (LOST, "empty")
 
 
-@pytest.mark.parametrize("alone", [False, True])
-def test_success_that_falls_with_width_is_given_up_after_a_few_rounds(alone) -> None:
-    simulator = Simulator(a_sweep(), 2.0, 0.03, alone=alone)
+def having(simulator: Simulator, change: Callable[[xr.Dataset], xr.Dataset]) -> Simulator:
+    """The same simulator with other outcomes."""
     ds = simulator.dataset
+    simulator.dataset = lambda: change(ds())  # type: ignore[method-assign]
+    return simulator
 
-    def falling() -> xr.Dataset:
-        found = ds()
-        return found.assign(sigma_min=1.1 * np.sqrt(found.k) - found.sigma_min)
 
-    simulator.dataset = falling  # type: ignore[method-assign]
-    state = simulator.refine(0.02, rounds=10, resamples=300).states[0]
-    assert (state.verdict, state.why) == (LOST, "success does not rise with width")
+@pytest.mark.parametrize("alone", [False, True])
+def test_success_that_surely_falls_with_width_is_given_up_after_a_round_or_two(alone) -> None:
+    simulator = Simulator(a_sweep(), 2.0, 0.03, alone=alone)
+    falling = having(
+        simulator, lambda found: found.assign(sigma_min=1.1 * np.sqrt(found.k) - found.sigma_min)
+    )
+    state = falling.refine(0.02, rounds=4, resamples=300).states[0]
+    assert (state.verdict, state.outcome) == (LOST, "unordered")
+    assert state.why == (
+        "success falls from k = 1800 on, so no single width is critical (--direction falling if it "
+        "falls all along)"
+    )
+
+
+@pytest.mark.parametrize("target", [0.3, 0.02])
+def test_a_cell_whose_success_falls_and_rises_gets_no_further_trial(target) -> None:
+    """Double descent: no features fail but those near k = 1.8 n."""
+    simulator = Simulator(a_sweep(seeds=12), 0.1, 0.02)
+    dip = having(
+        simulator,
+        lambda found: found.assign(
+            sigma_min=found.sigma_min.where(abs(found.k / found.n - 1.8) > 0.5, 0.0)
+        ),
+    )
+    allocation = allocate(dip.dataset(), dip.sweep, target)
+    assert allocation.requests == ()
+    (state,) = allocation.states
+    assert (state.verdict, state.needed) == (LOST, 0)
+    assert state.why == (
+        "success falls from k = 1100 on and rises from k = 2300 on, so no single width is critical"
+    )
+
+
+@pytest.mark.parametrize(("seeds", "verdict"), [(20, OPEN), (70, LOST)])
+def test_success_that_falls_by_chance_perhaps_gets_seeds_until_patience_ends(seeds, verdict) -> None:
+    def leaning(found: xr.Dataset) -> xr.Dataset:
+        """Six in ten seeds succeed at narrow widths, and four at wide ones."""
+        wins = found.seed % 10 < xr.where(found.width < 2.0, 6, 4)
+        ratio = xr.where(wins, 1.0, 0.1) * np.sqrt(found.k)
+        return found.assign(sigma_min=ratio.broadcast_like(found.status).transpose(*found.status.dims))
+
+    simulator = having(Simulator(a_sweep(seeds=seeds), 2.0, 0.03), leaning)
+    allocation = allocate(simulator.dataset(), simulator.sweep, 0.02)
+    (state,) = allocation.states
+    assert (state.outcome, state.verdict) == ("unordered", verdict)
+    asked = {one.width for one in allocation.requests}
+    assert asked == (set(simulator.sweep.width) if verdict == OPEN else set())
+    assert state.why == ("" if verdict == OPEN else "success does not rise with width")
 
 
 def test_all_tolerances_of_a_cell_are_located_with_the_same_seeds() -> None:

@@ -7,12 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from click.testing import CliRunner
 
 import analysis
 import pipeline
+from analysis.live.view import View
 from analysis.success import Success
-from analysis.success.rules import rule_for
+from analysis.success.rules import resolved, rule_for
 from analysis.transitions.scales import Along
+from jobs.cli import main
 from pipeline.errors import ParameterError
 
 CODE = """
@@ -40,12 +43,17 @@ tol = 1e-6
 
 
 @pytest.fixture(scope="module")
-def flags(tmp_path_factory: pytest.TempPathFactory) -> xr.Dataset:
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder: Path = tmp_path_factory.mktemp("flags")
     (folder / "flags.py").write_text(CODE)
     (folder / "flags.toml").write_text(SWEEP)
     pipeline.run(pipeline.load_sweep(folder / "flags.toml"), folder / "flags.zarr")
-    return analysis.open_store(folder / "flags.zarr")
+    return folder / "flags.zarr"
+
+
+@pytest.fixture(scope="module")
+def flags(path: Path) -> xr.Dataset:
+    return analysis.open_store(path)
 
 
 @pytest.mark.parametrize(
@@ -81,6 +89,39 @@ def test_a_variable_of_which_no_value_is_known_is_no_flag(flags: xr.Dataset) -> 
     unknown = flags.assign(ok=flags.ok * np.nan)
     with pytest.raises(ParameterError, match="is a value and not a condition"):
         rule_for(unknown, Success(condition="ok"))
+
+
+def test_before_any_trial_has_run_a_variable_may_be_a_flag(flags: xr.Dataset) -> None:
+    pending = flags.assign(ok=flags.ok * np.nan, status=flags.status * 0)
+    rule = rule_for(pending, Success(condition="ok"))
+    assert rule.words == "ok == 1"
+    assert not rule.succeeds(pending).any()
+
+
+def test_a_resolved_success_says_the_same_of_a_part_without_values(flags: xr.Dataset) -> None:
+    whole = resolved(flags, Success(condition="not ok"))
+    assert whole == Success(condition="not ok == 1")
+    part = flags.isel(width=[1], seed=[0])  # whose only value is missing
+    assert not rule_for(part, whole).succeeds(part).any()
+    with pytest.raises(ParameterError, match="is a value and not a condition"):
+        rule_for(part, Success(condition="ok"))
+
+
+def test_the_commands_take_a_flag_and_say_how_many_are_missing(path: Path) -> None:
+    told = CliRunner().invoke(main, ["fit", str(path), "--success", "ok"])
+    assert told.exit_code == 0, told.stderr
+    assert "critical widths at ok == 1" in told.output
+    assert "1 trial has NaN in what 'ok' compares, which counts as a failure" in told.output
+
+
+def test_the_page_of_watch_takes_a_flag(path: Path, flags: xr.Dataset) -> None:
+    view = View(path, Success(condition="ok"))
+    while view.update() or view.is_behind:
+        pass
+    assert view.sentence == ""
+    ((_, *shown),) = (row for row in view.cells)
+    (cell,) = analysis.critical_widths(flags, success="ok", tables=0).k50.values.ravel()
+    assert any(f"{cell:.2f}" in text for text in shown)
 
 
 def test_k_is_another_name_of_the_width(flags: xr.Dataset) -> None:

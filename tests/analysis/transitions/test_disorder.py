@@ -54,6 +54,28 @@ def test_success_that_falls_for_good_is_unordered_without_a_rise() -> None:
     assert np.isnan(cell.rises_from)
 
 
+@pytest.mark.parametrize(
+    ("wins", "direction", "advice"),
+    [
+        ([15, 15, 15, 14, 9, 6, 2, 0, 0, 0, 0], "rising", "--direction falling if it falls all along"),
+        ([0, 0, 0, 0, 2, 6, 9, 14, 15, 15, 15], "falling", "--direction rising if it rises all along"),
+        (DOUBLE_DESCENT, "rising", ""),
+    ],
+)
+def test_success_in_the_other_direction_is_told_with_the_option_that_asks_for_it(
+    wins, direction, advice
+) -> None:
+    answer = answer_of(stored(wins, 15), success="ok > 0", direction=direction)
+    (cell,) = answer.cells.to_dict("records")
+    assert cell["outcome"] == "unordered"
+    note = answer.notes[0]
+    assert advice in note
+    assert ("--direction" in note) == bool(advice)
+    if advice:
+        turned = answer_of(stored(wins, 15), success="ok > 0", direction=advice.split()[1])
+        assert turned.cells.outcome.tolist() == ["fitted"]
+
+
 def test_along_an_axis_where_success_falls_the_place_of_disorder_is_named_by_its_values() -> None:
     noise = np.linspace(0.0, 1.0, 11)
     ds = stored([15, 15, 15, 15, 0, 0, 15, 15, 0, 0, 0], 15, "noise", noise)
@@ -79,6 +101,26 @@ def test_a_bad_curve_that_crosses_outside_the_bracket_gives_way_to_the_isotonic_
     assert float(cell.lam50) == float(cell.lam50_isotonic)
     assert float(cell.lam50_low) == float(cell.lam50_isotonic_low)
     assert (float(cell.bracket_low), float(cell.bracket_high)) == (1.0, 1.2)
+
+
+def sparse(counts: dict[int, tuple[int, int]], seeds: int = 20) -> xr.Dataset:
+    """A store of (successes, trials) at each width, tried at the first seeds only, as refine does."""
+    ds = stored([won for won, _ in counts.values()], seeds, values=np.array(list(counts)))
+    tried = np.array([tried for _, tried in counts.values()])
+    return ds.assign(status=ds.status.where(ds.seed < xr.DataArray(tried, dims="width"), 5))
+
+
+@pytest.mark.parametrize("few", [1, 2])
+def test_a_curve_that_fits_is_believed_against_an_isotonic_fit_of_few_trials(few) -> None:
+    """Right and left of k = 100 lie widths of 1 or 2 trials, which all succeed by chance."""
+    counts = {80: (4, 20), 95: (few, few), 105: (few, few), 125: (16, 20)}
+    cell = critical_widths(sparse(counts), success="ok > 0").squeeze()
+    assert cell.outcome == "fitted"
+    assert float(cell.fit_p) > 0.01
+    assert float(cell.k50_isotonic) < 95
+    assert float(cell.k50) == pytest.approx(97, abs=2)
+    assert cell.k50_low < cell.k50_isotonic_low
+    assert cell.k50_high > 105
 
 
 @pytest.mark.parametrize("seed", range(30))

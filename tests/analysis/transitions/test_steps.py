@@ -240,7 +240,7 @@ def test_figures_of_descent_say_the_rule_and_draw_no_prediction(ds) -> None:
 def test_a_law_that_holds_d_is_drawn_for_each_d(ds, widths) -> None:
     study = Study(ds.sel({"tolerance": [1e-2]}))
     (axes,) = [a for a in laws_figure(study).axes if a.axison]
-    (label,) = [t for t in axes.get_legend_handles_labels()[1] if " n/d" in t]
+    (label,) = [t for t in axes.get_legend_handles_labels()[1] if t.split()[1:2] == ["n/d"]]
     at = [line.get_label() for line in axes.lines].index(label)
     constant = float(label.split()[0])
     for line, d in zip(axes.lines[at : at + len(D)], D, strict=True):

@@ -245,3 +245,9 @@ def test_the_cause_of_degenerate_cells_is_told(make_sweep, tmp_path, activation,
     assert result.exit_code == 0
     assert told in result.stderr
     assert "degenerate" in result.stdout
+
+
+def test_exponents_at_infinite_budget_need_the_option_that_they_belong_to(complete) -> None:
+    result = fit(complete, "--joint")
+    assert result.exit_code == 2
+    assert "add --infinite-budget" in result.stderr

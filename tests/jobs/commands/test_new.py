@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 import pipeline
+from analysis import critical_widths, open_store
 from jobs.cli import main
 
 
@@ -15,6 +17,16 @@ def test_the_files_of_a_new_experiment_can_be_loaded(tmp_path: Path) -> None:
     told = CliRunner().invoke(main, ["new", str(tmp_path / "fresh")])
     assert told.exit_code == 0, told.stderr
     assert pipeline.load_sweep(tmp_path / "fresh.toml").experiment == "fresh.py:gap"
+
+
+def test_the_condition_that_readme_gives_locates_a_width_in_every_cell_of_it(tmp_path: Path) -> None:
+    """The first answer that a new user sees is no row of censored cells."""
+    readme = (Path(__file__).parents[3] / "README.md").read_text()
+    (condition,) = set(re.findall(r"mine\.zarr .*--success '(ratio [^']*)'", readme))
+    assert CliRunner().invoke(main, ["new", str(tmp_path / "fresh")]).exit_code == 0
+    pipeline.run(tmp_path / "fresh.toml", tmp_path / "fresh.zarr")
+    widths = critical_widths(open_store(tmp_path / "fresh.zarr"), success=condition, tables=0)
+    assert widths.k50.notnull().all()
 
 
 @pytest.mark.parametrize("name", ["numpy", "random", "pipeline", "click", "numpy.toml"])

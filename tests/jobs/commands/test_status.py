@@ -6,8 +6,11 @@ import json
 import re
 import shutil
 
+import numpy as np
+import xarray as xr
 from click.testing import CliRunner
 
+import pipeline
 from jobs.cli import main
 from pipeline import store
 
@@ -50,6 +53,40 @@ def test_what_only_some_stores_have_is_zero_for_the_others(complete, tmp_path) -
     first, second = json.loads(result.stdout)
     assert list(first) == list(second)
     assert (first["damaged"], second["damaged"] > 0) == (0, True)
+
+
+def descended(make_sweep, tmp_path):
+    """Fill a store whose narrow networks do not arrive at 0.03 in their steps."""
+    path = tmp_path / "descended.zarr"
+    descent = "{ steps = 2000, tolerances = [0.03, 0.5] }"
+    width = "{ kd_per_n = [0.6, 4.0] }"
+    pipeline.run(
+        make_sweep(experiment="'input'", d="[4]", n="[20]", width=width, descent=descent), path
+    )
+    return path
+
+
+def test_trials_that_did_not_arrive_in_their_steps_are_censored(make_sweep, tmp_path) -> None:
+    path = descended(make_sweep, tmp_path)
+    finest = xr.open_zarr(path).steps_to_tolerance.sel({"tolerance": 0.03})
+    (record,) = json.loads(CliRunner().invoke(main, ["status", str(path), "--json"]).stdout)
+    assert record["censored"] == np.isinf(finest).sum()
+    assert 0 < record["censored"] < record["done"] == record["trials"]
+
+
+def test_a_store_that_did_not_descend_has_no_censored_trials(complete) -> None:
+    (record,) = json.loads(CliRunner().invoke(main, ["status", str(complete), "--json"]).stdout)
+    assert "censored" not in record
+
+
+def test_statuses_are_told_though_steps_cannot_be_read(make_sweep, tmp_path) -> None:
+    path = descended(make_sweep, tmp_path)
+    for chunk in (path / "steps_to_tolerance" / "c").rglob("*"):
+        if chunk.is_file():
+            chunk.write_bytes(chunk.read_bytes()[:-3])
+    (record,) = json.loads(CliRunner().invoke(main, ["status", str(path), "--json"]).stdout)
+    assert record["done"] == record["trials"]
+    assert "censored" not in record
 
 
 def test_a_store_without_a_run_has_no_column_for_it(complete) -> None:

@@ -104,6 +104,37 @@ def test_cells_change_without_a_reload_while_a_run_fills_the_store(
     assert process.returncode == 130
 
 
+OWN = """
+from pipeline import experiment, variable
+
+@experiment(spans=variable("whether a cluster spans"))
+def own(trial):
+    return {"spans": trial.parameters["p"] + 0.2 * trial.rng("x").random() > 0.6}
+"""
+
+
+def test_trials_of_ones_own_have_a_heading_and_words_of_their_own(watched, tmp_path) -> None:
+    sweep, path = tmp_path / "own.toml", tmp_path / "own.zarr"
+    (tmp_path / "own.py").write_text(OWN)
+    sweep.write_text(
+        'name = "lattice"\nexperiment = "own.py:own"\nn = [4, 8]\nseeds = 9\n'
+        "[parameters]\np = [0.3, 0.5, 0.7]\n"
+    )
+    store.create(path, pipeline.load_sweep(sweep))
+    tab, _ = watched("watch", path, "--success", "spans")
+    tab.locator("#s1-head", has_text="0.0% of 54 trials").wait_for()
+    pipeline.run(pipeline.load_sweep(sweep), path)
+    tab.locator("#s1-head", has_text="100.0% of 54 trials").wait_for()
+    assert tab.title() == "lattice – widthlaw watch"
+    assert tab.locator("h1").inner_text() == "Where do the trials succeed?"
+    note = f"so none is critical; `widthlaw fit {path} --along p` looks along p."
+    assert note in tab.locator("#s1-head").inner_text()
+    assert "Success: spans == 1." in tab.locator("#s1-phase").inner_text()
+    assert tab.locator("#s1-laws").inner_text() == ""
+    assert "censored" not in tab.locator("#s1-cells").inner_text()
+    assert " ms" in tab.locator("#s1-cells").inner_text()
+
+
 def test_each_block_is_shown_as_it_is_written(watched, make_sweep, tmp_path) -> None:
     sweep, path = make_sweep(**KEYS), tmp_path / "a.zarr"
     store.create(path, sweep, seeds_per_chunk=5)

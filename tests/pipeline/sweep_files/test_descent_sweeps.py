@@ -104,6 +104,12 @@ def test_widths_are_rounded_up_to_even_numbers() -> None:
         sweep_with("{ k = [4, 8, 16] }", "{ k_per_n = [0.45, 0.5] }")
 
 
+def test_tolerances_may_be_listed_in_any_order() -> None:
+    sweep = sweep_with("[1e-1, 1e-2]", "[1e-2, 1e-1]")
+    assert sweep.descent.tolerances == (0.1, 0.01)
+    assert sweep.identity == sweep_with().identity
+
+
 def test_only_a_sweep_that_descends_has_the_descent_in_its_identity() -> None:
     same, other = sweep_with("seeds = 3", "seeds = 9"), sweep_with("steps = 60", "steps = 61")
     assert sweep_with().identity == same.identity != other.identity
@@ -186,6 +192,7 @@ def test_curves_are_stored_for_the_first_seeds_only() -> None:
 
 
 @pytest.mark.parametrize("name", bundled_sweeps())
-def test_no_block_of_a_bundled_sweep_takes_a_minute(name: str) -> None:
+def test_no_block_of_a_bundled_sweep_takes_a_minute_unless_it_is_one_trial(name: str) -> None:
     sweep = load_sweep(name)
-    assert max(block.seconds for block in blocks(sweep, *block_shape(sweep))) < 60
+    for block in blocks(sweep, *block_shape(sweep)):
+        assert block.seconds < 60 or block.trials == 1

@@ -247,7 +247,7 @@ def test_a_large_n_is_no_claim_on_memory_as_it_counts_what_the_author_likes(one:
         ("noise = [1, 1]", "1 is listed twice"),
         ("noise = [1, 'a']", "expected all numbers or all words"),
         ("noise = [true, false]", "expected all numbers or all words"),
-        ("noise = [[1], [2]]", "expected all numbers or all words"),
+        ("noise = [[1], [2]]", "a list that a trial needs as a whole stands in its Python file"),
         ("noise = [2020-01-01]", "expected all numbers or all words"),
         ("noise = [1.0, inf]", "expected finite numbers of at most 64 bits"),
         ("noise = nan", "expected text, true, false, a finite number"),
