@@ -80,6 +80,7 @@ SECTIONS: Mapping[str, _Rows] = MappingProxyType(
         "generalisation": _rows("generalisation", section3.generalisation),
         "input-layer": _rows("input", _both(section4.input_layer, any_budget)),
         "budget": _rows("input", _both(section4.budget, any_budget), "activation"),
+        "input-scaling-small": _rows("input", any_budget, "activation"),
         "output-layer": _rows("output", section4.output_layer),
         "joint": _rows("joint", section4.joint, "trained"),
         "depth": _rows("deep", depth, "depth"),
@@ -97,7 +98,14 @@ PARTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "Theorem 2: conditioning of the features": ("theorem2", "theorem2-proof", "alpha-stress"),
         "The paper's Figure 1: the spectrum of the features": ("figure1", "spectrum-evolution"),
         "Section III: descent near a start": ("linear-regression", "theorem1", "generalisation"),
-        "Section IV: which layer to train": ("input-layer", "budget", "output-layer", "joint", "depth"),
+        "Section IV: which layer to train": (
+            "input-layer",
+            "budget",
+            "input-scaling-small",
+            "output-layer",
+            "joint",
+            "depth",
+        ),
     }
 )
 """Parts of the paper, and the sweeps that test their claims."""

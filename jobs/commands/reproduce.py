@@ -40,6 +40,7 @@ PAPER = (
     "output-layer",
     "input-layer",
     "budget",
+    "input-scaling-small",
     "joint",
     "depth",
     "theorem1",
