@@ -23,6 +23,11 @@ from analysis.study import Study
 
 __all__ = ["any_budget", "held_out"]
 
+EXPONENTS = ("exponent_n", "exponent_d")
+
+TELLING = 1.0
+"""Fits with wider intervals tell no exponent in the answer: those of n/d and n^2/d differ by 1."""
+
 
 def any_budget(study: Study) -> Iterator[Claim]:
     """Yield the width at any budget of each tolerance and activation, and the held-out test."""
@@ -56,6 +61,7 @@ def _law(row: pd.Series[Any], where: str) -> Claim:
             (Quantity.EXPONENT_N, "exponent_n"),
             (Quantity.EXPONENT_D, "exponent_d"),
         )
+        if all(row[f"{each}_high"] - row[f"{each}_low"] < TELLING for each in EXPONENTS)
     ]
     return Verdict(Mark.FINDING, law_statement(row)).on(
         f"law of the width for W at any budget ({where})",

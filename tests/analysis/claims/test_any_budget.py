@@ -72,6 +72,17 @@ def test_the_model_of_all_cells_decides_what_the_answer_states() -> None:
     assert "the best is n log n/d" in law.detail
 
 
+def test_a_fit_that_cannot_tell_the_laws_apart_has_no_exponent_in_the_answer() -> None:
+    study = Study(store_of_cells("diverging", np.random.default_rng(5)))
+    law = study.threshold_laws.iloc[0]
+    vars(study)["held_out"] = pd.DataFrame()
+    vars(study)["threshold_laws"] = pd.DataFrame(
+        [dict(law) | {"exponent_d_low": law.exponent_d_high - 1.0}]
+    )
+    _, row, _ = any_budget(study)
+    assert not row.readings
+
+
 def test_the_test_fits_a_fifth_of_the_budget() -> None:
     study = Study(store("diverging", np.random.default_rng(3)))
     assert study.held_out.budget.tolist() == [BUDGET]
