@@ -38,7 +38,7 @@ OPEN_QUESTIONS = {
     "spectrum-evolution": "How does the spectrum of the features evolve in n, k and d?",
     "theorem1": "Do the bounds of Theorem 1 hold where they are not certified?",
     "generalisation": "Does the gap of test and training loss fall as Γ/√n?",
-    "input-layer": "Proofs ask for n⁴/d³ units, the count of weights for n/d. Which is it, at any budget?",
+    "input-layer": "Proofs ask for n⁴/d³ units, the count of weights for n/d. Which is it?",
     "budget": "How far does the width for training depend on when training counts as done?",
     "input-scaling": "How does the width for training W grow with n and d, at any budget?",
     "input-scaling-small": "How does the width for training W grow with n and d, at any budget?",
