@@ -220,10 +220,11 @@ def union_of(where: str, sweeps: Sequence[Sweep]) -> Sweep:
     StoreError
         The union cannot be computed, such as two widths that give the same k.
     """
-    more = {key: [value for sweep in sweeps for value in getattr(sweep, key)] for key in GROWING}
+    more = {key: {value for sweep in sweeps for value in getattr(sweep, key)} for key in GROWING}
+    extents: dict[str, Any] = {key: tuple(sorted(values)) for key, values in more.items()}
+    requests = union_of_selections(replace(sweeps[0], requests=(), **extents), sweeps)
     try:
-        union = widened(replace(sweeps[0], requests=()), where, **more)
-        return replace(union, requests=union_of_selections(union, sweeps))
+        return widened(replace(sweeps[0], requests=requests), where, **more)
     except SweepError as error:
         lines = [line.strip() for line in str(error).splitlines()]
         raise StoreError("; ".join(lines)) from None

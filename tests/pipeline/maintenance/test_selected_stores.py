@@ -219,6 +219,23 @@ def test_stores_of_two_conditions_merge_to_the_trials_of_both(
     assert ((statuses != Status.NOT_REQUESTED) == wanted).all()
 
 
+def test_widths_that_coincide_where_nothing_is_requested_keep_no_stores_apart(
+    filled, make_sweep, tmp_path
+) -> None:
+    keys = {"d": "[3]", "n": "[12]", "width": "{ kd_per_n = [1.0, 1.25] }"}
+    one = filled(
+        "one.zarr", **keys, grid="[{}, { d = [12], n = [48] }]"
+    )  # not d = 12, n = 12: k = 1, 1
+    two = filled("two.zarr", **keys | {"d": "[6]", "n": "[24]"})
+    cell = counts(two)[0]
+    joined = tmp_path / "joined.zarr"
+    merge([one, two], joined)
+    assert counts(joined)[:2] == (3 * cell, 0)
+    assert damage(joined) == []
+    extend(one, make_sweep(**keys, grid="[{}, { d = [6], n = [24] }]"))
+    assert counts(one)[:2] == (2 * cell, cell)
+
+
 def test_a_refined_store_keeps_its_conditions_and_its_single_trials(filled, make_sweep) -> None:
     path = filled(**STEEP)
     request_trials(path, [Request((0, 0), 2.5, (3, 20)), Request((0, 1), 2.0, (1,))])
