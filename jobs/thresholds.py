@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jobs.output.records import FAILED, INCOMPLETE, Record, aligned, naming_options, print_records
+from jobs.rounds import add_trials, repeat, requested_cells
 
 if TYPE_CHECKING:
     from analysis.refinement.times import Round, TimeState
@@ -56,7 +57,6 @@ def refine_thresholds(
 ) -> int:
     """Print what is known of every threshold, run what tells most, and return the exit status."""
     from jobs import launch
-    from jobs.commands.refine import requested_cells
     from pipeline import store as stores
 
     first = _look(path, goal)
@@ -106,33 +106,20 @@ def rounds_of_thresholds(
         The last one, which changes nothing.
     """
     from analysis.refinement.plans import OPEN
-    from jobs.commands.refine import requested_cells
-    from pipeline import store as stores
-    from pipeline.maintenance.grow import request_trials
     from pipeline.maintenance.longer import lengthen
 
-    if stores.Store(path).counts()["pending"]:
-        fill(path)
-    number = 0
-    while True:
-        found = _look(path, goal)
-        if found.longer is None and not found.requests:
-            return found
-        number += 1
+    def change(number: int, found: Round) -> bool:
         done = sum(state.verdict != OPEN for state in found.states)
-        begin = f"round {number}: {done} of {len(found.states)} thresholds are done; "
+        begin = f"round {number}: {done} of {len(found.states)} thresholds are done"
         if found.longer is not None:
             count = int(found.longer.only.sum())
-            report(f"{begin}{count} trials go on to {found.longer.steps} steps")
+            report(f"{begin}; {count} trials go on to {found.longer.steps} steps")
             lengthen(path, found.longer.steps, only=found.longer.only)
-        else:
-            sweep = stores.stored_sweep(path)
-            require(sweep, cells=requested_cells(found.requests, sweep))
-            seeds = {(one.cell, seed) for one in found.requests for seed in one.seeds}
-            trials = sum(len(one.seeds) for one in found.requests)
-            report(f"{begin}adding {trials} trials of {len(seeds)} seeds")
-            request_trials(path, found.requests)
-        fill(path)
+        elif found.requests:
+            add_trials(path, found.requests, require, report, begin)
+        return found.longer is not None or bool(found.requests)
+
+    return repeat(path, fill, partial(_look, path, goal), change)
 
 
 def _look(path: StorePath, goal: ThresholdGoal) -> Round:

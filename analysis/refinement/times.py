@@ -71,7 +71,7 @@ FINENESS = 1.09
 
 @dataclass(frozen=True)
 class TimeState:
-    """What is known of the threshold of one cell and tolerance, and what it still needs.
+    """The threshold of one cell and tolerance as far as it is known, and what it still needs.
 
     Attributes
     ----------

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,20 +27,20 @@ from jobs.options import (
     worker_options,
 )
 from jobs.output.records import FAILED, INCOMPLETE, Record, aligned, naming_options, print_records
+from jobs.rounds import add_trials, repeat, requested_cells
 
 if TYPE_CHECKING:
     from analysis.refinement.allocation import Allocation, State
     from analysis.success import Success
     from analysis.transitions.scales import Along
     from pipeline.store.location import StorePath
-    from pipeline.sweep import Cell, Request, Sweep
+    from pipeline.sweep import Sweep
 
 __all__ = [
     "Goal",
     "allocation_status",
     "refine",
     "refuse_bucket",
-    "requested_cells",
     "rounds",
 ]
 
@@ -249,38 +249,15 @@ def rounds(
         The last one, which requests no trial.
     """
     from analysis.refinement.allocation import OPEN
-    from pipeline import store as stores
-    from pipeline.maintenance.grow import request_trials
 
-    if stores.Store(path).counts()["pending"]:
-        fill(path)
-    number = 0
-    while True:
-        allocation = _look(path, goal)
-        if not allocation.requests:
-            return allocation
-        number += 1
-        located = sum(state.verdict != OPEN for state in allocation.states)
-        seeds = {(one.cell, seed) for one in allocation.requests for seed in one.seeds}
-        report(
-            f"round {number}: {located} of {len(allocation.states)} cells are done; adding "
-            f"{allocation.trials} trials of {len(seeds)} seeds"
-        )
-        sweep = stores.stored_sweep(path)
-        require(sweep, cells=requested_cells(allocation.requests, sweep))
-        request_trials(path, allocation.requests)
-        fill(path)
+    def change(number: int, found: Allocation) -> bool:
+        if found.requests:
+            done = sum(state.verdict != OPEN for state in found.states)
+            begin = f"round {number}: {done} of {len(found.states)} cells are done"
+            add_trials(path, found.requests, require, report, begin)
+        return bool(found.requests)
 
-
-def requested_cells(requests: Sequence[Request], sweep: Sweep) -> list[Cell]:
-    """Return the cells of some requests, each with the width that it requests."""
-    cells = {cell.index: cell for cell in sweep.cells()}
-
-    def requested(request: Request) -> Cell:
-        cell = cells[request.cell].moved(dict(request.sizes))
-        return replace(cell, widths=replace(sweep, width=(request.width,)).k(cell.d, cell.n))
-
-    return [requested(request) for request in requests]
+    return repeat(path, fill, partial(_look, path, goal), change)
 
 
 def refuse_bucket(path: StorePath, remedy: str) -> None:
