@@ -1,24 +1,26 @@
 """The critical width at a longer budget, predicted from the trials of a shorter one.
 
-The prediction is a distribution: parameters are drawn from the likelihood (by importance resampling
-from Student's t around the best fit), the level and threshold of each seed given its trials, and the
-time of each censored trial given that it exceeds the budget. So a prediction has the same seeds and
-widths as the measurement, and its interval allows for all that is not known.
+The prediction is a distribution: parameters are drawn from their posterior, the level and threshold of
+each seed given its trials, and the scatter of each censored trial given that it exceeds the budget, and
+given the scatters of its seed at the widths beside it: nested networks share neurons, so these are
+alike. So a prediction has the same seeds and widths as the measurement, and its interval allows for all
+that is not known.
 """
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
-from scipy.special import log_ndtr
+from scipy.special import ndtr, ndtri
 
 from analysis.slowing.cells import near, obstacle, restricted, trials_of
-from analysis.slowing.fitting import BOUNDS, S, log_prior, maximise, worth
 from analysis.slowing.likelihood import NODES, Trials, posterior, standardised
+from analysis.slowing.sampling import parameters
 from analysis.success.budgets import budget_of
 from analysis.transitions.isotonic import isotonic_crossings
 from pipeline.errors import ParameterError
@@ -27,20 +29,17 @@ __all__ = ["held_out_test", "predicted_k50", "predictive_k50"]
 
 Floats = NDArray[np.float64]
 
-SHAPE = (0.5, 0.3)
-"""Mean and standard deviation of s before any trial of a cell is seen.
-
-A short budget cannot tell s = 0 from s = 0.5, though they foretell different numbers of arrivals. In 16
-cells that were trained five times as long, s lay between 0 and 0.82.
-"""
-
 HELD_BACK = 5
 """The held-out test predicts so many times the budget that it fits."""
 
-PROPOSALS, DRAWS = 400, 250
+DRAWS = 250
+"""Draws of parameters, and so of critical widths."""
 
-FREEDOM = 4
-"""Degrees of freedom of Student's t from which parameters are proposed."""
+FEWEST_PAIRS, MOST_ALIKE = 10, 0.95
+"""Pairs of neighbouring trials that arrived, to tell how alike their scatters are; and the most."""
+
+SWEEPS = 10
+"""Times that the scatter of each trial is drawn."""
 
 
 def predicted_k50(
@@ -136,53 +135,68 @@ def predictive_k50(
     trials: Trials, log_budget: float, never: NDArray[np.bool_], rng: np.random.Generator
 ) -> Floats:
     """Return draws of the k50 that the same seeds and widths would have at a longer budget."""
-    arrivals = [
-        _arrivals(theta, shares, trials, log_budget, rng) for theta, shares in _parameters(trials, rng)
-    ]
-    return _k50(np.array(arrivals) & ~never, trials)
+    drawn = parameters(trials, DRAWS, rng)
+    known = [_residuals(theta, trials, log_budget, rng) for theta in drawn]
+    now, then = (np.array(part) for part in zip(*known, strict=True))
+    alike = _likeness(now, trials)
+    scatter = _scatters(now, trials, alike, rng)
+    later = trials.counted & ~never & (scatter <= then)
+    return _k50(trials.arrived | later, trials)
 
 
-def _parameters(trials: Trials, rng: np.random.Generator) -> list[tuple[Floats, Floats]]:
-    """Return draws from the likelihood of the parameters, at its worth and within their bounds.
-
-    Each comes with the `posterior` of the seeds.
-    """
-    best, (low, high) = maximise(trials), BOUNDS.T
-    share, covariance = worth(best, trials)
-    drawn, log_density = _near(best.theta, 1.5 * covariance, rng)
-    inside = ((drawn >= low) & (drawn <= high)).all(axis=1)
-    drawn = drawn[inside] if inside.any() else np.clip(drawn, low, high)  # the best fit is a corner
-    log_density = log_density[inside] if inside.any() else log_density
-    known = [posterior(theta, trials) for theta in drawn]
-    log_weight = share * np.array([value for _, value in known])
-    log_weight += log_prior(drawn) - (((drawn[:, S] - SHAPE[0]) / SHAPE[1]) ** 2) / 2
-    log_weight -= log_density
-    weight = np.exp(log_weight - log_weight.max())
-    chosen = rng.choice(len(drawn), DRAWS, p=weight / weight.sum())
-    return [(drawn[index], known[index][0]) for index in chosen]
-
-
-def _near(middle: Floats, shape: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
-    """Draw from Student's t, and return the logarithms of its density, but for a constant.
-
-    These are the draws of `scipy.stats.multivariate_t`, whose import takes a second.
-    """
-    squares = rng.chisquare(FREEDOM, size=PROPOSALS) / FREEDOM
-    normal = rng.multivariate_normal(np.zeros(len(middle)), shape, size=PROPOSALS)
-    away = normal / np.sqrt(squares)[:, None]
-    distance = (away * np.linalg.solve(shape, away.T).T).sum(axis=1)
-    return middle + away, -(FREEDOM + len(middle)) / 2 * np.log1p(distance / FREEDOM)
-
-
-def _arrivals(
-    theta: Floats, shares: Floats, trials: Trials, log_budget: float, rng: np.random.Generator
-) -> NDArray[np.bool_]:
-    """Draw which trials arrive within the longer budget: those that had, and some of the others."""
-    chances = np.cumsum(shares, axis=1)
+def _residuals(
+    theta: Floats, trials: Trials, log_budget: float, rng: np.random.Generator
+) -> tuple[Floats, Floats]:
+    """Draw the z of each seed; return the residuals of its times, and those of the longer budget."""
+    chances = np.cumsum(posterior(theta, trials)[0], axis=1)
     nodes = (chances < rng.random((len(chances), 1))).sum(axis=1).clip(0, len(NODES) - 1)
-    z = NODES[nodes][:, None]
-    above = trials.log_k - trials.log_k.min()
+    z, above = NODES[nodes][:, None], trials.log_k - trials.log_k.min()
     budgets = (trials.log_time, np.full_like(trials.log_time, log_budget))
-    shorter, longer = (log_ndtr(-standardised(theta, above, at, z).residual) for at in budgets)
-    later = rng.random(shorter.shape) > np.exp(longer - shorter)
-    return trials.arrived | (later & trials.counted)
+    now, then = (standardised(theta, above, at, z).residual for at in budgets)
+    return now, then
+
+
+def _likeness(residuals: Floats, trials: Trials) -> Floats:
+    """Return the correlation of the scatters of a seed at each width and the next.
+
+    It falls as a power of the ratio of the widths, which nested networks share. The trials that arrived
+    tell the power.
+    """
+    gaps = np.diff(trials.log_k[0])
+    both = trials.arrived[:, 1:] & trials.arrived[:, :-1]
+    left, right = residuals[:, :, :-1][:, both], residuals[:, :, 1:][:, both]
+    if both.sum() < FEWEST_PAIRS:
+        return np.zeros(len(gaps))
+    share = 2 * (left * right).mean() / (left**2 + right**2).mean()
+    gap = np.broadcast_to(gaps, both.shape)[both].mean()
+    power = -np.log(np.clip(share, 1e-6, MOST_ALIKE)) / gap
+    alike: Floats = np.exp(-power * gaps)
+    return alike
+
+
+def _scatters(now: Floats, trials: Trials, alike: Floats, rng: np.random.Generator) -> Floats:
+    """Draw the scatter of every trial, (draw, seed, width): known if it arrived, else later than now.
+
+    Each is drawn given its neighbours, in turn (Gibbs sampling).
+    """
+    waiting = ~trials.arrived
+    scatter = np.where(waiting, _later(now, 0.0, 1.0, rng), now)
+    before, after = np.append(0.0, alike), np.append(alike, 0.0)
+    for _, column in itertools.product(range(SWEEPS), range(scatter.shape[2])):
+        b, a = before[column], after[column]
+        left = scatter[:, :, column - 1] if b else 0.0
+        right = scatter[:, :, column + 1] if a else 0.0
+        whole = 1 - (a * b) ** 2
+        mean = (b * (1 - a**2) * left + a * (1 - b**2) * right) / whole
+        spread = np.sqrt((1 - a**2) * (1 - b**2) / whole)
+        at = waiting[:, column]
+        drawn = _later(now[:, :, column], mean, spread, rng)
+        scatter[:, at, column] = drawn[:, at]
+    return scatter
+
+
+def _later(least: Floats, mean: Floats | float, spread: float, rng: np.random.Generator) -> Floats:
+    """Draw from a normal distribution above a least value."""
+    beyond = np.maximum(ndtr((mean - least) / spread), 1e-300)
+    drawn: Floats = mean - spread * ndtri(beyond * rng.random(least.shape))
+    return np.maximum(drawn, least)
