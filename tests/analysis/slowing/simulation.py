@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from analysis.slowing import infinite_budget, predicted_k50
 from analysis.slowing.fitting import PRIOR
+from analysis.slowing.sampling import EXPECTED
 
 Floats = NDArray[np.float64]
 
@@ -23,10 +24,13 @@ LONG = 5 * BUDGET
 THRESHOLD = 20.0
 GAMMA = 1.1
 
+LEAST_SHAPE = 0.02
+"""The least s = 1/gamma that is drawn."""
+
 FINITE = ("power", "exponential", "cut off")
 """Laws without a threshold: up to `LONG` every trial arrives, so they are fitted to `BUDGET`."""
 
-LAWS = ("model", "diverging", "two scatters", "no limit", *FINITE)
+LAWS = ("model", "drawn", "diverging", "two scatters", "no limit", *FINITE)
 
 
 def store(
@@ -34,17 +38,23 @@ def store(
 ) -> xr.Dataset:
     """Return a store of one cell whose times, up to `LONG`, follow a law.
 
-    `model` is the model itself, with numbers as in real descents and a beta drawn from its prior, and
-    `diverging` has beta = 1, below nineteen in twenty of these. `two scatters` is that with a threshold
+    `model` is the model itself, with numbers as in real descents and a beta drawn from its prior;
+    `drawn` has a gamma drawn too, as predictions expect it, and `diverging` has beta = 1, below
+    nineteen in twenty of these. `two scatters` is that with a threshold
     of its own for every trial, and a factor on its time. `no limit` falls as a power of k/k_inf - 1 at
     any width. `power`, `exponential` and `cut off` have no threshold: the last is `diverging` with
     times that grow no further than 3,500 steps, times the factor of the seed.
     """
     k = np.unique(np.round(np.geomspace(14, 56, 14)))
-    beta = float(np.exp(PRIOR[0] + PRIOR[1] * rng.standard_normal())) if law == "model" else 1.0
+    beta = 1.0
+    if law in ("model", "drawn"):
+        beta = float(np.exp(PRIOR[0] + PRIOR[1] * rng.standard_normal()))
+    gamma = 1 / _drawn_shape(rng) if law == "drawn" else GAMMA
     z, e, w = (rng.standard_normal(shape) for shape in ((seeds, 1), (seeds, len(k)), (seeds, len(k))))
     ratio = (threshold * np.exp(0.03 * z) / k) ** beta
-    quick = np.exp(-_growth(law, ratio, e, w, beta))  # e^a / T of the seed; 0 if it never arrives
+    quick = np.exp(
+        -_growth(law, ratio, e, w, beta, gamma)
+    )  # e^a / T; 0 if it never arrives
     with np.errstate(divide="ignore"):
         time = np.ceil(600 * np.exp(0.25 * z) / quick)
     steps = np.where(time <= LONG, time, np.inf).T[None, None, :, :, None]
@@ -59,11 +69,18 @@ def store(
     )
 
 
-def _growth(law: str, ratio: Floats, e: Floats, w: Floats, beta: float) -> Floats:
+def _drawn_shape(rng: np.random.Generator) -> float:
+    """Draw s = 1/gamma as predictions expect it, above 0."""
+    while (s := float(rng.normal(*EXPECTED["s"]))) < LEAST_SHAPE:
+        pass
+    return s
+
+
+def _growth(law: str, ratio: Floats, e: Floats, w: Floats, beta: float, gamma: float) -> Floats:
     """Return log T - a of every trial; ratio is (k_inf/k)^beta, and e and w are normal."""
     sigma, rho = 0.08, 0.05
-    if law in ("model", "diverging", "cut off"):
-        growth = _diverging(_scattered(1 - ratio, sigma / GAMMA, rho * beta, e))
+    if law in ("model", "drawn", "diverging", "cut off"):
+        growth = _diverging(_scattered(1 - ratio, sigma / gamma, rho * beta, e), gamma)
         return -np.log(np.exp(-growth) + 600 / 3500) if law == "cut off" else growth
     if law == "power":
         return 1.1 + 2.5 * np.log(ratio) + sigma * e + 2.5 * rho * w
@@ -71,7 +88,7 @@ def _growth(law: str, ratio: Floats, e: Floats, w: Floats, beta: float) -> Float
     if law == "exponential":
         return 2.0 * own + sigma * e - 0.6
     above = 1 - own if law == "two scatters" else 1 / own - 1
-    return _diverging(above) + sigma * e + (0.3 if law == "no limit" else 0.0)
+    return _diverging(above, gamma) + sigma * e + (0.3 if law == "no limit" else 0.0)
 
 
 def _scattered(q: Floats, c: float, rho: float, e: Floats) -> Floats:
@@ -82,13 +99,16 @@ def _scattered(q: Floats, c: float, rho: float, e: Floats) -> Floats:
     return scattered
 
 
-def _diverging(q: Floats) -> Floats:
+def _diverging(q: Floats, gamma: float = GAMMA) -> Floats:
     with np.errstate(divide="ignore"):
-        return -GAMMA * np.log(np.maximum(q, 0.0))
+        return -gamma * np.log(np.maximum(q, 0.0))
 
 
 def coverage(law: str, cells: int, entropy: int = 0, seeds: int = 24) -> Counter[str]:
-    """Count over simulated cells the verdicts, and the 95% intervals that are right."""
+    """Count over simulated cells the verdicts, and the 95% intervals that are right.
+
+    Those of gamma mean nothing where it is drawn.
+    """
     rng, found = np.random.default_rng(entropy), Counter[str]()
     budget = BUDGET if law in FINITE else LONG
     for _ in range(cells):
