@@ -154,16 +154,18 @@ class _Group:
         if not self.curved:
             return steps, np.zeros((0, 2))
         x, won, tried = self.rows
-        problem = Problem((np.ones_like(x), x), won, tried, lapsed(self.link, rate))
         starts = [np.zeros((len(x), 2))]  # at a rate of 0 there is one maximum
         if rate:
             near = min(self._at, key=lambda known: abs(known - rate))
             starts = [self._at[near][1], _steep(x, won, tried, 1 - rate)]
-        found = np.stack([fit_problem(problem, start) for start in starts])
-        values = np.stack([problem.at(beta).value for beta in found])
+        # The starts are rows of one problem: the time goes by its calls, not by its rows.
+        x, won, tried = (np.tile(rows, (len(starts), 1)) for rows in self.rows)
+        problem = Problem((np.ones_like(x), x), won, tried, lapsed(self.link, rate))
+        found = fit_problem(problem, np.concatenate(starts))
+        values = problem.at(found).value.reshape(len(starts), -1)
         first = values.argmax(axis=0)
-        rows = np.arange(len(x))
-        return steps + float(values[first, rows].sum()), found[first, rows]
+        rows = np.arange(values.shape[1])
+        return steps + float(values[first, rows].sum()), found.reshape(len(starts), -1, 2)[first, rows]
 
     @cached_property
     def maximum(self) -> tuple[float, float]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -198,16 +200,18 @@ def test_a_curve_that_crosses_where_all_trials_fail_is_not_believed() -> None:
 
 
 @pytest.mark.parametrize(
-    "name",
+    ("name", "seeds"),
     [
-        "output-layer",
-        pytest.param("budget", marks=pytest.mark.slow),
-        pytest.param("joint", marks=pytest.mark.slow),  # its widest networks take the most steps
+        ("output-layer", 20),
+        pytest.param("budget", 8, marks=pytest.mark.slow),
+        # The widest networks take the most steps. With half the seeds, curves alone rise 73 times.
+        pytest.param("joint", 6, marks=pytest.mark.slow),
     ],
 )
-def test_no_critical_width_of_a_bundled_sweep_rises(name: str, tmp_path) -> None:
+def test_no_critical_width_of_a_bundled_sweep_rises(name: str, seeds: int, tmp_path) -> None:
     path = tmp_path / "bundled.zarr"
-    pipeline.run(pipeline.load_sweep(name), path)
+    sweep = pipeline.load_sweep(name)
+    pipeline.run(replace(sweep, seeds=sweep.seeds[:seeds]), path)
     ds = open_store(path).compute()
     longest = budget_of(ds)
     budgets = [int(b) for b in np.unique(np.geomspace(longest / 200, longest, 111).round())]

@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 import xarray as xr
 from click.testing import CliRunner
@@ -205,18 +204,6 @@ def test_a_wrong_axis_is_one_line_and_nothing_is_added(make: Make, line, text) -
     assert told.stderr.startswith(f"widthlaw: refine {store}: {text}")
     assert told.stderr.count("\n") == 1
     assert Store(store).counts()["pending"] == 0
-
-
-@pytest.mark.simulation
-def test_intervals_of_a_critical_n_cover_the_truth(make: Make) -> None:
-    cells = f"[{', '.join(map(str, range(1, 61)))}]"  # cells that differ in nothing but chance
-    store = make("math.log(50 / trial.n) / 0.1", d=cells, n="[20, 40, 80, 160]", width="{ k = [24] }")
-    states = refined(store, Along("n"), 0.05).states
-    assert {state.verdict for state in states} == {LOCATED}
-    inside = [state.k50_low <= 50 <= state.k50_high for state in states]
-    # Of 180 cells (entropies 0, 1 and 2): 90.0%; of 600 with the same curve along the width: 92.5%.
-    # Rounds stop at the first interval that is narrow enough, which some are by chance.
-    assert 0.87 <= np.mean(inside) <= 1.0
 
 
 def test_a_cell_whose_success_falls_and_rises_is_left_at_once_and_the_last_lines_say_so(
