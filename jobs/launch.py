@@ -29,7 +29,7 @@ from pipeline.execution.driver import run
 from pipeline.execution.fill import Outcome
 from pipeline.execution.local import local_client
 from pipeline.execution.measure import with_cost
-from pipeline.execution.pace import seconds_left
+from pipeline.execution.pace import time_left
 from pipeline.printable import one_line
 from pipeline.store import lease
 from pipeline.store.code import accept_code as record_code
@@ -252,7 +252,7 @@ def remaining_seconds(sweep: Sweep, path: StorePath, retry_failed: bool = False)
     least = 0.0 if known else START_SECONDS
     if not where.exists():
         return max(least, estimated_seconds(sweep))
-    return max(least, seconds_left(stores.Store(path, sweep), retry_failed))
+    return max(least, time_left(stores.Store(path, sweep), retry_failed).seconds)
 
 
 @contextmanager

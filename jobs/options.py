@@ -29,6 +29,7 @@ __all__ = [
     "lapse_option",
     "listing_options",
     "success_options",
+    "width_only_option",
     "worker_options",
 ]
 
@@ -233,6 +234,29 @@ def along_options(command: Callable[..., None]) -> Callable[..., None]:
         command(*args, along=Along(along, direction, scale), **kwargs)
 
     return wrapped
+
+
+def width_only_option(command: Callable[..., None]) -> Callable[..., None]:
+    """Add --along to a command whose pages are along the width; it names the commands for others."""
+
+    def check(ctx: click.Context, param: click.Parameter, value: str) -> None:
+        if value != "width":
+            raise click.UsageError(
+                f"--along {value}: a page of `{ctx.info_name}` is along the width, as are its diagram, "
+                f"laws and claims; `widthlaw fit STORE --along {value}` has the critical values of "
+                f"another axis, and `widthlaw plot STORE --along {value}` their figures."
+            )
+
+    option = click.option(
+        "--along",
+        default="width",
+        show_default=True,
+        metavar="AXIS",
+        expose_value=False,
+        callback=check,
+        help="Only width: `fit` and `plot` have the answer along another axis.",
+    )
+    return option(command)
 
 
 def lapse_option(command: Callable[..., None]) -> Callable[..., None]:

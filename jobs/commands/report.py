@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jobs.options import FILE, STORE, success_options
+from jobs.options import FILE, STORE, success_options, width_only_option
 from jobs.output.files import check_outputs, overwrite_option
 from jobs.output.records import naming_options, report_gaps
 
@@ -28,6 +28,7 @@ __all__ = ["report", "report_stores", "save_report"]
 )
 @overwrite_option
 @success_options
+@width_only_option
 def report(stores: Sequence[StorePath], output: Path, overwrite: bool, success: Success) -> None:
     """Write a self-contained HTML report on STORES.
 

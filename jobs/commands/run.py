@@ -128,7 +128,7 @@ def plan_records(sweep: Sweep, path: StorePath, retry_failed: bool = False) -> l
     from jobs.launch import cells_to_run
     from pipeline.blocks import chunk_extents, cut_to_requests, tasks, tiles
     from pipeline.execution.memory import trial_memory, worker_memory
-    from pipeline.execution.pace import Pace, pace_of
+    from pipeline.execution.pace import time_left
     from pipeline.experiments import variables
     from pipeline.store import Store, as_in_store, check_store, check_target
     from pipeline.store.code import takes_code
@@ -140,10 +140,11 @@ def plan_records(sweep: Sweep, path: StorePath, retry_failed: bool = False) -> l
         retry_failed = True  # as the run does: other code has failed
     sweep = as_in_store(path, sweep)
     store = Store(path, sweep)
-    pace = pace_of(store) if resumed else Pace()
+    left = time_left(store, retry_failed) if resumed else None
     cells = cells_to_run(sweep, path, retry_failed)
     whole = list(store.pending_tiles(retry_failed) if resumed else tiles(sweep, chunk_extents(sweep)))
     cut = list(cut_to_requests(sweep, whole))
+    seconds = [tile.seconds if left is None else left.of(tile) for tile in cut]
     excluded = sweep.possible_trials - sweep.trials
     plan = {
         "store": str(path),
@@ -154,15 +155,17 @@ def plan_records(sweep: Sweep, path: StorePath, retry_failed: bool = False) -> l
         "trials to compute": _trials_of(sweep, cut),
         "blocks": sum(len(tile.blocks) for tile in cut),
         "tasks": sum(1 for _ in tasks(cut)),
-        "longest block, s": round(max(map(pace.seconds, cut), default=0.0), 2),
+        "longest block, s": round(max(seconds, default=0.0), 2),
         "memory of a trial, at most": format_bytes(max(2**20, int(trial_memory(sweep, cells))))
         if cells
         else "0 B",
         "memory of a worker": format_bytes(int(worker_memory(sweep, cells)) if cells else 0),
         "new files, at most": len(cut) * (len(variables(sweep)) + 3) + 2 * (len(whole) - len(cut)) + 40,
         **_checkpoints_of(sweep),
-        "core-hours": round(sum(map(pace.seconds, cut)) / 3600, 4),
-    } | ({"times so far over their estimates": f"{pace.ratio:.3g}"} if pace.cells else {})
+        "core-hours": round(sum(seconds) / 3600, 4),
+    }
+    if left is not None and left.pace.cells:
+        plan["times so far over their estimates"] = f"{left.pace.ratio:.3g}"
     return [{"plan": key, "value": str(value)} for key, value in plan.items()]
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jobs.options import PORT, STORE, success_options
+from jobs.options import PORT, STORE, success_options, width_only_option
 
 if TYPE_CHECKING:
     from analysis.success import Success
@@ -28,6 +28,7 @@ __all__ = ["watch", "watching"]
 )
 @click.option("--with-run", is_flag=True, hidden=True)
 @success_options
+@width_only_option
 def watch(stores: Sequence[StorePath], port: int, with_run: bool, success: Success) -> None:
     """Show STORES on a page that follows them while trials arrive.
 

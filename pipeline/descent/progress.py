@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["BadProgress", "Progress", "Rows"]
+__all__ = ["BadProgress", "Progress", "Rows", "steps_made"]
 
 Array = NDArray[np.float64]
 
@@ -143,6 +143,13 @@ class Progress:
         curve = np.full(marks.size, np.nan)
         curve[:number] = [known.get(float(mark), np.nan) for mark in marks[:number]]
         return curve, number
+
+
+def steps_made(rows: Rows) -> float:
+    """Return the steps that a descent has made, by the rows of its state; 0 if they are no state."""
+    numbers = rows.get("numbers", _none())
+    step = float(numbers[NUMBERS.index("step")]) if numbers.size == len(NUMBERS) else 0.0
+    return step if np.isfinite(step) else 0.0
 
 
 ARRAYS = tuple(one.name for one in fields(Progress) if one.name not in NUMBERS)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
+from numpy.typing import NDArray
 
 from analysis.cells import located
 from analysis.experiments.input import SUFFICIENT, looseness
@@ -123,6 +124,17 @@ def thresholds_figure(study: Study) -> Chart:
         return figure
 
 
+def _ratios(part: xr.Dataset) -> NDArray[np.float64]:
+    """Return n/d of the cells with results, increasing; of all cells if there are none.
+
+    Sub-grids leave cells out, and axes that reach to their n/d would squeeze the others.
+    """
+    ratio = part.n / part.d
+    others = [dim for dim in part.seeds.dims if dim not in ratio.dims]
+    done = ratio.where((part.seeds > 0).any(others)).values
+    return np.unique(done[np.isfinite(done)] if np.isfinite(done).any() else ratio.values)
+
+
 def _draw_thresholds(axes: Axes, part: xr.Dataset) -> None:
     """Draw critical widths: colours are tolerances, markers are d."""
     shifts = side_by_side(len(part.tolerance))
@@ -140,7 +152,7 @@ def _draw_thresholds(axes: Axes, part: xr.Dataset) -> None:
     for d_index, d in enumerate(part.d.values):
         marker = MARKERS[d_index % len(MARKERS)]
         axes.plot([], [], linestyle="none", color=grey(0.5), marker=marker, label=f"d = {d}")
-    ratio = np.unique((part.n / part.d).values)
+    ratio = _ratios(part)
     ends = np.array([ratio[0] / 1.1, ratio[-1] * 1.1])
     axes.plot(ends, ends, color=grey(0.35), linewidth=stroke(1), label="kd = n")
     axes.set(xlabel="samples over dimension n/d", ylabel=mathtext("critical width k*"))
@@ -165,7 +177,7 @@ def _draw_looseness(axes: Axes, part: xr.Dataset) -> None:
                 axes.annotate(f"× {number(float(f'{height:.2g}'))}", (at, height), (0, drop), va=side,
                               textcoords="offset points", ha="center", fontsize="x-small")  # fmt: skip
     axes.axhline(1, color=grey(0.65), linewidth=stroke(0.9), zorder=0)
-    ratio = np.unique((part.n / part.d).values)
+    ratio = _ratios(part)
     axes.set_xlabel("samples over dimension n/d")
     axes.set_ylabel(mathtext(f"condition / k*,\nrelative loss ≤ {float(part.tolerance):g}"))
     tick_every(axes.xaxis, ratio)

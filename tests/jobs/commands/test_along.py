@@ -141,3 +141,14 @@ def test_a_plot_with_lapses_along_the_width_adds_the_success_curves(known, tmp_p
     for lapse in ((), ("--lapse",)):
         kinds = invoked("plot", known, *SUCCESS, *lapse, "-o", tmp_path / f"all{len(lapse)}").stdout
         assert ("known-success.png" in kinds) == bool(lapse)
+
+
+@pytest.mark.parametrize("page", ["report", "watch"])
+def test_a_page_refuses_another_axis_and_names_the_commands_that_take_it(page, tmp_path) -> None:
+    found = CliRunner().invoke(main, [page, str(tmp_path / "a.zarr"), "--along", "noise"])
+    assert found.exit_code == 2
+    for words in ("along the width", "fit STORE --along noise", "plot STORE --along noise"):
+        assert words in " ".join(found.stderr.split())
+    assert "Only width" in CliRunner().invoke(main, [page, "--help"]).output
+    for command in ("fit", "plot"):  # the remedies exist
+        assert "--along AXIS" in CliRunner().invoke(main, [command, "--help"]).output

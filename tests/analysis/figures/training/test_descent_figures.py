@@ -6,16 +6,19 @@ import numpy as np
 import pytest
 import xarray as xr
 
+import pipeline
 from analysis import critical_widths, success_counts
 from analysis.experiments.input import looseness
 from analysis.experiments.output import expected_loss
 from analysis.figures import FIGURES, kinds_for, save
 from analysis.figures.looks.style import grey
+from analysis.stores import load_store
 from analysis.study import Study
 from analysis.success import Success
 from analysis.success.budgets import budget_grid, budget_of
 from pipeline.numerics import datasets
 from pipeline.numerics.streams import Role, stream
+from pipeline.sweep_files.load import parse_sweep
 from pipeline.theory.kernels import kernel_eigenvalues, kernel_matrix
 
 from ..stand import (
@@ -192,6 +195,34 @@ def test_thresholds_stand_over_n_per_d_beside_the_sufficient_conditions(descents
     known = np.isfinite(factor)
     assert known.any()
     assert any(len(h) == known.sum() and np.allclose(h, factor[known]) for h in heights)
+
+
+SUB_GRIDS = """
+name = "grids"
+experiment = "input"
+entropy = 3
+activation = "softplus"
+dataset = { kind = "sphere" }
+width = { kd_per_n = [1.0, 4.0] }
+seeds = 2
+[[grid]]
+d = [2]
+n = [8]
+[[grid]]
+d = [4]
+n = [16, 32]
+[descent]
+steps = 50
+tolerances = [0.5]
+"""
+
+
+def test_thresholds_of_sub_grids_span_only_the_n_per_d_of_their_cells(tmp_path) -> None:
+    pipeline.run(parse_sweep(SUB_GRIDS), tmp_path / "a.zarr", bar=False)
+    figure = FIGURES["thresholds"].draw(Study(load_store(tmp_path / "a.zarr")))
+    for axes in panels(figure):
+        low, high = axes.get_xlim()
+        assert 2 < low < 4 < 8 < high < 16  # all pairs of n and d would reach from 2 to 16
 
 
 def test_looseness_is_the_condition_over_the_critical_width() -> None:
