@@ -26,7 +26,14 @@ from numpy.typing import NDArray
 from analysis.refinement.allocation import LEFT_OUT, limited, requests_of, within_conditions
 from analysis.refinement.lines import Line, lines_of
 from analysis.refinement.plans import FARTHEST, LOCATED, LOST, MOST_SEEDS, OPEN, Plan, precision
-from analysis.slowing.cells import VERDICTS, infinite_budget, near, restricted, trials_of
+from analysis.slowing.cells import (
+    VERDICTS,
+    arriving,
+    infinite_budget,
+    near,
+    restricted,
+    trials_of,
+)
 from analysis.slowing.information import Outlook, Prospect, outlook_of, with_widths
 from analysis.slowing.likelihood import Trials
 from analysis.success.budgets import budget_of
@@ -324,8 +331,8 @@ class CellOfTimes:
             return self._beyond(float(k[-1]) * STEP, "most are censored even at")
         if verdict == "none censored":
             return self._beyond(float(k[0]) / math.sqrt(STEP), "every trial arrives even at")
-        close = near(self.trials)
-        base = float(np.exp(self.trials.log_k[0, close][0])) if close.any() else float(k[0])
+        half = arriving(self.trials)  # only widths at which trials arrive end the search
+        base = float(np.exp(self.trials.log_k[0, half].min())) if half.any() else float(k[0])
         wanted = (base * factor for factor in (1.0, 1.15, 1.35, 1.6))
         widths = dict.fromkeys(self.line.lattice.near(one, 0.05) for one in wanted)
         return Plan(OPEN, "", BATCH, BATCH, tuple(widths), True)

@@ -31,7 +31,16 @@ from analysis.success.budgets import budget_of
 from pipeline.errors import InputError, ParameterError
 from pipeline.trial_status import Status
 
-__all__ = ["REACH", "VERDICTS", "infinite_budget", "near", "obstacle", "restricted", "trials_of"]
+__all__ = [
+    "REACH",
+    "VERDICTS",
+    "arriving",
+    "infinite_budget",
+    "near",
+    "obstacle",
+    "restricted",
+    "trials_of",
+]
 
 Floats = NDArray[np.float64]
 
@@ -180,13 +189,19 @@ def _arrays(ds: xr.Dataset, order: tuple[str, ...]) -> tuple[Floats, ...]:
 
 def near(trials: Trials) -> NDArray[np.bool_]:
     """Return the widths to which a cell is fitted; none if half of the trials arrive at no width."""
-    counts = trials.counted.sum(axis=0)
-    half = (counts > 0) & (2 * trials.arrived.sum(axis=0) >= np.maximum(counts, 1))
+    half, log_k = arriving(trials), trials.log_k[0]
     if not half.any():
-        return np.zeros(len(half), dtype=bool)
-    log_k = trials.log_k[0]
-    widths: NDArray[np.bool_] = (counts > 0) & (log_k <= log_k[half].min() + np.log(REACH) + 1e-9)
+        return half
+    there = trials.counted.any(axis=0)
+    widths: NDArray[np.bool_] = there & (log_k <= log_k[half].min() + np.log(REACH) + 1e-9)
     return widths
+
+
+def arriving(trials: Trials) -> NDArray[np.bool_]:
+    """Return the widths at which at least half of the trials arrive."""
+    counts = trials.counted.sum(axis=0)
+    half: NDArray[np.bool_] = (counts > 0) & (2 * trials.arrived.sum(axis=0) >= counts)
+    return half
 
 
 def restricted(trials: Trials, widths: NDArray[np.bool_]) -> Trials:
