@@ -52,9 +52,7 @@ def store(
     gamma = 1 / _drawn_shape(rng) if law == "drawn" else GAMMA
     z, e, w = (rng.standard_normal(shape) for shape in ((seeds, 1), (seeds, len(k)), (seeds, len(k))))
     ratio = (threshold * np.exp(0.03 * z) / k) ** beta
-    quick = np.exp(
-        -_growth(law, ratio, e, w, beta, gamma)
-    )  # e^a / T; 0 if it never arrives
+    quick = np.exp(-_growth(law, ratio, e, w, beta, gamma))  # e^a / T; 0 if it never arrives
     with np.errstate(divide="ignore"):
         time = np.ceil(600 * np.exp(0.25 * z) / quick)
     steps = np.where(time <= LONG, time, np.inf).T[None, None, :, :, None]
