@@ -18,6 +18,7 @@ from distributed import Client
 from hypothesis import settings
 
 import pipeline
+from pipeline.execution.worker import one_thread
 from pipeline.store.digests import as_file, digest, read_digests
 from pipeline.store.location import locate
 from pipeline.sweep import Sweep
@@ -28,6 +29,11 @@ from .waiting import PATIENCE
 # A busy machine makes any example slow: no example has a deadline of its own.
 settings.register_profile("widthlaw", deadline=None)
 settings.load_profile("widthlaw")
+
+# Threads of BLAS wait busily for each other: the processes of parallel tests would lose their cores to
+# those of the others.
+one_thread()
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 SWEEP = """
 name = "small"

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 import xarray as xr
-from threadpoolctl import threadpool_limits
 
 import pipeline
 from pipeline.errors import SweepError
@@ -17,13 +16,6 @@ from pipeline.theory import kernel_matrix
 from pipeline.trial_status import Status
 
 Run = Callable[..., list]
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """One BLAS thread, as a worker has: two take many times longer on a busy machine."""
-    with threadpool_limits(1):
-        yield
 
 
 RIDGE = (1e-4, 1e-2, 1.0)
