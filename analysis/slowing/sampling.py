@@ -1,26 +1,28 @@
 """Parameters of the model of times, drawn from what the trials of a cell leave possible.
 
-The posterior is far from normal: a short budget hardly tells how sharply times diverge, and beta, b and
-the scatters bend with that. So parameters are drawn by adaptive multiple importance sampling (Cornuet
-and others, 2012). Each round proposes from Student's t with the mean and the covariance of all draws so
-far, and weighs every draw against the mixture of all proposals. An early proposal that fits badly thus
-costs draws, but gives none a wrong weight.
+The posterior is a bent ridge: a short budget hardly tells how sharply times diverge, and along beta all
+other parameters move with it. Random walks, Hamiltonian flights and proposals around the best fit stay
+on a part of the ridge. So the ridge is followed first: at each beta of a grid the other parameters are
+fitted. Proposals then draw beta from its marginal by Laplace's approximation, and the others around
+the ridge, from Student's t. Weights make them draws from the posterior (importance resampling).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import gammaln, logsumexp
+from scipy.optimize import minimize
 
-from analysis.slowing.fitting import BOUNDS, log_prior, maximise, worth
-from analysis.slowing.likelihood import NAMES, Trials, posterior
+from analysis.slowing.fitting import BOUNDS, PRIOR, SCALES, maximise, worth
+from analysis.slowing.likelihood import NAMES, Marginal, Trials, posterior
 
-__all__ = ["parameters"]
+__all__ = ["EXPECTED", "parameters"]
 
 Floats = NDArray[np.float64]
+Target = Callable[[Floats], tuple[float, Floats]]
 
 EXPECTED = {
     "s": (0.5, 0.3),
@@ -28,101 +30,157 @@ EXPECTED = {
     "kappa": (0.02, 0.1),
     "log_sigma": (-3.0, 1.0),
     "log_rho": (-3.0, 1.2),
+    "log_beta": PRIOR,
 }
 """Mean and standard deviation of parameters before any trial of a cell is seen.
 
 A short budget cannot tell s = 0 from s = 0.5, though they foretell different numbers of arrivals. In 16
-cells that were trained five times as long, s lay between 0 and 0.82. The others are as in 24 cells with
-a threshold (`.readme/input-scaling/thresholds.csv`).
+cells that were trained five times as long, s lay between 0 and 0.82. That of beta is the one of every
+fit, and the others are as in 24 cells with a threshold (`.readme/input-scaling/thresholds.csv`).
 """
 
 PLACES = [NAMES.index(name) for name in EXPECTED]
 MEANS, SPREADS = np.array(list(EXPECTED.values())).T
 
-ROUNDS, PROPOSALS = 5, 300
+BETA = NAMES.index("log_beta")
+REST = np.arange(len(NAMES)) != BETA
 
-FREEDOM = 4
-"""Degrees of freedom of Student's t from which parameters are proposed."""
+STOPS = PRIOR[0] + PRIOR[1] * np.linspace(-2.5, 2.5, 9)
+"""The values of log beta at which the ridge is found."""
 
-ENOUGH = 60.0
-"""Effective number of draws from which a proposal learns; fewer are weighed more evenly until then."""
+ROUGHLY = {"maxiter": 60, "ftol": 1e-6}
+"""The ridge need not be exact: weights mend what proposals miss."""
 
-FLOOR = 0.05
-"""A proposal is at least so wide as this share of the first, in every direction."""
+PROPOSALS = 800
+
+FREEDOM, WIDER = 4, 1.2
+"""Degrees of freedom of Student's t around the ridge, and by what it is wider than the posterior."""
+
+FLATTER = 0.7
+"""The marginal of beta is raised to this power, so that proposals reach beyond it."""
+
+LEAST_CURVATURE = 1 / 4
+"""The least curvature in the units of `SCALES`: a direction with less is known from its prior only."""
 
 
 @dataclass(frozen=True)
-class Proposal:
-    """Student's t with a mean and a shape matrix."""
+class Ridge:
+    """The best other parameters at each of `STOPS`, and how the posterior falls off around them.
 
-    mean: Floats
-    shape: Floats
+    Attributes
+    ----------
+    middles, roots
+        The parameters but beta, (stop, parameter), and square roots of their covariance.
+    log_marginal
+        The logarithm of the marginal of beta, but for a constant.
+    """
 
-    def draw(self, number: int, rng: np.random.Generator) -> Floats:
-        """Return draws, (number, parameter)."""
-        # `scipy.stats.multivariate_t` does the same, but its import takes a second.
+    middles: Floats
+    roots: Floats
+    log_marginal: Floats
+
+    def draw(self, number: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
+        """Return draws, (number, parameter), and the logarithms of their density but for a constant."""
+        betas, log_density = self._betas(number, rng)
+        nearest = np.abs(betas[:, None] - STOPS).argmin(axis=1)
         squares = rng.chisquare(FREEDOM, size=number) / FREEDOM
-        normal = rng.multivariate_normal(np.zeros(len(self.mean)), self.shape, size=number)
-        drawn: Floats = self.mean + normal / np.sqrt(squares)[:, None]
-        return drawn
+        normal = rng.standard_normal((number, REST.sum())) / np.sqrt(squares)[:, None]
+        middle = np.stack([np.interp(betas, STOPS, column) for column in self.middles.T], axis=1)
+        drawn = np.empty((number, len(NAMES)))
+        drawn[:, BETA] = betas
+        drawn[:, REST] = middle + np.einsum("npq,nq->np", self.roots[nearest], normal)
+        log_density -= np.linalg.slogdet(self.roots[nearest])[1]
+        log_density -= (FREEDOM + REST.sum()) / 2 * np.log1p((normal**2).sum(axis=1) / FREEDOM)
+        return drawn, log_density
 
-    def log_density(self, drawn: Floats) -> Floats:
-        """Return the logarithms of the density at some draws."""
-        dims, away = len(self.mean), drawn - self.mean
-        distance = (away * np.linalg.solve(self.shape, away.T).T).sum(axis=1)
-        norm = gammaln((FREEDOM + dims) / 2) - gammaln(FREEDOM / 2) - dims / 2 * np.log(FREEDOM * np.pi)
-        norm -= np.linalg.slogdet(self.shape)[1] / 2
-        density: Floats = norm - (FREEDOM + dims) / 2 * np.log1p(distance / FREEDOM)
-        return density
+    def _betas(self, number: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
+        """Draw log beta, with a density that is even between two stops."""
+        height = np.exp(FLATTER * (self.log_marginal - self.log_marginal.max()))
+        between = (height[1:] + height[:-1]) / 2
+        between = between / between.sum() + 0.02
+        between /= between.sum()
+        at = rng.choice(len(between), number, p=between)
+        betas = STOPS[at] + np.diff(STOPS)[at] * rng.random(number)
+        return betas, np.log(between[at])
 
 
 def parameters(trials: Trials, number: int, rng: np.random.Generator) -> Floats:
     """Return draws from the posterior of the parameters, (number, parameter), within their bounds.
 
-    The log-likelihood counts by its `worth`. Besides the prior of beta that every fit has, there
-    are those of `EXPECTED`.
+    The log-likelihood counts by its `worth`, and the prior is that of `EXPECTED`.
     """
     best = maximise(trials)
-    share, covariance = worth(best, trials)
-    proposals = [Proposal(best.theta, covariance)]
-    drawn, log_target = np.empty((0, len(best.theta))), np.empty(0)
-    while True:
-        new = proposals[-1].draw(PROPOSALS, rng)
-        drawn = np.concatenate([drawn, new])
-        log_target = np.concatenate([log_target, [_log_target(one, trials, share) for one in new]])
-        mixture = logsumexp([one.log_density(drawn) for one in proposals], axis=0) - np.log(
-            len(proposals)
-        )
-        log_weight = log_target - mixture
-        if len(proposals) == ROUNDS:
-            weight = np.exp(log_weight - log_weight.max())
-            return drawn[rng.choice(len(drawn), number, p=weight / weight.sum())]
-        proposals.append(_learned(drawn, log_weight, FLOOR * covariance))
+    share = worth(best, trials)[0]
+    drawn, log_density = _ridge(_target(trials, share), best.theta).draw(PROPOSALS, rng)
+    possible = ((drawn >= BOUNDS[:, 0]) & (drawn <= BOUNDS[:, 1])).all(axis=1)
+    drawn, log_density = drawn[possible], log_density[possible]
+    log_weight = share * np.array([posterior(one, trials)[1] for one in drawn]) - log_density
+    log_weight -= (_away(drawn) ** 2).sum(axis=1) / 2
+    weight = np.exp(log_weight - log_weight.max())
+    return drawn[rng.choice(len(drawn), number, p=weight / weight.sum())]
 
 
-def _log_target(theta: Floats, trials: Trials, share: float) -> float:
-    """Return the logarithm of the posterior density, but for a constant."""
-    low, high = BOUNDS.T
-    if (theta < low).any() or (theta > high).any():
-        return -np.inf
-    prior = float(log_prior(theta)) - (((theta[PLACES] - MEANS) / SPREADS) ** 2).sum() / 2
-    return share * posterior(theta, trials)[1] + prior
+def _away(theta: Floats) -> Floats:
+    """Return by how many standard deviations parameters differ from those `EXPECTED`."""
+    away: Floats = (theta[..., PLACES] - MEANS) / SPREADS
+    return away
 
 
-def _learned(drawn: Floats, log_weight: Floats, least: Floats) -> Proposal:
-    """Return a proposal with the mean and covariance of weighted draws."""
-    weight = _tempered(log_weight)
-    mean = weight @ drawn
-    away = drawn - mean
-    return Proposal(mean, (weight[:, None] * away).T @ away + least)
+def _target(trials: Trials, share: float) -> Target:
+    """Return the log of the posterior density, but for a constant, with its gradient."""
+    likelihood = Marginal(trials)
+
+    def target(theta: Floats) -> tuple[float, Floats]:
+        value, scores = likelihood(theta)
+        slope, away = share * scores.sum(axis=0), _away(theta)
+        slope[PLACES] -= away / SPREADS
+        return share * value - float(away @ away) / 2, slope
+
+    return target
 
 
-def _tempered(log_weight: Floats) -> Floats:
-    """Return weights whose sum is 1, raised to a power at which enough draws count."""
-    power = 1.0
-    while True:
-        weight = np.exp(power * (log_weight - log_weight.max()))
-        weight /= weight.sum()
-        if 1 / (weight**2).sum() >= min(ENOUGH, 0.5 * np.isfinite(log_weight).sum()):
-            return weight
-        power *= 0.8
+def _ridge(target: Target, start: Floats) -> Ridge:
+    """Follow the ridge from the beta of a fit to both sides."""
+    first = int(np.abs(STOPS - start[BETA]).argmin())
+    found: dict[int, Floats] = {}
+    for side in (range(first, len(STOPS)), range(first - 1, -1, -1)):
+        here = found.get(first, start)
+        for stop in side:
+            here = found[stop] = _climbed(target, here, STOPS[stop])
+    tops = np.array([found[stop] for stop in range(len(STOPS))])
+    roots = np.array([_root(target, top) for top in tops])
+    heights = np.array([target(top)[0] for top in tops])
+    return Ridge(tops[:, REST], roots, heights + np.linalg.slogdet(roots)[1])
+
+
+def _climbed(target: Target, start: Floats, log_beta: float) -> Floats:
+    """Return the best parameters with a given beta."""
+
+    def cost(scaled: Floats) -> tuple[float, Floats]:
+        value, slope = target(scaled * SCALES)
+        return -value, -slope * SCALES
+
+    begin = start.copy()
+    begin[BETA] = log_beta
+    bounds = BOUNDS.copy()
+    bounds[BETA] = log_beta
+    inside = np.clip(begin, *bounds.T) / SCALES
+    limits = list(zip(*(bounds.T / SCALES), strict=True))
+    result = minimize(cost, inside, jac=True, method="L-BFGS-B", bounds=limits, options=ROUGHLY)
+    return np.asarray(np.clip(result.x * SCALES, *bounds.T))
+
+
+def _root(target: Target, top: Floats) -> Floats:
+    """Return a square root of the covariance of the other parameters at a given beta."""
+    step, rows = 1e-3, []
+    inner = np.clip(top, BOUNDS[:, 0] + step, BOUNDS[:, 1] - step)  # slopes end at a bound
+    for index in np.flatnonzero(REST):
+        shift = np.zeros(len(top))
+        shift[index] = step * SCALES[index]
+        ends = [target(inner + sign * shift)[1][REST] for sign in (-1, 1)]
+        rows.append((ends[0] - ends[1]) / (2 * step))
+    curvature = np.array(rows) * SCALES[REST]
+    values, vectors = np.linalg.eigh((curvature + curvature.T) / 2)
+    spread = 1 / np.sqrt(np.maximum(values, LEAST_CURVATURE))
+    root: Floats = WIDER * SCALES[REST][:, None] * vectors * spread
+    return root

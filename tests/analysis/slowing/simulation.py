@@ -40,10 +40,10 @@ def store(
 
     `model` is the model itself, with numbers as in real descents and a beta drawn from its prior;
     `drawn` has a gamma drawn too, as predictions expect it, and `diverging` has beta = 1, below
-    nineteen in twenty of these. `two scatters` is that with a threshold
-    of its own for every trial, and a factor on its time. `no limit` falls as a power of k/k_inf - 1 at
-    any width. `power`, `exponential` and `cut off` have no threshold: the last is `diverging` with
-    times that grow no further than 3,500 steps, times the factor of the seed.
+    nineteen in twenty of these. `two scatters` is that with a threshold of its own for every trial, and
+    a factor on its time. `no limit` falls as a power of k/k_inf - 1 at any width. `power`,
+    `exponential` and `cut off` have no threshold: the last is `diverging` with times that grow no
+    further than 3,500 steps, times the factor of the seed. Attributes have s = 1/gamma and log beta.
     """
     k = np.unique(np.round(np.geomspace(14, 56, 14)))
     beta = 1.0
@@ -63,7 +63,7 @@ def store(
             "status": (("d", "n", "width", "seed"), status),
         },
         {"d": [8], "n": [160], "tolerance": [0.01], "k": (("n", "d", "width"), k[None, None])},
-        {"identity_fields": {"descent": {"steps": LONG}}},
+        {"identity_fields": {"descent": {"steps": LONG}}, "s": 1 / gamma, "log_beta": np.log(beta)},
     )
 
 
