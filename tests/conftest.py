@@ -24,7 +24,7 @@ from pipeline.store.location import locate
 from pipeline.sweep import Sweep
 from pipeline.sweep_files.load import parse_sweep
 
-from .waiting import PATIENCE
+from . import forked
 
 # A busy machine makes any example slow: no example has a deadline of its own.
 settings.register_profile("widthlaw", deadline=None)
@@ -126,39 +126,30 @@ def command() -> str:
 
 
 @pytest.fixture(scope="session")
-def widthlaw(command: str) -> Callable[..., subprocess.CompletedProcess[str]]:
+def widthlaw(command: str, tmp_path_factory) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run the console script to its end."""
+    folder = tmp_path_factory.mktemp("said")
 
-    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-        line = [command, *map(str, arguments)]
-        return subprocess.run(line, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    def run(
+        *arguments: object, limits: forked.Limits | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        return forked.run(command, [str(word) for word in arguments], folder, limits)
 
     return run
 
 
 @pytest.fixture(scope="session")
-def refused_at_once(command: str) -> Callable[..., str]:
+def refused_at_once(command: str, tmp_path_factory) -> Callable[..., str]:
     """Run the console script on something hostile; return its one line, after checking the bounds.
 
     The bounds are 30 seconds of a core and 2 GB of addresses, of which the libraries alone take a half.
     """
-
-    def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_AS, (2 * 10**9, 2 * 10**9))
-        resource.setrlimit(resource.RLIMIT_CPU, (30, 30))
+    limits = {resource.RLIMIT_AS: 2 * 10**9, resource.RLIMIT_CPU: 30}
+    folder = tmp_path_factory.mktemp("said")
 
     def run(*arguments: object, cwd: Path | None = None) -> str:
-        done = subprocess.run(
-            [command, *map(str, arguments)],
-            cwd=cwd,
-            env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},
-            preexec_fn=limit,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
-        )
+        words = [str(word) for word in arguments]
+        done = forked.run(command, words, folder, limits, cwd, forks=True)
         assert done.returncode == 2, done.stderr[-2000:]
         assert (done.stdout, done.stderr.count("\n")) == ("", 1), done.stderr[-2000:]
         assert len(done.stderr) < 1000

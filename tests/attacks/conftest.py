@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import resource
 import shutil
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -24,3 +27,19 @@ def sound(tmp_path_factory, make_sweep) -> Path:
 @pytest.fixture
 def copy(sound, tmp_path) -> Path:
     return shutil.copytree(sound, tmp_path / "a.zarr")
+
+
+LIMIT = 3 * 2**30
+"""Bytes of address space that a command gets here."""
+
+Bounded = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="session")
+def bounded(widthlaw) -> Bounded:
+    """Run a command that may neither fill the memory nor take so many seconds of a core."""
+
+    def run(*line: object, seconds: int = 60) -> subprocess.CompletedProcess[str]:
+        return widthlaw(*line, limits={resource.RLIMIT_AS: LIMIT, resource.RLIMIT_CPU: seconds})
+
+    return run

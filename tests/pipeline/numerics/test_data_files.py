@@ -90,6 +90,10 @@ def many_lines(path: Path) -> None:
     path.write_text("0\n" * (10**7 + 1))
 
 
+def many_lines_of_old(path: Path) -> None:
+    path.write_text("0\r" * (10**7 + 1), newline="")
+
+
 def a_long_word(path: Path) -> None:
     path.write_text("1,2\n3," + "x" * 10**5 + "\n")
 
@@ -127,6 +131,7 @@ HOSTILE = [
     (one_quote, "csv", "field larger than field limit"),
     (one_sample_on_many_lines, "csv", "got a sample of more than"),
     (many_lines, "csv", "got more than 10000000 lines"),
+    (many_lines_of_old, "csv", "got more than 10000000 lines"),
     (a_long_word, "csv", "line 2: got 'xxx"),
     (a_terabyte, "csv", "got 1 TiB, expected at most 256 MiB"),
     (pipe, "csv", "got a named pipe, expected a file"),
