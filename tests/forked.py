@@ -10,6 +10,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 from . import fork_server
@@ -23,6 +24,7 @@ Limits = dict[int, int]
 FORKED = frozenset({"status", "query", "fit", "verify", "sweeps", "profiles", "new"})
 """Commands that start no workers, and do without Dask."""
 
+sys.path.append(str(Path(__file__).parents[1]))  # the server imports a module of the tests
 _SERVER = multiprocessing.get_context("forkserver")
 _SERVER.set_forkserver_preload([fork_server.__name__])
 _ENVIRONMENT: dict[str, str] = {}
