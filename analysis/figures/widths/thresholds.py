@@ -160,6 +160,20 @@ def _draw_thresholds(axes: Axes, part: xr.Dataset) -> None:
     log_ordinate(axes)
 
 
+def _write_factors(axes: Axes, factor: xr.DataArray) -> None:
+    """Write the factor of each d at its largest n/d: above the highest one there, below the others."""
+    ends: dict[float, list[float]] = {}
+    for d in factor.d.values:
+        known = factor.sel(d=d).dropna("n")
+        if known.sizes["n"]:
+            ends.setdefault(float(known.n[-1] / d), []).append(float(known[-1]))
+    for at, heights in ends.items():
+        for height in heights:
+            drop, side = (6, "bottom") if height == max(heights) else (-6, "top")
+            axes.annotate(f"× {number(float(f'{height:.2g}'))}", (at, height), (0, drop), va=side,
+                          textcoords="offset points", ha="center", fontsize="x-small")  # fmt: skip
+
+
 def _draw_looseness(axes: Axes, part: xr.Dataset) -> None:
     """Draw the factor of each condition and d: dark points for smooth activations, pale for ReLU."""
     factors = looseness(part[["k50"]].where(located(part)))
@@ -172,10 +186,7 @@ def _draw_looseness(axes: Axes, part: xr.Dataset) -> None:
             x, heights = part.n.values / d, factor.sel(d=d).values
             line(axes, x, heights, linewidth=stroke(0.8), marker=MARKERS[d_index % len(MARKERS)],
                  label=f"_{label}, d = {d}", **look)  # fmt: skip
-            drop, side = (-6, "top") if d_index % 2 else (6, "bottom")  # so that neighbours have room
-            for at, height in zip(x[np.isfinite(heights)], heights[np.isfinite(heights)], strict=True):
-                axes.annotate(f"× {number(float(f'{height:.2g}'))}", (at, height), (0, drop), va=side,
-                              textcoords="offset points", ha="center", fontsize="x-small")  # fmt: skip
+        _write_factors(axes, factor)
     axes.axhline(1, color=grey(0.65), linewidth=stroke(0.9), zorder=0)
     ratio = _ratios(part)
     axes.set_xlabel("samples over dimension n/d")
