@@ -115,7 +115,7 @@ def structural(alpha: np.ndarray, rng: np.random.Generator) -> tuple[pd.Series, 
 def test_where_alpha_follows_n_and_d_the_words_say_that_exponents_cannot_be_told_apart() -> None:
     """n holds the part of alpha here: the true exponent 1 lies in hardly any interval of n."""
     covered = []
-    for entropy in range(20):
+    for entropy in range(40):
         rng = np.random.default_rng(entropy)
         power = N[None, :] ** -0.2 * D[:, None] ** 0.1
         free, words = structural(power * np.exp(0.005 * rng.standard_normal(power.shape)), rng)
@@ -129,7 +129,7 @@ def test_where_alpha_follows_n_and_d_the_words_say_that_exponents_cannot_be_told
 @pytest.mark.slow
 def test_where_alpha_varies_by_itself_exponents_are_true_and_the_words_do_not_warn() -> None:
     covered = []
-    for entropy in range(20):
+    for entropy in range(40):
         rng = np.random.default_rng(entropy)
         free, words = structural(0.5 * np.exp(0.5 * rng.standard_normal((len(D), len(N)))), rng)
         covered.append(free["exponent_n_low"] <= 1 <= free["exponent_n_high"])

@@ -185,7 +185,7 @@ def test_the_figure_shows_times_and_the_limit() -> None:
     np.testing.assert_allclose(limit.lines[0].get_ydata()[-1], 1.1, atol=0.15)
 
 
-CELLS = 30
+CELLS = 50
 SELDOM = 1e-3
 """A simulation of so many cells fails by chance once in a thousand times, if coverage is 95%."""
 

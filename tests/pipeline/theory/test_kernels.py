@@ -158,7 +158,7 @@ def rows_of_any_norm(count: int) -> list[np.ndarray]:
 @pytest.mark.slow
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_alpha_of_two_equal_rows_is_exactly_zero_whatever_they_are(activation: str) -> None:
-    for x in rows_of_any_norm(40):
+    for x in rows_of_any_norm(100):
         assert alpha([x, x], activation) == 0.0
 
 
@@ -181,7 +181,7 @@ def test_alpha_of_two_equal_rows_is_exactly_zero_whatever_they_are(activation: s
     ],
 )
 def test_alpha_of_opposite_rows_is_exactly_zero_where_phi_is_even_or_odd(activation: str) -> None:
-    for x in rows_of_any_norm(40):
+    for x in rows_of_any_norm(100):
         assert alpha([x, -x], activation) == 0.0
 
 
