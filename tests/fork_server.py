@@ -35,7 +35,7 @@ def in_child(line: list[str], texts: list[Path], limits: dict[int, int], cwd: Pa
     sys.stdout, sys.stderr = (os.fdopen(number, "w", closefd=False) for number in (1, 2))
     os.chdir(cwd)
     sys.argv = line
-    del sys.modules["dask"]
+    sys.modules.pop("dask", None)
     limit(limits)
     try:
         main()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import resource
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -31,7 +32,9 @@ from pipeline.store.location import locate
 from pipeline.store.template import attributes_digest
 from pipeline.trial_status import Status
 
-from .conftest import KEYS
+from ..fork_server import limit
+from ..waiting import PATIENCE
+from .conftest import KEYS, LIMIT
 from .test_foreign_stores import BOMBS, CHUNK, as_chunk, files_below, first_tile
 
 Edit = Callable[[dict[str, Any]], object]
@@ -315,7 +318,10 @@ def test_a_folder_that_may_not_be_read_is_named(copy, command, place) -> None:
     line = [*ordinary, command] if os.geteuid() == 0 else [command]
     try:
         for name in ("status", "fit", "verify"):
-            told = subprocess.run([*line, name, str(copy)], capture_output=True, text=True)
+            told = subprocess.run(
+                [*line, name, str(copy)], capture_output=True, text=True, timeout=PATIENCE,
+                preexec_fn=lambda: limit({resource.RLIMIT_AS: LIMIT, resource.RLIMIT_CPU: 60}),
+            )  # fmt: skip
             assert told.returncode == 2, told.stderr
             assert f"its folder {place} may not be read" in told.stderr
     finally:
