@@ -1,6 +1,6 @@
 """Agreement of two computations of one trial, and labels of trials in messages.
 
-On one platform (machine, BLAS and its kernels, versions of the numerical packages) every bit must be
+On one platform (processor, system, BLAS and its kernels, versions of the numerical packages) every bit must be
 equal. On two platforms values must agree to `RELATIVE` (`SINGLE` where training is in float32),
 or to `ABSOLUTE` where they are as small as rounding errors. A number of steps may differ by one,
 because the last digit of the loss decides whether it has just reached its tolerance.
@@ -53,12 +53,15 @@ def _same_platform(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
         return {tuple(sorted(map(str, info.items()))) for info in record.get("blas", ())}
 
     def machine(record: Mapping[str, Any]) -> list[str]:
-        parts = str(record.get("platform", "")).split("-")
-        return [parts[0], *parts[2:]]  # the version of the kernel changes no bit
+        head, _, libc = str(record.get("platform", "")).partition("-with-")
+        system, *release, name = head.split("-") if libc else [head, ""]
+        return [system, name, libc]  # the release of Linux changes no bit
 
     first, second = libraries(one), libraries(other)
     return (
-        machine(one) == machine(other)
+        one.get("processor") is not None  # stores of 0.4.0 do not tell it
+        and one["processor"] == other.get("processor")
+        and machine(one) == machine(other)
         and versions(one) == versions(other)
         and (first <= second or second <= first)  # which are loaded depends on what was imported
     )

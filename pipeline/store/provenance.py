@@ -1,9 +1,10 @@
-"""The provenance of a store's numbers: versions, BLAS, commit, platform and time."""
+"""The provenance of a store's numbers: versions, BLAS, commit, platform, processor and time."""
 
 from __future__ import annotations
 
 import datetime
 import platform
+import re
 import subprocess
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
@@ -17,6 +18,9 @@ __all__ = ["provenance"]
 
 PACKAGES = ("widthlaw", "numpy", "scipy", "numba", "zarr", "xarray", "dask", "distributed")
 
+PROCESSOR = ("vendor_id", "cpu family", "model", "stepping", "CPU implementer", "CPU part", "CPU variant")
+"""Keys of /proc/cpuinfo that tell a model: the first four of x86, the others of ARM."""
+
 
 def provenance() -> dict[str, Any]:
     """Return the facts that a reader needs in order to compute the same bits again."""
@@ -24,6 +28,7 @@ def provenance() -> dict[str, Any]:
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
         "platform": platform.platform(),
+        "processor": _processor(),
         "packages": {name: _version(name) for name in PACKAGES},
         "blas": [
             {key: info.get(key) for key in ("internal_api", "version", "architecture")}
@@ -32,6 +37,20 @@ def provenance() -> dict[str, Any]:
         ],
         **_commit(),
     }
+
+
+@lru_cache(maxsize=1)
+def _processor() -> str:
+    """Return the model of the processor: BLAS cuts its blocks, and so rounds its sums, by its caches.
+
+    Two models that run the same kernels of BLAS can differ in the last bits.
+    """
+    try:
+        first = Path("/proc/cpuinfo").read_text(errors="replace").strip().split("\n\n")[0]
+    except OSError:  # not Linux
+        return platform.processor()
+    told = dict(re.findall(r"^([^\t:]+?)\s*:\s*(.+)$", first, re.MULTILINE))
+    return ", ".join(f"{key} {told[key]}" for key in PROCESSOR if key in told)
 
 
 def _version(name: str) -> str | None:

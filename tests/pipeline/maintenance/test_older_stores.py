@@ -21,7 +21,7 @@ from analysis.query.selection import select
 from analysis.stores import load_store, open_store
 from pipeline import store
 from pipeline.errors import StoreError
-from pipeline.maintenance.agreement import one_platform
+from pipeline.maintenance.agreement import RELATIVE, one_platform
 from pipeline.maintenance.grow import extend, merge, request_trials
 from pipeline.maintenance.plan import widened
 from pipeline.maintenance.recompute import sample
@@ -62,14 +62,20 @@ def stored_codes(path):
 
 
 def assert_kept(path, before) -> None:
-    """Values that were there have the same bits; others agree with a run of this version."""
+    """Values of trials that were there have the same bits.
+
+    Those of a cell are computed again with its pending trials, here perhaps on another processor.
+    """
     grown = xr.open_zarr(path).load()
     same = grown.sel({dim: before[dim] for dim in before.status.dims})
     done = before.status == Status.DONE
     for name in ("sigma_min", "sigma_max", "edge", "alpha"):
         there = done if "width" in before[name].dims else done.any("width")
         one, other = (ds[name].transpose(*there.dims, ...).values for ds in (before, same))
-        np.testing.assert_array_equal(one[there.values], other[there.values], err_msg=name)
+        tolerance = RELATIVE if name == "alpha" else 0
+        np.testing.assert_allclose(
+            one[there.values], other[there.values], rtol=tolerance, err_msg=name
+        )
     assert (same.status.where(done, Status.DONE) == Status.DONE).all()
 
 
