@@ -1,9 +1,9 @@
 """Agreement of two computations of one trial, and labels of trials in messages.
 
-On one platform (processor, system, BLAS and its kernels, versions of the numerical packages) every bit must be
-equal. On two platforms values must agree to `RELATIVE` (`SINGLE` where training is in float32),
-or to `ABSOLUTE` where they are as small as rounding errors. A number of steps may differ by one,
-because the last digit of the loss decides whether it has just reached its tolerance.
+On one platform (processor, system, BLAS and its kernels, versions of the numerical packages) every
+bit must be equal. On two platforms values must agree to `RELATIVE` (`SINGLE` where training is in
+float32), or to `ABSOLUTE` where they are as small as rounding errors. A number of steps may differ by
+one, because the last digit of the loss decides whether it has just reached its tolerance.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def _same_platform(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 
     def machine(record: Mapping[str, Any]) -> list[str]:
         head, _, libc = str(record.get("platform", "")).partition("-with-")
-        system, *release, name = head.split("-") if libc else [head, ""]
+        system, *_release, name = head.split("-") if libc else [head, ""]
         return [system, name, libc]  # the release of Linux changes no bit
 
     first, second = libraries(one), libraries(other)

@@ -18,7 +18,15 @@ __all__ = ["provenance"]
 
 PACKAGES = ("widthlaw", "numpy", "scipy", "numba", "zarr", "xarray", "dask", "distributed")
 
-PROCESSOR = ("vendor_id", "cpu family", "model", "stepping", "CPU implementer", "CPU part", "CPU variant")
+PROCESSOR = (
+    "vendor_id",
+    "cpu family",
+    "model",
+    "stepping",
+    "CPU implementer",
+    "CPU part",
+    "CPU variant",
+)
 """Keys of /proc/cpuinfo that tell a model: the first four of x86, the others of ARM."""
 
 

@@ -73,9 +73,7 @@ def assert_kept(path, before) -> None:
         there = done if "width" in before[name].dims else done.any("width")
         one, other = (ds[name].transpose(*there.dims, ...).values for ds in (before, same))
         tolerance = RELATIVE if name == "alpha" else 0
-        np.testing.assert_allclose(
-            one[there.values], other[there.values], rtol=tolerance, err_msg=name
-        )
+        np.testing.assert_allclose(one[there.values], other[there.values], rtol=tolerance, err_msg=name)
     assert (same.status.where(done, Status.DONE) == Status.DONE).all()
 
 
