@@ -87,7 +87,7 @@ class Outlook:
         chances = np.cumsum(posterior(self.best.theta, self.trials)[0][seed])
         z = NODES[np.searchsorted(chances, _spread(0)).clip(0, len(NODES) - 1)][:, None]
         at, reached = before.log_k[:, [column]], before.log_time[:, [column]]
-        late = standardised(self.best.theta, at - self.trials.log_k.min(), reached, z).residual
+        late = standardised(self.best.theta, at - self.trials.log_k.min(), reached, z)
         e = -ndtri(np.maximum(_spread(1)[:, None] * ndtr(-late), 1e-300))
         return self._prospect(before, [column], z, e, log_budget)
 

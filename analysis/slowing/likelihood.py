@@ -34,7 +34,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import log_ndtr, logsumexp
+from scipy.special import logsumexp
 
 __all__ = ["NAMES", "NODES", "Marginal", "Trials", "log_likelihood", "posterior", "standardised"]
 
@@ -45,7 +45,6 @@ NAMES = ("a", "s", "log_b", "log_omega", "kappa", "log_sigma", "log_rho", "log_b
 
 NODES = np.linspace(-4, 4, 81)
 LOG_NORM = float(logsumexp(-(NODES**2) / 2)) + np.log(NODES[1] - NODES[0])
-HALF_LOG_2PI = 0.5 * np.log(2 * np.pi)
 
 OUTSIDE, LEFT_OUT = 1e-9, 1e-6
 """Nodes lie where a seed's z has more than the first share, and move when an end has the second."""
@@ -56,12 +55,10 @@ MARGIN = 0.1
 STEP, COARSEST = 0.8, 1.0
 """Standard deviations of z between two nodes, and the most: there a sum is exact to some 1e-8."""
 
+S = NAMES.index("s")
+
 LEAST_S = 1e-7
 """A smaller s would divide by zero, and is as good as none."""
-
-S, OMEGA, SIGMA, RHO, BETA = (
-    NAMES.index(name) for name in ("s", "log_omega", "log_sigma", "log_rho", "log_beta")
-)
 
 
 @dataclass(frozen=True)
@@ -83,22 +80,19 @@ class Trials:
 
     @cached_property
     def listed(self) -> Listed:
-        """The trials that have run, in a list that begins with those that arrived."""
-        met, lost = (np.nonzero(self.counted & own) for own in (self.arrived, ~self.arrived))
-        seeds, widths = (np.concatenate(pair) for pair in zip(met, lost, strict=True))
-        own = seeds == np.arange(len(self.log_k))[:, None]
-        log_k, log_time = ((array[seeds, widths])[:, None] for array in (self.log_k, self.log_time))
-        return Listed(log_k - self.log_k.min(), log_time, seeds, own.astype(float), len(met[0]))
+        """The trials that have run, in a list, ordered by their seed."""
+        kept, ends = self.counted, self.counted.sum(axis=1).cumsum()
+        above = (self.log_k - self.log_k.min())[kept]
+        return Listed(above, self.log_time[kept], self.arrived[kept], np.append(0, ends))
 
 
 class Listed(NamedTuple):
-    """Trials as columns: log k/k_0, log T, the row of the seed, and 1 in its row (seed, trial)."""
+    """Of every trial log k/k_0, log T and whether it arrived; the first of every seed, and the end."""
 
     above: Floats
     log_time: Floats
-    seeds: NDArray[np.intp]
-    own: Floats
-    arrived: int
+    arrived: NDArray[np.bool_]
+    starts: NDArray[np.int64]
 
 
 class Grid(NamedTuple):
@@ -124,150 +118,51 @@ def _whole(seeds: int) -> Grid:
     return _even(np.full(seeds, NODES[0]), np.full(seeds, NODES[-1]), len(NODES))
 
 
-class Scored(NamedTuple):
-    """Standard normal residuals of times, and what their slopes are made of."""
-
-    residual: Floats
-    z: Floats
-    x: Floats
-    y: Floats
-    rise: Floats
-    q: Floats
-    time: Floats
-    time_root: Floats
-    place_root: Floats
-
-
-def standardised(theta: Floats, above: Floats, log_time: Floats, z: Floats) -> Scored:
+def standardised(theta: Floats, above: Floats, log_time: Floats, z: Floats) -> Floats:
     """Return how late a time is, in standard deviations, for log k/k_0 and z; arrays are broadcast."""
-    a, _, log_b, log_omega, kappa, log_sigma, _, log_beta = theta
-    s, ratio, norm = _shape(theta)
-    beta, omega, sigma = np.exp([log_beta, log_omega, log_sigma])
-    x = kappa * z - above
-    y = log_time - a - omega * z
-    rise = np.exp(_within(log_b + beta * x))  # b x
-    q = np.exp(_within(-s * y))
-    place = rise * (norm / ratio) - s / ratio
-    time = ratio / s - q * (ratio / s + s / ratio)
-    (far, time_root), (near, place_root) = _inverse_sinh(time), _inverse_sinh(place)
-    residual = (far - near) / (sigma * np.sqrt(norm))
-    return Scored(residual, z, x, y, rise, q, time, time_root, place_root)
-
-
-def _shape(theta: Floats) -> tuple[float, float, float]:
-    """Return s, rho/sigma, and the sum of their squares."""
-    s, ratio = float(theta[S]), float(np.exp(theta[RHO] - theta[SIGMA]))
+    a, s, log_b, log_omega, kappa, log_sigma, log_rho, log_beta = theta
     s = s if abs(s) > LEAST_S else LEAST_S
-    return s, ratio, ratio**2 + s**2
+    ratio, norm = np.exp(log_rho - log_sigma), np.exp(2 * (log_rho - log_sigma)) + s**2
+    rise = np.exp(_within(log_b + np.exp(log_beta) * (kappa * z - above)))  # b x
+    less = np.expm1(_within(-s * (log_time - a - np.exp(log_omega) * z)))  # q - 1
+    place = (rise * norm - s) / ratio
+    time = -less * (ratio / s) - (1 + less) * (s / ratio)
+    late: Floats = (np.arcsinh(time) - np.arcsinh(place)) / (np.exp(log_sigma) * np.sqrt(norm))
+    return late
 
 
 def _within(exponent: Floats) -> Floats:
-    """Return an exponent that neither overflows nor gives 0; twice as fast as `numpy.clip`."""
-    bounded: Floats = np.minimum(np.maximum(exponent, -50.0), 50.0)
-    return bounded
-
-
-def _inverse_sinh(t: Floats) -> tuple[Floats, Floats]:
-    """Return asinh(t) to an absolute 1e-15, faster than `numpy.arcsinh`, and the root in it."""
-    root = np.sqrt(1 + t**2)
-    return np.copysign(np.log(np.abs(t) + root), t), root
-
-
-def _slopes(theta: Floats, scored: Scored, arrived: int) -> tuple[Floats, Floats]:
-    """Return slopes in a, s, b and rho/sigma, (4, trial, node), of residuals and of log speeds.
-
-    The second holds the trials that arrived, since others have no speed.
-    """
-    s, ratio, norm = _shape(theta)
-    residual, _, _, y, rise, q, time, time_root, place_root = scored
-    scale = np.exp(theta[SIGMA]) * np.sqrt(norm)
-    by_time, by_place = (1 / scale) / time_root, (-1 / scale) / place_root
-    time_y = q * (norm / ratio)
-    time_s = ratio * _curve(s, y, q) + (s * y - 1) * (q / ratio)
-    time_ratio = time + q * (2 * s / ratio)
-    place_s, place_ratio = rise * (2 * s / ratio) - 1 / ratio, rise * (ratio - s**2 / ratio) + s / ratio
-    met = slice(arrived)
-    bend = time[met] / time_root[met] ** 2
-    late, early = np.empty((4, *residual.shape)), np.zeros((4, *bend.shape))
-    late[0] = -by_time * time_y
-    late[1] = by_time * time_s + by_place * place_s - residual * (s / norm)
-    late[2] = by_place * rise * (norm / ratio)
-    late[3] = by_time * time_ratio + by_place * place_ratio - residual * (ratio**2 / norm)
-    early[0] = s + bend * time_y[met]
-    early[1] = s / norm - y[met] - bend * time_s[met]
-    early[3] = ratio**2 / norm - bend * time_ratio[met]
-    return late, early
-
-
-def _curve(s: float, y: Floats, q: Floats) -> Floats:
-    """Return the derivative of (1 - q) / s in s, by its series where that loses digits."""
-    small = np.abs(y) < 1e-4 / abs(s)
-    curve: Floats = (y * q - (1 - q) / s) / s
-    if small.any():
-        curve = np.where(small, -(y**2) / 2 + s * y**3 / 3, curve)
-    return curve
+    """Return an exponent that neither overflows nor gives 0."""
+    return np.clip(exponent, -50.0, 50.0)
 
 
 def log_likelihood(theta: Floats, trials: Trials, grid: Grid | None = None) -> tuple[float, Floats]:
     """Return the log-likelihood of the trials, and its gradient for every seed, (seed, parameter)."""
     grid = _whole(len(trials.log_k)) if grid is None else grid
-    scored = _scored(theta, trials, grid)
-    share, whole = _posterior(theta, scored, trials, grid)
-    if not np.isfinite(whole):
-        return -np.inf, np.zeros((len(trials.log_k), len(NAMES)))
-    return whole, _gradient(theta, scored, trials, grid, share)
-
-
-def _gradient(theta: Floats, scored: Scored, trials: Trials, grid: Grid, share: Floats) -> Floats:
-    """Return the gradient for every seed: a mean over the posterior of its z."""
-    listed, e = trials.listed, scored.residual
-    met, late = listed.arrived, e[listed.arrived :]
-    pull = -e
-    pull[met:] = -np.exp(-(late**2) / 2 - HALF_LOG_2PI - log_ndtr(-late))
-    late_slopes, speeds = _slopes(theta, scored, met)
-    late_slopes *= pull
-    late_slopes[:, :met] += speeds
-    by = late_slopes[[0, 1, 2, 3, 0, 2, 2, 3]]  # a, s, b, rho, and what follows from them below
-    omega, beta = np.exp(theta[[OMEGA, BETA]])
-    by[4] *= omega * scored.z
-    by[5] *= beta * scored.z
-    by[6] *= beta * scored.x
-    by[7] = -by[7] - pull * e
-    means = np.einsum("ptn,tn->pt", by, share[listed.seeds]) @ listed.own.T
-    means[3] -= listed.own[:, :met].sum(axis=1)
-    a, s, b, rho, log_omega, kappa, log_beta, sigma = means
-    return np.stack([a, s, b, log_omega, kappa, sigma, rho, log_beta], axis=1)
+    whole, _, scores = _integrals(theta, trials, grid)
+    return whole, scores
 
 
 def posterior(theta: Floats, trials: Trials) -> tuple[Floats, float]:
     """Return the probability of each of `NODES` for the z of a seed, and the log-likelihood."""
-    grid = _whole(len(trials.log_k))
-    return _posterior(theta, _scored(theta, trials, grid), trials, grid)
+    whole, share, _ = _integrals(theta, trials, _whole(len(trials.log_k)), sloped=False)
+    return share, whole
 
 
-def _scored(theta: Floats, trials: Trials, grid: Grid) -> Scored:
-    listed = trials.listed
-    return standardised(theta, listed.above, listed.log_time, grid.nodes[listed.seeds])
+def _integrals(
+    theta: Floats, trials: Trials, grid: Grid, *, sloped: bool = True
+) -> tuple[float, Floats, Floats]:
+    """Return the log-likelihood, the probability of each node, and the gradient if it is wanted."""
+    from analysis.slowing.sums import integrals  # numba loads in half a second
 
-
-def _posterior(theta: Floats, scored: Scored, trials: Trials, grid: Grid) -> tuple[Floats, float]:
-    met, e = trials.listed.arrived, scored.residual
-    score = np.empty_like(e)
-    score[:met] = _log_speed(theta, scored, met) - e[:met] ** 2 / 2 - HALF_LOG_2PI
-    score[met:] = log_ndtr(-e[met:])
-    weighted = trials.listed.own @ score + grid.log_weights
-    most = weighted.max(axis=1, keepdims=True)
-    share = np.exp(weighted - most)
-    each = share.sum(axis=1, keepdims=True)
-    share /= each
-    return share, float((most + np.log(each)).sum())
-
-
-def _log_speed(theta: Floats, scored: Scored, arrived: int) -> Floats:
-    """Return the log of how fast the residuals of the trials that arrived grow with log T."""
-    met = slice(arrived)
-    speed: Floats = np.log(scored.q[met] / scored.time_root[met])
-    return speed + (np.log(_shape(theta)[2]) / 2 - theta[RHO])
+    share = np.empty_like(grid.nodes)
+    if abs(theta[S]) <= LEAST_S:
+        theta = np.where(np.arange(len(NAMES)) == S, LEAST_S, theta)
+    scores = np.zeros((len(share) if sloped else 0, len(NAMES)))
+    whole = integrals(theta, *trials.listed, *grid, share, scores)
+    if not np.isfinite(whole):
+        return -np.inf, share, np.zeros_like(scores)
+    return whole, share, scores
 
 
 class Marginal:
@@ -281,10 +176,9 @@ class Marginal:
         """Return what `log_likelihood` does."""
         trials = self._trials
         if self._grid is not None:
-            scored = _scored(theta, trials, self._grid)
-            share, whole = _posterior(theta, scored, trials, self._grid)
+            whole, share, scores = _integrals(theta, trials, self._grid)
             if np.isfinite(whole) and _resolves(self._grid, share):
-                return whole, _gradient(theta, scored, trials, self._grid, share)
+                return whole, scores
         self._grid = _around(posterior(theta, trials)[0])
         return log_likelihood(theta, trials, self._grid)
 

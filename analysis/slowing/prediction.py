@@ -152,7 +152,7 @@ def _residuals(
     nodes = (chances < rng.random((len(chances), 1))).sum(axis=1).clip(0, len(NODES) - 1)
     z, above = NODES[nodes][:, None], trials.log_k - trials.log_k.min()
     budgets = (trials.log_time, np.full_like(trials.log_time, log_budget))
-    now, then = (standardised(theta, above, at, z).residual for at in budgets)
+    now, then = (standardised(theta, above, at, z) for at in budgets)
     return now, then
 
 

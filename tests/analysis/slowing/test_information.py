@@ -28,7 +28,7 @@ def test_drawn_times_are_the_inverse_of_what_the_likelihood_takes(outlook: Outlo
     times = outlook._times(log_k, z, e)
     assert np.isfinite(times).any()
     above = log_k - outlook.trials.log_k.min()
-    again = standardised(outlook.best.theta, above, times, z).residual
+    again = standardised(outlook.best.theta, above, times, z)
     np.testing.assert_allclose(again[np.isfinite(times)], e[np.isfinite(times)], atol=1e-6)
 
 
