@@ -27,6 +27,9 @@ MOST, FACTOR = 50.0, 300.0
 Those of their two factors have wider bounds: which of both is large says nothing.
 """
 
+STRIDE, MANY, FAINT = 4, 40, 45.0
+"""Of more nodes than `MANY`, those between two that are fainter than the best by e^-45 are left out."""
+
 SMALL = 1e-3
 """With a smaller s, q - 1 would lose digits as a difference."""
 
@@ -55,19 +58,27 @@ def integrals(theta, above, log_time, arrived, starts, nodes, log_weights, share
     """
     shape, sums, whole = _shape(theta), np.zeros((nodes.shape[1], len(theta))), 0.0
     falls, decays = _factors(shape, above, log_time)
+    stride = STRIDE if nodes.shape[1] > MANY and nodes.shape[1] % STRIDE == 1 else 1
     for seed in range(len(nodes)):
-        sums[:] = 0.0
-        for node in range(nodes.shape[1]):
-            z, score = nodes[seed, node], log_weights[seed, node]
-            lift, stretch = _factor(shape[5] * shape[4] * z), _factor(shape[1] * shape[3] * z)
-            for trial in range(starts[seed], starts[seed + 1]):
-                x, y = shape[4] * z - above[trial], log_time[trial] - shape[0] - shape[3] * z
-                late = _late(shape, x, y, falls[trial] * lift, decays[trial] * stretch)
-                log_chance, pull = _outcome(shape, late, arrived[trial])
-                score += log_chance
-                if len(scores):
-                    _add_slopes(sums[node], shape, late, arrived[trial], pull, z)
-            share[seed, node] = score
+        sums[:], most = 0.0, -np.inf
+        for start in range(stride):  # first every so many nodes, then those between
+            for node in range(start, nodes.shape[1], stride):
+                before = node - start
+                if start and max(share[seed, before], share[seed, before + stride]) < most - FAINT:
+                    share[seed, node] = -np.inf
+                    continue
+                z, score = nodes[seed, node], log_weights[seed, node]
+                lift, stretch = _factor(shape[5] * shape[4] * z), _factor(shape[1] * shape[3] * z)
+                for trial in range(starts[seed], starts[seed + 1]):
+                    x, y = shape[4] * z - above[trial], log_time[trial] - shape[0] - shape[3] * z
+                    late = _late(shape, x, y, falls[trial] * lift, decays[trial] * stretch)
+                    log_chance, pull = _outcome(shape, late, arrived[trial])
+                    score += log_chance
+                    if len(scores):
+                        _add_slopes(sums[node], shape, late, arrived[trial], pull, z)
+                share[seed, node] = score
+                if start == 0:
+                    most = max(most, score)
         whole += _normalised(share[seed])
         if len(scores):
             scores[seed] = 0.0
