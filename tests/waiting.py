@@ -12,6 +12,9 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+SHARE = 4
+"""A look rests for so many times as long as it took: it leaves the cores to what it waits for."""
+
 PATIENCE = float(os.environ.get("WIDTHLAW_TEST_PATIENCE", "600"))
 """Seconds after which a process counts as hung: far beyond what a busy machine needs."""
 
@@ -23,9 +26,9 @@ def wait_until(
     deadline = time.monotonic() + patience
     while True:
         # Read before the look: a machine that stalls between the two still gives a last look.
-        late = time.monotonic() >= deadline
+        began = time.monotonic()
         if value := predicate():
             return value
-        if late:
+        if began >= deadline:
             raise TimeoutError(f"not within {patience:g} s: {what}")
-        time.sleep(pause)
+        time.sleep(max(pause, SHARE * (time.monotonic() - began)))
