@@ -11,6 +11,7 @@ xyzpy is not among the requirements of the tests: `pip install xyzpy` adds it to
 from __future__ import annotations
 
 import time
+import timeit
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,7 +22,10 @@ import pytest
 import pipeline
 from pipeline.execution.measure import with_cost
 
-TRIALS, WORK, MOST_BESIDE = 10_000, 200e-6, 50e-6
+TRIALS, WORK = 10_000, 200e-6
+
+MOST_BESIDE = 250
+"""The most that a trial costs beside its function, in calls of a function that formats two numbers."""
 
 CODE = """
 import time
@@ -58,6 +62,13 @@ def beside(run: Callable[[], object]) -> float:
     return (time.process_time() - began) / TRIALS - WORK
 
 
+def of_calls(seconds: float) -> float:
+    """A time in calls of a small function, timed beside it: machines differ, and have slow hours."""
+    calls = 50_000
+    timed = timeit.repeat(lambda: f"{1.5:.3g} {7:d}", timer=time.process_time, number=calls, repeat=5)
+    return seconds * calls / min(timed)
+
+
 def crop(folder: Path) -> Callable[[], object]:
     """The same trials in a Crop of xyzpy: sown, grown and reaped."""
     xyzpy = pytest.importorskip("xyzpy", reason="xyzpy is not installed")
@@ -89,7 +100,7 @@ def test_a_trial_of_ones_own_stays_within_its_bound_beside_a_crop_of_xyzpy(tmp_p
     assert found.first.size == TRIALS  # type: ignore[attr-defined]
     theirs, own = beside(crop(tmp_path)), ours(tmp_path)
     print(f"\nµs of CPU a trial beside its function: ours {1e6 * own:.0f}, xyzpy {1e6 * theirs:.0f}")
-    assert own < MOST_BESIDE
+    assert of_calls(own) < MOST_BESIDE
 
 
 @pytest.mark.benchmark
@@ -104,5 +115,6 @@ def test_a_trial_of_ones_own_costs_little_beside_its_function(tmp_path: Path) ->
         for name, each in (("ours", own), ("joblib", by_joblib), ("dask.delayed", by_dask))
     )
     print("\nµs of CPU a trial beside its function:", ", ".join(told))
-    assert own < MOST_BESIDE
-    assert own < by_dask
+    print(f"ours in calls of a small function: {of_calls(own):.0f}")
+    assert of_calls(own) < MOST_BESIDE
+    assert own < by_dask / 4
