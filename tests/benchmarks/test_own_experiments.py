@@ -11,7 +11,6 @@ xyzpy is not among the requirements of the tests: `pip install xyzpy` adds it to
 from __future__ import annotations
 
 import time
-import timeit
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +20,8 @@ import pytest
 
 import pipeline
 from pipeline.execution.measure import with_cost
+
+from .calls import of_calls
 
 TRIALS, WORK = 10_000, 200e-6
 
@@ -60,13 +61,6 @@ def beside(run: Callable[[], object]) -> float:
     began = time.process_time()
     run()
     return (time.process_time() - began) / TRIALS - WORK
-
-
-def of_calls(seconds: float) -> float:
-    """A time in calls of a small function, timed beside it: machines differ, and have slow hours."""
-    calls = 50_000
-    timed = timeit.repeat(lambda: f"{1.5:.3g} {7:d}", timer=time.process_time, number=calls, repeat=5)
-    return seconds * calls / min(timed)
 
 
 def crop(folder: Path) -> Callable[[], object]:

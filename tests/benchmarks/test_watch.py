@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +19,12 @@ from pipeline.execution.fill import fill
 from pipeline.store import Store, create
 from pipeline.sweep import Sweep
 
+from .calls import of_calls
+
 UPDATES = 8
+
+MOST = 2e6
+"""Half a second of CPU, in calls of a small function on an idle machine."""
 
 LARGE = {
     "one cell": {"n": "[2]", "width": f"{{ k = {list(range(4, 104))} }}", "seeds": 10_000},
@@ -42,8 +50,9 @@ def updates(sweep: Sweep, path: Path) -> tuple[float, list[float]]:
     create(path, sweep)
     store, view = Store(path, sweep), View(path, Success())
     todo = list(store.pending_tiles())
-    for tile in todo[:-UPDATES]:
-        fill(store, tile)
+    with ProcessPoolExecutor(2, get_context("spawn")) as others:
+        for _ in others.map(partial(fill, store), todo[:-UPDATES]):
+            pass
 
     def look() -> None:
         view.update()
@@ -74,4 +83,4 @@ def test_a_million_trials_take_half_a_second_an_update(make_sweep, tmp_path, sha
         f"\n{shape}: {few:.2f} s of CPU an update at {sweep.trials * 100 // keys['seeds']:.0e} trials, "
         f"{many:.2f} s at 1e+06 (at most {max(large):.2f} s); the first look {first:.2f} s"
     )
-    assert many < 0.5
+    assert of_calls(many) < MOST

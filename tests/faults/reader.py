@@ -18,8 +18,8 @@ from pipeline.trial_status import Status
 
 from ..conftest import bits
 
-PAUSE = 8
-"""Times the processor time of a read, until the next: eight readers leave the run a core of two."""
+PAUSE = 16
+"""Times the processor time of a read, until the next: eight readers leave the run most of two cores."""
 
 
 def main(path: str, reference: str) -> int:
