@@ -25,7 +25,7 @@ PER_STEP, PER_FLOP, PER_KEPT = 6e-7, 4e-11, 1.5e-9
 """Measured seconds: of a step, of one floating point operation, and of storing one phi, which training
 v needs. The time of phi and phi' themselves is in the record of the activation."""
 
-PER_UNIT, PER_WEIGHT, PER_EXP = 3e-7, 1e-9, 2e-8
+PER_UNIT, PER_WEIGHT, PER_EXP = 2e-7, 1e-9, 2e-8
 """Likewise: of a unit in a step of few samples, of a weight that Adam moves, of a logistic loss."""
 
 HEADER_BYTES = 256
