@@ -87,7 +87,7 @@ class Trials:
 
 
 class Listed(NamedTuple):
-    """Trials in a list: log k/k_0, log T, whether each arrived; the first of every seed, and the end."""
+    """Trials in a list: log k/k_0, log T, whether each arrived; where each seed begins, and the end."""
 
     above: Floats
     log_time: Floats
