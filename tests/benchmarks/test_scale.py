@@ -1,8 +1,10 @@
 """A model of the cost of large runs, whose terms are measured here, and a run that it predicts.
 
-A run takes the time of its start, and then the longer of two: the driver hands out tasks one after the
-other, and the workers together compute trials and write files. All terms are seconds of CPU, so that
-other load of the machine changes them little. README.md beside this file has a table of them.
+A run takes the time of its start, and then the longer of two: the driver hands out tasks one after
+the other, and the workers together compute trials and write files. All terms are seconds of CPU, so
+that other load of the machine changes them little. Its speed does: the terms of workers are measured
+just before each of some runs, and the run with the middle ratio counts. README.md beside this file has
+a table of them.
 """
 
 from __future__ import annotations
@@ -31,6 +33,9 @@ WIDTHS = 100
 TRIVIAL = {"d": "[2]", "n": "[2]", "width": f"{{ k = {list(range(4, 4 + WIDTHS))} }}"}
 
 TASKS = 300
+
+ROUNDS = 3
+"""Runs that are predicted: a machine that changes its speed in the middle of one spoils that one."""
 
 PEAK = """
 import sys
@@ -82,12 +87,11 @@ def count_files(path: Path) -> int:
 
 def workers_costs(make_sweep: Callable[..., Sweep], folder: Path) -> tuple[float, float]:
     """Return the cost of a trial and of a file: two stores, of many trials and of many files."""
-    small, large = make_sweep(**TRIVIAL, seeds=100), make_sweep(**TRIVIAL, seeds=1000)
-    filled(small, folder / "compiled.zarr", 100)
-    few_files, few = filled(large, folder / "few.zarr", 1000)
-    many_files, many = filled(large, folder / "many.zarr", 5)
+    sweep = make_sweep(**TRIVIAL, seeds=400)
+    few_files, few = filled(sweep, folder / "few.zarr", 400)
+    many_files, many = filled(sweep, folder / "many.zarr", 2)
     file = (many_files - few_files) / (many - few)
-    return (few_files - few * file) / large.trials, file
+    return (few_files - few * file) / sweep.trials, file
 
 
 def task_cost(make_sweep: Callable[..., Sweep], folder: Path, client: object) -> float:
@@ -110,28 +114,30 @@ def task_cost(make_sweep: Callable[..., Sweep], folder: Path, client: object) ->
 def test_a_model_of_measured_terms_predicts_a_run_and_its_memory_is_flat(
     make_sweep, write_sweep, two_workers, tmp_path
 ) -> None:
-    trial, file = workers_costs(make_sweep, tmp_path)
-    costs = Costs(trial, file, task_cost(make_sweep, tmp_path, two_workers))
-    print(
-        f"\na trial {costs.trial * 1e6:.0f} us, a file {costs.file * 1e3:.2f} ms, "
-        f"a task {costs.task * 1e3:.2f} ms of CPU"
-    )
-    predicted, measured = check_prediction(make_sweep, costs, tmp_path)
-    print(f"300,000 trials on one core: predicted {predicted:.1f} s, measured {measured:.1f} s of CPU")
+    filled(make_sweep(**TRIVIAL, seeds=100), tmp_path / "compiled.zarr", 100)
+    task = task_cost(make_sweep, tmp_path, two_workers)
+    print()
+    rounds = [one_round(make_sweep, task, tmp_path / str(number)) for number in range(ROUNDS)]
+    ratio, costs = sorted(rounds, key=lambda found: found[0])[ROUNDS // 2]
     peaks = [peak(write_sweep, tmp_path, seeds) for seeds in (100, 4000)]
     print(f"driver at 10,000 and 400,000 trials: {peaks[0] / 1e6:.0f} and {peaks[1] / 1e6:.0f} MB")
     extrapolate(make_sweep, costs)
-    assert predicted / 1.5 < measured < 1.5 * predicted
+    assert 1 / 1.5 < ratio < 1.5
     assert peaks[1] - peaks[0] < 25e6
 
 
-def check_prediction(
-    make_sweep: Callable[..., Sweep], costs: Costs, folder: Path
-) -> tuple[float, float]:
-    sweep = make_sweep(**TRIVIAL, seeds=3000)
-    path = folder / "predicted.zarr"
+def one_round(make_sweep: Callable[..., Sweep], task: float, folder: Path) -> tuple[float, Costs]:
+    """Measure the terms, and a run; return its time over the predicted one, and the terms."""
+    costs = Costs(*workers_costs(make_sweep, folder), task)
+    print(
+        f"a trial {costs.trial * 1e6:.0f} us, a file {costs.file * 1e3:.2f} ms, "
+        f"a task {costs.task * 1e3:.2f} ms of CPU"
+    )
+    sweep, path = make_sweep(**TRIVIAL, seeds=1200), folder / "predicted.zarr"
     measured = cpu(lambda: pipeline.run(sweep, path, bar=False))
-    return costs.seconds(sweep.trials, count_files(path), 1, 1), measured
+    predicted = costs.seconds(sweep.trials, count_files(path), 1, 1)
+    print(f"120,000 trials on one core: predicted {predicted:.1f} s, measured {measured:.1f} s of CPU")
+    return measured / predicted, costs
 
 
 def peak(write_sweep: Callable[..., Path], folder: Path, seeds: int) -> int:
