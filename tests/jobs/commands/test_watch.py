@@ -170,8 +170,9 @@ def test_looking_changes_nothing_in_the_store_and_takes_no_lease(watch, half, tm
     assert ((path / LEASE).name in map(os.path.basename, before)) == (holder != "nobody")
     if holder == "a run":  # which renews its lease meanwhile, by a new file in the folder
         assert after.keys() == before.keys()
-        for renewed in map(str, (path / LEASE, path)):
-            del after[renewed], before[renewed]
+        del after[str(path)], before[str(path)]
+        held, holds = (json.loads(found.pop(str(path / LEASE))[1]) for found in (before, after))
+        assert holds | {"renewed": 0} == held | {"renewed": 0}
     assert after == before
 
 
