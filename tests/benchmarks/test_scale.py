@@ -87,8 +87,8 @@ def count_files(path: Path) -> int:
 
 def workers_costs(make_sweep: Callable[..., Sweep], folder: Path) -> tuple[float, float]:
     """Return the cost of a trial and of a file: two stores, of many trials and of many files."""
-    sweep = make_sweep(**TRIVIAL, seeds=400)
-    few_files, few = filled(sweep, folder / "few.zarr", 400)
+    sweep = make_sweep(**TRIVIAL, seeds=200)
+    few_files, few = filled(sweep, folder / "few.zarr", 200)
     many_files, many = filled(sweep, folder / "many.zarr", 2)
     file = (many_files - few_files) / (many - few)
     return (few_files - few * file) / sweep.trials, file
@@ -133,10 +133,10 @@ def one_round(make_sweep: Callable[..., Sweep], task: float, folder: Path) -> tu
         f"a trial {costs.trial * 1e6:.0f} us, a file {costs.file * 1e3:.2f} ms, "
         f"a task {costs.task * 1e3:.2f} ms of CPU"
     )
-    sweep, path = make_sweep(**TRIVIAL, seeds=1200), folder / "predicted.zarr"
+    sweep, path = make_sweep(**TRIVIAL, seeds=600), folder / "predicted.zarr"
     measured = cpu(lambda: pipeline.run(sweep, path, bar=False))
     predicted = costs.seconds(sweep.trials, count_files(path), 1, 1)
-    print(f"120,000 trials on one core: predicted {predicted:.1f} s, measured {measured:.1f} s of CPU")
+    print(f"60,000 trials on one core: predicted {predicted:.1f} s, measured {measured:.1f} s of CPU")
     return measured / predicted, costs
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-ROUNDS = int(os.environ.get("WIDTHLAW_BENCHMARK_ROUNDS", "7"))
+ROUNDS = int(os.environ.get("WIDTHLAW_BENCHMARK_ROUNDS", "5"))
 
 BARE = """
 from dask.distributed import Client, LocalCluster

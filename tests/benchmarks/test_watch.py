@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +12,11 @@ import pytest
 from analysis.live.page import state_of
 from analysis.live.view import View
 from analysis.success import Success
-from pipeline.execution.fill import fill
 from pipeline.store import Store, create
 from pipeline.sweep import Sweep
 
 from .calls import of_calls
+from .large import fill_with_repeated_seeds
 
 UPDATES = 8
 
@@ -50,9 +47,7 @@ def updates(sweep: Sweep, path: Path) -> tuple[float, list[float]]:
     create(path, sweep)
     store, view = Store(path, sweep), View(path, Success())
     todo = list(store.pending_tiles())
-    with ProcessPoolExecutor(2, get_context("spawn")) as others:
-        for _ in others.map(partial(fill, store), todo[:-UPDATES]):
-            pass
+    fill_with_repeated_seeds(store, todo[:-UPDATES])
 
     def look() -> None:
         view.update()
@@ -62,7 +57,7 @@ def updates(sweep: Sweep, path: Path) -> tuple[float, list[float]]:
     while view.is_behind:
         later.append(cpu(look))
     for tile in todo[-UPDATES:]:
-        fill(store, tile)
+        fill_with_repeated_seeds(store, [tile])
         later.append(cpu(look))
     while view.is_behind:
         later.append(cpu(look))
