@@ -22,12 +22,14 @@ Pyarrow takes long too, but pandas imports it where it is installed.
 CALL = """
 import json, sys
 from jobs.cli import main
-sys.argv[1:] = json.loads(sys.argv[1])
-try:
-    main()
-except SystemExit as end:
-    assert not end.code, end.code
-print(json.dumps(sorted(name for name, module in sys.modules.items() if module is not None)), end="")
+found = []
+for sys.argv[1:] in json.loads(sys.argv[1]):
+    try:
+        main()
+    except SystemExit as end:
+        assert not end.code, end.code
+    found.append(sorted(name for name, module in sys.modules.items() if module is not None))
+print(json.dumps(found), end="")
 """
 
 
@@ -38,35 +40,31 @@ def store(tmp_path_factory, make_sweep) -> str:
     return str(path)
 
 
-def imported(*words: str) -> set[str]:
-    """Return the modules that a command has imported when it ends."""
-    call = [sys.executable, "-c", CALL, json.dumps(words)]
+def imported(*commands: list[str]) -> list[set[str]]:
+    """Return the modules that are there after each of some commands, which one process runs."""
+    call = [sys.executable, "-c", CALL, json.dumps(commands)]
     done = subprocess.run(call, capture_output=True, text=True)
     assert not done.returncode, done.stderr
-    return set(json.loads(done.stdout.rpartition("\n")[2]))
+    return list(map(set, json.loads(done.stdout.rpartition("\n")[2])))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("command", "needs"),
-    [
-        (["status"], set()),
-        (["query"], set()),
-        (["query", "--stat", "mean"], set()),
-        (["fit"], {"scipy.special", "scipy.optimize"}),
-        (["fit", "--json"], {"scipy.special", "scipy.optimize"}),
-    ],
-)
-def test_a_command_without_figures_imports_no_heavy_library(command, needs, store) -> None:
-    found = imported(*command, store)
-    assert found & HEAVY == set()
-    assert {name for name in ("scipy.special", "scipy.optimize") if name in found} == needs
+def test_a_command_without_figures_imports_no_heavy_library(store) -> None:
+    lean = [["status", store], ["query", store], ["query", "--stat", "mean", store]]
+    fits = [["fit", store], ["fit", "--json", store]]
+    found = imported(*lean, *fits)
+    solvers = {"scipy.special", "scipy.optimize"}
+    for modules, command in zip(found, [*lean, *fits], strict=True):
+        assert modules & HEAVY == set(), command
+        assert modules & solvers == (solvers if command in fits else set()), command
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("command", ["plot", "report"])
-def test_figures_and_the_report_need_no_dask(command, store, tmp_path) -> None:
-    output = tmp_path / "a.html" if command == "report" else tmp_path
-    found = imported(command, store, "-o", str(output))
-    assert "matplotlib" in found
-    assert found & {"dask", "distributed", "numba", "statsmodels", "scipy.stats"} == set()
+def test_figures_and_the_report_need_no_dask(store, tmp_path) -> None:
+    report, plot = (
+        ["report", store, "-o", str(tmp_path / "a.html")],
+        ["plot", store, "-o", str(tmp_path)],
+    )
+    for found in imported(report, plot):
+        assert "matplotlib" in found
+        assert found & {"dask", "distributed", "numba", "statsmodels", "scipy.stats"} == set()

@@ -157,9 +157,14 @@ def test_nobody_waits_for_a_special_file_or_is_filled_by_it(copy, bounded, make,
             assert told.returncode == 0, (line, told.stderr)
     mended = bounded("verify", copy, "--repair")
     assert mended.returncode in (0, 3), mended.stderr
-    ran = bounded("run", copy, "--workers", 1)
-    assert ran.returncode == 0, ran.stderr
-    assert bounded("verify", copy).returncode == 0
+    if place == ".lease.json":  # no repair replaces it
+        ran = bounded("run", copy, "--workers", 1)
+        assert ran.returncode == 0, ran.stderr
+    else:
+        assert damage(copy) == []
+        pipeline.run(store.stored_sweep(copy), copy)
+    assert damage(copy) == []
+    assert store.Store(copy).counts()["done"] == 96
 
 
 @pytest.mark.attack("links")

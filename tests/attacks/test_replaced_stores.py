@@ -20,7 +20,7 @@ from pipeline.store import lease
 from pipeline.store.location import Location, locate
 from pipeline.trial_status import Status
 
-from ..waiting import PATIENCE
+from ..waiting import PATIENCE, wait_until
 
 SLOW = {"d": "[10]", "n": "[150]", "width": "{ k_per_n = [1.5, 2.0, 4.0] }", "seeds": 3000}
 SMALL = {"d": "[3]", "n": "[6]", "seeds": 8}
@@ -40,8 +40,12 @@ class Running:
     def __init__(self, command: str, sweep: Path, path: Path) -> None:
         line = [command, "run", str(sweep), "-o", str(path), "--workers", "2"]
         self._process = subprocess.Popen(line, stderr=subprocess.PIPE, text=True)
-        while not (path.exists() and store.Store(path).counts()["done"]):
+
+        def has_written() -> bool:
             assert self._process.poll() is None
+            return path.exists() and store.Store(path).counts()["done"] > 0
+
+        wait_until(has_written, "a block is written")
 
     def ends(self) -> tuple[int, str]:
         errors = self._process.communicate(timeout=PATIENCE)[1]

@@ -68,6 +68,12 @@ def seen(colour: object, ground: object) -> tuple[float, ...]:
     return tuple(alpha * c + (1 - alpha) * g for c, g in zip(own, to_rgb(ground), strict=True))
 
 
+def finish(figure: Figure) -> None:
+    """Make the ticks and their labels, wherever the panels lie: the layout takes most of the time."""
+    figure.set_layout_engine("none")
+    figure.draw_without_rendering()
+
+
 def lines_of(figure: Figure) -> Iterator[Line2D]:
     for axes in figure.axes:
         if axes.axison and axes.get_label() != "<colorbar>":
@@ -87,7 +93,7 @@ def test_on_a_dark_ground_lines_markers_and_words_differ_from_it(dark, name, kin
             assert contrast(line.get_color(), "black") > LEAST or on_map, line
         if line.get_marker() not in ("None", "none", ""):
             assert contrast(line.get_markeredgecolor(), "black") > LEAST or on_map, line
-    figure.draw_without_rendering()
+    finish(figure)
     words = [text for text in figure.findobj(Text) if text.get_text()]
     assert words
     assert all(contrast(text.get_color(), "black") > 4 for text in words)
@@ -97,7 +103,7 @@ def test_a_figure_keeps_its_style_after_the_style_is_gone(conditioning) -> None:
     with mpl.rc_context():
         mpl.style.use("dark_background")
         figure = FIGURES["laws"].draw(conditioning)
-    figure.draw_without_rendering()  # the ticks are made only now
+    finish(figure)  # the ticks are made only now
     labels = [label for axes in figure.axes for label in axes.get_yticklabels()]
     assert {to_rgba(label.get_color()) for label in labels} == {to_rgba("white")}
 
@@ -128,7 +134,7 @@ def test_all_words_grow_with_the_size_of_the_font(conditioning, kind) -> None:
     for size in (10, 14):
         with mpl.rc_context({"font.size": size}):
             figure = FIGURES[kind].draw(conditioning)
-        figure.draw_without_rendering()
+        finish(figure)
         sizes[size] = {
             plain(text.get_text()): text.get_size() for text in figure.findobj(Text) if text.get_text()
         }

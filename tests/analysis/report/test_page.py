@@ -42,9 +42,9 @@ def changed(study: Study, *statuses: Status, **attrs) -> Study:
     return Study(ds.assign(status=which).assign_attrs(attrs))
 
 
-def test_equal_stores_give_equal_bytes(hostile, studies) -> None:
-    given = {"x.zarr": Study(hostile), "y.zarr": Study(studies["theorem2.zarr"].ds)}
-    assert report_page(given).encode() == report_page(given).encode()
+def test_equal_stores_give_equal_bytes(hostile) -> None:
+    first, second = (report_page({"x.zarr": Study(hostile.copy(deep=True))}) for _ in range(2))
+    assert first.encode() == second.encode()
 
 
 def test_names_are_of_one_element_and_references_lead_somewhere(page, html) -> None:
@@ -241,6 +241,8 @@ def test_figures_take_less_than_half_of_the_bytes_of_their_files(html, page, stu
         for kind in kinds_for(study.ds)
         if kind != "phase"
     ]
+    for figure in figures:
+        figure.set_layout_engine("none")  # it moves the panels, and takes most of the time
     files = [svg_of(figure) for figure in figures if not figure.sentence]
     own = pictures[: len(files)]
     assert sum(map(len, own)) < 0.45 * sum(map(len, files))

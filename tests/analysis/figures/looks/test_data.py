@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 import pipeline
 from analysis import critical_widths, load_store, success_counts
@@ -37,9 +38,14 @@ def studies(tmp_path_factory, make_sweep, descents) -> dict[str, Study]:
     return descents | {name: Study(load_store(folder / f"{name}.zarr")) for name in STORES}
 
 
+@pytest.fixture(scope="module")
+def figures(studies, drawn) -> dict[tuple[str, str], Figure]:
+    return drawn | {(name, kind): FIGURES[kind].draw(studies[name]) for name, kind in OF_STORES}
+
+
 @pytest.mark.parametrize(("name", "kind"), [*EVERY, *OF_STORES])
-def test_every_figure_has_a_table_of_named_series(studies, name, kind) -> None:
-    table = data_of(FIGURES[kind].draw(studies[name]))
+def test_every_figure_has_a_table_of_named_series(figures, name, kind) -> None:
+    table = data_of(figures[name, kind])
     assert len(table)
     assert list(table) == [column for column in COLUMNS if column in table]
     assert table.series.str.len().gt(0).all()
@@ -50,9 +56,9 @@ def test_every_figure_has_a_table_of_named_series(studies, name, kind) -> None:
     assert known.all()
 
 
-def test_the_table_of_the_laws_has_the_critical_widths_at_their_n(studies) -> None:
+def test_the_table_of_the_laws_has_the_critical_widths_at_their_n(studies, figures) -> None:
     study = studies["conditioning"]
-    table = data_of(FIGURES["laws"].draw(study))
+    table = data_of(figures["conditioning", "laws"])
     above = table[table.y_name == "critical width k*"]
     for d in study.ds.d.values:
         rows = above[above.series == f"measured, d = {d}"]
@@ -68,11 +74,11 @@ def test_the_table_of_the_laws_has_the_critical_widths_at_their_n(studies) -> No
     assert set(below.panel) == set(above.panel)  # that of the panel whose abscissa it shares
 
 
-def test_the_table_of_a_phase_diagram_has_the_share_at_every_n_and_k(studies) -> None:
+def test_the_table_of_a_phase_diagram_has_the_share_at_every_n_and_k(studies, figures) -> None:
     ds = studies["conditioning"].ds
     counts = success_counts(ds)
     share = counts.successes / counts.trials
-    table = data_of(FIGURES["phase"].draw(studies["conditioning"]))
+    table = data_of(figures["conditioning", "phase"])
     shares = table[table.series == "share"]
     assert len(shares) == share.size
     for d in ds.d.values:
@@ -85,9 +91,9 @@ def test_the_table_of_a_phase_diagram_has_the_share_at_every_n_and_k(studies) ->
     np.testing.assert_array_equal(fitted.y, critical_widths(ds).k50.values.ravel())
 
 
-def test_the_table_of_curves_has_every_step_of_the_seeds_that_are_drawn(studies) -> None:
+def test_the_table_of_curves_has_every_step_of_the_seeds_that_are_drawn(studies, figures) -> None:
     ds = studies["output"].ds
-    table = data_of(FIGURES["curves"].draw(studies["output"]))
+    table = data_of(figures["output", "curves"])
     trial = ds.isel(d=0, n=0, width=0, seed=0)
     name = f"k/n = {float(ds.width[0]):.3g}, seed 0"
     rows = table[table.series == name].iloc[: ds.sizes["step"]]
@@ -97,9 +103,9 @@ def test_the_table_of_curves_has_every_step_of_the_seeds_that_are_drawn(studies)
     assert tolerances.x.isna().all()
 
 
-def test_the_table_of_the_certificate_has_multiples_and_networks_not_places(studies) -> None:
+def test_the_table_of_the_certificate_has_multiples_and_networks_not_places(studies, figures) -> None:
     ds = studies["theorem1"].ds
-    table = data_of(FIGURES["certificate"].draw(studies["theorem1"]))
+    table = data_of(figures["theorem1", "certificate"])
     ratios = table[table.y_name.str.contains(r"\(4\)") & table.series.str.endswith(", proven")]
     assert len(ratios) == int(applies(ds).sum())
     assert set(ratios.x) <= set(ds.multiple.values)
@@ -108,9 +114,9 @@ def test_the_table_of_the_certificate_has_multiples_and_networks_not_places(stud
     assert (networks.x_low <= networks.x).all()
 
 
-def test_the_table_of_a_band_has_its_two_sides(studies) -> None:
+def test_the_table_of_a_band_has_its_two_sides(studies, figures) -> None:
     ds = studies["deep"].ds.squeeze()
-    table = data_of(FIGURES["depth"].draw(studies["deep"]))
+    table = data_of(figures["deep", "depth"])
     wide = ds.k.values > 12
     ratio = (ds.sigma_min / np.sqrt(ds.k) / ds.kernel_alpha).sel(depth=2)
     band = table[table.series == "L = 2, range"]
@@ -119,8 +125,8 @@ def test_the_table_of_a_band_has_its_two_sides(studies) -> None:
     np.testing.assert_allclose(band.y_high, ratio.max("seed").values[wide], rtol=1e-12)
 
 
-def test_the_table_of_a_histogram_has_its_bins(studies) -> None:
-    table = data_of(FIGURES["density"].draw(studies["spectrum"]))
+def test_the_table_of_a_histogram_has_its_bins(figures) -> None:
+    table = data_of(figures["spectrum", "density"])
     bins = table[(table.series == "eigenvalues") & table.x_high.notna()]
     assert len(bins) == 2 * 24
     assert (bins.x_low < bins.x_high).all()

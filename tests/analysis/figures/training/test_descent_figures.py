@@ -46,9 +46,13 @@ def test_kinds_suit_the_store(descents, name) -> None:
 @pytest.mark.parametrize(("name", "kind"), EVERY)
 def test_a_figure_is_written_and_its_axes_and_series_are_named(drawn, tmp_path, name, kind) -> None:
     figure = drawn[name, kind]
-    for ending, start in ((".png", b"\x89PNG"), (".svg", b"<?xml")):
-        save(figure, tmp_path / f"a{ending}")
-        assert (tmp_path / f"a{ending}").read_bytes().startswith(start)
+    figure.draw_without_rendering()
+    figure.keep_layout()  # once for both files: solving it takes most of the time
+    save(figure, tmp_path / "a.svg")
+    assert (tmp_path / "a.svg").read_bytes().startswith(b"<?xml")
+    if name == next(store for store, other in EVERY if other == kind):  # once for each kind
+        save(figure, tmp_path / "a.png")
+        assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
     assert panels(figure)
     for axes in panels(figure):
         spec = axes.get_subplotspec()
