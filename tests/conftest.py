@@ -149,7 +149,7 @@ def refused_at_once(command: str, tmp_path_factory) -> Callable[..., str]:
 
     def run(*arguments: object, cwd: Path | None = None) -> str:
         words = [str(word) for word in arguments]
-        done = forked.run(command, words, folder, limits, cwd, forks=True)
+        done = forked.run(command, words, folder, limits, cwd)
         assert done.returncode == 2, done.stderr[-2000:]
         assert (done.stdout, done.stderr.count("\n")) == ("", 1), done.stderr[-2000:]
         assert len(done.stderr) < 1000

@@ -17,6 +17,7 @@ import xarray as xr
 from pipeline import store
 from pipeline.store import lease
 from pipeline.store.location import locate
+from pipeline.trial_status import Status
 
 from ..waiting import PATIENCE, wait_until
 
@@ -134,11 +135,10 @@ def own(folder: Path, body: str) -> Path:
     return folder / "own.toml"
 
 
-def test_short_trials_of_ones_own_run_in_this_process_by_their_measured_cost(
-    widthlaw, tmp_path
-) -> None:
+def test_short_trials_of_ones_own_run_in_this_process_by_their_measured_cost(command, tmp_path) -> None:
     body = "os.write(1, b'by C')\n    return {'value': os.getppid()}"
-    told = widthlaw("run", own(tmp_path, body), "-o", tmp_path / "a.zarr")
+    line = [command, "run", own(tmp_path, body), "-o", tmp_path / "a.zarr"]
+    told = subprocess.run(line, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert told.returncode == 0, told.stderr
     assert "of trials run in this process" in told.stderr
     assert told.stdout == ""  # what trials print is no data
@@ -147,11 +147,16 @@ def test_short_trials_of_ones_own_run_in_this_process_by_their_measured_cost(
 
 @pytest.mark.slow
 def test_trials_that_end_the_process_that_measures_them_get_workers(widthlaw, tmp_path) -> None:
-    body = "os.kill(os.getpid(), 9) if trial.k == 2 else None\n    return {'value': 1}"
+    body = (
+        "os.kill(os.getpid(), 9) if (trial.k, trial.seed) == (2, 0) else None\n    return {'value': 1}"
+    )
     told = widthlaw("run", own(tmp_path, body), "-o", tmp_path / "a.zarr")
     assert told.returncode == 1, told.stderr
     assert "in this process" not in told.stderr
-    assert "4 trials done, 4 failed" in told.stderr
+    assert "7 trials done, 1 failed" in told.stderr
+    ds = xr.open_zarr(tmp_path / "a.zarr").load()
+    assert ds.status.sel(width=2, seed=0).item() == Status.FAILED
+    assert "its process died 3 times" in ds.message.sel(width=2, seed=0).item()
 
 
 @pytest.mark.slow

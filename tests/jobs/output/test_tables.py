@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 
 import pytest
 
 from jobs.output.tables import blocks
-
-NARROW, WIDE = (os.environ | {"COLUMNS": columns} for columns in ("80", "400"))
 
 LINES = {
     "fit": ["fit", "{complete}", "{tanh}"],
@@ -38,14 +35,14 @@ def test_no_line_of_a_table_is_longer_than_the_terminal(
     line = [word.format(complete=complete.name, tanh=tanh.name) for word in LINES[name]]
     for store in (complete, tanh):
         shutil.copytree(store, tmp_path / store.name)
-    _, narrow = terminal(*line, cwd=tmp_path, env=NARROW)
+    _, narrow = terminal(*line, cwd=tmp_path, columns=80)
     tables = [text for text in narrow.splitlines() if not text.startswith("complete.zarr: ")]
     tables = [
         text for text in tables if not text.startswith(("the terminal is", "complete: ", "tanh: "))
     ]
     assert len(tables) > 2
     assert max(map(len, tables)) <= 80
-    _, wide = terminal(*line, cwd=tmp_path, env=WIDE)
+    _, wide = terminal(*line, cwd=tmp_path, columns=400)
     assert max(map(len, wide.splitlines())) > 80
 
 
@@ -55,12 +52,12 @@ def test_a_table_that_a_program_reads_stays_whole(widthlaw, complete) -> None:
 
 
 def test_columns_that_do_not_fit_are_named(terminal, complete) -> None:
-    _, output = terminal("query", complete, "--limit", 3, env=NARROW)
+    _, output = terminal("query", complete, "--limit", 3, columns=80)
     told = [line for line in output.splitlines() if line.startswith("the terminal is too narrow for")]
     names = "message, seconds, alpha_error"
     assert told == [f"the terminal is too narrow for {names}; --columns selects, --csv has all"]
     assert output.splitlines()[1].endswith("status")
-    _, output = terminal("query", complete, "n > 1000", env=NARROW)
+    _, output = terminal("query", complete, "n > 1000", columns=80)
     assert output.splitlines() == ["(no trial)"]
 
 
