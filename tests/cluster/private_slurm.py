@@ -174,10 +174,10 @@ class PrivateSlurm:
         lines = self.run("sinfo", "-h", "-N", "-o", "%N %T").splitlines()
         return dict(line.split() for line in lines)
 
-    def wait_until(self, predicate: Callable[[], T], what: str) -> T:
+    def wait_until(self, predicate: Callable[[], T], what: str, pause: float = 0.1) -> T:
         """The first true value of the predicate; the error, if there is none in time, has the logs."""
         try:
-            return wait_until(predicate, what)
+            return wait_until(predicate, what, pause)
         except TimeoutError as error:
             raise TimeoutError(f"{error}\n{self.logs()}") from None
 

@@ -18,6 +18,7 @@ import pipeline
 from pipeline import store
 from pipeline.store import lease, names
 from pipeline.store.location import locate
+from pipeline.sweep import Sweep
 
 from ..waiting import wait_until
 from .private_slurm import PrivateSlurm
@@ -34,6 +35,8 @@ host = "127.0.0.1"
 [controller]
 memory = "800 MB"
 """
+
+LONG = {"n": "[400]", "d": "[20, 40]", "width": "{ k_per_n = [1.5, 2.0, 4.0] }", "seeds": 100}
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -62,7 +65,15 @@ def profile(tmp_path: Path) -> Callable[..., Path]:
 @pytest.fixture
 def long_sweep(tmp_path: Path, write_sweep: Callable[..., Path]) -> Path:
     """A sweep of some seconds in several blocks."""
-    return write_sweep(n="[400]", d="[20, 40]", width="{ k_per_n = [1.5, 2.0, 4.0] }", seeds=100)
+    return write_sweep(**LONG)
+
+
+@pytest.fixture(scope="module")
+def long_local(tmp_path_factory: pytest.TempPathFactory, make_sweep: Callable[..., Sweep]) -> Path:
+    """The store of a local run of it."""
+    path = tmp_path_factory.mktemp("local") / "local.zarr"
+    pipeline.run(make_sweep(**LONG), path)
+    return path
 
 
 def wait_for_end(path: Path) -> None:
@@ -76,18 +87,18 @@ def begun(path: Path) -> None:
 
 @pytest.mark.parametrize("allocation", [False, True], ids=["jobs", "allocation"])
 def test_a_sweep_on_two_nodes_has_the_bits_of_a_local_run(
-    cluster, profile, widthlaw, tmp_path, long_sweep, assert_equal_stores, allocation
+    cluster, profile, widthlaw, tmp_path, long_sweep, long_local, assert_equal_stores, allocation
 ) -> None:
-    sweep, path = long_sweep if allocation else "theorem2", tmp_path / "a.zarr"
+    path = tmp_path / "a.zarr"
+    store.create(path, pipeline.load_sweep(long_sweep), seeds_per_chunk=10)
     more = ["--allocation"] if allocation else []
-    told = widthlaw("submit", sweep, "--profile", profile(), "-o", path, *more)
+    told = widthlaw("submit", long_sweep, "--profile", profile(), "-o", path, *more)
     assert told.returncode == 0, told.stderr
     assert told.stdout.strip() in cluster.jobs()
     begun(path)
     busy = {job.node for job in cluster.active().values()}
     wait_for_end(path)
-    pipeline.run(sweep, tmp_path / "local.zarr")
-    assert_equal_stores(path, tmp_path / "local.zarr")
+    assert_equal_stores(path, long_local)
     assert busy == ({"n[1-2]"} if allocation else {"n1", "n2"})
     assert widthlaw("status", path).returncode == 0
 
@@ -97,7 +108,7 @@ def test_a_run_is_watched_refuses_others_and_is_cancelled(
 ) -> None:
     path = tmp_path / "a.zarr"
     # Long enough that a busy machine can ask and cancel before it ends.
-    file = write_sweep(n="[400]", d="[20, 40]", width="{ k_per_n = [1.5, 2.0, 4.0] }", seeds=900)
+    file = write_sweep(**LONG | {"seeds": 400})
     sweep = pipeline.load_sweep(file)
     store.create(path, sweep, seeds_per_chunk=10)
     submit = ("submit", file, "--profile", profile(), "-o", path)
@@ -117,7 +128,7 @@ def test_a_run_is_watched_refuses_others_and_is_cancelled(
     assert f"job {number} (slurm) cancelled" in told.stderr
     assert lease.read(locate(path)) is None
     assert not (tmp_path / "a.zarr.run" / "tls").exists()
-    wait_until(lambda: not cluster.active(), "all jobs are gone")
+    wait_until(lambda: not cluster.active(), "all jobs are gone", pause=0.5)
     done = store.Store(path).counts()["done"]
     assert 0 < done < sweep.trials
     assert "ended by a signal" in widthlaw("status", path).stdout
@@ -230,7 +241,15 @@ def test_credentials_are_their_owners_alone_and_no_command_shows_them(
 
 
 def test_a_store_on_s3_is_filled_from_slurm_with_credentials_from_a_private_file(
-    cluster, profile, widthlaw, tmp_path, long_sweep, s3_server, assert_equal_stores, monkeypatch
+    cluster,
+    profile,
+    widthlaw,
+    tmp_path,
+    long_sweep,
+    long_local,
+    s3_server,
+    assert_equal_stores,
+    monkeypatch,
 ) -> None:
     import xarray as xr
 
@@ -246,9 +265,7 @@ def test_a_store_on_s3_is_filled_from_slurm_with_credentials_from_a_private_file
     private = tmp_path / "a.zarr.run" / "environment.sh"
     assert stat.S_IMODE(private.stat().st_mode) == 0o600
     wait_for_end(url)
-    sweep = pipeline.load_sweep(long_sweep)
-    pipeline.run(sweep, tmp_path / "local.zarr")
-    assert_equal_stores(xr.open_zarr(locate(url).zarr()), tmp_path / "local.zarr")
+    assert_equal_stores(xr.open_zarr(locate(url).zarr()), long_local)
 
 
 # ---- what cannot be submitted
@@ -300,7 +317,7 @@ def test_a_controller_that_cannot_start_is_told_by_status(
 ) -> None:
     path = tmp_path / "a.zarr"
     widthlaw("submit", long_sweep, "--profile", profile('python = "/bin/false"'), "-o", path)
-    wait_until(lambda: not cluster.active(), "the job has ended")
+    wait_until(lambda: not cluster.active(), "the job has ended", pause=0.5)
     assert "its last job ended early; read" in widthlaw("status", path).stdout
     again = widthlaw("submit", long_sweep, "--profile", profile(), "-o", path)
     assert again.returncode == 0, again.stderr
@@ -323,7 +340,7 @@ def test_a_controller_with_a_fault_is_started_again_and_gives_up_in_the_end(
     cluster.run("scontrol", "release", number)
     wait_until(lambda: "FileNotFoundError" in said(path), "the first fault")
     assert f"job {number} (slurm)" in widthlaw("run", long_sweep, "-o", path).stderr
-    wait_until(lambda: not cluster.active(), "the job has ended")
+    wait_until(lambda: not cluster.active(), "the job has ended", pause=0.5)
     assert "stopped: 3 controllers in a row made no progress" in widthlaw("status", path).stdout
     assert said(path).count("exit status 75: started again") == 3
     assert lease.read(locate(path)) is None
@@ -338,7 +355,7 @@ def test_a_run_whose_workers_never_come_gives_up_and_says_why(
     store.create(path, pipeline.load_sweep(long_sweep), seeds_per_chunk=1)
     told = widthlaw("submit", long_sweep, "--profile", given, "-o", path)
     assert told.returncode == 0, told.stderr
-    wait_until(lambda: not cluster.active(), "the run gives up")
+    wait_until(lambda: not cluster.active(), "the run gives up", pause=0.5)
     assert "stopped: 3 controllers in a row made no progress" in widthlaw("status", path).stdout
     assert lease.read(locate(path)) is None
     controllers = [job for job in cluster.jobs().values() if "worker" not in job.name]
@@ -399,14 +416,14 @@ def test_code_that_changes_between_submit_and_resume_is_refused_and_the_old_code
 ) -> None:
     code, file, path = tmp_path / "slow.py", tmp_path / "slow.toml", tmp_path / "a.zarr"
     code.write_text(SLOW)
-    file.write_text('name = "slow"\nexperiment = "slow.py:slow"\nwidth = [1, 2, 3]\nseeds = 6000\n')
+    file.write_text('name = "slow"\nexperiment = "slow.py:slow"\nwidth = [1, 2, 3]\nseeds = 2000\n')
     sweep = pipeline.load_sweep(file)
     store.create(path, sweep, seeds_per_chunk=50)
     submit = ("submit", file, "--profile", profile(), "-o", path)
     assert widthlaw(*submit).returncode == 0
     begun(path)
     assert widthlaw("cancel", path).returncode == 0
-    wait_until(lambda: not cluster.active(), "all jobs are gone")
+    wait_until(lambda: not cluster.active(), "all jobs are gone", pause=0.5)
     done = store.Store(path).counts()["done"]
     assert 0 < done < sweep.trials
 

@@ -1,7 +1,7 @@
 """The object of the faults: the sweep, a row that judges its store, processes that surely end.
 
-The sweep costs about twelve core-seconds in 24 blocks of half a second, so that a fault strikes in the
-midst of it, and hits a block in the making.
+The sweep costs about seven core-seconds in 24 blocks of a third of a second, so that a fault strikes
+in the midst of it, and hits a block in the making.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ experiment = "conditioning"
 entropy = 7
 dataset = {{ kind = "sphere" }}
 d = [20, 40, 80]
-n = [480]
+n = [400]
 width = {{ k_per_n = [{WIDTHS}] }}
 seeds = 40
 """
 
-OWN_SWEEP = SWEEP.replace('"conditioning"', '"own.py:gap"').replace("[480]", "[100]")
+OWN_SWEEP = SWEEP.replace('"conditioning"', '"own.py:gap"').replace("[400]", "[100]")
 
 OWN_CODE = """
 import numpy as np

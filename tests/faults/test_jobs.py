@@ -9,7 +9,9 @@ import os
 import shlex
 import signal
 import tempfile
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -77,10 +79,10 @@ class Submitted:
         self._row.begin()
         return self._slurm.run(*self.line).strip()
 
-    def until(self, predicate: Callable[[], T], what: str) -> T:
+    def until(self, predicate: Callable[[], T], what: str, pause: float = 0.1) -> T:
         """Wait; what the jobs have said stands in the error if there is no end to it."""
         try:
-            return self._slurm.wait_until(predicate, what)
+            return self._slurm.wait_until(predicate, what, pause)
         except TimeoutError as error:
             said = "\n".join(f"-- {log.name}\n{log.read_text()[-3000:]}" for log in self.logs)
             raise TimeoutError(f"{error}\n{said}") from None
@@ -136,6 +138,21 @@ class Submitted:
         """Stop the process of a worker."""
         os.kill(self.worker_pid(number), signal.SIGSTOP)
 
+    def worker_age(self, number: str) -> float:
+        """Seconds since the process of a worker was started."""
+        return time.time() - psutil.Process(self.worker_pid(number)).create_time()
+
+    @contextmanager
+    def rests(self, number: str) -> Iterator[None]:
+        """Stop the process of a worker for a while, so that it does not end the run meanwhile."""
+        pid = self.worker_pid(number)
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
     def starts_twice(self, number: str) -> None:
         """Slurm loses sight of a job's node: the job runs on there, and once more on another."""
         node = self._slurm.jobs()[number].node
@@ -146,14 +163,15 @@ class Submitted:
             job = self._slurm.jobs()[number]
             return job.state == "RUNNING" and job.node != node
 
-        self.until(elsewhere, "the job is started again")
+        self.until(elsewhere, "the job is started again", pause=0.5)
 
     def ends(self) -> None:
         """Wait until all is done, the store is given back, and no process of a job is left."""
-        self.until(lambda: self._row.done() == the_sweep().trials, "all trials are done")
+        trials = the_sweep().trials
+        self.until(lambda: self._row.done() == trials, "all trials are done", pause=0.5)
         self.until(self.given_back, "the store is given back")
         self._row.stop()
-        self.until(self.gone, "the jobs are gone")
+        self.until(self.gone, "the jobs are gone", pause=0.5)
 
     def judge(self) -> None:
         """The store is what it ought to be, and no controller has spoken in tracebacks."""
@@ -248,6 +266,9 @@ def test_a_worker_whose_walltime_ends_is_followed_by_another(
     monkeypatch.setenv("DASK_DISTRIBUTED__DEPLOY__LOST_WORKER_TIMEOUT", "2s")  # a gone one may return
     run.profile(workers=1, walltime="00:00:12")
     run.submit()
+    number = run.busy_worker()
+    with run.rests(number):  # so that its walltime ends first, on the fastest machine too
+        run.until(lambda: run.worker_age(number) > 12, "its walltime has ended", pause=0.5)
     run.ends()
     run.judge()
     assert len(run.workers()) > len(run.controllers()) == 1
@@ -268,7 +289,9 @@ def test_a_controller_whose_walltime_ends_is_followed_by_another(run: Submitted)
 def test_a_worker_whose_job_is_started_twice_does_no_harm(run: Submitted) -> None:
     run.profile(workers=1)
     run.submit()
-    run.starts_twice(run.busy_worker())
+    number = run.busy_worker()
+    with run.rests(number):
+        run.starts_twice(number)
     run.ends()
     run.judge()
 
@@ -281,7 +304,8 @@ def test_a_controller_that_is_started_twice_stops_where_its_lease_was_taken(
     number = run.submit()
     its_worker = run.busy_worker()
     first = run.controller_pid(number)
-    run.starts_twice(number)
+    with run.rests(its_worker):
+        run.starts_twice(number)
     run.ends()
     run.judge()
     assert "taken over" in run.said()

@@ -26,7 +26,7 @@ DESCENTS = {
     "d": "[5]",
     "n": "[20, 30, 40]",
     "width": "{ k_per_n = [0.5, 1.0, 2.0, 4.0] }",
-    "seeds": 20_000,
+    "seeds": int(100 * SECONDS),
     "descent": "{ steps = 2000, tolerances = [1e-2, 1e-4] }",
 }
 """Short descents, for much longer than they are watched."""
@@ -48,14 +48,14 @@ def test_readers_see_only_right_values_while_a_run_writes(
     row.reference.to_zarr(reference, zarr_format=3)
     row.begin()
     driver = runs.start()
-    wait_until(lambda: row.done() > 0, "the run has written", pause=0.02)
-    line = [sys.executable, "-m", "tests.faults.reader", row.path, reference]
-    logs = [tmp_path / f"reader-{number}.log" for number in range(8)]
-    readers = [processes.start(line, log) for log in logs]
+    log = tmp_path / "readers.log"
+    line = [sys.executable, "-m", "tests.faults.reader", row.path, reference, "8"]
+    readers = processes.start(line, log)
     assert driver.wait(PATIENCE) == 0
-    for reader, log in zip(readers, logs, strict=True):
-        assert reader.wait(PATIENCE) == 0, log.read_text()
-    assert any(int(log.read_text()) > 1 for log in logs), "no reader has read during the run"
+    assert readers.wait(PATIENCE) == 0, log.read_text()
+    reads = [int(line) for line in log.read_text().split()]
+    assert len(reads) == 8
+    assert sum(reads) > 1, "the readers have not read during the run"
     runs.judge()
 
 
@@ -64,10 +64,10 @@ def test_the_memory_of_a_worker_does_not_grow_with_its_descents(
     row: Row, processes: Processes, tmp_path: Path, command: str, write_sweep
 ) -> None:
     path = tmp_path / "descents.zarr"
-    line = [command, "run", str(write_sweep(**DESCENTS)), "-o", str(path), "--workers", "2"]
+    line = [command, "run", str(write_sweep(**DESCENTS)), "-o", str(path), "--workers", "1"]
     row.begin()
     driver = processes.start(line, tmp_path / "run.log")
-    wait_until(lambda: path.exists() and store.Store(path).counts()["done"] > 2000, "it runs")
+    wait_until(lambda: path.exists() and store.Store(path).counts()["done"] > 0, "it runs")
     before, end = most_memory(driver), time.monotonic() + SECONDS
     while time.monotonic() < end:
         row.megabytes = max(row.megabytes or 0.0, most_memory(driver))

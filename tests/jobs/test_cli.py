@@ -22,7 +22,7 @@ from pipeline import store
 from pipeline.execution.compute import compute_block
 from pipeline.sweep_files.load import parse_sweep
 
-from ..waiting import PATIENCE
+from ..waiting import PATIENCE, wait_until
 
 
 def test_help_lists_every_command(widthlaw) -> None:
@@ -306,11 +306,15 @@ def started(line: list[str]) -> subprocess.Popen[str]:
 def test_an_interrupt_ends_cleanly_and_the_same_command_resumes(
     command, widthlaw, write_sweep, tmp_path, assert_equal_stores
 ) -> None:
-    sweep, path = write_sweep(n="[60, 80]", seeds=1200), tmp_path / "a.zarr"
+    sweep, path = write_sweep(n="[60, 80]", seeds=600), tmp_path / "a.zarr"
     line = [command, "run", str(sweep), "-o", str(path), "--workers", "2"]
     run = started(line)
-    while not (path.exists() and store.Store(path).counts()["done"]):
-        assert run.poll() is None
+
+    def has_ended_or_written() -> bool:
+        return run.poll() is not None or (path.exists() and store.Store(path).counts()["done"] > 0)
+
+    wait_until(has_ended_or_written, "a block is done", pause=0.02)
+    assert run.poll() is None
     os.killpg(run.pid, signal.SIGINT)
     errors = run.communicate(timeout=PATIENCE)[1]
     assert run.returncode == 130

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 from collections.abc import Callable
+from contextlib import chdir
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -172,14 +175,28 @@ def contents(folder: Path) -> dict[str, tuple[int, str]]:
     return found
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Callable[[], None]], Path]:
+    """A folder in a state, which is made once."""
+
+    @cache
+    def make(state: Callable[[], None]) -> Path:
+        folder = tmp_path_factory.mktemp(state.__name__)
+        with chdir(folder):
+            Path("own.toml").write_text(SWEEP)
+            Path("lab.toml").write_text(PROFILE)
+            state()
+        return folder
+
+    return make
+
+
 @pytest.mark.parametrize(("state", "line"), LINES, ids=lambda part: getattr(part, "__name__", None))
-def test_a_dry_run_writes_nothing(state, line, tmp_path, monkeypatch) -> None:
+def test_a_dry_run_writes_nothing(state, line, made, tmp_path, monkeypatch) -> None:
+    shutil.copytree(made(state), tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
     monkeypatch.setenv("WIDTHLAW_CONFIG", str(tmp_path / "config"))
-    Path("own.toml").write_text(SWEEP)
-    Path("lab.toml").write_text(PROFILE)
-    state()
     before = contents(tmp_path)
     told = CliRunner().invoke(main, [*line, "--dry-run"])
     assert told.exit_code == 0, (told.output, told.exception)

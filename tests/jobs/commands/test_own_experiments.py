@@ -205,25 +205,6 @@ def test_code_is_refused_where_none_is_needed(widthlaw, own_store, filled, asser
     assert_refused(told, "names its code itself; remove --code")
 
 
-@pytest.mark.slow
-def test_a_trial_that_kills_its_process_fails_alone(widthlaw, tmp_path) -> None:
-    (tmp_path / "kill.py").write_text(
-        "import os\nfrom pipeline import experiment, variable\n"
-        "@experiment(value=variable('a value'))\ndef kill(trial):\n"
-        "    if (trial.k, trial.seed) == (2, 1):\n        os.kill(os.getpid(), 9)\n"
-        "    return {'value': trial.k}\n"
-    )
-    (tmp_path / "kill.toml").write_text(
-        'name = "kill"\nexperiment = "kill.py:kill"\nwidth = [1, 2, 3]\nseeds = 3\n'
-    )
-    told = widthlaw("run", tmp_path / "kill.toml", "-o", tmp_path / "kill.zarr", "--workers", 2)
-    assert told.returncode == 1, told.stderr
-    assert "8 trials done, 1 failed" in told.stderr
-    ds = xr.open_zarr(tmp_path / "kill.zarr").load()
-    assert ds.status.sel(width=2, seed=1).item() == 2
-    assert "its process died 3 times" in ds.message.sel(width=2, seed=1).item()
-
-
 ODD = """
 import os, time
 import numpy as np

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import shutil
 import signal
@@ -48,7 +49,7 @@ def watched(command, browser) -> Iterator:
     started: list[subprocess.Popen[str]] = []
     contexts = []
 
-    def start(*words: object, **options):
+    def start(*words: object):
         process = subprocess.Popen(
             [command, *map(str, words)],
             stdin=subprocess.PIPE,
@@ -62,7 +63,7 @@ def watched(command, browser) -> Iterator:
             for line in process.stderr
             if (found := re.search(r"http://\S+/(?= \()", line))
         )
-        contexts.append(browser.new_context(viewport={"width": 1400, "height": 900}, **options))
+        contexts.append(browser.new_context(viewport={"width": 1400, "height": 900}))
         tab = contexts[-1].new_page()
         tab.set_default_timeout(WAIT)
         tab.on("console", lambda message: wrong.append(f"console: {message.text}"))
@@ -235,15 +236,16 @@ def test_a_page_shows_the_end_of_its_run_and_says_so(watched, make_sweep, tmp_pa
     assert tab.locator("body.gone").count() == 0
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [400, 1400])
-def test_the_page_fits_its_window_in_both_colour_schemes(watched, complete, scheme, width) -> None:
-    tab, _ = watched("watch", complete, color_scheme=scheme)
-    tab.set_viewport_size({"width": width, "height": 900})
-    tab.wait_for_selector("#s1-cells tbody tr")
-    assert tab.evaluate("document.documentElement.scrollWidth") <= width
-    red = tab.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/)[0]")
-    assert (int(red) < 60) == (scheme == "dark")
+def test_the_page_fits_its_window_in_both_colour_schemes(watched, complete) -> None:
+    tab, _ = watched("watch", complete)
+    for scheme, width in itertools.product(("light", "dark"), (400, 1400)):
+        tab.emulate_media(color_scheme=scheme)
+        tab.set_viewport_size({"width": width, "height": 900})
+        tab.reload()
+        tab.wait_for_selector("#s1-cells tbody tr")
+        assert tab.evaluate("document.documentElement.scrollWidth") <= width
+        red = tab.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/)[0]")
+        assert (int(red) < 60) == (scheme == "dark")
 
 
 def test_a_page_tells_that_its_command_has_ended(watched, complete, browser) -> None:

@@ -144,7 +144,7 @@ def test_a_rank_below_n_is_the_cause_and_duplicates_are_not(rows, widthlaw) -> N
 def test_an_index_is_read_remarked_on_and_named_as_the_reason(tmp_path, widthlaw) -> None:
     X = np.random.default_rng(0).standard_normal((200, 6))
     pd.DataFrame(X, columns=[f"f{column}" for column in range(6)]).to_csv(tmp_path / "a.csv")
-    line = ("width", tmp_path / "a.csv", "--n", 12, "--to", "40%", "--json", "--workers", 1)
+    line = ("width", tmp_path / "a.csv", "--n", 12, "--to", "40%", "--json")
     result = widthlaw(*line)
     assert "read 200 samples of 7 columns; line 1 holds their names: index, f0, f1" in result.stderr
     assert "column 'index' looks like an index (named like one), and was read as an" in result.stderr
