@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from pipeline import store as stores
 from pipeline.errors import ChunkDamaged, StoreError
 from pipeline.store.location import Location, StorePath
 from pipeline.store.names import MESSAGE, ROOT, STATUS
-from pipeline.store.template import FORMAT, attributes_digest, extents_of, write_template
+from pipeline.store.template import FORMAT, attributes_digest, extents_of, template_files
 from pipeline.sweep import Sweep
 
 __all__ = ["RootDamaged", "Template", "checked_attributes", "expected_template", "nested", "parse_json"]
@@ -97,33 +94,26 @@ class Template:
 
     Attributes
     ----------
-    folder
-        Folder of the files.
+    files
+        Their bytes, by key.
     sweep
         Sweep of the store.
     extents
         Extents of a chunk along the dimensions of `status`.
     """
 
-    folder: Path
+    files: Mapping[str, bytes]
     sweep: Sweep
     extents: Mapping[str, int]
-
-    def read(self, key: str) -> bytes:
-        """Return the bytes of a file."""
-        return (self.folder / key).read_bytes()
 
     @property
     def arrays(self) -> list[str]:
         """Names of the arrays."""
-        return sorted(file.parent.name for file in self.folder.glob(f"*/{ROOT}"))
+        return sorted(key.removesuffix(f"/{ROOT}") for key in self.files if key.endswith(f"/{ROOT}"))
 
 
-@contextmanager
-def expected_template(
-    path: StorePath, location: Location, attributes: dict[str, Any]
-) -> Iterator[Template]:
-    """Write the template of a store into a temporary folder.
+def expected_template(path: StorePath, location: Location, attributes: dict[str, Any]) -> Template:
+    """Return the template of a store.
 
     Parameters
     ----------
@@ -152,13 +142,10 @@ def expected_template(
         raise StoreError(
             f"store {path}: cannot use its attribute extents; restore it from a backup"
         ) from None
-    with tempfile.TemporaryDirectory() as folder:
-        fitting = [layout for layout in layouts if layout[0] == sweep.shape]
-        _, chunk = max(fitting, key=fitting.count)
-        sizes = zip(sweep.dims, chunk, strict=True)
-        template = Template(Path(folder, "template"), sweep, dict(sizes))
-        write_template(template.folder, sweep, template.extents)
-        yield template
+    fitting = [layout for layout in layouts if layout[0] == sweep.shape]
+    _, chunk = max(fitting, key=fitting.count)
+    sizes = dict(zip(sweep.dims, chunk, strict=True))
+    return Template(template_files(sweep, sizes), sweep, sizes)
 
 
 def _layouts(path: StorePath, location: Location) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:

@@ -18,7 +18,7 @@ from pipeline.maintenance.expected import checked_attributes, expected_template
 from pipeline.maintenance.verify import Damage, inspect
 from pipeline.selection import requested
 from pipeline.store import lease
-from pipeline.store.chunks import BadChunk, Coder, chunk_index
+from pipeline.store.chunks import ArrayLayout, BadChunk, Coder, chunk_index
 from pipeline.store.digests import has_digests, write_block
 from pipeline.store.location import Location, StorePath, locate
 from pipeline.store.names import ROOT, STATUS
@@ -133,29 +133,28 @@ def _kept_statuses(
     sweep leave out, even if the chunk is lost, or those that the chunk tells.
     """
     kept: dict[str, NDArray[np.int8]] = {}
-    with expected_template(path, location, attributes) as template:
-        folder = locate(template.folder)
-        metadata = folder.read(f"{STATUS}/{ROOT}") or b""  # those of the store may be damaged
-        for key in keys:
-            if attributes.get("refined"):
-                code = not_requested_code(attributes)
-                found = _by_selection(template.sweep, metadata, key)
-                found = _statuses(location, key) if found is None else found
-                kept[key] = np.where(found == code, np.int8(code), np.int8(Status.PENDING))
-            if folder.read(key) is not None:
-                excluded = _statuses(folder, key) == Status.EXCLUDED
-                before = kept.get(key, np.array(Status.PENDING, dtype=np.int8))
-                kept[key] = np.where(excluded, np.int8(Status.EXCLUDED), before)
+    template = expected_template(path, location, attributes)
+    coder = Coder(template.files[f"{STATUS}/{ROOT}"])  # the metadata of the store may be damaged
+    for key in keys:
+        if attributes.get("refined"):
+            code = not_requested_code(attributes)
+            found = _by_selection(template.sweep, coder.layout, key)
+            found = _statuses(location, key) if found is None else found
+            kept[key] = np.where(found == code, np.int8(code), np.int8(Status.PENDING))
+        if key in template.files:
+            first = coder.decode(key.removeprefix(f"{STATUS}/"), template.files[key])
+            before = kept.get(key, np.array(Status.PENDING, dtype=np.int8))
+            kept[key] = np.where(first == Status.EXCLUDED, np.int8(Status.EXCLUDED), before)
     return kept
 
 
-def _by_selection(sweep: Sweep, metadata: bytes, key: str) -> NDArray[np.int8] | None:
+def _by_selection(sweep: Sweep, layout: ArrayLayout, key: str) -> NDArray[np.int8] | None:
     """Return the statuses that a chunk has before its first outcome; None if only the chunk knows."""
     if not sweep.requests or any(one.single for one in sweep.requests):
         return None
     corner = chunk_index(key.removeprefix(f"{STATUS}/"))
-    starts = [at * size for at, size in zip(corner, Coder(metadata).layout.chunks, strict=True)]
-    stops = map(add, starts, Coder(metadata).layout.chunks)
+    starts = [at * size for at, size in zip(corner, layout.chunks, strict=True)]
+    stops = map(add, starts, layout.chunks)
     wanted = requested(sweep)[tuple(map(slice, starts, stops))]
     return np.where(wanted, np.int8(Status.PENDING), np.int8(Status.NOT_REQUESTED))
 
@@ -177,10 +176,10 @@ def _rewrite(path: StorePath, location: Location, attributes: dict[str, Any], ke
     """Write files of the template, the root last, and return their number."""
     if not keys:
         return 0
-    with expected_template(path, location, attributes) as template:
-        for key in sorted(keys, key=lambda key: key == ROOT):
-            new = template.read(key)
-            if key == ROOT:  # keeps the attributes, which have their own digest
-                new = json.dumps(json.loads(new) | {"attributes": attributes}, indent=2).encode()
-            location.write(key, new)
+    template = expected_template(path, location, attributes)
+    for key in sorted(keys, key=lambda key: key == ROOT):
+        new = template.files[key]
+        if key == ROOT:  # keeps the attributes, which have their own digest
+            new = json.dumps(json.loads(new) | {"attributes": attributes}, indent=2).encode()
+        location.write(key, new)
     return len(keys)

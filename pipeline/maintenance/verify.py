@@ -151,8 +151,8 @@ def inspect(path: StorePath, location: Location, attributes: dict[str, Any]) -> 
     attributes
         Its attributes, checked.
     """
-    with expected_template(path, location, attributes) as template:
-        return [*_Inspection(location, attributes, template).damage()]
+    template = expected_template(path, location, attributes)
+    return [*_Inspection(location, attributes, template).damage()]
 
 
 class _Inspection:
@@ -232,7 +232,7 @@ class _Inspection:
         stale = False
         for name in self._template.arrays:
             key = f"{name}/{ROOT}"
-            raw, expected = self._file(key), self._template.read(key)
+            raw, expected = self._file(key), self._template.files[key]
             own, copy = parse_json(raw), copies.get(name)
             sound = raw is not None and (
                 own == json.loads(expected) or (own == copy and _is_other_version(own, expected))
@@ -245,7 +245,7 @@ class _Inspection:
             stale |= copy != own if sound else copy != json.loads(expected)
         gone = {name for name in copies if f"{name}/{ROOT}" not in self._present}
         stale |= bool(gone.difference(self._template.arrays))
-        expected_root = json.loads(self._template.read(ROOT))
+        expected_root = json.loads(self._template.files[ROOT])
         stale |= any(root.get(key) != expected_root[key] for key in ("zarr_format", "node_type"))
         stale |= nested(root, "consolidated_metadata").get("kind") != "inline"
         if stale:
@@ -270,10 +270,8 @@ class _Inspection:
 
     def _excluded(self) -> Iterator[Damage]:
         """Check the statuses of tiles all of whose cells cannot exist."""
-        folder = self._template.folder
-        for file in sorted((folder / STATUS).rglob("*")):
-            key = file.relative_to(folder).as_posix()
-            if file.is_file() and key not in self._owned:
+        for key in sorted(self._template.files):
+            if key.startswith(f"{STATUS}/c/") and key not in self._owned:
                 self._owned.add(digests_key(key))
                 what = self._known_chunk(STATUS, key, np.array(Status.EXCLUDED, dtype=np.int8))
                 if what:

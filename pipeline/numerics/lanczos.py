@@ -103,7 +103,7 @@ def _iterate(matrix, inverse, start):  # type: ignore[no-untyped-def]
     n = start.size
     most = min(n, STEPS)
     basis = np.empty((most + 1, n))
-    basis[0] = start
+    _copy(start, basis[0])
     diagonal, beside = np.empty(most), np.empty(most)
     done, until, value = 0, min(most, FIRST_LOOK), np.nan
     while done < most:
@@ -200,6 +200,13 @@ def _dot(a, b):  # type: ignore[no-untyped-def]
 
 
 @compiled
+def _copy(a, into):  # type: ignore[no-untyped-def]
+    """Copy; for `into[:] = a` numba would take seconds to compile the message of its error."""
+    for i in range(a.size):
+        into[i] = a[i]
+
+
+@compiled
 def _subtract(a, factor, b):  # type: ignore[no-untyped-def]
     for i in range(a.size):
         a[i] -= factor * b[i]
@@ -221,7 +228,7 @@ def _multiply(matrix, x, into):  # type: ignore[no-untyped-def]
 @compiled
 def _solve(factor, x, into):  # type: ignore[no-untyped-def]
     """Compute `into` = (L L^T)^-1 x, column by column of L in both sweeps."""
-    into[:] = x
+    _copy(x, into)
     _sweep(factor, into)
     for j in range(x.size - 1, -1, -1):
         into[j] = (into[j] - _dot(into[j + 1 :], factor[j + 1 :, j])) / factor[j, j]

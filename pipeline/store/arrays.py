@@ -6,14 +6,17 @@ arrays of a store, which have one only if the widths of a seed differ.
 
 from __future__ import annotations
 
+import itertools
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import lru_cache
+from types import EllipsisType
 from typing import Any
 
 import numpy as np
-import zarr
 from numpy.typing import NDArray
 
 from pipeline.blocks import Block, Tile
@@ -22,6 +25,8 @@ from pipeline.experiments import variables
 from pipeline.store import lease
 from pipeline.store.chunks import ArrayLayout, BadChunk, Coder
 from pipeline.store.digests import digest, has_digests, read_digests, write_block
+from pipeline.store.files.checked import CheckedFolder
+from pipeline.store.files.folder import Folder
 from pipeline.store.location import Location, locate
 from pipeline.store.names import MESSAGE, ROOT, STATUS
 from pipeline.store.older_formats import has_all_chunks
@@ -89,10 +94,14 @@ def layout_of(location: Location, name: str) -> ArrayLayout:
     return layout
 
 
-def open_array(location: Location, name: str) -> zarr.Array[Any]:
-    """Open one array for reading, by its own metadata."""
+def open_array(location: Location, name: str) -> Any:
+    """Open one array for reading, by its own metadata; it is indexed by numbers and ranges."""
     layout_of(location, name)
     with damage_as(StoreDamaged, location, name):
+        if isinstance(location, Folder):
+            return StoredArray(CheckedFolder(location), name)
+        import zarr  # reads the chunks of a bucket at once
+
         return zarr.open_array(location.zarr(), path=name, mode="r", zarr_format=3)
 
 
@@ -100,28 +109,121 @@ def read_array(location: Location, name: str) -> NDArray[Any]:
     """Read one array as a whole."""
     array = open_array(location, name)
     with damage_as(StoreDamaged, location, name):
-        return np.asarray(array)
+        return np.asarray(array[...])
 
 
 @lru_cache(maxsize=8)
-def open_arrays(name: str, fingerprint: object) -> dict[str, Any]:
+def open_arrays(name: str, fingerprint: object) -> Mapping[str, Any]:
     """Open all arrays for reading, once per process and store.
 
     Metadata do not change while a store is filled. A store that replaces another at the same path has
     another fingerprint, so it is never read with the old shapes.
     """
-    group = zarr.open_group(locate(name).zarr(), mode="r", zarr_format=3)
-    return dict(group.arrays())
+    location = locate(name)
+    if isinstance(location, Folder):
+        return _StoredArrays(CheckedFolder(location))
+    import zarr
+
+    return dict(zarr.open_group(location.zarr(), mode="r", zarr_format=3).arrays())
+
+
+class _StoredArrays(dict[str, "StoredArray"]):
+    """The arrays of a folder, each opened when it is first asked for."""
+
+    def __init__(self, files: CheckedFolder) -> None:
+        self._files = files
+
+    def __missing__(self, name: str) -> StoredArray:
+        self[name] = StoredArray(self._files, name)
+        return self[name]
+
+
+Index = tuple[int | slice | EllipsisType, ...] | EllipsisType
+
+AT_ONCE = 8
+"""Chunks that are read at once: on a network each file takes its time to be opened."""
+
+
+class StoredArray:
+    """An array in a folder, for reading; Zarr would hand each chunk to another thread.
+
+    Raises
+    ------
+    BadChunk
+        It cannot be read; `damage_as` names the store.
+    """
+
+    def __init__(self, files: CheckedFolder, name: str) -> None:
+        self._files, self._name = files, name
+        self._coder = Coder(files.read(f"{name}/{ROOT}") or b"")
+
+    def __getitem__(self, where: Index) -> NDArray[Any]:
+        """Return a part: numbers from 0, and ranges without steps, along each dimension."""
+        layout = self._coder.layout
+        given = _all_dims(where, len(layout.shape))
+        part = [
+            slice(*at.indices(size)[:2]) if isinstance(at, slice) else slice(at, at + 1)
+            for at, size in zip(given, layout.shape, strict=True)
+        ]
+        found = np.full(
+            [max(0, at.stop - at.start) for at in part], self._coder.fill, dtype=self._coder.dtype
+        )
+        ranges = [
+            range(at.start // extent, -(-at.stop // extent))
+            for at, extent in zip(part, layout.chunks, strict=True)
+        ]
+        corners = itertools.product(*ranges)
+        if math.prod(map(len, ranges)) <= AT_ONCE:
+            for corner in corners:
+                self._read(corner, part, found)
+        else:
+            with ThreadPoolExecutor(AT_ONCE) as pool:
+                for _ in pool.map(lambda corner: self._read(corner, part, found), corners):
+                    pass
+        values: NDArray[Any] = found[tuple(slice(None) if isinstance(at, slice) else 0 for at in given)]
+        return values
+
+    def _read(self, corner: tuple[int, ...], part: list[slice], found: NDArray[Any]) -> None:
+        """Copy what a chunk has of a part."""
+        key = "/".join(["c", *map(str, corner)])
+        raw = self._files.read(f"{self._name}/{key}")
+        if raw is None:
+            return
+        values = self._coder.decode(key, raw)
+        starts = [at * extent for at, extent in zip(corner, self._coder.layout.chunks, strict=True)]
+        ends = zip(part, starts, values.shape, strict=True)
+        own = [slice(max(at.start, start), min(at.stop, start + size)) for at, start, size in ends]
+        to = tuple(
+            slice(o.start - at.start, o.stop - at.start) for o, at in zip(own, part, strict=True)
+        )
+        take = tuple(slice(o.start - s, o.stop - s) for o, s in zip(own, starts, strict=True))
+        found[to] = values[take]
+
+
+def _all_dims(where: Index, dims: int) -> list[int | slice]:
+    """Return an index of every dimension."""
+    given: list[Any] = [*where] if isinstance(where, tuple) else [where]
+    at = given.index(...) if ... in given else len(given)
+    before, after = given[:at], given[at + 1 :]
+    return [*before, *[slice(None)] * (dims - len(before) - len(after)), *after]
 
 
 @contextmanager
 def damage_as(error_type: type[StoreDamaged], location: Location, name: str) -> Iterator[None]:
-    """Turn an error of Zarr into one that names the store and the array."""
+    """Turn an error of decoding into one that names the store and the array."""
     try:
         yield
     except StoreError:  # names the store already
         raise
-    except (FileNotFoundError, KeyError, TypeError, ValueError, RuntimeError, MemoryError) as error:
+    except (
+        BadChunk,
+        FileNotFoundError,
+        KeyError,
+        TypeError,
+        ValueError,
+        RuntimeError,
+        MemoryError,
+    ) as error:
         what = (str(error).splitlines() or ["it cannot be decoded"])[0]
         raise error_type(location.name, name, what) from None
 

@@ -61,7 +61,9 @@ def _processor() -> str:
     return ", ".join(f"{key} {told[key]}" for key in PROCESSOR if key in told)
 
 
+@lru_cache(maxsize=len(PACKAGES))
 def _version(name: str) -> str | None:
+    """Return the version of a package. Cached, as each search parses a file of metadata."""
     try:
         return version(name)
     except PackageNotFoundError:

@@ -3,6 +3,9 @@
 All of it follows from the sweep, so a store can be compared with its template. Every chunk, also of
 a coordinate, ends in a CRC-32C of its compressed bytes. The attributes of the group have a digest of
 their own, because a text with one changed letter is still valid.
+
+The files are those that Zarr would write, byte for byte, but are made without it: it hands each file to
+another thread, and a store has dozens of files.
 """
 
 from __future__ import annotations
@@ -10,21 +13,19 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import zarr
 from numpy.typing import NDArray
-from zarr.codecs import Crc32cCodec, ZstdCodec
 
 from pipeline.axes import Axis
 from pipeline.blocks import estimated_seconds
 from pipeline.experiments import variables
+from pipeline.store.chunks import Coder
 from pipeline.store.digests import as_file, digest, digests_key
-from pipeline.store.names import MESSAGE, STATUS
+from pipeline.store.names import MESSAGE, ROOT, STATUS
 from pipeline.store.provenance import provenance
 from pipeline.sweep import Sweep
 from pipeline.trial_status import STORED, Status
@@ -35,6 +36,7 @@ __all__ = [
     "attributes_digest",
     "coordinates",
     "extents_of",
+    "template_files",
     "variable_dims",
     "write_template",
 ]
@@ -73,6 +75,25 @@ def write_template(
     ----------
     path
         An empty or new folder.
+    sweep, extents, sources, refined_seconds
+        As `template_files` takes them.
+    """
+    for key, content in template_files(sweep, extents, sources, refined_seconds).items():
+        file = path / key
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+
+
+def template_files(
+    sweep: Sweep,
+    extents: Mapping[str, int],
+    sources: Sequence[Mapping[str, Any]] = (),
+    refined_seconds: float | None = None,
+) -> dict[str, bytes]:
+    """Return the files of an empty store, by key.
+
+    Parameters
+    ----------
     sweep
         The sweep that the store is for.
     extents
@@ -83,84 +104,115 @@ def write_template(
         Estimated time of the requested trials on one core, if only some are requested. Such a store
         has the attribute `refined`, and the caller must write the statuses of every block.
     """
-    root = _attributes(sweep, sources, refined_seconds)
-    group = zarr.create_group(str(path), zarr_format=3, attributes=root)
+    own = coordinates(sweep)
+    arrays = _results(sweep, extents, own)
+    files: dict[str, bytes] = {}
+    for name, (dims, values, attributes) in own.items():
+        kind = "string" if values.dtype.kind in "UO" else values.dtype.name
+        arrays[name] = _array(dims, values.shape, values.shape, kind, attributes)
+        key = "/".join(["c", *("0" for _ in dims)])
+        files[f"{name}/{key}"] = Coder(_as_json(arrays[name])).encode(key, values)
+    files |= _excluded(sweep, arrays[STATUS])
+    files |= {f"{name}/{ROOT}": _as_json(metadata) for name, metadata in arrays.items()}
+    copies = {name: arrays[name] for name in sorted(arrays)}
+    root = {
+        "attributes": _attributes(sweep, sources, refined_seconds),
+        "zarr_format": 3,
+        "consolidated_metadata": {"kind": "inline", "must_understand": False, "metadata": copies},
+        "node_type": "group",
+    }
+    return files | {ROOT: _as_json(root)}
+
+
+def _results(
+    sweep: Sweep, extents: Mapping[str, int], own: Mapping[str, Coordinate]
+) -> dict[str, dict[str, Any]]:
+    """Return the metadata of all arrays but the coordinates."""
     inner = {dim: len(values) for dim, values in sweep.inner.items()}
     sizes = dict(zip(sweep.dims, sweep.shape, strict=True)) | inner
 
-    def array(name: str, dims: tuple[str, ...], dtype: Any, fill: Any, **attributes: Any) -> Any:
-        return group.create_array(
-            name,
-            shape=tuple(sizes[dim] for dim in dims),
-            chunks=tuple(min(extents.get(dim, sizes[dim]), sizes[dim]) for dim in dims),
-            dtype=dtype,
-            fill_value=fill,
-            dimension_names=dims,
-            compressors=[ZstdCodec(level=1), Crc32cCodec()],
-            attributes=attributes,
-        )
+    def array(dims: tuple[str, ...], kind: str, attributes: dict[str, Any]) -> dict[str, Any]:
+        chunks = [min(extents.get(dim, sizes[dim]), sizes[dim]) for dim in dims]
+        return _array(dims, [sizes[dim] for dim in dims], chunks, kind, attributes)
 
-    own = coordinates(sweep)
-    for name, coordinate in own.items():
-        _write_coordinate(group, name, *coordinate)
+    found = {}
     for variable in variables(sweep):
         dims = variable_dims(sweep, variable.dims)
         attributes = {"long_name": variable.long_name, "units": variable.units}
         if {*own["k"][0]} <= {*dims}:
             attributes["coordinates"] = "k"
-        array(variable.name, dims, "float64", np.nan, **attributes)
-    note = "why the trial failed, or a note on it"
-    array(MESSAGE, sweep.dims, str, "", long_name=note, units="1")
-    status = array(
-        STATUS,
-        sweep.dims,
-        "int8",
-        0,
-        long_name="outcome of the trial",
-        units="1",
-        coordinates="k",
-        flag_values=[int(status) for status in STORED],
-        flag_meanings=" ".join(status.word for status in STORED),
-    )
-    for index in sweep.excluded():
-        status[index] = np.full(sweep.shape[-2:], Status.EXCLUDED, dtype=np.int8)
-    _bind_statuses(path)
-    with warnings.catch_warnings():  # xarray reads it, though it is not in the specification yet
-        warnings.simplefilter("ignore")
-        zarr.consolidate_metadata(str(path))
+        found[variable.name] = array(dims, "float64", attributes) | {"fill_value": "NaN"}
+    note = {"long_name": "why the trial failed, or a note on it", "units": "1"}
+    found[MESSAGE] = array(sweep.dims, "string", note)
+    outcome = {
+        "long_name": "outcome of the trial",
+        "units": "1",
+        "coordinates": "k",
+        "flag_values": [int(status) for status in STORED],
+        "flag_meanings": " ".join(status.word for status in STORED),
+    }
+    found[STATUS] = array(sweep.dims, "int8", outcome)
+    return found
 
 
-def _bind_statuses(path: Path) -> None:
-    """Write the digests of the statuses that a store has from the beginning."""
-    for file in (path / STATUS / "c").rglob("*"):
-        if file.is_file():
-            key = file.relative_to(path).as_posix()
-            bound = path / digests_key(key)
-            bound.parent.mkdir(exist_ok=True)
-            bound.write_bytes(as_file({key: (digest(key, file.read_bytes()),)}))
+FILL_VALUES = {"float64": 0.0, "int64": 0, "int8": 0, "string": ""}
 
 
-def _write_coordinate(
-    group: zarr.Group,
-    name: str,
-    dims: tuple[str, ...],
-    values: NDArray[Any],
+def _array(
+    dims: Sequence[str],
+    shape: Sequence[int],
+    chunks: Sequence[int],
+    kind: str,
     attributes: dict[str, Any],
-) -> None:
-    text = values.dtype.kind in "UO"
-    fill: Any = "" if text else values.dtype.type(0)
-    array = group.create_array(
-        name,
-        shape=values.shape,
-        chunks=values.shape,
-        dtype=str if text else values.dtype,
-        fill_value=fill,
-        dimension_names=dims,
-        compressors=[ZstdCodec(level=1), Crc32cCodec()],
-        attributes=attributes,
-        config={"write_empty_chunks": True},  # a single seed 0 is a chunk of fill values
-    )
-    array[...] = np.array(values, dtype=object) if text else values
+) -> dict[str, Any]:
+    """Return the metadata of an array, in the order in which Zarr writes them."""
+    coded: dict[str, Any] = {"name": "bytes", "configuration": {"endian": "little"}}
+    if kind == "string":
+        coded = {"name": "vlen-utf8", "configuration": {}}
+    elif kind == "int8":
+        coded = {"name": "bytes"}
+    return {
+        "shape": [*shape],
+        "data_type": kind,
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [*chunks]}},
+        "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
+        "fill_value": FILL_VALUES[kind],
+        "codecs": [
+            coded,
+            {"name": "zstd", "configuration": {"level": 1, "checksum": False}},
+            {"name": "crc32c"},
+        ],
+        "attributes": attributes,
+        "dimension_names": [*dims],
+        "zarr_format": 3,
+        "node_type": "array",
+        "storage_transformers": [],
+    }
+
+
+def _as_json(metadata: Mapping[str, Any]) -> bytes:
+    return json.dumps(metadata, indent=2).encode()
+
+
+def _excluded(sweep: Sweep, metadata: Mapping[str, Any]) -> dict[str, bytes]:
+    """Return the chunks of statuses with cells that cannot exist, and their digests."""
+    coder = Coder(_as_json(metadata))
+    *extents, _, _ = coder.layout.chunks
+    by_corner: dict[tuple[int, ...], list[tuple[int, ...]]] = {}
+    for index in sweep.excluded():
+        places = [divmod(at, extent) for at, extent in zip(index, extents, strict=True)]
+        corner, place = tuple(at for at, _ in places), tuple(at for _, at in places)
+        by_corner.setdefault(corner, []).append(place)
+    files: dict[str, bytes] = {}
+    for corner, found in by_corner.items():
+        for last in np.ndindex(coder.layout.grid[-2:]):
+            key = "/".join(["c", *map(str, (*corner, *last))])
+            status = np.full(coder.inside(key), Status.PENDING, dtype=np.int8)
+            for place in found:
+                status[place] = Status.EXCLUDED
+            key, raw = f"{STATUS}/{key}", coder.encode(key, status)
+            files |= {key: raw, digests_key(key): as_file({key: (digest(key, raw),)})}
+    return files
 
 
 def variable_dims(sweep: Sweep, own: tuple[str, ...]) -> tuple[str, ...]:

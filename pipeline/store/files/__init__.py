@@ -1,1 +1,1 @@
-"""Files of stores: in a folder (`tree`, `folder`) or bucket (`bucket`, `s3`); for Zarr (`guarded`)."""
+"""Files of stores: in a folder (`tree`, `folder`) or bucket (`bucket`, `s3`), and their checks."""

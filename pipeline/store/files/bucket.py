@@ -25,8 +25,8 @@ from zarr.storage import ObjectStore
 
 from pipeline.errors import ChunkDamaged, StoreError
 from pipeline.store.files import s3
+from pipeline.store.files.checked import Guard
 from pipeline.store.files.folder import MOST_BYTES, SMALL_BYTES
-from pipeline.store.files.guarded import Guard
 from pipeline.store.names import ROOT
 
 __all__ = ["Bucket"]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from zarr.abc.store import ByteRequest
     from zarr.core.buffer import Buffer, BufferPrototype
 
-    from pipeline.store.files.guarded import Guard
+    from pipeline.store.files.checked import Guard
 
 __all__ = [
     "PatientStore",

@@ -136,7 +136,7 @@ def test_a_run_that_is_stopped_leaves_nothing_in_flight_and_resumes(
 
 @pytest.mark.slow
 def test_a_run_outlives_the_only_worker(tmp_path, make_sweep, single, assert_equal_stores) -> None:
-    sweep = make_sweep(seeds=200)
+    sweep = make_sweep(seeds=60)
     store.create(tmp_path / "a.zarr", sweep, seeds_per_chunk=4)
     with pipeline.local_client(1) as client:
         ((address, worker),) = client.run(os.getpid).items()
@@ -157,7 +157,7 @@ def test_a_run_outlives_the_only_worker(tmp_path, make_sweep, single, assert_equ
 def test_workers_that_dask_gives_up_are_started_anew(
     tmp_path, make_sweep, single, assert_equal_stores
 ) -> None:
-    sweep = make_sweep(seeds=200)
+    sweep = make_sweep(seeds=60)
     store.create(tmp_path / "a.zarr", sweep, seeds_per_chunk=4)
     giving_up = {"distributed.deploy.lost-worker-timeout": "1ms"}
     with dask.config.set(giving_up), pipeline.local_client(1) as client:
@@ -180,7 +180,7 @@ def test_workers_that_dask_gives_up_are_started_anew(
 def test_a_scheduler_that_goes_away_ends_the_run_and_the_store_resumes(
     tmp_path, make_sweep, single, assert_equal_stores
 ) -> None:
-    sweep, path = make_sweep(seeds=200), tmp_path / "a.zarr"
+    sweep, path = make_sweep(seeds=60), tmp_path / "a.zarr"
     store.create(path, sweep, seeds_per_chunk=4)
     client = pipeline.local_client(1)
     with pytest.raises(WorkersLost):

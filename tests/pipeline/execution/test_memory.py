@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
@@ -32,6 +34,8 @@ SWEEPS = {
 }
 
 MEASURE = """
+import json
+import os
 import sys
 from pipeline.blocks import blocks
 from pipeline.execution.compute import compute_block
@@ -47,13 +51,24 @@ def compute(text):
     result = compute_block(sweep, next(blocks(sweep, max(1, len(sweep.width)), 1)))
     assert not result.message.any(), result.message
 
+def measure(small, large):
+    compute(small)  # loops are compiled
+    before = status("VmRSS")
+    with open("/proc/self/clear_refs", "w") as file:
+        file.write("5")  # the peak is counted from here
+    compute(large)
+    return status("VmHWM") - before
+
 settle()
-compute(sys.argv[1])  # libraries are loaded, and loops compiled
-before = status("VmRSS")
-with open("/proc/self/clear_refs", "w") as file:
-    file.write("5")  # the peak is counted from here
-compute(sys.argv[2])
-print(status("VmHWM") - before)
+for line in sys.stdin:  # each in a process of its own, which has the libraries
+    reading, writing = os.pipe()
+    if not os.fork():
+        os.write(writing, str(measure(*json.loads(line))).encode())
+        os._exit(0)
+    os.close(writing)
+    os.wait()
+    with os.fdopen(reading) as pipe:
+        print(pipe.read(), flush=True)
 """
 
 
@@ -65,17 +80,34 @@ def text(experiment: str, extents: str, descent: str) -> str:
     )
 
 
+@pytest.fixture(scope="module")
+def measured() -> Iterator[Callable[[str, str], int]]:
+    """Return by how much the memory of a process grows with a large trial after a small one."""
+    line = [sys.executable, "-c", MEASURE]
+    process = subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    with process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        asked, answers = process.stdin, process.stdout
+
+        def measure(small: str, large: str) -> int:
+            print(json.dumps([small, large]), file=asked, flush=True)
+            return int(answers.readline())
+
+        yield measure
+        asked.close()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("experiment", SWEEPS)
-def test_a_trial_needs_half_to_twice_the_memory_that_is_estimated(experiment) -> None:
+def test_a_trial_needs_half_to_twice_the_memory_that_is_estimated(experiment, measured) -> None:
     extents, descent = SWEEPS[experiment]
     small = "n = [20]\nd = [10]" + ("" if experiment == "linear" else "\nwidth = { k = [40] }")
     small += "\ndepth = 2" if experiment == "deep" else ""
-    line = [sys.executable, "-c", MEASURE, text(experiment, small, descent)]
-    line.append(text(experiment, extents, descent))
-    grown = int(subprocess.run(line, capture_output=True, text=True, check=True).stdout)
+    large = text(experiment, extents, descent)
+    grown = measured(text(experiment, small, descent), large)
     assert grown > 20e6  # well above what other allocations of the process change
-    estimate = trial_memory(parse_sweep(line[-1]))
+    estimate = trial_memory(parse_sweep(large))
     assert grown / 2 < estimate < 2 * grown
 
 

@@ -68,8 +68,15 @@ def truth(activation: str, p: mp.mpf, q: mp.mpf, c: mp.mpf) -> mp.mpf:
     lattice = [step * (k + mp.mpf(1) / 2) for k in range(-int(13 / step), int(13 / step))]
     weights = [step * mp.npdf(z) for z in lattice]
     outer = [w * phi(s * z) for z, w in zip(lattice, weights, strict=True)]
+    if not rest:
+        return mp.fsum(f * phi(slope * z) for z, f in zip(lattice, outer, strict=True))
     return mp.fsum(
-        f * mp.fsum(w * phi(slope * z + rest * y) for y, w in zip(lattice, weights, strict=True))
+        f
+        * mp.fsum(
+            w * phi(slope * z + rest * y)
+            for y, w in zip(lattice, weights, strict=True)
+            if z * z + y * y < 169  # as far out as along the axes
+        )
         for z, f in zip(lattice, outer, strict=True)
     )
 
