@@ -73,9 +73,10 @@ def crossings(
     failures = trials - successes
     whole = separated(successes, failures)
     rest = np.flatnonzero(~whole & (last(successes > 0) > first(failures > 0)))
-    location = np.where(whole, isotonic_crossings(x, successes, trials, link.top / 2), np.nan)
+    location, intercept, slope = np.full((3, len(whole)), np.nan)
     isotonic = whole.copy()
-    intercept, slope = np.full((2, len(whole)), np.nan)
+    if whole.any():
+        location[whole] = isotonic_crossings(x, successes[whole], trials[whole], link.top / 2)
     if len(rest):
         won, tried = successes[rest], trials[rest]
         intercept[rest], slope[rest] = fit_curves(x, won, tried, link, start)
@@ -96,4 +97,6 @@ def _believed(
     low, high = (isotonic_crossings(x, successes, trials, top * level) for level in BELIEVED)
     instead = (slope > 0) & ~((low <= at) & (at <= high))
     at = np.where(slope > 0, at, np.nan)
-    return np.where(instead, isotonic_crossings(x, successes, trials, top / 2), at), instead
+    if instead.any():
+        at[instead] = isotonic_crossings(x, successes[instead], trials[instead], top / 2)
+    return at, instead

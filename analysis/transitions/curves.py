@@ -20,6 +20,7 @@ from scipy import special
 
 __all__ = [
     "LINKS",
+    "MAX_NEWTON",
     "RISE",
     "Link",
     "Problem",
@@ -35,7 +36,9 @@ __all__ = [
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
-_MAX_NEWTON = 100
+MAX_NEWTON = 100
+"""The most steps of a fit; nearly all need fewer than ten."""
+
 _MAX_HALVINGS = 40
 _RIDGE = 1e-5  # with lapses: too small to move a curve, enough to keep a step from growing forever
 _MOVED = 1e-6  # the step after it would be its square
@@ -117,19 +120,27 @@ def lapsed(link: str | Link, rate: float) -> Link:
     top = 1 - rate
 
     def terms(eta: Floats, successes: Floats, trials: Floats) -> _Terms:
-        log_chance, rise = plain.log_rise(eta)  # F, and F' / F
-        chance, failures = np.exp(log_chance), trials - successes
-        failing = rate + top * plain.chance(-eta)  # 1 - top F, without cancellation
-        value = successes * (log_chance + np.log(top)) + failures * np.log(failing)
-        steep = top * chance * rise
-        score = successes * rise - failures * steep / failing
-        return _Terms(value, score, trials * steep * rise / failing)
+        return _lapsed_terms(plain, rate, eta, successes, trials)
 
     def chance(eta: Floats) -> Floats:
         found: Floats = top * plain.chance(eta)
         return found
 
     return Link(terms, chance, plain.ninety, plain.log_rise, top)
+
+
+def _lapsed_terms(
+    plain: Link, rate: float | Floats, eta: Floats, successes: Floats, trials: Floats
+) -> _Terms:
+    """Return the terms at a lapse rate above 0, one for all or (rows, 1)."""
+    top = 1 - rate
+    log_chance, rise = plain.log_rise(eta)  # F, and F' / F
+    chance, failures = np.exp(log_chance), trials - successes
+    failing = rate + top * plain.chance(-eta)  # 1 - top F, without cancellation
+    value = successes * (log_chance + np.log(top)) + failures * np.log(failing)
+    steep = top * chance * rise
+    score = successes * rise - failures * steep / failing
+    return _Terms(value, score, trials * steep * rise / failing)
 
 
 RISE = 2 * LINKS["logistic"].ninety
@@ -240,12 +251,16 @@ def deviance(
 
 
 class Problem(NamedTuple):
-    """Rows of counts, and the columns (widths,) or (rows, widths) of their linear predictor."""
+    """Rows of counts, and the columns (widths,) or (rows, widths) of their linear predictor.
+
+    With `rates`, (rows, 1) and above 0, each row has its lapse rate, and `link` is the plain one.
+    """
 
     columns: tuple[Floats, ...]
     successes: Floats
     trials: Floats
     link: Link
+    rates: Floats | None = None
 
     @property
     def ridge(self) -> float:
@@ -253,20 +268,26 @@ class Problem(NamedTuple):
 
         With lapses even counts that are not separated may have a step as their best curve.
         """
-        return _RIDGE if self.link.top < 1 else 0.0
+        return _RIDGE if self.link.top < 1 or self.rates is not None else 0.0
 
     def at(self, beta: Floats) -> _Terms:
         """Return the log-likelihood of every row, and the other terms of every count."""
         eta = sum(beta[:, j, None] * column for j, column in enumerate(self.columns))
-        value, score, weight = self.link.terms(np.asarray(eta), self.successes, self.trials)
+        value, score, weight = self._terms(np.asarray(eta))
         total = value.sum(axis=1)
         if self.ridge:
             total = total - self.ridge / 2 * (beta**2).sum(axis=1)
         return _Terms(total, score, weight)
 
+    def _terms(self, eta: Floats) -> _Terms:
+        if self.rates is None:
+            return self.link.terms(eta, self.successes, self.trials)
+        return _lapsed_terms(self.link, self.rates, eta, self.successes, self.trials)
+
     def rows(self, chosen: Bools) -> Problem:
         columns = tuple(c if c.ndim == 1 else c[chosen] for c in self.columns)
-        return Problem(columns, self.successes[chosen], self.trials[chosen], self.link)
+        rates = None if self.rates is None else self.rates[chosen]
+        return Problem(columns, self.successes[chosen], self.trials[chosen], self.link, rates)
 
     def step(self, terms: _Terms, beta: Floats) -> Floats:
         """Return Newton's step, with the small 2 x 2 systems written out."""
@@ -290,14 +311,14 @@ def _sums(terms: Floats, column: Floats) -> Floats:
     return terms @ column if column.ndim == 1 else (terms * column).sum(axis=1)
 
 
-def fit_problem(problem: Problem, start: Floats) -> Floats:
+def fit_problem(problem: Problem, start: Floats, steps: int = MAX_NEWTON) -> Floats:
     """Return the parameters (rows, columns) of the greatest likelihood.
 
-    Newton's method goes on from the start in the rows that still move.
+    Newton's method goes on from the start in the rows that still move, for so many steps at most.
     """
     found, active = start.copy(), np.arange(len(start))
     beta, terms = start, problem.at(start)
-    for _ in range(_MAX_NEWTON):
+    for _ in range(steps):
         proposal, terms = _climb(problem, beta, terms)
         moved = np.abs(proposal - beta).max(axis=1, initial=0)
         beta = found[active] = proposal

@@ -31,7 +31,7 @@ import xarray as xr
 from scipy import optimize, special
 
 from analysis.axes import SIZES, label
-from analysis.transitions.curves import Link, Problem, fit_problem, lapsed
+from analysis.transitions.curves import MAX_NEWTON, Link, Problem, fit_problem, lapsed, link_of
 from analysis.transitions.intervals import FEWEST, interval_reach
 from analysis.transitions.separation import separated
 
@@ -48,6 +48,12 @@ FEW = 6.0
 
 GRID = np.concatenate([[0.0], np.geomspace(5e-4, MOST, 15)])
 """The rates among which the search begins."""
+
+POINTS, ROUNDS = 9, 3
+"""An end of the interval is looked for at so many rates, each time between two of those before."""
+
+ROUGHLY = 16
+"""Steps of a fit at `GRID`: only curves at rates far from the best would take more."""
 
 
 class Outcomes(NamedTuple):
@@ -119,12 +125,12 @@ class _Group:
         steps = [c for index, c in enumerate(cells) if index not in self.curved]
         self.beyond = sum(int((cell.won & cell.tried).sum()) for cell in steps)
         self.trials = sum(int(cell.tried.sum()) for cell in cells)
-        self._at: dict[float, tuple[float, Floats]] = {}
+        self.known: dict[float, tuple[float, Floats]] = {}  # by rate: the likelihood and its curves
 
     @cached_property
     def rows(self) -> tuple[Floats, Floats, Floats]:
         """The standardised covariate, successes and trials of the cells with curves, padded."""
-        most = max((len(self.cells[index].x) for index in self.curved), default=0)
+        most = max((len(self.cells[index].x) for index in self.curved), default=1)
         x, won, tried = np.zeros((3, len(self.curved), most))
         for row, index in enumerate(self.curved):
             cell, size = self.cells[index], len(self.cells[index].x)
@@ -141,37 +147,52 @@ class _Group:
 
     def likelihood(self, rate: float) -> float:
         """Return the greatest log-likelihood at a rate."""
-        return self.best(rate)[0]
+        return float(self.likelihoods(np.array([rate]))[0])
 
-    def best(self, rate: float) -> tuple[float, Floats]:
-        """Return the greatest log-likelihood at a rate, and the curves (cells, 2) that have it."""
-        if rate not in self._at:
-            self._at[rate] = self._fitted(rate)
-        return self._at[rate]
+    def likelihoods(self, rates: Floats) -> Floats:
+        """Return the greatest log-likelihood at each of some rates."""
+        new = [rate for rate in rates.tolist() if rate not in self.known]
+        if new:
+            self._fit(np.array(new))
+        return np.array([self.known[rate][0] for rate in rates.tolist()])
 
-    def _fitted(self, rate: float) -> tuple[float, Floats]:
-        steps = self.beyond * np.log1p(-rate)
-        if not self.curved:
-            return steps, np.zeros((0, 2))
+    def curves(self, rate: float) -> Floats:
+        """Return the curves (cells, 2) that are best at a rate."""
+        self.likelihood(rate)
+        return self.known[rate][1]
+
+    def _fit(self, rates: Floats, steps: int = MAX_NEWTON) -> None:
+        """Fit the curves at several rates in so many steps at most: first at 0 alone."""
         x, won, tried = self.rows
-        starts = [np.zeros((len(x), 2))]  # at a rate of 0 there is one maximum
-        if rate:
-            near = min(self._at, key=lambda known: abs(known - rate))
-            starts = [self._at[near][1], _steep(x, won, tried, 1 - rate)]
-        # The starts are rows of one problem: the time goes by its calls, not by its rows.
-        x, won, tried = (np.tile(rows, (len(starts), 1)) for rows in self.rows)
-        problem = Problem((np.ones_like(x), x), won, tried, lapsed(self.link, rate))
-        found = fit_problem(problem, np.concatenate(starts))
-        values = problem.at(found).value.reshape(len(starts), -1)
-        first = values.argmax(axis=0)
-        rows = np.arange(values.shape[1])
-        return steps + float(values[first, rows].sum()), found.reshape(len(starts), -1, 2)[first, rows]
+        size = len(rates) * len(x)
+        if self.known:
+            known = np.array(list(self.known))
+            near = known[np.abs(known - rates[:, None]).argmin(axis=1)]
+            starts = [np.concatenate([self.known[rate][1] for rate in near])]
+            starts += [np.concatenate([_steep(x, won, tried, 1 - rate) for rate in rates])]
+        else:
+            starts = [np.zeros((size, 2))]  # at a rate of 0 there is one maximum
+        # Rates and starts are rows of one problem: the time goes by its calls, not by its rows.
+        x, won, tried = (np.tile(rows, (len(starts) * len(rates), 1)) for rows in self.rows)
+        each = np.tile(np.repeat(rates, len(self.curved)), len(starts))[:, None] if self.known else None
+        problem = Problem((np.ones_like(x), x), won, tried, link_of(self.link), each)
+        found = fit_problem(problem, np.concatenate(starts), steps)
+        values = problem.at(found).value.reshape(len(starts), size)
+        first, rows = values.argmax(axis=0), np.arange(size)
+        curves = found.reshape(len(starts), size, 2)[first, rows].reshape(len(rates), -1, 2)
+        totals = values[first, rows].reshape(len(rates), -1).sum(axis=1)
+        totals += self.beyond * np.log1p(-rates)
+        self.known |= zip(rates.tolist(), zip(totals.tolist(), curves, strict=True), strict=True)
 
     @cached_property
     def maximum(self) -> tuple[float, float]:
         """The rate of the greatest likelihood, and that."""
-        values = [self.likelihood(rate) for rate in GRID]
-        at = int(np.argmax(values))
+        self._fit(GRID[:1])
+        self._fit(GRID[1:], ROUGHLY)
+        at = int(self.likelihoods(GRID).argmax())
+        if at:
+            self._fit(GRID[at : at + 1])
+        value = self.likelihood(float(GRID[at]))
         around = GRID[max(at - 1, 0)], GRID[min(at + 1, len(GRID) - 1)]
         polished = optimize.minimize_scalar(
             lambda rate: -self.likelihood(float(rate)),
@@ -179,9 +200,9 @@ class _Group:
             method="bounded",
             options={"xatol": 1e-6},
         )
-        if -polished.fun > values[at] + 1e-9:
+        if -polished.fun > value + 1e-9:
             return float(polished.x), float(-polished.fun)
-        return float(GRID[at]), values[at]
+        return float(GRID[at]), value
 
 
 def _has_curve(cell: Outcomes) -> bool:
@@ -207,18 +228,23 @@ def _steep(x: Floats, won: Floats, tried: Floats, top: float) -> Floats:
 
 def _interval(group: _Group, rate: float, best: float, drop: float) -> tuple[float, float]:
     """Return the rates on either side at which the profile has fallen by a drop."""
-
-    def spare(other: float) -> float:
-        return group.likelihood(other) - best + drop
-
+    least = best - drop
     # Of the rates that were tried, the nearest ones beyond the drop bracket its ends.
-    known = sorted(group._at)
-    below = [r for r in known if r < rate and spare(r) < 0]
-    above = [r for r in known if r > rate and spare(r) < 0]
-    settings = {"xtol": 1e-6, "rtol": 1e-4}
-    low = float(optimize.brentq(spare, below[-1], rate, **settings)) if below else 0.0
-    high = float(optimize.brentq(spare, rate, above[0], **settings)) if above else 1.0
+    beyond = [known for known, (value, _) in group.known.items() if value < least]
+    below, above = [r for r in beyond if r < rate], [r for r in beyond if r > rate]
+    low = _end(group, least, rate, max(below)) if below else 0.0
+    high = _end(group, least, rate, min(above)) if above else 1.0
     return low, high
+
+
+def _end(group: _Group, least: float, inner: float, outer: float) -> float:
+    """Return the rate between two at which the profile falls to a level."""
+    for _ in range(ROUNDS):
+        points = np.linspace(inner, outer, POINTS)
+        spare = group.likelihoods(points) - least
+        kept = max(int((spare < 0).argmax()), 1)  # rounding may leave none at the rate itself
+        inner, outer = points[kept - 1], points[kept]
+    return float(np.interp(0, spare[[kept, kept - 1]], [outer, inner]))
 
 
 class _Joint:
@@ -232,7 +258,7 @@ class _Joint:
         # Without a single lapse the information on the rate has no bound: take half of one.
         at = max(rate, 0.5 / group.successes)
         self.cells = group.cells
-        curves = zip(group.curved, group.best(rate)[1], strict=True)
+        curves = zip(group.curved, group.curves(rate), strict=True)
         link = lapsed(group.link, at)
         self.blocks = {index: _block(group.cells[index], curve, link) for index, curve in curves}
         score = np.zeros(group.cells[0].won.shape[1])

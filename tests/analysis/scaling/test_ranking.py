@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -47,15 +49,21 @@ def noisy(law: str, error: float = 0.01) -> np.ndarray:
     return exact * np.exp(error * np.random.default_rng(0).standard_normal(exact.shape))
 
 
+@cache
+def fitted(law: str) -> pd.DataFrame:
+    """The laws fitted to widths that follow one; no test changes it."""
+    return fit_laws(widths(noisy(law)))
+
+
 @pytest.mark.parametrize("law", LAWS)
 def test_the_true_law_ranks_first(law: str) -> None:
-    laws = fit_laws(widths(noisy(law)))
+    laws = fitted(law)
     assert laws.iloc[0]["law"] == law
     assert laws.iloc[0]["rms_log_residual"] < 0.02
 
 
 def test_the_constant_is_recovered() -> None:
-    assert fit_laws(widths(noisy("n"))).iloc[0]["constant"] == pytest.approx(2.1, rel=0.01)
+    assert fitted("n").iloc[0]["constant"] == pytest.approx(2.1, rel=0.01)
 
 
 def test_the_width_inside_the_logarithm_is_solved_for() -> None:
@@ -68,7 +76,7 @@ def test_the_width_inside_the_logarithm_is_solved_for() -> None:
 
 
 def test_free_exponents_cover_the_truth() -> None:
-    free = fit_laws(widths(noisy("n^2/d"))).set_index("law").loc["free"]
+    free = fitted("n^2/d").set_index("law").loc["free"]
     assert free["exponent_n_low"] <= 2 <= free["exponent_n_high"]
     assert free["exponent_d_low"] <= -1 <= free["exponent_d_high"]
     assert free["exponent_alpha_low"] <= 0 <= free["exponent_alpha_high"]
@@ -93,7 +101,7 @@ def test_laws_that_differ_by_a_constant_alone_are_one_law() -> None:
     words = distinguishable(laws)
     assert words.startswith("5 points (n = 50, 100, 200, 400, 800; d = 20) rank n first")
     assert "differs by a constant only from n/d, which fits as well" in words
-    assert "n/d" in set(fit_laws(widths(noisy("n")))["law"])
+    assert "n/d" in set(fitted("n")["law"])
 
 
 @pytest.mark.slow
@@ -117,7 +125,7 @@ def test_intervals_cover_constant_and_exponent_as_often_as_they_say(scatter, var
 
 
 def test_free_laws_are_nested_and_the_one_with_the_true_variables_leads_them() -> None:
-    laws = fit_laws(widths(noisy("n^2/d"))).set_index("law")
+    laws = fitted("n^2/d").set_index("law")
     assert {"free n", "free n, d", "free"} <= set(laws.index)
     free = laws.loc[["free n", "free n, d", "free"]]
     assert free["aicc"].idxmin() == "free n, d"
@@ -126,13 +134,13 @@ def test_free_laws_are_nested_and_the_one_with_the_true_variables_leads_them() -
 
 
 def test_the_constant_has_an_interval_around_it() -> None:
-    law = fit_laws(widths(noisy("n"))).iloc[0]
+    law = fitted("n").iloc[0]
     assert law["constant_low"] < 2.1 < law["constant_high"]
     assert law["constant_high"] / law["constant_low"] < 1.02
 
 
 def test_the_verdict_excludes_the_false_laws_and_tells_how_well_the_largest_n_is_predicted() -> None:
-    laws = fit_laws(widths(noisy("n log n")))
+    laws = fitted("n log n")
     words = distinguishable(laws)
     at = "(n = 50, 100, 200, 400, 800; d = 10, 20, 40)"
     assert words.startswith(f"15 points {at} rank n log n first")
@@ -154,7 +162,7 @@ def test_the_verdict_excludes_the_false_laws_and_tells_how_well_the_largest_n_is
     ],
 )
 def test_a_law_is_excluded_from_a_delta_of_ten_on_and_disfavoured_before(delta, verb) -> None:
-    laws = fit_laws(widths(noisy("n log n"))).iloc[:2].reset_index(drop=True)
+    laws = fitted("n log n").iloc[:2].reset_index(drop=True)
     laws.loc[1, ["law", "is_free", "delta_aicc"]] = ["n", False, delta]
     words = distinguishable(laws)
     assert f"They {verb} n (" in words

@@ -13,14 +13,14 @@ from analysis.scaling import distinguishable, fit_laws, rule_of_words
 from analysis.scaling.laws import collinear
 from analysis.scaling.verdicts import WORDS
 
-from .test_ranking import ALPHA, D, N, noisy, widths
+from .test_ranking import ALPHA, D, N, fitted, noisy, widths
 
 # ---- the rule
 
 
 def judged(delta: float, points: int, of_n: int, of_d: int) -> str:
     """What is said of the second law of two with these numbers."""
-    laws = fit_laws(widths(noisy("n log n"))).iloc[:2].reset_index(drop=True)
+    laws = fitted("n log n").iloc[:2].reset_index(drop=True)
     laws = laws.assign(points=points, points_n=of_n, points_d=of_d)
     laws.loc[1, ["law", "is_free", "delta_aicc"]] = ["n", False, delta]
     (verb,) = (word.verb for word in WORDS if f"They {word.verb} n (" in distinguishable(laws))
@@ -68,7 +68,7 @@ def test_four_points_at_one_d_exclude_no_law_however_precise_they_are() -> None:
 
 
 def test_enough_points_need_no_such_remark() -> None:
-    assert "Stronger words" not in distinguishable(fit_laws(widths(noisy("n log n"))))
+    assert "Stronger words" not in distinguishable(fitted("n log n"))
 
 
 # ---- the scatter
@@ -115,7 +115,7 @@ def structural(alpha: np.ndarray, rng: np.random.Generator) -> tuple[pd.Series, 
 def test_where_alpha_follows_n_and_d_the_words_say_that_exponents_cannot_be_told_apart() -> None:
     """n holds the part of alpha here: the true exponent 1 lies in hardly any interval of n."""
     covered = []
-    for entropy in range(40):
+    for entropy in range(24):
         rng = np.random.default_rng(entropy)
         power = N[None, :] ** -0.2 * D[:, None] ** 0.1
         free, words = structural(power * np.exp(0.005 * rng.standard_normal(power.shape)), rng)
@@ -129,7 +129,7 @@ def test_where_alpha_follows_n_and_d_the_words_say_that_exponents_cannot_be_told
 @pytest.mark.slow
 def test_where_alpha_varies_by_itself_exponents_are_true_and_the_words_do_not_warn() -> None:
     covered = []
-    for entropy in range(40):
+    for entropy in range(24):
         rng = np.random.default_rng(entropy)
         free, words = structural(0.5 * np.exp(0.5 * rng.standard_normal((len(D), len(N)))), rng)
         covered.append(free["exponent_n_low"] <= 1 <= free["exponent_n_high"])
@@ -155,7 +155,7 @@ def test_a_variable_that_does_not_vary_or_is_not_known_is_not_collinear() -> Non
 
 
 def test_words_read_the_numbers_of_the_table() -> None:
-    laws = fit_laws(widths(noisy("n^2/d")))
+    laws = fitted("n^2/d")
     assert SAYS not in distinguishable(laws.assign(collinear=""))
     warned = distinguishable(laws.assign(collinear="n, alpha", inflation=31.0))
     assert "n and alpha are collinear here (variance inflation 31, from 10 on)" in warned

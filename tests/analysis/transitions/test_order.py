@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 
 import numpy as np
@@ -69,27 +70,34 @@ def drawn_steps(rng: np.random.Generator, seeds: int, widths: int) -> tuple[np.n
     return np.where(taken <= LONGEST, taken, np.inf), k
 
 
-@pytest.mark.parametrize("entropy", range(60))
-def test_a_critical_width_never_rises_with_the_budget_or_the_tolerance(entropy: int) -> None:
+CELLS = 30
+BUDGETS = np.unique(np.geomspace(20, LONGEST, 25).round()).astype(int)
+
+
+@functools.cache
+def simulated(entropy: int) -> tuple[np.ndarray, np.ndarray, xr.Dataset]:
+    """Steps and k of a simulated cell, and its critical widths at `BUDGETS`."""
     rng = np.random.default_rng([14, entropy])
     steps, k = drawn_steps(rng, int(rng.integers(2, 21)), int(rng.integers(3, 13)))
-    ds = store(steps, k)
-    widths = fitted(ds, [int(b) for b in np.unique(np.geomspace(20, LONGEST, 25).round())])
+    return steps, k, fitted(store(steps, k), BUDGETS.tolist())
+
+
+@pytest.mark.parametrize("entropy", range(CELLS))
+def test_a_critical_width_never_rises_with_the_budget_or_the_tolerance(entropy: int) -> None:
+    steps, k, widths = simulated(entropy)
     assert rises(widths) == 0
     whole = widths.isel(budget=-1)
-    assert fitted(ds).k50.equals(whole.k50.drop_vars("budget"))
+    assert fitted(store(steps, k)).k50.equals(whole.k50.drop_vars("budget"))
 
 
 @pytest.mark.simulation
 def test_the_simulated_cells_are_of_every_kind_and_raw_curves_do_rise() -> None:
     """The property above is no property of cells taken alone: some of their crossings do rise."""
     outcomes, out_of_order = set(), 0
-    for entropy in range(60):
-        rng = np.random.default_rng([14, entropy])
-        steps, k = drawn_steps(rng, int(rng.integers(2, 21)), int(rng.integers(3, 13)))
-        budgets = np.unique(np.geomspace(20, LONGEST, 25).round())
-        outcomes |= set(fitted(store(steps, k), budgets.astype(int).tolist()).outcome.values.ravel())
-        won = np.stack([(steps <= budget).sum(axis=1) for budget in budgets]).astype(float)
+    for entropy in range(CELLS):
+        steps, k, widths = simulated(entropy)
+        outcomes |= set(widths.outcome.values.ravel())
+        won = np.stack([(steps <= budget).sum(axis=1) for budget in BUDGETS]).astype(float)
         trials = np.full(won.shape[:2], float(steps.shape[1]))
         for tolerance in range(3):
             alone = crossings(np.log(k), won[..., tolerance], trials).location
@@ -100,7 +108,7 @@ def test_the_simulated_cells_are_of_every_kind_and_raw_curves_do_rise() -> None:
 
 @pytest.mark.slow
 def test_an_answer_does_not_depend_on_the_other_budgets_that_are_asked_for() -> None:
-    for entropy in range(20):
+    for entropy in range(10):
         rng = np.random.default_rng([15, entropy])
         ds = store(*drawn_steps(rng, 8, 9))
         together = fitted(ds, [100, 300, 310, LONGEST])
@@ -203,7 +211,7 @@ def test_a_curve_that_crosses_where_all_trials_fail_is_not_believed() -> None:
     ("name", "seeds"),
     [
         ("output-layer", 20),
-        pytest.param("budget", 8, marks=pytest.mark.slow),
+        pytest.param("budget", 4, marks=pytest.mark.slow),
         # The widest networks take the most steps. With half the seeds, curves alone rise 73 times.
         pytest.param("joint", 6, marks=pytest.mark.slow),
     ],
@@ -214,7 +222,7 @@ def test_no_critical_width_of_a_bundled_sweep_rises(name: str, seeds: int, tmp_p
     pipeline.run(replace(sweep, seeds=sweep.seeds[:seeds]), path)
     ds = open_store(path).compute()
     longest = budget_of(ds)
-    budgets = [int(b) for b in np.unique(np.geomspace(longest / 200, longest, 111).round())]
+    budgets = [int(b) for b in np.unique(np.geomspace(longest / 200, longest, 75).round())]
     widths = critical_widths(ds, budgets=budgets, resamples=1, tables=0)
     counts = success_counts(ds, budgets=budgets).successes
     assert (counts.diff("budget") >= 0).all()
