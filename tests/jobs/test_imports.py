@@ -43,29 +43,29 @@ def test_help_imports_no_library(line) -> None:
     assert loaded(*line) == set()
 
 
-def test_status_imports_the_store_alone(complete) -> None:
-    assert loaded("status", complete) == {"numpy", "zarr"}
+def test_status_imports_neither_zarr_nor_the_analysis(complete) -> None:
+    assert loaded("status", complete) == {"numpy"}
 
 
 def test_a_run_with_nothing_to_do_imports_the_store_alone(complete) -> None:
-    assert loaded("run", complete) == {"numpy", "zarr"}
+    assert loaded("run", complete) == {"numpy"}
 
 
 def test_a_short_run_imports_no_dask(tmp_path) -> None:
     found = loaded("run", "tiny", "-o", tmp_path / "a.zarr")
-    assert found == {"numba", "numpy", "scipy", "zarr"}
+    assert found == {"numba", "numpy", "scipy"}
 
 
 @pytest.mark.slow
 def test_the_driver_of_workers_imports_no_numerics(tmp_path) -> None:
     found = loaded("run", "tiny", "-o", tmp_path / "a.zarr", "--workers", 1)
-    assert found == {"cryptography", "dask", "distributed", "jinja2", "numpy", "zarr"}
+    assert found == {"cryptography", "dask", "distributed", "jinja2", "numpy"}
 
 
 @pytest.mark.slow
 def test_a_page_imports_the_analysis_without_dask(complete) -> None:
     found = loaded("watch", complete, "--with-run")  # which ends at once: its standard input is empty
-    assert found == {"jinja2", "matplotlib", "numpy", "pandas", "pyarrow", "scipy", "xarray", "zarr"}
+    assert found == {"jinja2", "matplotlib", "numpy", "pandas", "pyarrow", "scipy", "xarray"}
 
 
 def test_the_address_of_a_page_is_there_before_the_analysis(complete) -> None:
