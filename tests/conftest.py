@@ -34,6 +34,7 @@ settings.load_profile("widthlaw")
 # those of the others.
 one_thread()
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+forked.first_environment()
 
 SWEEP = """
 name = "small"

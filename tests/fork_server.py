@@ -60,8 +60,15 @@ def _load_compiler() -> None:
     numba.njit(lambda number: number + 1)(1)
 
 
-def _become(line: list[str], texts: list[str], limits: list[list[int]], cwd: str) -> None:
-    """Be the command: its words, its files of output, its limits and its folder."""
+def _become(
+    line: list[str],
+    texts: list[str],
+    limits: list[list[int]],
+    terminal: dict[str, str | None],
+    cwd: str,
+) -> None:
+    """Be the command: its words, files of output, limits, variables of the terminal, and folder."""
+    os.environ.update({name: value for name, value in terminal.items() if value is not None})
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     for number, text in enumerate(texts, 1):
         os.dup2(os.open(text, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)

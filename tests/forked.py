@@ -22,23 +22,33 @@ from jobs.cli import READERS
 from . import fork_server
 from .waiting import PATIENCE
 
-__all__ = ["WITHOUT_DASK", "Limits", "environment", "run", "server_of"]
+__all__ = ["Limits", "environment", "first_environment", "run", "server_of"]
 
 Limits = dict[int, int]
 """Resources of `resource.setrlimit`, and how much of each the command may use."""
 
 WITHOUT_DASK = READERS | {"verify", "sweeps", "profiles", "new"}
 
+OF_LIBRARIES = frozenset(
+    {
+        *("KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK", "MALLOC_TRIM_THRESHOLD_", "MKL_NUM_THREADS"),
+        *("OMP_NUM_THREADS", "__DASK_PARENT_PID"),
+    }
+)
+"""Variables that scikit-learn and Dask set in the process of the tests."""
+
+OF_TERMINAL = ("COLUMNS", "LINES")
+"""Variables that no module reads when it is imported: each command has those of its test."""
+
 
 class _Server:
     """A process that forks commands, one at a time."""
 
     def __init__(self, kind: str) -> None:
-        self.environment = environment()
         self.lock = threading.Lock()
         self.process = subprocess.Popen(
             [sys.executable, "-P", fork_server.__file__, kind],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=self.environment,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=first_environment(),
             cwd="/", start_new_session=True,
         )  # fmt: skip
         atexit.register(self.process.kill)
@@ -46,6 +56,7 @@ class _Server:
     def run(self, line: list[str], texts: list[Path], limits: Limits, cwd: Path) -> int:
         """Return the exit status of a command."""
         asked = {"line": line, "texts": list(map(str, texts)), "limits": list(limits.items())}
+        asked["terminal"] = {name: os.environ.get(name) for name in OF_TERMINAL}
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         with self.lock:
@@ -59,14 +70,29 @@ class _Server:
                 hung.cancel()
 
 
+def server_of(command: str) -> _Server:
+    """Return the process that forks a command."""
+    return _server("reads" if command in WITHOUT_DASK else "runs")
+
+
 @functools.cache
-def server_of(kind: str) -> _Server:
+def _server(kind: str) -> _Server:
     return _Server(kind)
 
 
 def environment() -> dict[str, str]:
-    """Return that of commands: nothing in it tells of the test that runs."""
-    return {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
+    """Return that of commands: nothing in it tells of the test that runs, or of those before."""
+    return {
+        key: value
+        for key, value in os.environ.items()
+        if key not in OF_LIBRARIES and key not in OF_TERMINAL and not key.startswith("PYTEST_")
+    }
+
+
+@functools.cache
+def first_environment() -> dict[str, str]:
+    """Return that of the first call, before any test."""
+    return environment()
 
 
 def run(
@@ -78,12 +104,11 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     """Run the console script to its end, within some limits; a folder holds what it writes."""
     line, limits = [command, *words], limits or {}
-    server = server_of("reads" if words[0] in WITHOUT_DASK else "runs")
-    if environment() != server.environment:
+    if environment() != first_environment():
         return subprocess.run(
             line, cwd=cwd, preexec_fn=lambda: fork_server.limit(limits), text=True,
             stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE, check=False,
         )  # fmt: skip
     texts = [folder / name for name in ("stdout", "stderr")]
-    status = server.run(line, texts, limits, cwd or Path.cwd())
+    status = server_of(words[0]).run(line, texts, limits, cwd or Path.cwd())
     return subprocess.CompletedProcess(line, status, *(text.read_text() for text in texts))

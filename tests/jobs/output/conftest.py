@@ -66,8 +66,7 @@ def terminal(command, monkeypatch) -> Callable[..., tuple[int, str]]:
 
 def status(line: list[str], terminal: str, cwd: Path) -> int:
     """Run the console script with its output on a terminal, forked as by `widthlaw`."""
-    server = forked.server_of("reads" if line[1] in forked.WITHOUT_DASK else "runs")
-    if forked.environment() == server.environment:
-        return server.run(line, [Path(terminal)] * 2, {}, cwd)
+    if forked.environment() == forked.first_environment():
+        return forked.server_of(line[1]).run(line, [Path(terminal)] * 2, {}, cwd)
     with open(terminal, "wb") as file:
         return subprocess.run(line, stdout=file, stderr=file, cwd=cwd, check=False).returncode
