@@ -7,7 +7,7 @@ import functools
 import numpy as np
 import pytest
 import xarray as xr
-from scipy import special, stats
+from scipy import optimize, special, stats
 
 from analysis import critical_widths
 from analysis.transitions.curves import LINKS, fit_curves, lapsed
@@ -157,6 +157,35 @@ def test_the_curve_at_a_rate_has_the_greatest_likelihood() -> None:
     for move in (-0.003, 0.003):
         assert likelihood(-(middle + move) * slope[0], slope[0]) < best
         assert likelihood(-middle * slope[0] * (1 + move), slope[0] * (1 + move)) < best
+
+
+def profiled(rate: float, counts: np.ndarray, trials: int) -> float:
+    """The greatest log-likelihood at a rate, by a general optimiser from the true curves."""
+
+    def missing(line: np.ndarray, won: np.ndarray) -> float:
+        chance = (1 - rate) * special.expit(line[0] + line[1] * (np.log(K) - np.log(200)))
+        return -float(stats.binom.logpmf(won, trials, chance).sum())
+
+    settings = {"method": "Nelder-Mead", "options": {"xatol": 1e-7, "fatol": 1e-9, "maxiter": 4000}}
+    starts = [np.array([-np.log(at / 200) / SPREAD, 1 / SPREAD]) for at in truth(N)]
+    fits = [
+        optimize.minimize(missing, start, args=(won,), **settings)
+        for start, won in zip(starts, counts, strict=True)
+    ]
+    return -sum(fit.fun for fit in fits)
+
+
+def test_the_interval_of_the_rate_ends_where_its_profile_has_fallen_alike() -> None:
+    ds, won = simulated(0.05, seeds=40)
+    cell = fitted(ds, won, resamples=2).isel(activation=0, n=0)
+    counts = won.isel(activation=0).sum("seed").values
+    low, best, high = (
+        profiled(float(cell[name]), counts, 40) for name in ("lapse_low", "lapse", "lapse_high")
+    )
+    assert low == pytest.approx(high, abs=2e-3)
+    assert best - low > 1.5  # half of 3.84 of independent trials, or a bit less
+    for other in (0.98, 1.02):
+        assert profiled(other * float(cell.lapse), counts, 40) < best
 
 
 # ---- coverage

@@ -15,19 +15,13 @@ from pipeline import store
 from pipeline.store.arrays import open_array
 from pipeline.store.location import locate
 
-KEYS = {
-    "dataset": "[{ kind = 'sphere' }, { kind = 'pairs', angle = [0.3] }]",
-    "n": "[5, 6]",  # an odd number cannot be paired: some places are excluded
-    "d": "[3]",
-    "activation": "['relu', 'tanh']",
-    "seeds": 5,
-}
+from ..maintenance.test_verify import KEYS
 
 
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory, make_sweep) -> Path:
     """A store whose last chunks along the seeds stand out of their arrays."""
-    path, sweep = tmp_path_factory.mktemp("filled") / "a.zarr", make_sweep(**KEYS)
+    path, sweep = tmp_path_factory.mktemp("filled") / "a.zarr", make_sweep(**KEYS | {"seeds": 5})
     store.create(path, sweep, seeds_per_chunk=2)
     pipeline.run(sweep, path)
     return path
