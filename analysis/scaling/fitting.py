@@ -25,6 +25,7 @@ __all__ = ["Fit", "Model", "fit_model", "parameters_of"]
 Floats = npt.NDArray[np.float64]
 
 FLOOR = 1e-12  # of a variance in log k: far below the rounding of any width to an integer
+LEAST = 1 + 1e-6  # log a of the least a for which k = a log k has a root, by a hair
 
 
 @dataclass(frozen=True)
@@ -55,13 +56,14 @@ class Model:
         if not self.log_k:
             return linear, design
         log_k = _solve_log_k(linear)
-        return log_k, design / (1 - 1 / log_k)[:, None]
+        slope = np.where(linear < LEAST - 1e-9, 0.0, 1 / (1 - 1 / log_k))
+        return log_k, design * slope[:, None]
 
 
 def _solve_log_k(log_a: Floats) -> Floats:
     """Return the larger root m = log k of k = a log k; for a below e, without a root, that of e."""
     # e^m = a m reads -m e^-m = -1/a; just above e the derivative of m stays finite.
-    a = np.maximum(log_a, 1 + 1e-6)
+    a = np.maximum(log_a, LEAST)
     root: Floats = -special.lambertw(-np.exp(-a), -1).real
     return root
 
@@ -187,18 +189,41 @@ def _log_likelihood(residuals: Floats, variance: Floats) -> float:
 
 
 def _solve(model: Model, y: Floats, built: tuple[Floats, Floats], variance: Floats) -> Floats:
-    """Solve weighted least squares by Gauss-Newton; a linear model takes a single step."""
+    """Solve weighted least squares; for a law with log k, by Gauss-Newton or else by a scan."""
     root = 1 / np.sqrt(variance)
-    # With a log k inside, start from the measured k.
-    target = y - np.log(np.maximum(y, 1.1)) if model.log_k else y
-    theta = _least_squares(built[1], target - built[0], root)
-    for _ in range(100 if model.log_k else 0):
+    if not model.log_k:
+        return _least_squares(built[1], y - built[0], root)
+    # Start from the measured k.
+    theta = _least_squares(built[1], y - np.log(np.maximum(y, 1.1)) - built[0], root)
+    for _ in range(20):
+        if (built[0] + built[1] @ theta < LEAST).any():
+            break
         mean, jacobian = model.at(theta, *built)
         step = _least_squares(jacobian, y - mean, root)
         theta = theta + step
         if np.abs(step).max() < 1e-13 * (1 + np.abs(theta).max()):
-            break
-    return theta
+            return theta
+    return _scanned(y, built[0], root)
+
+
+def _scanned(y: Floats, offset: Floats, root: Floats) -> Floats:
+    """Return the constant (1,) of a law with log k that has no root at some points.
+
+    There the prediction is flat, so the sum of squares has kinks, and a step by slopes goes astray.
+    """
+
+    def cost(constant: Floats) -> Floats:
+        misses = (y - _solve_log_k(np.asarray(constant)[..., None] + offset)) * root
+        squares: Floats = np.sum(misses**2, axis=-1)
+        return squares
+
+    # Each point alone would have its best constant between these two.
+    exact = np.maximum(y - np.log(np.maximum(y, 1.0)), LEAST) - offset
+    grid = np.union1d(np.linspace(exact.min(), exact.max(), 65), exact)
+    best = int(np.argmin(cost(grid)))
+    around = grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)]
+    polished = optimize.minimize_scalar(cost, bounds=around, method="bounded", options={"xatol": 1e-9})
+    return np.array([polished.x if polished.fun < cost(grid[best]) else grid[best]])
 
 
 def _least_squares(design: Floats, y: Floats, root: Floats) -> Floats:
