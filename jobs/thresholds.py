@@ -6,6 +6,7 @@ pending then: new trials, or more steps for trials that have not arrived.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -166,14 +167,19 @@ def _print_plan(
         print_records(records, form, _keys(found))
     else:
         click.echo(aligned(records, _keys(found)), err=True)
-    seconds = sum(state.seconds for state in found.states)
-    uniform = sum(state.uniform for state in found.states)
-    click.echo(
-        f"{path}: its trials took {found.spent:.1f} core-seconds by estimate; those that are missing "
-        f"take about {seconds:.1f}; as many seeds at all widths of the grid for the whole budget would "
-        f"take {uniform:.1f}",
-        err=True,
-    )
+    known = [state for state in found.states if not math.isnan(state.seconds)]
+    unknown = len(found.states) - len(known)
+    parts = [f"its trials took {found.spent:.1f} core-seconds by estimate"]
+    if known:
+        seconds, uniform = sum(one.seconds for one in known), sum(one.uniform for one in known)
+        parts.append(
+            f"those that are missing take about {seconds:.1f}; as many seeds at all widths of the grid "
+            f"for the whole budget would take {uniform:.1f}"
+        )
+    if unknown:
+        cells = "1 cell" if unknown == 1 else f"{unknown} cells"
+        parts.append(f"the cost of {cells} is not known before a model of their times can be fitted")
+    click.echo(f"{path}: {'; '.join(parts)}", err=True)
     if found.longer is not None:
         count = int(found.longer.only.sum())
         click.echo(f"{path}: {count} trials go on to {found.longer.steps} steps first", err=True)

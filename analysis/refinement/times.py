@@ -66,6 +66,9 @@ STEP = 1.5
 LONGER = 2
 """Factor of a larger budget."""
 
+LONGEST = 64
+"""Largest factor of the budget with which the search for trials that arrive began."""
+
 HOPELESS = 0.05
 """A trial that arrives with less than this chance does not go on."""
 
@@ -100,7 +103,7 @@ class TimeState:
         Indices (width, seed) of the trials that are to go on to a larger budget, along the axes of the
         store.
     seconds
-        Core-seconds that it is expected to need, by estimate; 0 if that is not known.
+        Core-seconds that it is expected to need, by estimate; NaN if that is not known.
     uniform
         Those of as many seeds at all widths of its first seed, up to the present budget.
     """
@@ -305,11 +308,13 @@ class CellOfTimes:
         axes = {name: value for name, value in self.at.items() if name != "budget"}
         plan = self._settled()
         state = TimeState(self.line, axes, outcome, k_inf, low, high, self.seeds, plan or Plan(OPEN))
-        if plan is not None:
-            return state
-        if outcome not in ("threshold", "none seen"):
-            return replace(state, plan=self._search())
-        return self._fitted(state, budget, longer)
+        if plan is None and outcome in ("threshold", "none seen"):
+            return self._fitted(state, budget, longer)
+        if plan is None and outcome == "all censored":
+            state = self._all_censored(state, budget, longer)
+        elif plan is None:
+            state = replace(state, plan=self._search())
+        return replace(state, seconds=math.nan) if state.verdict == OPEN else state
 
     def _settled(self) -> Plan | None:
         """Return the plan of a cell that is done, or that nothing helps."""
@@ -322,14 +327,30 @@ class CellOfTimes:
 
     # ---- the search for the transition
 
+    def _all_censored(self, state: TimeState, budget: int, longer: int) -> TimeState:
+        """Return the state of a cell without arrivals: with wider networks, or longer trials.
+
+        Either may be what is missing. The budget grows as the square of the width: every width takes
+        some steps, while most grids of widths reach the transition.
+        """
+        widest = int(np.flatnonzero(self.trials.counted.any(axis=0))[-1])
+        k = round(math.exp(self.trials.log_k[0, widest]))
+        waits = self.trials.counted & ~self.trials.arrived
+        grown = budget / round(math.exp(self.trials.log_time[waits].min()))
+        why = f"after {budget} steps most are censored even at"
+        if longer and (k / self.line.grid[-1]) ** 2 > grown:
+            if LONGER * grown > LONGEST:
+                return replace(state, plan=Plan(LOST, f"{why} k = {k}"))
+            seeds = np.flatnonzero(waits[:, widest])
+            # The rows of `trials` are the seeds of the store.
+            return replace(state, longer=tuple((widest, seed) for seed in seeds.tolist()))
+        return replace(state, plan=self._beyond(k * STEP, why))
+
     def _search(self) -> Plan:
         """Plan seeds at widths that make the cell one that can be fitted."""
         there = self.trials.counted.any(axis=0)
         k = np.exp(self.trials.log_k[0, there])
-        verdict = self.row["verdict"]
-        if verdict == "all censored":
-            return self._beyond(float(k[-1]) * STEP, "most are censored even at")
-        if verdict == "none censored":
+        if self.row["verdict"] == "none censored":
             return self._beyond(float(k[0]) / math.sqrt(STEP), "every trial arrives even at")
         half = arriving(self.trials)  # only widths at which trials arrive end the search
         base = float(np.exp(self.trials.log_k[0, half].min())) if half.any() else float(k[0])

@@ -19,6 +19,7 @@ from analysis.slowing.cells import trials_of
 from analysis.stores import open_store
 from jobs.thresholds import ThresholdGoal, rounds_of_thresholds
 from pipeline import store
+from pipeline.maintenance.grow import request_trials
 from pipeline.maintenance.longer import lengthen, longest_budget
 from pipeline.maintenance.recompute import sample
 from pipeline.maintenance.verify import damage
@@ -103,13 +104,53 @@ def test_a_limit_of_trials_allows_no_more_seeds(coarse) -> None:
     assert sum(len(one.seeds) for one in found.requests) == 3
 
 
-def test_a_cell_where_all_are_censored_gets_wider_networks(make_sweep, tmp_path) -> None:
-    path = tmp_path / "slow.zarr"
-    short = COARSE | {"descent": "{ steps = 50, tolerances = [0.1] }"}
-    pipeline.run(make_sweep(**short), path)
-    found = look(path)
+SHORT = COARSE | {"descent": "{ steps = 400, tolerances = [0.1], checkpoints = true }"}
+
+
+@pytest.fixture
+def short(make_sweep, tmp_path):
+    """Return a store in whose few steps no trial arrives."""
+    path = tmp_path / "short.zarr"
+    pipeline.run(make_sweep(**SHORT), path)
+    return path
+
+
+def test_where_all_are_censored_the_widest_get_more_steps_and_wider_networks_in_turn(short) -> None:
+    found = look(short)
     assert found.states[0].outcome == "all censored"
     assert min(one.width for one in found.requests) > 26
+    request_trials(short, found.requests)
+    fill(short)
+    found = look(short)
+    assert found.longer.steps == 800
+    widest = np.zeros_like(found.longer.only)
+    widest[..., -1, -4:] = True
+    np.testing.assert_array_equal(found.longer.only, widest)
+
+
+def test_where_no_budget_may_grow_all_censored_gets_wider_networks_alone(short) -> None:
+    request_trials(short, look(short).requests)
+    fill(short)
+    found = next_round(open_store(short, dask=False), store.stored_sweep(short), 0.1)
+    assert found.longer is None
+    assert min(one.width for one in found.requests) > 39
+
+
+def test_a_store_of_too_few_steps_is_refined_until_its_times_can_be_fitted(short, widthlaw) -> None:
+    plan = widthlaw("refine", short, "--infinite-budget", "--to", "20%", "--dry-run", "--json")
+    assert json.loads(plan.stdout)[0]["core-seconds"] is None
+    assert "the cost of 1 cell is not known before" in plan.stderr
+    last = refined(short, ThresholdGoal(0.2, seconds=6.0))
+    assert last.states[0].outcome in ("threshold", "none seen")
+    assert last.states[0].seconds > 0
+    assert damage(short) == []
+
+
+def test_a_cell_that_never_arrives_is_given_up_with_its_steps_and_width(short, monkeypatch) -> None:
+    monkeypatch.setattr("analysis.refinement.times.LONGEST", 2)
+    last = refined(short, ThresholdGoal(0.2))
+    assert last.states[0].verdict == LOST
+    assert last.states[0].why == "after 800 steps most are censored even at k = 38"
 
 
 def test_a_cell_where_every_trial_arrives_gets_narrower_networks(make_sweep, tmp_path) -> None:
