@@ -164,8 +164,8 @@ def _report(error: Exception) -> int:
     if isinstance(error, StoreFull):
         _print(
             f"widthlaw: store {error.filename}: stopped writing ({error.strerror}); its content is "
-            "valid: free some space (or raise the limit on it), or copy it elsewhere, and run the same "
-            "command on it"
+            "valid: see that there is space (or raise the limit on it) and that you may write there, "
+            "or copy it elsewhere, and run the same command on it"
         )
         return 1
     if isinstance(error, MemoryError):

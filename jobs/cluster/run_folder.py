@@ -94,7 +94,7 @@ def run_message(store: str, pending: int) -> str:
     if found is None:
         return _last_message(store) if pending else "-"
     if found.job is None or found.job.system not in SYSTEMS:
-        return ("abandoned by " if found.stale else "") + found.who
+        return found.who
     job = found.job
     workers = _workers(job, found.run)
     reports = _reports_of(job, workers)

@@ -43,8 +43,9 @@ def status(stores: Sequence[StorePath], form: str | None) -> None:
     print_records(records, form)
     codes = []
     for path in stores:
-        held = lease.read(locate(path)) is not None
-        then = "a run is in progress" if held else f"{run_command(path)} resumes"
+        held = lease.read(locate(path))
+        in_progress = held is not None and not held.stale
+        then = "a run is in progress" if in_progress else f"{run_command(path)} resumes"
         codes.append(report_gaps(path, then))
     sys.exit(max(codes))
 

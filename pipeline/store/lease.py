@@ -127,10 +127,13 @@ class Lease:
         job = f"job {self.job.number} ({one_line(self.job.system)})" if self.job else ""
         if self.renewed is None:
             return f"{job} of {user} waits to fill it"
-        return (
-            f"another run is filling it: {job + ', ' if job else ''}process {self.pid} of {user} on "
-            f"{host}, last heard of {self.age:.0f} s ago"
+        holder = (
+            f"{job + ', ' if job else ''}process {self.pid} of {user} on {host}, "
+            f"last heard of {self.age:.0f} s ago"
         )
+        if self.stale:
+            return f"a run that was filling it is gone: {holder}"
+        return f"another run is filling it: {holder}"
 
 
 def read(location: Location) -> Lease | None:

@@ -396,6 +396,8 @@ class Store:
                 if tries_left and isinstance(error, FileNotFoundError):
                     continue
                 reason = error.strerror or str(error)
+                if isinstance(error, PermissionError) and error.filename:
+                    reason += f": {error.filename}"
                 raise StoreFull(error.errno or errno.EIO, reason, self.location.name) from None
 
 

@@ -13,6 +13,8 @@ from click.testing import CliRunner
 import pipeline
 from jobs.cli import main
 from pipeline import store
+from pipeline.store.location import locate
+from pipeline.store.names import LEASE
 
 
 def test_status_of_a_half_filled_store_counts_and_exits_with_three(widthlaw, half) -> None:
@@ -31,6 +33,21 @@ def test_failed_trials_are_not_pending(widthlaw, failed) -> None:
     (record,) = json.loads(result.stdout)
     assert record["failed"] == store.Store(failed[1]).counts()["failed"]
     assert (record["trials"], record["pending"]) == (40, 0)
+
+
+def test_a_run_that_was_killed_is_not_in_progress(widthlaw, half, tmp_path) -> None:
+    path = shutil.copytree(half, tmp_path / "killed.zarr")
+    with store.lease.hold(locate(path)):
+        left = (path / LEASE).read_bytes()
+        running = widthlaw("status", path)
+    assert "another run is filling it: process" in running.stdout
+    assert "a run is in progress" in running.stderr
+    dead = json.loads(left) | {"started": 1.0}  # as of a process of the same number before this one
+    (path / LEASE).write_text(json.dumps(dead))
+    killed = widthlaw("status", path)
+    assert "a run that was filling it is gone: process" in killed.stdout
+    assert f"`widthlaw run {path}` resumes" in killed.stderr
+    assert killed.returncode == 3
 
 
 def test_stores_are_rows_of_one_table(widthlaw, half, failed, complete) -> None:
