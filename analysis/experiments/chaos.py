@@ -1,7 +1,8 @@
 """Cells whose trials run at the edge of stability, where times to a tolerance are samples.
 
-There the loss rises on many steps, and a change of 1e-15 in W moves the time by hundreds of steps. The
-model of times is fitted all the same, but whoever shows its numbers says so.
+There the loss rises on many steps while the sharpness stays near 2 over the step size, and a change of
+1e-15 in W moves the time by hundreds of steps. The model of times is fitted all the same, but whoever
+shows its numbers says so.
 """
 
 from __future__ import annotations

@@ -47,8 +47,10 @@ Floats = NDArray[np.float64]
 REACH = 2.0
 """A cell is fitted to widths up to so many times the narrowest at which half of the trials arrive."""
 
-RISES = 0.05
-"""A trial whose loss rose on more than this share of its steps ran at the edge of stability."""
+RISES, SHARP = 0.05, 1.5
+"""A trial ran at the edge of stability if its loss rose on more than this share of its steps, and its
+sharpness ended above this over the step size. It is near 2 there, and near 1 where the loss rises only
+since units of a ReLU switch: then a change of 1e-15 in W moves no time to a tolerance."""
 
 FAR = 6.0
 """An interval that goes below the narrowest width over exp(6) has no lower end."""
@@ -57,11 +59,13 @@ FEWEST_SEEDS = 5
 """With fewer seeds the spread of their thresholds is not known."""
 
 VERDICTS = {
-    "threshold": "times diverge at a finite width: laws that stay finite explain them less well",
+    "threshold": "times end at a finite width: laws that stay finite explain them less well; where the "
+    "interval of gamma reaches 0, they need not grow towards it",
     "none seen": "no finite threshold seen: a law that is finite at every width explains the times too",
     "one width": "the sweep has one width, and times at one width show no slowing",
     "too few seeds": f"fewer than {FEWEST_SEEDS} seeds: the spread of their thresholds is not known",
-    "all censored": "half of the trials arrive at no width: run more steps, or wider networks",
+    "all censored": "there is no width at which half of the trials arrive: run more steps, or wider "
+    "networks",
     "none censored": "every trial arrives: run narrower networks",
     "budget too short": "fewer than 3 widths arrive near the threshold: run more steps, or more widths",
     "empty": "no trial has run",
@@ -101,8 +105,7 @@ def infinite_budget(
         deviation of a over seeds; `kappa`, by how much log k_inf rises with that; `sigma` and `rho`,
         the scatter of log T far from the threshold and of log k_inf near it; `trials`, `censored` and
         `diverged`, among the widths up to `widest`, to which the cell is fitted; and `at_edge`, the
-        share of trials whose loss rose on more than a twentieth of the steps, NaN unless the store has
-        `rises`.
+        share of trials at the edge of stability (`RISES`, `SHARP`), NaN unless the store has `rises`.
 
     Raises
     ------
@@ -151,7 +154,7 @@ def trials_of(ds: xr.Dataset, budget: int | None = None) -> list[Cell]:
     if not 1 <= budget <= whole:
         raise ParameterError("budget", f"got {budget}; expected from 1 to {whole}, the store's steps")
     cells = [str(dim) for dim in ds.status.dims if dim not in ("width", "seed")]
-    first, status, log_k, taken, rose = _arrays(ds, (*cells, "seed", "width"))
+    first, status, log_k, taken, unstable = _arrays(ds, (*cells, "seed", "width"))
     found: list[Cell] = []
     for index in np.ndindex(*status.shape[:-2]):
         axes = {
@@ -159,7 +162,7 @@ def trials_of(ds: xr.Dataset, budget: int | None = None) -> list[Cell]:
         }
         diverged = status[index] == Status.DIVERGED
         counted = diverged | (status[index] == Status.DONE)
-        edge = float((rose[index][counted] > RISES).mean()) if counted.any() else np.nan
+        edge = float(unstable[index][counted].mean()) if counted.any() else np.nan
         edge = edge if "rises" in ds else np.nan
         known = np.where(diverged, budget, np.minimum(taken[index], budget))
         for position, tolerance in enumerate(ds.tolerance.values.tolist()):
@@ -171,20 +174,30 @@ def trials_of(ds: xr.Dataset, budget: int | None = None) -> list[Cell]:
 
 
 def _arrays(ds: xr.Dataset, order: tuple[str, ...]) -> tuple[Floats, ...]:
-    """Return first steps by tolerance, the status, log k, the steps taken and the share of rises."""
-    names = [name for name in ("steps_to_tolerance", "status", "steps", "rises") if name in ds]
-    parts = ds[names].compute()
+    """Return first steps by tolerance, status, log k, steps taken, and which are at the edge."""
+    names = ("steps_to_tolerance", "status", "steps", "rises", "sharpness", "step_size")
+    parts = ds[[name for name in names if name in ds]].compute()
     status = parts.status.transpose(*order)
     k = parts.k.broadcast_like(status.isel(seed=[0])).transpose(*order)
     taken = parts.steps if "steps" in parts else xr.full_like(status, np.inf, dtype=float)
-    rose = parts.rises / parts.steps if "rises" in parts else xr.zeros_like(status, dtype=float)
     return (
         parts.steps_to_tolerance.transpose("tolerance", *order).values,
         status.values,
         np.log(k.values.astype(float)),
         taken.transpose(*order).values,
-        rose.transpose(*order).values,
+        _at_edge(parts).broadcast_like(status).transpose(*order).values,
     )
+
+
+def _at_edge(parts: xr.Dataset) -> xr.DataArray:
+    """Return which trials ran at the edge of stability; none if it is not known."""
+    if "rises" not in parts:
+        return xr.zeros_like(parts.status, dtype=bool)
+    rose: xr.DataArray = parts.rises / parts.steps > RISES
+    if not {"sharpness", "step_size"} <= set(parts):
+        return rose
+    # A sharpness that is lost, such as after a divergence, excuses nothing.
+    return rose & ~(parts.sharpness * parts.step_size <= SHARP)
 
 
 def near(trials: Trials) -> NDArray[np.bool_]:
@@ -235,7 +248,7 @@ def _row(trials: Trials, diverged: NDArray[np.bool_], edge: float, confidence: f
     row: dict[str, Any] = {"verdict": obstacle(trials, widths)} | dict.fromkeys(NUMBERS, np.nan)
     row |= dict.fromkeys(("evidence", "level", "beta", "omega", "kappa", "sigma", "rho"), np.nan)
     row |= {
-        "widest": float(np.exp(trials.log_k[0, chosen].max())) if chosen.any() else np.nan,
+        "widest": round(np.exp(trials.log_k[0, chosen].max())) if chosen.any() else np.nan,
         "trials": int(counted.sum()),
         "censored": int((counted & ~arrived).sum()),
         "diverged": int(diverged[:, chosen].sum()),

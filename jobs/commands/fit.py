@@ -165,10 +165,12 @@ def fit(
 
     With --infinite-budget the table has one row for each cell and tolerance: k_inf, the width below
     which no budget suffices, and gamma, how fast the steps grow towards it, with 95% intervals; or a
-    verdict that says why there is none. --budget then hides what happened later. With --joint it has
-    one row for each tolerance: the exponents of n and d in k_inf from one model of all cells, k_inf d/n
-    where times show a threshold, the laws n/d, n log n/d, n^2/d and n^4/d^3 by AICc, and the largest n
-    predicted from the smaller ones. Below, the text has the exponents of k50 at three budgets.
+    verdict that says why there is none. It is fitted to the trials at widths up to twice the narrowest
+    at which half of them arrive, which the columns count. --budget then hides what happened later. With
+    --joint it has one row for each tolerance: the exponents of n and d in k_inf from one model of all
+    cells, k_inf d/n where times show a threshold, the laws n/d, n log n/d, n^2/d and n^4/d^3 by AICc,
+    and the largest n predicted from the smaller ones. Below, the text has the exponents of k50 at three
+    budgets.
     """
     from analysis.stores import open_stores
     from jobs.output.frames import check_output
@@ -180,6 +182,7 @@ def fit(
     if joint and not infinite_budget:
         raise click.UsageError("--joint is about the width at infinite budget; add --infinite-budget.")
     if infinite_budget:
+        _check_infinite_budget(link, interval, along, lapse)
         show_infinite_budget(stores, success, where, form, output, joint=joint)
         sys.exit(max(report_gaps(path, "the fit uses what is there") for path in stores))
     tree = open_stores(stores, dask=False)
@@ -210,6 +213,23 @@ def fit(
     else:
         _show(answers, locations)
     sys.exit(max(report_gaps(path, "the fit uses what is there") for path in stores))
+
+
+def _check_infinite_budget(link: str, interval: str, along: Along, lapse: bool | str) -> None:
+    """Refuse options of critical widths, which say nothing about times."""
+    from analysis.transitions.scales import ALONG_WIDTH
+
+    given = {
+        "--link": link != "logistic",
+        "--interval": interval != "seeds",
+        "--along": along != ALONG_WIDTH,
+        "--lapse": lapse is not False,
+    }
+    if unused := [name for name, is_given in given.items() if is_given]:
+        raise click.UsageError(
+            "--infinite-budget models the steps to each tolerance at each width; remove "
+            f"{', '.join(unused)}."
+        )
 
 
 def _fitted(

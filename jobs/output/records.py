@@ -199,8 +199,10 @@ def print_continued(continued: Mapping[str, int], out: StorePath) -> None:
     anew = {why: number for why, number in continued.items() if why and number}
     line = f"{out}: {counted(continued.get('', 0), 'trial')} to go on from a checkpoint"
     if anew:
-        reasons = ", ".join(f"of {number} it is {why}" for why, number in sorted(anew.items()))
-        line += f"; {counted(sum(anew.values()), 'trial')} to start anew without one ({reasons})"
+        reasons = ", ".join(f"that of {number} is {why}" for why, number in sorted(anew.items()))
+        line += (
+            f"; {counted(sum(anew.values()), 'trial')} to start anew, without a checkpoint ({reasons})"
+        )
     click.echo(line, err=True)
 
 

@@ -43,6 +43,7 @@ def show_infinite_budget(
             "--infinite-budget models the steps to each tolerance; remove --success and --threshold."
         )
     found = [_fitted(path, success, where, joint) for path in stores]
+    found = [part if joint else _with_trials(part) for part in found]
     table = pd.concat(found, ignore_index=True)
     for path, part in zip(stores, found, strict=True):
         for note in (*([] if joint else _notes(part)), *_test_of(path, success)):
@@ -109,8 +110,9 @@ def _notes(table: pd.DataFrame) -> list[str]:
     notes = []
     if (many := int((table["at_edge"] > CHAOTIC).sum())) > 0:
         notes.append(
-            f"{many} of {len(table)} rows are chaotic: in most trials the loss rose on more than a "
-            "twentieth of the steps, so their times are samples and the intervals may be too narrow"
+            f"{many} of {len(table)} rows are chaotic: most trials ran at the edge of stability (the "
+            "loss rose on more than a twentieth of the steps, at a sharpness near 2 over the step "
+            "size), so their times are samples and the intervals may be too narrow"
         )
     if table["at_edge"].isna().all():
         notes.append(
@@ -133,11 +135,17 @@ def _write(table: pd.DataFrame, file: Path) -> None:
         draft.write_text(json_text(plain(table, "inf")) + "\n", encoding="utf-8")
 
 
-def _show(table: pd.DataFrame) -> None:
-    """Print the table without cells that have no trial, and a line for each verdict that occurs."""
-    from analysis.slowing import VERDICTS
+def _with_trials(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of cells that have trials; all rows if no cell has."""
+    there = table["verdict"] != "empty"
+    return table[there] if there.any() else table
 
-    table = table[table["verdict"] != "empty"] if (table["verdict"] != "empty").any() else table
+
+def _show(table: pd.DataFrame) -> None:
+    """Print the table, and a line for each verdict that occurs."""
+    from analysis.slowing import VERDICTS
+    from analysis.slowing.cells import REACH
+
     first = [name for name in table if name not in _ANSWER]
     first = first[: first.index("evidence")]
     shown = table[[*first, "verdict"]].copy()
@@ -150,7 +158,10 @@ def _show(table: pd.DataFrame) -> None:
     shown["trials"], shown["censored"] = table["trials"], table["censored"]
     if table["at_edge"].notna().any():
         shown["chaotic"] = [_chaos(share) for share in table["at_edge"]]
-    click.echo("width below which no budget suffices: log T = a - gamma log(1 - (k_inf/k)^beta)\n")
+    click.echo("width below which no budget suffices: log T = a - gamma log(1 - (k_inf/k)^beta)")
+    click.echo(
+        f"trials: up to {REACH:g} times the narrowest width at which half of the trials arrive\n"
+    )
     click.echo(frame_text(shown, len(first)))
     click.echo()
     for verdict in dict.fromkeys(table["verdict"]):

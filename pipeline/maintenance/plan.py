@@ -20,7 +20,7 @@ from pipeline.axes import Kind, names
 from pipeline.errors import StoreError, SweepError
 from pipeline.maintenance.gather import Source, index_by_value
 from pipeline.selection import union_of_selections
-from pipeline.store.differences import differences
+from pipeline.store.differences import differences, other_budget
 from pipeline.store.location import StorePath
 from pipeline.sweep import Sweep
 from pipeline.sweep_files.extents import with_extents
@@ -248,6 +248,8 @@ def check_same(name: str, stored: Sweep, other_name: str, other: Sweep) -> None:
     if stored.identity != other.identity:
         found = differences("", stored.identity_fields, other.identity_fields, other_name)
         repair = "keep them in separate stores"
+        if other_budget(stored.identity_fields, other.identity_fields) is not None:
+            repair += ", or give both one budget with `widthlaw extend STORE --steps N`"
         if _without_parameters(stored) == _without_parameters(other):
             repair = (
                 "only seeds, n, d and widths can be added, as the values of parameters belong to a "

@@ -18,7 +18,7 @@ from pipeline.selection import from_json, requested
 from pipeline.store import lease
 from pipeline.store.arrays import layout_of, read_array
 from pipeline.store.code import as_stored, changed_code, record_code, run_command, takes_code
-from pipeline.store.differences import differences
+from pipeline.store.differences import differences, other_budget
 from pipeline.store.location import StorePath, locate
 from pipeline.store.names import STATUS
 from pipeline.store.reading import check_store
@@ -147,11 +147,14 @@ def _difference(path: StorePath, attributes: dict[str, Any], sweep: Sweep) -> st
     stored = attributes["identity_fields"]
     parts = list(differences("", stored, sweep.identity_fields))
     repair = "give a new path with -o"
-    descent = stored.get("descent")
-    if sweep.descent is not None and isinstance(descent, dict) and not sweep.descent.why_no_longer:
-        longer = stored | {"descent": descent | {"steps": sweep.descent.steps}}
-        if longer == sweep.identity_fields:  # only the budget differs
-            repair += f", or `widthlaw extend {path} --steps N` makes its budget larger"
+    if sweep.descent is not None and not sweep.descent.why_no_longer:
+        steps = other_budget(stored, sweep.identity_fields)
+        if steps is not None and steps < sweep.descent.steps:
+            repair += (
+                f", or `widthlaw extend {path} --steps {sweep.descent.steps}` makes its budget larger"
+            )
+        elif steps is not None:
+            repair += f", or {run_command(path)} fills it up to its own, larger budget"
     return "; ".join([*(parts or ["its identity does not match its fields"]), repair])
 
 

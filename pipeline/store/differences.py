@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["differences"]
+__all__ = ["differences", "other_budget"]
 
 
 def differences(key: str, stored: Any, expected: Any, other: str = "this sweep") -> Iterator[str]:
@@ -45,6 +45,17 @@ def differences(key: str, stored: Any, expected: Any, other: str = "this sweep")
         yield f"its {key} has {len(stored)} values, {other}'s {len(expected)}"
     else:
         yield f"its {key} is {_short(stored)}, {other}'s {_short(expected)}"
+
+
+def other_budget(stored: dict[str, Any], expected: dict[str, Any]) -> int | None:
+    """Return the steps of stored identity fields that differ in nothing else; None if they do."""
+    descents = stored.get("descent"), expected.get("descent")
+    if not all(isinstance(descent, dict) for descent in descents):
+        return None
+    own, other = (dict(descent) for descent in descents if descent is not None)
+    steps = own.pop("steps", None)
+    alike = isinstance(steps, int) and steps != other.pop("steps", None) and own == other
+    return steps if alike and stored | {"descent": 0} == expected | {"descent": 0} else None
 
 
 def _compare_by_index(stored: Any, expected: Any) -> bool:

@@ -138,8 +138,8 @@ def test_trials_that_start_anew_are_told(widthlaw, make_sweep, tmp_path) -> None
         result = widthlaw("extend", store_path, "--steps", 200)
         assert result.returncode == 0, result.stderr
         assert (
-            f"{store_path}: 0 trials to go on from a checkpoint; 23 trials to start anew without one "
-            f"(of 23 it is {why})\n"
+            f"{store_path}: 0 trials to go on from a checkpoint; 23 trials to start anew, "
+            f"without a checkpoint (that of 23 is {why})\n"
         ) in result.stderr
         assert widthlaw("run", store_path).returncode == 0
 

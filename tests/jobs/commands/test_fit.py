@@ -251,3 +251,12 @@ def test_exponents_at_infinite_budget_need_the_option_that_they_belong_to(comple
     result = fit(complete, "--joint")
     assert result.exit_code == 2
     assert "add --infinite-budget" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "option", ["--lapse", "--lapse-each", "--along n", "--link probit", "--interval profile"]
+)
+def test_options_of_critical_widths_are_refused_at_infinite_budget(complete, option) -> None:
+    result = fit(complete, "--infinite-budget", *option.split())
+    assert result.exit_code == 2
+    assert f"remove {option.split()[0].removesuffix('-each')}" in result.stderr
