@@ -99,9 +99,7 @@ class Headline:
         """The median with its range, and the cells: `2.11 [1.79, 2.48] in 12 cells`."""
         if self.quantity == Quantity.PREDICTED:
             return f"in {self.share}"
-        return (
-            f"{self.brief()} in {self.count}{f', above the widths in {self.above}' * bool(self.above)}"
-        )
+        return f"{self.brief()} in {self.count}"
 
     @property
     def count(self) -> str:
@@ -261,13 +259,16 @@ def _chaos(known: Known, limit: Headline) -> str:
     if not told:
         return ", not known whether chaotic"
     if not unknown:
-        return f", chaotic in {many} of {told} cells" if many else ""
+        word = "all chaotic" if many == told else f"chaotic in {many} of {told}"
+        return f", {word}" if many else ""
     return f", chaotic in {many} of the {told} cells that tell, not known in {unknown}"
 
 
 def _on_bounds(known: Known) -> str:
     parts = [
-        f"{bound.brief()} ({name})" for key, name in BOUNDS.items() for bound in known.get(key, [])
+        f"{bound.brief()} ({name}{bound.where})"
+        for key, name in BOUNDS.items()
+        for bound in known.get(key, [])
     ]
     if not parts:
         return ""

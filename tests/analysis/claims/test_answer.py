@@ -85,7 +85,24 @@ def test_a_number_says_in_how_many_cells_it_is_located_and_that_others_lie_above
     (told,) = answer([replace(ROWS[4], readings=(reading,))])
     assert told.endswith("on (loss 0.01) in 2 of 4 cells, k* above the widths in 1.")
     (number,) = headlines([replace(ROWS[4], readings=(reading,))])
-    assert number.text == "1.40 (1.20 to 1.60) in 2 of 4 cells, above the widths in 1"
+    assert number.text == "1.40 (1.20 to 1.60) in 2 of 4 cells"
+
+
+@pytest.mark.parametrize(
+    ("edges", "told"),
+    [((0.9, 0.8), "(loss 0.1, all chaotic)"), ((0.9, 0.1), "chaotic in 1 of 2)"), ((0.1, 0.1), "0.1)")],
+)
+def test_chaos_is_told_of_cells_that_have_it(edges, told) -> None:
+    limit, _, *rest = ANY_BUDGET.readings
+    edge = Reading(Quantity.AT_EDGE, edges, "loss 0.1")
+    (text,) = answer([replace(ANY_BUDGET, readings=(limit, edge, *rest))])
+    assert told in text
+
+
+def test_a_bound_says_in_how_many_cells_it_is_compared() -> None:
+    reading = Reading(Quantity.THEOREM2, (250.0,), total=3, above=2)
+    (told,) = answer([replace(ROWS[2], readings=(reading,))])
+    assert "(Theorem 2, output layer in 1 of 3 cells, k* above the widths in 2)" in told
 
 
 def test_cells_without_a_threshold_are_counted_by_the_fit_that_says_so() -> None:
