@@ -140,6 +140,28 @@ def test_a_proven_width_below_widths_that_fail_departs(low, mark) -> None:
     assert row.mark == mark
 
 
+@pytest.mark.parametrize(
+    ("low", "edge", "output"),
+    [(300.0, Mark.FINDING, Mark.FINDING), (110.0, Mark.OPEN, Mark.OPEN)],
+)
+def test_a_width_above_those_of_the_sweep_is_told_beside_the_edge_and_for_v(low, edge, output) -> None:
+    above = cells(np.nan, low, np.inf, outcome="censored")
+    row, *_ = theorem2.theorem2(given_study(above))
+    assert row.mark == edge
+    names = ("solution_error", "loss_final", "loss_initial")
+    store = unfilled(*names, d=[10], n=[100], width=[1.0], seed=[0]).assign_coords(k=("n", [100]))
+    rows = section4.output_layer(given_study(above.expand_dims(tolerance=[0.1]), store))
+    assert [row.mark for row in rows if "of order n" in row.claim] == [output]
+
+
+def test_w_needs_more_units_where_it_fails_at_widths_at_which_v_succeeds() -> None:
+    axes = {"d": [10], "n": [100], "tolerance": [0.1]}
+    w = cells(np.nan, 300.0, np.inf, outcome="censored", trained=["input"], **axes)
+    v = cells(120, 100, 140, trained=["output"], **axes)
+    (row,) = section4.joint(given_study(xr.concat([w, v], "trained")))
+    assert row.mark == Mark.DEPARTS
+
+
 def test_a_sufficient_width_is_undecided_where_a_critical_one_is_not_located() -> None:
     known = cells(30, 25, 40, n=[100], tolerance=[0.1])
     unknown = cells(np.nan, 50.0, np.inf, outcome="censored", n=[100], tolerance=[0.1])
