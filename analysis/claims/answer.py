@@ -2,8 +2,8 @@
 
 They say how wide a network must be if its output layer is trained, if its input layer is, at any
 budget, and how loose each bound is. All numbers are readings of the rows of claims: a median over
-cells, and the range of the 95% intervals of all cells. A sentence leaves out what no store has
-measured.
+cells, and the range of the 95% intervals of all cells. Each says of how many cells it is, and where k*
+lies above the widths in others. A sentence leaves out what no store has measured.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from itertools import groupby
 
 import numpy as np
 
+from analysis.claims.any_budget import ALONE, JOINTLY
 from analysis.claims.rows import Claim, Mark, Quantity
 from analysis.experiments.chaos import CHAOTIC
+from analysis.signs import THIN_SPACE
 
 __all__ = ["WORST_FIRST", "Headline", "answer", "headlines", "tally", "verdict_of"]
 
@@ -27,8 +29,8 @@ LABELS = {
     Quantity.FEATURES: "width for sigma_min >= alpha sqrt(k)/2, over n",
     Quantity.EDGE: "that width over the random-matrix prediction",
     Quantity.ANY_BUDGET: "weights kd needed at any budget, W trained, over n",
-    Quantity.EXPONENT_N: "exponent of n in that width, where known to 0.5",
-    Quantity.EXPONENT_D: "exponent of d in that width, where known to 0.5",
+    Quantity.EXPONENT_N: "exponent of n, W trained, where known to 0.5",
+    Quantity.EXPONENT_D: "exponent of d, W trained, where known to 0.5",
     Quantity.PREDICTED: "k* as predicted from a fifth of the steps (95%)",
     Quantity.INPUT: "kd to fit n labels, W trained, over n",
     Quantity.THEOREM2: "sufficient width of Theorem 2 over the measured one",
@@ -68,12 +70,18 @@ class Headline:
         The condition under which they hold, as text; empty if there is none.
     ends
         The least and the largest end of the 95% intervals of the cells; None if they have none.
+    total
+        Number of cells or fits, also of those without a value.
+    above
+        Number of cells whose width lies above those of the sweep.
     """
 
     quantity: Quantity
     values: tuple[float, ...]
     at: str = ""
     ends: tuple[float, float] | None = None
+    total: int = 0
+    above: int = 0
 
     @property
     def label(self) -> str:
@@ -91,8 +99,22 @@ class Headline:
         """The median with its range, and the cells: `2.11 [1.79, 2.48] in 12 cells`."""
         if self.quantity == Quantity.PREDICTED:
             return f"in {self.share}"
+        return f"{self.brief()} in {self.count}"
+
+    @property
+    def count(self) -> str:
+        """The cells or fits with a value, of all where others have none: `2 of 4 cells`."""
         noun = "fit" if self.quantity in (Quantity.EXPONENT_N, Quantity.EXPONENT_D) else "cell"
-        return f"{self.brief()} in {len(self.values)} {noun}{'s' * (len(self.values) > 1)}"
+        known = len(self.values)
+        count = f"{known} of {self.total}" if self.total > known else f"{known}"
+        return f"{count} {noun}{'s' * (max(known, self.total) > 1)}"
+
+    @property
+    def where(self) -> str:
+        """A note on the cells without a value, ` in 2 of 4 cells, ...`; empty where all have one."""
+        if self.total <= len(self.values):
+            return ""
+        return f" in {self.count}{f', k* above the widths in {self.above}' * bool(self.above)}"
 
     def brief(self, unit: str = "") -> str:
         """Return the median and the range of the intervals: `1.05 [0.900, 1.22] n`.
@@ -112,15 +134,16 @@ class Headline:
 
 
 def _three(value: float) -> str:
-    """Return a number with three digits: `2.11`, `253`, `22,000`."""
+    """Return a number with three digits, in groups of three: `2.11`, `253`, `22 000`."""
     if not np.isfinite(value):
         return "no end"
     if value == 0:
         return "0"
     if not 1e-3 < abs(value) < 1e6:
-        return f"{value:.2e}"
+        return f"{value:.2e}".replace("-", "−", 1) if value < 0 else f"{value:.2e}"
     digits = 2 - int(np.floor(np.log10(abs(value))))
-    return f"{round(value, digits):,.{max(0, digits)}f}"
+    text = f"{round(value, digits):,.{max(0, digits)}f}"
+    return text.replace(",", THIN_SPACE).replace("-", "−")
 
 
 Known = dict[Quantity, list[Headline]]
@@ -134,14 +157,18 @@ def headlines(rows: Iterable[Claim]) -> list[Headline]:
 
 def _known(rows: Iterable[Claim]) -> Known:
     """Return the numbers that the sentences state, by quantity and condition, as rows have them."""
-    found = [reading for row in rows for reading in row.readings if reading.values]
+    found = [reading for row in rows for reading in row.readings]
     known: Known = {}
     for quantity, at in dict.fromkeys((reading.quantity, reading.at) for reading in found):
         here = [r for r in found if (r.quantity, r.at) == (quantity, at)]
         ends = np.array([end for r in here for end in r.ends]).reshape(-1, 2)
         values = sorted(value for r in here for value in r.values)
+        if not values:
+            continue
         hull = (float(ends[:, 0].min()), float(ends[:, 1].max())) if len(ends) else None
-        known.setdefault(quantity, []).append(Headline(quantity, tuple(values), at, hull))
+        total = sum(r.total or len(r.values) for r in here)
+        above = sum(r.above for r in here)
+        known.setdefault(quantity, []).append(Headline(quantity, tuple(values), at, hull, total, above))
     return known
 
 
@@ -171,13 +198,13 @@ def answer(rows: Sequence[Claim]) -> list[str]:
 def _on_output(known: Known) -> str:
     parts = [
         f"training the output layer v alone fits n random labels from k* = {v.brief('n')} units on "
-        f"({v.at})"
+        f"({v.at}){v.where}"
         for v in known.get(Quantity.OUTPUT, [])
     ]
     for features in known.get(Quantity.FEATURES, []):
         text = (
             "random features are well conditioned, sigma_min >= alpha sqrt(k)/2, from "
-            f"{features.brief('n')} on"
+            f"{features.brief('n')} on{features.where}"
         )
         for edge in known.get(Quantity.EDGE, []):
             text += f", {edge.brief()} times what random matrix theory predicts with nothing fitted"
@@ -187,45 +214,61 @@ def _on_output(known: Known) -> str:
 
 def _on_input(known: Known) -> str:
     limits = [
-        f"{limit.brief('n')} ({limit.at}{_chaos(known, limit)})"
+        f"{limit.brief('n')} in {limit.count} ({limit.at}{_chaos(known, limit)})"
         for limit in known.get(Quantity.ANY_BUDGET, [])
     ]
     needs = "training W alone needs, at any budget of steps, k_inf d = "
     parts = [needs + " and ".join(limits)] if limits else []
-    if unseen := known.get(Quantity.UNSEEN, []):
-        many = sum(len(one.values) for one in unseen)
-        cells = "1 cell" if many == 1 else f"{many} cells"
-        losses = ", ".join(sorted((one.at for one in unseen), key=float, reverse=True))
-        others = f"{cells}{' more' * bool(parts)}"
-        parts.append(f"times show no finite threshold in {others} (relative loss {losses})")
+    parts += _without_threshold(known, bool(parts))
     exponents = [known.get(key, []) for key in (Quantity.EXPONENT_N, Quantity.EXPONENT_D)]
     parts += [
-        f"over cells it grows with n to the power of {n.brief()} and with d to that of {d.brief()}"
+        f"{n.at} grows with n to the power {n.brief()} and with d to {d.brief()} ({n.count})"
         for n, d in zip(*exponents, strict=True)
     ]
     parts += [
-        f"in the steps that were run it fits n random labels from k* d = {w.brief('n')} on ({w.at})"
+        f"in the steps run it fits n random labels from k* d = {w.brief('n')} on ({w.at}){w.where}"
         if parts
-        else f"training W alone fits n random labels from k* d = {w.brief('n')} weights on ({w.at})"
+        else f"training W alone fits n random labels from k* d = {w.brief('n')} weights on "
+        f"({w.at}){w.where}"
         for w in known.get(Quantity.INPUT, [])
     ]
-    parts += [
-        f"times at a fifth of the steps predict k* at all of them to its 95% interval in {test.share}"
-        for test in known.get(Quantity.PREDICTED, [])
-    ]
+    if not parts:
+        tests = known.get(Quantity.PREDICTED, [])
+        parts = [f"times at a fifth of the steps predict k* at all of them in {t.share}" for t in tests]
     return _sentence("Input layer", parts)
 
 
+def _without_threshold(known: Known, others: bool) -> list[str]:
+    """Return texts on the cells in which times show no finite k_inf, by the fit that says so."""
+    parts: list[str] = []
+    for quantity, fit in ((Quantity.UNSEEN, JOINTLY), (Quantity.UNSEEN_ALONE, ALONE)):
+        if unseen := known.get(quantity, []):
+            many = sum(len(one.values) for one in unseen)
+            cells = f"{many} cell{'s' * (many > 1)}{' more' * (others and not parts)}"
+            losses = ", ".join(sorted((one.at for one in unseen), key=float, reverse=True))
+            parts.append(f"in {cells} ({fit}, relative loss {losses})")
+    return [f"no finite threshold is seen {' and '.join(parts)}"] if parts else []
+
+
 def _chaos(known: Known, limit: Headline) -> str:
-    """Return a word on the cells of a number whose times are chaotic, if there are any."""
+    """Return a word on the cells of a number whose times are chaotic, or may be."""
     edges = [edge for edge in known.get(Quantity.AT_EDGE, []) if edge.at == limit.at]
-    many = sum(value > CHAOTIC for edge in edges for value in edge.values)
-    return f", chaotic in {many} of {len(limit.values)} cells" if many else ""
+    values = np.array([value for edge in edges for value in edge.values])
+    told, many = int((~np.isnan(values)).sum()), int((values > CHAOTIC).sum())
+    unknown = len(limit.values) - told
+    if not told:
+        return ", not known whether chaotic"
+    if not unknown:
+        word = "all chaotic" if many == told else f"chaotic in {many} of {told}"
+        return f", {word}" if many else ""
+    return f", chaotic in {many} of the {told} cells that tell, not known in {unknown}"
 
 
 def _on_bounds(known: Known) -> str:
     parts = [
-        f"{bound.brief()} ({name})" for key, name in BOUNDS.items() for bound in known.get(key, [])
+        f"{bound.brief()} ({name}{bound.where})"
+        for key, name in BOUNDS.items()
+        for bound in known.get(key, [])
     ]
     if not parts:
         return ""

@@ -2,7 +2,8 @@
 
 A critical width of descent moves with the budget of steps. `analysis.slowing` fits the times of trials
 and tells, for each cell and tolerance, the width below which no budget suffices, or that none is seen.
-One model of all cells gives the exponents of n and d in it, and the laws that they rank.
+One model of all cells gives the exponents of n and d in it, and the laws that they rank; rows and
+numbers say whether they come from it or from each cell alone. Cells without trials are no cells.
 The test beside it fits a fifth of the steps and predicts the critical width at all of them. Where
 trials run at the edge of stability, both say so.
 """
@@ -25,6 +26,12 @@ __all__ = ["any_budget", "held_out"]
 
 EXPONENTS = ("exponent_n", "exponent_d")
 
+JOINTLY, ALONE = "one model of all cells", "each cell alone"
+"""The fit from which a number comes, as text."""
+
+SEEN, ONSET = "k_inf", "the width at which slowing sets in"
+"""The width of which the exponents are."""
+
 TELLING = 1.0
 """Fits with wider intervals tell no exponent in the answer: those of n/d and n^2/d differ by 1."""
 
@@ -36,13 +43,14 @@ def any_budget(study: Study) -> Iterator[Claim]:
     by = [name for name in ("activation", "tolerance") if name in table]
     for values, part in table.groupby(by, sort=False):
         where = ", ".join(_name(key, value) for key, value in zip(by, values, strict=True))
-        yield _threshold(part).on(
-            f"width for W at any budget ({where})",
-            _measured(part),
-            "width for W at any budget: k_inf d/n",
-            figure="slowing" if (part.verdict == "threshold").any() else "",
+        tried = part[part.verdict != "empty"]
+        yield _threshold(tried).on(
+            f"width for W at any budget ({where}), {ALONE}",
+            _measured(tried),
+            f"width for W at any budget, {ALONE}: k_inf d/n",
+            figure="slowing" if (tried.verdict == "threshold").any() else "",
             of_paper=False,
-            readings=_readings(part, _law_of(laws, by, values)),
+            readings=_readings(tried, _law_of(laws, by, values), float(part.tolerance.iloc[0])),
         )
     for _, law in laws.iterrows():
         yield _law(law, ", ".join(_name(key, law[key]) for key in by))
@@ -55,18 +63,18 @@ def _name(key: str, value: Any) -> str:
 
 def _law(row: pd.Series[Any], where: str) -> Claim:
     """Return what one model of all cells says on the exponents of n and d."""
+    tells = all(row[f"{each}_high"] - row[f"{each}_low"] < TELLING for each in EXPONENTS)
+    at = SEEN if row.verdict == "threshold" else ONSET
     readings = [
-        Reading(quantity, (row[name],), ends=((row[f"{name}_low"], row[f"{name}_high"]),))
-        for quantity, name in (
-            (Quantity.EXPONENT_N, "exponent_n"),
-            (Quantity.EXPONENT_D, "exponent_d"),
-        )
-        if all(row[f"{each}_high"] - row[f"{each}_low"] < TELLING for each in EXPONENTS)
+        Reading(quantity, (row[name],), at, ((row[f"{name}_low"], row[f"{name}_high"]),), total=1)
+        if tells
+        else Reading(quantity, (), at, total=1)
+        for quantity, name in zip((Quantity.EXPONENT_N, Quantity.EXPONENT_D), EXPONENTS, strict=True)
     ]
     return Verdict(Mark.FINDING, law_statement(row)).on(
         f"law of the width for W at any budget ({where})",
         growth(row),
-        "law of the width for W at any budget, one model of all cells",
+        f"law of the width for W at any budget, {JOINTLY}",
         of_paper=False,
         readings=tuple(readings),
     )
@@ -108,34 +116,39 @@ def _law_of(laws: pd.DataFrame, by: list[str], values: tuple[Any, ...]) -> pd.Se
     return None if found.empty else found.iloc[0]
 
 
-def _readings(part: pd.DataFrame, law: pd.Series[Any] | None) -> tuple[Reading, ...]:
+def _readings(part: pd.DataFrame, law: pd.Series[Any] | None, tolerance: float) -> tuple[Reading, ...]:
     """Return the thresholds that the answer states, and the number of cells that show none.
 
     Among many cells some seem to have a threshold by chance, so the model of all cells decides.
     """
-    tolerance = float(part.tolerance.iloc[0])
     if law is not None:
-        return _jointly(law, tolerance)
-    at, known = f"relative loss {tolerance:g}", part[part.verdict == "threshold"]
+        return _jointly(law, tolerance, int(part.at_edge.isna().sum()))
+    at, known = f"relative loss {tolerance:g}, {ALONE}", part[part.verdict == "threshold"]
     values, low, high = (
         tuple(_ratios(part, name).tolist()) for name in ("k_inf", "k_inf_low", "k_inf_high")
     )
     found = (
-        Reading(Quantity.ANY_BUDGET, values, at, tuple(zip(low, high, strict=True))),
+        Reading(Quantity.ANY_BUDGET, values, at, tuple(zip(low, high, strict=True)), total=len(part)),
         Reading(Quantity.AT_EDGE, tuple(known.at_edge.tolist()), at),
-        Reading(Quantity.UNSEEN, (1.0,) * int((part.verdict == "none seen").sum()), f"{tolerance:g}"),
+        Reading(
+            Quantity.UNSEEN_ALONE, (1.0,) * int((part.verdict == "none seen").sum()), f"{tolerance:g}"
+        ),
     )
     return tuple(reading for reading in found if reading.values)
 
 
-def _jointly(law: pd.Series[Any], tolerance: float) -> tuple[Reading, ...]:
+def _jointly(law: pd.Series[Any], tolerance: float, untold: int) -> tuple[Reading, ...]:
+    """Return the numbers of the model of all cells; `untold` cells have no share of rising steps."""
     if law.verdict != "threshold":
         return (Reading(Quantity.UNSEEN, (1.0,) * law.cells, f"{tolerance:g}"),)
-    at, calm = f"relative loss {tolerance:g}", law.cells - law.chaotic
+    at, others = f"relative loss {tolerance:g}, {JOINTLY}", law.cells - law.chaotic
     ends = ((law.ratio_low, law.ratio_high),) * law.cells
-    edges = (1.0,) * law.chaotic + (0.0,) * calm
+    unknown = min(untold, others)
+    edges = (1.0,) * law.chaotic + (np.nan,) * unknown + (0.0,) * (others - unknown)
     return (
-        Reading(Quantity.ANY_BUDGET, (law.ratio,) * law.cells, at, ends),
+        Reading(
+            Quantity.ANY_BUDGET, (law.ratio,) * law.cells, at, ends, total=law.cells + law.left_out
+        ),
         Reading(Quantity.AT_EDGE, edges, at),
     )
 

@@ -173,7 +173,7 @@ def _reason(cell: xr.Dataset) -> str:
 
 
 def _budget(one: Comparison) -> str:
-    return "at any budget" if one.budget == ANY_BUDGET else f"at {one.budget:,.0f} steps"
+    return "at any budget" if one.budget == ANY_BUDGET else f"at {one.budget:.0f} steps"
 
 
 def _layers(one: Comparison) -> str:

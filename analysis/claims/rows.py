@@ -4,6 +4,7 @@ A sufficient condition is never refuted by a smaller width that works: its verdi
 which it is loose. Certified bounds must hold in all trials; of anything else the verdict counts the
 trials in which it holds. A critical width is used only as far as its interval reaches: without both
 ends it is not located, and a comparison has an answer only where the intervals exclude the other one.
+A cell that is not located still counts against a claim that its one end excludes (`reach_of`).
 
 A verdict is data: code decides by `mark` and `factor`, never by the words of `word` and `detail`. So is
 the rest of a row: `of_paper` tells a claim of the paper from a finding, and `readings` has the numbers
@@ -41,9 +42,11 @@ __all__ = [
     "counted",
     "done",
     "is_located",
+    "lies_above",
     "looseness_of",
     "mean_interval",
     "middle",
+    "reach_of",
     "reading_of",
     "spread",
     "sufficient",
@@ -89,6 +92,9 @@ CRITERIA: Mapping[Mark, str] = MappingProxyType(
 )
 """The criterion of each kind of verdict."""
 
+FEWEST_SEEDS = 6
+"""Fewer seeds could all lie on one side of the median by chance, so a censored cell of them is open."""
+
 SUFFICES = "the width lies above the 95% interval of k* in every cell"
 """The criterion of `sufficient`."""
 
@@ -101,7 +107,8 @@ class Quantity(StrEnum):
     THEOREM2 = "width of Theorem 2 over k*"
     INPUT = "k* d/n, W trained"
     ANY_BUDGET = "k_inf d/n, W trained"
-    UNSEEN = "cells in which times show no finite k_inf, W trained"
+    UNSEEN = "cells in which one model of all shows no finite k_inf, W trained"
+    UNSEEN_ALONE = "cells whose own times show no finite k_inf, W trained"
     AT_EDGE = "share of trials at the edge of stability, in cells with a k_inf"
     EXPONENT_N = "exponent of n in k_inf, W trained"
     EXPONENT_D = "exponent of d in k_inf, W trained"
@@ -123,12 +130,18 @@ class Reading:
         A condition under which the values hold, as text.
     ends
         The 95% interval of each value; empty where values have none.
+    total
+        Number of cells or fits, also of those without a value; 0 if each has one.
+    above
+        Number of cells whose width lies above those of the sweep.
     """
 
     quantity: Quantity
     values: tuple[float, ...]
     at: str = ""
     ends: tuple[tuple[float, float], ...] = ()
+    total: int = 0
+    above: int = 0
 
 
 @dataclass(frozen=True)
@@ -254,23 +267,29 @@ def sufficient(
     sufficing
         The widths that suffice according to the claim.
     cells
-        Located cells of `critical_widths`.
+        Cells of `critical_widths`. One that is not located cannot meet the claim, but may refute it.
     form
         Format of the factor.
     short
         The mark where one of the widths lies below the interval of k*. That refutes nothing if the
         constant was chosen here, but it does if the constant is part of the proof.
     """
-    if not cells:
-        return NOT_LOCATED
     pairs = list(zip(sufficing, cells, strict=True))
-    factor = middle([width / float(cell.k50) for width, cell in pairs])
-    narrow = [width < float(cell.k50_low) for width, cell in pairs]
-    if any(narrow):
-        return Verdict(short, f"its constant is too small in {sum(narrow)} of {len(cells)}", factor)
-    if all(width > float(cell.k50_high) for width, cell in pairs):
-        return Verdict(Mark.LOOSE, f"by a factor of {factor:{form}}", factor, "sufficient, loose")
-    return Verdict(Mark.OPEN, "the width lies within the interval of a k*", factor)
+    known = [(width, cell) for width, cell in pairs if is_located(cell)]
+    narrow = sum(width < reach_of(cell)[0] for width, cell in pairs)
+    factor = middle([width / float(cell.k50) for width, cell in known]) if known else None
+    if narrow:
+        return Verdict(short, f"its constant is too small in {narrow} of {len(cells)}", factor)
+    if not known:
+        return NOT_LOCATED
+    if not all(width > float(cell.k50_high) for width, cell in known):
+        return Verdict(Mark.OPEN, "the width lies within the interval of a k*", factor)
+    if left := len(cells) - len(known):
+        detail = (
+            f"undecided in {left} of {len(cells)} cells, by a factor of {factor:{form}} in the others"
+        )
+        return Verdict(Mark.OPEN, detail, factor)
+    return Verdict(Mark.LOOSE, f"by a factor of {factor:{form}}", factor, "sufficient, loose")
 
 
 # --- numbers --------------------------------------------------------------------------------------
@@ -322,32 +341,54 @@ def is_located(cell: xr.Dataset) -> bool:
     return bool(has_interval(cell))
 
 
+def reach_of(cell: xr.Dataset) -> tuple[float, float]:
+    """Return the ends between which k* of a cell lies; 0 and infinity where they are not known.
+
+    A censored width lies beyond the widths of the sweep, if there are enough seeds to tell.
+    """
+    low, high = 0.0, np.inf
+    if located(cell):
+        low, high = float(cell.k50_low), float(cell.k50_high)
+    elif str(cell.outcome.item()) == "censored" and int(cell.seeds) >= FEWEST_SEEDS:
+        low, high = float(cell.bracket_low), float(cell.bracket_high)
+    return float(np.nan_to_num(low, nan=0.0, posinf=np.inf)), high if high == high else np.inf
+
+
+def lies_above(cell: xr.Dataset) -> bool:
+    """Return True if the critical width of a cell lies above the widths of the sweep."""
+    return str(cell.outcome.item()) == "censored" and float(cell.bracket_low) > 0
+
+
 def reading_of(
     quantity: Quantity, cells: Sequence[xr.Dataset], scales: Sequence[float], at: str = ""
 ) -> tuple[Reading, ...]:
-    """Return the reading of k* of located cells, each times its scale; none if there are no cells."""
+    """Return the reading of k* of cells, each times its scale; values are of those that are located."""
     numbers = [
         [float(cell[name]) * scale for name in ("k50", "k50_low", "k50_high")]
         for cell, scale in zip(cells, scales, strict=True)
+        if is_located(cell)
     ]
-    return _reading(quantity, numbers, at)
+    return _reading(quantity, numbers, at, cells)
 
 
 def looseness_of(
     quantity: Quantity, cells: Sequence[xr.Dataset], sufficing: Sequence[float], at: str = ""
 ) -> tuple[Reading, ...]:
-    """Return the reading of widths that suffice over k* of located cells; none if there are none."""
+    """Return the reading of widths that suffice over k*; values are of cells that are located."""
     numbers = [
         [width / float(cell[name]) for name in ("k50", "k50_high", "k50_low")]
         for cell, width in zip(cells, sufficing, strict=True)
+        if is_located(cell)
     ]
-    return _reading(quantity, numbers, at)
+    return _reading(quantity, numbers, at, cells)
 
 
-def _reading(quantity: Quantity, numbers: list[list[float]], at: str) -> tuple[Reading, ...]:
+def _reading(
+    quantity: Quantity, numbers: list[list[float]], at: str, cells: Sequence[xr.Dataset]
+) -> tuple[Reading, ...]:
     values = tuple(value for value, _, _ in numbers)
     ends = tuple((low, high) for _, low, high in numbers)
-    return (Reading(quantity, values, at, ends),) if values else ()
+    return (Reading(quantity, values, at, ends, len(cells), sum(map(lies_above, cells))),)
 
 
 def cells_of(widths: xr.Dataset, *dims: str) -> Iterator[xr.Dataset]:

@@ -20,8 +20,10 @@ from analysis.claims.rows import (
     counted,
     done,
     is_located,
+    lies_above,
     looseness_of,
     mean_interval,
+    reach_of,
     reading_of,
     spread,
     sufficient,
@@ -51,20 +53,19 @@ def input_layer(study: Study) -> Iterator[Claim]:
     widths = study.widths
     for tolerance in widths.tolerance.values:
         at = widths.sel({"tolerance": tolerance})
-        cells = [c for c in cells_of(at, "d", "n") if is_located(c)]
-        ratios = [float(c.k50 * c.d / c.n) for c in cells]
+        cells = list(cells_of(at, "d", "n"))
         yield _degrees_of_freedom(cells).on(
             f"ReLU input layer: kd degrees of freedom fit n samples (relative loss {tolerance:g})",
-            f"k* d/n = {spread(ratios)} in {len(ratios)} cells",
+            _freedom_of(cells),
             "ReLU input layer: kd degrees of freedom fit n samples (k* d/n)",
             criterion=f"k* d/n is within a factor of {FACTOR:g} of 1 in every cell",
             figure="thresholds",
             readings=_weights(study, cells, tolerance) if tolerance == widths.tolerance[-1] else (),
         )
     finest = widths.isel(tolerance=-1)
-    cells = [c for c in cells_of(finest, "d", "n") if is_located(c)]
+    cells = list(cells_of(finest, "d", "n"))
     proven = [float(c.n) ** 4 / float(c.d) ** 3 for c in cells]
-    ratios = [k / float(c.k50) for k, c in zip(proven, cells, strict=True)]
+    ratios = [k / float(c.k50) for k, c in zip(proven, cells, strict=True) if is_located(c)]
     yield sufficient(proven, cells, ".1e").on(
         "k >= n^4/d^3 is sufficient for ReLU (input layer, constant 1)",
         f"n^4/d^3 over k* = {spread(ratios)}",
@@ -75,10 +76,8 @@ def input_layer(study: Study) -> Iterator[Claim]:
 
 
 def _weights(study: Study, cells: Sequence[xr.Dataset], tolerance: float) -> tuple[Reading, ...]:
-    """Return k* d/n of located cells, with the loss and the budget at which it holds."""
-    if not cells:
-        return ()
-    at = f"relative loss {tolerance:g}, {budget_of(study.ds):,} steps"
+    """Return k* d/n of cells, with the loss and the budget at which it holds."""
+    at = f"relative loss {tolerance:g}, {budget_of(study.ds)} steps"
     return reading_of(Quantity.INPUT, cells, [float(c.d / c.n) for c in cells], at)
 
 
@@ -86,21 +85,51 @@ def _loss(widths: xr.Dataset) -> str:
     return f"relative loss {float(widths.tolerance):g}"
 
 
+def _freedom_of(cells: Sequence[xr.Dataset]) -> str:
+    """Return k* d/n of the located cells as text, and the number of cells above the widths."""
+    ratios = [float(c.k50 * c.d / c.n) for c in cells if is_located(c)]
+    above = sum(map(lies_above, cells))
+    more = f"; above the widths in {above}" if above else ""
+    return f"k* d/n = {spread(ratios)} in {len(ratios)} of {len(cells)} cells{more}"
+
+
 def _degrees_of_freedom(cells: Sequence[xr.Dataset]) -> Verdict:
-    """Return whether kd = n up to `FACTOR`; it departs if the whole interval of a cell does."""
-    if not cells:
-        return NOT_LOCATED
-    low, mid, high = (
-        np.array([float(c[name] * c.d / c.n) for c in cells]) for name in ("k50_low", "k50", "k50_high")
-    )
-    off, ratio = max(mid.max(), 1 / mid.min()), float(np.median(mid))
+    """Return whether kd = n up to `FACTOR`; it departs if the whole interval of a cell does.
+
+    A cell that is not located counts against it if its one end does, and is undecided if not.
+    """
+    known = [c for c in cells if is_located(c)]
+    mid = np.array([float(c.k50 * c.d / c.n) for c in known])
+    reach = [[end * float(c.d / c.n) for end in reach_of(c)] for c in cells]
+    low, high = np.reshape(reach, (-1, 2)).T
+    against = (low > FACTOR) | (high < 1 / FACTOR)
+    met = int(((mid < FACTOR) & (mid > 1 / FACTOR)).sum())
+    left = len(cells) - int(against.sum()) - met
+    ratio = float(np.median(mid)) if known else None
     rule = f"; below {FACTOR:g} holds ({_sizes(cells)})"
-    if off < FACTOR:
+    if against.any():
+        where = f"surely by more than {FACTOR:g} in {int(against.sum())} of {len(cells)} cells"
+        others = f", undecided in {left}" if left else ""
+        detail = f"k* d/n differs from 1 by a factor of {_farthest(cells)} at this budget"
+        return Verdict(Mark.DEPARTS, f"{detail}, {where}{others}{rule}", ratio)
+    if not known:
+        return NOT_LOCATED
+    off = max(mid.max(), 1 / mid.min())
+    if not left:
         return Verdict(Mark.HOLDS, f"kd = n to a factor of {off:.2f} at this budget{rule}", ratio)
-    detail = f"k* d/n differs from 1 by a factor of {off:.2f} at this budget{rule}"
-    if (low > FACTOR).any() or (high < 1 / FACTOR).any():
-        return Verdict(Mark.DEPARTS, detail, ratio)
-    return Verdict(Mark.OPEN, f"{detail}, and its interval reaches below", ratio)
+    detail = f"k* d/n differs from 1 by a factor of {off:.2f} at this budget where it is located"
+    return Verdict(Mark.OPEN, f"{detail}; undecided in {left} of {len(cells)} cells{rule}", ratio)
+
+
+def _farthest(cells: Sequence[xr.Dataset]) -> str:
+    """Return the largest factor between k* d/n and 1 as text, `3.41` or `more than 4.00`."""
+    found = []
+    for cell in cells:
+        scale, is_known = float(cell.d / cell.n), is_located(cell)
+        low, high = (float(cell.k50),) * 2 if is_known else reach_of(cell)
+        found.append((max(low * scale, 1 / (high * scale)), is_known))
+    off, is_known = max(found)
+    return f"{off:.2f}" if is_known else f"more than {off:.2f}"
 
 
 def _sizes(cells: Sequence[xr.Dataset]) -> str:
@@ -136,13 +165,15 @@ def budget(study: Study) -> Iterator[Claim]:
     for cell in cells_of(widths.isel(tolerance=-1, budget=-1), "d", "n", "activation"):
         activation = str(cell.activation.item())
         if is_smooth(activation):
-            proven, known = float(cell.n) ** 2 / float(cell.d), [cell] if is_located(cell) else []
-            yield sufficient([proven] * len(known), known, ".2g").on(
+            proven = float(cell.n) ** 2 / float(cell.d)
+            yield sufficient([proven], [cell], ".2g").on(
                 f"k >= n^2/d is sufficient for smooth activations ({activation}, constant 1)",
-                f"n^2/d over k* = {proven / float(cell.k50):.3g}" if known else width_of(cell),
+                f"n^2/d over k* = {proven / float(cell.k50):.3g}"
+                if is_located(cell)
+                else width_of(cell),
                 criterion=SUFFICES,
                 figure="budget",
-                readings=looseness_of(Quantity.SMOOTH_BOUND, known, [proven] * len(known), _loss(cell)),
+                readings=looseness_of(Quantity.SMOOTH_BOUND, [cell], [proven], _loss(cell)),
             )
 
 
@@ -153,9 +184,10 @@ def _movement(at_budgets: Sequence[xr.Dataset], scale: float) -> Verdict:
         return NOT_LOCATED
     longest = at_budgets[-1]
     factor = float(longest.k50) * scale if is_located(longest) else None
-    if len(found) == 1:
+    lows, highs = zip(*map(reach_of, at_budgets), strict=True)
+    moves = max(lows) > min(highs)
+    if len(found) == 1 and not moves:
         return Verdict(Mark.FINDING, "located at one budget only", factor)
-    moves = max(float(at.k50_low) for at in found) > min(float(at.k50_high) for at in found)
     detail = "it moves with the budget" if moves else "it does not move beyond the intervals"
     return Verdict(Mark.FINDING, detail, factor)
 
@@ -184,16 +216,25 @@ def output_layer(study: Study) -> Iterator[Claim]:
         ]
         detail = f"with a constant of {most:.2f} at the finest, at one n; below {FACTOR:g} holds"
         holds = Verdict(Mark.HOLDS if most < FACTOR else Mark.FINDING, detail, most)
-        yield (holds if is_located(finest) else NOT_LOCATED).on(
+        yield (holds if is_located(finest) else _beyond(finest)).on(
             f"k of order n suffices for zero training error by v alone (d={d}, n={n})",
             "k*/n for relative loss " + "; ".join(measured),
             "k of order n suffices for zero training error by v alone (k*/n)",
             criterion="k* is located at the finest tolerance; its constant is then known",
             figure="laws",
-            readings=reading_of(Quantity.OUTPUT, [finest], [1 / n], _loss(finest))
-            if is_located(finest)
-            else (),
+            readings=reading_of(
+                Quantity.OUTPUT, [finest], [1 / n], f"{_loss(finest)}, {budget_of(ds)} steps"
+            ),
         )
+
+
+def _beyond(cell: xr.Dataset) -> Verdict:
+    """Return that the constant of k*/n is large where the widths of the sweep do not reach k*."""
+    least = reach_of(cell)[0] / float(cell.n)
+    if least < FACTOR:
+        return NOT_LOCATED
+    detail = f"with a constant above {least:.2f} at the finest, at one n; below {FACTOR:g} holds"
+    return Verdict(Mark.FINDING, detail, word="beyond the widths")
 
 
 def _floor(ds: xr.Dataset, narrow: xr.DataArray) -> Claim:
@@ -235,8 +276,9 @@ def joint(study: Study) -> Iterator[Claim]:
 
 
 def _fewer_units(w: xr.Dataset, v: xr.Dataset) -> Verdict:
-    if not (is_located(w) and is_located(v)):
-        return NOT_LOCATED
-    if w.k50_high < v.k50_low:
+    (w_low, w_high), (v_low, v_high) = reach_of(w), reach_of(v)
+    if w_high < v_low:
         return Verdict(Mark.HOLDS, "in width; the bounds of the proofs are ordered the other way")
-    return Verdict(Mark.DEPARTS, "it does not hold here") if w.k50_low > v.k50_high else OVERLAP
+    if w_low > v_high:
+        return Verdict(Mark.DEPARTS, "it does not hold here")
+    return OVERLAP if is_located(w) and is_located(v) else NOT_LOCATED

@@ -27,6 +27,7 @@ from analysis.claims.rows import (
     looseness_of,
     mean_interval,
     middle,
+    reach_of,
     reading_of,
     spread,
     sufficient,
@@ -65,9 +66,9 @@ def theorem2(study: Study) -> Iterator[Claim]:
             of_paper=False,
             readings=_near_the_edge(cell),
         )
-    cells = [c for c in cells_of(widths, "d", "n") if is_located(c)]
+    cells = list(cells_of(widths, "d", "n"))
     proven = [_theorem_width(int(c.n), float(c.alpha)) for c in cells]
-    ratios = [k / float(c.k50) for k, c in zip(proven, cells, strict=True)]
+    ratios = [k / float(c.k50) for k, c in zip(proven, cells, strict=True) if is_located(c)]
     yield sufficient(proven, cells).on(
         "Theorem 2: k >= n log n log k / alpha^2 is sufficient (constant 1)",
         f"that width over k* = {spread(ratios)}; best law by AICc: {_best_law(study)}",
@@ -79,8 +80,6 @@ def theorem2(study: Study) -> Iterator[Claim]:
 
 def _near_the_edge(cell: xr.Dataset) -> tuple[Reading, ...]:
     """Return k*/n of a cell and k* over the width of the edge, as far as they are known."""
-    if not is_located(cell):
-        return ()
     edge = float(cell.k_edge_finite)
     own = reading_of(Quantity.FEATURES, [cell], [1 / float(cell.n)])
     return own + reading_of(Quantity.EDGE, [cell], [1 / edge]) if np.isfinite(edge) else own
@@ -99,7 +98,7 @@ def _beside_the_edge(cell: xr.Dataset) -> Verdict:
     """
     edge = float(cell.k_edge_finite)
     if not is_located(cell):
-        return NOT_LOCATED
+        return _beyond_the_edge(cell)
     if not np.isfinite(edge):
         return Verdict(Mark.FINDING, "the edge predicts no width")
     low, times, high = (float(cell[name]) / edge for name in ("k50_low", "k50", "k50_high"))
@@ -110,6 +109,14 @@ def _beside_the_edge(cell: xr.Dataset) -> Verdict:
     else:
         detail = f"{times:.2g} times the edge, perhaps within {FOLLOWS - 1:.0%} given its interval"
     return Verdict(Mark.FINDING, detail, times)
+
+
+def _beyond_the_edge(cell: xr.Dataset) -> Verdict:
+    """Compare a width that is not located with the edge's: its one end may lie far off."""
+    low, high = (end / float(cell.k_edge_finite) for end in reach_of(cell))
+    if low > FOLLOWS or high < 1 / FOLLOWS:
+        return Verdict(Mark.FINDING, f"off the edge by a factor of more than {max(low, 1 / high):.2g}")
+    return NOT_LOCATED
 
 
 def _best_law(study: Study) -> str:
@@ -147,8 +154,7 @@ def proof(study: Study) -> Iterator[Claim]:
     claim = "proof: matrix Chernoff shows a width to suffice"
     for cell in cells_of(widths, "d", "n"):
         proven = middle(ds.sufficient_width.sel(d=int(cell.d), n=int(cell.n)))
-        known = [cell] if is_located(cell) else []
-        yield sufficient([proven] * len(known), known, ".2g", Mark.DEPARTS).on(
+        yield sufficient([proven], [cell], ".2g", Mark.DEPARTS).on(
             f"{claim} (d={int(cell.d)}, n={int(cell.n)})",
             (f"{proven:.3g} against " if proven == proven else "") + f"k* = {width_of(cell)}",
             claim,

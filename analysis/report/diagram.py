@@ -140,6 +140,15 @@ class Panel:
         k, low, high = (self.values[f"k50{end}"][frame, column] for end in ("", "_low", "_high"))
         return float(k), float(low), float(high)
 
+    def at(self, column: int) -> str:
+        """Return the place of a cell as text, `d = 10, n = 40`."""
+        return ", ".join(filter(None, [self.name, f"n = {self.columns[column]['n']}"]))
+
+    def lies_above(self, frame: int, column: int) -> bool:
+        """Return True if the critical width lies above all widths that were tried."""
+        outcome, low = (self.values[name][frame, column] for name in ("outcome", "bracket_low"))
+        return bool(outcome == "censored" and low > 0)
+
     def row(self, frame: int, column: int) -> list[str]:
         """Return the critical width, outcome, p of fit, bracket and median crossing of the seeds."""
         at = {name: self.values[name][frame, column] for name in MOVING}
@@ -271,14 +280,30 @@ class Diagram:
         return bool(self.shows & {"width", "open"})
 
     def range_text(self, units: str) -> str:
-        """Return the critical widths of the first frame, from least to largest, as text."""
+        """Return the critical widths of the last frame, from least to largest, as text.
+
+        A width whose interval lacks an end is left out; cells above the widths are counted.
+        """
         last = self.frames - 1
-        cells = [p.width_of(last, c)[0] for p in self.panels for c in range(len(p.columns))]
-        found = sorted(k for k in cells if np.isfinite(k))
-        if not found:
+        cells = [(panel, c) for panel in self.panels for c in range(len(panel.columns))]
+        known = sorted(
+            (*panel.width_of(last, c), panel.at(c))
+            for panel, c in cells
+            if len(panel.mark(last, c) or []) > 1
+        )
+        if not known:
             return ""
-        ends = dict.fromkeys(number(k) for k in (found[0], found[-1]))
-        return f"k* = {' to '.join(ends)}{units} on, in {len(found)} of {len(cells)} cells"
+        ends = dict.fromkeys(
+            with_interval(*width) + (f" ({at})" if units and len(cells) > 1 else "")
+            for *width, at in (known[0], known[-1])
+        )
+        above = sum(panel.lies_above(last, c) for panel, c in cells)
+        more = f", above the widths in {above}" if above else ""
+        rule = [self.rule, *(f"{slider.dim} = {slider.values[-1]}" for slider in self.sliders)]
+        return (
+            f"k* = {' to '.join(ends)}{units} on, in {len(known)} of {len(cells)} cells{more}; "
+            f"success is {', '.join(rule)}"
+        )
 
     def outcomes(self, frame: int) -> str:
         """Return the number of cells with each outcome, as text: `3 cells, all censored`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -37,7 +38,7 @@ ROWS = [
 ANY_BUDGET = Claim(
     "d", "m", Mark.FINDING, "finding", of_paper=False,
     readings=(
-        Reading(Quantity.ANY_BUDGET, (0.7, 0.6), "loss 0.1", ((0.5, 0.9), (0.3, 0.8))),
+        Reading(Quantity.ANY_BUDGET, (0.7, 0.6), "loss 0.1", ((0.5, 0.9), (0.3, 0.8)), total=5),
         Reading(Quantity.AT_EDGE, (0.9, np.nan), "loss 0.1"),
         Reading(Quantity.UNSEEN, (1.0,) * 3, "0.001"),
         Reading(Quantity.UNSEEN, (1.0,), "0.01"),
@@ -52,23 +53,67 @@ def test_the_answer_is_on_the_output_layer_the_input_layer_and_the_bounds() -> N
     assert "sigma_min >= alpha sqrt(k)/2, from 2.00 (1.86 to 2.13) n on" in output
     assert "1.02 (0.997 to 1.04) times what random matrix theory predicts" in output
     assert "W alone fits n random labels from k* d = 1.40 (1.20 to 1.60) n weights" in trained
-    assert "2,530 (253 to 22,000) (Theorem 2, output layer) and 123,000 (123,000) (n^4" in bounds
+    assert (
+        "2\u202f530 (253 to 22\u202f000) (Theorem 2, output layer) and 123\u202f000 (123\u202f000) (n^4"
+        in bounds
+    )
     for sentence in (output, trained, bounds):
         assert len(re.findall(r"\.(?:\s|$)", sentence)) == 1
 
 
-def test_the_width_at_any_budget_stands_with_its_interval_its_chaos_and_its_test() -> None:
+def test_the_width_at_any_budget_stands_with_its_interval_its_cells_and_its_chaos() -> None:
     trained = answer([*ROWS, ANY_BUDGET])[1]
-    assert "at any budget of steps, k_inf d = 0.650 [0.300, 0.900] n (loss 0.1" in trained
-    assert "(loss 0.1, chaotic in 1 of 2 cells)" in trained
-    assert "no finite threshold in 4 cells more (relative loss 0.01, 0.001)" in trained
+    assert "at any budget of steps, k_inf d = 0.650 [0.300, 0.900] n in 2 of 5 cells" in trained
+    assert "(loss 0.1, chaotic in 1 of the 1 cells that tell, not known in 1)" in trained
+    assert "seen in 4 cells more (one model of all cells, relative loss 0.01, 0.001)" in trained
     assert "from k* d = 1.40 (1.20 to 1.60) n on" in trained
-    assert "to its 95% interval in 2 of 3 cells" in trained
+
+
+def test_exponents_say_of_which_width_they_are_and_how_many_fits_are_left_out() -> None:
+    fits = [
+        Reading(quantity, values, at, ((0.5, 1.2),) * len(values), total=1)
+        for quantity in (Quantity.EXPONENT_N, Quantity.EXPONENT_D)
+        for at, values in (("k_inf", (0.9,)), ("the onset", (-0.8,)), ("the onset", ()))
+    ]
+    (told,) = answer([replace(ANY_BUDGET, readings=tuple(fits))])
+    assert "k_inf grows with n to the power 0.900 [0.500, 1.20]" in told
+    assert "and with d to −0.800 [0.500, 1.20] (1 of 2 fits)" in told
+
+
+def test_a_number_says_in_how_many_cells_it_is_located_and_that_others_lie_above() -> None:
+    reading = Reading(Quantity.INPUT, (1.2, 1.6), "loss 0.01", total=4, above=1)
+    (told,) = answer([replace(ROWS[4], readings=(reading,))])
+    assert told.endswith("on (loss 0.01) in 2 of 4 cells, k* above the widths in 1.")
+    (number,) = headlines([replace(ROWS[4], readings=(reading,))])
+    assert number.text == "1.40 (1.20 to 1.60) in 2 of 4 cells"
+
+
+@pytest.mark.parametrize(
+    ("edges", "told"),
+    [((0.9, 0.8), "(loss 0.1, all chaotic)"), ((0.9, 0.1), "chaotic in 1 of 2)"), ((0.1, 0.1), "0.1)")],
+)
+def test_chaos_is_told_of_cells_that_have_it(edges, told) -> None:
+    limit, _, *rest = ANY_BUDGET.readings
+    edge = Reading(Quantity.AT_EDGE, edges, "loss 0.1")
+    (text,) = answer([replace(ANY_BUDGET, readings=(limit, edge, *rest))])
+    assert told in text
+
+
+def test_a_bound_says_in_how_many_cells_it_is_compared() -> None:
+    reading = Reading(Quantity.THEOREM2, (250.0,), total=3, above=2)
+    (told,) = answer([replace(ROWS[2], readings=(reading,))])
+    assert "(Theorem 2, output layer in 1 of 3 cells, k* above the widths in 2)" in told
+
+
+def test_cells_without_a_threshold_are_counted_by_the_fit_that_says_so() -> None:
+    alone = Reading(Quantity.UNSEEN_ALONE, (1.0,) * 2, "0.001")
+    (told,) = answer([replace(ANY_BUDGET, readings=(*ANY_BUDGET.readings, alone))])
+    assert "0.01, 0.001) and in 2 cells (each cell alone, relative loss 0.001)" in told
 
 
 def test_brackets_hold_the_intervals_of_all_cells() -> None:
     (limit, test) = headlines([ANY_BUDGET])
-    assert limit.text == "0.650 [0.300, 0.900] in 2 cells"
+    assert limit.text == "0.650 [0.300, 0.900] in 2 of 5 cells"
     assert test.text == "in 2 of 3 cells"
 
 
@@ -90,8 +135,8 @@ def test_the_numbers_are_medians_with_ranges_over_cells() -> None:
         "2.00 (1.86 to 2.13) in 2 cells",
         "1.02 (0.997 to 1.04) in 2 cells",
         "1.40 (1.20 to 1.60) in 2 cells",
-        "2,530 (253 to 22,000) in 3 cells",
-        "123,000 (123,000) in 1 cell",
+        "2\u202f530 (253 to 22\u202f000) in 3 cells",
+        "123\u202f000 (123\u202f000) in 1 cell",
     ]
     assert headlines(ROWS)[0].label.endswith("(loss 0.01)")
 

@@ -18,12 +18,17 @@ from ..slowing.simulation import BUDGET, THRESHOLD, store
 pytestmark = pytest.mark.slow
 
 
-def rows_of(law: str, budget: int):
-    """The rows of a store whose descents have a budget of steps."""
+def store_of(law: str, budget: int) -> xr.Dataset:
+    """A store whose descents have a budget of steps."""
     ds = store(law, np.random.default_rng(3))
     ds["steps_to_tolerance"] = ds.steps_to_tolerance.where(ds.steps_to_tolerance <= budget, np.inf)
     ds.attrs["identity_fields"] = {"descent": {"steps": budget}}
-    return list(any_budget(Study(ds)))
+    return ds
+
+
+def rows_of(law: str, budget: int):
+    """The rows of such a store."""
+    return list(any_budget(Study(store_of(law, budget))))
 
 
 def test_a_threshold_is_told_over_n_per_d_with_its_figure_and_the_test_beside_it() -> None:
@@ -42,9 +47,16 @@ def test_a_threshold_is_told_over_n_per_d_with_its_figure_and_the_test_beside_it
 
 def test_a_cell_without_a_threshold_has_no_number() -> None:
     found, _ = rows_of("power", BUDGET)
-    assert [r.quantity for r in found.readings] == [Quantity.UNSEEN]
+    assert [r.quantity for r in found.readings] == [Quantity.UNSEEN_ALONE]
     assert "no finite threshold is seen in 1 of 1" in found.detail
     assert found.figure == ""
+
+
+def test_cells_that_have_no_trials_are_not_counted() -> None:
+    ds = store_of("power", BUDGET)
+    found, _ = any_budget(Study(ds.reindex(n=[*ds.n.values, 999], fill_value={"status": 0})))
+    assert "no finite threshold is seen in 1 of 1" in found.detail
+    assert found.measured == "1 cell"
 
 
 def test_chaotic_cells_are_told_wherever_the_model_is_used() -> None:
@@ -80,7 +92,7 @@ def test_a_fit_that_cannot_tell_the_laws_apart_has_no_exponent_in_the_answer() -
         [dict(law) | {"exponent_d_low": law.exponent_d_high - 1.5}]
     )
     _, row, _ = any_budget(study)
-    assert not row.readings
+    assert [(r.values, r.total) for r in row.readings] == [((), 1)] * 2
 
 
 def test_the_test_fits_a_fifth_of_the_budget() -> None:

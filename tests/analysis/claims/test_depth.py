@@ -54,5 +54,5 @@ def test_a_known_ratio_at_any_budget_lies_inside_its_interval_and_decides() -> N
 
 def test_without_a_threshold_the_row_says_so_and_tells_the_ratio_at_the_largest_budget() -> None:
     for row in rows_of("diverging", "power", deep=45.0).values():
-        assert row.detail.startswith("no finite threshold is seen at L=2; at 20,000 steps the ratio is")
+        assert row.detail.startswith("no finite threshold is seen at L=2; at 20000 steps the ratio is")
         assert "at any budget no ratio (L=2 none seen)" in row.measured

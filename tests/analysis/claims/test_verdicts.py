@@ -41,6 +41,9 @@ def cells(k50, low, high, *, outcome: str = "fitted", edge: float = 100.0, **axe
         "k_edge": 1.1 * edge,
         "k_edge_finite": edge,
         "alpha": 0.3,
+        "bracket_low": low,
+        "bracket_high": high,
+        "seeds": 8,
         "outcome": outcome,
         "pending": 0,
     }
@@ -88,7 +91,7 @@ def test_a_width_off_the_edge_is_a_finding_and_the_theorem_does_not_depart(
     assert (structured.mark, structured.detail) == (Mark.FINDING, verdict)
 
 
-@pytest.mark.parametrize(("low", "high"), [(0.0, np.inf), (200.0, np.inf), (0.0, 240.0)])
+@pytest.mark.parametrize(("low", "high"), [(0.0, np.inf), (15.0, np.inf), (0.0, 240.0)])
 def test_a_width_whose_interval_lacks_an_end_is_not_located(low, high) -> None:
     axes = {"tolerance": [0.1]}
     rows = [
@@ -100,6 +103,71 @@ def test_a_width_whose_interval_lacks_an_end_is_not_located(low, high) -> None:
     assert len(rows) == 2 + 1 + 2 + 1
     assert {row.mark for row in rows} == {Mark.OPEN}
     assert f"k* = 220 [{low:.0f}, {high:.0f}]" in rows[0].measured
+
+
+@pytest.mark.parametrize(
+    ("k50", "low", "high", "outcome", "seeds", "mark", "told"),
+    [
+        (34.1, 21, np.inf, "fitted", 8, Mark.DEPARTS, "more than 2.10"),
+        (34.1, 19, np.inf, "fitted", 8, Mark.OPEN, "undecided in 1 of 2 cells"),
+        (np.nan, 40, np.inf, "censored", 8, Mark.DEPARTS, "more than 4.00"),
+        (np.nan, 40, np.inf, "censored", 5, Mark.OPEN, "undecided in 1 of 2 cells"),
+        (np.nan, 0, 4, "censored", 8, Mark.DEPARTS, "more than 2.50"),
+    ],
+)
+def test_a_cell_that_is_not_located_counts_against_a_claim_that_its_end_excludes(
+    k50, low, high, outcome, seeds, mark, told
+) -> None:
+    """Beside it is a cell that meets the claim."""
+    axes = {"d": [10], "tolerance": [0.1]}
+    met = cells(15, 14, 16, n=[100], **axes)
+    other = cells(k50, low, high, n=[100], outcome=outcome, **axes)
+    other = other.assign(seeds=xr.full_like(met.seeds, seeds))
+    row, _ = section4.input_layer(given_study(xr.concat([met, other], "n")))
+    assert row.mark == mark
+    assert told in row.detail
+    assert "in 1 of 2 cells" in row.measured
+    (reading,) = row.readings
+    assert (len(reading.values), reading.total) == (1, 2)
+    assert reading.above == (outcome == "censored" and low > 0)
+
+
+@pytest.mark.parametrize(("low", "mark"), [(3000.0, Mark.DEPARTS), (100.0, Mark.OPEN)])
+def test_a_proven_width_below_widths_that_fail_departs(low, mark) -> None:
+    store = filled(PROOF, d=[10], n=[100], seed=[0, 1])
+    widths = cells(np.nan, low, np.inf, outcome="censored")
+    *_, row = theorem2.proof(given_study(widths, store))
+    assert row.mark == mark
+
+
+@pytest.mark.parametrize(
+    ("low", "edge", "output"),
+    [(300.0, Mark.FINDING, Mark.FINDING), (110.0, Mark.OPEN, Mark.OPEN)],
+)
+def test_a_width_above_those_of_the_sweep_is_told_beside_the_edge_and_for_v(low, edge, output) -> None:
+    above = cells(np.nan, low, np.inf, outcome="censored")
+    row, *_ = theorem2.theorem2(given_study(above))
+    assert row.mark == edge
+    names = ("solution_error", "loss_final", "loss_initial")
+    store = unfilled(*names, d=[10], n=[100], width=[1.0], seed=[0]).assign_coords(k=("n", [100]))
+    rows = section4.output_layer(given_study(above.expand_dims(tolerance=[0.1]), store))
+    assert [row.mark for row in rows if "of order n" in row.claim] == [output]
+
+
+def test_w_needs_more_units_where_it_fails_at_widths_at_which_v_succeeds() -> None:
+    axes = {"d": [10], "n": [100], "tolerance": [0.1]}
+    w = cells(np.nan, 300.0, np.inf, outcome="censored", trained=["input"], **axes)
+    v = cells(120, 100, 140, trained=["output"], **axes)
+    (row,) = section4.joint(given_study(xr.concat([w, v], "trained")))
+    assert row.mark == Mark.DEPARTS
+
+
+def test_a_sufficient_width_is_undecided_where_a_critical_one_is_not_located() -> None:
+    known = cells(30, 25, 40, n=[100], tolerance=[0.1])
+    unknown = cells(np.nan, 50.0, np.inf, outcome="censored", n=[100], tolerance=[0.1])
+    *_, row = section4.input_layer(given_study(xr.concat([known, unknown], "n")))
+    assert row.mark == Mark.OPEN
+    assert row.detail.startswith("undecided in 1 of 2 cells")
 
 
 FREEDOM = [  # k* d / n is a tenth of k*
@@ -140,7 +208,7 @@ def test_a_width_is_sufficient_only_beyond_the_interval_of_the_critical_one(
     [
         (4000.0, "finding: it moves with the budget"),  # from k = 40 at 100 steps to k = 4 at 1000
         (0.0, "finding: it does not move beyond the intervals"),
-        (30_000.0, "finding: located at one budget only"),  # k = 300 and 90, of 64 at most, and 30
+        (30_000.0, "finding: it moves with the budget"),  # k = 300 and 90, of 64 at most, and 30
         (np.nan, "not located"),
     ],
 )

@@ -372,8 +372,8 @@ def test_a_store_of_no_known_experiment_has_numbers_and_no_verdicts(studies) -> 
     assert html.all("div", class_="phase")
     (told,) = html.all("div", id="answer")
     widths = sorted(studies["theorem2.zarr"].widths.k50.values.ravel())
-    numbers = re.findall(r"\d+(?:\.\d+)?", told.text)
-    assert [float(found) for found in numbers[:2]] == pytest.approx(widths, rel=6e-3)
+    numbers = re.findall(r"(\d+(?:\.\d+)?) \[", told.text)
+    assert [float(found) for found in numbers] == pytest.approx(widths, rel=6e-3)
     assert "in 2 of 2 cells" in told.text
     bare = ds[["status", "k", "seconds"]].assign_attrs(experiment="other", name="bare", provenance=None)
     html = read(report_page({"x": Study(bare)}))
@@ -459,3 +459,30 @@ def test_a_curve_that_fits_badly_is_flagged_in_words(p, words, studies) -> None:
     widths = study.widths
     study.__dict__["widths"] = widths.assign(fit_p=xr.full_like(widths.fit_p, p))
     assert [row[2] for row in diagram_of(study).rows(0)] == [words] * 2
+
+
+def test_the_lead_of_a_store_has_intervals_its_condition_and_no_open_width(studies) -> None:
+    from analysis.report.diagram import diagram_of
+
+    study = Study(studies["descent.zarr"].ds)
+    diagram = diagram_of(study)
+    panel, last = diagram.panels[0], diagram.frames - 1
+    for name, values in {
+        "k50": [7.0, np.nan],
+        "k50_low": [6.0, np.nan],
+        "k50_high": [9.0, np.nan],
+        "outcome": ["fitted", "censored"],
+        "bracket_low": [6.0, 40.0],
+    }.items():
+        panel.values[name] = panel.values[name].astype(object)
+        panel.values[name][last] = values
+    del diagram.panels[1:]
+    text = diagram.range_text(" hidden units")
+    start = (
+        "k* = 7.00 [6.00, 9.00] (d = 3, n = 24) hidden units on, in 1 of 2 cells, above the widths in 1"
+    )
+    assert text.startswith(start)
+    assert "tolerance = 0.01" in text
+    assert "budget = 3\u202f000 steps" in text
+    panel.values["k50_high"][last, 0] = np.inf
+    assert not diagram.range_text(" hidden units")
