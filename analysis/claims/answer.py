@@ -15,7 +15,7 @@ from itertools import groupby
 
 import numpy as np
 
-from analysis.claims.any_budget import ALONE, JOINTLY
+from analysis.claims.any_budget import ALONE, JOINTLY, SEEN
 from analysis.claims.rows import Claim, Mark, Quantity
 from analysis.experiments.chaos import CHAOTIC
 from analysis.signs import THIN_SPACE
@@ -29,6 +29,7 @@ LABELS = {
     Quantity.FEATURES: "width for sigma_min >= alpha sqrt(k)/2, over n",
     Quantity.EDGE: "that width over the random-matrix prediction",
     Quantity.ANY_BUDGET: "weights kd needed at any budget, W trained, over n",
+    Quantity.ANY_BUDGET_ALONE: "weights kd needed at any budget, W trained, over n",
     Quantity.EXPONENT_N: "exponent of n, W trained, where known to 0.5",
     Quantity.EXPONENT_D: "exponent of d, W trained, where known to 0.5",
     Quantity.PREDICTED: "k* as predicted from a fifth of the steps (95%)",
@@ -213,17 +214,23 @@ def _on_output(known: Known) -> str:
 
 
 def _on_input(known: Known) -> str:
+    # What each cell says alone, the second exponent and the exponents of slowing stand in the table.
+    from_all = Quantity.ANY_BUDGET in known or Quantity.UNSEEN in known
+    seen, unseen = (
+        (Quantity.ANY_BUDGET, Quantity.UNSEEN)
+        if from_all
+        else (Quantity.ANY_BUDGET_ALONE, Quantity.UNSEEN_ALONE)
+    )
     limits = [
         f"{limit.brief('n')} in {limit.count} ({limit.at}{_chaos(known, limit)})"
-        for limit in known.get(Quantity.ANY_BUDGET, [])
+        for limit in known.get(seen, [])
     ]
     needs = "training W alone needs, at any budget of steps, k_inf d = "
     parts = [needs + " and ".join(limits)] if limits else []
-    parts += _without_threshold(known, bool(parts))
-    exponents = [known.get(key, []) for key in (Quantity.EXPONENT_N, Quantity.EXPONENT_D)]
+    parts += _without_threshold(known.get(unseen, []), JOINTLY if from_all else ALONE, bool(parts))
+    exponents = sorted(known.get(Quantity.EXPONENT_N, []), key=lambda one: one.at != SEEN)
     parts += [
-        f"{n.at} grows with n to the power {n.brief()} and with d to {d.brief()} ({n.count})"
-        for n, d in zip(*exponents, strict=True)
+        f"{one.at} grows with n to the power {one.brief()} ({one.count})" for one in exponents[:1]
     ]
     parts += [
         f"in the steps run it fits n random labels from k* d = {w.brief('n')} on ({w.at}){w.where}"
@@ -238,16 +245,14 @@ def _on_input(known: Known) -> str:
     return _sentence("Input layer", parts)
 
 
-def _without_threshold(known: Known, others: bool) -> list[str]:
-    """Return texts on the cells in which times show no finite k_inf, by the fit that says so."""
-    parts: list[str] = []
-    for quantity, fit in ((Quantity.UNSEEN, JOINTLY), (Quantity.UNSEEN_ALONE, ALONE)):
-        if unseen := known.get(quantity, []):
-            many = sum(len(one.values) for one in unseen)
-            cells = f"{many} cell{'s' * (many > 1)}{' more' * (others and not parts)}"
-            losses = ", ".join(sorted((one.at for one in unseen), key=float, reverse=True))
-            parts.append(f"in {cells} ({fit}, relative loss {losses})")
-    return [f"no finite threshold is seen {' and '.join(parts)}"] if parts else []
+def _without_threshold(unseen: Sequence[Headline], fit: str, others: bool) -> list[str]:
+    """Return a text on the cells in which times show no finite k_inf, if there are any."""
+    if not unseen:
+        return []
+    many = sum(len(one.values) for one in unseen)
+    cells = f"{many} cell{'s' * (many > 1)}{' more' * others}"
+    losses = ", ".join(sorted((one.at for one in unseen), key=float, reverse=True))
+    return [f"no finite threshold is seen in {cells} ({fit}, relative loss {losses})"]
 
 
 def _chaos(known: Known, limit: Headline) -> str:
@@ -261,7 +266,7 @@ def _chaos(known: Known, limit: Headline) -> str:
     if not unknown:
         word = "all chaotic" if many == told else f"chaotic in {many} of {told}"
         return f", {word}" if many else ""
-    return f", chaotic in {many} of the {told} cells that tell, not known in {unknown}"
+    return f", chaotic in {many} of {told}, not known in {unknown}"
 
 
 def _on_bounds(known: Known) -> str:

@@ -128,7 +128,9 @@ def _readings(part: pd.DataFrame, law: pd.Series[Any] | None, tolerance: float) 
         tuple(_ratios(part, name).tolist()) for name in ("k_inf", "k_inf_low", "k_inf_high")
     )
     found = (
-        Reading(Quantity.ANY_BUDGET, values, at, tuple(zip(low, high, strict=True)), total=len(part)),
+        Reading(
+            Quantity.ANY_BUDGET_ALONE, values, at, tuple(zip(low, high, strict=True)), total=len(part)
+        ),
         Reading(Quantity.AT_EDGE, tuple(known.at_edge.tolist()), at),
         Reading(
             Quantity.UNSEEN_ALONE, (1.0,) * int((part.verdict == "none seen").sum()), f"{tolerance:g}"

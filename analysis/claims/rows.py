@@ -85,7 +85,7 @@ CRITERIA: Mapping[Mark, str] = MappingProxyType(
         Mark.LOOSE: "A bound or a sufficient width meets its criterion. The factor is the median of "
         "the bound over the measurement.",
         Mark.DEPARTS: "More trials miss the criterion than the claim allows, or the whole 95% interval "
-        "of a critical width does.",
+        "of a critical width does; of a width that is not located, the end or bracket that is known.",
         Mark.FINDING: "The paper claims nothing, or leaves open the constant that would decide.",
         Mark.OPEN: "No trial that would decide is done, or the 95% intervals allow both answers.",
     }
@@ -107,6 +107,7 @@ class Quantity(StrEnum):
     THEOREM2 = "width of Theorem 2 over k*"
     INPUT = "k* d/n, W trained"
     ANY_BUDGET = "k_inf d/n, W trained"
+    ANY_BUDGET_ALONE = "k_inf d/n of each cell alone, W trained"
     UNSEEN = "cells in which one model of all shows no finite k_inf, W trained"
     UNSEEN_ALONE = "cells whose own times show no finite k_inf, W trained"
     AT_EDGE = "share of trials at the edge of stability, in cells with a k_inf"

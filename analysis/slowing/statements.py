@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.scaling.verdicts import EQUAL
 from analysis.slowing.laws import RANKED
 
 __all__ = ["growth", "law_statement"]
@@ -22,7 +23,8 @@ def law_statement(row: pd.Series[Any]) -> str:
     """
     every = row.cells + row.left_out
     if row.verdict == "too few cells":
-        return f"Of {every} cells {row.cells} can be fitted, too few for exponents of n and d."
+        cells = "1 cell" if every == 1 else f"{every} cells"
+        return f"Of {cells} {row.cells} can be fitted, too few for exponents of n and d."
     if row.verdict == "threshold":
         subject = "the width below which no budget suffices"
         more = f", and k_inf d/n is {_interval(row, 'ratio')} in the geometric mean"
@@ -32,7 +34,7 @@ def law_statement(row: pd.Series[Any]) -> str:
     parts = [
         f"In {row.cells} of {every} cells up to n = {row.n_max:g} {subject} grows as {growth(row)}"
         f"{more}",
-        f"of {', '.join(RANKED)} the best is {row.best}{_behind(row)}",
+        _ranking(row),
     ]
     if row.misfit < 0.05:
         parts.append(f"but no power law fits all cells (p = {row.misfit:.1g})")
@@ -58,6 +60,10 @@ def _interval(row: pd.Series[Any], name: str, form: str = ".3g") -> str:
     return f"{value} [{low}, {high}]"
 
 
-def _behind(row: pd.Series[Any]) -> str:
-    others = [f"{law} by {row[f'delta {law}']:.1f}" for law in RANKED if law != row.best]
-    return f" (AICc of {', '.join(others)} more)"
+def _ranking(row: pd.Series[Any]) -> str:
+    """Return which law is best by AICc and by how much, and which ones that cannot tell from it."""
+    others = {law: float(row[f"delta {law}"]) for law in RANKED if law != row.best}
+    behind = ", ".join(f"{law} by {delta:.1f}" for law, delta in others.items())
+    close = [law for law, delta in others.items() if delta < EQUAL]
+    note = f": it cannot be told from {', '.join(close)}" if close else ""
+    return f"by AICc the best law is {row.best}, ahead of {behind}{note}"

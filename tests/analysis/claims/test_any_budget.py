@@ -34,7 +34,7 @@ def rows_of(law: str, budget: int):
 def test_a_threshold_is_told_over_n_per_d_with_its_figure_and_the_test_beside_it() -> None:
     found, test = rows_of("diverging", 5 * BUDGET)
     reading = found.readings[0]
-    assert reading.quantity == Quantity.ANY_BUDGET
+    assert reading.quantity == Quantity.ANY_BUDGET_ALONE
     ((low, high),) = reading.ends
     assert low < reading.values[0] < high
     assert reading.values[0] == pytest.approx(THRESHOLD * 8 / 160, rel=0.15)
@@ -81,7 +81,7 @@ def test_the_model_of_all_cells_decides_what_the_answer_states() -> None:
     assert limit.ends[0][0] < limit.values[0] < limit.ends[0][1]
     ((low, high),) = readings[Quantity.EXPONENT_N].ends
     assert low < POWERS["n"] < high
-    assert "the best is n log n/d" in law.detail
+    assert "the best law is n log n/d" in law.detail
 
 
 def test_a_fit_that_cannot_tell_the_laws_apart_has_no_exponent_in_the_answer() -> None:
