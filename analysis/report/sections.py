@@ -16,6 +16,7 @@ from analysis.figures import FIGURES, data_of, kinds_for
 from analysis.report.diagram import Diagram, diagram_of
 from analysis.report.download import Download, csv_of, download_of
 from analysis.report.drawing import inline, svg_of, width_of
+from analysis.report.limits import Limits, limits_of
 from analysis.report.numbers import number
 from analysis.report.published import Compared, Published, compared
 from analysis.scaling import distinguishable, rule_of_words
@@ -86,6 +87,7 @@ class Section:
     laws: list[dict[str, str]]
     verdict: list[str]
     pictures: list[Picture]
+    limits: Limits | None
     command: list[str]
     sweep: str
     provenance: list[tuple[str, str]]
@@ -154,6 +156,7 @@ def section_of(
         laws=laws,
         verdict=verdict,
         pictures=_pictures(study, anchor, drawn, left_out),
+        limits=limits_of(study),
         command=_command(attrs, sweep, store),
         sweep=sweep,
         provenance=_provenance(attrs),

@@ -35,6 +35,7 @@ def report(stores: Sequence[StorePath], output: Path, overwrite: bool, success: 
     The file contains the answer, the claims of the paper with verdicts and criteria, findings, figures
     with their data, and numbers with their origin; it needs no network. STORES may also be folders of
     stores. A store of a published experiment (jobs/examples) has its published numbers beside its own.
+    Answer, claims, findings and depth ratios come from stores of the bundled sweeps only, by name.
     --threshold, --budget and --success apply to the sections on the stores; the claims always
     use the paper's criteria. A report of widthlaw is replaced; any other file only with --overwrite.
     """

@@ -38,6 +38,8 @@ def show_infinite_budget(
     """
     import pandas as pd
 
+    from analysis.slowing.words import notes_on
+
     if success.condition is not None or success.threshold is not None:
         raise click.UsageError(
             "--infinite-budget models the steps to each tolerance; remove --success and --threshold."
@@ -46,7 +48,7 @@ def show_infinite_budget(
     found = [part if joint else _with_trials(part) for part in found]
     table = pd.concat(found, ignore_index=True)
     for path, part in zip(stores, found, strict=True):
-        for note in (*([] if joint else _notes(part)), *_test_of(path, success)):
+        for note in (*([] if joint else notes_on(part)), *_test_of(path, success)):
             click.echo(f"{path}: {note}", err=True)
     table = table if len(stores) > 1 else table.drop(columns="store")
     if output is not None:
@@ -82,46 +84,17 @@ def _fitted(path: StorePath, success: Success, where: str | None, joint: bool) -
 
 def _test_of(path: StorePath, success: Success) -> list[str]:
     """Return a line on the held-out test of each budget of a store."""
-    from analysis.experiments.chaos import word_on_chaos
     from analysis.slowing.prediction import HELD_BACK, predicted_k50
+    from analysis.slowing.words import held_out_words
     from analysis.stores import open_store
     from analysis.success.budgets import budget_of
 
-    ds, notes = open_store(path, dask=False), []
-    for budget in success.budgets or (budget_of(ds),):
-        if budget < HELD_BACK:
-            continue
-        fitted = budget // HELD_BACK
-        rows = predicted_k50(ds, fitted, int(budget))
-        inside = f"in {int(rows.inside.sum())} of {len(rows)} cells" if len(rows) else "no cell decides"
-        if len(rows) and (chaos := word_on_chaos(rows["at_edge"])):
-            inside += f"; {chaos}"
-        notes.append(
-            f"held-out test: fitted to {fitted} steps alone, the model predicts k50 at {budget} steps, "
-            f"to its 95% interval: {inside}"
-        )
-    return notes
-
-
-def _notes(table: pd.DataFrame) -> list[str]:
-    """Return a line for cells at the edge of stability, and one for trials that diverged."""
-    from analysis.experiments.chaos import CHAOTIC
-
-    notes = []
-    if (many := int((table["at_edge"] > CHAOTIC).sum())) > 0:
-        notes.append(
-            f"{many} of {len(table)} rows are chaotic: most trials ran at the edge of stability (the "
-            "loss rose on more than a twentieth of the steps, at a sharpness near 2 over the step "
-            "size), so their times are samples and the intervals may be too narrow"
-        )
-    if table["at_edge"].isna().all():
-        notes.append(
-            "the store has no `rises`, so it is not known which cells run at the edge of stability; "
-            "a sweep with diagnostics = true stores them"
-        )
-    if (lost := int(table["diverged"].max())) > 0:
-        notes.append(f"up to {lost} trials of a cell diverged; they count as never arriving")
-    return notes
+    ds = open_store(path, dask=False)
+    return [
+        held_out_words(predicted_k50(ds, budget // HELD_BACK, int(budget)), int(budget))
+        for budget in success.budgets or (budget_of(ds),)
+        if budget >= HELD_BACK
+    ]
 
 
 def _write(table: pd.DataFrame, file: Path) -> None:
@@ -143,8 +116,8 @@ def _with_trials(table: pd.DataFrame) -> pd.DataFrame:
 
 def _show(table: pd.DataFrame) -> None:
     """Print the table, and a line for each verdict that occurs."""
-    from analysis.slowing import VERDICTS
     from analysis.slowing.cells import REACH
+    from analysis.slowing.words import chaos_word, verdict_words
 
     first = [name for name in table if name not in _ANSWER]
     first = first[: first.index("evidence")]
@@ -157,24 +130,15 @@ def _show(table: pd.DataFrame) -> None:
         shown[name] = ["-" if a != a else f"{a:.3g} [{b:.3g}, {c:.3g}]" for a, b, c in parts]
     shown["trials"], shown["censored"] = table["trials"], table["censored"]
     if table["at_edge"].notna().any():
-        shown["chaotic"] = [_chaos(share) for share in table["at_edge"]]
+        shown["chaotic"] = [chaos_word(share) for share in table["at_edge"]]
     click.echo("width below which no budget suffices: log T = a - gamma log(1 - (k_inf/k)^beta)")
     click.echo(
         f"trials: up to {REACH:g} times the narrowest width at which half of the trials arrive\n"
     )
     click.echo(frame_text(shown, len(first)))
     click.echo()
-    for verdict in dict.fromkeys(table["verdict"]):
-        click.echo(f"{verdict}: {VERDICTS[verdict]}")
-
-
-def _chaos(at_edge: float) -> str:
-    """Return whether a cell is chaotic, and the share of its trials at the edge of stability."""
-    from analysis.experiments.chaos import CHAOTIC
-
-    if at_edge != at_edge:
-        return "-"
-    return f"{'yes' if at_edge > CHAOTIC else 'no'}, {at_edge:.0%}"
+    for line in verdict_words(table):
+        click.echo(line)
 
 
 _ANSWER = ("verdict", "k_inf", "k_inf_low", "k_inf_high", "gamma", "gamma_low", "gamma_high")

@@ -35,7 +35,7 @@ def slowing_figure(study: Study) -> Chart:
     divided by k∞; the grey line is the limit, whose 95% interval for each cell is a bar beyond the
     longest budget. Cells without a finite threshold are left out.
     """
-    table = study.thresholds
+    table = study.default.thresholds  # they depend on no success
     known = table[table.verdict == "threshold"]
     with styled():
         figure, panels = grid_of(2, width=4.6, height=4.2 + 0.3 * min(len(known), MOST_CELLS))

@@ -138,3 +138,12 @@ def test_a_figure_in_the_page_follows_its_theme_and_keeps_its_names_to_itself(sv
     assert not re.search(r"#000000|#ffffff", style)
     assert "<style" not in one  # it would reach the whole page
     assert len(one) < len(svg)
+
+
+def test_fits_at_any_budget_have_a_row_for_each_cell_and_tolerance(studies) -> None:
+    from analysis.report.limits import limits_of
+
+    found, table = limits_of(studies["descent.zarr"]), studies["descent.zarr"].thresholds
+    assert [row["verdict"] for row in found.rows] == table.verdict.tolist()
+    assert any(note.startswith("Held-out test: fitted to 600 steps") for note in found.notes)
+    assert limits_of(studies["theorem2.zarr"]) is None
