@@ -7,6 +7,7 @@ import shlex
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -24,6 +25,7 @@ from analysis.scaling.laws import exponents_of, group_columns
 from analysis.study import Study
 from analysis.success.rules import rule_for
 from pipeline.errors import InputError
+from pipeline.store.reading import sweep_from
 from pipeline.sweep_files.load import bundled_sweeps
 from pipeline.trial_status import Status
 
@@ -285,14 +287,38 @@ def _pictures(
 
 
 def _command(attrs: Mapping[str, Any], sweep: str, store: str) -> list[str]:
-    """Return the commands that recompute the store and fit it; a bundled sweep goes by its name."""
-    name = str(attrs.get("name", ""))
+    """Return the commands that recompute the store and fit it; a bundled sweep goes by its name.
+
+    A comment names what other commands have added, which no sweep file tells.
+    """
+    name, made = str(attrs.get("name", "")), Path(store).name
     file = bundled_sweeps().get(name)
     bundled = file is not None and file.read_text() == sweep
-    return [
-        shlex.join(["widthlaw", "run", name if bundled else f"{name}.toml", "-o", f"{name}.zarr"]),
-        shlex.join(["widthlaw", "fit", store]),
-    ]
+    commands = [shlex.join(["widthlaw", "run", name if bundled else f"{name}.toml", "-o", made])]
+    if isinstance(steps := attrs.get("steps"), int):
+        commands += [
+            shlex.join(["widthlaw", "extend", made, "--steps", str(steps)]),
+            shlex.join(["widthlaw", "run", made]),
+        ]
+    if added := _added(attrs, store):
+        commands.append(f"# extend, refine or merge then added values of {' and '.join(added)}")
+        commands.append("# which of their trials there are, the store alone tells")
+    return [*commands, shlex.join(["widthlaw", "fit", made])]
+
+
+def _added(attrs: Mapping[str, Any], store: str) -> list[str]:
+    """Return the axes of a store that have values which its sweep file does not give."""
+    extents = attrs.get("extents")
+    if not isinstance(extents, Mapping):
+        return []
+    try:
+        written = sweep_from(store, dict(attrs))
+    except InputError:  # such as code of one's own that is not here
+        return []
+    axes = {"d": written.d, "n": written.n, "width": written.width}
+    added = [axis for axis, values in axes.items() if not {*extents.get(axis, ())} <= {*values}]
+    seeds = sum(end - start for start, end in extents.get("seeds", ()))
+    return [*added, *(["seeds"] if seeds > len(written.seeds) else [])]
 
 
 def _provenance(attrs: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -331,9 +357,18 @@ def _text(value: object) -> str:
         return "yes" if value else "no"
     if isinstance(value, Mapping):
         return ", ".join(f"{name} {item}" for name, item in value.items())
-    if isinstance(value, list) and all(isinstance(item, Mapping) for item in value):
+    records = isinstance(value, list) and all(isinstance(item, Mapping) for item in value)
+    if isinstance(value, list) and records and all("created" in item for item in value):
+        return "; ".join(map(_source, value))
+    if isinstance(value, list) and records:
         return "; ".join(", ".join(map(str, item.values())) for item in value)
     return "unknown" if value is None else str(value)
+
+
+def _source(record: Mapping[str, Any]) -> str:
+    """Return when and by which version trials were made that a store has taken over."""
+    steps = f", up to {record['steps']} steps" if isinstance(record.get("steps"), int) else ""
+    return f"{record['created']} by {_maker({'provenance': record}) or 'an unknown version'}{steps}"
 
 
 def _nested(attrs: Mapping[str, Any], outer: str, inner: str) -> Any:
