@@ -272,7 +272,9 @@ def _fit_group(table: pd.DataFrame, key: dict[Any, Any], family: Family) -> pd.D
     for row, fit in zip(rows, fits, strict=True):
         found = _telling(fit, best, ahead, table, family.lead), at
         row |= dict(zip(telling, found, strict=True)) | of_all
-    ranked = pd.DataFrame(rows).sort_values("aicc", kind="stable", ignore_index=True)
+    # Too few points have no AICc: then laws come before free exponents, and closer ones first.
+    by = ["aicc", "is_free", "rms_log_residual"]
+    ranked = pd.DataFrame(rows).sort_values(by, kind="stable", ignore_index=True)
     # Without any finite AICc (three points or fewer) there is no ranking.
     delta = ranked["aicc"] - ranked["aicc"].min() if np.isfinite(ranked["aicc"]).any() else np.nan
     ranked["delta_aicc"] = delta

@@ -146,7 +146,9 @@ def _draw_laws(axes: Axes, study: Study, widths: xr.Dataset) -> None:
             moved = aside(axes, beside, n, cells.k_edge_finite)
             line(axes, n, cells.k_edge_finite, color=look["color"], linestyle=PREDICTION,
                  linewidth=stroke(1.1), transform=moved, label=f"_predicted, d = {d}")  # fmt: skip
-        error_bars(axes, n, cells, beside=beside, label=f"measured, d = {d}", **look)
+        # A series without a point has no place in the legend.
+        hidden = "" if located(cells).any() else "_"
+        error_bars(axes, n, cells, beside=beside, label=f"{hidden}measured, d = {d}", **look)
     if predicted:
         proxy: Any = {"color": grey(0.5), "linestyle": PREDICTION, "label": PREDICTED["k_edge_finite"]}
         axes.plot([], [], **proxy)
