@@ -153,6 +153,8 @@ Known = dict[Quantity, list[Headline]]
 def headlines(rows: Iterable[Claim]) -> list[Headline]:
     """Return the headline numbers that some rows have."""
     known = _known(rows)
+    if Quantity.ANY_BUDGET in known:  # the rows of claims tell what each cell says alone
+        known.pop(Quantity.ANY_BUDGET_ALONE, None)
     return [found for quantity in LABELS for found in known.get(quantity, [])]
 
 
@@ -214,7 +216,7 @@ def _on_output(known: Known) -> str:
 
 
 def _on_input(known: Known) -> str:
-    # What each cell says alone, the second exponent and the exponents of slowing stand in the table.
+    # The exponents of d and of slowing stand in the table, what each cell says alone in the claims.
     from_all = Quantity.ANY_BUDGET in known or Quantity.UNSEEN in known
     seen, unseen = (
         (Quantity.ANY_BUDGET, Quantity.UNSEEN)

@@ -64,7 +64,7 @@ def test_the_answer_is_on_the_output_layer_the_input_layer_and_the_bounds() -> N
 def test_the_width_at_any_budget_stands_with_its_interval_its_cells_and_its_chaos() -> None:
     trained = answer([*ROWS, ANY_BUDGET])[1]
     assert "at any budget of steps, k_inf d = 0.650 [0.300, 0.900] n in 2 of 5 cells" in trained
-    assert "(loss 0.1, chaotic in 1 of the 1 cells that tell, not known in 1)" in trained
+    assert "(loss 0.1, chaotic in 1 of 1, not known in 1)" in trained
     assert "seen in 4 cells more (one model of all cells, relative loss 0.01, 0.001)" in trained
     assert "from k* d = 1.40 (1.20 to 1.60) n on" in trained
 
