@@ -196,8 +196,17 @@ def _at_edge(parts: xr.Dataset) -> xr.DataArray:
     rose: xr.DataArray = parts.rises / parts.steps > RISES
     if not {"sharpness", "step_size"} <= set(parts):
         return rose
-    # A sharpness that is lost, such as after a divergence, excuses nothing.
-    return rose & ~(parts.sharpness * parts.step_size <= SHARP)
+    # A sharpness that is lost, such as after a divergence, excuses nothing; nor does any of Adam, whose
+    # steps are stable up to another bound.
+    return rose & ~((parts.sharpness * parts.step_size <= SHARP) & ~_is_adam(parts))
+
+
+def _is_adam(ds: xr.Dataset) -> xr.DataArray:
+    """Return which trials descend by Adam, along the axis of methods if there is one."""
+    if "descent_method" in ds.coords:
+        return ds.descent_method == "adam"
+    settings = ds.attrs["identity_fields"]["descent"].get("settings", {})
+    return xr.DataArray(settings.get("descent_method") == "adam")
 
 
 def near(trials: Trials) -> NDArray[np.bool_]:

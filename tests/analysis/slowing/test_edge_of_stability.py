@@ -45,3 +45,18 @@ def test_a_cell_whose_loss_rises_is_at_the_edge_only_if_its_times_move(descended
     at_edge = infinite_budget(ds).at_edge[0]
     assert at_edge == (0 if kind == "relu" else rising)
     assert moves == 0 if kind == "relu" else moves > 100
+
+
+@pytest.mark.parametrize(
+    ("method", "at_edge"),
+    [('"gd"', [0.0]), ('"adam"', [1.0]), ('["gd", "adam"]', [0.0, 1.0])],
+)
+def test_a_small_sharpness_excuses_no_trial_of_adam(make_sweep, tmp_path, method, at_edge) -> None:
+    lines = f"method = {method}, step_size = {{ absolute = 0.01 }}, diagnostics = true"
+    descent = f"{{ steps = 50, tolerances = [0.1], {lines} }}"
+    sweep = make_sweep(**KINDS["tanh"], d="[5]", n="[20]", seeds=2, descent=descent)
+    path = tmp_path / "a.zarr"
+    pipeline.run(sweep, path)
+    ds = open_store(path, dask=False)
+    flat = ds.assign(rises=0.2 * ds.steps, sharpness=1.0 / ds.step_size)  # rises, far from the edge
+    assert infinite_budget(flat).at_edge.tolist() == at_edge
