@@ -53,6 +53,8 @@ QUERY_EVERY = 15.0
 """Seconds between queries of the batch system, which other users need too. They double while jobs end
 before their workers connect, so that an outage of some minutes does not end a run."""
 
+WAITING = "jobs of workers are still queued: this controller is not counted as one without progress"
+
 log = logging.getLogger("widthlaw")
 
 
@@ -171,7 +173,8 @@ def _control(run: Run, sweep: Sweep, profile: Profile, held: lease.Held, ending:
     left = _pending(run)
     log.info("%d trials pending", left)
     held.confirm()
-    if waiting:  # jobs of workers are still queued, which is no failure
+    if waiting:  # no failure
+        log.info("%s", WAITING)
         run.update(starts=0)
     if left and not ending.signalled:
         number = queue.submit_job(controller_job(run, sweep, profile), run.script)

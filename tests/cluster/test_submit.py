@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 import pipeline
+from jobs.cluster.controller import WAITING
 from pipeline import store
 from pipeline.store import lease, names
 from pipeline.store.location import locate
@@ -358,8 +359,11 @@ def test_a_run_whose_workers_never_come_gives_up_and_says_why(
     wait_until(lambda: not cluster.active(), "the run gives up", pause=0.5)
     assert "stopped: 3 controllers in a row made no progress" in widthlaw("status", path).stdout
     assert lease.read(locate(path)) is None
-    controllers = [job for job in cluster.jobs().values() if "worker" not in job.name]
-    assert len(controllers) == 1 + 3  # the last sees what became of the others
+    logs = Path(f"{path}.run", "logs").glob("widthlaw-small-[0-9]*.err")
+    controllers = sorted(logs, key=lambda log: int(log.stem.split("-")[-1]))
+    waited = [WAITING in log.read_text() for log in controllers]
+    assert waited[-4:] == [False] * (3 + 1), waited  # the last sees what became of the others
+    assert not any(waited[at : at + 3] == [False] * 3 for at in range(len(waited) - 4)), waited
 
 
 def test_the_controller_refuses_a_folder_that_is_no_run(tmp_path) -> None:
