@@ -6,7 +6,9 @@ points weigh more, yet none decides alone. Models are compared by AICc, with tau
 
 Intervals are those of Knapp and Hartung for meta-analysis: the covariance of weighted least squares is
 scaled by the mean weighted square of the residuals and used with Student's distribution. They are exact
-if the errors are known up to a common factor, and nearly so if tau is estimated.
+if the errors are known up to a common factor, and nearly so if tau is estimated. The residuals of
+brackets say nothing about their errors, for all cells share one grid of widths and can be off by one
+factor. So the scale is at least the brackets' share of the weight: 1 if all points are brackets.
 """
 
 from __future__ import annotations
@@ -82,6 +84,8 @@ class Fit:
         (p, p) information of the parameters at that scatter.
     residuals, variance
         (points,) residuals of y, and their variances.
+    bracketed
+        (points,) True where y is the middle of a bracket.
     log_likelihood
         The maximum, from which `aicc` follows.
     """
@@ -92,6 +96,7 @@ class Fit:
     information: Floats
     residuals: Floats
     variance: Floats
+    bracketed: npt.NDArray[np.bool_]
     log_likelihood: float
 
     @property
@@ -118,7 +123,8 @@ class Fit:
         if self.freedom <= 0:
             return np.full(self.information.shape, np.inf)
         excess = np.sum(self.residuals**2 / self.variance) / self.freedom
-        covariance: Floats = np.linalg.pinv(self.information) * excess
+        least = np.average(self.bracketed, weights=1 / self.variance)
+        covariance: Floats = np.linalg.pinv(self.information) * max(excess, least)
         return covariance
 
     def interval(self, index: int, confidence: float = 0.95) -> tuple[float, float]:
@@ -138,6 +144,8 @@ class Fit:
 
 def fit_model(model: Model, table: pd.DataFrame) -> Fit:
     """Fit a model to a table with columns y, s and those that the model reads.
+
+    Points are brackets where an optional column `bracket` is true.
 
     The parameters and tau maximise the restricted likelihood, which accounts for the degrees of freedom
     of tau; models are compared by the maximum of the full likelihood.
@@ -160,6 +168,7 @@ def _by_scatter(model: Model, table: pd.DataFrame) -> tuple[Callable[[float], Fi
     """Return the best fit at each log tau, and the interval of log tau to be searched."""
     y, s = table["y"].to_numpy(float), table["s"].to_numpy(float)
     built = model.build(table)
+    bracketed = table["bracket"].to_numpy(bool) if "bracket" in table else np.zeros(len(y), bool)
 
     @cache  # both likelihoods are scanned over the same grid
     def at(log_tau: float) -> Fit:
@@ -169,7 +178,8 @@ def _by_scatter(model: Model, table: pd.DataFrame) -> tuple[Callable[[float], Fi
         residuals = y - mean
         information = jacobian.T @ (jacobian / variance[:, None])
         likelihood = _log_likelihood(residuals, variance)
-        return Fit(model, theta, float(np.exp(log_tau)), information, residuals, variance, likelihood)
+        tau = float(np.exp(log_tau))
+        return Fit(model, theta, tau, information, residuals, variance, bracketed, likelihood)
 
     return at, np.log(FLOOR) / 2, np.log(np.ptp(y) + 10)
 

@@ -166,6 +166,7 @@ def _points(widths: xr.Dataset, family: Family) -> pd.DataFrame:
     table = table.assign(alpha=alpha)
     table = table[table["outcome"].isin(LOCATED) & (table["k50"] > 0)]
     table = table.assign(y=np.log(table["k50"]))
+    table = table.assign(bracket=table["outcome"] == "separated")
     table = table.assign(s=_errors(table, float(widths.attrs.get("confidence", 0.95))))
     return table[np.isfinite(table["s"])]
 
@@ -196,7 +197,7 @@ def _errors(table: pd.DataFrame, confidence: float) -> Floats:
     arm = np.max(arms, axis=0, initial=-np.inf, where=np.isfinite(arms))
     arm = np.where(np.isneginf(arm), np.inf, arm)
     # A bracket is a uniform distribution; its standard deviation is half its length over sqrt 3.
-    reach = np.where(table["outcome"] == "separated", np.sqrt(3), _normal_reach(confidence))
+    reach = np.where(table["bracket"], np.sqrt(3), _normal_reach(confidence))
     error: Floats = arm / reach
     return error
 

@@ -124,6 +124,34 @@ def test_intervals_cover_constant_and_exponent_as_often_as_they_say(scatter, var
     assert (covered / 1000 <= 0.97).all(), covered
 
 
+GRID = 0.1 * 1.1 ** np.arange(80)
+"""Widths per sample, the same for all n."""
+
+
+def bracketed(exact: np.ndarray) -> xr.Dataset:
+    """Widths that are known to lie between two neighbours of a grid of k/n, and no closer."""
+    above = np.searchsorted(GRID, exact / N)
+    low, high = GRID[above - 1] * N, GRID[above] * N
+    given = widths(np.sqrt(low * high) * np.ones_like(ALPHA), outcome="separated")
+    ends = {"k50_low": low, "k50_high": high}
+    return given.assign({name: (("d", "n"), end * np.ones_like(ALPHA)) for name, end in ends.items()})
+
+
+def test_exponents_from_brackets_of_one_grid_cover_the_truth() -> None:
+    """All brackets can be off by one factor, so that the residuals do not show their errors."""
+    rng = np.random.default_rng(5)
+    covered = exact = 0
+    for _ in range(40):
+        exponent, constant = rng.uniform(0.96, 1.04), np.exp(rng.uniform(-1, 1))
+        laws = fit_laws(bracketed(constant * N**exponent).isel(d=[0])).set_index("law")
+        free = laws.loc["free n"]
+        covered += free["exponent_n_low"] <= exponent <= free["exponent_n_high"]
+        exact += free["rms_log_residual"] < 1e-9
+        assert free["exponent_n_high"] - free["exponent_n_low"] < 0.2
+    assert exact > 4  # in these the residuals would have given an interval of no length
+    assert covered >= 38
+
+
 def test_free_laws_are_nested_and_the_one_with_the_true_variables_leads_them() -> None:
     laws = fitted("n^2/d").set_index("law")
     assert {"free n", "free n, d", "free"} <= set(laws.index)
