@@ -147,7 +147,7 @@ def test_a_store_of_too_few_steps_is_refined_until_its_times_can_be_fitted(short
 
 
 def test_a_cell_that_never_arrives_is_given_up_with_its_steps_and_width(short, monkeypatch) -> None:
-    monkeypatch.setattr("analysis.refinement.times.LONGEST", 2)
+    monkeypatch.setattr("analysis.refinement.time_search.LONGEST", 2)
     last = refined(short, ThresholdGoal(0.2))
     assert last.states[0].verdict == LOST
     assert last.states[0].why == "after 800 steps most are censored even at k = 38"
