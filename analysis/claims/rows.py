@@ -13,6 +13,7 @@ that the answer of the report states.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -345,14 +346,26 @@ def is_located(cell: xr.Dataset) -> bool:
 def reach_of(cell: xr.Dataset) -> tuple[float, float]:
     """Return the ends between which k* of a cell lies; 0 and infinity where they are not known.
 
-    A censored width lies beyond the widths of the sweep, if there are enough seeds to tell.
+    A censored width lies beyond the widths of the sweep, if enough seeds say so.
     """
     low, high = 0.0, np.inf
     if located(cell):
         low, high = float(cell.k50_low), float(cell.k50_high)
-    elif str(cell.outcome.item()) == "censored" and int(cell.seeds) >= FEWEST_SEEDS:
+    elif str(cell.outcome.item()) == "censored" and _is_surely_beyond(cell):
         low, high = float(cell.bracket_low), float(cell.bracket_high)
     return float(np.nan_to_num(low, nan=0.0, posinf=np.inf)), high if high == high else np.inf
+
+
+def _is_surely_beyond(cell: xr.Dataset) -> bool:
+    """Return True if the median over seeds of the critical widths lies beyond those of the sweep.
+
+    Seeds of a nested sweep have one each, so that the interval of their median decides. Without it
+    the number of seeds does.
+    """
+    crossing = {end: float(cell.get(f"k_crossing_{end}", np.nan)) for end in ("low", "high")}
+    if not any(map(math.isnan, crossing.values())):
+        return crossing["low"] == np.inf or crossing["high"] == 0
+    return int(cell.seeds) >= FEWEST_SEEDS
 
 
 def lies_above(cell: xr.Dataset) -> bool:

@@ -18,6 +18,7 @@ from analysis.claims.rows import Verdict
 from analysis.report.summary import Summary
 from analysis.study import Study
 from analysis.success import Success
+from analysis.transitions.estimates import Settings, estimate
 from pipeline.trial_status import Status
 
 
@@ -130,6 +131,34 @@ def test_a_cell_that_is_not_located_counts_against_a_claim_that_its_end_excludes
     (reading,) = row.readings
     assert (len(reading.values), reading.total) == (1, 2)
     assert reading.above == (outcome == "censored" and low > 0)
+
+
+@pytest.mark.parametrize(
+    ("successes", "seeds", "mark"),
+    [
+        ((0, 0, 0), 8, Mark.DEPARTS),
+        ((0, 0, 1), 8, Mark.OPEN),  # of 8 fair coins one or none shows heads in 3.5%
+        ((0, 0, 1), 9, Mark.DEPARTS),  # of 9 in 2.0%
+        ((0, 0, 3), 8, Mark.OPEN),
+        ((0, 0, 0), 5, Mark.OPEN),
+    ],
+)
+def test_a_width_beyond_those_of_the_sweep_counts_if_success_there_is_surely_below_a_half(
+    successes, seeds, mark
+) -> None:
+    """Beside it is a cell that meets the claim k* d/n = 1 within a factor of 2."""
+    k = np.array([10, 20, 40])
+    succeeded = np.arange(seeds) < np.array(successes)[:, None]
+    settings = Settings(True, "logistic", "bootstrap", 0.95, 200, 200, 0)
+    found = estimate(succeeded, np.ones_like(succeeded), k, settings)
+    axes = {"d": [10], "tolerance": [0.1]}
+    other = cells(np.nan, found.bracket_low, np.inf, n=[100], outcome=found.outcome, **axes)
+    ends = {name: getattr(found, name) for name in ("k_crossing_low", "k_crossing_high")}
+    other = other.assign({name: xr.full_like(other.k50, end) for name, end in ends.items()})
+    met = cells(15, 14, 16, n=[100], **axes)
+    met = met.assign({name: xr.full_like(met.k50, 15.0) for name in ends})
+    row, _ = section4.input_layer(given_study(xr.concat([met, other], "n")))
+    assert row.mark == mark
 
 
 @pytest.mark.parametrize(("low", "mark"), [(3000.0, Mark.DEPARTS), (100.0, Mark.OPEN)])
