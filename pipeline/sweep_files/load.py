@@ -231,6 +231,12 @@ def _assemble(
     )
     if not problems:
         sweep = replace(sweep, requests=selections(file, sweep, parts, problems))
+    _check_whole(sweep, experiment, problems)
+    return sweep
+
+
+def _check_whole(sweep: Sweep, experiment: Experiment, problems: Problems) -> None:
+    """Record the problems that only the keys of a sweep together have: its amount, sizes and memory."""
     is_small = check_amount(sweep, problems)
     if is_small and not problems and sweep.requests:
         check_requests(sweep, problems)
@@ -245,7 +251,6 @@ def _assemble(
         check_memory(sweep, experiment, problems)
     if experiment.unit_norm and problems.none_of("dataset"):
         check_unit_norm(sweep, problems)
-    return sweep
 
 
 def _with_sub_grids(
