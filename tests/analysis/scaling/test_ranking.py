@@ -128,28 +128,40 @@ GRID = 0.1 * 1.1 ** np.arange(80)
 """Widths per sample, the same for all n."""
 
 
-def bracketed(exact: np.ndarray) -> xr.Dataset:
-    """Widths that are known to lie between two neighbours of a grid of k/n, and no closer."""
+def brackets(exact: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The neighbours of exact widths on the grid: no more is known of widths that are separated."""
     above = np.searchsorted(GRID, exact / N)
-    low, high = GRID[above - 1] * N, GRID[above] * N
-    given = widths(np.sqrt(low * high) * np.ones_like(ALPHA), outcome="separated")
-    ends = {"k50_low": low, "k50_high": high}
-    return given.assign({name: (("d", "n"), end * np.ones_like(ALPHA)) for name, end in ends.items()})
+    return GRID[above - 1] * N, GRID[above] * N
 
 
 def test_exponents_from_brackets_of_one_grid_cover_the_truth() -> None:
     """All brackets can be off by one factor, so that the residuals do not show their errors."""
     rng = np.random.default_rng(5)
+    frame = pd.DataFrame({"n": N, "d": 10, "alpha": np.nan, "bracket": True})
+    (model,) = (law.model for law in free_models(frame))
     covered = exact = 0
-    for _ in range(40):
-        exponent, constant = rng.uniform(0.96, 1.04), np.exp(rng.uniform(-1, 1))
-        laws = fit_laws(bracketed(constant * N**exponent).isel(d=[0])).set_index("law")
-        free = laws.loc["free n"]
-        covered += free["exponent_n_low"] <= exponent <= free["exponent_n_high"]
-        exact += free["rms_log_residual"] < 1e-9
-        assert free["exponent_n_high"] - free["exponent_n_low"] < 0.2
-    assert exact > 4  # in these the residuals would have given an interval of no length
-    assert covered >= 38
+    for _ in range(200):
+        exponent = rng.uniform(0.96, 1.04)
+        low, high = brackets(np.exp(rng.uniform(-1, 1)) * N**exponent)
+        s = np.log(high / low) / 2 / np.sqrt(3)
+        fit = fit_model(model, frame.assign(y=np.log(low * high) / 2, s=s))
+        least, most = fit.interval(1)
+        covered += least <= exponent <= most
+        exact += np.abs(fit.residuals).max() < 1e-9
+        assert most - least < 0.2
+    assert exact > 20  # in these the residuals would have given an interval of no length
+    assert covered >= 186
+
+
+def test_separated_cells_of_one_grid_do_not_give_an_exponent_without_an_error() -> None:
+    low, high = brackets(2.0 * N)
+    given = widths(np.sqrt(low * high) * np.ones_like(ALPHA), outcome="separated")
+    ends = {"k50_low": low, "k50_high": high}
+    given = given.assign({name: (("d", "n"), end * np.ones_like(ALPHA)) for name, end in ends.items()})
+    free = fit_laws(given.isel(d=[0])).set_index("law").loc["free n"]
+    assert free["rms_log_residual"] < 1e-9
+    assert free["exponent_n_low"] < 0.98
+    assert free["exponent_n_high"] > 1.02
 
 
 def test_free_laws_are_nested_and_the_one_with_the_true_variables_leads_them() -> None:
