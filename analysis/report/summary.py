@@ -143,12 +143,7 @@ class Summary:
         """The answer in up to three sentences; without claims, where the stores' trials succeed."""
         if self.rows:
             return answer(self.rows)
-        located = [
-            (s.name, s.diagram.range_text("" if s.is_own else " hidden units"))
-            for s in self.sections
-            if s.diagram
-        ]
-        return [f"{name}: half of the trials succeed from {k}." for name, k in located if k][:3]
+        return [sentence for section in self.sections if (sentence := _lead(section))][:3]
 
     @property
     def headlines(self) -> list[Headline]:
@@ -242,6 +237,16 @@ class Summary:
         for section in self.sections:
             total.update(section.counts)
         return total
+
+
+def _lead(section: Section) -> str:
+    """Return where the trials of a store succeed, or on which side of its widths; "" if neither."""
+    if section.diagram is None:
+        return ""
+    if located := section.diagram.range_text("" if section.is_own else " hidden units"):
+        return f"{section.name}: half of the trials succeed from {located}."
+    missed = section.diagram.missed_text()
+    return f"{section.name}: no critical width is located: {missed}." if missed else ""
 
 
 def groups_of(section: Section, of_paper: bool, count: Iterator[int]) -> Iterator[Group]:
