@@ -52,7 +52,7 @@ def advice_on_widths(ds: xr.Dataset, store: str) -> Advice | None:
         )
     along = [
         (_line("fit", store, "--along", axis), f"seeks the {axis} at which success changes")
-        for axis in other_axes(ds)[:1]
+        for axis in sorted(other_axes(ds), key="n".__ne__)[:1]
     ]
     return Advice("One width.", "A threshold lies between widths, so one has none.", [*extend, *along])
 

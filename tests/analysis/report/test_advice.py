@@ -31,7 +31,7 @@ def test_a_store_of_one_width_says_that_it_has_no_threshold_and_what_gives_one(
     assert note_of(study, "my stores/a.zarr") == (
         "One width. A threshold lies between widths, so one has none. "
         "widthlaw extend 'my stores/a.zarr' --width 3 adds a larger width; "
-        "widthlaw fit 'my stores/a.zarr' --along d seeks the d at which success changes."
+        "widthlaw fit 'my stores/a.zarr' --along n seeks the n at which success changes."
     )
 
 
