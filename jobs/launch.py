@@ -98,6 +98,12 @@ def loaded_sweep(
         raise InputError(f"--code {code}: the sweep {sweep} names its code itself; remove --code")
     loaded = load_sweep(sweep)
     path = store or Path(f"{loaded.name}.zarr")
+    if runs and loaded.descent is not None and loaded.descent.steps == 0:
+        click.echo(
+            f"{sweep}: descent.steps: got 0, so no trial takes a step or reaches a tolerance; expected "
+            "a budget such as steps = 20000, unless only the start is of interest",
+            err=True,
+        )
     if accept_code:
         loaded = record_code(path, loaded, dry_run=dry_run)
     if runs and not locate(path).exists():

@@ -6,7 +6,9 @@ A decorator adds options to a command and passes their values as one argument.
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ __all__ = [
     "SHARE",
     "STORE",
     "SWEEP",
+    "WholeRange",
     "accept_option",
     "along_options",
     "among",
@@ -93,6 +96,24 @@ class _Share(click.ParamType):  # type: ignore[type-arg]
         if not 0 < share < 1:
             self.fail(f"got {text}, expected a share between 0 and 100%, such as 2%.", param, ctx)
         return share
+
+
+class WholeRange(click.IntRange):
+    """A whole number within a range, which may be written as 1e5."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return super().convert(_as_whole(value), param, ctx)
+
+
+def _as_whole(value: Any) -> Any:
+    """Return the whole number that a text such as 1e5 means; anything else unchanged."""
+    if not (isinstance(value, str) and re.fullmatch(r"[+-]?[\d.]+[eE]\+?\d{1,3}", value.strip())):
+        return value
+    with suppress(ValueError, OverflowError):
+        number = float(value)
+        if number.is_integer() and abs(number) <= 2**53:
+            return int(number)
+    return value
 
 
 def among(*names: str) -> Callable[..., list[str]]:
@@ -288,7 +309,7 @@ def success_options(command: Callable[..., None]) -> Callable[..., None]:
     @click.option(
         "--budget",
         "budgets",
-        type=click.IntRange(min=0),
+        type=WholeRange(min=0),
         multiple=True,
         metavar="STEPS",
         help="Success is reaching each tolerance within STEPS steps; may be repeated."

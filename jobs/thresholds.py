@@ -221,8 +221,18 @@ def _report(path: StorePath, last: Round, goal: ThresholdGoal) -> int:
         parts.append(f"{failed} trials failed")
     if OPEN in verdicts:
         parts.append(f"{verdicts.count(OPEN)} stopped by {_limit(goal)}; allow more to go on")
+    parts.append(_tested(path))
     click.echo(f"{path}: {'; '.join(parts)}", err=True)
     return INCOMPLETE if OPEN in verdicts else FAILED if LOST in verdicts or failed else 0
+
+
+def _tested(path: StorePath) -> str:
+    """Return how the model of a store stands the held-out test: a threshold is no better than that."""
+    from analysis.slowing import held_out_test
+    from analysis.slowing.words import outcome_words
+    from analysis.stores import open_store
+
+    return outcome_words(held_out_test(open_store(path, dask=False)))
 
 
 def _limit(goal: ThresholdGoal) -> str:

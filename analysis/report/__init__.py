@@ -24,6 +24,7 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from analysis.claims import CRITERIA
+from analysis.report.copies import without_copies
 from analysis.report.notation import NOTATION, NOTATION_OF_OWN
 from analysis.report.numbers import number, short, whole
 from analysis.report.published import Published
@@ -34,10 +35,14 @@ from analysis.signs import typeset
 from analysis.study import Study
 from pipeline.printable import printable
 
-__all__ = ["environment_of", "page_of", "report_page", "section_of", "write_report"]
+__all__ = ["environment_of", "page_of", "report_page", "section_of", "without_copies", "write_report"]
 
 
-def report_page(stores: Mapping[str, Study], published: Iterable[Published] = ()) -> str:
+def report_page(
+    stores: Mapping[str, Study],
+    published: Iterable[Published] = (),
+    notes: Sequence[str] = (),
+) -> str:
     """Return the report on some stores.
 
     Parameters
@@ -47,6 +52,8 @@ def report_page(stores: Mapping[str, Study], published: Iterable[Published] = ()
         success of its study; the claims always use the paper's own.
     published
         Published numbers on other people's experiments; the page compares those that it has stores of.
+    notes
+        Sentences on the choice of the stores, which the page has at its top.
 
     Returns
     -------
@@ -63,11 +70,12 @@ def report_page(stores: Mapping[str, Study], published: Iterable[Published] = ()
         [
             section_of(study, store, f"s{index}", published=published)
             for index, (store, study) in enumerate(stores.items(), start=1)
-        ]
+        ],
+        notes=notes,
     )
 
 
-def page_of(sections: Sequence[Section], coming: Sequence[str] = ()) -> str:
+def page_of(sections: Sequence[Section], coming: Sequence[str] = (), notes: Sequence[str] = ()) -> str:
     """Return the report that consists of some sections.
 
     Parameters
@@ -76,8 +84,10 @@ def page_of(sections: Sequence[Section], coming: Sequence[str] = ()) -> str:
         From `section_of`, in the order of the page.
     coming
         Names of sweeps that have no section yet, which the page lists.
+    notes
+        Sentences on the choice of the stores.
     """
-    return _render(*_with_style_sheet(sections), coming)
+    return _render(*_with_style_sheet(sections), coming, notes)
 
 
 def _with_style_sheet(sections: Sequence[Section]) -> tuple[list[Section], str]:
@@ -91,7 +101,9 @@ def _with_style_sheet(sections: Sequence[Section]) -> tuple[list[Section], str]:
     return changed, sheet
 
 
-def _render(sections: Sequence[Section], sheet: str, coming: Sequence[str]) -> str:
+def _render(
+    sections: Sequence[Section], sheet: str, coming: Sequence[str], notes: Sequence[str]
+) -> str:
     environment = environment_of("analysis.report")
     style, script = (Markup(_source(environment, name)) for name in ("style.css", "report.js"))
     digest = hashlib.sha256(script.encode()).digest()
@@ -99,6 +111,7 @@ def _render(sections: Sequence[Section], sheet: str, coming: Sequence[str]) -> s
     return environment.get_template("page.html").render(
         sections=sections,
         coming=coming,
+        notes=notes,
         summary=Summary(sections),
         marks=MARKS,
         criteria=CRITERIA,

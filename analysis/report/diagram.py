@@ -26,7 +26,7 @@ from analysis.report.numbers import axis_value, number, whole, wilson, with_inte
 from analysis.study import Study
 from analysis.success.budgets import budget_grid
 
-__all__ = ["Diagram", "Panel", "diagram_of", "plain_diagram"]
+__all__ = ["SIDES", "Diagram", "Panel", "Side", "diagram_of", "plain_diagram"]
 
 HEIGHT, TOP, LEFT, BOTTOM = 300.0, 10.0, 62.0, 42.0
 ACROSS = 264.0
@@ -42,6 +42,22 @@ NOT_TRIED = "no trial counts"
 DEGENERATE = "alpha = 0"
 FITS_BADLY = 0.05
 """Goodness-of-fit p-value below which the curve is flagged."""
+
+
+@dataclass(frozen=True)
+class Side:
+    """A way in which the widths of a store miss a critical width, and their end at which they do."""
+
+    words: str
+    end: str
+
+
+SIDES = {
+    "above": Side("k* lies above the widths", "above"),
+    "below": Side("k* lies below the widths", "below"),
+    "no upper end": Side("the interval of k* has no upper end", "above"),
+    "no lower end": Side("the interval of k* has no lower end", "below"),
+}
 
 
 @dataclass(frozen=True)
@@ -148,6 +164,15 @@ class Panel:
         """Return True if the critical width lies above all widths that were tried."""
         outcome, low = (self.values[name][frame, column] for name in ("outcome", "bracket_low"))
         return bool(outcome == "censored" and low > 0)
+
+    def side(self, frame: int, column: int) -> str:
+        """Return how the widths miss a critical width, a key of `SIDES`; "" if they do not."""
+        k, low, high = self.width_of(frame, column)
+        if np.isfinite(k):
+            return "no upper end" if not np.isfinite(high) else "" if low > 0 else "no lower end"
+        if self.values["outcome"][frame, column] != "censored":
+            return ""
+        return "above" if self.lies_above(frame, column) else "below"
 
     def row(self, frame: int, column: int) -> list[str]:
         """Return the critical width, outcome, p of fit, bracket and median crossing of the seeds."""
@@ -284,8 +309,7 @@ class Diagram:
 
         A width whose interval lacks an end is left out; cells above the widths are counted.
         """
-        last = self.frames - 1
-        cells = [(panel, c) for panel in self.panels for c in range(len(panel.columns))]
+        last, cells = self.frames - 1, self._cells()
         known = sorted(
             (*panel.width_of(last, c), panel.at(c))
             for panel, c in cells
@@ -299,11 +323,32 @@ class Diagram:
         )
         above = sum(panel.lies_above(last, c) for panel, c in cells)
         more = f", above the widths in {above}" if above else ""
-        rule = [self.rule, *(f"{slider.dim} = {slider.values[-1]}" for slider in self.sliders)]
         return (
             f"k* = {' to '.join(ends)}{units} on, in {len(known)} of {len(cells)} cells{more}; "
-            f"success is {', '.join(rule)}"
+            f"{self._condition()}"
         )
+
+    def sides(self) -> Counter[str]:
+        """Return in how many cells of the last frame the widths miss k*, by the keys of `SIDES`."""
+        sides = [panel.side(self.frames - 1, c) for panel, c in self._cells()]
+        return Counter(side for side in SIDES for _ in range(sides.count(side)))
+
+    def sides_text(self) -> str:
+        """Return the same as text."""
+        cells = len(self._cells())
+        of_all = f"of {cells} cell{'s' * (cells > 1)}"
+        return ", ".join(f"{SIDES[side].words} in {n} {of_all}" for side, n in self.sides().items())
+
+    def missed_text(self) -> str:
+        """Return the same with the condition of success; "" if the widths miss no k*."""
+        return f"{self.sides_text()}; {self._condition()}" if self.sides() else ""
+
+    def _cells(self) -> list[tuple[Panel, int]]:
+        return [(panel, c) for panel in self.panels for c in range(len(panel.columns))]
+
+    def _condition(self) -> str:
+        rule = [self.rule, *(f"{slider.dim} = {slider.values[-1]}" for slider in self.sliders)]
+        return f"success is {', '.join(rule)}"
 
     def outcomes(self, frame: int) -> str:
         """Return the number of cells with each outcome, as text: `3 cells, all censored`."""

@@ -11,7 +11,13 @@ import pandas as pd
 from analysis.figures import kinds_for
 from analysis.report.numbers import axis_value, number, whole, with_interval
 from analysis.slowing.prediction import HELD_BACK
-from analysis.slowing.words import chaos_word, held_out_words, notes_on, verdict_words
+from analysis.slowing.words import (
+    chaos_word,
+    gamma_words,
+    held_out_words,
+    notes_on,
+    verdict_words,
+)
 from analysis.study import Study
 from analysis.success.budgets import budget_of
 from pipeline.trial_status import Status
@@ -40,7 +46,7 @@ def limits_of(study: Study) -> Limits | None:
         return None
     budget = int(budget_of(study.ds))
     test = held_out_words(study.default.held_out, budget) if budget >= HELD_BACK else ""
-    notes = [*verdict_words(table), *notes_on(table), test]
+    notes = [*verdict_words(table), gamma_words(table), *notes_on(table), test]
     return Limits(list(_rows(table)), [_sentence(note) for note in notes if note])
 
 

@@ -14,6 +14,7 @@ import pandas as pd
 
 from analysis.claims import Claim, claims_of
 from analysis.figures import FIGURES, data_of, kinds_for
+from analysis.report.advice import FEWEST_WIDTHS, Advice, advice_on_sides, advice_on_widths
 from analysis.report.diagram import Diagram, diagram_of
 from analysis.report.download import Download, csv_of, download_of
 from analysis.report.drawing import inline, svg_of, width_of
@@ -55,9 +56,6 @@ OF_WIDTHS = ("laws", "ratios", "collapse", "thresholds")
 WIDE = 700
 """Width in pixels above which two figures do not fit side by side."""
 
-FEWEST_WIDTHS = 3
-"""Stores with fewer widths are not meant to locate a transition."""
-
 
 @dataclass(frozen=True)
 class Picture:
@@ -90,6 +88,7 @@ class Section:
     verdict: list[str]
     pictures: list[Picture]
     limits: Limits | None
+    advice: Advice | None
     command: list[str]
     sweep: str
     provenance: list[tuple[str, str]]
@@ -142,6 +141,7 @@ def section_of(
     is_blank = diagram is not None and not diagram.is_located
     laws, verdict = _laws(study) if diagram and not is_blank else ([], [])
     left_out = (*OWN, *OF_WIDTHS) if is_blank else OWN
+    claims = claims_of(study.default)
     return Section(
         anchor=anchor,
         name=str(attrs.get("name", "")),
@@ -151,7 +151,7 @@ def section_of(
         question=_question(attrs, sweep),
         counts=_counts(study),
         messages=_messages(study),
-        claims=claims_of(study.default),
+        claims=claims,
         published=compared(published, ds),
         diagram=diagram,
         counted=_counts_of(diagram, str(attrs.get("name", ""))) if diagram else None,
@@ -159,6 +159,7 @@ def section_of(
         verdict=verdict,
         pictures=_pictures(study, anchor, drawn, left_out),
         limits=limits_of(study),
+        advice=None if claims and diagram is None else _advice(study, diagram, store),
         command=_command(attrs, sweep, store),
         sweep=sweep,
         provenance=_provenance(attrs),
@@ -172,11 +173,25 @@ def _has_transition(study: Study) -> bool:
     if not study.success.is_default:
         rule_for(study.ds, study.success)
         return True
+    return _has_rule(study) and bool(study.ds.sizes["width"] >= FEWEST_WIDTHS)
+
+
+def _has_rule(study: Study) -> bool:
+    """Return True if the success of a study is defined."""
     try:
-        rule_for(study.ds)
+        rule_for(study.ds, study.success)
     except InputError:
         return False
-    return bool(study.ds.sizes["width"] >= FEWEST_WIDTHS)
+    return True
+
+
+def _advice(study: Study, diagram: Diagram | None, store: str) -> Advice | None:
+    """Return why a section shows no critical width; None if it shows one, or seeks none."""
+    if not (study.ds.status == Status.DONE).any():  # the section says that already
+        return None
+    if _has_rule(study) and (few := advice_on_widths(study.ds, store)):
+        return few
+    return None if diagram is None else advice_on_sides(diagram, study.ds, store)
 
 
 def _question(attrs: Mapping[str, Any], sweep: str) -> str:

@@ -143,12 +143,22 @@ class Summary:
         """The answer in up to three sentences; without claims, where the stores' trials succeed."""
         if self.rows:
             return answer(self.rows)
-        located = [
-            (s.name, s.diagram.range_text("" if s.is_own else " hidden units"))
-            for s in self.sections
-            if s.diagram
-        ]
-        return [f"{name}: half of the trials succeed from {k}." for name, k in located if k][:3]
+        return [sentence for section in self.sections if (sentence := self._lead(section))][:3]
+
+    def _lead(self, section: Section) -> str:
+        """Return where the trials of a store succeed, or beside its widths; "" if neither is known."""
+        if section.diagram is None:
+            return ""
+        name = self.title(section)
+        if located := section.diagram.range_text("" if section.is_own else " hidden units"):
+            return f"{name}: half of the trials succeed from {located}."
+        missed = section.diagram.missed_text()
+        return f"{name}: no critical width is located: {missed}." if missed else ""
+
+    def title(self, section: Section) -> str:
+        """Return the name of a section, with the path of its store if another has the same name."""
+        names = [other.name for other in self.sections]
+        return section.name if names.count(section.name) == 1 else f"{section.name} ({section.store})"
 
     @property
     def headlines(self) -> list[Headline]:

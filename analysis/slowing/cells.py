@@ -59,8 +59,7 @@ FEWEST_SEEDS = 5
 """With fewer seeds the spread of their thresholds is not known."""
 
 VERDICTS = {
-    "threshold": "times end at a finite width: laws that stay finite explain them less well; where the "
-    "interval of gamma reaches 0, they need not grow towards it",
+    "threshold": "times end at a finite width: laws that stay finite explain them less well",
     "none seen": "no finite threshold seen: a law that is finite at every width explains the times too",
     "one width": "the sweep has one width, and times at one width show no slowing",
     "too few seeds": f"fewer than {FEWEST_SEEDS} seeds: the spread of their thresholds is not known",

@@ -8,7 +8,7 @@ from analysis.experiments.chaos import CHAOTIC, word_on_chaos
 from analysis.slowing.cells import VERDICTS
 from analysis.slowing.prediction import HELD_BACK
 
-__all__ = ["chaos_word", "held_out_words", "notes_on", "verdict_words"]
+__all__ = ["chaos_word", "gamma_words", "held_out_words", "notes_on", "outcome_words", "verdict_words"]
 
 
 def held_out_words(rows: pd.DataFrame, budget: int) -> str:
@@ -23,13 +23,24 @@ def held_out_words(rows: pd.DataFrame, budget: int) -> str:
     """
     if budget < HELD_BACK:
         return ""
-    inside = f"in {int(rows.inside.sum())} of {len(rows)} cells" if len(rows) else "no cell decides"
+    inside = _passed(rows) if len(rows) else "no cell decides"
     if len(rows) and (chaos := word_on_chaos(rows["at_edge"])):
         inside += f"; {chaos}"
     return (
         f"held-out test: fitted to {budget // HELD_BACK} steps alone, the model predicts k50 at "
         f"{budget} steps, to its 95% interval: {inside}"
     )
+
+
+def outcome_words(rows: pd.DataFrame) -> str:
+    """Return how the held-out test stands, as a part of a sentence; see `held_out_words`."""
+    if not len(rows):
+        return "no cell decides the held-out test"
+    return f"the held-out test passed {_passed(rows)}"
+
+
+def _passed(rows: pd.DataFrame) -> str:
+    return f"in {int(rows.inside.sum())} of {len(rows)} cells"
 
 
 def notes_on(table: pd.DataFrame) -> list[str]:
@@ -54,6 +65,18 @@ def notes_on(table: pd.DataFrame) -> list[str]:
 def verdict_words(table: pd.DataFrame) -> list[str]:
     """Return a line for each verdict that occurs."""
     return [f"{verdict}: {VERDICTS[verdict]}" for verdict in dict.fromkeys(table["verdict"])]
+
+
+def gamma_words(table: pd.DataFrame) -> str:
+    """Return in how many rows the interval of gamma reaches 0, and what that means; "" if in none."""
+    many = int((table["gamma_low"] == 0).sum())
+    if not many:
+        return ""
+    found = int((table["verdict"] == "threshold").sum())
+    return (
+        f"the interval of gamma reaches 0 in {many} of {found} rows with a threshold: there times need "
+        "not grow towards k_inf"
+    )
 
 
 def chaos_word(at_edge: float) -> str:

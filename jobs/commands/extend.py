@@ -8,17 +8,21 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jobs.options import STORE, SWEEP, code_option
+from jobs.options import STORE, SWEEP, WholeRange, code_option
 from jobs.output.records import print_change, print_continued
 
 if TYPE_CHECKING:
     import numpy as np
+    import xarray as xr
     from numpy.typing import NDArray
 
     from pipeline.store.location import StorePath
     from pipeline.sweep import Sweep
 
 __all__ = ["extend"]
+
+MOST_VALUES = 12
+"""Most values of an axis that a message lists."""
 
 
 @click.command()
@@ -36,7 +40,7 @@ __all__ = ["extend"]
 )
 @click.option(
     "--steps",
-    type=click.IntRange(min=0),
+    type=WholeRange(min=0),
     help="Larger budget of every descent; trials go on from their checkpoints.",
 )
 @click.option("--where", help="With --steps: only trials that meet this condition get more steps.")
@@ -136,7 +140,7 @@ def _meeting(store: StorePath, where: str) -> NDArray[np.bool_]:
     """Return the trials of a store that meet a condition, in the shape of its statuses."""
     import xarray as xr
 
-    from analysis.expressions import evaluate
+    from analysis.expressions import evaluate, names_in
     from analysis.stores import open_store
     from pipeline.errors import StoreError
 
@@ -149,7 +153,23 @@ def _meeting(store: StorePath, where: str) -> NDArray[np.bool_]:
         )
     whole, _ = xr.broadcast(met, ds.status)
     found: NDArray[np.bool_] = whole.transpose(*ds.status.dims).values
+    if not found.any():
+        known = "".join(f"; {name} is {_values_of(ds, name)}" for name in names_in(where) if name in ds)
+        raise StoreError(f"store {store}: --where: got {where!r}, which no trial meets{known}")
     return found
+
+
+def _values_of(ds: xr.Dataset, name: str) -> str:
+    """Return the values of an axis, or the least and the largest value of a variable, as text."""
+    import numpy as np
+
+    values = ds[name].values
+    if name in ds.dims and len(values) <= MOST_VALUES:
+        return ", ".join(str(value) for value in values.tolist())
+    known = values[np.isfinite(values)] if values.dtype.kind == "f" else values
+    if known.dtype.kind not in "iuf" or not known.size:
+        return "no number in any trial"
+    return f"{known.min():g} to {known.max():g}"
 
 
 def _check_admitted(sweep: Sweep, more: Mapping[str, Sequence[float]], store: StorePath) -> None:

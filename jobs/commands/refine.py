@@ -19,6 +19,7 @@ import click
 from jobs.options import (
     SHARE,
     STORE,
+    WholeRange,
     along_options,
     code_option,
     force_option,
@@ -79,7 +80,7 @@ class Goal:
 )
 @click.option(
     "--trials",
-    type=click.IntRange(min=1),
+    type=WholeRange(min=1),
     metavar="N",
     help="Stop once STORE holds N trials, existing ones included.  [default: no limit]",
 )

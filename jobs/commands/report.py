@@ -34,8 +34,9 @@ def report(stores: Sequence[StorePath], output: Path, overwrite: bool, success: 
 
     The file contains the answer, the claims of the paper with verdicts and criteria, findings, figures
     with their data, and numbers with their origin; it needs no network. STORES may also be folders of
-    stores. A store of a published experiment (jobs/examples) has its published numbers beside its own.
-    Answer, claims, findings and depth ratios come from stores of the bundled sweeps only, by name.
+    stores; of several with the same trials, such as copies, one counts. A store of a published
+    experiment (jobs/examples) has its published numbers beside its own. Answer, claims, findings and
+    depth ratios come from stores of the bundled sweeps only, by name.
     --threshold, --budget and --success apply to the sections on the stores; the claims always
     use the paper's criteria. A report of widthlaw is replaced; any other file only with --overwrite.
     """
@@ -64,7 +65,7 @@ def report_stores(
         An item of `given` is neither a store nor a folder of stores, `success` does not suit a store,
         or the file cannot be written.
     """
-    from analysis.report import report_page
+    from analysis.report import report_page, without_copies
     from analysis.stores import load_store
     from analysis.study import Study
     from jobs.published import published_numbers
@@ -80,9 +81,13 @@ def report_stores(
         with naming_options("report", store):
             _check(study, success)
         studies[str(store)] = study
-    save_report(report_page(studies, published_numbers()), output)
+    studies, notes = without_copies(studies)
+    for note in notes:
+        click.echo(f"report: {note}", err=True)
+    save_report(report_page(studies, published_numbers(), notes), output)
     click.echo(output)
-    return max(report_gaps(store, "the report has what is there") for store in stores)
+    shown = [store for store in stores if str(store) in studies]
+    return max(report_gaps(store, "the report has what is there") for store in shown)
 
 
 def _check(study: Study, success: Success) -> None:

@@ -25,6 +25,7 @@ from jobs.options import (
     FILE,
     SHARE,
     STORE,
+    WholeRange,
     complete_activation,
     force_option,
     listing_options,
@@ -74,9 +75,7 @@ ENDINGS = (".png", ".svg", ".pdf")
     type=click.FloatRange(1e-20, 1, min_open=True, max_open=True),
     help="Relative loss that training has to reach.  [default: 0.01]",
 )
-@click.option(
-    "--steps", type=click.IntRange(1, 10**9), help="Steps that it has for it.  [default: 20000]"
-)
+@click.option("--steps", type=WholeRange(1, 10**9), help="Steps that it has for it.  [default: 20000]")
 @click.option(
     "--activation",
     default="relu",

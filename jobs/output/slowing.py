@@ -117,7 +117,7 @@ def _with_trials(table: pd.DataFrame) -> pd.DataFrame:
 def _show(table: pd.DataFrame) -> None:
     """Print the table, and a line for each verdict that occurs."""
     from analysis.slowing.cells import REACH
-    from analysis.slowing.words import chaos_word, verdict_words
+    from analysis.slowing.words import chaos_word, gamma_words, verdict_words
 
     first = [name for name in table if name not in _ANSWER]
     first = first[: first.index("evidence")]
@@ -137,7 +137,7 @@ def _show(table: pd.DataFrame) -> None:
     )
     click.echo(frame_text(shown, len(first)))
     click.echo()
-    for line in verdict_words(table):
+    for line in filter(None, [*verdict_words(table), gamma_words(table)]):
         click.echo(line)
 
 

@@ -150,6 +150,7 @@ _Seed = Annotated[StrictInt, _within("seed")]
 _Count = Annotated[StrictInt, Field(ge=1, le=10**7)]
 _Number = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
 _Positive = Annotated[float, BeforeValidator(_number), Field(gt=0, le=1e6, allow_inf_nan=False)]
+_Tolerance = Annotated[float, BeforeValidator(_number), Field(gt=0)]  # `checks` have the upper end
 _SETTINGS = Field(min_length=1, max_length=MOST_SETTINGS)
 _Column = Annotated[str, BeforeValidator(_column)]
 _Activation = Annotated[str, name_of(lambda: ACTIVATIONS, is_entry)]
@@ -304,7 +305,7 @@ class DescentTable(_Table):
         | Annotated[list[Any], _setting("most_steps"), Tag(variant("list"))],
         Discriminator(_form_of_steps),
     ] = 20_000
-    tolerances: Annotated[list[_Positive], BeforeValidator(_as_list), _SETTINGS] = [1e-2, 1e-4]
+    tolerances: Annotated[list[_Tolerance], BeforeValidator(_as_list), _SETTINGS] = [1e-2, 1e-4]
     step_size: Annotated[
         Annotated[_Positive, Tag(variant("number"))]
         | Annotated[list[_Positive], _SETTINGS, Tag(variant("list"))]

@@ -415,7 +415,12 @@ def test_a_store_of_no_located_cell_says_so_once_and_draws_no_blank(make_sweep, 
     assert set(study.widths.outcome.values.ravel()) == {"censored"}
     html = read(report_page({"wide.zarr": study}))
     (note,) = html.all("p", class_="note")
-    assert "2 cells, all censored" in note.text
+    assert note.text == (
+        "No critical width is located. 2 cells, all censored: k* lies below the widths in 2 of 2 "
+        "cells. There is no law to fit or to draw. widthlaw extend wide.zarr --width 25 adds a smaller "
+        "width."
+    )
+    assert "small: no critical width is located: k* lies below" in html.all("div", id="answer")[0].text
     assert "Scaling laws" not in html.text
     assert not html.all("svg", role="img")
     legend = html.all("ul", class_="legend")[0].text

@@ -147,3 +147,18 @@ def test_fits_at_any_budget_have_a_row_for_each_cell_and_tolerance(studies) -> N
     assert [row["verdict"] for row in found.rows] == table.verdict.tolist()
     assert any(note.startswith("Held-out test: fitted to 600 steps") for note in found.notes)
     assert limits_of(studies["theorem2.zarr"]) is None
+
+
+def test_a_gamma_that_may_be_0_is_told_below_the_fits_at_any_budget(studies) -> None:
+    from analysis.report.limits import limits_of
+    from analysis.study import Study
+
+    said = "The interval of gamma reaches 0 in 1 of 1 rows with a threshold"
+    study = studies["descent.zarr"]
+    other, table = Study(study.ds), study.thresholds.copy()
+    table["verdict"], table["gamma_low"] = "none seen", np.nan
+    table.loc[0, ["verdict", "k_inf", "gamma", "gamma_low"]] = "threshold", 9.0, 0.3, 0.0
+    other.__dict__.update(thresholds=table, held_out=study.held_out)
+    assert any(note.startswith(said) for note in limits_of(other).notes)
+    other.__dict__["thresholds"] = table.assign(gamma_low=0.1)
+    assert not any(note.startswith(said) for note in limits_of(other).notes)

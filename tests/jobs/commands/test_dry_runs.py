@@ -209,3 +209,13 @@ def test_every_command_with_a_dry_run_is_tried() -> None:
     commands = {name: main.get_command(context, name) for name in main.list_commands(context)}
     have = {name for name, one in commands.items() if "dry_run" in {key.name for key in one.params}}
     assert have == {line[0] for _, line in LINES}
+
+
+@pytest.mark.parametrize(("steps", "is_told"), [(0, True), (1, False)])
+def test_a_budget_of_no_step_is_told_before_anything_runs(
+    write_sweep, tmp_path, widthlaw, steps, is_told
+) -> None:
+    sweep = write_sweep(experiment="'input'", descent=f"{{ steps = {steps} }}", width="{ k = [4] }")
+    done = widthlaw("run", sweep, "-o", tmp_path / "a.zarr", "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert ("descent.steps: got 0, so no trial takes a step" in done.stderr) == is_told

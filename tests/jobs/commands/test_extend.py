@@ -168,13 +168,15 @@ def test_some_trials_get_more_steps_and_the_others_are_censored(
         ("steps", "--where: got 'steps', expected a condition that a trial meets or not"),
         ("steps_to_tolerance < 9", "expected a condition that a trial meets or not"),
         ("stops < 9", "stops"),
+        ("n == 99", "--where: got 'n == 99', which no trial meets; n is 20"),
+        ("width > 1 and steps > 400", "; width is 0.7, 1.6, 5.0; steps is "),
     ):
         assert_refused(widthlaw("extend", path, "--steps", 2000, "--where", where), message)
     assert "add --steps" in widthlaw("extend", path, "--where", "seed < 4").stderr
     met = widthlaw("query", path, "width > 1 and steps == 400", "--json")
     hopeful = len(json.loads(met.stdout))
     assert hopeful > 0
-    result = widthlaw("extend", path, "--steps", 2000, "--where", "width > 1")
+    result = widthlaw("extend", path, "--steps", "2e3", "--where", "width > 1")
     assert result.returncode == 0, result.stderr
     assert f"has {24 - hopeful} trials with an outcome and {hopeful} pending" in result.stderr
     ran = widthlaw("run", path)

@@ -188,6 +188,7 @@ def test_the_command_stops_at_its_limit_with_the_status_of_an_open_store(coarse,
     result = widthlaw(*line)
     assert result.returncode == 3, result.stderr
     assert f"1 stopped by --core-seconds {float(seconds):g}" in result.stderr
+    assert "held-out test" in result.stderr.splitlines()[-1]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
 import pipeline
@@ -40,6 +42,43 @@ def test_a_half_filled_store_is_reported_and_exits_with_three(tmp_path, make_swe
     assert report_stores([path], Success(), tmp_path / "half.html") == 3
     assert "12 trials pending" in capsys.readouterr().err
     assert "12 of 24 trials have not been run" in (tmp_path / "half.html").read_text()
+
+
+def test_the_trials_of_a_copy_count_once_and_the_page_says_which_store_is_left_out(
+    folder, tmp_path, capsys
+) -> None:
+    store = folder / "theorem2.zarr"
+    copy = shutil.copytree(store, tmp_path / "copy" / "theorem2.zarr")
+    one, both = tmp_path / "one.html", tmp_path / "both.html"
+    assert report_stores([store], Success(), one) == 0
+    assert report_stores([store, copy], Success(), both) == 0
+    said = f"{copy} is left out: its trials are those of {store}, and count once"
+    assert f"report: {said}\n" in capsys.readouterr().err
+    note = f'<p class="note">{said}.</p>\n'
+    assert both.read_text().replace(note, "") == one.read_text()
+
+
+def test_of_two_runs_of_a_sweep_the_one_with_more_trials_counts(tmp_path, make_sweep, capsys) -> None:
+    half, whole = tmp_path / "half.zarr", tmp_path / "whole.zarr"
+    grown = {"d": "[3]", "n": "[12]", "seeds": 4}
+    pipeline.run(make_sweep(**grown | {"seeds": 2}), half)
+    extend(half, widened(grid(half), "extend", seeds=range(4)))
+    pipeline.run(make_sweep(**grown), whole)
+    assert report_stores([half, whole], Success(), tmp_path / "r.html") == 0
+    err = capsys.readouterr().err
+    assert f"{half} is left out: its trials are those of {whole}" in err
+    assert "pending" not in err
+
+
+def test_sections_with_equal_names_are_told_apart_by_their_stores(folder, tmp_path, make_sweep) -> None:
+    other, file = tmp_path / "other" / "a.zarr", tmp_path / "r.html"
+    pipeline.run(make_sweep(name="'mine'", d="[3]", seeds=4, entropy=8), other)
+    assert report_stores([folder / "a.zarr", other, folder / "theorem2.zarr"], Success(), file) == 0
+    page = file.read_text()
+    assert f'id="s1">mine ({folder / "a.zarr"})<' in page
+    assert f'id="s2">mine ({other})<' in page
+    assert 'id="s3">theorem2<' in page
+    assert f'<a href="#s2">mine ({other})</a>' in page
 
 
 @pytest.mark.parametrize(

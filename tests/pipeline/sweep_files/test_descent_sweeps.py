@@ -44,6 +44,8 @@ def sweep_with(old: str = "", new: str = ""):
         ("steps = 60", "stepz = 60", ["descent.stepz: unknown key", "did you mean 'steps'"]),
         ("[1e-1, 1e-2]", "[]", ["descent.tolerances: got []", "at least one value"]),
         ("[1e-1, 1e-2]", "[1.0]", ["descent.tolerances: got 1", "below 1"]),
+        ("[1e-1, 1e-2]", "[inf]", ["descent.tolerances: got inf", "below 1, such as 1e-2"]),
+        ("[1e-1, 1e-2]", "[nan]", ["descent.tolerances[0]: got nan", "a number above 0"]),
         ("[1e-1, 1e-2]", "[0.1, 0.1]", ["descent.tolerances: 0.1 is listed twice"]),
         ("[1e-1, 1e-2]", "[1e-30]", ["got 1e-30", "float64 cannot reach", "1e-26 or more"]),
         ("steps = 60", "step_size = 0", ["descent.step_size: got 0"]),
