@@ -54,7 +54,9 @@ def advice_on_widths(ds: xr.Dataset, store: str) -> Advice | None:
         (_line("fit", store, "--along", axis), f"seeks the {axis} at which success changes")
         for axis in sorted(other_axes(ds), key="n".__ne__)[:1]
     ]
-    return Advice("One width.", "A threshold lies between widths, so one has none.", [*extend, *along])
+    return Advice(
+        "One width.", "A threshold lies between widths: one width has none.", [*extend, *along]
+    )
 
 
 def advice_on_sides(diagram: Diagram, ds: xr.Dataset, store: str) -> Advice | None:

@@ -29,7 +29,7 @@ def test_a_store_of_one_width_says_that_it_has_no_threshold_and_what_gives_one(
 ) -> None:
     study = made(make_sweep, tmp_path / "a.zarr", width="{ k_per_n = [1.5] }", seeds=2)
     assert note_of(study, "my stores/a.zarr") == (
-        "One width. A threshold lies between widths, so one has none. "
+        "One width. A threshold lies between widths: one width has none. "
         "widthlaw extend 'my stores/a.zarr' --width 3 adds a larger width; "
         "widthlaw fit 'my stores/a.zarr' --along n seeks the n at which success changes."
     )

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from analysis import critical_widths
+from analysis.report import report_page
 from pipeline.trial_status import Status
 
 pytestmark = pytest.mark.browser
@@ -105,6 +106,16 @@ def test_nothing_is_wider_than_the_window_and_pictures_are_there(shown, width) -
     assert pixels(picture.screenshot()).std() > 0.02
     panel = pixels(tab.locator(".panel svg").first.screenshot())
     assert np.ptp(panel[..., 2]) > 0.4  # from blue to yellow
+
+
+def test_a_long_path_beside_a_name_breaks_in_a_narrow_window(browser, studies, tmp_path) -> None:
+    study = studies["theorem2.zarr"]
+    file = tmp_path / "long.html"
+    file.write_text(report_page({f"{name * 99}.zarr": study for name in "ab"}))
+    tab = browser.new_page(viewport={"width": 400, "height": 900})
+    tab.goto(file.as_uri())
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 400
+    tab.close()
 
 
 def test_a_wide_window_is_used_to_its_right_side_and_a_narrow_one_has_one_column(shown) -> None:
