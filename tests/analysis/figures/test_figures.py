@@ -367,3 +367,22 @@ def test_the_evolution_has_the_medians_along_each_axis(studies, figures) -> None
         np.testing.assert_allclose(heights["σ_min"], ratio.sigma_min.sel(here), rtol=1e-12)
         np.testing.assert_allclose(heights["√edge, predicted σ_min"], edge.sel(here), rtol=1e-12)
         np.testing.assert_array_equal(axes.lines[0].get_xdata(), ds[dim])
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "reason"),
+    [
+        (
+            "one width",
+            "collapse",
+            "the store has one width; expected at least 3: `widthlaw extend --width` adds some",
+        ),
+        ("evolution", "spectrum", "has 3 widths; expected one: `--where 'width == 1.5'` takes one"),
+        ("spectrum", "evolution", "the store has one width; expected several: `widthlaw extend"),
+        ("conditioning", "stress", "no axis of angles; expected one: data of kind pairs or triples"),
+    ],
+)
+def test_a_refused_kind_of_the_experiment_says_what_the_store_has(studies, name, kind, reason) -> None:
+    with pytest.raises(InputError) as refused:
+        draw(studies[name].ds, kind)
+    assert reason in str(refused.value)
