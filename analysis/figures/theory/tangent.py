@@ -18,6 +18,7 @@ from analysis.figures.looks.style import (
     only_text,
     panels_of,
     parts_along,
+    series_line,
     series_look,
 )
 from analysis.figures.looks.typography import mathtext, powers
@@ -74,7 +75,7 @@ def _draw(axes: Axes, part: xr.Dataset, trained: str) -> None:
             continue
         shown = cell.isel(width=np.flatnonzero(tried))
         low, middle, high = (shown.ntk_min.quantile(q, "seed").values for q in (0.1, 0.5, 0.9))
-        look: Any = series_look(index)
+        look: Any = series_look(index) | {"linestyle": series_line(index)}
         axes.fill_between(x[tried], low, high, color=look["color"], alpha=0.2, linewidth=0,
                           label=f"_{label}, 80% of seeds")  # fmt: skip
         axes.plot(

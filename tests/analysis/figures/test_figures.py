@@ -276,6 +276,23 @@ def test_ratios_are_those_of_the_critical_width(studies, figures) -> None:
     assert not truth
 
 
+def test_more_cells_than_colours_differ_in_their_lines_and_the_legend_shows_them(
+    make_sweep, tmp_path
+) -> None:
+    keys = CONDITIONING | {"d": "[3, 4, 5, 6, 7, 8, 9, 10]", "n": "[8, 16]", "seeds": 5}
+    pipeline.run(make_sweep(**keys), tmp_path / "many.zarr")
+    figure = FIGURES["ratios"].draw(Study(load_store(tmp_path / "many.zarr")))
+    for axes in panels(figure):
+        shown = [
+            line for line in axes.lines if len(line.get_xdata()) == 2 and line.get_marker() == "None"
+        ]
+        joined = [line for line in shown if line.get_linestyle() != "None"]
+        assert len({(line.get_color(), line.get_linestyle()) for line in joined}) == 8
+    (legend,) = figure.legends
+    handles = legend.legend_handles[:8]
+    assert len({(handle.get_color(), handle.get_linestyle()) for handle in handles}) == 8
+
+
 def test_the_stress_figure_sets_the_measured_beside_the_predicted_width(studies, figures) -> None:
     widths = critical_widths(studies["stress"].ds).squeeze("d")
     fall, against = panels(figures["stress", "stress"])
