@@ -12,6 +12,7 @@ from types import MappingProxyType
 import xarray as xr
 
 from analysis.figures.captions import criterion, intervals, trials
+from analysis.figures.lacks import few, nothing, one_cell, several_widths, without_angles
 from analysis.figures.looks.chart import Chart, captioned
 from analysis.figures.own.values import own_numbers, values_figure
 from analysis.figures.spectra.density import density_figure
@@ -30,10 +31,10 @@ from analysis.figures.widths.thresholds import budget_figure, budgeted, threshol
 from analysis.figures.widths.transition import laws_caption, laws_figure, ratios_figure, stress_figure
 from analysis.study import Study
 from analysis.success import Success
-from analysis.transitions.scales import Along
+from analysis.transitions.scales import Along, one_width_words
 from pipeline.errors import InputError
 
-__all__ = ["FIGURES", "Picture", "draw", "kinds_for", "on_request", "picture_of"]
+__all__ = ["FIGURES", "Picture", "draw", "kinds_for", "lacking", "on_request", "picture_of"]
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,11 @@ class Picture:
     draw
         Draws the figure of a study; its docstring is the first part of the caption.
     suits
-        Returns True for the stores that the figure suits.
+        Returns True for the stores whose experiment the figure suits.
+    lacks
+        Returns what such a store has too little of for the figure, in words; "" if it has enough.
+    unasked
+        Returns False for the stores of which the figure is drawn only if it is named.
     more
         Adds sentences to the caption that hold for this store only.
     counts
@@ -56,9 +61,15 @@ class Picture:
 
     draw: Callable[[Study], Chart]
     suits: Callable[[xr.Dataset], bool]
+    lacks: Callable[[xr.Dataset], str] = nothing
+    unasked: Callable[[xr.Dataset], bool] = lambda ds: True
     more: Callable[[Study], str] = lambda study: ""
     counts: Callable[[Study], Study] | None = None
     has_intervals: bool = True
+
+    def can_show(self, ds: xr.Dataset) -> bool:
+        """Return whether a store is of an experiment that the figure suits, and has enough for it."""
+        return self.suits(ds) and not self.lacks(ds)
 
     def caption(self, study: Study) -> str:
         """Return the caption of the figure of a store: plain text, without a line break."""
@@ -88,65 +99,64 @@ def _is(ds: xr.Dataset, experiment: str) -> bool:
     return bool(ds.attrs.get("experiment") == experiment)
 
 
-def _has_widths(ds: xr.Dataset) -> bool:
-    """Return True if descent, or its linearisation, was looked at at several widths."""
-    return ("steps_to_tolerance" in ds or _is(ds, "tangent")) and ds.sizes["width"] > 1
+def _descends(ds: xr.Dataset) -> bool:
+    return "steps_to_tolerance" in ds
 
 
-def _has_times(ds: xr.Dataset) -> bool:
-    """Return True for a store of descents of several widths, whose times may show slowing down."""
-    return "steps_to_tolerance" in ds and ds.sizes["width"] > 1
+def _has_k(ds: xr.Dataset) -> bool:
+    """Return True for conditioning, for descents and for their linearisation."""
+    return _is(ds, "conditioning") or _is(ds, "tangent") or _descends(ds)
+
+
+def _for_phase(ds: xr.Dataset) -> str:
+    """Return what the phase diagram lacks; that of conditioning has a prediction at any width."""
+    return "" if _is(ds, "conditioning") else one_width_words(ds)
+
+
+def _for_laws(ds: xr.Dataset) -> str:
+    return "" if _is(ds, "conditioning") else one_width_words(ds) or few(ds, "n")
 
 
 MOST_TIMES = 20_000
 """The most times to a tolerance of which slowing down is drawn unasked: its fits take longest."""
 
 
-def _has_few_times(ds: xr.Dataset) -> bool:
-    return _has_times(ds) and ds.steps_to_tolerance.size <= MOST_TIMES
-
-
-def _has_thresholds(ds: xr.Dataset) -> bool:
-    """Return True for such a store with several n."""
-    return _has_widths(ds) and ds.sizes["n"] > 1
-
-
 FIGURES = MappingProxyType(
     {
-        "spectrum": Picture(spectrum_figure, lambda ds: _is(ds, "spectrum") and ds.sizes["width"] == 1),
-        "density": Picture(density_figure, lambda ds: _is(ds, "spectrum") and ds.sizes["width"] == 1),
+        "spectrum": Picture(spectrum_figure, lambda ds: _is(ds, "spectrum"), several_widths),
+        "density": Picture(density_figure, lambda ds: _is(ds, "spectrum"), several_widths),
         "evolution": Picture(
-            evolution_figure, lambda ds: _is(ds, "spectrum") and ds.sizes["width"] > 1
+            evolution_figure, lambda ds: _is(ds, "spectrum"), lambda ds: few(ds, "width")
         ),
-        "phase": Picture(
-            phase_figure, lambda ds: _is(ds, "conditioning") or _has_widths(ds), phase_caption, _own
-        ),
+        "phase": Picture(phase_figure, _has_k, _for_phase, more=phase_caption, counts=_own),
         # Only if a lapse rate was asked for (`kinds_for`).
         "success": Picture(success_figure, lambda ds: False, counts=_own),
-        "laws": Picture(
-            laws_figure, lambda ds: _is(ds, "conditioning") or _has_thresholds(ds), laws_caption, _own
-        ),
+        "laws": Picture(laws_figure, _has_k, _for_laws, more=laws_caption, counts=_own),
         "ratios": Picture(ratios_figure, lambda ds: _is(ds, "conditioning"), counts=_own),
         "collapse": Picture(
             collapse_figure,
-            lambda ds: _is(ds, "conditioning") and ds.sizes["n"] > 1 and ds.sizes["width"] > 2,
+            lambda ds: _is(ds, "conditioning"),
+            lambda ds: few(ds, "n") or few(ds, "width", 3),
             counts=_own,
             has_intervals=False,
         ),
         "stress": Picture(
-            stress_figure, lambda ds: _is(ds, "conditioning") and "angle" in ds.dims, counts=_own
+            stress_figure, lambda ds: _is(ds, "conditioning"), without_angles, counts=_own
         ),
-        "curves": Picture(curves_figure, lambda ds: "loss_curve" in ds, curves_caption),
+        "curves": Picture(curves_figure, lambda ds: "loss_curve" in ds, more=curves_caption),
         "budget": Picture(
             budget_figure, lambda ds: _is(ds, "input") or _is(ds, "output"), counts=budgeted
         ),
-        "slowing": Picture(slowing_figure, _has_few_times),
-        "thresholds": Picture(
-            thresholds_figure,
-            lambda ds: _is(ds, "input") and ds.sizes["d"] * ds.sizes["n"] > 1,
-            counts=_default,
+        "slowing": Picture(
+            slowing_figure,
+            lambda ds: _descends(ds) and not _is(ds, "linear"),  # which has no width
+            lambda ds: few(ds, "width"),
+            unasked=lambda ds: ds.steps_to_tolerance.size <= MOST_TIMES,
         ),
-        "tangent": Picture(tangent_figure, lambda ds: _is(ds, "tangent") and ds.sizes["width"] > 1),
+        "thresholds": Picture(
+            thresholds_figure, lambda ds: _is(ds, "input"), one_cell, counts=_default
+        ),
+        "tangent": Picture(tangent_figure, lambda ds: _is(ds, "tangent"), lambda ds: few(ds, "width")),
         "layers": Picture(layers_figure, lambda ds: _is(ds, "joint"), counts=_default),
         "depth": Picture(depth_figure, lambda ds: _is(ds, "deep"), counts=_default),
         "certificate": Picture(certificate_figure, lambda ds: _is(ds, "theorem1")),
@@ -193,12 +203,21 @@ def kinds_for(
     return kinds
 
 
-def on_request(kinds: list[str], ds: xr.Dataset) -> list[str]:
+def on_request(kinds: list[str], ds: xr.Dataset, along: Along = Along()) -> list[str]:  # noqa: B008
     """Return these kinds of a store, and those that are drawn only if they are named."""
+    known = FIGURES if along.is_width else ALONG
     more = ["success"] if "phase" in kinds else []
-    more += ["slowing"] if _has_times(ds) else []
-    more += ["values"] if own_numbers(ds) else []
-    return [*kinds, *(kind for kind in more if kind not in kinds)]
+    more += [kind for kind in known if FIGURES[kind].can_show(ds)]
+    return list(dict.fromkeys([*kinds, *more]))
+
+
+def lacking(ds: xr.Dataset, kind: str) -> str:
+    """Return what a store has too little of for a kind of figure that suits its experiment, in words.
+
+    It is "" for a store that has enough, and for a store of another experiment.
+    """
+    picture = FIGURES.get(kind)
+    return picture.lacks(ds) if picture is not None and picture.suits(ds) else ""
 
 
 def _kinds_of_widths(ds: xr.Dataset, success: Success) -> list[str]:
@@ -206,7 +225,7 @@ def _kinds_of_widths(ds: xr.Dataset, success: Success) -> list[str]:
     return [
         kind
         for kind, picture in FIGURES.items()
-        if picture.suits(ds) or (chosen and kind in OF_SUCCESS)
+        if (picture.can_show(ds) and picture.unasked(ds)) or (chosen and kind in OF_SUCCESS)
     ]
 
 
@@ -218,7 +237,7 @@ def draw(ds: xr.Dataset, kind: str, success: Success = Success()) -> Chart:  # n
     ds
         An opened store, which is read into memory.
     kind
-        One of `kinds_for(ds)`.
+        One of `kinds_for(ds)`, or a kind that is drawn only if it is named.
     success
         The success of a trial.
 
@@ -233,10 +252,10 @@ def draw(ds: xr.Dataset, kind: str, success: Success = Success()) -> Chart:  # n
     InputError
         For a kind that does not suit the store, and for a success that does not.
     """
-    suited = kinds_for(ds, success)
+    suited = on_request(kinds_for(ds, success), ds)
     if kind not in suited:
-        raise InputError(
-            f"draw: no figure {kind!r} of a store of {ds.attrs.get('experiment')}; expected one of "
-            f"{', '.join(suited) or '(none suits it)'}"
-        )
+        why = lacking(ds, kind)
+        of = f": {why}" if why else f" of a store of {ds.attrs.get('experiment')}"
+        some = ", ".join(suited) or "(none suits it)"
+        raise InputError(f"draw: no figure {kind!r}{of}; expected one of {some}")
     return FIGURES[kind].draw(Study(ds.load(), success))

@@ -144,13 +144,8 @@ def plot(
         study = Study(restrict(load_store(store), where), success, along, lapse)
     suited = kinds_for(study.ds, study.success, study.along, study.lapse)
     if not suited:
-        defines = "own" in study.ds.attrs and success.condition is None
-        raise CommandError(
-            f"plot {store}: no figure suits a store of {study.ds.attrs['experiment']}; "
-            + ("define a success with --success, or " if defines else "")
-            + "`widthlaw query` lists its trials"
-        )
-    if kind in (None, *on_request(suited, study.ds)) and not Store(store).counts()["done"]:
+        raise CommandError(_none_suits(study, store, kind))
+    if kind in (None, *on_request(suited, study.ds, study.along)) and not Store(store).counts()["done"]:
         code = report_gaps(store, "no figure before some are done")
         if not code:  # all diverged: an outcome, but there is nothing to draw
             click.echo(f"{store}: no figure: {_why_none_is_done(study, store)}", err=True)
@@ -305,7 +300,7 @@ def draw_kinds(
     from pipeline.trial_status import Status
 
     suited = kinds_for(study.ds, study.success, study.along, study.lapse)
-    if kind is not None and kind not in (known := on_request(suited, study.ds)):
+    if kind is not None and kind not in (known := on_request(suited, study.ds, study.along)):
         raise CommandError(_unsuited(study, store, kind, known))
     if not (study.ds.status == Status.DONE).any():
         raise CommandError(f"plot {store}: {_why_none_is_done(study, store)}")
@@ -344,19 +339,37 @@ def _unused_success(study: Study, names: list[str]) -> str:
     return f"no figure shows the success that is given{f': {why}' if why else ''}"
 
 
+def _none_suits(study: Study, store: StorePath, kind: str | None) -> str:
+    """Return that no figure suits a store: what it has too little of, or what else shows its trials."""
+    from analysis.figures.register import lacking
+
+    words = f"plot {store}: no figure suits a store of {study.ds.attrs['experiment']}"
+    reasons = (lacking(study.ds, one) for one in (*([kind] if kind else []), *KINDS))
+    if why := next(filter(None, reasons), ""):
+        return f"{words}: {why}"
+    defines = "own" in study.ds.attrs and study.success.condition is None
+    remedy = "define a success with --success, or " if defines else ""
+    return f"{words}; {remedy}`widthlaw query` lists its trials"
+
+
 def _unsuited(study: Study, store: StorePath, kind: str, known: list[str]) -> str:
-    """Return that a kind of figure does not suit a store, and the remedy if there is one."""
+    """Return that a kind of figure does not suit a store, and the reason or the remedy."""
+    from analysis.figures.register import lacking
     from analysis.transitions.scales import one_width_words
 
-    words = (
-        f"plot {store}: no figure {kind!r} of a store of {study.ds.attrs['experiment']}; "
-        f"expected one of {', '.join(known) or '(none suits it)'}"
-    )
-    if kind not in OF_TRANSITIONS or not study.along.is_width:
+    refused, along = f"plot {store}: no figure {kind!r}", study.along
+    expected = f"expected one of {', '.join(known) or '(none suits it)'}"
+    if not along.is_width and kind in KINDS:
+        return f"{refused} along {along.axis}; {expected}"
+    if why := lacking(study.ds, kind):
+        return f"{refused}: {why}" + (f"; figures that it has: {', '.join(known)}" if known else "")
+    words = f"{refused} of a store of {study.ds.attrs['experiment']}; {expected}"
+    if kind not in OF_TRANSITIONS:
         return words
     if why := one_width_words(study.ds):
         return f"{words}; {why}"
-    return words if study.success.condition else f"{words}; define a success with --success"
+    defines = "own" in study.ds.attrs and not study.success.condition
+    return f"{words}; define a success with --success" if defines else words
 
 
 OF_TRANSITIONS = ("phase", "success", "laws")

@@ -58,6 +58,7 @@ __all__ = [
     "parts_along",
     "sample_ticks",
     "save",
+    "series_line",
     "series_look",
     "shades",
     "show_text",
@@ -70,7 +71,7 @@ PREDICTION = "--"
 BOUND = ":"
 """Line style of bounds, and of conditions that theory shows to be sufficient."""
 FITTED = ("-", "-.", (0, (7, 1.5, 1, 1.5, 1, 1.5)))
-"""Line styles of fitted laws, best first."""
+"""Line styles of fitted laws, best first, and of series whose colours come again."""
 BEYOND: Any = {"marker": "^", "linestyle": "none"}
 """Look of the arrow heads that stand for what lies beyond the panel."""
 MOST_PANELS = 12
@@ -142,10 +143,20 @@ def ground() -> dict[str, Any]:
 
 def series_look(index: int) -> dict[str, Any]:
     """Return the colour and the marker of a series; the colours are those of the style's cycle."""
-    colours = mpl.rcParams["axes.prop_cycle"].by_key().get("color", ["C0"])
+    colours = _colours()
     again = index // len(colours)  # a colour that comes again has another marker
     marker = MARKERS[(index + again) % len(MARKERS)]
     return {"color": colours[index % len(colours)], "marker": marker}
+
+
+def series_line(index: int) -> Any:
+    """Return the style of the line of a series: a colour that comes again has another one."""
+    again = index // len(_colours()) % len(FITTED)
+    return FITTED[again] if again else mpl.rcParams["lines.linestyle"]
+
+
+def _colours() -> list[str]:
+    return list(mpl.rcParams["axes.prop_cycle"].by_key().get("color", ["C0"]))
 
 
 def shades(count: int) -> list[Any]:

@@ -25,6 +25,7 @@ from analysis.figures.looks.style import (
     only_text,
     parts_along,
     sample_ticks,
+    series_line,
     series_look,
 )
 from analysis.figures.looks.typography import mathtext, powers
@@ -132,10 +133,11 @@ def _draw(axes: Axes, part: xr.Dataset, number: _Number) -> None:
         one = one.squeeze([dim for dim in one.dims if dim not in (along, "seed")])
         x = np.asarray(one.k if along == "width" else one[along], float)
         values = np.asarray(one[number.name].transpose(..., "seed").values, dtype=float)
+        look = series_look(index) | {"linestyle": series_line(index)}
         if number.is_share:
-            _draw_share(axes, x, values, label, series_look(index))
+            _draw_share(axes, x, values, label, look)
         else:
-            _draw_spread(axes, x, values, label, series_look(index))
+            _draw_spread(axes, x, values, label, look)
     if not number.is_share:  # one entry of the legend for all bands
         axes.fill([], [], color=grey(0.5), alpha=0.3, linewidth=0, label=BAND)
     axes.set_xlabel({"width": "width k", "n": "samples n", "d": "input dimension d"}.get(along, along))

@@ -18,10 +18,12 @@ from analysis.figures.looks.style import (
     only_text,
     panels_of,
     parts_along,
+    series_line,
     series_look,
 )
 from analysis.figures.looks.typography import mathtext, powers
 from analysis.study import Study
+from pipeline.descent.architecture import parameter_count
 from pipeline.trial_status import Status
 
 __all__ = ["tangent_figure"]
@@ -29,13 +31,17 @@ __all__ = ["tangent_figure"]
 MOST_SERIES = 8
 """Lines of one panel."""
 
+COUNTS = {"input": "kd/n", "output": "k/n", "both": "k(d + 1)/n"}
+"""The number of weights that `parameter_count` counts, over n, by the layers that are trained."""
+
 
 def tangent_figure(study: Study) -> Chart:
     """Least eigenvalue of the empirical NTK at the start over that of the population NTK.
 
     Lines are medians over seeds, and the band holds 80% of the seeds. The abscissa is the number of
-    weights of the first layer, kd, over n: with W trained, the eigenvalue is 0 to the left of 1. The
-    dashed line is the left edge that random matrix theory predicts, with nothing fitted.
+    trained weights over n: kd/n with W trained, k/n with v trained, and k(d + 1)/n with both. To the
+    left of 1 the eigenvalue is 0. The dashed line is the left edge that random matrix theory predicts,
+    with nothing fitted. The grey line is half of the population value.
     """
     ds = study.ds[["ntk_min", "ntk_edge", "ntk_population", "status"]].load()  # medians need all
     known = (ds.status == Status.DONE) & (ds.ntk_population > 0)
@@ -45,7 +51,7 @@ def tangent_figure(study: Study) -> Chart:
     with styled():
         figure, panels = grid_of_parts(len(parts), 3, width=4.2, height=3.6)
         for axes, (title, part) in zip(panels, parts, strict=False):
-            _draw(axes, part)
+            _draw(axes, part, _trained(study.ds, part))
             titled(axes, title, 44)
         if not parts:
             panels[0].clear()
@@ -54,15 +60,22 @@ def tangent_figure(study: Study) -> Chart:
         return figure
 
 
-def _draw(axes: Axes, part: xr.Dataset) -> None:
+def _trained(ds: xr.Dataset, part: xr.Dataset) -> str:
+    """Return which layers a panel trains: a store of one choice has no axis of them."""
+    if "trained" in part.coords:
+        return str(part.trained.item())
+    return str(ds.attrs["identity_fields"]["trained"][0])
+
+
+def _draw(axes: Axes, part: xr.Dataset, trained: str) -> None:
     for index, (label, cell) in enumerate(list(parts_along(part, ("d", "n")))[:MOST_SERIES]):
-        x = np.asarray(cell.k * cell.d / cell.n, dtype=float)
+        x = np.asarray(parameter_count(cell.k, cell.d, trained=trained) / cell.n, dtype=float)
         tried = np.isfinite(cell.ntk_min.transpose("width", "seed").values).any(axis=1)
         if not tried.any():
             continue
         shown = cell.isel(width=np.flatnonzero(tried))
         low, middle, high = (shown.ntk_min.quantile(q, "seed").values for q in (0.1, 0.5, 0.9))
-        look: Any = series_look(index)
+        look: Any = series_look(index) | {"linestyle": series_line(index)}
         axes.fill_between(x[tried], low, high, color=look["color"], alpha=0.2, linewidth=0,
                           label=f"_{label}, 80% of seeds")  # fmt: skip
         axes.plot(
@@ -72,7 +85,10 @@ def _draw(axes: Axes, part: xr.Dataset) -> None:
         line(axes, x[tried], predicted, color=look["color"], linewidth=stroke(1),
              linestyle=PREDICTION, label=f"_{label}, predicted")  # fmt: skip
     axes.plot([], [], color=grey(0.5), linestyle=PREDICTION, label=PREDICTED["k_edge"])
-    axes.axhline(0.5, color=grey(0.65), linewidth=stroke(0.8), zorder=0)
-    axes.set(xlabel="weights per sample kd / n", ylim=(-0.03, max(1.03, axes.get_ylim()[1])))
+    axes.fill_between([], [], color=grey(0.5), alpha=0.2, linewidth=0, label="80% of seeds")
+    half: Any = {"color": grey(0.65), "linewidth": stroke(0.8), "label": "half of the population value"}
+    axes.axhline(0.5, zorder=0, **half)
+    axes.set(xlabel=f"trained weights per sample {COUNTS[trained]}")
+    axes.set(ylim=(-0.03, max(1.03, axes.get_ylim()[1])))
     axes.set_ylabel(mathtext("λ_min(NTK) / λ_min(E NTK)"))
     log_abscissa(axes)

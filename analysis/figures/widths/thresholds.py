@@ -8,10 +8,11 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
+from scipy.optimize import isotonic_regression
 
 from analysis.cells import located
 from analysis.experiments.input import SUFFICIENT, looseness
-from analysis.figures.looks.chart import Chart, dot, stroke, styled
+from analysis.figures.looks.chart import Chart, dot, em, stroke, styled
 from analysis.figures.looks.parts import (
     axes_as_in,
     grid_of_parts,
@@ -160,18 +161,32 @@ def _draw_thresholds(axes: Axes, part: xr.Dataset) -> None:
     log_ordinate(axes)
 
 
-def _write_factors(axes: Axes, factor: xr.DataArray) -> None:
-    """Write the factor of each d at its largest n/d: above the highest one there, below the others."""
-    ends: dict[float, list[float]] = {}
-    for d in factor.d.values:
-        known = factor.sel(d=d).dropna("n")
-        if known.sizes["n"]:
-            ends.setdefault(float(known.n[-1] / d), []).append(float(known[-1]))
-    for at, heights in ends.items():
-        for height in heights:
-            drop, side = (6, "bottom") if height == max(heights) else (-6, "top")
-            axes.annotate(f"× {number(float(f'{height:.2g}'))}", (at, height), (0, drop), va=side,
-                          textcoords="offset points", ha="center", fontsize="x-small")  # fmt: skip
+def _write_factors(axes: Axes, factors: xr.Dataset) -> None:
+    """Write the factor of each law and d at its largest n/d beside the panel, none on another one."""
+    known = (factors[law].sel(d=d).dropna("n") for law in factors for d in factors.d.values)
+    ends = sorted((float(row[-1]), float(row.n[-1] / row.d)) for row in known if row.sizes["n"])
+    low, high = np.log(axes.get_ylim())
+    shares = np.array([(np.log(factor) - low) / (high - low) for factor, _ in ends])
+    line_to: Any = {"arrowstyle": "-", "color": grey(0.8), "linewidth": stroke(0.6), "relpos": (0, 0.5)}
+    for (factor, at), share in zip(ends, _apart(shares, _letter_of(axes)), strict=True):
+        axes.annotate(f"× {number(float(f'{factor:.2g}'))}", (at, factor), (1.03, share),
+                      textcoords="axes fraction", va="center", fontsize="x-small",
+                      arrowprops=line_to)  # fmt: skip
+
+
+def _apart(shares: NDArray[np.float64], gap: float) -> NDArray[np.float64]:
+    """Move ascending heights as little as possible, so that a gap is left between any two."""
+    if not len(shares):
+        return shares
+    room = gap * np.arange(len(shares))
+    moved: NDArray[np.float64] = isotonic_regression(shares - room).x + room
+    return moved - max(0.0, moved[-1] - 1)
+
+
+def _letter_of(axes: Axes) -> float:
+    """Return the height of a line of small words as a share of the panel, about: it is not laid out."""
+    panel = 0.8 * axes.get_position().height * axes.figure.bbox.height / 72
+    return float(10 * em() / 72 / panel)
 
 
 def _draw_looseness(axes: Axes, part: xr.Dataset) -> None:
@@ -186,11 +201,11 @@ def _draw_looseness(axes: Axes, part: xr.Dataset) -> None:
             x, heights = part.n.values / d, factor.sel(d=d).values
             line(axes, x, heights, linewidth=stroke(0.8), marker=MARKERS[d_index % len(MARKERS)],
                  label=f"_{label}, d = {d}", **look)  # fmt: skip
-        _write_factors(axes, factor)
     axes.axhline(1, color=grey(0.65), linewidth=stroke(0.9), zorder=0)
     ratio = _ratios(part)
     axes.set_xlabel("samples over dimension n/d")
     axes.set_ylabel(mathtext(f"condition / k*,\nrelative loss ≤ {float(part.tolerance):g}"))
     tick_every(axes.xaxis, ratio)
     log_ordinate(axes)
-    axes.set(xlim=(ratio[0] / 1.15, ratio[-1] * 1.15), ylim=(0.7, 4 * axes.get_ylim()[1]))
+    axes.set(xlim=(ratio[0] / 1.15, ratio[-1] * 1.15), ylim=(0.7, 1.5 * axes.get_ylim()[1]))
+    _write_factors(axes, factors)

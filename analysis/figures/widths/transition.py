@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.transforms import ScaledTranslation
 
 from analysis.cells import located
-from analysis.figures.looks.chart import Chart, em, is_long_column, stroke, styled, uncaptioned
+from analysis.figures.looks.chart import Chart, dot, em, is_long_column, stroke, styled, uncaptioned
 from analysis.figures.looks.parts import (
     each_once,
     grid_with_residuals,
@@ -39,6 +39,7 @@ from analysis.figures.looks.style import (
     only_text,
     panels_of,
     sample_ticks,
+    series_line,
     series_look,
     side_by_side,
 )
@@ -214,7 +215,8 @@ def _law_lines(study: Study, widths: xr.Dataset) -> list[tuple[str, dict[int, An
 def ratios_figure(study: Study) -> Chart:
     """Quotients k*/n, k*/(n log n) and k* α²/(n log n) against n.
 
-    Colours and markers are cells. A quotient is flat where k* is proportional to its denominator.
+    Colours, markers and line styles are cells. A quotient is flat where k* is proportional to its
+    denominator.
     """
     parts = [
         (f"{name}{', ' if name else ''}d = {d}", part.sel(d=d))
@@ -230,9 +232,11 @@ def ratios_figure(study: Study) -> Chart:
             scales = (1 / n, 1 / (n * log_n), cells.alpha.values**2 / (n * log_n))
             for axes, scale in zip(grid[0], scales, strict=True):
                 look = series_look(index)
-                error_bars(axes, n, cells, scale, label=name, **look)
+                error_bars(axes, n, cells, scale, label=f"_{name}", **look)
                 k50 = np.where(located(cells), cells.k50, np.nan)
-                line(axes, n, k50 * scale, color=look["color"], linewidth=stroke(0.8))
+                thin: Any = {"linewidth": stroke(0.8), "linestyle": series_line(index)}
+                line(axes, n, k50 * scale, color=look["color"], **thin)
+                axes.plot([], [], markersize=dot(5), label=name, **look, **thin)
         if not parts:
             only_text(figure, f"no critical width to draw: {with_missing('cells', study.widths)}")
             return figure

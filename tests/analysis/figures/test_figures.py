@@ -276,6 +276,23 @@ def test_ratios_are_those_of_the_critical_width(studies, figures) -> None:
     assert not truth
 
 
+def test_more_cells_than_colours_differ_in_their_lines_and_the_legend_shows_them(
+    make_sweep, tmp_path
+) -> None:
+    keys = CONDITIONING | {"d": "[3, 4, 5, 6, 7, 8, 9, 10]", "n": "[8, 16]", "seeds": 5}
+    pipeline.run(make_sweep(**keys), tmp_path / "many.zarr")
+    figure = FIGURES["ratios"].draw(Study(load_store(tmp_path / "many.zarr")))
+    for axes in panels(figure):
+        shown = [
+            line for line in axes.lines if len(line.get_xdata()) == 2 and line.get_marker() == "None"
+        ]
+        joined = [line for line in shown if line.get_linestyle() != "None"]
+        assert len({(line.get_color(), line.get_linestyle()) for line in joined}) == 8
+    (legend,) = figure.legends
+    handles = legend.legend_handles[:8]
+    assert len({(handle.get_color(), handle.get_linestyle()) for handle in handles}) == 8
+
+
 def test_the_stress_figure_sets_the_measured_beside_the_predicted_width(studies, figures) -> None:
     widths = critical_widths(studies["stress"].ds).squeeze("d")
     fall, against = panels(figures["stress", "stress"])
@@ -367,3 +384,22 @@ def test_the_evolution_has_the_medians_along_each_axis(studies, figures) -> None
         np.testing.assert_allclose(heights["σ_min"], ratio.sigma_min.sel(here), rtol=1e-12)
         np.testing.assert_allclose(heights["√edge, predicted σ_min"], edge.sel(here), rtol=1e-12)
         np.testing.assert_array_equal(axes.lines[0].get_xdata(), ds[dim])
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "reason"),
+    [
+        (
+            "one width",
+            "collapse",
+            "the store has one width; expected at least 3: `widthlaw extend --width` adds some",
+        ),
+        ("evolution", "spectrum", "has 3 widths; expected one: `--where 'width == 1.5'` takes one"),
+        ("spectrum", "evolution", "the store has one width; expected several: `widthlaw extend"),
+        ("conditioning", "stress", "no axis of angles; expected one: data of kind pairs or triples"),
+    ],
+)
+def test_a_refused_kind_of_the_experiment_says_what_the_store_has(studies, name, kind, reason) -> None:
+    with pytest.raises(InputError) as refused:
+        draw(studies[name].ds, kind)
+    assert reason in str(refused.value)

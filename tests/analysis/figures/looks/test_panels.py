@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from analysis.figures.looks.chart import LONGEST, sized, styled
-from analysis.figures.looks.style import grid_of, series_look
+from analysis.figures.looks.style import grid_of, series_line, series_look
 
 
 def test_many_like_panels_stand_in_pairs_on_one_page_without_a_spare_one() -> None:
@@ -33,3 +33,10 @@ def test_no_two_of_many_series_look_the_same() -> None:
     with styled():
         looks = {(look["color"], look["marker"]) for look in map(series_look, range(36))}
     assert len(looks) == 36
+
+
+def test_a_line_whose_colour_comes_again_has_another_style() -> None:
+    with styled():
+        looks = {(series_look(index)["color"], str(series_line(index))) for index in range(18)}
+        assert len(looks) == 18
+        assert {series_line(index) for index in range(6)} == {"-"}

@@ -102,3 +102,41 @@ def test_trials_without_a_certificate_are_counted_in_the_figure(tmp_path, make_s
     assert "no trial has a certificate" in axes.texts[0].get_text()
     words = [text.get_text() for axes in some.axes for text in axes.texts]
     assert any("trials without a certificate" in text for text in words), words
+
+
+# ---- the tangent kernel
+
+
+@pytest.mark.parametrize(
+    ("words", "weights", "label"),
+    [
+        ("W trained", lambda k, d: k * d, "kd/n"),
+        ("v trained", lambda k, d: k, "k/n"),
+        ("v and W trained", lambda k, d: k * (d + 1), "k(d + 1)/n"),
+    ],
+)
+def test_tangent_kernels_stand_over_the_weights_that_are_trained(
+    descents, drawn, words, weights, label
+) -> None:
+    ds = descents["tangent"].ds
+    (axes,) = (one for one in panels(drawn["tangent", "tangent"]) if one.get_title("left") == words)
+    assert axes.get_xlabel() == f"trained weights per sample {label}"
+    curve = data_lines(axes, marker="o")[0]  # the first n
+    np.testing.assert_allclose(curve[:, 0], weights(ds.k.sel(n=12).squeeze(), 4) / 12, rtol=1e-12)
+    assert (curve[curve[:, 0] < 1, 1] == 0).all()
+
+
+def test_a_store_that_trains_one_layer_counts_its_weights(make_sweep, tmp_path) -> None:
+    sweep = make_sweep(
+        experiment="'tangent'", trained="'output'", d="[4]", n="[12]", width="{ k = [8, 24] }", seeds=2
+    )
+    pipeline.run(sweep, tmp_path / "a.zarr")
+    (axes,) = panels(FIGURES["tangent"].draw(Study(load_store(tmp_path / "a.zarr"))))
+    assert axes.get_xlabel() == "trained weights per sample k/n"
+    np.testing.assert_allclose(data_lines(axes, marker="o")[0][:, 0], [8 / 12, 2])
+
+
+def test_the_legend_of_tangent_kernels_names_the_band_and_the_level_at_one_half(drawn) -> None:
+    (legend,) = drawn["tangent", "tangent"].legends
+    words = {text.get_text() for text in legend.get_texts()}
+    assert {"80% of seeds", "half of the population value"} <= words

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import xarray as xr
+from matplotlib.text import Text
 
 import pipeline
 from analysis import critical_widths, success_counts
@@ -227,6 +230,43 @@ def test_thresholds_of_sub_grids_span_only_the_n_per_d_of_their_cells(tmp_path) 
     for axes in panels(figure):
         low, high = axes.get_xlim()
         assert 2 < low < 4 < 8 < high < 16  # all pairs of n and d would reach from 2 to 16
+
+
+THREE_ENDS = """
+name = "ends"
+experiment = "input"
+entropy = 3
+activation = "softplus"
+dataset = { kind = "sphere" }
+width = { kd_per_n = [0.75, 1.5, 4.0, 8.0] }
+seeds = 5
+[[grid]]
+d = [10]
+n = [20, 40]
+[[grid]]
+d = [12]
+n = [24, 48]
+[[grid]]
+d = [8]
+n = [16, 32]
+[descent]
+steps = 400
+tolerances = [0.02]
+"""
+
+
+def test_no_factor_lies_on_a_point_or_on_another_factor(tmp_path) -> None:
+    pipeline.run(parse_sweep(THREE_ENDS), tmp_path / "a.zarr", bar=False)
+    figure = FIGURES["thresholds"].draw(Study(load_store(tmp_path / "a.zarr")))
+    figure.draw_without_rendering()
+    (_, axes) = panels(figure)
+    boxes = [Text.get_window_extent(text) for text in axes.texts]  # without the line to its point
+    assert len(boxes) == 6  # two laws and three d
+    assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
+    points = axes.transData.transform(np.concatenate(data_lines(axes)))
+    radius = figure.dpi / 72 * 3
+    assert not any(box.padded(radius).contains(*point) for box in boxes for point in points)
+    assert all(figure.bbox.x0 < box.x0 and box.x1 < figure.bbox.x1 for box in boxes)
 
 
 def test_looseness_is_the_condition_over_the_critical_width() -> None:
