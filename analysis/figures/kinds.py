@@ -22,7 +22,7 @@ KINDS: Mapping[str, str] = MappingProxyType(
         "budget": "critical width against the budget of steps",
         "slowing": "steps against width, and the width for any budget",
         "thresholds": "critical width of training against n/d",
-        "tangent": "least eigenvalue of the NTK at the start against weights per sample",
+        "tangent": "least NTK eigenvalue at the start against weights per sample",
         "layers": "success with v, W or both trained",
         "depth": "success and conditioning for each depth",
         "certificate": "bounds of Theorem 1 against what descent does",

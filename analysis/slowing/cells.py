@@ -39,6 +39,7 @@ __all__ = [
     "near",
     "obstacle",
     "restricted",
+    "share_at_edge",
     "trials_of",
 ]
 
@@ -153,7 +154,8 @@ def trials_of(ds: xr.Dataset, budget: int | None = None) -> list[Cell]:
     if not 1 <= budget <= whole:
         raise ParameterError("budget", f"got {budget}; expected from 1 to {whole}, the store's steps")
     cells = [str(dim) for dim in ds.status.dims if dim not in ("width", "seed")]
-    first, status, log_k, taken, unstable = _arrays(ds, (*cells, "seed", "width"))
+    first, status, log_k, taken = _arrays(ds, (*cells, "seed", "width"))
+    edges = share_at_edge(ds).transpose(*cells).values
     found: list[Cell] = []
     for index in np.ndindex(*status.shape[:-2]):
         axes = {
@@ -161,20 +163,19 @@ def trials_of(ds: xr.Dataset, budget: int | None = None) -> list[Cell]:
         }
         diverged = status[index] == Status.DIVERGED
         counted = diverged | (status[index] == Status.DONE)
-        edge = float(unstable[index][counted].mean()) if counted.any() else np.nan
-        edge = edge if "rises" in ds else np.nan
         known = np.where(diverged, budget, np.minimum(taken[index], budget))
         for position, tolerance in enumerate(ds.tolerance.values.tolist()):
             arrived = counted & ~diverged & (first[position][index] <= budget)
             time = np.log(np.maximum(np.where(arrived, first[position][index], known), 1))
             trials = Trials(np.broadcast_to(log_k[index], time.shape), time, arrived, counted)
-            found.append((axes | {"tolerance": tolerance, "budget": budget}, trials, diverged, edge))
+            axes = axes | {"tolerance": tolerance, "budget": budget}
+            found.append((axes, trials, diverged, float(edges[index])))
     return found
 
 
 def _arrays(ds: xr.Dataset, order: tuple[str, ...]) -> tuple[Floats, ...]:
-    """Return first steps by tolerance, status, log k, steps taken, and which are at the edge."""
-    names = ("steps_to_tolerance", "status", "steps", "rises", "sharpness", "step_size")
+    """Return first steps by tolerance, status, log k, and steps taken."""
+    names = ("steps_to_tolerance", "status", "steps")
     parts = ds[[name for name in names if name in ds]].compute()
     status = parts.status.transpose(*order)
     k = parts.k.broadcast_like(status.isel(seed=[0])).transpose(*order)
@@ -184,8 +185,16 @@ def _arrays(ds: xr.Dataset, order: tuple[str, ...]) -> tuple[Floats, ...]:
         status.values,
         np.log(k.values.astype(float)),
         taken.transpose(*order).values,
-        _at_edge(parts).broadcast_like(status).transpose(*order).values,
     )
+
+
+def share_at_edge(ds: xr.Dataset) -> xr.DataArray:
+    """Return the share of the trials of every cell at the edge of stability; NaN if it is not known."""
+    names = ("status", "steps", "rises", "sharpness", "step_size")
+    parts = ds[[name for name in names if name in ds]].compute()
+    counted = parts.status.isin((Status.DONE, Status.DIVERGED))
+    share = _at_edge(parts).where(counted).mean(("width", "seed"))
+    return share if "rises" in ds else xr.full_like(share, np.nan)
 
 
 def _at_edge(parts: xr.Dataset) -> xr.DataArray:

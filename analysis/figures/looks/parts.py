@@ -18,6 +18,7 @@ from analysis.cells import is_open, located
 from analysis.figures.looks.chart import LONGEST, Chart, dot, em, places, stroke
 from analysis.figures.looks.scales import log_axis, room_of
 from analysis.figures.looks.style import (
+    AT_EDGE,
     BEYOND,
     MOST_PANELS,
     OPEN,
@@ -155,7 +156,7 @@ def each_once(*sources: Axes) -> tuple[list[Any], list[str]]:
 def _rank(entry: tuple[Any, str]) -> int:
     """Return the place of a name in a legend: measurements first, explanations of marks last."""
     handle, name = entry
-    return 2 if name in (OPEN, ABOVE) else 0 if isinstance(handle, ErrorbarContainer) else 1
+    return 2 if name in (OPEN, ABOVE, AT_EDGE) else 0 if isinstance(handle, ErrorbarContainer) else 1
 
 
 _NUMBER = re.compile(r"(?<=[=≤] )(10\^[−\d]+|\d[\d,.]*(?:×10\^[−\d]+)?)")

@@ -6,6 +6,7 @@ that a figure is legible on any ground. Markers differ too, so that series remai
 A look has the same meaning in all figures. Dashes are predicted from theory with nothing fitted. Dots
 are a bound or a condition of theory. Solid and dash-dotted lines are measured or fitted. A hollow
 marker is a critical width whose interval is open. An arrow head points at what lies beyond the panel.
+A ring around a marker is a cell at the edge of stability, where times are samples.
 """
 
 from __future__ import annotations
@@ -27,11 +28,13 @@ from matplotlib.transforms import ScaledTranslation, Transform
 
 from analysis.axes import PANEL, label, own_axes
 from analysis.cells import is_open, located
-from analysis.figures.looks.chart import LONGEST, STYLE, Chart, dot, places
+from analysis.experiments.chaos import CHAOTIC
+from analysis.figures.looks.chart import LONGEST, STYLE, Chart, dot, places, stroke
 from analysis.figures.looks.scales import log_axis, tick_every
 from analysis.signs import literal
 
 __all__ = [
+    "AT_EDGE",
     "BEYOND",
     "BOUND",
     "FITTED",
@@ -56,6 +59,7 @@ __all__ = [
     "panels_of",
     "paper",
     "parts_along",
+    "ring",
     "sample_ticks",
     "save",
     "series_line",
@@ -79,6 +83,8 @@ STACKED = 0.75
 """Height over width of panels that a narrow figure has below each other."""
 OPEN = "interval open at an end"
 """Legend of hollow markers: critical widths whose interval lacks an end."""
+AT_EDGE = "at the edge of stability"
+"""Legend of rings around markers: cells where the times of descent are chaotic."""
 PREDICTED = {"k_edge": "predicted (edge)", "k_edge_finite": "predicted (edge, finite n)"}
 """Names of the predicted critical widths."""
 RESIDUAL = "measured /\npredicted − 1"
@@ -219,7 +225,7 @@ def error_bars(
     """Draw critical widths with their intervals, scaled and shifted, some points beside their place.
 
     A width with an open interval gets a hollow marker and no bar, because a single arm would look like
-    a bound.
+    a bound. A width of a cell that is known to be chaotic, by `at_edge`, gets a ring.
     """
     x, free = np.asarray(x, dtype=float), is_open(cells)
     k50, low, high = (cells[f"k50{end}"].values * scale + shift for end in ("", "_low", "_high"))
@@ -235,7 +241,19 @@ def error_bars(
         hollow: dict[str, Any] = {"linestyle": "none", "markersize": dot(5), "markerfacecolor": "none"}
         drawn += axes.plot(x[free], k50[free], **shown, **hollow)
         axes.plot([], [], color=grey(0.5), marker="o", label=OPEN, **hollow)
+    if "at_edge" in cells:
+        chaotic = np.where(cells.at_edge.values > CHAOTIC, k50, np.nan)
+        ring(axes, x, chaotic, **({"transform": look["transform"]} if beside else {}))
     return drawn
+
+
+def ring(axes: Axes, x: Any, y: Any, **look: Any) -> None:
+    """Draw rings around the markers of cells at the edge of stability, if there are any."""
+    known = np.isfinite(y)
+    if known.any():
+        look |= {"markerfacecolor": "none", "markeredgewidth": stroke(0.8), "markersize": dot(10)}
+        at: Any = (np.asarray(x)[known], np.asarray(y)[known])
+        axes.plot(*at, "o", linestyle="none", color=grey(0.35), zorder=1, label=AT_EDGE, **look)
 
 
 def line(axes: Axes, x: Any, y: Any, **look: Any) -> None:

@@ -12,7 +12,15 @@ from matplotlib.axes import Axes
 from analysis.experiments.chaos import CHAOTIC
 from analysis.figures.looks.chart import Chart, styled
 from analysis.figures.looks.parts import legend_below, log_abscissa
-from analysis.figures.looks.style import grid_of, line, log_ordinate, only_text, paper, series_look
+from analysis.figures.looks.style import (
+    grid_of,
+    line,
+    log_ordinate,
+    only_text,
+    paper,
+    ring,
+    series_look,
+)
 from analysis.figures.looks.typography import mathtext
 from analysis.slowing.cells import Cell, trials_of
 from analysis.study import Study
@@ -30,10 +38,10 @@ def slowing_figure(study: Study) -> Chart:
     """Steps to a tolerance against 1 − (k∞/k)^β, and the critical width against the budget.
 
     Left, points are medians over seeds at widths where most trials arrive, divided by the level of the
-    law of their cell; a line ends at the widest network to which its law is fitted, and is dashed
-    where trials run at the edge of stability, so that times are chaotic. Right, critical widths are
-    divided by k∞; the grey line is the limit, whose 95% interval for each cell is a bar beyond the
-    longest budget. Cells without a finite threshold are left out.
+    law of their cell; a line ends at the widest network to which its law is fitted. Right, critical
+    widths are divided by k∞; the grey line is the limit, whose 95% interval for each cell is a bar
+    beyond the longest budget. Rings mark cells whose trials run at the edge of stability, so that
+    times are chaotic. Cells without a finite threshold are left out.
     """
     table = study.default.thresholds  # they depend on no success
     known = table[table.verdict == "threshold"]
@@ -71,13 +79,12 @@ def _draw_times(axes: Axes, cell: Cell, fit: pd.Series[Any], look: dict[str, Any
     distance = 1 - (fit.k_inf / np.exp(trials.log_k[0, most])) ** fit.beta
     times = np.exp(np.nanmedian(censored[:, most], axis=0) - fit.level)
     above = (distance > 0) & np.isfinite(times)
-    chaotic = fit.at_edge > CHAOTIC
-    name = _name(cell[0]) + ", chaotic" * chaotic
-    line(axes, distance[above], times[above], label=name, linestyle="none", **look)
+    line(axes, distance[above], times[above], label=_name(cell[0]), linestyle="none", **look)
+    if fit.at_edge > CHAOTIC:
+        ring(axes, distance[above], times[above])
     last = min(distance[above].max(), 1 - (fit.k_inf / fit.widest) ** fit.beta)
     ends = np.array([distance[above].min(), last])  # the law is fitted no farther
-    style = "--" if chaotic else "-"
-    axes.plot(ends, ends**-fit.gamma, color=look["color"], linewidth=0.9, linestyle=style, label="_law")
+    axes.plot(ends, ends**-fit.gamma, color=look["color"], linewidth=0.9, label="_law")
 
 
 def _draw_limit(
@@ -86,7 +93,10 @@ def _draw_limit(
     part = widths.sel(
         {name: value for name, value in at.items() if name in widths.dims and name != "budget"}
     )
-    line(axes, part.budget.values, part.k50.values / fit.k_inf, label=f"_{_name(at)}", **look)
+    shares = part.k50.values / fit.k_inf
+    line(axes, part.budget.values, shares, label=f"_{_name(at)}", **look)
+    if fit.at_edge > CHAOTIC:
+        ring(axes, part.budget.values, shares)
 
 
 def _draw_interval(axes: Axes, at: float, fit: pd.Series[Any], look: dict[str, Any]) -> None:

@@ -40,6 +40,7 @@ from analysis.figures.looks.style import (
     side_by_side,
 )
 from analysis.figures.looks.typography import mathtext, number
+from analysis.slowing.cells import share_at_edge
 from analysis.study import Study
 from analysis.success.budgets import budget_grid, budget_of
 
@@ -51,10 +52,11 @@ def budget_figure(study: Study) -> Chart:
 
     Colours and markers are tolerances of the relative loss. Widths are in units of n/d if W is
     trained (on the grey line there are as many weights as samples), and in units of n if v is
-    trained. A triangle marks the longest budget for which the widest network is too narrow.
+    trained. A triangle marks the longest budget for which the widest network is too narrow, and rings
+    mark cells whose trials run at the edge of stability, so that times are chaotic.
     """
     ds = study.ds
-    widths = budgeted(study).widths
+    widths = budgeted(study).widths.assign(at_edge=share_at_edge(ds))
     parts = parts_of(widths)
     with styled():
         figure, panels = grid_of_parts(len(parts), 3)
@@ -104,12 +106,14 @@ def thresholds_figure(study: Study) -> Chart:
     """Critical width of training against n/d, and the looseness of sufficient conditions.
 
     First panel: the critical width k* at the full budget; colours are tolerances, markers are d,
-    and the line is kd = n. A triangle is a k* above the widest network tried. Second: the
+    and the line is kd = n. A triangle is a k* above the widest network tried, and a ring marks a cell
+    whose trials run at the edge of stability, so that times are chaotic. Second: the
     conditions n²/d (smooth activations) and n⁴/d³ (ReLU) with constant 1, over the k* at the finest
     tolerance. Both are sufficient conditions: a large factor means that they are loose, not wrong.
     """
     ds = with_axes(study.ds, "activation")
-    widths = axes_as_in(ds, study.default.widths, "activation")
+    found = study.default.widths.assign(at_edge=share_at_edge(study.ds))
+    widths = axes_as_in(ds, found, "activation")
     parts = parts_of(widths, "d", "n")
     rows = max(1, min(len(parts), MOST_PANELS // 2))
     with styled():

@@ -11,6 +11,7 @@ import xarray as xr
 from scipy.optimize import approx_fprime
 from scipy.stats import binom
 
+from analysis.figures.looks.style import AT_EDGE
 from analysis.figures.register import draw
 from analysis.slowing import infinite_budget, predicted_k50
 from analysis.slowing.cells import trials_of
@@ -184,6 +185,19 @@ def test_the_figure_shows_times_and_the_limit() -> None:
     assert max(limit.get_xticks()) <= limit.lines[0].get_xdata()[-1]
     assert times.lines[0].get_ydata().size > 3
     np.testing.assert_allclose(limit.lines[0].get_ydata()[-1], 1.1, atol=0.15)
+
+
+@pytest.mark.slow
+def test_the_figure_rings_a_cell_at_the_edge_of_stability_in_both_panels() -> None:
+    ds = simulated()
+    steps = xr.full_like(ds.status, 5.0 * BUDGET, dtype=float)
+    chaotic, calm = (ds.assign(rises=share * steps, steps=steps) for share in (0.3, 0.0))
+    for axes in draw(chaotic, "slowing").axes[:2]:
+        (ring,) = (line for line in axes.lines if line.get_label() == AT_EDGE)
+        np.testing.assert_array_equal(ring.get_xydata(), axes.lines[0].get_xydata())
+    assert not any(
+        line.get_label() == AT_EDGE for axes in draw(calm, "slowing").axes for line in axes.lines
+    )
 
 
 CELLS = 50

@@ -14,7 +14,7 @@ from analysis import critical_widths, success_counts
 from analysis.experiments.input import looseness
 from analysis.experiments.output import expected_loss
 from analysis.figures import FIGURES, kinds_for, save
-from analysis.figures.looks.style import grey
+from analysis.figures.looks.style import AT_EDGE, grey
 from analysis.stores import load_store
 from analysis.study import Study
 from analysis.success import Success
@@ -230,6 +230,24 @@ def test_thresholds_of_sub_grids_span_only_the_n_per_d_of_their_cells(tmp_path) 
     for axes in panels(figure):
         low, high = axes.get_xlim()
         assert 2 < low < 4 < 8 < high < 16  # all pairs of n and d would reach from 2 to 16
+
+
+@pytest.mark.parametrize("kind", ["budget", "thresholds"])
+def test_rings_mark_the_cells_at_the_edge_of_stability(descents, drawn, kind) -> None:
+    ds = descents["input"].ds
+    rises = (ds.steps * xr.where(ds.n == 24, 0.5, 0.0)).transpose(*ds.status.dims)
+    figure = FIGURES[kind].draw(Study(ds.assign(rises=rises)))
+    rings = [line for axes in panels(figure) for line in axes.lines if line.get_label() == AT_EDGE]
+    assert rings
+    (legend,) = figure.legends
+    assert AT_EDGE in [text.get_text() for text in legend.get_texts()]
+    for ring in rings:
+        x, heights = (np.asarray(values, dtype=float) for values in ring.get_data())
+        at_edge = "n = 24" in ring.axes.get_title(loc="left") if kind == "budget" else x >= 24 / 4
+        assert len(heights)
+        assert np.all(at_edge)
+    lines = [line for axes in panels(drawn["input", kind]) for line in axes.lines]
+    assert not any(line.get_label() == AT_EDGE for line in lines)  # it is not known there
 
 
 THREE_ENDS = """
